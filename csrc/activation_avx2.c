@@ -1,0 +1,4 @@
+/* Activation on AVX2. */
+#include "vec_avx2.h"
+
+#include "activation_tpl.h"

@@ -1,0 +1,22 @@
+/* Delta: the product alone, then the derivative on the tile while it is still in the first cache. */
+#define ARGS bpk_delta_args
+#include "tile_tpl.h"
+
+static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
+    vec acc[TILE_ROWS_MAX][TILE_VECS];
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < vecs; j++) acc[r][j] = vzero();
+    tile_product(rows, vecs, masked, tail, args->k, (const real *)args->delta_next + i * args->ldn, args->ldn,
+                 1, args->w, args->ldw, acc);
+    real *delta = (real *)args->delta + i * args->ldd;
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < vecs; j++) tile_store(delta + r * args->ldd, acc[r][j], j, vecs, masked, tail);
+    BPK_NAME(apply_derivative)(args->activation, rows, args->n, (const real *)args->a + i * args->lda,
+                               args->lda, delta, args->ldd);
+}
+
+void BPK_NAME(delta)(const bpk_delta_args *args) { run_block(args); }

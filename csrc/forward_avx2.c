@@ -1,0 +1,4 @@
+/* Forward on AVX2. */
+#include "vec_avx2.h"
+
+#include "forward_tpl.h"

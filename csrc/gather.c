@@ -1,0 +1,111 @@
+/* Rows of any numeric type and any strides into a mini-batch of reals. */
+#include <math.h>
+#include <string.h>
+
+#include "net.h"
+
+/* One element of each type, at any alignment. Two roundings instead of one, of the 64-bit integers and the
+ * long double on their way to float, cost half a unit in the last place of a float at most. */
+#define LOADER(name, type)                      \
+    static double load_##name(const char *p) {  \
+        type v;                                 \
+        memcpy(&v, p, sizeof v);                \
+        return (double)v;                       \
+    }
+LOADER(int8, int8_t)
+LOADER(uint8, uint8_t)
+LOADER(int16, int16_t)
+LOADER(uint16, uint16_t)
+LOADER(int32, int32_t)
+LOADER(uint32, uint32_t)
+LOADER(int64, int64_t)
+LOADER(uint64, uint64_t)
+LOADER(float, float)
+LOADER(double, double)
+LOADER(long_double, long double)
+#undef LOADER
+
+static double load_half(const char *p) {
+    uint16_t bits;
+    memcpy(&bits, p, sizeof bits);
+    int exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
+    double size = exponent == 0x1f ? (fraction ? NAN : INFINITY)
+                  : exponent       ? ldexp(1024 + fraction, exponent - 25)
+                                   : ldexp(fraction, -24);
+    return bits >> 15 ? -size : size;
+}
+
+static const size_t type_size[BPK_N_TYPES] = {
+    [BPK_BOOL] = 1,           [BPK_INT8] = 1,         [BPK_UINT8] = 1,
+    [BPK_INT16] = 2,          [BPK_UINT16] = 2,       [BPK_INT32] = 4,
+    [BPK_UINT32] = 4,         [BPK_INT64] = 8,        [BPK_UINT64] = 8,
+    [BPK_HALF] = 2,           [BPK_FLOAT] = 4,        [BPK_DOUBLE_] = 8,
+    [BPK_LONG_DOUBLE] = sizeof(long double),
+};
+
+static inline void each(double (*load)(const char *), const char *p, ptrdiff_t stride, ptrdiff_t n,
+                        double *out) {
+    for (ptrdiff_t j = 0; j < n; j++) out[j] = load(p + j * stride);
+}
+
+static void load(bpk_type type, const char *p, ptrdiff_t stride, ptrdiff_t n, double *out) {
+    switch (type) {
+        case BPK_BOOL:
+        case BPK_UINT8: each(load_uint8, p, stride, n, out); break;
+        case BPK_INT8: each(load_int8, p, stride, n, out); break;
+        case BPK_INT16: each(load_int16, p, stride, n, out); break;
+        case BPK_UINT16: each(load_uint16, p, stride, n, out); break;
+        case BPK_INT32: each(load_int32, p, stride, n, out); break;
+        case BPK_UINT32: each(load_uint32, p, stride, n, out); break;
+        case BPK_INT64: each(load_int64, p, stride, n, out); break;
+        case BPK_UINT64: each(load_uint64, p, stride, n, out); break;
+        case BPK_HALF: each(load_half, p, stride, n, out); break;
+        case BPK_FLOAT: each(load_float, p, stride, n, out); break;
+        case BPK_DOUBLE_: each(load_double, p, stride, n, out); break;
+        case BPK_LONG_DOUBLE: each(load_long_double, p, stride, n, out); break;
+        case BPK_N_TYPES: break;
+    }
+}
+
+enum { CHUNK = 256 };
+
+/* One row through a chunk of doubles, its bytes put in order first where that is needed. */
+static void convert(const bpk_kernels *kernels, const bpk_source *source, const char *p, void *out) {
+    ptrdiff_t stride = source->column_stride;
+    size_t size = type_size[source->type];
+    double values[CHUNK];
+    char ordered[CHUNK * sizeof(long double)];
+    for (ptrdiff_t j = 0; j < source->columns; j += CHUNK) {
+        ptrdiff_t n = source->columns - j < CHUNK ? source->columns - j : CHUNK;
+        if (source->swapped) {
+            for (ptrdiff_t i = 0; i < n; i++)
+                for (size_t byte = 0; byte < size; byte++)
+                    ordered[(size_t)i * size + byte] = p[(j + i) * stride + (ptrdiff_t)(size - 1 - byte)];
+            load(source->type, ordered, (ptrdiff_t)size, n, values);
+        } else {
+            load(source->type, p + j * stride, stride, n, values);
+        }
+        if (kernels->real_size == sizeof(double))
+            memcpy((double *)out + j, values, (size_t)n * sizeof(double));
+        else
+            for (ptrdiff_t i = 0; i < n; i++) ((float *)out)[j + i] = (float)values[i];
+    }
+}
+
+ptrdiff_t gather(const bpk_kernels *kernels, const bpk_source *source, const int64_t *index, ptrdiff_t from,
+                 ptrdiff_t count, void *out, ptrdiff_t ldo) {
+    bpk_type same = kernels->real_size == sizeof(double) ? BPK_DOUBLE_ : BPK_FLOAT;
+    int plain = source->type == same && !source->swapped &&
+                (source->column_stride == (ptrdiff_t)kernels->real_size || source->columns == 1);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        ptrdiff_t at = index ? (ptrdiff_t)index[from + i] : from + i;
+        const char *p = source->data + at * source->row_stride;
+        void *row = element(kernels, out, i * ldo);
+        if (plain)
+            memcpy(row, p, (size_t)source->columns * kernels->real_size);
+        else
+            convert(kernels, source, p, row);
+        if (!kernels->all_finite(source->columns, row)) return at;
+    }
+    return -1;
+}

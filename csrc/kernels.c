@@ -1,0 +1,44 @@
+/* The three kernels and the activations on the caller's plain matrices. */
+#include "fp_mode.h"
+#include "memory.h"
+#include "panels.h"
+
+bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                              const void *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b,
+                              bpk_activation activation, void *a, ptrdiff_t lda) {
+    size_t row = kernels->real_size * (size_t)padded(kernels, out);
+    void *panels = allocate(in, row ? row : 1);
+    if (!panels) return BPK_NO_MEMORY;
+    fp_mode mode = fp_enter();
+    panels_pack(kernels, in, out, w, ldw, panels);
+    panels_forward(kernels, n, in, out, x, ldx, panels, b, activation, a, lda);
+    fp_leave(mode);
+    free(panels);
+    return BPK_OK;
+}
+
+void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                        const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
+                        const void *a, ptrdiff_t lda, bpk_activation activation, void *delta,
+                        ptrdiff_t ldd) {
+    fp_mode mode = fp_enter();
+    rows_delta(kernels, n, in, out, delta_next, ldn, w_next, ldw, a, lda, activation, delta, ldd);
+    fp_leave(mode);
+}
+
+void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, void *w,
+                    ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
+                    void *vw, ptrdiff_t ldvw, void *vb, const bpk_sgd *sgd) {
+    fp_mode mode = fp_enter();
+    bpk_bias_args bias = {.n = out, .k = n, .delta = delta, .ldd = ldd, .b = b, .v = vb, .sgd = sgd};
+    rows_update(kernels, n, in, out, x, ldx, delta, ldd, w, ldw, vw, ldvw, sgd);
+    kernels->update_bias(&bias);
+    fp_leave(mode);
+}
+
+void bpk_activate(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t n, ptrdiff_t width,
+                  void *a, ptrdiff_t lda) {
+    fp_mode mode = fp_enter();
+    kernels->activate(activation, n, width, a, lda);
+    fp_leave(mode);
+}

@@ -1,0 +1,4 @@
+/* Loss on AVX2. */
+#include "vec_avx2.h"
+
+#include "loss_tpl.h"

@@ -1,0 +1,109 @@
+/* The losses: each row's loss, its accuracy where there is one, and its derivative. */
+#include <math.h>
+
+#include "vmath_tpl.h"
+
+typedef struct {
+    ptrdiff_t n;
+    const real *a, *t; /* outputs; targets, or NULL */
+    int64_t label;     /* where t is NULL */
+    real *delta;       /* or NULL */
+    double scale;
+} row;
+
+/* What is left of a row at j: the lanes to use, all of them but at the end. */
+static inline vmask lanes(ptrdiff_t n, ptrdiff_t j) { return vtail(n - j < VEC ? n - j : VEC); }
+
+/* sum (a - t)^2; delta = scale * factor * (a - t) */
+static double squares(const row *r, double factor) {
+    vec sum = vzero(), scale = vset1((real)(r->scale * factor));
+    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
+        vmask m = lanes(r->n, j);
+        vec difference = vsub(vmload(m, r->a + j), vmload(m, r->t + j));
+        sum = vfma(difference, difference, sum);
+        if (r->delta) vmstore(r->delta + j, m, vmul(scale, difference));
+    }
+    return (double)vsum(sum);
+}
+
+/* -log p of z >= 0 is log1p(exp(-z)), and of z < 0 that of -z, minus z. */
+static double binary(const row *r, double *accuracy) {
+    vec sum = vzero(), right = vzero(), half = vset1((real)0.5), unit = vset1(1);
+    vec scale = vset1((real)(r->scale / (double)r->n));
+    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
+        vmask m = lanes(r->n, j);
+        vec z = vmload(m, r->a + j), t = vmload(m, r->t + j), e = vexp(vneg(vabs(z)));
+        vec loss = vadd(vfnma(z, t, vmax(vzero(), z)), vlog1p_unit(e));
+        sum = vadd(sum, vselect(m, loss, vzero()));
+        vec said = vselect(vgt(z, vzero()), unit, vzero()), is = vselect(vgt(t, half), unit, vzero());
+        right = vadd(right, vselect(m, vsub(unit, vabs(vsub(said, is))), vzero()));
+        if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(sigmoid_of(z, e), t)));
+    }
+    *accuracy = (double)vsum(right) / (double)r->n;
+    return (double)vsum(sum) / (double)r->n;
+}
+
+static real largest(ptrdiff_t n, const real *a) {
+    vec best = vset1(a[0]);
+    for (ptrdiff_t j = 0; j < n; j += VEC) {
+        vmask m = lanes(n, j);
+        best = vselect(m, vmax(best, vmload(m, a + j)), best);
+    }
+    return vmaximum(best);
+}
+
+static ptrdiff_t first_equal(ptrdiff_t n, const real *a, real value) {
+    ptrdiff_t i = 0;
+    while (i < n - 1 && a[i] != value) i++;
+    return i;
+}
+
+/* With s = sum exp(a - max a): loss = log s - sum t (a - max a), and softmax = exp(a - max a) / s. */
+static double cross(const row *r, double *accuracy) {
+    real top = largest(r->n, r->a);
+    ptrdiff_t said = first_equal(r->n, r->a, top);
+    vec shift = vset1(top), sum = vzero(), along = vzero();
+    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
+        vmask m = lanes(r->n, j);
+        vec z = vsub(vmload(m, r->a + j), shift), e = vselect(m, vexp(z), vzero());
+        sum = vadd(sum, e);
+        if (r->t) along = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), along);
+        if (r->delta) vmstore(r->delta + j, m, e);
+    }
+    double total = (double)vsum(sum);
+    double at_target = r->t ? (double)vsum(along) : (double)(r->a[r->label] - top);
+    *accuracy = said == (r->t ? first_equal(r->n, r->t, largest(r->n, r->t)) : r->label);
+
+    if (r->delta) {
+        vec norm = vset1((real)(r->scale / total)), scale = vset1((real)r->scale);
+        for (ptrdiff_t j = 0; j < r->n; j += VEC) {
+            vmask m = lanes(r->n, j);
+            vec d = vmul(vmload(m, r->delta + j), norm);
+            if (r->t) d = vfnma(scale, vmload(m, r->t + j), d);
+            vmstore(r->delta + j, m, d);
+        }
+        if (!r->t) r->delta[r->label] -= (real)r->scale;
+    }
+    return log(total) - at_target;
+}
+
+void BPK_NAME(loss)(const bpk_loss_args *args) {
+    for (ptrdiff_t i = 0; i < args->m; i++) {
+        row r = {args->n,
+                 (const real *)args->a + i * args->lda,
+                 args->labels ? NULL : (const real *)args->targets + i * args->ldt,
+                 args->labels ? args->labels[i] : 0,
+                 args->delta ? (real *)args->delta + i * args->ldd : NULL,
+                 args->scale[i]};
+        double accuracy = 0, loss = 0;
+        switch (args->loss) {
+            case BPK_MSE: loss = squares(&r, 2 / (double)r.n) / (double)r.n; break;
+            case BPK_SQUARED_ERROR: loss = squares(&r, 1) / 2; break;
+            case BPK_CROSS_ENTROPY: loss = cross(&r, &accuracy); break;
+            case BPK_BINARY_CROSS_ENTROPY: loss = binary(&r, &accuracy); break;
+            case BPK_N_LOSSES: break;
+        }
+        args->row_loss[i] = loss;
+        args->row_accuracy[i] = accuracy;
+    }
+}

@@ -1,0 +1,187 @@
+/* A network's parameters and velocities, and the workspaces to run it in. */
+#include "net.h"
+
+#include "fp_mode.h"
+#include "memory.h"
+
+/* Adding up sizes that may not fit: -1 stays -1. */
+static ptrdiff_t total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns) {
+    ptrdiff_t product;
+    if (sum < 0 || __builtin_mul_overflow(rows, columns, &product) ||
+        __builtin_add_overflow(sum, product, &sum))
+        return -1;
+    return sum;
+}
+
+/* Each layer's panels, then its bias, one layer after the other. */
+static void lay_out(bpk_net *net, void *memory, int velocities) {
+    ptrdiff_t at = 0;
+    for (int l = 0; l < net->count; l++) {
+        net_layer *layer = &net->layers[l];
+        void *w = memory ? element(net->kernels, memory, at) : NULL;
+        at += layer->in * layer->width;
+        void *b = memory ? element(net->kernels, memory, at) : NULL;
+        at += layer->width;
+        if (velocities)
+            layer->vw = w, layer->vb = b;
+        else
+            layer->w = w, layer->b = b;
+    }
+}
+
+bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
+                          const bpk_activation *activations, bpk_loss loss, bpk_net **result) {
+    bpk_net *net = calloc(1, sizeof *net + (size_t)layers * sizeof net->layers[0]);
+    if (!net) return BPK_NO_MEMORY;
+    net->kernels = kernels;
+    net->loss = loss;
+    net->count = layers;
+    for (int l = 0; l < layers; l++) {
+        /* Sizes near the end of the range are refused before they are rounded up past it. */
+        if (sizes[l] > PTRDIFF_MAX / 2 || sizes[l + 1] > PTRDIFF_MAX / 2) net->size = -1;
+        ptrdiff_t width = net->size < 0 ? 0 : padded(kernels, sizes[l + 1]);
+        net->layers[l] = (net_layer){.in = sizes[l], .out = sizes[l + 1], .width = width,
+                                     .activation = activations[l]};
+        net->size = total(total(net->size, sizes[l], width), 1, width);
+    }
+    net->parameters = allocate(net->size, kernels->real_size);
+    if (!net->parameters) {
+        bpk_net_free(net);
+        return BPK_NO_MEMORY;
+    }
+    lay_out(net, net->parameters, 0);
+    *result = net;
+    return BPK_OK;
+}
+
+void bpk_net_free(bpk_net *net) {
+    if (!net) return;
+    free(net->parameters);
+    free(net->velocities);
+    free(net->saved);
+    free(net);
+}
+
+void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b) {
+    net_layer *layer = &net->layers[l];
+    panels_pack(net->kernels, layer->in, layer->out, w, layer->in, layer->w);
+    memcpy(layer->b, b, (size_t)layer->out * net->kernels->real_size);
+}
+
+void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b) {
+    const net_layer *layer = &net->layers[l];
+    panels_unpack(net->kernels, layer->in, layer->out, layer->w, w, layer->in);
+    memcpy(b, layer->b, (size_t)layer->out * net->kernels->real_size);
+}
+
+bpk_status bpk_net_make_velocity(bpk_net *net) {
+    if (net->velocities) return BPK_OK;
+    net->velocities = allocate(net->size, net->kernels->real_size);
+    if (!net->velocities) return BPK_NO_MEMORY;
+    lay_out(net, net->velocities, 1);
+    return BPK_OK;
+}
+
+void bpk_net_clear_velocity(bpk_net *net) {
+    free(net->velocities);
+    net->velocities = NULL;
+    lay_out(net, NULL, 1);
+}
+
+bpk_status bpk_net_snapshot(bpk_net *net) {
+    size_t bytes = (size_t)net->size * net->kernels->real_size;
+    if (net->velocities && !net->saved_velocities) {
+        free(net->saved);
+        net->saved = NULL;
+    }
+    if (!net->saved) net->saved = allocate(net->size, (net->velocities ? 2 : 1) * net->kernels->real_size);
+    if (!net->saved) return BPK_NO_MEMORY;
+    memcpy(net->saved, net->parameters, bytes);
+    net->saved_velocities = net->velocities != NULL;
+    if (net->velocities) memcpy((char *)net->saved + bytes, net->velocities, bytes);
+    return BPK_OK;
+}
+
+void bpk_net_restore(bpk_net *net) {
+    size_t bytes = (size_t)net->size * net->kernels->real_size;
+    if (!net->saved) return;
+    memcpy(net->parameters, net->saved, bytes);
+    if (net->saved_velocities) memcpy(net->velocities, (char *)net->saved + bytes, bytes);
+}
+
+int bpk_net_finite(const bpk_net *net) {
+    return net->kernels->all_finite(net->size, net->parameters) &&
+           (!net->velocities || net->kernels->all_finite(net->size, net->velocities));
+}
+
+double bpk_net_sum_squares(const bpk_net *net) {
+    fp_mode mode = fp_enter();
+    double sum = 0;
+    for (int l = 0; l < net->count; l++)
+        sum += net->kernels->sum_squares(net->layers[l].in * net->layers[l].width, net->layers[l].w);
+    fp_leave(mode);
+    return sum;
+}
+
+/* `rows` rows of `columns` reals, their share of `missing` being whether any such call has failed. */
+static void *reals(const bpk_net *net, ptrdiff_t rows, ptrdiff_t columns, int *missing) {
+    void *p = allocate(total(0, rows, columns), net->kernels->real_size);
+    if (!p) *missing = 1;
+    return p;
+}
+
+static void *doubles(ptrdiff_t rows, int *missing) {
+    void *p = allocate(rows, sizeof(double));
+    if (!p) *missing = 1;
+    return p;
+}
+
+bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose,
+                                bpk_workspace **result) {
+    bpk_workspace *ws = calloc(1, sizeof *ws + (size_t)net->count * sizeof ws->layers[0]);
+    if (!ws) return BPK_NO_MEMORY;
+    int missing = 0, training = purpose == BPK_FOR_TRAINING;
+    ptrdiff_t largest = 0;
+    ws->rows = rows;
+    ws->count = net->count;
+    ws->ldx = padded(net->kernels, net->layers[0].in);
+    ws->x = reals(net, rows, ws->ldx, &missing);
+    for (int l = 0; l < net->count; l++) {
+        const net_layer *layer = &net->layers[l];
+        ws->layers[l].a = reals(net, rows, layer->width, &missing);
+        if (training) ws->layers[l].delta = reals(net, rows, layer->width, &missing);
+        ptrdiff_t plain = layer->out * padded(net->kernels, layer->in);
+        if (l > 0 && plain > largest) largest = plain;
+    }
+    if (training) ws->w_plain = reals(net, 1, largest, &missing);
+    ws->targets = reals(net, rows, net->layers[net->count - 1].width, &missing);
+    ws->labels = allocate(rows, sizeof *ws->labels);
+    if (!ws->labels) missing = 1;
+    ws->scale = doubles(rows, &missing);
+    ws->row_weight = doubles(rows, &missing);
+    ws->row_loss = doubles(rows, &missing);
+    ws->row_accuracy = doubles(rows, &missing);
+    if (missing) {
+        bpk_workspace_free(ws);
+        return BPK_NO_MEMORY;
+    }
+    *result = ws;
+    return BPK_OK;
+}
+
+void bpk_workspace_free(bpk_workspace *ws) {
+    if (!ws) return;
+    for (int l = 0; l < ws->count; l++) {
+        free(ws->layers[l].a);
+        free(ws->layers[l].delta);
+    }
+    free(ws->x);
+    free(ws->labels);
+    free(ws->targets);
+    free(ws->w_plain);
+    free(ws->scale);
+    free(ws->row_weight);
+    free(ws->row_loss);
+    free(ws->row_accuracy);
+    free(ws);
+}

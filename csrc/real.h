@@ -1,0 +1,33 @@
+/* The element type of this object file, and the names it gives its functions. The build compiles every
+ * kernel file once with BPK_DOUBLE=0 and once with 1, and sets BPK_ISA to the ISA's name. */
+#ifndef BPK_REAL_H
+#define BPK_REAL_H
+
+#include "kernels.h"
+
+#if BPK_DOUBLE
+typedef double real;
+#define BPK_DTYPE f64
+#else
+typedef float real;
+#define BPK_DTYPE f32
+#endif
+
+#define BPK_JOIN_(a, b, c) bpk_##a##_##b##_##c
+#define BPK_JOIN(a, b, c) BPK_JOIN_(a, b, c)
+#define BPK_NAME(a) BPK_JOIN(a, BPK_ISA, BPK_DTYPE)
+
+void BPK_NAME(forward)(const bpk_forward_args *args);
+void BPK_NAME(delta)(const bpk_delta_args *args);
+void BPK_NAME(update)(const bpk_update_args *args);
+void BPK_NAME(update_bias)(const bpk_bias_args *args);
+void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,
+                         ptrdiff_t ldd);
+void BPK_NAME(activate)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda);
+void BPK_NAME(apply_derivative)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const void *a,
+                                ptrdiff_t lda, void *delta, ptrdiff_t ldd);
+void BPK_NAME(loss)(const bpk_loss_args *args);
+int BPK_NAME(all_finite)(ptrdiff_t n, const void *x);
+double BPK_NAME(sum_squares)(ptrdiff_t n, const void *x);
+
+#endif

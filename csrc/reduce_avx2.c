@@ -1,0 +1,6 @@
+/* Reduce on AVX2. */
+#include <float.h>
+
+#include "vec_avx2.h"
+
+#include "reduce_tpl.h"

@@ -1,0 +1,18 @@
+/* Passes over plain arrays, one element at a time. */
+#include <math.h>
+
+#include "real.h"
+
+int BPK_NAME(all_finite)(ptrdiff_t n, const void *x) {
+    const real *p = x;
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (!isfinite(p[i])) return 0;
+    return 1;
+}
+
+double BPK_NAME(sum_squares)(ptrdiff_t n, const void *x) {
+    const real *p = x;
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < n; i++) sum += (double)p[i] * (double)p[i];
+    return sum;
+}

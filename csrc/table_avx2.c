@@ -1,0 +1,4 @@
+/* The table of AVX2. */
+#include "vec_avx2.h"
+
+#include "table_tpl.h"

@@ -1,0 +1,4 @@
+/* The table of AVX-512. */
+#include "vec_avx512.h"
+
+#include "table_tpl.h"

@@ -1,0 +1,91 @@
+/* The register tile that all three products are made of, and the cutting of a block into tiles. Included
+ * after a vec_<isa>.h, which says how many rows a tile of so many vectors may have.
+ */
+#ifndef BPK_TILE_H
+#define BPK_TILE_H
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+/* acc[i][j] += sum over k of x[i rs + k cs] w[k ldw + j VEC], for i < rows and j < vecs, both constants once
+ * this is inlined. The bounds of acc are literals everywhere: gcc gives an array with a bound that is merely
+ * constant a place on the stack, and every step a store. With `masked`, the last vector of w is `tail` wide. */
+static ALWAYS_INLINE void tile_product(int rows, int vecs, int masked, vmask tail, ptrdiff_t depth,
+                                       const real *x, ptrdiff_t rs, ptrdiff_t cs, const real *w,
+                                       ptrdiff_t ldw, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
+    for (ptrdiff_t k = 0; k < depth; k++, x += cs, w += ldw) {
+        vec right[TILE_VECS];
+#pragma GCC unroll 3
+        for (int j = 0; j < vecs; j++)
+            right[j] = masked && j == vecs - 1 ? vmload(tail, w + j * VEC) : vload(w + j * VEC);
+#pragma GCC unroll 14
+        for (int i = 0; i < rows; i++) {
+            vec left = vset1(x[i * rs]);
+#pragma GCC unroll 3
+            for (int j = 0; j < vecs; j++) acc[i][j] = vfma(left, right[j], acc[i][j]);
+        }
+    }
+}
+
+static ALWAYS_INLINE vec tile_load(const real *p, int j, int vecs, int masked, vmask tail) {
+    return masked && j == vecs - 1 ? vmload(tail, p + j * VEC) : vload(p + j * VEC);
+}
+
+static ALWAYS_INLINE void tile_store(real *p, vec v, int j, int vecs, int masked, vmask tail) {
+    if (masked && j == vecs - 1)
+        vmstore(p + j * VEC, tail, v);
+    else
+        vstore(p + j * VEC, v);
+}
+
+/* The most rows a tile of so many vectors holds in registers. */
+static ALWAYS_INLINE int tile_rows(int vecs) {
+#if TILE_VECS >= 3
+    if (vecs == 3) return TILE_ROWS_3;
+#endif
+    return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
+}
+
+/* Rows i to i + rows of a block: the file that includes this says what ARGS is and defines `tile`. */
+static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i);
+
+static ALWAYS_INLINE void run_tile(int rows, int vecs, int masked, vmask tail, const ARGS *args,
+                                   ptrdiff_t i) {
+#define HEIGHT(r)                                                       \
+    case r:                                                             \
+        if (r <= tile_rows(vecs)) tile(r, vecs, masked, tail, args, i); \
+        break;
+    switch (rows) {
+        HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7)
+        HEIGHT(8) HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12) HEIGHT(13) HEIGHT(14)
+    }
+#undef HEIGHT
+}
+
+/* A block of m rows as the fewest tiles, their heights equal but for one row. */
+static ALWAYS_INLINE void run_rows(int vecs, int masked, const ARGS *args) {
+    vmask tail = vtail(args->n - (vecs - 1) * VEC);
+    ptrdiff_t tiles = (args->m + tile_rows(vecs) - 1) / tile_rows(vecs);
+    for (ptrdiff_t t = 0, i = 0; t < tiles; t++) {
+        ptrdiff_t rows = (args->m - i) / (tiles - t);
+        run_tile((int)rows, vecs, masked, tail, args, i);
+        i += rows;
+    }
+}
+
+/* A block of n <= TILE_VECS VEC columns. */
+static ALWAYS_INLINE void run_block(const ARGS *args) {
+    int vecs = (int)((args->n + VEC - 1) / VEC);
+#if VEC_FREE_MASKS
+#define RUN(v) run_rows(v, 1, args)
+#else
+#define RUN(v) args->n % VEC ? run_rows(v, 1, args) : run_rows(v, 0, args)
+#endif
+    if (vecs == 1) RUN(1);
+    if (vecs == 2) RUN(2);
+#if TILE_VECS >= 3
+    if (vecs == 3) RUN(3);
+#endif
+#undef RUN
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* The SIMD vocabulary on AVX-512 (F, DQ, BW, VL): 16 floats or 8 doubles. */
+#ifndef BPK_VEC_H
+#define BPK_VEC_H
+
+#include <immintrin.h>
+
+#include "real.h"
+
+#if BPK_DOUBLE
+typedef __m512d vec;
+typedef __mmask8 vmask;
+#define VEC 8
+#define VOP(name) _mm512_##name##_pd
+#define VCMP _mm512_cmp_pd_mask
+#else
+typedef __m512 vec;
+typedef __mmask16 vmask;
+#define VEC 16
+#define VOP(name) _mm512_##name##_ps
+#define VCMP _mm512_cmp_ps_mask
+#endif
+
+/* Register tiles, by the vectors a tile is wide: 9 x 3 is 27 accumulators, 3 of the right matrix and the
+ * broadcast, of 32 registers. */
+#define TILE_VECS 3
+#define TILE_ROWS_1 14
+#define TILE_ROWS_2 13
+#define TILE_ROWS_3 9
+#define TILE_ROWS_MAX 14
+
+/* Masked loads and stores cost what plain ones do, so tiles have no unmasked variant. */
+#define VEC_FREE_MASKS 1
+
+static inline vec vzero(void) { return VOP(setzero)(); }
+static inline vec vset1(real x) { return VOP(set1)(x); }
+static inline vec vload(const real *p) { return VOP(loadu)(p); }
+static inline void vstore(real *p, vec v) { VOP(storeu)(p, v); }
+
+/* The first n lanes, 0 <= n <= VEC; what is masked off is not touched, and loads as zero. */
+static inline vmask vtail(ptrdiff_t n) { return (vmask)((1u << n) - 1); }
+static inline vec vmload(vmask m, const real *p) { return VOP(maskz_loadu)(m, p); }
+static inline void vmstore(real *p, vmask m, vec v) { VOP(mask_storeu)(p, m, v); }
+
+static inline vec vadd(vec a, vec b) { return VOP(add)(a, b); }
+static inline vec vsub(vec a, vec b) { return VOP(sub)(a, b); }
+static inline vec vmul(vec a, vec b) { return VOP(mul)(a, b); }
+static inline vec vdiv(vec a, vec b) { return VOP(div)(a, b); }
+static inline vec vfma(vec a, vec b, vec c) { return VOP(fmadd)(a, b, c); }   /* a b + c */
+static inline vec vfnma(vec a, vec b, vec c) { return VOP(fnmadd)(a, b, c); } /* c - a b */
+
+/* Where either is NaN, the result is b. */
+static inline vec vmax(vec a, vec b) { return VOP(max)(a, b); }
+static inline vec vmin(vec a, vec b) { return VOP(min)(a, b); }
+
+static inline vec vabs(vec a) { return VOP(andnot)(vset1(-0.0f), a); }
+static inline vec vneg(vec a) { return VOP(xor)(vset1(-0.0f), a); }
+static inline vec vcopysign(vec magnitude, vec sign) {
+    return VOP(or)(vabs(magnitude), VOP(and)(vset1(-0.0f), sign));
+}
+
+/* Comparisons are false where either is NaN. */
+static inline vmask vgt(vec a, vec b) { return VCMP(a, b, _CMP_GT_OQ); }
+static inline vmask vlt(vec a, vec b) { return VCMP(a, b, _CMP_LT_OQ); }
+static inline vmask vle(vec a, vec b) { return VCMP(a, b, _CMP_LE_OQ); }
+static inline vec vselect(vmask m, vec yes, vec no) { return VOP(mask_blend)(m, no, yes); }
+static inline int vall(vmask m) { return m == vtail(VEC); }
+
+static inline vec vround(vec a) {
+    return VOP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vec vscale(vec a, vec n) { return VOP(scalef)(a, n); } /* a 2^n, n integral */
+
+static inline real vsum(vec a) { return VOP(reduce_add)(a); }
+static inline real vmaximum(vec a) { return VOP(reduce_max)(a); }
+
+/* t <- t', a VEC x VEC matrix: rounds of pairwise interleaving, each at twice the distance. */
+static inline void vtranspose(vec t[VEC]) {
+    vec s[VEC];
+#if !BPK_DOUBLE
+    for (int i = 0; i < 16; i += 2) {
+        s[i] = _mm512_unpacklo_ps(t[i], t[i + 1]);
+        s[i + 1] = _mm512_unpackhi_ps(t[i], t[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; j++) {
+            __m512d a = _mm512_castps_pd(s[i + j]), b = _mm512_castps_pd(s[i + 2 + j]);
+            t[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            t[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    for (int i = 0; i < 16; i += 8)
+        for (int j = 0; j < 4; j++) {
+            s[i + j] = _mm512_shuffle_f32x4(t[i + j], t[i + j + 4], 0x88);
+            s[i + j + 4] = _mm512_shuffle_f32x4(t[i + j], t[i + j + 4], 0xdd);
+        }
+    for (int j = 0; j < 8; j++) {
+        t[j] = _mm512_shuffle_f32x4(s[j], s[j + 8], 0x88);
+        t[j + 8] = _mm512_shuffle_f32x4(s[j], s[j + 8], 0xdd);
+    }
+#else
+    for (int i = 0; i < 8; i += 2) {
+        s[i] = _mm512_unpacklo_pd(t[i], t[i + 1]);
+        s[i + 1] = _mm512_unpackhi_pd(t[i], t[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int j = 0; j < 2; j++) {
+            t[i + j] = _mm512_shuffle_f64x2(s[i + j], s[i + j + 2], 0x88);
+            t[i + j + 2] = _mm512_shuffle_f64x2(s[i + j], s[i + j + 2], 0xdd);
+        }
+    for (int j = 0; j < 4; j++) {
+        s[j] = _mm512_shuffle_f64x2(t[j], t[j + 4], 0x88);
+        s[j + 4] = _mm512_shuffle_f64x2(t[j], t[j + 4], 0xdd);
+    }
+    for (int j = 0; j < 8; j++) t[j] = s[j];
+#endif
+}
+
+#endif

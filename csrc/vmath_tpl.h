@@ -1,0 +1,86 @@
+/* exp, tanh, sigmoid and log1p on vectors, one body for every width and both dtypes. Each file that needs
+ * them includes this after its vec_<isa>.h. The polynomials are near-minimax: mpmath.chebyfit of the function
+ * that stands with each, printed to more digits than the type holds.
+ */
+#ifndef BPK_VMATH_H
+#define BPK_VMATH_H
+
+static inline vec polynomial(vec x, const real *coefficients, int count) {
+    vec y = vset1(coefficients[0]);
+    for (int i = 1; i < count; i++) y = vfma(y, x, vset1(coefficients[i]));
+    return y;
+}
+
+#define POLYNOMIAL(x, coefficients) \
+    polynomial(x, coefficients, (int)(sizeof(coefficients) / sizeof(real)))
+
+/* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2 */
+static const real EXPM1[] = {
+#if BPK_DOUBLE
+    2.0915442297780115216e-9, 2.5106274733573294687e-8, 2.7557271810219799569e-7, 2.7557252833516909748e-6,
+    2.4801587327007186731e-5, 1.9841269876864354929e-4, 1.3888888888883326674e-3, 8.3333333333255446996e-3,
+    0.041666666666666670074,  0.16666666666666671438,   0.5,
+#else
+    1.9891981314e-4f, 1.39345419283e-3f, 8.33331002423e-3f,
+    0.0416664568097f, 0.166666666825f,   0.500000001429f,
+#endif
+};
+
+/* (2 atanh(s) - 2 s) / s^3 as a polynomial in s^2 on s^2 <= 1/9 */
+static const real ATANH[] = {
+#if BPK_DOUBLE
+    0.15630577800922850446, 0.074921437955507673008, 0.10845178394880014822, 0.1173427906130319746,
+    0.13335178631449255837, 0.15384543964860549287,  0.18181819897962714383, 0.22222222198236770557,
+    0.28571428571600099292, 0.39999999999999522505,  0.66666666666666666886,
+#else
+    0.23224329224f, 0.217065758009f, 0.285923579943f, 0.399997063319f, 0.666666673205f,
+#endif
+};
+
+/* Beyond these, e^x is zero or infinite: clamped so that n keeps to what vscale takes. */
+#if BPK_DOUBLE
+#define EXP_LOWEST (-760.0)
+#define EXP_HIGHEST 710.0
+#define LN2_HIGH 0x1.62e42fefa39efp-1
+#define LN2_LOW 2.319046813846299615495e-17
+#else
+#define EXP_LOWEST (-110.0f)
+#define EXP_HIGHEST 89.0f
+#define LN2_HIGH 0x1.62e43p-1f
+#define LN2_LOW (-1.9046542999577678785e-9f)
+#endif
+
+/* x = n ln 2 + r; the result is e^r - 1 */
+static inline vec reduced_expm1(vec x, vec *n) {
+    *n = vround(vmul(x, vset1((real)1.44269504088896340736)));
+    vec r = vfnma(*n, vset1((real)LN2_LOW), vfnma(*n, vset1((real)LN2_HIGH), x));
+    return vfma(vmul(r, r), POLYNOMIAL(r, EXPM1), r);
+}
+
+static inline vec vexp(vec x) {
+    vec n, p = reduced_expm1(vmax(vset1(EXP_LOWEST), vmin(vset1(EXP_HIGHEST), x)), &n);
+    return vscale(vadd(vset1(1), p), n);
+}
+
+/* tanh |x| = -e / (2 + e) with e = exp(-2|x|) - 1, which keeps its digits as x goes to zero. */
+static inline vec vtanh(vec x) {
+    vec n, p = reduced_expm1(vmax(vset1(-50), vmul(vset1(-2), vabs(x))), &n);
+    vec power = vscale(vset1(1), n);
+    vec e = vfma(power, p, vsub(power, vset1(1)));
+    return vcopysign(vdiv(e, vadd(vset1(2), e)), x);
+}
+
+/* e = exp(-|x|) never overflows: 1 / (1 + e) for x >= 0, e / (1 + e) below. */
+static inline vec sigmoid_of(vec x, vec e) {
+    vec one = vset1(1);
+    return vdiv(vselect(vlt(x, vzero()), e, one), vadd(one, e));
+}
+static inline vec vsigmoid(vec x) { return sigmoid_of(x, vexp(vneg(vabs(x)))); }
+
+/* log(1 + x) for x in [0, 1], as 2 atanh(x / (2 + x)) */
+static inline vec vlog1p_unit(vec x) {
+    vec s = vdiv(x, vadd(vset1(2), x)), t = vmul(s, s);
+    return vfma(vmul(s, t), POLYNOMIAL(t, ATANH), vadd(s, s));
+}
+
+#endif

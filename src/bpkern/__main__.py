@@ -1,0 +1,5 @@
+"""python -m bpkern"""
+
+from .cli import main
+
+raise SystemExit(main())

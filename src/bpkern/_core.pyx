@@ -1,0 +1,229 @@
+"""The extension module: checks what it is given, releases the GIL and calls the C library."""
+
+cimport cython
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from bpkern._ckernels cimport *
+
+from time import perf_counter
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from *:
+    const char *COMPILER "__VERSION__"
+    const char *VERSION "BPKERN_VERSION"
+
+__version__ = VERSION.decode()
+compiler = COMPILER.decode()
+
+# In the order of the C enumerations.
+ACTIVATIONS = ("identity", "relu", "leaky_relu", "sigmoid", "tanh")
+LOSSES = ("mse", "squared_error", "cross_entropy", "binary_cross_entropy")
+
+
+# Instruction sets ------------------------------------------------------------------------------------------
+
+def available_isas():
+    """The names of the instruction sets that run on this machine, slowest first."""
+    return tuple(bpk_isa_name(i).decode() for i in range(bpk_isa_count()) if bpk_isa_runs(i))
+
+
+def isa():
+    """The name of the instruction set in use."""
+    return bpk_isa_name(bpk_isa_selected()).decode()
+
+
+def select_isa(str name):
+    """Use the instruction set of that name from now on, for calls and for networks yet to be made."""
+    compiled = [bpk_isa_name(i).decode() for i in range(bpk_isa_count())]
+    if name not in compiled:
+        raise ValueError(f"unknown instruction set {name!r}: allowed are {', '.join(compiled)}")
+    if not bpk_isa_runs(compiled.index(name)):
+        raise ValueError(f"this processor has no {name!r}: it runs {', '.join(available_isas())}")
+    bpk_isa_select(compiled.index(name))
+
+
+cdef inline const bpk_kernels *kernels_for(bint double) noexcept:
+    return bpk_isa_kernels(bpk_isa_selected(), BPK_F64 if double else BPK_F32)
+
+
+cdef bpk_activation activation_of(name) except *:
+    try:
+        return <bpk_activation><int>ACTIVATIONS.index(name)
+    except ValueError:
+        raise ValueError(f"unknown activation {name!r}: allowed are {', '.join(ACTIVATIONS)}") from None
+
+
+# The three kernels on plain arrays -------------------------------------------------------------------------
+
+cdef int typenum_of(str name, array) except -1:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
+    cdef int typenum = cnp.PyArray_TYPE(array)
+    if typenum not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or not array.dtype.isnative:
+        raise TypeError(f"{name} must be float32 or float64, not {array.dtype}")
+    return typenum
+
+
+cdef int check(str name, array, int typenum, tuple shape, bint writes) except -1:
+    """Whether `array` may stand for a matrix or vector of that shape; raises where not."""
+    if typenum_of(name, array) != typenum:
+        raise TypeError(f"all arrays of a call have one dtype: {name} is {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
+    if writes and not array.flags.writeable:
+        raise ValueError(f"{name} is read-only, and would be written")
+    if not array.flags.aligned:
+        raise ValueError(f"{name} is not aligned to its elements")
+    cdef ptrdiff_t item = array.itemsize, last = shape[len(shape) - 1]
+    if array.size == 0:
+        return 0
+    if last > 1 and array.strides[len(shape) - 1] != item:
+        raise ValueError(f"{name} must be contiguous along its last axis, not of strides {array.strides}")
+    if len(shape) == 2 and shape[0] > 1:
+        if array.strides[0] % item:
+            raise ValueError(
+                f"{name} must have rows a whole number of elements apart, not {array.strides[0]} bytes"
+            )
+        if writes and abs(array.strides[0]) < last * item:
+            raise ValueError(f"{name} has rows that overlap, and would be written")
+    return 0
+
+
+cdef int check_2d(str name, array, int typenum) except -1:
+    if isinstance(array, np.ndarray) and array.ndim != 2:
+        raise ValueError(f"{name} must have 2 dimensions, not shape {array.shape}")
+    typenum_of(name, array)
+    return check(name, array, typenum, array.shape, False)
+
+
+cdef int check_apart(dict written, dict others) except -1:
+    """Whether what is written overlaps nothing else; raises where it does."""
+    names = list(written)
+    for i, name in enumerate(names):
+        apart_from = [(other, written[other]) for other in names[i + 1:]] + list(others.items())
+        for other, array in apart_from:
+            if np.may_share_memory(written[name], array) and np.shares_memory(written[name], array):
+                raise ValueError(f"{name} overlaps {other}, and would be written")
+    return 0
+
+
+cdef inline ptrdiff_t ld(cnp.ndarray array) noexcept:
+    """The leading dimension, in elements; of no matter where there is one row at most."""
+    if cnp.PyArray_DIM(array, 0) < 2:
+        return cnp.PyArray_DIM(array, 1)
+    return cnp.PyArray_STRIDE(array, 0) // cnp.PyArray_ITEMSIZE(array)
+
+
+cdef inline void *data(array) noexcept:
+    return cnp.PyArray_DATA(<cnp.ndarray>array)
+
+
+def linear_forward(x, w, b, activation, out):
+    cdef bpk_activation s = activation_of(activation)
+    cdef int typenum = typenum_of("x", x)
+    check_2d("x", x, typenum)
+    check_2d("w", w, typenum)
+    cdef ptrdiff_t n = x.shape[0], width_in = x.shape[1], width = w.shape[0]
+    if w.shape[1] != width_in:
+        raise ValueError(f"w must have as many columns as x, {width_in}, not shape {w.shape}")
+    check("b", b, typenum, (width,), False)
+    if out is None:
+        out = np.empty((n, width), x.dtype)
+    else:
+        check("out", out, typenum, (n, width), True)
+        check_apart({"out": out}, {"x": x, "w": w, "b": b})
+    cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
+    cdef void *px = data(x)
+    cdef void *pw = data(w)
+    cdef void *pb = data(b)
+    cdef void *pa = data(out)
+    cdef ptrdiff_t ldx = ld(x), ldw = ld(w), lda = ld(out)
+    cdef bpk_status status
+    with nogil:
+        status = bpk_linear_forward(kernels, n, width_in, width, px, ldx, pw, ldw, pb, s, pa, lda)
+    if status == BPK_NO_MEMORY:
+        raise MemoryError(f"no memory to repack w of shape {w.shape}")
+    return out
+
+
+def delta_backward(delta_next, w_next, a, activation, z, out):
+    cdef bpk_activation s = activation_of(activation)
+    if z is not None:
+        raise ValueError(
+            f"z is only for activations whose derivative is no function of a, not {activation!r}"
+        )
+    cdef int typenum = typenum_of("delta_next", delta_next)
+    check_2d("delta_next", delta_next, typenum)
+    check_2d("w_next", w_next, typenum)
+    cdef ptrdiff_t n = delta_next.shape[0], width = delta_next.shape[1], width_in = w_next.shape[1]
+    if w_next.shape[0] != width:
+        raise ValueError(
+            f"w_next must have as many rows as delta_next has columns, {width}, not shape {w_next.shape}"
+        )
+    check("a", a, typenum, (n, width_in), False)
+    if out is None:
+        out = np.empty((n, width_in), a.dtype)
+    else:
+        check("out", out, typenum, (n, width_in), True)
+        check_apart({"out": out}, {"delta_next": delta_next, "w_next": w_next, "a": a})
+    cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
+    cdef void *pn = data(delta_next)
+    cdef void *pw = data(w_next)
+    cdef void *pa = data(a)
+    cdef void *pd = data(out)
+    cdef ptrdiff_t ldn = ld(delta_next), ldw = ld(w_next), lda = ld(a), ldd = ld(out)
+    with nogil:
+        bpk_delta_backward(kernels, n, width_in, width, pn, ldn, pw, ldw, pa, lda, s, pd, ldd)
+    return out
+
+
+def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
+    cdef bpk_sgd sgd = make_sgd(lr, momentum, nesterov, weight_decay)
+    cdef int typenum = typenum_of("w", w)
+    check_2d("x", x, typenum)
+    check_2d("delta", delta, typenum)
+    cdef ptrdiff_t n = x.shape[0], width_in = x.shape[1], width = delta.shape[1]
+    if delta.shape[0] != n:
+        raise ValueError(f"delta must have as many rows as x, {n}, not shape {delta.shape}")
+    check("w", w, typenum, (width, width_in), True)
+    check("b", b, typenum, (width,), True)
+    written = {"w": w, "b": b}
+    if sgd.momentum != 0:
+        if vw is None or vb is None:
+            raise ValueError(f"momentum {momentum} needs the velocities vw and vb")
+        check("vw", vw, typenum, (width, width_in), True)
+        check("vb", vb, typenum, (width,), True)
+        written.update(vw=vw, vb=vb)
+    check_apart(written, {"delta": delta, "x": x})
+    cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
+    cdef void *pw = data(w)
+    cdef void *pb = data(b)
+    cdef void *pd = data(delta)
+    cdef void *px = data(x)
+    cdef void *pvw = NULL
+    cdef void *pvb = NULL
+    cdef ptrdiff_t ldw = ld(w), ldd = ld(delta), ldx = ld(x), ldvw = 0
+    if sgd.momentum != 0:
+        pvw = data(vw)
+        pvb = data(vb)
+        ldvw = ld(vw)
+    with nogil:
+        bpk_sgd_update(kernels, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
+
+
+cdef bpk_sgd make_sgd(double lr, double momentum, bint nesterov, double weight_decay) except *:
+    if nesterov and momentum == 0:
+        raise ValueError("nesterov needs a momentum above 0, not 0")
+    return bpk_sgd(lr, momentum, weight_decay, nesterov)
+
+
+include "network.pxi"

@@ -1,0 +1,46 @@
+"""Checks of single arguments: each returns the value in its plain form or says what is allowed."""
+
+import math
+import numbers
+import operator
+from collections.abc import Sequence
+
+
+def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
+    """`value`, where it is one of the names allowed."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a name, one of {', '.join(allowed)}, not {value!r}")
+    if value not in allowed:
+        raise ValueError(f"unknown {name} {value!r}: allowed are {', '.join(allowed)}")
+    return value
+
+
+def whole(name: str, value: object, at_least: int) -> int:
+    """`value` as an int, where it is a whole number not below `at_least`."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if number < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, not {number}")
+    return number
+
+
+def real(name: str, value: object, lowest: float = 0.0, highest: float = math.inf) -> float:
+    """`value` as a float, where it is a finite number from `lowest` to `highest`."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    number = float(value)
+    if not (math.isfinite(number) and lowest <= number <= highest):
+        bound = f"from {lowest:g} to {highest:g}" if highest < math.inf else f"finite and at least {lowest:g}"
+        raise ValueError(f"{name} must be {bound}, not {number}")
+    return number
+
+
+def flag(name: str, value: object) -> bool:
+    """`value` as a bool, where it is True or False, Python's or NumPy's."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)

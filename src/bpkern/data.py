@@ -1,0 +1,119 @@
+"""From what users pass as X, y and sample_weight to arrays that the kernels read, without copying numbers."""
+
+from typing import Any
+
+import numpy as np
+
+from .settings import Settings
+
+# How far from 1 a row of class probabilities may sum: half-precision probabilities are this far off.
+SUM_TOLERANCE = 1e-3
+
+
+def as_numeric(name: str, values: Any) -> np.ndarray:
+    """An array of a real dtype; the same memory where `values` is one already."""
+    if hasattr(values, "tocsr"):
+        raise TypeError(f"{name} must be dense, not a sparse {type(values).__name__}: pass {name}.toarray()")
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name} must hold numbers: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}")
+    return array
+
+
+def as_rows(X: Any, width: int) -> np.ndarray:
+    """X as (n, width), of any real dtype and strides."""
+    x = as_numeric("X", X)
+    if x.ndim != 2:
+        hint = f"; one row is X.reshape(1, {width})" if x.ndim == 1 else ""
+        raise ValueError(f"X must have 2 dimensions, (rows, {width}), not shape {x.shape}{hint}")
+    if x.shape[1] != width:
+        raise ValueError(f"X must have {width} columns, as the first layer, not {x.shape[1]}")
+    return x
+
+
+def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
+    """y as int64 labels (n,) or as numbers (n, out), whichever it stands for."""
+    width = settings.layers[-1]
+    targets = as_numeric("y", y)
+    if targets.ndim not in (1, 2) or targets.shape[:1] != (rows,):
+        raise ValueError(f"y must have as many rows as X, {rows}, not shape {targets.shape}")
+    if settings.loss == "cross_entropy" and targets.ndim == 1:
+        return _labels(targets, width)
+    if targets.ndim == 1 and width == 1:
+        targets = targets.reshape(-1, 1)
+    if targets.shape != (rows, width):
+        also = {"cross_entropy": f" or labels ({rows},)"}.get(
+            settings.loss, f" or ({rows},)" if width == 1 else ""
+        )
+        raise ValueError(f"y must have shape {(rows, width)}{also}, not {targets.shape}")
+    if settings.loss in ("cross_entropy", "binary_cross_entropy") and targets.size:
+        lowest, highest = targets.min(), targets.max()
+        if not (lowest >= 0 and highest <= 1 + SUM_TOLERANCE):
+            raise ValueError(f"y must hold values from 0 to 1, not from {lowest} to {highest}")
+        if settings.loss == "binary_cross_entropy" and highest > 1:
+            raise ValueError(f"y must hold values from 0 to 1, not up to {highest}")
+    if settings.loss == "cross_entropy":
+        sums = targets.sum(axis=1, dtype=np.float64)
+        wrong = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
+        if wrong.size:
+            raise ValueError(f"each row of y must sum to 1: row {wrong[0]} sums to {sums[wrong[0]]:g}")
+    return targets
+
+
+def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
+    if targets.dtype.kind == "f":
+        wrong = np.flatnonzero(~(targets == np.floor(targets)) | np.isinf(targets))
+        if wrong.size:
+            raise ValueError(f"labels must be whole numbers: row {wrong[0]} of y is {targets[wrong[0]]}")
+    if targets.size and not (targets.min() >= 0 and targets.max() < classes):
+        raise ValueError(
+            f"labels must be from 0 to {classes - 1}, as the last layer, "
+            f"not from {targets.min():g} to {targets.max():g}"
+        )
+    return np.ascontiguousarray(targets, np.int64)
+
+
+def as_sample_weight(sample_weight: Any, rows: int) -> np.ndarray | None:
+    """sample_weight as float64 (n,), or None."""
+    if sample_weight is None:
+        return None
+    weights = np.ascontiguousarray(as_numeric("sample_weight", sample_weight), np.float64)
+    if weights.shape != (rows,):
+        raise ValueError(f"sample_weight must have shape ({rows},), one a row, not {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("sample_weight must be finite and at least 0")
+    if not weights.any():
+        raise ValueError("sample_weight must not be 0 in every row")
+    return weights
+
+
+def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
+    """The class of each row, to stratify by; None where there are no classes."""
+    if targets.ndim == 1:
+        return targets
+    if settings.loss == "cross_entropy":
+        return np.asarray(targets.argmax(axis=1))
+    if settings.loss == "binary_cross_entropy" and targets.shape[1] == 1:
+        return np.asarray(targets[:, 0] > 0.5)
+    return None
+
+
+def bad_row_message(x: np.ndarray, y: np.ndarray | None, row: int, dtype: "np.dtype[Any]") -> str:
+    """What is wrong with a row that would not go into a batch of finite numbers."""
+    name, array = "X", x
+    if y is not None and y.ndim == 2 and np.isfinite(_cast(x[row], dtype)).all():
+        name, array = "y", y
+    column = int(np.flatnonzero(~np.isfinite(_cast(array[row], dtype)))[0])
+    value = array[row, column]
+    kind = f"too large for {dtype.name}" if np.isfinite(value) else "no finite number"
+    return f"{name} holds {value} at row {row}, column {column}: {kind}"
+
+
+def _cast(row: np.ndarray, dtype: "np.dtype[Any]") -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return row.astype(dtype)

@@ -1,0 +1,594 @@
+"""The trainer: `MLP` checks its arguments, keeps the generator and the history, and calls the C network."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _core, checks
+from .data import as_rows, as_sample_weight, as_targets, bad_row_message, classes_of
+from .errors import DivergedError
+from .history import History
+from .optimizers import SGD
+from .progress import Progress, make_progress
+from .seeding import RandomState
+from .settings import Settings
+
+# Rows that a pass without training takes at a time.
+FORWARD_ROWS = 256
+
+Weights = list[tuple[np.ndarray, np.ndarray]]
+
+
+class MLP:
+    """A multilayer perceptron, trained by mini-batch gradient descent in C.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        The sizes of the layers, input first and output last: at least two, each at least 1.
+    activation : str or list of str
+        Of the hidden layers: "identity", "relu", "leaky_relu", "sigmoid" or "tanh"; one name for all of
+        them, or a list with one a layer. relu'(0) is 0; the slope of leaky_relu is 0.01.
+    output_activation : str
+        Of the last layer; applied before the loss, whatever the loss.
+    loss : {"mse", "squared_error", "cross_entropy", "binary_cross_entropy"}
+        "mse" is the mean over all elements. "squared_error" is half the sum over the outputs, mean over the
+        rows. "cross_entropy" has the softmax inside: the outputs are its logits. "binary_cross_entropy" has
+        the sigmoid inside, and is the mean over all elements.
+    optimizer : bpkern.SGD, optional
+        None is ``SGD(lr=0.01)``.
+    dtype : {"float32", "float64"}
+        What the network computes in; results come in it.
+    init : {"auto"}
+        Uniform weights, He's range before relu and leaky_relu, Glorot's before the others; zero biases.
+    l2 : float
+        Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights and not biases.
+    seed : None, int, SeedSequence or Generator
+        For the initial weights, the validation split and the shuffles, in this order. A Generator is
+        consumed; None takes fresh entropy.
+
+    Attributes
+    ----------
+    history_ : History or None
+        That of the last fit, finished or not.
+    optimizer : bpkern.SGD
+        Its attributes may be changed between calls.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes, names and numbers that are not allowed.
+    MemoryError
+        Where the parameters do not fit.
+
+    Notes
+    -----
+    One thread may change a model at a time, or several may read it; a call that comes in between raises
+    RuntimeError. Different models in different threads train side by side.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        *,
+        activation: str | Sequence[str] = "relu",
+        output_activation: str = "identity",
+        loss: str,
+        optimizer: SGD | None = None,
+        dtype: Any = "float32",
+        init: str = "auto",
+        l2: float = 0.0,
+        seed: Any = None,
+    ) -> None:
+        self._settings = Settings(layers, activation, output_activation, loss, optimizer, dtype, init, l2)
+        settings = self._settings
+        self._net = _core.Network(settings.layers, settings.activations, settings.loss, settings.dtype)
+        self._random = RandomState(seed)
+        self._start()
+
+    def reset(self) -> None:
+        """Go back to the seed's initial state: weights, velocities, generator, history.
+
+        Raises
+        ------
+        RuntimeError
+            While another thread uses the model.
+        """
+        self._net.begin_write()
+        try:
+            self._random.reset()
+            self._net.clear_velocity()
+            self._start()
+        finally:
+            self._net.end_write()
+
+    def _start(self) -> None:
+        settings = self._settings
+        self._net.set_layers(
+            self._random.initial_weights(settings.layers, settings.activations, settings.dtype)
+        )
+        self._fitted_1d = False
+        self.history_: History | None = None
+
+    # What it is --------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[int]:
+        """The sizes of the layers, input first."""
+        return list(self._settings.layers)
+
+    @property
+    def loss(self) -> str:
+        """The name of the loss."""
+        return self._settings.loss
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """What the network computes in."""
+        return self._settings.dtype
+
+    @property
+    def optimizer(self) -> SGD:
+        """The settings of the optimiser."""
+        return self._settings.optimizer
+
+    def __repr__(self) -> str:
+        return repr(self._settings)
+
+    # Training ----------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        validation_data: tuple[Any, Any] | None = None,
+        validation_split: float = 0.0,
+        sample_weight: Any = None,
+        verbose: Literal["auto", 0, 1] = "auto",
+        n_threads: int | None = None,
+    ) -> History:
+        """Train for some epochs, going on from where the model is.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+            Any real dtype, order and strides; a list, DataFrame or memmap. A numeric array is never copied
+            whole: its rows are converted as they are gathered.
+        y : array_like
+            Regression and binary: (n, out), or (n,) where out is 1. cross_entropy: integral values (n,)
+            from 0 to out - 1, or rows (n, out) that are at least 0 and sum to 1. binary_cross_entropy:
+            values from 0 to 1.
+        epochs : int
+            0 gives an empty History.
+        batch_size : int
+            Rows a step; n where it is more. The last batch of an epoch may be smaller.
+        shuffle : bool
+            Draw a new order of the rows each epoch.
+        validation_data : (X, y), optional
+            Rows to take the loss and accuracy of after each epoch.
+        validation_split : float
+            The part of the rows to hold out for that instead; drawn at random, each class in proportion.
+            The same rows are held out when the model goes on training on the same data.
+        sample_weight : array_like, shape (n,), optional
+            At least 0. The loss of a batch is sum(w * loss) / sum(w), and a batch of zero weight is passed
+            over.
+        verbose : {"auto", 0, 1}
+            "auto" draws a progress bar on a terminal only; 0 is silent; 1 shows progress anywhere.
+        n_threads : None or 1
+            This version trains on one thread.
+
+        Returns
+        -------
+        History
+            A list of values a metric, one an epoch; also kept as ``history_``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that do not fit. NaN or infinity in X or y is noticed when its row is gathered: the
+            model is then as of the step before.
+        DivergedError
+            When the loss or the weights are no longer finite.
+        RuntimeError
+            While another thread uses the model.
+        MemoryError
+            Where the workspace does not fit; nothing was changed.
+        """
+        settings = self._settings
+        settings.optimizer.check()
+        epochs = checks.whole("epochs", epochs, 0)
+        batch_size = checks.whole("batch_size", batch_size, 1)
+        shuffle = checks.flag("shuffle", shuffle)
+        validation_split = checks.real("validation_split", validation_split, 0.0, 1.0)
+        if n_threads is not None and checks.whole("n_threads", n_threads, 1) != 1:
+            raise ValueError(f"n_threads must be None or 1 in this version, not {n_threads}")
+        x, targets, weights = self._read(X, y, sample_weight)
+        validation = None
+        if validation_data is not None:
+            if validation_split:
+                raise ValueError("give validation_data or validation_split, not both")
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ValueError("validation_data must be a pair (X, y)")
+            validation = self._read(*validation_data, None)
+
+        progress = make_progress(verbose)
+        self._net.begin_write()
+        try:
+            # All memory first: what fails from here on leaves the model as it was.
+            self._net.reserve(min(batch_size, len(x)))
+            if settings.optimizer.momentum:
+                self._net.make_velocity()
+            self._net.snapshot()
+
+            train_index, validation_index = None, None
+            if validation_split:
+                classes = classes_of(targets, settings)
+                train_index, validation_index = self._random.split(len(x), validation_split, classes)
+                validation = (x, targets, weights)
+            rows = len(x) if train_index is None else len(train_index)
+            batch_size = min(batch_size, rows)
+            self._fitted_1d = np.ndim(y) == 1
+            history = self.history_ = History()
+            run = _Run(self, (x, targets, weights), train_index, batch_size, shuffle, progress)
+            try:
+                progress.begin(epochs, rows)
+                for epoch in range(epochs):
+                    metrics = run.epoch(epoch)
+                    if validation is not None:
+                        values = self._measure(validation, validation_index)
+                        metrics.update({f"val_{name}": value for name, value in values.items()})
+                    history.append(metrics)
+                    history.iterations += -(-rows // batch_size)
+                    progress.epoch(epoch + 1, metrics)
+            finally:
+                progress.close()
+        finally:
+            self._net.end_write()
+        return history
+
+    def train_on_batch(self, X: Any, y: Any) -> float:
+        """Make one step on these rows.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for `fit`; all rows are one mini-batch.
+
+        Returns
+        -------
+        float
+            The loss before the update, l2 included.
+
+        Raises
+        ------
+        ValueError, TypeError, DivergedError, RuntimeError, MemoryError
+            As for `fit`; nothing was changed.
+        """
+        self._settings.optimizer.check()
+        data = self._read(X, y, None)
+        self._net.begin_write()
+        try:
+            self._net.reserve(len(data[0]))
+            if self._settings.optimizer.momentum:
+                self._net.make_velocity()
+            metrics = _Run(self, data, None, len(data[0]), False, Progress()).steps(0)
+        finally:
+            self._net.end_write()
+        self._fitted_1d = np.ndim(y) == 1
+        return metrics["loss"]
+
+    def gradients(self, X: Any, y: Any) -> tuple[float, Weights]:
+        """The loss of these rows, and its gradients; nothing is changed.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for `fit`.
+
+        Returns
+        -------
+        loss : float
+            l2 included.
+        gradients : list of (dW, db)
+            Of the shapes of the weights, (out, in), and biases, (out,).
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`.
+        """
+        data = self._read(X, y, None)
+        l2 = self._settings.l2
+        sums = [
+            (2 * l2 * w if l2 else np.zeros_like(w), np.zeros_like(b))
+            for w, b in self.get_weights()
+        ]
+        try:
+            loss = self._net.gradients(_core.Data(*data), sums)
+        except _core.BadRowError as error:
+            raise self._bad_row(data, error) from None
+        return loss + self._penalty(), sums
+
+    # Prediction --------------------------------------------------------------------------------------
+
+    def forward(self, X: Any) -> np.ndarray:
+        """The outputs (n, out), after `output_activation` and before the softmax or sigmoid of the loss.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+
+        Returns
+        -------
+        ndarray, shape (n, out)
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`; no rows give no rows.
+        """
+        x = as_rows(X, self._settings.layers[0])
+        try:
+            return self._net.forward(_core.Data(x), min(len(x), FORWARD_ROWS))
+        except _core.BadRowError as error:
+            raise self._bad_row((x, None, None), error) from None
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Classes, or values.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+
+        Returns
+        -------
+        ndarray
+            cross_entropy: int64 class indices (n,). binary_cross_entropy: int64 0 or 1, (n,) where out is 1
+            and (n, out) otherwise. Other losses: what `forward` gives, (n,) where the model was fitted on a
+            y of one dimension.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `forward`.
+        """
+        outputs = self.forward(X)
+        if self._settings.loss == "cross_entropy":
+            return outputs.argmax(axis=1).astype(np.int64, copy=False)
+        if self._settings.loss == "binary_cross_entropy":
+            classes = (outputs > 0).astype(np.int64)
+            return classes[:, 0] if classes.shape[1] == 1 else classes
+        return outputs[:, 0] if self._fitted_1d else outputs
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities: the softmax (n, out) of cross_entropy, or the sigmoid (n, out) of
+        binary_cross_entropy.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+
+        Returns
+        -------
+        ndarray, shape (n, out)
+
+        Raises
+        ------
+        ValueError
+            For another loss.
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `forward`.
+        """
+        if not self._settings.has_accuracy:
+            raise ValueError(
+                f"predict_proba is for cross_entropy and binary_cross_entropy, not {self._settings.loss}"
+            )
+        outputs = self.forward(X)
+        if self._settings.loss == "binary_cross_entropy":
+            e = np.exp(-np.abs(outputs))
+            return np.where(outputs < 0, e, 1) / (1 + e)
+        outputs -= outputs.max(axis=1, keepdims=True)
+        np.exp(outputs, out=outputs)
+        outputs /= outputs.sum(axis=1, keepdims=True)
+        return outputs
+
+    def evaluate(self, X: Any, y: Any) -> dict[str, float]:
+        """The mean loss over these rows and, for the two cross-entropies, the accuracy.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for `fit`.
+
+        Returns
+        -------
+        dict
+            ``{"loss": ...}`` with l2 included, and ``"accuracy"``: the part of the rows whose class is
+            right, or of all outputs for binary_cross_entropy.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`.
+        """
+        return self._measure(self._read(X, y, None), None)
+
+    # Parameters --------------------------------------------------------------------------------------
+
+    def get_weights(self) -> Weights:
+        """Copies of the parameters: [(W, b), ...], W of shape (out, in) and b of shape (out,)."""
+        return [self._net.get_layer(l) for l in range(len(self._settings.layers) - 1)]
+
+    def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
+        """Set all parameters, and nothing else of the model's state.
+
+        Parameters
+        ----------
+        weights : sequence of (W, b)
+            As `get_weights` gives them: integers and floats up to float64, finite in the model's dtype.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For shapes, values and dtypes that do not fit; nothing was changed.
+        RuntimeError
+            While another thread uses the model.
+        """
+        sizes = self._settings.layers
+        if len(weights) != len(sizes) - 1:
+            raise ValueError(f"weights must hold {len(sizes) - 1} pairs (W, b), not {len(weights)}")
+        checked = []
+        for l, pair in enumerate(weights):
+            if len(pair) != 2:
+                raise ValueError(f"weights must hold pairs (W, b), not {len(pair)} items for layer {l}")
+            w = self._parameter(f"W of layer {l}", pair[0], (sizes[l + 1], sizes[l]))
+            b = self._parameter(f"b of layer {l}", pair[1], (sizes[l + 1],))
+            checked.append((w, b))
+        self._net.set_layers(checked)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of the parameters under the names "0.weight", "0.bias", "1.weight", ..."""
+        state = {}
+        for l, (w, b) in enumerate(self.get_weights()):
+            state[f"{l}.weight"], state[f"{l}.bias"] = w, b
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters from a dictionary like that of `state_dict`.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            For names that are missing or unknown, and as for `set_weights`.
+        """
+        layers = range(len(self._settings.layers) - 1)
+        names = {f"{l}.{kind}" for l in layers for kind in ("weight", "bias")}
+        if set(state) != names:
+            missing, unknown = sorted(names - set(state)), sorted(map(str, set(state) - names))
+            raise ValueError(f"state must hold just the model's names: missing {missing}, unknown {unknown}")
+        self.set_weights([(state[f"{l}.weight"], state[f"{l}.bias"]) for l in layers])
+
+    # Inside ------------------------------------------------------------------------------------------
+
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        x = as_rows(X, self._settings.layers[0])
+        if len(x) == 0:
+            raise ValueError("X has no rows")
+        return x, as_targets(y, len(x), self._settings), as_sample_weight(sample_weight, len(x))
+
+    def _parameter(self, name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+        array = np.asarray(values)
+        if not np.can_cast(array.dtype, np.float64, "safe"):
+            raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
+        if array.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(array, self._settings.dtype)
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite in {self._settings.dtype.name}")
+        return array
+
+    def _penalty(self) -> float:
+        l2 = self._settings.l2
+        return l2 * self._net.sum_squares() if l2 else 0.0
+
+    def _metrics(self, sums: tuple[float, float, float], penalty: float) -> dict[str, float]:
+        loss, accuracy, weight = sums
+        weight = weight or math.nan  # rows of no weight at all have no mean
+        metrics = {"loss": loss / weight + penalty}
+        if self._settings.has_accuracy:
+            metrics["accuracy"] = accuracy / weight
+        return metrics
+
+    def _measure(
+        self, data: tuple[np.ndarray, np.ndarray, np.ndarray | None], index: np.ndarray | None
+    ) -> dict[str, float]:
+        rows = len(data[0]) if index is None else len(index)
+        try:
+            sums = self._net.evaluate(_core.Data(*data), index, min(rows, FORWARD_ROWS))
+        except _core.BadRowError as error:
+            raise self._bad_row(data, error) from None
+        return self._metrics(sums, self._penalty())
+
+    def _bad_row(self, data: tuple[Any, ...], error: _core.BadRowError) -> ValueError:
+        return ValueError(bad_row_message(data[0], data[1], error.row, self._settings.dtype))
+
+
+class _Run:
+    """The epochs of one fit, or the one step of `train_on_batch`."""
+
+    def __init__(
+        self,
+        model: MLP,
+        data: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+        index: np.ndarray | None,
+        batch_size: int,
+        shuffle: bool,
+        progress: Progress,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.rows = _core.Data(*data)
+        self.index = index
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.progress = progress.rows
+
+    def epoch(self, number: int) -> dict[str, float]:
+        """One epoch. However it ends, the weights are finite."""
+        net = self.model._net
+        if number > 0:
+            net.snapshot()
+        try:
+            metrics = self.steps(number)
+        finally:
+            finite = net.finite()
+            if not finite:
+                net.restore()
+        if not finite:
+            raise self.diverged("the weights overflowed", number, self.iterations)
+        return metrics
+
+    def steps(self, number: int) -> dict[str, float]:
+        model = self.model
+        try:
+            sums = model._net.train(
+                self.rows, self.order(), self.batch_size, model.optimizer, model._settings.l2, self.progress
+            )
+        except _core.BadRowError as error:
+            raise model._bad_row(self.data, error) from None
+        except _core.NonFiniteLossError as error:
+            raise self.diverged("the loss is no longer finite", number, error.step) from None
+        return model._metrics(sums, 0.0)
+
+    def order(self) -> np.ndarray | None:
+        if not self.shuffle:
+            return self.index
+        if self.index is None:
+            return self.model._random.generator.permutation(self.rows.rows)
+        return self.index[self.model._random.generator.permutation(len(self.index))]
+
+    @property
+    def iterations(self) -> int:
+        return -(-(self.rows.rows if self.index is None else len(self.index)) // self.batch_size)
+
+    def diverged(self, what: str, epoch: int, step: int) -> DivergedError:
+        iteration = epoch * self.iterations + step
+        return DivergedError(
+            f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate "
+            f"(lr={self.model.optimizer.lr}), or scale X",
+            epoch,
+            iteration,
+        )

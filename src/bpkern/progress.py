@@ -1,0 +1,108 @@
+"""What a fit shows on the terminal while it runs."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+REFRESH_SECONDS = 0.1
+
+
+class Progress:
+    """Told how far a fit is. This one shows nothing."""
+
+    def begin(self, epochs: int, rows: int) -> None:
+        """A fit of so many epochs of so many rows begins."""
+
+    def rows(self, done: int) -> None:
+        """So many rows of the epoch under way are done."""
+
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Epoch `number`, from 1, has ended."""
+
+    def close(self) -> None:
+        """The fit has ended, or been stopped."""
+
+
+def make_progress(verbose: Any) -> Progress:
+    """The display that `verbose` asks for: "auto", 0 or 1."""
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(f"unknown verbose {verbose!r}: allowed are 'auto', 0, 1")
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    if verbose == 0 or (verbose == "auto" and not terminal):
+        return Progress()
+    if not terminal:
+        return EpochLines()
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return EpochLines(in_place=True)
+    return Bar(tqdm)
+
+
+def _text(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
+class Bar(Progress):
+    """tqdm's bar over all rows of all epochs, with the epoch and its metrics beside it."""
+
+    def __init__(self, tqdm: Any) -> None:
+        self._tqdm = tqdm
+        self._bar: Any = None
+        self._ended = 0
+        self._shown_at = 0.0
+
+    def begin(self, epochs: int, rows: int) -> None:
+        self._epochs, self._rows = epochs, rows
+        self._bar = self._tqdm(
+            total=epochs * rows,
+            desc=f"epoch 1/{epochs}",
+            unit="samples",
+            unit_scale=True,
+            mininterval=REFRESH_SECONDS,
+            dynamic_ncols=True,
+            bar_format="{desc} |{bar}|{postfix} [{elapsed}<{remaining}, {rate_fmt}]",
+        )
+
+    def rows(self, done: int) -> None:
+        self._bar.update(self._ended * self._rows + done - self._bar.n)
+
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        self._ended = number
+        now = time.monotonic()
+        if number == self._epochs or now - self._shown_at > REFRESH_SECONDS:
+            self._shown_at = now
+            self._bar.set_description_str(f"epoch {number}/{self._epochs}", refresh=False)
+            self._bar.set_postfix_str(_text(metrics), refresh=False)
+        self.rows(0)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class EpochLines(Progress):
+    """A plain line an epoch; `in_place`, one line written over and over."""
+
+    def __init__(self, in_place: bool = False) -> None:
+        self._in_place = in_place
+        self._shown_at = 0.0
+
+    def begin(self, epochs: int, rows: int) -> None:
+        self._epochs, self._rows = epochs, rows
+        self._began = time.monotonic()
+
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if self._in_place and number < self._epochs and now - self._shown_at < REFRESH_SECONDS:
+            return
+        self._shown_at = now
+        rate = number * self._rows / max(now - self._began, 1e-9)
+        line = f"epoch {number}/{self._epochs}: {_text(metrics)}, {rate:,.0f} samples/s"
+        sys.stderr.write(f"\r{line}\x1b[K" if self._in_place else line + "\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._in_place and self._shown_at:
+            sys.stderr.write("\n")

@@ -1,0 +1,81 @@
+"""Random numbers: the generator of a model, its initial weights, and the split that validation takes.
+
+A model consumes its generator in this order: initial weights layer by layer, one number for the splits when
+the first is asked for, then one permutation an epoch.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from . import checks
+
+Seed = int | np.random.SeedSequence | np.random.Generator | None
+
+
+def make_generator(seed: Any) -> np.random.Generator:
+    """The generator a seed stands for; a Generator is taken as it is, and consumed."""
+    if seed is None or isinstance(seed, (np.random.SeedSequence, np.random.Generator)):
+        return np.random.default_rng(seed)
+    try:
+        return np.random.default_rng(checks.whole("seed", seed, 0))
+    except TypeError:
+        raise TypeError(
+            f"seed must be None, a whole number, a SeedSequence or a Generator, not {seed!r}"
+        ) from None
+
+
+class RandomState:
+    """The generator of one model and the number its splits come from.
+
+    Parameters
+    ----------
+    seed : None, int, SeedSequence or Generator
+    """
+
+    def __init__(self, seed: Any) -> None:
+        self.generator = make_generator(seed)
+        self._start = copy.deepcopy(self.generator)
+        self._split_seed: int | None = None
+
+    def reset(self) -> None:
+        """Back to the state at the start. A caller's Generator is left alone from here on."""
+        self.generator = copy.deepcopy(self._start)
+        self._split_seed = None
+
+    def initial_weights(
+        self, layers: list[int], activations: list[str], dtype: "np.dtype[Any]"
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Uniform weights of shape (out, in) and zero biases, drawn in float64.
+
+        The range is He's, sqrt(6 / in), before relu and leaky_relu, and Glorot's, sqrt(6 / (in + out)),
+        before the others.
+        """
+        weights = []
+        for fan_in, fan_out, activation in zip(layers, layers[1:], activations, strict=False):
+            fans = fan_in if activation in ("relu", "leaky_relu") else fan_in + fan_out
+            limit = np.sqrt(6.0 / fans)
+            w = self.generator.uniform(-limit, limit, (fan_out, fan_in))
+            weights.append((w.astype(dtype), np.zeros(fan_out, dtype)))
+        return weights
+
+    def split(self, rows: int, fraction: float, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to train on and rows to validate on, each in ascending order.
+
+        The same data gets the same split every time, so that a model that goes on training never sees the
+        rows it is judged by. With `classes` (rows,) each class is in both parts in proportion.
+        """
+        held_out = round(rows * fraction)
+        if not 0 < held_out < rows:
+            raise ValueError(f"validation_split {fraction} of {rows} rows leaves one part empty")
+        if self._split_seed is None:
+            self._split_seed = int(self.generator.integers(2**63))
+        order = np.random.default_rng(self._split_seed).permutation(rows)
+        if classes is not None:
+            order = order[np.argsort(classes[order], kind="stable")]
+        # Evenly spaced places in a list sorted by class hold the classes in proportion, to within one row.
+        places = ((np.arange(held_out) + 0.5) * (rows / held_out)).astype(np.int64)
+        chosen = np.zeros(rows, bool)
+        chosen[order[places]] = True
+        return np.flatnonzero(~chosen), np.flatnonzero(chosen)

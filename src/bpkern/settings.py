@@ -1,0 +1,94 @@
+"""What a network is made of: the constructor's arguments, checked once for the kernels and the reference."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import checks
+from ._core import ACTIVATIONS, LOSSES
+from .optimizers import SGD
+
+DTYPES = ("float32", "float64")
+
+
+class Settings:
+    """The checked arguments of `MLP`.
+
+    Attributes
+    ----------
+    layers : list of int
+        Sizes, input first.
+    activations : list of str
+        One a weight matrix: those of the hidden layers, then the output's.
+    loss : str
+    optimizer : SGD
+    dtype : numpy.dtype
+    l2 : float
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        activation: str | Sequence[str],
+        output_activation: str,
+        loss: str,
+        optimizer: SGD | None,
+        dtype: Any,
+        init: str,
+        l2: float,
+    ) -> None:
+        self.layers = _layers(layers)
+        self.activations = _activations(activation, len(self.layers) - 2)
+        self.activations.append(checks.one_of("output_activation", output_activation, ACTIVATIONS))
+        self.loss = checks.one_of("loss", loss, LOSSES)
+        self.optimizer = SGD() if optimizer is None else optimizer
+        if not isinstance(self.optimizer, SGD):
+            raise TypeError(f"optimizer must be a bpkern.SGD or None, not {optimizer!r}")
+        self.dtype = _dtype(dtype)
+        checks.one_of("init", init, ("auto",))
+        self.l2 = checks.real("l2", l2)
+
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether the loss is one of the two cross-entropies."""
+        return self.loss in ("cross_entropy", "binary_cross_entropy")
+
+    def __repr__(self) -> str:
+        hidden, output = self.activations[:-1], self.activations[-1]
+        activation = f", activation={hidden[0] if len(set(hidden)) == 1 else hidden!r}" if hidden else ""
+        if len(set(hidden)) == 1:
+            activation = f", activation={hidden[0]!r}"
+        return (
+            f"MLP({self.layers}{activation}, output_activation={output!r}, loss={self.loss!r}, "
+            f"optimizer={self.optimizer}, dtype={self.dtype.name!r}, l2={self.l2})"
+        )
+
+
+def _layers(layers: Sequence[int]) -> list[int]:
+    if isinstance(layers, (str, bytes)) or not hasattr(layers, "__iter__"):
+        raise TypeError(f"layers must be a sequence of sizes, input first, not {layers!r}")
+    sizes = [checks.whole("a layer's size", size, 1) for size in layers]
+    if len(sizes) < 2:
+        raise ValueError(f"layers must name an input and an output at least, not {sizes}")
+    return sizes
+
+
+def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
+    if isinstance(activation, str):
+        return [checks.one_of("activation", activation, ACTIVATIONS)] * hidden
+    if not isinstance(activation, (list, tuple)):
+        raise TypeError(f"activation must be a name or a list of names, not {activation!r}")
+    if len(activation) != hidden:
+        raise ValueError(f"activation must name one a hidden layer, {hidden}, not {len(activation)}")
+    return [checks.one_of("activation", name, ACTIVATIONS) for name in activation]
+
+
+def _dtype(dtype: Any) -> "np.dtype[Any]":
+    try:
+        parsed = np.dtype(dtype)
+    except TypeError:
+        parsed = None
+    if dtype is None or parsed is None or parsed.name not in DTYPES or not parsed.isnative:
+        raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
+    return parsed
