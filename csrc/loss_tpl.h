@@ -52,10 +52,14 @@ static real largest(ptrdiff_t n, const real *a) {
     return vmaximum(best);
 }
 
+/* The place of the largest; the last, where a NaN hides it. */
 static ptrdiff_t first_equal(ptrdiff_t n, const real *a, real value) {
     ptrdiff_t i = 0;
-    while (i < n - 1 && a[i] != value) i++;
-    return i;
+    for (; i < n; i += VEC) {
+        int lane = vfirst(veq(vmload(lanes(n, i), a + i), vset1(value)));
+        if (lane < VEC && i + lane < n) return i + lane;
+    }
+    return n - 1;
 }
 
 /* With s = sum exp(a - max a): loss = log s - sum t (a - max a), and softmax = exp(a - max a) / s. */

@@ -75,11 +75,7 @@ static ALWAYS_INLINE void run_rows(int vecs, int masked, const ARGS *args) {
 /* A block of n <= TILE_VECS VEC columns. */
 static ALWAYS_INLINE void run_block(const ARGS *args) {
     int vecs = (int)((args->n + VEC - 1) / VEC);
-#if VEC_FREE_MASKS
-#define RUN(v) run_rows(v, 1, args)
-#else
 #define RUN(v) args->n % VEC ? run_rows(v, 1, args) : run_rows(v, 0, args)
-#endif
     if (vecs == 1) RUN(1);
     if (vecs == 2) RUN(2);
 #if TILE_VECS >= 3

@@ -2,25 +2,31 @@
 #define ARGS bpk_update_args
 #include "tile_tpl.h"
 
-typedef struct {
-    vec lr, momentum, weight_decay;
-    int decays, nesterov;
-} step_constants;
-
-static ALWAYS_INLINE step_constants constants_of(const bpk_sgd *sgd) {
-    return (step_constants){vset1((real)sgd->lr), vset1((real)sgd->momentum), vset1((real)sgd->weight_decay),
-                            sgd->weight_decay != 0, sgd->nesterov};
-}
-
-/* The new weights; *v, where there is one, becomes the new velocity. Without weight decay the weight is left
- * out of the gradient, so that an infinite one makes no NaN. */
-static ALWAYS_INLINE vec sgd_step(vec w, vec gradient, vec *v, const step_constants *c) {
-    if (c->decays) gradient = vfma(c->weight_decay, w, gradient);
-    if (v) {
-        *v = vfma(c->momentum, *v, gradient);
-        gradient = c->nesterov ? vfma(c->momentum, *v, gradient) : *v;
+/* gradient <- the step that SGD takes along it; the velocities, where there are any, become the new ones.
+ * Without weight decay the weights are left out of it, so that an infinite one makes no NaN. */
+static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, const bpk_sgd *sgd, const real *w,
+                                    ptrdiff_t ldw, real *v, ptrdiff_t ldv,
+                                    vec gradient[TILE_ROWS_MAX][TILE_VECS]) {
+    if (sgd->weight_decay != 0) {
+        vec decay = vset1((real)sgd->weight_decay);
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+            for (int j = 0; j < vecs; j++)
+                gradient[r][j] =
+                    vfma(decay, tile_load(w + r * ldw, j, vecs, masked, tail), gradient[r][j]);
     }
-    return vfnma(c->lr, gradient, w);
+    if (!v) return;
+    vec momentum = vset1((real)sgd->momentum);
+    int nesterov = sgd->nesterov;
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 3
+        for (int j = 0; j < vecs; j++) {
+            vec velocity = vfma(momentum, tile_load(v + r * ldv, j, vecs, masked, tail), gradient[r][j]);
+            tile_store(v + r * ldv, velocity, j, vecs, masked, tail);
+            gradient[r][j] = nesterov ? vfma(momentum, velocity, gradient[r][j]) : velocity;
+        }
 }
 
 static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
@@ -32,37 +38,22 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const
     tile_product(rows, vecs, masked, tail, args->k, (const real *)args->left + i, 1, args->ldl, args->right,
                  args->ldr, acc);
 
-    step_constants c = constants_of(args->sgd);
-    real *w = (real *)args->w + i * args->ldw;
-    if (args->v) {
-        real *v = (real *)args->v + i * args->ldv;
+    real *w = (real *)args->w + i * args->ldw, *v = args->v ? (real *)args->v + i * args->ldv : NULL;
+    sgd_steps(rows, vecs, masked, tail, args->sgd, w, args->ldw, v, args->ldv, acc);
+    vec lr = vset1((real)args->sgd->lr);
 #pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++)
 #pragma GCC unroll 3
-            for (int j = 0; j < vecs; j++) {
-                vec velocity = tile_load(v + r * args->ldv, j, vecs, masked, tail);
-                vec weight = tile_load(w + r * args->ldw, j, vecs, masked, tail);
-                weight = sgd_step(weight, acc[r][j], &velocity, &c);
-                tile_store(v + r * args->ldv, velocity, j, vecs, masked, tail);
-                tile_store(w + r * args->ldw, weight, j, vecs, masked, tail);
-            }
-    } else {
-#pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
-            for (int j = 0; j < vecs; j++) {
-                vec weight = tile_load(w + r * args->ldw, j, vecs, masked, tail);
-                weight = sgd_step(weight, acc[r][j], NULL, &c);
-                tile_store(w + r * args->ldw, weight, j, vecs, masked, tail);
-            }
-    }
+        for (int j = 0; j < vecs; j++) {
+            vec weight = tile_load(w + r * args->ldw, j, vecs, masked, tail);
+            tile_store(w + r * args->ldw, vfnma(lr, acc[r][j], weight), j, vecs, masked, tail);
+        }
 }
 
 void BPK_NAME(update)(const bpk_update_args *args) { run_block(args); }
 
 /* Four sums go side by side, for an addition takes four clocks. */
 void BPK_NAME(update_bias)(const bpk_bias_args *args) {
-    const step_constants c = constants_of(args->sgd);
     for (ptrdiff_t j = 0; j < args->n; j += VEC) {
         vmask m = vtail(args->n - j < VEC ? args->n - j : VEC);
         const real *delta = (const real *)args->delta + j;
@@ -71,18 +62,11 @@ void BPK_NAME(update_bias)(const bpk_bias_args *args) {
         for (; k + 4 <= args->k; k += 4)
             for (int s = 0; s < 4; s++) sum[s] = vadd(sum[s], vmload(m, delta + (k + s) * args->ldd));
         for (; k < args->k; k++) sum[0] = vadd(sum[0], vmload(m, delta + k * args->ldd));
-        vec gradient = vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3]));
 
-        real *b = (real *)args->b + j;
-        vec bias = vmload(m, b);
-        if (args->v) {
-            real *v = (real *)args->v + j;
-            vec velocity = vmload(m, v);
-            bias = sgd_step(bias, gradient, &velocity, &c);
-            vmstore(v, m, velocity);
-        } else {
-            bias = sgd_step(bias, gradient, NULL, &c);
-        }
-        vmstore(b, m, bias);
+        vec gradient[TILE_ROWS_MAX][TILE_VECS];
+        gradient[0][0] = vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3]));
+        real *b = (real *)args->b + j, *v = args->v ? (real *)args->v + j : NULL;
+        sgd_steps(1, 1, 1, m, args->sgd, b, 0, v, 0, gradient);
+        vmstore(b, m, vfnma(vset1((real)args->sgd->lr), gradient[0][0], vmload(m, b)));
     }
 }

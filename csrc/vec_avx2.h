@@ -30,7 +30,6 @@ typedef vec vmask;
 #define TILE_ROWS_2 6
 #define TILE_ROWS_MAX 12
 
-#define VEC_FREE_MASKS 0
 
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }
@@ -67,9 +66,11 @@ static inline vec vcopysign(vec magnitude, vec sign) {
 
 static inline vmask vgt(vec a, vec b) { return VOP(cmp)(a, b, _CMP_GT_OQ); }
 static inline vmask vlt(vec a, vec b) { return VOP(cmp)(a, b, _CMP_LT_OQ); }
+static inline vmask veq(vec a, vec b) { return VOP(cmp)(a, b, _CMP_EQ_OQ); }
 static inline vmask vle(vec a, vec b) { return VOP(cmp)(a, b, _CMP_LE_OQ); }
 static inline vec vselect(vmask m, vec yes, vec no) { return VOP(blendv)(no, yes, m); }
 static inline int vall(vmask m) { return VOP(movemask)(m) == (1 << VEC) - 1; }
+static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)VOP(movemask)(m) | 1u << VEC); }
 
 static inline vec vround(vec a) { return VOP(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 

@@ -28,9 +28,6 @@ typedef __mmask16 vmask;
 #define TILE_ROWS_3 9
 #define TILE_ROWS_MAX 14
 
-/* Masked loads and stores cost what plain ones do, so tiles have no unmasked variant. */
-#define VEC_FREE_MASKS 1
-
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }
 static inline vec vload(const real *p) { return VOP(loadu)(p); }
@@ -61,9 +58,12 @@ static inline vec vcopysign(vec magnitude, vec sign) {
 /* Comparisons are false where either is NaN. */
 static inline vmask vgt(vec a, vec b) { return VCMP(a, b, _CMP_GT_OQ); }
 static inline vmask vlt(vec a, vec b) { return VCMP(a, b, _CMP_LT_OQ); }
+static inline vmask veq(vec a, vec b) { return VCMP(a, b, _CMP_EQ_OQ); }
 static inline vmask vle(vec a, vec b) { return VCMP(a, b, _CMP_LE_OQ); }
 static inline vec vselect(vmask m, vec yes, vec no) { return VOP(mask_blend)(m, no, yes); }
 static inline int vall(vmask m) { return m == vtail(VEC); }
+/* The first lane that is set, or VEC where none is. */
+static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)m | 1u << VEC); }
 
 static inline vec vround(vec a) {
     return VOP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
