@@ -53,10 +53,14 @@ static void forward(const bpk_net *net, bpk_workspace *ws, ptrdiff_t m) {
     }
 }
 
-/* The losses of the rows, and the delta of the last layer where it is wanted. The result is the mean loss
- * by the rows' weights, and likewise *accuracy. */
-static double loss(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, ptrdiff_t m, int with_delta,
-                   double *accuracy) {
+/* Sums over the rows of a batch: of their weights, and of weight times loss and weight times accuracy. */
+typedef struct {
+    double weight, loss, accuracy;
+} sums;
+
+/* The losses of the rows, and the delta of the last layer where it is wanted. */
+static void loss(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, ptrdiff_t m, int with_delta,
+                 sums *batch) {
     int last = net->count - 1;
     const net_layer *layer = &net->layers[last];
     bpk_loss_args args = {.loss = net->loss,
@@ -76,13 +80,10 @@ static double loss(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, pt
     if (with_delta)
         net->kernels->apply_derivative(layer->activation, m, layer->out, args.a, args.lda, args.delta,
                                        args.ldd);
-    double sum = 0;
-    *accuracy = 0;
     for (ptrdiff_t i = 0; i < m; i++) {
-        sum += ws->scale[i] * ws->row_loss[i];
-        *accuracy += ws->scale[i] * ws->row_accuracy[i];
+        batch->loss += ws->row_weight[i] * ws->row_loss[i];
+        batch->accuracy += ws->row_weight[i] * ws->row_accuracy[i];
     }
-    return sum;
 }
 
 /* The delta of layer l - 1, from layer l's weights as they are now. */
@@ -115,28 +116,23 @@ static void update(bpk_net *net, const bpk_workspace *ws, int l, ptrdiff_t m, co
     net->kernels->update_bias(&bias);
 }
 
-/* One batch as far as its loss and accuracy, both means by the rows' weights. A batch of zero weight has
- * none. */
-typedef struct {
-    double weight, loss, accuracy;
-} measures;
-
+/* One batch as far as its loss, l2 included. A batch of zero weight has none. */
 static bpk_status measure(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t m, int with_delta,
-                          measures *batch) {
+                          sums *batch) {
     bpk_status status = gather_x(net, ws, run, m);
     if (status == BPK_OK) status = gather_y(net, ws, run, m);
     if (status != BPK_OK) return status;
-    *batch = (measures){.weight = weigh(ws, run, m)};
+    *batch = (sums){.weight = weigh(ws, run, m)};
     if (batch->weight == 0) return BPK_OK;
     forward(net, ws, m);
-    batch->loss = loss(net, ws, run, m, with_delta, &batch->accuracy);
-    if (run->l2 != 0) batch->loss += run->l2 * bpk_net_sum_squares(net);
+    loss(net, ws, run, m, with_delta, batch);
+    if (run->l2 != 0) batch->loss += batch->weight * run->l2 * bpk_net_sum_squares(net);
     return BPK_OK;
 }
 
-static void count(bpk_run *run, const measures *batch) {
-    run->loss_sum += batch->weight * batch->loss;
-    run->accuracy_sum += batch->weight * batch->accuracy;
+static void count(bpk_run *run, const sums *batch) {
+    run->loss_sum += batch->loss;
+    run->accuracy_sum += batch->accuracy;
     run->weight_sum += batch->weight;
 }
 
@@ -145,7 +141,7 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t st
     bpk_status status = BPK_OK;
     for (; steps > 0 && run->next < run->data.rows; steps--) {
         ptrdiff_t m = batch_rows(run);
-        measures batch;
+        sums batch;
         status = measure(net, ws, run, m, 1, &batch);
         if (status == BPK_OK && !isfinite(batch.loss)) status = BPK_DIVERGED;
         if (status != BPK_OK) break;
@@ -165,7 +161,7 @@ bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptr
     bpk_status status = BPK_OK;
     for (; steps > 0 && run->next < run->data.rows; steps--) {
         ptrdiff_t m = batch_rows(run);
-        measures batch;
+        sums batch;
         status = measure(net, ws, run, m, 0, &batch);
         if (status != BPK_OK) break;
         count(run, &batch);
@@ -180,7 +176,7 @@ bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, vo
                          void *const *db) {
     const bpk_sgd ascent = {.lr = -1};
     fp_mode mode = fp_enter();
-    measures batch;
+    sums batch;
     ptrdiff_t m = run->data.rows;
     bpk_status status = measure(net, ws, run, m, 1, &batch);
     if (status == BPK_OK) count(run, &batch);

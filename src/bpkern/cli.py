@@ -1,0 +1,33 @@
+"""The command line: `bpkern` and `python -m bpkern`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+
+from . import __version__, checks
+
+
+def _whole(name: str, at_least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            return checks.whole(name, int(text), at_least)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="bpkern", description="Train multilayer perceptrons on CPUs.")
+    parser.add_argument("--version", action="version", version=f"bpkern {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    demo = commands.add_parser(
+        "demo", help="train on handwritten digits, and once more with NumPy", description="Train on digits."
+    )
+    demo.add_argument("--seed", type=_whole("seed", 0), default=0, help="of split, weights and shuffles (0)")
+    demo.add_argument("--epochs", type=_whole("epochs", 1), default=60, help="passes over the data (60)")
+    options = parser.parse_args(arguments)
+
+    from .demo import run
+
+    return run(seed=options.seed, epochs=options.epochs)

@@ -1,0 +1,41 @@
+"""Fixtures and settings for all tests."""
+
+import random
+
+import hypothesis
+import pytest
+from helpers import using
+
+from bpkern import _core
+
+ISAS = ("scalar", "avx2", "avx512")
+
+hypothesis.settings.register_profile("bpkern", deadline=None, print_blob=True, max_examples=60)
+hypothesis.settings.load_profile("bpkern")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    if getattr(config.option, "hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(random.randrange(2**32))
+
+
+def pytest_report_header(config):
+    return [
+        f"instruction sets: {', '.join(_core.available_isas())}",
+        f"to repeat: --hypothesis-seed={config.option.hypothesis_seed}",
+    ]
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    """Each instruction set by name, in use for the length of a test."""
+    if request.param not in _core.available_isas():
+        pytest.skip(f"this processor has no {request.param}")
+    with using(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=("float32", "float64"))
+def dtype(request):
+    return request.param
