@@ -58,7 +58,7 @@ def main() -> None:
     for isa in _core.available_isas():
         _core.select_isa(isa)
         for dtype, chunks in (("float32", every_float32), ("float64", some_float64)):
-            worst = {name: (0.0, 0.0) for name in EXACT}
+            worst = dict.fromkeys(EXACT, (0.0, 0.0))
             for x in chunks():
                 if len(x):
                     worst = {name: max(worst[name], worst_ulp(name, x)) for name in EXACT}

@@ -13,8 +13,8 @@ import bpkern
 from bpkern import _core
 
 # Two rows whose sums of squares tell who added them. (1 + 2**-12)**2 has one bit too many for a float: the
-# scalar kernel keeps it, in double. 2**-24 more is lost if the square is rounded first, as it is where the two
-# stand in lanes of their own; with 8 lanes they share one, and a fused multiply-add rounds once.
+# scalar kernel keeps it, in double. 2**-24 more is lost if the square is rounded first, as it is where the
+# two stand in lanes of their own; with 8 lanes they share one, and a fused multiply-add rounds once.
 VALUES = np.zeros((2, 16), np.float32)
 VALUES[0, 0] = VALUES[1, 8] = 1 + 2.0**-12
 VALUES[1, 0] = 2.0**-12

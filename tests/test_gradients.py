@@ -64,7 +64,7 @@ def check(layers, activation, output, loss, l2, seed):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_loss_and_depth(activation, loss, depth):
-    layers = [5, 9, 17, 8][:depth] + [4]
+    layers = [*[5, 9, 17, 8][:depth], 4]
     check(layers, activation, "identity", loss, 0.0, 10 * depth)
 
 

@@ -54,7 +54,7 @@ REFUSED = [
     (forward, lambda a: {"b": a["b"][:4]}, ValueError, r"b must have shape \(5,\), not \(4,\)"),
     (forward, lambda a: {"w": np.asfortranarray(a["w"])}, ValueError, "w must be contiguous along its last"),
     (forward, lambda a: {"x": unaligned(a["x"])}, ValueError, "x is not aligned"),
-    (forward, lambda a: {"activation": "swish"}, ValueError, "unknown activation 'swish': allowed are identity"),
+    (forward, lambda a: {"activation": "swish"}, ValueError, "unknown activation 'swish': allowed are"),
     (forward, lambda a: {"out": np.zeros((4, 6), F32)}, ValueError, r"out must have shape \(4, 5\)"),
     (forward, lambda a: {"out": np.zeros((4, 5))}, TypeError, "out is float64"),
     (forward, lambda a: {"out": read_only(np.zeros((4, 5), F32))}, ValueError, "out is read-only"),

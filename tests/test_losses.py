@@ -101,14 +101,16 @@ def test_the_first_of_equal_outputs_is_the_class(isa, dtype):
 def test_accuracy_of_binary_counts_outputs(isa, dtype):
     model = identity_net(3, "binary_cross_entropy", dtype)
     y = [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
-    assert model.evaluate([[2.0, -1.0, -3.0], [-1.0, 1.0, -1.0]], y)["accuracy"] == pytest.approx(4 / 6, rel=1e-12)
+    accuracy = model.evaluate([[2.0, -1.0, -3.0], [-1.0, 1.0, -1.0]], y)["accuracy"]
+    assert accuracy == pytest.approx(4 / 6, rel=1e-12)
 
 
 def test_a_loss_of_several_rows_and_outputs(isa, dtype):
     """mse and squared_error differ by the number of outputs: three here, in two rows."""
     a, y = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]]), np.array([[0.0, 2.0, 1.0], [1.0, 1.0, 1.0]])
     squares = np.array([5.0, 14.0])
-    for loss, value, factor in (("mse", squares.sum() / 6, 2 / 6), ("squared_error", squares.sum() / 4, 1 / 2)):
+    expected = (("mse", squares.sum() / 6, 2 / 6), ("squared_error", squares.sum() / 4, 1 / 2))
+    for loss, value, factor in expected:
         got, [(_, db)] = identity_net(3, loss, dtype).gradients(a, y)
         assert got == pytest.approx(value, rel=4 * float(np.finfo(dtype).eps))
         assert db == pytest.approx(factor * (a - y).sum(axis=0), rel=8 * float(np.finfo(dtype).eps))

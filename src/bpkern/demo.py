@@ -60,9 +60,7 @@ def _compare(
             for trainer, times in zip((MLP, reference.MLP), seconds, strict=True):
                 model = make_model(trainer, seed)
                 began = time.perf_counter()
-                model.fit(
-                    *train, epochs=epochs, batch_size=BATCH_SIZE, validation_data=validation, verbose=0
-                )
+                model.fit(*train, epochs=epochs, batch_size=BATCH_SIZE, validation_data=validation, verbose=0)
                 times.append(time.perf_counter() - began)
     return model, [float(np.median(times)) for times in seconds]
 

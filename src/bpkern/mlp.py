@@ -305,10 +305,7 @@ class MLP:
         """
         data = self._read(X, y, None)
         l2 = self._settings.l2
-        sums = [
-            (2 * l2 * w if l2 else np.zeros_like(w), np.zeros_like(b))
-            for w, b in self.get_weights()
-        ]
+        sums = [(2 * l2 * w if l2 else np.zeros_like(w), np.zeros_like(b)) for w, b in self.get_weights()]
         try:
             loss = self._net.gradients(_core.Data(*data), sums)
         except _core.BadRowError as error:
@@ -392,7 +389,7 @@ class MLP:
         outputs = self.forward(X)
         if self._settings.loss == "binary_cross_entropy":
             e = np.exp(-np.abs(outputs))
-            return np.where(outputs < 0, e, 1) / (1 + e)
+            return np.asarray(np.where(outputs < 0, e, 1) / (1 + e))
         outputs -= outputs.max(axis=1, keepdims=True)
         np.exp(outputs, out=outputs)
         outputs /= outputs.sum(axis=1, keepdims=True)
@@ -480,9 +477,7 @@ class MLP:
 
     # Inside ------------------------------------------------------------------------------------------
 
-    def _read(
-        self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         x = as_rows(X, self._settings.layers[0])
         if len(x) == 0:
             raise ValueError("X has no rows")

@@ -244,9 +244,7 @@ class MLP:
             validation = (x[held_out], targets[held_out], None if weights is None else weights[held_out])
         rows = len(order)
         batch_size = min(batch_size, rows)
-        buffers = {
-            n: _Buffers(n, settings, targets.ndim == 1) for n in {batch_size, rows % batch_size} if n
-        }
+        buffers = {n: _Buffers(n, settings, targets.ndim == 1) for n in {batch_size, rows % batch_size} if n}
         self._fitted_1d = np.ndim(y) == 1
         history = self.history_ = History()
         progress = make_progress(verbose)

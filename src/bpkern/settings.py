@@ -56,11 +56,9 @@ class Settings:
 
     def __repr__(self) -> str:
         hidden, output = self.activations[:-1], self.activations[-1]
-        activation = f", activation={hidden[0] if len(set(hidden)) == 1 else hidden!r}" if hidden else ""
-        if len(set(hidden)) == 1:
-            activation = f", activation={hidden[0]!r}"
+        activation: str | list[str] = hidden[0] if len(set(hidden)) == 1 else hidden
         return (
-            f"MLP({self.layers}{activation}, output_activation={output!r}, loss={self.loss!r}, "
+            f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, loss={self.loss!r}, "
             f"optimizer={self.optimizer}, dtype={self.dtype.name!r}, l2={self.l2})"
         )
 

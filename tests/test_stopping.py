@@ -1,0 +1,104 @@
+"""What stops a fit on its way: divergence and Ctrl-C. The model is whole afterwards, with finite weights."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import bpkern
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((64, 5)).astype(np.float32), RNG.standard_normal(64).astype(np.float32)
+
+
+def finite(model):
+    return all(np.isfinite(array).all() for pair in model.get_weights() for array in pair)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_learning_rate_too_high(isa, momentum):
+    model = bpkern.MLP([5, 8, 1], loss="mse", optimizer=bpkern.SGD(lr=1e3, momentum=momentum), seed=0)
+    message = r"lower the learning rate \(lr=1000.0\), or scale X"
+    with pytest.raises(bpkern.DivergedError, match=message) as info:
+        model.fit(X, Y, epochs=50, batch_size=4)
+    assert isinstance(info.value, ArithmeticError)
+    assert finite(model)
+    assert info.value.epoch == len(model.history_["loss"] if model.history_ else [])
+    assert 16 * info.value.epoch <= info.value.iteration <= 16 * (info.value.epoch + 1)
+    model.reset()
+    model.optimizer.lr = 0.01
+    assert np.isfinite(model.fit(X, Y)["loss"]).all()
+
+
+def test_weights_that_overflow_in_the_last_step_go_back_to_the_start_of_the_epoch():
+    model = bpkern.MLP([1, 1], loss="squared_error", optimizer=bpkern.SGD(lr=1e30), seed=0)
+    model.set_weights([([[1.0]], [1.0])])
+    # The loss of this one batch is finite, and its update is not.
+    x, y = [[1e9]], [1.0]
+    assert np.isfinite(model.evaluate(x, y)["loss"])
+    with pytest.raises(bpkern.DivergedError, match="the weights overflowed in epoch 0, at iteration 1"):
+        model.fit(x, y)
+    [(w, b)] = model.get_weights()
+    assert (w[0, 0], b[0]) == (1.0, 1.0)
+
+
+def test_a_loss_that_is_not_finite_stops_before_its_update():
+    model = bpkern.MLP([1, 1], loss="squared_error", optimizer=bpkern.SGD(lr=1e-9), seed=0)
+    model.set_weights([([[1e30]], [0.0])])
+    for call in (model.fit, model.train_on_batch):
+        with pytest.raises(bpkern.DivergedError, match="no longer finite in epoch 0, at iteration 0"):
+            call([[1e9]], [1.0])
+        assert model.get_weights()[0][0][0, 0] == np.float32(1e30)
+    assert model.evaluate([[1e9]], [1.0])["loss"] == np.inf
+
+
+def test_diverged_errors_can_be_pickled():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(bpkern.DivergedError("lost", 3, 40)))
+    assert (str(error), error.epoch, error.iteration) == ("lost", 3, 40)
+
+
+@pytest.mark.parametrize("stop_after", [0.05, 0.3])
+def test_ctrl_c_leaves_a_usable_model(stop_after):
+    rows = np.zeros((200_000, 100), np.float32) + X[0, 0]
+    model = bpkern.MLP([100, 256, 10], loss="cross_entropy", seed=0)
+    start = model.get_weights()
+    timer = threading.Timer(stop_after, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(rows, np.zeros(len(rows), int), epochs=10_000, batch_size=8)
+    timer.join()
+    assert finite(model)
+    assert model.history_ is not None
+    assert not np.array_equal(start[1][1], model.get_weights()[1][1])
+    model.fit(rows[:100], np.zeros(100, int))
+
+
+@pytest.mark.parametrize("method", ["evaluate", "forward"])
+def test_ctrl_c_in_a_long_pass(method):
+    rows = np.lib.stride_tricks.as_strided(X, (1 << 40, 5), (0, 4))
+    labels = np.lib.stride_tricks.as_strided(np.zeros((1, 2), np.float32), (1 << 40, 2), (0, 4))
+    model = bpkern.MLP([5, 2], loss="mse", seed=0)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    if method == "evaluate":
+        with pytest.raises(KeyboardInterrupt):
+            model.evaluate(rows, labels)
+    else:
+        # The result of so many rows does not fit, and says so at once.
+        with pytest.raises(MemoryError):
+            model.forward(rows)
+        with pytest.raises(KeyboardInterrupt):
+            signal.pause()
+    timer.join()
+    assert model.forward(X).shape == (64, 2)
+
+
+def test_no_memory_changes_nothing():
+    with pytest.raises(MemoryError, match="no memory for a network of layers"):
+        bpkern.MLP([2**40, 2**40], loss="mse")
+    with pytest.raises(MemoryError, match="no memory for a network of layers"):
+        bpkern.MLP([1, 2**62], loss="mse")
