@@ -63,11 +63,11 @@ typedef enum {
 typedef struct bpk_kernels bpk_kernels;
 
 /* Choosing an ISA. Names are "scalar", "avx2" and "avx512". */
-int bpk_isa_count(void);               /* compiled in, slowest first */
-const char *bpk_isa_name(int isa);     /* NULL past the end */
-int bpk_isa_runs(int isa);             /* whether this processor and operating system have it */
-int bpk_isa_selected(void);            /* the fastest that runs, until bpk_isa_select */
-void bpk_isa_select(int isa);          /* isa must run */
+int bpk_isa_count(void);           /* compiled in, slowest first */
+const char *bpk_isa_name(int isa); /* NULL past the end */
+int bpk_isa_runs(int isa);         /* whether this processor and operating system have it */
+int bpk_isa_selected(void);        /* the fastest that runs, until bpk_isa_select */
+void bpk_isa_select(int isa);      /* isa must run */
 const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
 
 /* SGD as PyTorch defines it: g <- g + weight_decay w; v <- momentum v + g; the step is v, or
@@ -87,8 +87,7 @@ bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t
 /* delta (n, in) = (delta_next (n, out) w_next (out, in)) * s'(a (n, in)) */
 void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                         const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
-                        const void *a, ptrdiff_t lda, bpk_activation activation, void *delta,
-                        ptrdiff_t ldd);
+                        const void *a, ptrdiff_t lda, bpk_activation activation, void *delta, ptrdiff_t ldd);
 
 /* w (out, in) and b (out) by SGD along delta (n, out)' x (n, in) and the column sums of delta. vw and vb
  * hold the velocities; both may be NULL where momentum is 0. */
@@ -127,12 +126,12 @@ typedef struct {
 } bpk_source;
 
 typedef struct {
-    bpk_source x;           /* (n, first layer) */
-    const int64_t *labels;  /* (n,) class of a row, or NULL where y holds */
-    bpk_source y;           /* (n, last layer) */
-    const double *weights;  /* (n,) >= 0, or NULL: all 1 */
-    const int64_t *index;   /* which rows, in which order, or NULL: 0, 1, 2, ... */
-    ptrdiff_t rows;         /* how many */
+    bpk_source x;          /* (n, first layer) */
+    const int64_t *labels; /* (n,) class of a row, or NULL where y holds */
+    bpk_source y;          /* (n, last layer) */
+    const double *weights; /* (n,) >= 0, or NULL: all 1 */
+    const int64_t *index;  /* which rows, in which order, or NULL: 0, 1, 2, ... */
+    ptrdiff_t rows;        /* how many */
 } bpk_data;
 
 /* A network: its parameters, and nothing that a reader of them writes. */
@@ -152,8 +151,8 @@ void bpk_net_clear_velocity(bpk_net *net);
 
 /* A copy of all parameters and velocities to go back to. */
 bpk_status bpk_net_snapshot(bpk_net *net);
-void bpk_net_restore(bpk_net *net); /* to the last snapshot, if there is one */
-int bpk_net_finite(const bpk_net *net); /* parameters and velocities */
+void bpk_net_restore(bpk_net *net);             /* to the last snapshot, if there is one */
+int bpk_net_finite(const bpk_net *net);         /* parameters and velocities */
 double bpk_net_sum_squares(const bpk_net *net); /* of the weights, not the biases */
 
 /* Room to work in, for batches of at most `rows` rows; one caller at a time. */

@@ -6,11 +6,11 @@
 
 /* One element of each type, at any alignment. Two roundings instead of one, of the 64-bit integers and the
  * long double on their way to float, cost half a unit in the last place of a float at most. */
-#define LOADER(name, type)                      \
-    static double load_##name(const char *p) {  \
-        type v;                                 \
-        memcpy(&v, p, sizeof v);                \
-        return (double)v;                       \
+#define LOADER(name, type)                     \
+    static double load_##name(const char *p) { \
+        type v;                                \
+        memcpy(&v, p, sizeof v);               \
+        return (double)v;                      \
     }
 LOADER(int8, int8_t)
 LOADER(uint8, uint8_t)
@@ -36,10 +36,18 @@ static double load_half(const char *p) {
 }
 
 static const size_t type_size[BPK_N_TYPES] = {
-    [BPK_BOOL] = 1,           [BPK_INT8] = 1,         [BPK_UINT8] = 1,
-    [BPK_INT16] = 2,          [BPK_UINT16] = 2,       [BPK_INT32] = 4,
-    [BPK_UINT32] = 4,         [BPK_INT64] = 8,        [BPK_UINT64] = 8,
-    [BPK_HALF] = 2,           [BPK_FLOAT] = 4,        [BPK_DOUBLE_] = 8,
+    [BPK_BOOL] = 1,
+    [BPK_INT8] = 1,
+    [BPK_UINT8] = 1,
+    [BPK_INT16] = 2,
+    [BPK_UINT16] = 2,
+    [BPK_INT32] = 4,
+    [BPK_UINT32] = 4,
+    [BPK_INT64] = 8,
+    [BPK_UINT64] = 8,
+    [BPK_HALF] = 2,
+    [BPK_FLOAT] = 4,
+    [BPK_DOUBLE_] = 8,
     [BPK_LONG_DOUBLE] = sizeof(long double),
 };
 

@@ -19,8 +19,7 @@ bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t
 
 void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                         const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
-                        const void *a, ptrdiff_t lda, bpk_activation activation, void *delta,
-                        ptrdiff_t ldd) {
+                        const void *a, ptrdiff_t lda, bpk_activation activation, void *delta, ptrdiff_t ldd) {
     fp_mode mode = fp_enter();
     rows_delta(kernels, n, in, out, delta_next, ldn, w_next, ldw, a, lda, activation, delta, ldd);
     fp_leave(mode);

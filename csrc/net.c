@@ -40,8 +40,8 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
         /* Sizes near the end of the range are refused before they are rounded up past it. */
         if (sizes[l] > PTRDIFF_MAX / 2 || sizes[l + 1] > PTRDIFF_MAX / 2) net->size = -1;
         ptrdiff_t width = net->size < 0 ? 0 : padded(kernels, sizes[l + 1]);
-        net->layers[l] = (net_layer){.in = sizes[l], .out = sizes[l + 1], .width = width,
-                                     .activation = activations[l]};
+        net->layers[l] =
+            (net_layer){.in = sizes[l], .out = sizes[l + 1], .width = width, .activation = activations[l]};
         net->size = total(total(net->size, sizes[l], width), 1, width);
     }
     net->parameters = allocate(net->size, kernels->real_size);

@@ -24,10 +24,10 @@ struct bpk_net {
 struct bpk_workspace {
     ptrdiff_t rows;
     ptrdiff_t ldx;
-    void *x;        /* (rows, ldx) the mini-batch */
+    void *x;         /* (rows, ldx) the mini-batch */
     int64_t *labels; /* (rows,) */
-    void *targets;  /* (rows, width of the last layer) */
-    void *w_plain;  /* (out, padded(in)) of the layer that deltas come back through; in training */
+    void *targets;   /* (rows, width of the last layer) */
+    void *w_plain;   /* (out, padded(in)) of the layer that deltas come back through; in training */
     double *scale, *row_weight, *row_loss, *row_accuracy; /* (rows,) */
     int count;
     struct {

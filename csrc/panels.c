@@ -62,8 +62,14 @@ void panels_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdif
 void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,
                 ptrdiff_t ldn, const void *w, ptrdiff_t ldw, const void *a, ptrdiff_t lda,
                 bpk_activation activation, void *delta, ptrdiff_t ldd) {
-    bpk_delta_args args = {.m = n, .k = out, .delta_next = delta_next, .ldn = ldn, .ldw = ldw, .lda = lda,
-                           .activation = activation, .ldd = ldd};
+    bpk_delta_args args = {.m = n,
+                           .k = out,
+                           .delta_next = delta_next,
+                           .ldn = ldn,
+                           .ldw = ldw,
+                           .lda = lda,
+                           .activation = activation,
+                           .ldd = ldd};
     for (ptrdiff_t j = 0; j < in; j += args.n) {
         args.n = smaller(panel_width(kernels, in - j), in - j);
         args.w = element(kernels, w, j);
@@ -76,8 +82,8 @@ void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t
 void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *x,
                  ptrdiff_t ldx, const void *delta, ptrdiff_t ldd, void *w, ptrdiff_t ldw, void *velocity,
                  ptrdiff_t ldv, const bpk_sgd *sgd) {
-    bpk_update_args args = {.m = out, .k = n, .left = delta, .ldl = ldd, .ldr = ldx, .ldw = ldw, .ldv = ldv,
-                            .sgd = sgd};
+    bpk_update_args args = {
+        .m = out, .k = n, .left = delta, .ldl = ldd, .ldr = ldx, .ldw = ldw, .ldv = ldv, .sgd = sgd};
     for (ptrdiff_t j = 0; j < in; j += args.n) {
         args.n = smaller(panel_width(kernels, in - j), in - j);
         args.right = element(kernels, x, j);

@@ -8,7 +8,8 @@
 
 /* acc[i][j] += sum over k of x[i rs + k cs] w[k ldw + j VEC], for i < rows and j < vecs, both constants once
  * this is inlined. The bounds of acc are literals everywhere: gcc gives an array with a bound that is merely
- * constant a place on the stack, and every step a store. With `masked`, the last vector of w is `tail` wide. */
+ * constant a place on the stack, and every step a store. With `masked`, the last vector of w is `tail` wide.
+ */
 static ALWAYS_INLINE void tile_product(int rows, int vecs, int masked, vmask tail, ptrdiff_t depth,
                                        const real *x, ptrdiff_t rs, ptrdiff_t cs, const real *w,
                                        ptrdiff_t ldw, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
@@ -55,8 +56,20 @@ static ALWAYS_INLINE void run_tile(int rows, int vecs, int masked, vmask tail, c
         if (r <= tile_rows(vecs)) tile(r, vecs, masked, tail, args, i); \
         break;
     switch (rows) {
-        HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7)
-        HEIGHT(8) HEIGHT(9) HEIGHT(10) HEIGHT(11) HEIGHT(12) HEIGHT(13) HEIGHT(14)
+        HEIGHT(1)
+        HEIGHT(2)
+        HEIGHT(3)
+        HEIGHT(4)
+        HEIGHT(5)
+        HEIGHT(6)
+        HEIGHT(7)
+        HEIGHT(8)
+        HEIGHT(9)
+        HEIGHT(10)
+        HEIGHT(11)
+        HEIGHT(12)
+        HEIGHT(13)
+        HEIGHT(14)
     }
 #undef HEIGHT
 }

@@ -109,8 +109,13 @@ static void update(bpk_net *net, const bpk_workspace *ws, int l, ptrdiff_t m, co
     int moves = run->sgd.momentum != 0;
     ptrdiff_t ldx;
     const void *x = input(ws, net, l, &ldx);
-    bpk_bias_args bias = {.n = layer->width, .k = m, .delta = ws->layers[l].delta, .ldd = layer->width,
-                          .b = layer->b, .v = moves ? layer->vb : NULL, .sgd = biases};
+    bpk_bias_args bias = {.n = layer->width,
+                          .k = m,
+                          .delta = ws->layers[l].delta,
+                          .ldd = layer->width,
+                          .b = layer->b,
+                          .v = moves ? layer->vb : NULL,
+                          .sgd = biases};
     panels_update(net->kernels, m, layer->in, layer->width, x, ldx, ws->layers[l].delta, layer->width,
                   layer->w, moves ? layer->vw : NULL, &weights);
     net->kernels->update_bias(&bias);
@@ -185,8 +190,8 @@ bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, vo
         if (l > 0) delta(net, ws, l, m);
         ptrdiff_t ldx;
         const void *x = input(ws, net, l, &ldx), *d = ws->layers[l].delta;
-        bpk_bias_args bias = {.n = layer->out, .k = m, .delta = d, .ldd = layer->width, .b = db[l],
-                              .sgd = &ascent};
+        bpk_bias_args bias = {
+            .n = layer->out, .k = m, .delta = d, .ldd = layer->width, .b = db[l], .sgd = &ascent};
         rows_update(net->kernels, m, layer->in, layer->out, x, ldx, d, layer->width, dw[l], layer->in, NULL,
                     0, &ascent);
         net->kernels->update_bias(&bias);

@@ -4,8 +4,8 @@
 
 /* gradient <- the step that SGD takes along it; the velocities, where there are any, become the new ones.
  * Without weight decay the weights are left out of it, so that an infinite one makes no NaN. */
-static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, const bpk_sgd *sgd, const real *w,
-                                    ptrdiff_t ldw, real *v, ptrdiff_t ldv,
+static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, const bpk_sgd *sgd,
+                                    const real *w, ptrdiff_t ldw, real *v, ptrdiff_t ldv,
                                     vec gradient[TILE_ROWS_MAX][TILE_VECS]) {
     if (sgd->weight_decay != 0) {
         vec decay = vset1((real)sgd->weight_decay);
@@ -13,8 +13,7 @@ static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, 
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 3
             for (int j = 0; j < vecs; j++)
-                gradient[r][j] =
-                    vfma(decay, tile_load(w + r * ldw, j, vecs, masked, tail), gradient[r][j]);
+                gradient[r][j] = vfma(decay, tile_load(w + r * ldw, j, vecs, masked, tail), gradient[r][j]);
     }
     if (!v) return;
     vec momentum = vset1((real)sgd->momentum);

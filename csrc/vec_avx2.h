@@ -30,7 +30,6 @@ typedef vec vmask;
 #define TILE_ROWS_2 6
 #define TILE_ROWS_MAX 12
 
-
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }
 static inline vec vload(const real *p) { return VOP(loadu)(p); }
@@ -61,7 +60,8 @@ static inline vec vmin(vec a, vec b) { return VOP(min)(a, b); }
 static inline vec vabs(vec a) { return VOP(andnot)(vset1(-0.0f), a); }
 static inline vec vneg(vec a) { return VOP(xor)(vset1(-0.0f), a); }
 static inline vec vcopysign(vec magnitude, vec sign) {
-    return VOP(or)(vabs(magnitude), VOP(and)(vset1(-0.0f), sign));
+    vec bit = VOP (and)(vset1(-0.0f), sign);
+    return VOP(or)(vabs(magnitude), bit);
 }
 
 static inline vmask vgt(vec a, vec b) { return VOP(cmp)(a, b, _CMP_GT_OQ); }

@@ -52,7 +52,8 @@ static inline vec vmin(vec a, vec b) { return VOP(min)(a, b); }
 static inline vec vabs(vec a) { return VOP(andnot)(vset1(-0.0f), a); }
 static inline vec vneg(vec a) { return VOP(xor)(vset1(-0.0f), a); }
 static inline vec vcopysign(vec magnitude, vec sign) {
-    return VOP(or)(vabs(magnitude), VOP(and)(vset1(-0.0f), sign));
+    vec bit = VOP (and)(vset1(-0.0f), sign);
+    return VOP(or)(vabs(magnitude), bit);
 }
 
 /* Comparisons are false where either is NaN. */
@@ -65,9 +66,7 @@ static inline int vall(vmask m) { return m == vtail(VEC); }
 /* The first lane that is set, or VEC where none is. */
 static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)m | 1u << VEC); }
 
-static inline vec vround(vec a) {
-    return VOP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
+static inline vec vround(vec a) { return VOP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vec vscale(vec a, vec n) { return VOP(scalef)(a, n); } /* a 2^n, n integral */
 
 static inline real vsum(vec a) { return VOP(reduce_add)(a); }

@@ -11,15 +11,22 @@ static inline vec polynomial(vec x, const real *coefficients, int count) {
     return y;
 }
 
-#define POLYNOMIAL(x, coefficients) \
-    polynomial(x, coefficients, (int)(sizeof(coefficients) / sizeof(real)))
+#define POLYNOMIAL(x, coefficients) polynomial(x, coefficients, (int)(sizeof(coefficients) / sizeof(real)))
 
 /* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2 */
 static const real EXPM1[] = {
 #if BPK_DOUBLE
-    2.0915442297780115216e-9, 2.5106274733573294687e-8, 2.7557271810219799569e-7, 2.7557252833516909748e-6,
-    2.4801587327007186731e-5, 1.9841269876864354929e-4, 1.3888888888883326674e-3, 8.3333333333255446996e-3,
-    0.041666666666666670074,  0.16666666666666671438,   0.5,
+    2.0915442297780115216e-9,
+    2.5106274733573294687e-8,
+    2.7557271810219799569e-7,
+    2.7557252833516909748e-6,
+    2.4801587327007186731e-5,
+    1.9841269876864354929e-4,
+    1.3888888888883326674e-3,
+    8.3333333333255446996e-3,
+    0.041666666666666670074,
+    0.16666666666666671438,
+    0.5,
 #else
     1.9891981314e-4f, 1.39345419283e-3f, 8.33331002423e-3f,
     0.0416664568097f, 0.166666666825f,   0.500000001429f,

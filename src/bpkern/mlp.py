@@ -357,7 +357,7 @@ class MLP:
         """
         outputs = self.forward(X)
         if self._settings.loss == "cross_entropy":
-            return outputs.argmax(axis=1).astype(np.int64, copy=False)
+            return np.asarray(outputs.argmax(axis=1), np.int64)
         if self._settings.loss == "binary_cross_entropy":
             classes = (outputs > 0).astype(np.int64)
             return classes[:, 0] if classes.shape[1] == 1 else classes

@@ -238,7 +238,9 @@ class MLP:
         settings = self._settings
         x, targets, weights = self._read(X, y, sample_weight)
         order = np.arange(len(x))
-        validation = self._read(*validation_data, None) if validation_data is not None else None
+        validation = None
+        if validation_data is not None:
+            validation = self._read(validation_data[0], validation_data[1], None)
         if validation_split:
             order, held_out = self._random.split(len(x), validation_split, classes_of(targets, settings))
             validation = (x[held_out], targets[held_out], None if weights is None else weights[held_out])
@@ -281,12 +283,12 @@ class MLP:
             if l > 0:
                 self._delta(batch, l)
             x = batch.a[l - 1] if l > 0 else batch.x
-            _step_args = (sgd.lr, sgd.momentum, sgd.nesterov)
+            step = sgd.lr, sgd.momentum, sgd.nesterov
             gradient, spare = self._w_scratch[l]
             np.matmul(batch.delta[l].T, x, out=gradient)
-            _step(self.w[l], self.vw[l], gradient, spare, *_step_args, sgd.weight_decay + 2 * l2)
+            _step(self.w[l], self.vw[l], gradient, spare, *step, sgd.weight_decay + 2 * l2)
             bias_gradient = batch.delta[l].sum(axis=0)
-            _step(self.b[l], self.vb[l], bias_gradient, None, *_step_args, sgd.weight_decay)
+            _step(self.b[l], self.vb[l], bias_gradient, None, *step, sgd.weight_decay)
         return total * loss, total * accuracy, total
 
     def _forward(self, batch):
@@ -331,7 +333,7 @@ class MLP:
         x, targets, _ = self._read(X, y, None)
         batch = self._buffers_of(x, targets)
         loss, _ = self._loss_and_deltas(batch, None, len(x))
-        gradients = []
+        gradients: list[tuple[np.ndarray, np.ndarray]] = []
         for l in reversed(range(len(self.w))):
             if l > 0:
                 self._delta(batch, l)

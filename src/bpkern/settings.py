@@ -58,8 +58,8 @@ class Settings:
         hidden, output = self.activations[:-1], self.activations[-1]
         activation: str | list[str] = hidden[0] if len(set(hidden)) == 1 else hidden
         return (
-            f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, loss={self.loss!r}, "
-            f"optimizer={self.optimizer}, dtype={self.dtype.name!r}, l2={self.l2})"
+            f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, "
+            f"loss={self.loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}, l2={self.l2})"
         )
 
 
@@ -84,9 +84,9 @@ def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
 
 def _dtype(dtype: Any) -> "np.dtype[Any]":
     try:
-        parsed = np.dtype(dtype)
+        parsed: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
-        parsed = None
-    if dtype is None or parsed is None or parsed.name not in DTYPES or not parsed.isnative:
+        parsed = np.dtype(object)
+    if dtype is None or parsed.name not in DTYPES or not parsed.isnative:
         raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
     return parsed
