@@ -1,8 +1,6 @@
 /* The activations and their derivatives, element by element. */
 #include "vmath_tpl.h"
 
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-
 static ALWAYS_INLINE vec identity(vec z) { return z; }
 static ALWAYS_INLINE vec relu(vec z) { return vmax(vzero(), z); }
 static ALWAYS_INLINE vec leaky_relu(vec z) { return vselect(vlt(z, vzero()), vmul(z, vset1((real)0.01)), z); }

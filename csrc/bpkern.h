@@ -95,10 +95,6 @@ void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdi
                     ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
                     void *vw, ptrdiff_t ldvw, void *vb, const bpk_sgd *sgd);
 
-/* s in place on a (n, width), and the derivative from a multiplied into delta (n, width). */
-void bpk_activate(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t n, ptrdiff_t width,
-                  void *a, ptrdiff_t lda);
-
 /* Rows to train on or predict for, as the caller has them: any numeric type, any strides. */
 typedef enum {
     BPK_BOOL,
@@ -112,7 +108,7 @@ typedef enum {
     BPK_UINT64,
     BPK_HALF,
     BPK_FLOAT,
-    BPK_DOUBLE_,
+    BPK_DOUBLE,
     BPK_LONG_DOUBLE,
     BPK_N_TYPES
 } bpk_type;
@@ -145,7 +141,7 @@ void bpk_net_free(bpk_net *net);
 void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b);
 void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b);
 
-/* The velocities of momentum. They are zero when made; asking for them when there are none gives zeros. */
+/* The velocities of momentum: zero when made, and made where there are none yet. */
 bpk_status bpk_net_make_velocity(bpk_net *net);
 void bpk_net_clear_velocity(bpk_net *net);
 

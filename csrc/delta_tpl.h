@@ -4,10 +4,7 @@
 
 static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
     vec acc[TILE_ROWS_MAX][TILE_VECS];
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
-        for (int j = 0; j < vecs; j++) acc[r][j] = vzero();
+    tile_zero(rows, vecs, acc);
     tile_product(rows, vecs, masked, tail, args->k, (const real *)args->delta_next + i * args->ldn, args->ldn,
                  1, args->w, args->ldw, acc);
     real *delta = (real *)args->delta + i * args->ldd;

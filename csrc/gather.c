@@ -47,7 +47,7 @@ static const size_t type_size[BPK_N_TYPES] = {
     [BPK_UINT64] = 8,
     [BPK_HALF] = 2,
     [BPK_FLOAT] = 4,
-    [BPK_DOUBLE_] = 8,
+    [BPK_DOUBLE] = 8,
     [BPK_LONG_DOUBLE] = sizeof(long double),
 };
 
@@ -69,7 +69,7 @@ static void load(bpk_type type, const char *p, ptrdiff_t stride, ptrdiff_t n, do
         case BPK_UINT64: each(load_uint64, p, stride, n, out); break;
         case BPK_HALF: each(load_half, p, stride, n, out); break;
         case BPK_FLOAT: each(load_float, p, stride, n, out); break;
-        case BPK_DOUBLE_: each(load_double, p, stride, n, out); break;
+        case BPK_DOUBLE: each(load_double, p, stride, n, out); break;
         case BPK_LONG_DOUBLE: each(load_long_double, p, stride, n, out); break;
         case BPK_N_TYPES: break;
     }
@@ -102,7 +102,7 @@ static void convert(const bpk_kernels *kernels, const bpk_source *source, const 
 
 ptrdiff_t gather(const bpk_kernels *kernels, const bpk_source *source, const int64_t *index, ptrdiff_t from,
                  ptrdiff_t count, void *out, ptrdiff_t ldo) {
-    bpk_type same = kernels->real_size == sizeof(double) ? BPK_DOUBLE_ : BPK_FLOAT;
+    bpk_type same = kernels->real_size == sizeof(double) ? BPK_DOUBLE : BPK_FLOAT;
     int plain = source->type == same && !source->swapped &&
                 (source->column_stride == (ptrdiff_t)kernels->real_size || source->columns == 1);
     for (ptrdiff_t i = 0; i < count; i++) {

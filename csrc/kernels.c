@@ -1,4 +1,4 @@
-/* The three kernels and the activations on the caller's plain matrices. */
+/* The three kernels on the caller's plain matrices. */
 #include "fp_mode.h"
 #include "memory.h"
 #include "panels.h"
@@ -32,12 +32,5 @@ void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdi
     bpk_bias_args bias = {.n = out, .k = n, .delta = delta, .ldd = ldd, .b = b, .v = vb, .sgd = sgd};
     rows_update(kernels, n, in, out, x, ldx, delta, ldd, w, ldw, vw, ldvw, sgd);
     kernels->update_bias(&bias);
-    fp_leave(mode);
-}
-
-void bpk_activate(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t n, ptrdiff_t width,
-                  void *a, ptrdiff_t lda) {
-    fp_mode mode = fp_enter();
-    kernels->activate(activation, n, width, a, lda);
     fp_leave(mode);
 }

@@ -1,17 +1,19 @@
 /* The element type of this object file, and the names it gives its functions. The build compiles every
- * kernel file once with BPK_DOUBLE=0 and once with 1, and sets BPK_ISA to the ISA's name. */
+ * kernel file once with BPK_REAL_IS_DOUBLE=0 and once with 1, and sets BPK_ISA to the ISA's name. */
 #ifndef BPK_REAL_H
 #define BPK_REAL_H
 
 #include "kernels.h"
 
-#if BPK_DOUBLE
+#if BPK_REAL_IS_DOUBLE
 typedef double real;
 #define BPK_DTYPE f64
 #else
 typedef float real;
 #define BPK_DTYPE f32
 #endif
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 
 #define BPK_JOIN_(a, b, c) bpk_##a##_##b##_##c
 #define BPK_JOIN(a, b, c) BPK_JOIN_(a, b, c)

@@ -4,8 +4,6 @@
 #ifndef BPK_TILE_H
 #define BPK_TILE_H
 
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-
 /* acc[i][j] += sum over k of x[i rs + k cs] w[k ldw + j VEC], for i < rows and j < vecs, both constants once
  * this is inlined. The bounds of acc are literals everywhere: gcc gives an array with a bound that is merely
  * constant a place on the stack, and every step a store. With `masked`, the last vector of w is `tail` wide.
@@ -25,6 +23,13 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int masked, vmask tai
             for (int j = 0; j < vecs; j++) acc[i][j] = vfma(left, right[j], acc[i][j]);
         }
     }
+}
+
+static ALWAYS_INLINE void tile_zero(int rows, int vecs, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
+#pragma GCC unroll 14
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < vecs; j++) acc[i][j] = vzero();
 }
 
 static ALWAYS_INLINE vec tile_load(const real *p, int j, int vecs, int masked, vmask tail) {

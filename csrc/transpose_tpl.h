@@ -1,6 +1,4 @@
 /* Transposition, a square of registers at a time. */
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-
 /* dst (columns, rows) = src (rows, columns)', both at most VEC */
 static ALWAYS_INLINE void square(ptrdiff_t rows, ptrdiff_t columns, const real *src, ptrdiff_t lds, real *dst,
                                  ptrdiff_t ldd) {

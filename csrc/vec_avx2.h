@@ -7,7 +7,7 @@
 
 #include "real.h"
 
-#if BPK_DOUBLE
+#if BPK_REAL_IS_DOUBLE
 typedef __m256d vec;
 #define VEC 4
 #define VOP(name) _mm256_##name##_pd
@@ -38,7 +38,7 @@ static inline void vstore(real *p, vec v) { VOP(storeu)(p, v); }
 static inline vmask vtail(ptrdiff_t n) {
     static const lane_int ones_then_zeros[2 * VEC] = {
         -1, -1, -1, -1,
-#if !BPK_DOUBLE
+#if !BPK_REAL_IS_DOUBLE
         -1, -1, -1, -1,
 #endif
     };
@@ -75,7 +75,7 @@ static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)VOP(movemask)
 static inline vec vround(vec a) { return VOP(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 /* 2^n by the exponent's bits, in two halves: n may be outside the range of a single exponent. */
-#if BPK_DOUBLE
+#if BPK_REAL_IS_DOUBLE
 static inline vec exponent(__m128i n) {
     __m256i biased = _mm256_add_epi64(_mm256_cvtepi32_epi64(n), _mm256_set1_epi64x(1023));
     return _mm256_castsi256_pd(_mm256_slli_epi64(biased, 52));
@@ -111,7 +111,7 @@ static inline real vmaximum(vec a) {
 
 static inline void vtranspose(vec t[VEC]) {
     vec s[VEC];
-#if !BPK_DOUBLE
+#if !BPK_REAL_IS_DOUBLE
     for (int i = 0; i < 8; i += 2) {
         s[i] = _mm256_unpacklo_ps(t[i], t[i + 1]);
         s[i + 1] = _mm256_unpackhi_ps(t[i], t[i + 1]);

@@ -6,7 +6,7 @@
 
 #include "real.h"
 
-#if BPK_DOUBLE
+#if BPK_REAL_IS_DOUBLE
 typedef __m512d vec;
 typedef __mmask8 vmask;
 #define VEC 8
@@ -75,7 +75,7 @@ static inline real vmaximum(vec a) { return VOP(reduce_max)(a); }
 /* t <- t', a VEC x VEC matrix: rounds of pairwise interleaving, each at twice the distance. */
 static inline void vtranspose(vec t[VEC]) {
     vec s[VEC];
-#if !BPK_DOUBLE
+#if !BPK_REAL_IS_DOUBLE
     for (int i = 0; i < 16; i += 2) {
         s[i] = _mm512_unpacklo_ps(t[i], t[i + 1]);
         s[i + 1] = _mm512_unpackhi_ps(t[i], t[i + 1]);

@@ -15,7 +15,7 @@ static inline vec polynomial(vec x, const real *coefficients, int count) {
 
 /* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2 */
 static const real EXPM1[] = {
-#if BPK_DOUBLE
+#if BPK_REAL_IS_DOUBLE
     2.0915442297780115216e-9,
     2.5106274733573294687e-8,
     2.7557271810219799569e-7,
@@ -35,7 +35,7 @@ static const real EXPM1[] = {
 
 /* (2 atanh(s) - 2 s) / s^3 as a polynomial in s^2 on s^2 <= 1/9 */
 static const real ATANH[] = {
-#if BPK_DOUBLE
+#if BPK_REAL_IS_DOUBLE
     0.15630577800922850446, 0.074921437955507673008, 0.10845178394880014822, 0.1173427906130319746,
     0.13335178631449255837, 0.15384543964860549287,  0.18181819897962714383, 0.22222222198236770557,
     0.28571428571600099292, 0.39999999999999522505,  0.66666666666666666886,
@@ -45,7 +45,7 @@ static const real ATANH[] = {
 };
 
 /* Beyond these, e^x is zero or infinite: clamped so that n keeps to what vscale takes. */
-#if BPK_DOUBLE
+#if BPK_REAL_IS_DOUBLE
 #define EXP_LOWEST (-760.0)
 #define EXP_HIGHEST 710.0
 #define LN2_HIGH 0x1.62e42fefa39efp-1

@@ -47,6 +47,14 @@ def guarded(rng, shape, dtype, spare=3, fill=np.nan):
     return array, whole
 
 
+def unaligned(array):
+    """The same numbers, a byte off their alignment."""
+    raw = np.zeros(array.nbytes + 1, np.uint8)
+    view = raw[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
 def untouched(array, whole, fill):
     """Whether everything of `whole` but `array` is still `fill`."""
     expected = np.full_like(whole, fill)

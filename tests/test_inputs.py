@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import unaligned
 
 import bpkern
 
@@ -27,13 +28,6 @@ def strided(array):
 def read_only(array):
     array.flags.writeable = False
     return array
-
-
-def unaligned(array):
-    raw = np.zeros(array.nbytes + 1, np.uint8)
-    view = raw[1:].view(array.dtype).reshape(array.shape)
-    view[...] = array
-    return view
 
 
 FORMS = {

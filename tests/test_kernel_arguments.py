@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from helpers import unaligned
 
 from bpkern import kernels, reference
 
@@ -34,13 +35,6 @@ def read_only(array):
     array = array.copy()
     array.flags.writeable = False
     return array
-
-
-def unaligned(array):
-    raw = np.zeros(array.nbytes + 1, np.uint8)
-    view = raw[1:].view(array.dtype).reshape(array.shape)
-    view[...] = array
-    return view
 
 
 F32 = np.float32

@@ -39,7 +39,7 @@ cdef extern from "bpkern.h" nogil:
         BPK_UINT64
         BPK_HALF
         BPK_FLOAT
-        BPK_DOUBLE_
+        BPK_DOUBLE
         BPK_LONG_DOUBLE
 
     ctypedef enum bpk_purpose:

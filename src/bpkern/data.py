@@ -75,7 +75,8 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
             f"labels must be from 0 to {classes - 1}, as the last layer, "
             f"not from {targets.min():g} to {targets.max():g}"
         )
-    return np.ascontiguousarray(targets, np.int64)
+    # A copy: the kernels write where a label says, and the caller may change y in another thread.
+    return np.array(targets, np.int64)
 
 
 def as_sample_weight(sample_weight: Any, rows: int) -> np.ndarray | None:

@@ -13,7 +13,7 @@ cdef dict SOURCE_TYPES = {
     ("u", 8): BPK_UINT64,
     ("f", 2): BPK_HALF,
     ("f", 4): BPK_FLOAT,
-    ("f", 8): BPK_DOUBLE_,
+    ("f", 8): BPK_DOUBLE,
 }
 
 
@@ -237,52 +237,43 @@ cdef class Network:
             progress(run.next)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
-    def evaluate(self, Data rows, index, ptrdiff_t batch):
-        """The same sums without training, and without l2."""
-        cdef bpk_run run
-        cdef bpk_status status = BPK_OK
+    cdef int read(self, bpk_run *run, void *out) except -1:
+        """A pass without training: outputs where `out` is given, the sums of losses otherwise."""
+        cdef bpk_status status
         cdef Pace pace = Pace()
-        start(&run, rows, index, batch)
-        cdef bpk_workspace *workspace = self.new_workspace(batch, BPK_FOR_FORWARD)
+        cdef bpk_workspace *workspace = self.new_workspace(run.batch, BPK_FOR_FORWARD)
         try:
             self.begin_read()
             try:
                 while run.next < run.data.rows:
                     pace.begin()
                     with nogil:
-                        status = bpk_evaluate(self.net, workspace, &run, pace.steps)
-                    raise_for(status, &run)
+                        if out == NULL:
+                            status = bpk_evaluate(self.net, workspace, run, pace.steps)
+                        else:
+                            status = bpk_forward(self.net, workspace, run, pace.steps, out)
+                    raise_for(status, run)
                     pace.end()
                     PyErr_CheckSignals()
             finally:
                 self.end_read()
         finally:
             bpk_workspace_free(workspace)
+        return 0
+
+    def evaluate(self, Data rows, index, ptrdiff_t batch):
+        """The sums that `train` returns, without training and without l2."""
+        cdef bpk_run run
+        start(&run, rows, index, batch)
+        self.read(&run, NULL)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
     def forward(self, Data rows, ptrdiff_t batch):
         """The outputs (n, out), after the output activation."""
         cdef bpk_run run
-        cdef bpk_status status = BPK_OK
-        cdef Pace pace = Pace()
         start(&run, rows, None, batch)
         out = np.empty((rows.c.rows, self.sizes[-1]), self.dtype)
-        cdef void *p = data(out)
-        cdef bpk_workspace *workspace = self.new_workspace(batch, BPK_FOR_FORWARD)
-        try:
-            self.begin_read()
-            try:
-                while run.next < run.data.rows:
-                    pace.begin()
-                    with nogil:
-                        status = bpk_forward(self.net, workspace, &run, pace.steps, p)
-                    raise_for(status, &run)
-                    pace.end()
-                    PyErr_CheckSignals()
-            finally:
-                self.end_read()
-        finally:
-            bpk_workspace_free(workspace)
+        self.read(&run, data(out))
         return out
 
     def gradients(self, Data rows, sums):

@@ -78,4 +78,5 @@ class RandomState:
         places = ((np.arange(held_out) + 0.5) * (rows / held_out)).astype(np.int64)
         chosen = np.zeros(rows, bool)
         chosen[order[places]] = True
-        return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+        train, validation = np.flatnonzero(~chosen), np.flatnonzero(chosen)
+        return train.astype(np.int64, copy=False), validation.astype(np.int64, copy=False)

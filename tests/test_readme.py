@@ -1,0 +1,33 @@
+"""The README: its example runs as printed, and its two commands are where they are looked for."""
+
+import re
+from pathlib import Path
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_example_runs(capsys):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
+    namespace = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("History(30 epochs, 1290 iterations, last: loss=")
+    assert namespace["model"].evaluate(namespace["X"], namespace["y"])["accuracy"] > 0.97
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+
+
+def test_the_two_commands():
+    commands = dict(re.findall(r"^## (Run it|Test it)\n.*?^```sh\n(.*?)^```$", README, re.M | re.S))
+    assert commands["Run it"].strip().endswith(".venv/bin/bpkern demo")
+    assert commands["Test it"].strip().endswith(".venv/bin/python -m pytest")
+    assert all(command.count("\n") == 1 for command in commands.values())
+
+
+def test_the_index_of_files_is_whole():
+    """Every source file stands in CONTRIBUTING.md, by its name or by that of its family."""
+    root = Path(__file__).parent.parent
+    index = (root / "CONTRIBUTING.md").read_text()
+    families = re.findall(r"`(\w+_)\*`", index)
+    for path in [*(root / "csrc").iterdir(), *(root / "src" / "bpkern").iterdir()]:
+        if path.suffix in (".c", ".h", ".py", ".pyx", ".pxi", ".pxd", ".pyi") and path.name != "__init__.py":
+            assert f"`{path.name}`" in index or path.name.startswith(tuple(families)), path.name
