@@ -1,10 +1,11 @@
 """One epoch of `fit`, every instruction set, against the NumPy reference.
 
-pytest bench/bench_fit.py
+pytest bench/bench_fit.py --benchmark-columns=median,iqr,rounds
 """
 
 import numpy as np
 import pytest
+from machine import training_flops
 
 import bpkern
 
@@ -27,7 +28,5 @@ def test_fit(rated, who, net):
     trainer = bpkern.reference.MLP if who == "reference" else bpkern.MLP
     optimizer = bpkern.SGD(lr=1e-4, momentum=momentum)
     model = trainer(layers, activation=activation, loss=loss, optimizer=optimizer, seed=0)
-    sizes = [n * m for n, m in zip(layers, layers[1:], strict=False)]
-    flops = 2 * rows * (3 * sum(sizes) - sizes[0])
     name = f"epoch {'-'.join(map(str, layers))} {activation} at {batch}"
-    rated(lambda: model.fit(X, y, batch_size=batch, verbose=0), flops, name)
+    rated(lambda: model.fit(X, y, batch_size=batch, verbose=0), training_flops(layers, rows), name)

@@ -1,23 +1,10 @@
 """Every instruction set and the reference side by side, on one thread, and a table of rates at the end."""
 
-import sys
-from pathlib import Path
-
 import pytest
+from machine import fma_peak
 from threadpoolctl import threadpool_limits
 
 from bpkern import _core
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from machine import fma_peak  # noqa: E402
-
-
-def pytest_configure(config):
-    """The rates are in the table at the end; pytest-benchmark's own tables keep to the times."""
-    if config.option.benchmark_columns is not None:
-        config.option.benchmark_columns = ["median", "iqr", "rounds"]
-
 
 WHO = ("reference", *_core.available_isas())
 REPORT = []

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 from handwritten import train
-from machine import fma_peak
+from machine import fma_peak, training_flops
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
@@ -54,10 +54,8 @@ def main() -> None:
     for name, values in times.items():
         low, high = np.quantile(values, [0.25, 0.75])
         print(f"{name:12} {medians[name]:7.1f} us a step ({low:.1f} to {high:.1f})")
-    sizes = [n * m for n, m in zip(LAYERS, LAYERS[1:], strict=False)]
-    flops = 2 * BATCH * (3 * sum(sizes) - sizes[0])
     peak = fma_peak(bpkern.isa(), "float32")
-    rate = flops / medians["kernels"] * 1e6
+    rate = training_flops(LAYERS, BATCH) / medians["kernels"] * 1e6
     print(f"the kernels make {rate / 1e9:.0f} GFLOP/s, {100 * rate / peak:.0f} % of the FMA peak")
     print(f"reference / hand-written {medians['reference'] / medians['hand-written']:.2f}")
     print(f"reference / kernels      {medians['reference'] / medians['kernels']:.2f}")

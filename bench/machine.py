@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import itertools
 import os
 import subprocess
 import tempfile
@@ -35,6 +36,12 @@ def fma_peak(isa: str, dtype: str) -> float:
     """Floating-point operations a second on one core: the best of several short runs."""
     library = _library(isa, dtype)
     return max(library.fma_peak(1_000_000) for _ in range(10))
+
+
+def training_flops(layers: list[int], rows: int) -> int:
+    """Of all products of a training step: forward, delta and update of each layer; the first has no delta."""
+    sizes = [n * m for n, m in itertools.pairwise(layers)]
+    return 2 * rows * (3 * sum(sizes) - sizes[0])
 
 
 if __name__ == "__main__":

@@ -104,9 +104,9 @@ def test_wide_rows_are_converted_in_pieces():
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_x_is_never_copied_whole(dtype):
-    X = np.ones((200_000, 20), dtype)
+    X = np.ones((20_000, 400), dtype)
     y = np.zeros(len(X), np.int64)
-    model = bpkern.MLP([20, 4, 2], loss="cross_entropy", seed=0)
+    model = bpkern.MLP([400, 4, 2], loss="cross_entropy", seed=0)
     tracemalloc.start()
     model.fit(X, y, batch_size=1000, shuffle=False)
     model.evaluate(X, y)
