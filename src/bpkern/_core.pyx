@@ -18,7 +18,7 @@ import numpy as np
 cnp.import_array()
 
 cdef extern from *:
-    const char *COMPILER "__VERSION__"
+    const char *COMPILER "BPKERN_COMPILER"
     const char *VERSION "BPKERN_VERSION"
 
 __version__ = VERSION.decode()

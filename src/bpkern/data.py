@@ -6,6 +6,9 @@ import numpy as np
 
 from .settings import Settings
 
+# X (n, in), y as labels (n,) or numbers (n, out), and weights (n,) or None: what `MLP` has checked.
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
 # How far from 1 a row of class probabilities may sum: half-precision probabilities are this far off.
 SUM_TOLERANCE = 1e-3
 
@@ -104,15 +107,15 @@ def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
     return None
 
 
-def bad_row_message(x: np.ndarray, y: np.ndarray | None, row: int, dtype: "np.dtype[Any]") -> str:
-    """What is wrong with a row that would not go into a batch of finite numbers."""
-    name, array = "X", x
-    if y is not None and y.ndim == 2 and np.isfinite(_cast(x[row], dtype)).all():
+def bad_row(data: tuple[np.ndarray, np.ndarray | None, Any], row: int, dtype: "np.dtype[Any]") -> ValueError:
+    """The error for a row of (X, y, ...) that would not go into a batch of finite numbers."""
+    (name, array), y = ("X", data[0]), data[1]
+    if y is not None and y.ndim == 2 and np.isfinite(_cast(array[row], dtype)).all():
         name, array = "y", y
     column = int(np.flatnonzero(~np.isfinite(_cast(array[row], dtype)))[0])
     value = array[row, column]
     kind = f"too large for {dtype.name}" if np.isfinite(value) else "no finite number"
-    return f"{name} holds {value} at row {row}, column {column}: {kind}"
+    return ValueError(f"{name} holds {value} at row {row}, column {column}: {kind}")
 
 
 def _cast(row: np.ndarray, dtype: "np.dtype[Any]") -> np.ndarray:

@@ -1,24 +1,22 @@
 """The trainer: `MLP` checks its arguments, keeps the generator and the history, and calls the C network."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from . import _core, checks
-from .data import as_rows, as_sample_weight, as_targets, bad_row_message, classes_of
-from .errors import DivergedError
+from .data import Rows, as_rows, as_sample_weight, as_targets, bad_row, classes_of
+from .epochs import Epochs, mean_metrics
 from .history import History
 from .optimizers import SGD
+from .parameters import Weights, checked_weights, state_of, weights_of
 from .progress import Progress, make_progress
 from .seeding import RandomState
 from .settings import Settings
 
 # Rows that a pass without training takes at a time.
 FORWARD_ROWS = 256
-
-Weights = list[tuple[np.ndarray, np.ndarray]]
 
 
 class MLP:
@@ -235,16 +233,16 @@ class MLP:
             batch_size = min(batch_size, rows)
             self._fitted_1d = np.ndim(y) == 1
             history = self.history_ = History()
-            run = _Run(self, (x, targets, weights), train_index, batch_size, shuffle, progress)
+            training = self._epochs((x, targets, weights), train_index, batch_size, shuffle, progress)
             try:
                 progress.begin(epochs, rows)
                 for epoch in range(epochs):
-                    metrics = run.epoch(epoch)
+                    metrics = training.run(epoch)
                     if validation is not None:
                         values = self._measure(validation, validation_index)
                         metrics.update({f"val_{name}": value for name, value in values.items()})
                     history.append(metrics)
-                    history.iterations += -(-rows // batch_size)
+                    history.iterations += training.iterations
                     progress.epoch(epoch + 1, metrics)
             finally:
                 progress.close()
@@ -277,7 +275,7 @@ class MLP:
             self._net.reserve(len(data[0]))
             if self._settings.optimizer.momentum:
                 self._net.make_velocity()
-            metrics = _Run(self, data, None, len(data[0]), False, Progress()).steps(0)
+            metrics = self._epochs(data, None, len(data[0]), False, Progress()).steps(0)
         finally:
             self._net.end_write()
         self._fitted_1d = np.ndim(y) == 1
@@ -309,7 +307,7 @@ class MLP:
         try:
             loss = self._net.gradients(_core.Data(*data), sums)
         except _core.BadRowError as error:
-            raise self._bad_row(data, error) from None
+            raise bad_row(data, error.row, self._settings.dtype) from None
         return loss + self._penalty(), sums
 
     # Prediction --------------------------------------------------------------------------------------
@@ -334,7 +332,7 @@ class MLP:
         try:
             return self._net.forward(_core.Data(x), min(len(x), FORWARD_ROWS))
         except _core.BadRowError as error:
-            raise self._bad_row((x, None, None), error) from None
+            raise bad_row((x, None, None), error.row, self._settings.dtype) from None
 
     def predict(self, X: Any) -> np.ndarray:
         """Classes, or values.
@@ -437,24 +435,11 @@ class MLP:
         RuntimeError
             While another thread uses the model.
         """
-        sizes = self._settings.layers
-        if len(weights) != len(sizes) - 1:
-            raise ValueError(f"weights must hold {len(sizes) - 1} pairs (W, b), not {len(weights)}")
-        checked = []
-        for l, pair in enumerate(weights):
-            if len(pair) != 2:
-                raise ValueError(f"weights must hold pairs (W, b), not {len(pair)} items for layer {l}")
-            w = self._parameter(f"W of layer {l}", pair[0], (sizes[l + 1], sizes[l]))
-            b = self._parameter(f"b of layer {l}", pair[1], (sizes[l + 1],))
-            checked.append((w, b))
-        self._net.set_layers(checked)
+        self._net.set_layers(checked_weights(weights, self._settings.layers, self._settings.dtype))
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of the parameters under the names "0.weight", "0.bias", "1.weight", ..."""
-        state = {}
-        for l, (w, b) in enumerate(self.get_weights()):
-            state[f"{l}.weight"], state[f"{l}.bias"] = w, b
-        return state
+        return state_of(self.get_weights())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set all parameters from a dictionary like that of `state_dict`.
@@ -468,122 +453,30 @@ class MLP:
         ValueError, TypeError, RuntimeError
             For names that are missing or unknown, and as for `set_weights`.
         """
-        layers = range(len(self._settings.layers) - 1)
-        names = {f"{l}.{kind}" for l in layers for kind in ("weight", "bias")}
-        if set(state) != names:
-            missing, unknown = sorted(names - set(state)), sorted(map(str, set(state) - names))
-            raise ValueError(f"state must hold just the model's names: missing {missing}, unknown {unknown}")
-        self.set_weights([(state[f"{l}.weight"], state[f"{l}.bias"]) for l in layers])
+        self.set_weights(weights_of(state, len(self._settings.layers) - 1))
 
     # Inside ------------------------------------------------------------------------------------------
 
-    def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _read(self, X: Any, y: Any, sample_weight: Any) -> Rows:
         x = as_rows(X, self._settings.layers[0])
         if len(x) == 0:
             raise ValueError("X has no rows")
         return x, as_targets(y, len(x), self._settings), as_sample_weight(sample_weight, len(x))
 
-    def _parameter(self, name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
-        array = np.asarray(values)
-        if not np.can_cast(array.dtype, np.float64, "safe"):
-            raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
-        if array.shape != shape:
-            raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
-        with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(array, self._settings.dtype)
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} must be finite in {self._settings.dtype.name}")
-        return array
-
     def _penalty(self) -> float:
         l2 = self._settings.l2
         return l2 * self._net.sum_squares() if l2 else 0.0
 
-    def _metrics(self, sums: tuple[float, float, float], penalty: float) -> dict[str, float]:
-        loss, accuracy, weight = sums
-        weight = weight or math.nan  # rows of no weight at all have no mean
-        metrics = {"loss": loss / weight + penalty}
-        if self._settings.has_accuracy:
-            metrics["accuracy"] = accuracy / weight
-        return metrics
+    def _epochs(
+        self, data: Rows, index: np.ndarray | None, batch_size: int, shuffle: bool, progress: Progress
+    ) -> Epochs:
+        generator = self._random.generator if shuffle else None
+        return Epochs(self._net, self._settings, data, index, batch_size, generator, progress)
 
-    def _measure(
-        self, data: tuple[np.ndarray, np.ndarray, np.ndarray | None], index: np.ndarray | None
-    ) -> dict[str, float]:
+    def _measure(self, data: Rows, index: np.ndarray | None) -> dict[str, float]:
         rows = len(data[0]) if index is None else len(index)
         try:
             sums = self._net.evaluate(_core.Data(*data), index, min(rows, FORWARD_ROWS))
         except _core.BadRowError as error:
-            raise self._bad_row(data, error) from None
-        return self._metrics(sums, self._penalty())
-
-    def _bad_row(self, data: tuple[Any, ...], error: _core.BadRowError) -> ValueError:
-        return ValueError(bad_row_message(data[0], data[1], error.row, self._settings.dtype))
-
-
-class _Run:
-    """The epochs of one fit, or the one step of `train_on_batch`."""
-
-    def __init__(
-        self,
-        model: MLP,
-        data: tuple[np.ndarray, np.ndarray, np.ndarray | None],
-        index: np.ndarray | None,
-        batch_size: int,
-        shuffle: bool,
-        progress: Progress,
-    ) -> None:
-        self.model = model
-        self.data = data
-        self.rows = _core.Data(*data)
-        self.index = index
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.progress = progress.rows
-
-    def epoch(self, number: int) -> dict[str, float]:
-        """One epoch. However it ends, the weights are finite."""
-        net = self.model._net
-        if number > 0:
-            net.snapshot()
-        try:
-            metrics = self.steps(number)
-        finally:
-            finite = net.finite()
-            if not finite:
-                net.restore()
-        if not finite:
-            raise self.diverged("the weights overflowed", number, self.iterations)
-        return metrics
-
-    def steps(self, number: int) -> dict[str, float]:
-        model = self.model
-        try:
-            sums = model._net.train(
-                self.rows, self.order(), self.batch_size, model.optimizer, model._settings.l2, self.progress
-            )
-        except _core.BadRowError as error:
-            raise model._bad_row(self.data, error) from None
-        except _core.NonFiniteLossError as error:
-            raise self.diverged("the loss is no longer finite", number, error.step) from None
-        return model._metrics(sums, 0.0)
-
-    def order(self) -> np.ndarray | None:
-        if not self.shuffle:
-            return self.index
-        if self.index is None:
-            return self.model._random.generator.permutation(self.rows.rows)
-        return self.index[self.model._random.generator.permutation(len(self.index))]
-
-    @property
-    def iterations(self) -> int:
-        return -(-(self.rows.rows if self.index is None else len(self.index)) // self.batch_size)
-
-    def diverged(self, what: str, epoch: int, step: int) -> DivergedError:
-        iteration = epoch * self.iterations + step
-        return DivergedError(
-            f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate "
-            f"(lr={self.model.optimizer.lr}), or scale X",
-            epoch,
-            iteration,
-        )
+            raise bad_row(data, error.row, self._settings.dtype) from None
+        return mean_metrics(sums, self._penalty(), self._settings)

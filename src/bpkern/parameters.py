@@ -1,0 +1,52 @@
+"""Weights and biases on their way in and out of a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Weights = list[tuple[np.ndarray, np.ndarray]]
+
+
+def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[Any]") -> Weights:
+    """[(W, b), ...] for these layers, in this dtype and contiguous; raises where a part does not fit."""
+    if len(weights) != len(layers) - 1:
+        raise ValueError(f"weights must hold {len(layers) - 1} pairs (W, b), not {len(weights)}")
+    checked = []
+    for l, pair in enumerate(weights):
+        if len(pair) != 2:
+            raise ValueError(f"weights must hold pairs (W, b), not {len(pair)} items for layer {l}")
+        w = _parameter(f"W of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype)
+        b = _parameter(f"b of layer {l}", pair[1], (layers[l + 1],), dtype)
+        checked.append((w, b))
+    return checked
+
+
+def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> np.ndarray:
+    array = np.asarray(values)
+    if not np.can_cast(array.dtype, np.float64, "safe"):
+        raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite in {dtype.name}")
+    return array
+
+
+def state_of(weights: Weights) -> dict[str, np.ndarray]:
+    """The same under the names "0.weight", "0.bias", "1.weight", ..."""
+    state = {}
+    for l, (w, b) in enumerate(weights):
+        state[f"{l}.weight"], state[f"{l}.bias"] = w, b
+    return state
+
+
+def weights_of(state: Mapping[str, Any], count: int) -> list[tuple[Any, Any]]:
+    """And back, for so many layers; raises ValueError for names that are missing or unknown."""
+    names = {f"{l}.{kind}" for l in range(count) for kind in ("weight", "bias")}
+    if set(state) != names:
+        missing, unknown = sorted(names - set(state)), sorted(map(str, set(state) - names))
+        raise ValueError(f"state must hold just the model's names: missing {missing}, unknown {unknown}")
+    return [(state[f"{l}.weight"], state[f"{l}.bias"]) for l in range(count)]
