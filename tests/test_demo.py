@@ -74,4 +74,4 @@ def test_a_terminal_without_tqdm(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     X, y = np.zeros((10, 2)), np.zeros(10)
     bpkern.MLP([2, 1], loss="mse", seed=0).fit(X, y, epochs=3)
-    assert re.search(r"\repoch 3/3: loss 0\.0000, [\d,]+ samples/s", capsys.readouterr().err)
+    assert re.search(r"\repoch 3/3, loss 0\.0000, [\d,]+ samples/s", capsys.readouterr().err)

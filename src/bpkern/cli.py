@@ -30,4 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from .demo import run
 
-    return run(seed=options.seed, epochs=options.epochs)
+    try:
+        return run(seed=options.seed, epochs=options.epochs)
+    except KeyboardInterrupt:
+        return 130  # as a shell reports a command that Ctrl-C ended

@@ -74,7 +74,7 @@ def run(seed: int, epochs: int) -> int:
         print(f"bpkern demo needs {error.name}: pip install 'bpkern[demo]'", file=sys.stderr)
         return 1
     print(
-        f"{sum(len(y) for _, y in (train, validation, test))} handwritten digits of 8 x 8 pixels: "
+        f"{sum(len(y) for _, y in (train, validation, test))} handwritten digits of 8 x 8 pixels\n"
         f"{len(train[1])} to train on, {len(validation[1])} to validate, {len(test[1])} to test\n"
         f"net {'-'.join(map(str, LAYERS))}, batch {BATCH_SIZE}, {epochs} epochs, seed {seed}\n",
         flush=True,
@@ -94,8 +94,7 @@ def run(seed: int, epochs: int) -> int:
     print(
         f"the same with the NumPy reference, 1 thread: "
         f"test accuracy {100 * np.mean(slow.predict(test[0]) == test[1]):.1f} %\n"
-        f"medians of {TIMED_RUNS} silent runs each, taking turns: "
-        f"kernels {kernel_seconds:.3f} s, NumPy {numpy_seconds:.3f} s\n"
+        f"{TIMED_RUNS} silent runs each, in turns: kernels {kernel_seconds:.3f} s, NumPy {numpy_seconds:.3f} s\n"
         f"the kernels were {numpy_seconds / kernel_seconds:.1f} times as fast"
     )
     return 0

@@ -41,7 +41,10 @@ def make_progress(verbose: Any) -> Progress:
 
 
 def _text(metrics: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    """The loss and the most telling metric beside it: a line has no room for all."""
+    telling = next((name for name in ("val_accuracy", "val_loss", "accuracy") if name in metrics), None)
+    names = ["loss"] if telling is None else ["loss", telling]
+    return ", ".join(f"{name} {metrics[name]:.4f}" for name in names)
 
 
 class Bar(Progress):
@@ -58,11 +61,11 @@ class Bar(Progress):
         self._bar = self._tqdm(
             total=epochs * rows,
             desc=f"epoch 1/{epochs}",
-            unit="samples",
+            unit=" samples",
             unit_scale=True,
             mininterval=REFRESH_SECONDS,
             dynamic_ncols=True,
-            bar_format="{desc} |{bar}|{postfix} [{elapsed}<{remaining}, {rate_fmt}]",
+            bar_format="{desc} |{bar:10}| {rate_fmt}",
         )
 
     def rows(self, done: int) -> None:
@@ -73,8 +76,8 @@ class Bar(Progress):
         now = time.monotonic()
         if number == self._epochs or now - self._shown_at > REFRESH_SECONDS:
             self._shown_at = now
-            self._bar.set_description_str(f"epoch {number}/{self._epochs}", refresh=False)
-            self._bar.set_postfix_str(_text(metrics), refresh=False)
+            text = f"epoch {number}/{self._epochs}, {_text(metrics)}"
+            self._bar.set_description_str(text, refresh=False)
         self.rows(0)
 
     def close(self) -> None:
@@ -99,7 +102,7 @@ class EpochLines(Progress):
             return
         self._shown_at = now
         rate = number * self._rows / max(now - self._began, 1e-9)
-        line = f"epoch {number}/{self._epochs}: {_text(metrics)}, {rate:,.0f} samples/s"
+        line = f"epoch {number}/{self._epochs}, {_text(metrics)}, {rate:,.0f} samples/s"
         sys.stderr.write(f"\r{line}\x1b[K" if self._in_place else line + "\n")
         sys.stderr.flush()
 
