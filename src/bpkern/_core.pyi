@@ -50,6 +50,9 @@ class Data:
     @property
     def rows(self) -> int: ...
 
+class Pace:
+    def __init__(self) -> None: ...
+
 class Network:
     def __init__(
         self, sizes: Sequence[int], activations: Sequence[str], loss: str, dtype: np.dtype[Any]
@@ -72,6 +75,7 @@ class Network:
         batch: int,
         sgd: SGD,
         l2: float,
+        pace: Pace,
         progress: Callable[[int], None],
     ) -> tuple[float, float, float]: ...
     def evaluate(self, rows: Data, index: np.ndarray | None, batch: int) -> tuple[float, float, float]: ...

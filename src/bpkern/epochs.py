@@ -51,6 +51,7 @@ class Epochs:
         self._net, self._settings = net, settings
         self._data, self._rows, self._index = data, _core.Data(*data), index
         self._batch_size, self._generator, self._progress = batch_size, generator, progress
+        self._pace = _core.Pace()
         rows = self._rows.rows if index is None else len(index)
         self.iterations = -(-rows // batch_size)
 
@@ -78,6 +79,7 @@ class Epochs:
                 self._batch_size,
                 settings.optimizer,
                 settings.l2,
+                self._pace,
                 self._progress.rows,
             )
         except _core.BadRowError as error:

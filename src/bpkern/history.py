@@ -7,8 +7,8 @@ class History(Mapping[str, list[float]]):
     """The metrics of one fit: a mapping of name to a list with a value an epoch.
 
     Names are ``loss`` and, where there are, ``accuracy``, ``val_loss`` and ``val_accuracy``. The loss of an
-    epoch is the mean over its rows of the losses before each update, the l2 penalty included; ``val_loss``
-    and ``val_accuracy`` are taken after it.
+    epoch is the mean over its rows, by their sample weights, of the losses before each update, the l2 penalty
+    included; ``val_loss`` and ``val_accuracy`` are taken after it.
 
     Attributes
     ----------

@@ -111,7 +111,6 @@ cdef class Network:
     cdef object dtype
     cdef unsigned long writer
     cdef int writes, reads
-    cdef Pace pace
 
     def __cinit__(self, sizes, activations, str loss, dtype):
         cdef int layers = len(sizes) - 1, l
@@ -135,7 +134,6 @@ cdef class Network:
             raise MemoryError(f"no memory for a network of layers {list(sizes)}")
         self.sizes = tuple(sizes)
         self.dtype = np.dtype(dtype)
-        self.pace = Pace()
 
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
@@ -216,10 +214,10 @@ cdef class Network:
             self.workspace = workspace
             self.workspace_rows = rows
 
-    def train(self, Data rows, index, ptrdiff_t batch, sgd, double l2, progress):
+    def train(self, Data rows, index, ptrdiff_t batch, sgd, double l2, Pace pace, progress):
         """One epoch, in the order of `index` (int64) or of the rows; `reserve(batch)` has been called.
 
-        `progress(rows done)` is called from time to time. Returns the sums over rows of the weighted loss,
+        `pace` is kept from epoch to epoch of a fit. `progress(rows done)` is called from time to time. Returns the sums over rows of the weighted loss,
         the weighted accuracy and the weights.
         """
         cdef bpk_run run
@@ -228,11 +226,11 @@ cdef class Network:
         run.sgd = make_sgd(sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay)
         run.l2 = l2
         while run.next < run.data.rows:
-            self.pace.begin()
+            pace.begin()
             with nogil:
-                status = bpk_train(self.net, self.workspace, &run, self.pace.steps)
+                status = bpk_train(self.net, self.workspace, &run, pace.steps)
             raise_for(status, &run)
-            self.pace.end()
+            pace.end()
             PyErr_CheckSignals()
             progress(run.next)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
