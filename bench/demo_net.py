@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 import bpkern
 
-LAYERS, BATCH, EPOCHS, ROUNDS = [64, 128, 64, 10], 32, 5, 31
+LAYERS, BATCH, EPOCHS, ROUNDS = [64, 128, 64, 10], 32, 20, 15
 LR, MOMENTUM = 0.1, 0.9
 
 

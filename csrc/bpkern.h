@@ -141,7 +141,7 @@ void bpk_net_free(bpk_net *net);
 void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b);
 void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b);
 
-/* The velocities of momentum: zero when made, and made where there are none yet. */
+/* The velocities of momentum: zero when made, and made where there are none yet. Clearing makes them zero. */
 bpk_status bpk_net_make_velocity(bpk_net *net);
 void bpk_net_clear_velocity(bpk_net *net);
 

@@ -18,9 +18,9 @@ static void lay_out(bpk_net *net, void *memory, int velocities) {
     ptrdiff_t at = 0;
     for (int l = 0; l < net->count; l++) {
         net_layer *layer = &net->layers[l];
-        void *w = memory ? element(net->kernels, memory, at) : NULL;
+        void *w = element(net->kernels, memory, at);
         at += layer->in * layer->width;
-        void *b = memory ? element(net->kernels, memory, at) : NULL;
+        void *b = element(net->kernels, memory, at);
         at += layer->width;
         if (velocities)
             layer->vw = w, layer->vb = b;
@@ -64,6 +64,9 @@ void bpk_net_free(bpk_net *net) {
 
 void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b) {
     net_layer *layer = &net->layers[l];
+    /* The padding too: a step that overflowed may have left NaN in it. */
+    memset(layer->w, 0, (size_t)(layer->in * layer->width) * net->kernels->real_size);
+    memset(layer->b, 0, (size_t)layer->width * net->kernels->real_size);
     panels_pack(net->kernels, layer->in, layer->out, w, layer->in, layer->w);
     memcpy(layer->b, b, (size_t)layer->out * net->kernels->real_size);
 }
@@ -83,9 +86,7 @@ bpk_status bpk_net_make_velocity(bpk_net *net) {
 }
 
 void bpk_net_clear_velocity(bpk_net *net) {
-    free(net->velocities);
-    net->velocities = NULL;
-    lay_out(net, NULL, 1);
+    if (net->velocities) memset(net->velocities, 0, (size_t)net->size * net->kernels->real_size);
 }
 
 bpk_status bpk_net_snapshot(bpk_net *net) {

@@ -43,6 +43,7 @@ NAMES = "identity, relu, leaky_relu, sigmoid, tanh"
         ({"init": "zeros"}, ValueError, "unknown init 'zeros': allowed are auto"),
         ({"l2": -1.0}, ValueError, "l2 must be finite and at least 0, not -1.0"),
         ({"l2": np.nan}, ValueError, "l2 must be finite and at least 0, not nan"),
+        ({"l2": 10**400}, ValueError, "l2 must be finite and at least 0, not inf"),
         ({"l2": "0"}, TypeError, "l2 must be a number, not '0'"),
         ({"seed": -1}, ValueError, "seed must be at least 0, not -1"),
         ({"seed": 1.5}, TypeError, "seed must be None, a whole number, a SeedSequence or a Generator"),
@@ -95,6 +96,8 @@ ROWS = [
     (X.astype(str), TypeError, "X must hold real numbers, not dtype <U"),
     (X.astype("M8[s]"), TypeError, "X must hold real numbers, not dtype datetime64"),
     ([["a", "b", None]], TypeError, "X must hold numbers"),
+    ([[10**400, 0, 0]], ValueError, "X holds a number too large for float64"),
+    (np.ma.masked_array(X, X > 0.5), TypeError, "X must have a value everywhere, and is a masked array"),
     (bad(np.nan), ValueError, "X holds nan at row 5, column 1: no finite number"),
     (bad(np.inf), ValueError, "X holds inf at row 5, column 1: no finite number"),
     (bad(-np.inf).astype(np.float32), ValueError, "X holds -inf at row 5, column 1"),
@@ -121,13 +124,13 @@ def test_rows(rows, error, message):
 
 def unchanged(model):
     fresh = bpkern.MLP(model.layers, loss=model.loss, seed=0)
-    same = all(
+    untouched = all(
         np.array_equal(a, b)
         for pair, other in zip(model.get_weights(), fresh.get_weights(), strict=True)
         for a, b in zip(pair, other, strict=True)
     )
-    # The generator too: the next fit draws the same order.
-    return same and model.fit(X, Y)["loss"] == fresh.fit(X, Y)["loss"]
+    states = [each._random.generator.bit_generator.state for each in (model, fresh)]
+    return untouched and states[0] == states[1] and model.history_ is None
 
 
 def test_sparse_rows():
@@ -194,6 +197,12 @@ def test_targets(loss, y, error, message):
         ({"sample_weight": -np.ones(8)}, ValueError, "finite and at least 0"),
         ({"sample_weight": np.full(8, np.nan)}, ValueError, "finite and at least 0"),
         ({"sample_weight": np.zeros(8)}, ValueError, "sample_weight must not be 0 in every row"),
+        (
+            {"sample_weight": np.eye(8)[0], "validation_split": 0.5},
+            ValueError,
+            "not be 0 in every row of a part of the validation split",
+        ),
+        ({"verbose": np.zeros(2)}, ValueError, "unknown verbose"),
     ],
 )
 def test_fit_arguments(arguments, error, message):
@@ -202,6 +211,34 @@ def test_fit_arguments(arguments, error, message):
         model.fit(X, Y, **arguments)
     assert model.history_ is None
     assert unchanged(model)
+
+
+def test_a_refused_fit_forgets_its_shuffle_and_its_history():
+    """The row is found when the first batch is gathered, after the order has been drawn."""
+    generator = np.random.default_rng(1)
+    model = bpkern.MLP([3, 2], loss="mse", seed=generator)
+    history = model.fit(X, Y2)
+    state = generator.bit_generator.state
+    with pytest.raises(ValueError, match="no finite number"):
+        model.fit(X * np.nan, Y2, validation_split=0.5)
+    assert generator.bit_generator.state == state
+    assert model.history_ is history
+    assert model.predict(X).shape == (8, 2)
+
+
+def test_a_learning_rate_that_the_dtype_cannot_hold():
+    model = make(loss="mse", optimizer=bpkern.SGD(lr=1e39))
+    with pytest.raises(ValueError, match="lr must be from 0 to 3"):
+        model.train_on_batch(X, Y2)
+    make(loss="mse", optimizer=bpkern.SGD(lr=1e39), dtype="float64")._settings.step()
+
+
+def test_labels_are_not_the_callers():
+    """Another thread may write to y: the kernels must not be led astray by its labels."""
+    from bpkern.data import as_targets
+
+    y = Y.astype(np.int64)
+    assert not np.shares_memory(as_targets(y, 8, make()._settings), y)
 
 
 def test_a_bad_row_that_comes_later_stops_at_a_finished_step():
@@ -221,6 +258,7 @@ def pairs(model):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
+        (lambda p: p.append(5), TypeError, r"weights must be a list of pairs \(W, b\)"),
         (lambda p: p.pop(), ValueError, r"weights must hold 2 pairs \(W, b\), not 1"),
         (lambda p: p[1].pop(), ValueError, "not 1 items for layer 1"),
         (lambda p: p[1].__setitem__(0, np.ones((4, 2))), ValueError, r"W of layer 1 must have shape \(2,"),

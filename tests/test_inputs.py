@@ -49,11 +49,38 @@ def test_forms(form, dtype):
     assert np.array_equal(trained(FORMS[form](INTEGERS.astype(dtype))), trained(INTEGERS.astype(np.float32)))
 
 
-@pytest.mark.parametrize("code", [*"bBhHiIlLqQefdg", ">i2", ">u4", ">f2", ">f8", ">i8"])
+@pytest.mark.parametrize("code", [*"bBhHiIlLqQefdg", ">g", ">i2", ">u4", ">f2", ">f8", ">i8"])
 def test_dtypes(code):
     assert np.array_equal(trained(INTEGERS.astype(code)), trained(INTEGERS.astype(np.float32)))
     by_y = [trained(INTEGERS, INTEGERS[:, 0].astype(kind)) for kind in (code, np.float32)]
     assert np.array_equal(*by_y)
+
+
+@pytest.mark.parametrize("name", ["y", "labels", "sample_weight", "weights"])
+def test_unaligned(name):
+    labels = INTEGERS[:, 0] % 3
+    weights = np.arange(1.0, 61)
+    if name == "y":
+        results = [trained(INTEGERS, form(TARGETS)) for form in (np.copy, unaligned)]
+    elif name == "labels":
+        results = [trained(INTEGERS, form(labels), "cross_entropy", 3) for form in (np.copy, unaligned)]
+    elif name == "sample_weight":
+        results = [trained(INTEGERS, sample_weight=form(weights)) for form in (np.copy, unaligned)]
+    else:
+        results = []
+        for form in (np.copy, unaligned):
+            model = bpkern.MLP([5, 3], loss="mse", seed=0)
+            model.set_weights([(form(np.ones((3, 5), np.float32)), form(np.ones(3, np.float32)))])
+            results.append(model.forward(INTEGERS))
+    assert np.array_equal(*results)
+
+
+@pytest.mark.parametrize("scale", [2.0**-1070, 2.0**-40, 2.0**1010])
+def test_the_scale_of_sample_weights_does_not_matter(scale):
+    weights = np.arange(60) % 7 + 1.0
+    assert np.array_equal(
+        trained(INTEGERS, sample_weight=weights * scale), trained(INTEGERS, sample_weight=weights)
+    )
 
 
 def test_half_precision_takes_every_value():

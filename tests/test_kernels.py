@@ -22,7 +22,7 @@ def shapes():
     """Every height with every width, each pair with one depth; and every depth with some of each."""
     depths = itertools.cycle(DEPTHS)
     yield from ((m, n, next(depths)) for m in ROWS for n in WIDTHS)
-    yield from itertools.product((1, 9, 14), (1, 16, 50), (*DEPTHS, 100, 301))
+    yield from itertools.product((1, 9, 14), (1, 16, 50), (*DEPTHS, 100, 301, 1030))
 
 
 def check_forward(rng, m, n, k, dtype, activation):
@@ -173,6 +173,13 @@ def test_an_infinite_weight_without_decay_stays_infinite(isa, dtype):
     w, b = np.full((3, 5), np.inf, dtype), np.zeros(3, dtype)
     kernels.sgd_update(w, b, np.ones((2, 3), dtype), np.ones((2, 5), dtype), 0.1)
     assert np.isposinf(w).all()
+
+
+def test_products_too_small_to_be_normal_are_zero(isa, dtype):
+    tiny = np.full((3, 5), np.sqrt(np.finfo(dtype).tiny) / 8, dtype)
+    assert (kernels.linear_forward(tiny, tiny, np.zeros(3, dtype)) == 0).all()
+    small = np.full((3, 5), np.finfo(dtype).tiny / 8, dtype)
+    assert (kernels.linear_forward(small, np.ones((3, 5), dtype), np.zeros(3, dtype)) == 0).all()
 
 
 def test_strides_of_any_kind(isa, dtype):

@@ -54,6 +54,17 @@ def test_definitions(isa, dtype, loss, scale):
         assert (np.abs(db - expected) <= 16 * eps * (magnitude.mean(axis=0) + 1)).all()
 
 
+def test_a_confident_prediction_has_a_small_loss_and_not_none(isa, dtype):
+    """To a few units in the last place of the loss itself: log1p(exp(-z))."""
+    model, eps = identity_net(1, "binary_cross_entropy", dtype), float(np.finfo(dtype).eps)
+    for z in (1.0, 5.0, 20.0, 60.0):
+        for sign, y in ((1, 1.0), (-1, 0.0)):
+            loss, [(_, db)] = model.gradients([[sign * z]], [y])
+            assert loss == pytest.approx(np.log1p(np.exp(-z)), rel=8 * eps)
+            if y == 0:
+                assert db[0] == pytest.approx(1 / (1 + np.exp(z)), rel=8 * eps)
+
+
 def test_labels_are_one_hot_rows(isa, dtype):
     rng = np.random.default_rng(1)
     for width in WIDTHS[1:]:

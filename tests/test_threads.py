@@ -53,10 +53,11 @@ def test_one_model_in_two_threads():
 
     intruder = threading.Thread(target=intrude)
     intruder.start()
-    model._net.begin_write()
+    section = model._net.writing()
+    section.__enter__()
     started.set()
     intruder.join()
-    model._net.end_write()
+    section.__exit__(None, None, None)
     assert len(failures) == 8
     assert all("another thread is" in failure for failure in failures)
     assert np.isfinite(model.fit(X, Y)["loss"]).all()
@@ -72,9 +73,10 @@ def test_several_threads_read_one_model():
 
 def test_the_thread_that_fits_may_read_in_between():
     model = make()
-    model._net.begin_write()
+    section = model._net.writing()
+    section.__enter__()
     assert len(model.predict(X)) == 2000
-    model._net.end_write()
+    section.__exit__(None, None, None)
 
 
 def _child(queue, model):

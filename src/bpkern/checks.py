@@ -5,6 +5,8 @@ import numbers
 import operator
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     """`value`, where it is one of the names allowed."""
@@ -32,7 +34,10 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
     """`value` as a float, where it is a finite number from `lowest` to `highest`."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, not {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and lowest <= number <= highest):
         bound = f"from {lowest:g} to {highest:g}" if highest < math.inf else f"finite and at least {lowest:g}"
         raise ValueError(f"{name} must be {bound}, not {number}")
@@ -41,6 +46,6 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
 
 def flag(name: str, value: object) -> bool:
     """`value` as a bool, where it is True or False, Python's or NumPy's."""
-    if type(value).__name__ not in ("bool", "bool_"):
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)

@@ -17,10 +17,14 @@ def as_numeric(name: str, values: Any) -> np.ndarray:
     """An array of a real dtype; the same memory where `values` is one already."""
     if hasattr(values, "tocsr"):
         raise TypeError(f"{name} must be dense, not a sparse {type(values).__name__}: pass {name}.toarray()")
+    if np.ma.isMaskedArray(values):
+        raise TypeError(f"{name} must have a value everywhere, and is a masked array: fill it, or drop rows")
     array = np.asarray(values)
     if array.dtype.kind == "O":
         try:
             array = array.astype(np.float64)
+        except OverflowError as error:
+            raise ValueError(f"{name} holds a number too large for float64: {error}") from None
         except (TypeError, ValueError) as error:
             raise TypeError(f"{name} must hold numbers: {error}") from None
     if array.dtype.kind not in "biuf":
@@ -86,14 +90,15 @@ def as_sample_weight(sample_weight: Any, rows: int) -> np.ndarray | None:
     """sample_weight as float64 (n,), or None."""
     if sample_weight is None:
         return None
-    weights = np.ascontiguousarray(as_numeric("sample_weight", sample_weight), np.float64)
+    weights = np.require(as_numeric("sample_weight", sample_weight), np.float64, ["C", "A"])
     if weights.shape != (rows,):
         raise ValueError(f"sample_weight must have shape ({rows},), one a row, not {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("sample_weight must be finite and at least 0")
     if not weights.any():
         raise ValueError("sample_weight must not be 0 in every row")
-    return weights
+    # A mean does not depend on their scale, and a power of two changes no bit of it: sums cannot overflow.
+    return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
 
 
 def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:

@@ -26,8 +26,9 @@ def split_digits(seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     held_out = round(HELD_OUT * len(y))
-    X, X_test, y, y_test = train_test_split(X, y, test_size=held_out, stratify=y, random_state=seed)
-    X, X_val, y, y_val = train_test_split(X, y, test_size=held_out, stratify=y, random_state=seed)
+    state = seed % 2**32  # the most that scikit-learn takes
+    X, X_test, y, y_test = train_test_split(X, y, test_size=held_out, stratify=y, random_state=state)
+    X, X_val, y, y_val = train_test_split(X, y, test_size=held_out, stratify=y, random_state=state)
     return (X, y), (X_val, y_val), (X_test, y_test)
 
 
@@ -94,7 +95,8 @@ def run(seed: int, epochs: int) -> int:
     print(
         f"the same with the NumPy reference, 1 thread: "
         f"test accuracy {100 * np.mean(slow.predict(test[0]) == test[1]):.1f} %\n"
-        f"{TIMED_RUNS} silent runs each, in turns: kernels {kernel_seconds:.3f} s, NumPy {numpy_seconds:.3f} s\n"
+        f"{TIMED_RUNS} silent runs each, in turns: "
+        f"kernels {kernel_seconds:.3f} s, NumPy {numpy_seconds:.3f} s\n"
         f"the kernels were {numpy_seconds / kernel_seconds:.1f} times as fast"
     )
     return 0

@@ -5,15 +5,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import _core, checks
+from . import _core
 from .data import Rows, as_rows, as_sample_weight, as_targets, bad_row, classes_of
-from .epochs import Epochs, mean_metrics
+from .epochs import Epochs, RefusedError, mean_metrics
 from .history import History
 from .optimizers import SGD
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .progress import Progress, make_progress
 from .seeding import RandomState
-from .settings import Settings
+from .settings import FitArguments, Settings
 
 # Rows that a pass without training takes at a time.
 FORWARD_ROWS = 256
@@ -94,13 +94,10 @@ class MLP:
         RuntimeError
             While another thread uses the model.
         """
-        self._net.begin_write()
-        try:
+        with self._net.writing():
             self._random.reset()
             self._net.clear_velocity()
             self._start()
-        finally:
-            self._net.end_write()
 
     def _start(self) -> None:
         settings = self._settings
@@ -198,56 +195,37 @@ class MLP:
         MemoryError
             Where the workspace does not fit; nothing was changed.
         """
-        settings = self._settings
-        settings.optimizer.check()
-        epochs = checks.whole("epochs", epochs, 0)
-        batch_size = checks.whole("batch_size", batch_size, 1)
-        shuffle = checks.flag("shuffle", shuffle)
-        validation_split = checks.real("validation_split", validation_split, 0.0, 1.0)
-        if n_threads is not None and checks.whole("n_threads", n_threads, 1) != 1:
-            raise ValueError(f"n_threads must be None or 1 in this version, not {n_threads}")
-        x, targets, weights = self._read(X, y, sample_weight)
-        validation = None
-        if validation_data is not None:
-            if validation_split:
-                raise ValueError("give validation_data or validation_split, not both")
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError("validation_data must be a pair (X, y)")
-            validation = self._read(*validation_data, None)
-
+        sgd = self._settings.step()
+        arguments = FitArguments(epochs, batch_size, shuffle, validation_data, validation_split, n_threads)
+        data = self._read(X, y, sample_weight)
+        validation = None if validation_data is None else self._read(*validation_data, None)
         progress = make_progress(verbose)
-        self._net.begin_write()
-        try:
-            # All memory first: what fails from here on leaves the model as it was.
-            self._net.reserve(min(batch_size, len(x)))
-            if settings.optimizer.momentum:
-                self._net.make_velocity()
-            self._net.snapshot()
-
-            train_index, validation_index = None, None
-            if validation_split:
-                classes = classes_of(targets, settings)
-                train_index, validation_index = self._random.split(len(x), validation_split, classes)
-                validation = (x, targets, weights)
-            rows = len(x) if train_index is None else len(train_index)
-            batch_size = min(batch_size, rows)
-            self._fitted_1d = np.ndim(y) == 1
-            history = self.history_ = History()
-            training = self._epochs((x, targets, weights), train_index, batch_size, shuffle, progress)
+        with self._net.writing():
+            self._reserve(min(arguments.batch_size, len(data[0])), sgd)
+            before = self._random.state(), self._fitted_1d, self.history_
+            history = History()
             try:
-                progress.begin(epochs, rows)
-                for epoch in range(epochs):
-                    metrics = training.run(epoch)
-                    if validation is not None:
-                        values = self._measure(validation, validation_index)
-                        metrics.update({f"val_{name}": value for name, value in values.items()})
-                    history.append(metrics)
-                    history.iterations += training.iterations
-                    progress.epoch(epoch + 1, metrics)
-            finally:
-                progress.close()
-        finally:
-            self._net.end_write()
+                train_index, validation_index = self._split(data, arguments.validation_split)
+                if validation_index is not None:
+                    validation = data
+                training = self._epochs(data, train_index, arguments, sgd, progress)
+                self._fitted_1d, self.history_ = np.ndim(y) == 1, history
+                try:
+                    progress.begin(arguments.epochs, training.rows)
+                    for epoch in range(arguments.epochs):
+                        metrics = training.run(epoch)
+                        if validation is not None:
+                            values = self._measure(validation, validation_index)
+                            metrics.update({f"val_{name}": value for name, value in values.items()})
+                        history.append(metrics)
+                        history.iterations += training.iterations
+                        progress.epoch(epoch + 1, metrics)
+                finally:
+                    progress.close()
+            except RefusedError as refused:
+                state, self._fitted_1d, self.history_ = before
+                self._random.go_back(state)
+                raise refused.error from None
         return history
 
     def train_on_batch(self, X: Any, y: Any) -> float:
@@ -268,16 +246,15 @@ class MLP:
         ValueError, TypeError, DivergedError, RuntimeError, MemoryError
             As for `fit`; nothing was changed.
         """
-        self._settings.optimizer.check()
+        sgd = self._settings.step()
         data = self._read(X, y, None)
-        self._net.begin_write()
-        try:
-            self._net.reserve(len(data[0]))
-            if self._settings.optimizer.momentum:
-                self._net.make_velocity()
-            metrics = self._epochs(data, None, len(data[0]), False, Progress()).steps(0)
-        finally:
-            self._net.end_write()
+        once = FitArguments(1, len(data[0]), False, None, 0.0, None)
+        with self._net.writing():
+            self._reserve(len(data[0]), sgd)
+            try:
+                metrics = self._epochs(data, None, once, sgd, Progress()).run(0)
+            except RefusedError as refused:
+                raise refused.error from None
         self._fitted_1d = np.ndim(y) == 1
         return metrics["loss"]
 
@@ -303,12 +280,15 @@ class MLP:
         """
         data = self._read(X, y, None)
         l2 = self._settings.l2
-        sums = [(2 * l2 * w if l2 else np.zeros_like(w), np.zeros_like(b)) for w, b in self.get_weights()]
         try:
-            loss = self._net.gradients(_core.Data(*data), sums)
+            with self._net.reading():
+                sums = [
+                    (2 * l2 * w if l2 else np.zeros_like(w), np.zeros_like(b)) for w, b in self.get_weights()
+                ]
+                loss = self._net.gradients(_core.Data(*data), sums) + self._penalty()
         except _core.BadRowError as error:
             raise bad_row(data, error.row, self._settings.dtype) from None
-        return loss + self._penalty(), sums
+        return loss, sums
 
     # Prediction --------------------------------------------------------------------------------------
 
@@ -418,7 +398,7 @@ class MLP:
 
     def get_weights(self) -> Weights:
         """Copies of the parameters: [(W, b), ...], W of shape (out, in) and b of shape (out,)."""
-        return [self._net.get_layer(l) for l in range(len(self._settings.layers) - 1)]
+        return self._net.get_layers()
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
         """Set all parameters, and nothing else of the model's state.
@@ -467,16 +447,40 @@ class MLP:
         l2 = self._settings.l2
         return l2 * self._net.sum_squares() if l2 else 0.0
 
+    def _reserve(self, batch_size: int, sgd: SGD) -> None:
+        """All the memory that training takes: what fails later leaves the model as it was."""
+        self._net.reserve(batch_size)
+        if sgd.momentum:
+            self._net.make_velocity()
+        self._net.snapshot()
+
+    def _split(self, data: Rows, fraction: float) -> tuple[np.ndarray | None, np.ndarray | None]:
+        if not fraction:
+            return None, None
+        x, targets, weights = data
+        parts = self._random.split(len(x), fraction, classes_of(targets, self._settings))
+        if weights is not None and not all(weights[part].any() for part in parts):
+            raise RefusedError(
+                ValueError("sample_weight must not be 0 in every row of a part of the validation split")
+            )
+        return parts
+
     def _epochs(
-        self, data: Rows, index: np.ndarray | None, batch_size: int, shuffle: bool, progress: Progress
+        self,
+        data: Rows,
+        index: np.ndarray | None,
+        arguments: FitArguments,
+        sgd: SGD,
+        progress: Progress,
     ) -> Epochs:
-        generator = self._random.generator if shuffle else None
-        return Epochs(self._net, self._settings, data, index, batch_size, generator, progress)
+        generator = self._random.generator if arguments.shuffle else None
+        return Epochs(self._net, self._settings, sgd, data, index, arguments.batch_size, generator, progress)
 
     def _measure(self, data: Rows, index: np.ndarray | None) -> dict[str, float]:
         rows = len(data[0]) if index is None else len(index)
         try:
-            sums = self._net.evaluate(_core.Data(*data), index, min(rows, FORWARD_ROWS))
+            with self._net.reading():
+                sums = self._net.evaluate(_core.Data(*data), index, min(rows, FORWARD_ROWS))
+                return mean_metrics(sums, self._penalty(), self._settings)
         except _core.BadRowError as error:
             raise bad_row(data, error.row, self._settings.dtype) from None
-        return mean_metrics(sums, self._penalty(), self._settings)

@@ -18,11 +18,11 @@ cdef dict SOURCE_TYPES = {
 
 
 class BadRowError(Exception):
-    """A row of X or y holds NaN, infinity or what overflows the dtype; `.row` says which."""
+    """A row of X or y holds NaN, infinity or what overflows the dtype; `.row` says which, `.step` when."""
 
-    def __init__(self, row):
-        super().__init__(row)
-        self.row = row
+    def __init__(self, row, step):
+        super().__init__(row, step)
+        self.row, self.step = row, step
 
 
 class NonFiniteLossError(Exception):
@@ -37,7 +37,7 @@ cdef bpk_source source_of(cnp.ndarray array) except *:
     cdef bpk_source source
     dtype = array.dtype
     source.data = <const char *>cnp.PyArray_DATA(array)
-    if dtype == np.longdouble:
+    if dtype.newbyteorder("=") == np.longdouble:
         source.type = BPK_LONG_DOUBLE
     else:
         source.type = <bpk_type><int>SOURCE_TYPES[dtype.kind, dtype.itemsize]
@@ -56,6 +56,7 @@ cdef class Data:
     cdef tuple arrays  # what the pointers point into
 
     def __init__(self, x, y=None, weights=None):
+        self.arrays = (x, y, weights)
         memset(&self.c, 0, sizeof(self.c))
         self.c.x = source_of(x)
         self.c.rows = x.shape[0]
@@ -65,7 +66,6 @@ cdef class Data:
             self.c.y = source_of(y)
         if weights is not None:
             self.c.weights = <const double *>cnp.PyArray_DATA(weights)
-        self.arrays = (x, y, weights)
 
     @property
     def rows(self):
@@ -78,7 +78,7 @@ cdef double SLICE_SECONDS = 0.05
 
 @cython.final
 cdef class Pace:
-    """How many steps make a slice: doubled and halved towards SLICE_SECONDS as slices are timed."""
+    """How many steps make a slice: doubled and halved towards SLICE_SECONDS as whole slices are timed."""
 
     cdef ptrdiff_t steps
     cdef double began
@@ -127,6 +127,8 @@ cdef class Network:
                     kernels_for(dtype == np.float64), layers, c_sizes, c_activations,
                     <bpk_loss><int>LOSSES.index(loss), &self.net,
                 )
+        except OverflowError:  # a size that no machine word holds
+            pass
         finally:
             free(c_sizes)
             free(c_activations)
@@ -141,14 +143,23 @@ cdef class Network:
 
     # Who may come in -----------------------------------------------------------------------------------
 
-    def begin_write(self):
+    def writing(self):
+        """A context in which this thread may change the network; raises RuntimeError where another is in."""
+        return Section(self, True)
+
+    def reading(self):
+        """A context in which nobody else changes the network; raises RuntimeError where one is doing so."""
+        return Section(self, False)
+
+    cdef int begin_write(self) except -1:
         cdef unsigned long me = PyThread_get_thread_ident()
         if self.reads or (self.writes and self.writer != me):
             raise RuntimeError("another thread is using this model: give each thread its own, or take turns")
         self.writer = me
         self.writes += 1
+        return 0
 
-    def end_write(self):
+    cdef void end_write(self) noexcept:
         self.writes -= 1
 
     cdef int begin_read(self) except -1:
@@ -162,20 +173,20 @@ cdef class Network:
 
     # Parameters ----------------------------------------------------------------------------------------
 
-    def get_layer(self, int l):
-        w = np.empty((self.sizes[l + 1], self.sizes[l]), self.dtype)
-        b = np.empty(self.sizes[l + 1], self.dtype)
-        self.begin_read()
-        bpk_net_get_layer(self.net, l, data(w), data(b))
-        self.end_read()
-        return w, b
+    def get_layers(self):
+        """Copies [(W, b), ...], all of one moment."""
+        shapes = zip(self.sizes[1:], self.sizes)
+        layers = [(np.empty(shape, self.dtype), np.empty(shape[0], self.dtype)) for shape in shapes]
+        with self.reading():
+            for l, (w, b) in enumerate(layers):
+                bpk_net_get_layer(self.net, l, data(w), data(b))
+        return layers
 
     def set_layers(self, layers):
         """Weights and biases of the network's shapes and dtype, C-contiguous, all at once."""
-        self.begin_write()
-        for l, (w, b) in enumerate(layers):
-            bpk_net_set_layer(self.net, l, data(w), data(b))
-        self.end_write()
+        with self.writing():
+            for l, (w, b) in enumerate(layers):
+                bpk_net_set_layer(self.net, l, data(w), data(b))
 
     def make_velocity(self):
         if bpk_net_make_velocity(self.net) != BPK_OK:
@@ -195,7 +206,8 @@ cdef class Network:
         return bool(bpk_net_finite(self.net))
 
     def sum_squares(self):
-        return bpk_net_sum_squares(self.net)
+        with self.reading():
+            return bpk_net_sum_squares(self.net)
 
     # Runs ----------------------------------------------------------------------------------------------
 
@@ -230,7 +242,8 @@ cdef class Network:
             with nogil:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)
             raise_for(status, &run)
-            pace.end()
+            if run.next < run.data.rows:
+                pace.end()
             PyErr_CheckSignals()
             progress(run.next)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
@@ -241,8 +254,7 @@ cdef class Network:
         cdef Pace pace = Pace()
         cdef bpk_workspace *workspace = self.new_workspace(run.batch, BPK_FOR_FORWARD)
         try:
-            self.begin_read()
-            try:
+            with self.reading():
                 while run.next < run.data.rows:
                     pace.begin()
                     with nogil:
@@ -251,10 +263,9 @@ cdef class Network:
                         else:
                             status = bpk_forward(self.net, workspace, run, pace.steps, out)
                     raise_for(status, run)
-                    pace.end()
+                    if run.next < run.data.rows:
+                        pace.end()
                     PyErr_CheckSignals()
-            finally:
-                self.end_read()
         finally:
             bpk_workspace_free(workspace)
         return 0
@@ -289,17 +300,36 @@ cdef class Network:
                 pointers[l] = data(sums[l][0])
                 pointers[layers + l] = data(sums[l][1])
             workspace = self.new_workspace(rows.c.rows, BPK_FOR_TRAINING)
-            self.begin_read()
-            try:
-                with nogil:
-                    status = bpk_gradients(self.net, workspace, &run, pointers, pointers + layers)
-            finally:
-                self.end_read()
+            with self.reading(), nogil:
+                status = bpk_gradients(self.net, workspace, &run, pointers, pointers + layers)
             raise_for(status, &run)
         finally:
             bpk_workspace_free(workspace)
             free(pointers)
         return run.loss_sum / run.weight_sum
+
+
+@cython.final
+cdef class Section:
+    """What `Network.writing` and `reading` give: entered and left in C, where no signal comes between."""
+
+    cdef Network network
+    cdef bint writes
+
+    def __cinit__(self, Network network, bint writes):
+        self.network, self.writes = network, writes
+
+    def __enter__(self):
+        if self.writes:
+            self.network.begin_write()
+        else:
+            self.network.begin_read()
+
+    def __exit__(self, *error):
+        if self.writes:
+            self.network.end_write()
+        else:
+            self.network.end_read()
 
 
 cdef void start(bpk_run *run, Data rows, index, ptrdiff_t batch):
@@ -313,7 +343,7 @@ cdef void start(bpk_run *run, Data rows, index, ptrdiff_t batch):
 
 cdef int raise_for(bpk_status status, const bpk_run *run) except -1:
     if status == BPK_BAD_ROW:
-        raise BadRowError(run.bad_row)
+        raise BadRowError(run.bad_row, run.next // run.batch)
     if status == BPK_DIVERGED:
         raise NonFiniteLossError(run.next // run.batch)
     return 0

@@ -10,6 +10,8 @@ Weights = list[tuple[np.ndarray, np.ndarray]]
 
 def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[Any]") -> Weights:
     """[(W, b), ...] for these layers, in this dtype and contiguous; raises where a part does not fit."""
+    if not isinstance(weights, (list, tuple)) or not all(isinstance(pair, (list, tuple)) for pair in weights):
+        raise TypeError("weights must be a list of pairs (W, b)")
     if len(weights) != len(layers) - 1:
         raise ValueError(f"weights must hold {len(layers) - 1} pairs (W, b), not {len(weights)}")
     checked = []
@@ -29,7 +31,7 @@ def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
     with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(array, dtype)
+        array = np.require(array, dtype, ["C", "A"])
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite in {dtype.name}")
     return array

@@ -26,7 +26,7 @@ class Progress:
 
 def make_progress(verbose: Any) -> Progress:
     """The display that `verbose` asks for: "auto", 0 or 1."""
-    if verbose not in ("auto", 0, 1):
+    if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1):
         raise ValueError(f"unknown verbose {verbose!r}: allowed are 'auto', 0, 1")
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if verbose == 0 or (verbose == "auto" and not terminal):

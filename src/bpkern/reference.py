@@ -15,7 +15,7 @@ from .history import History
 from .optimizers import SGD
 from .progress import make_progress
 from .seeding import RandomState
-from .settings import Settings
+from .settings import FitArguments, Settings
 
 # Activations, in place on z; `scratch` is of its shape -----------------------------------------------------
 
@@ -236,6 +236,8 @@ class MLP:
     ) -> History:
         """Train; see `bpkern.MLP.fit`. BLAS has threads of its own: n_threads is not looked at."""
         settings = self._settings
+        settings.step()
+        arguments = FitArguments(epochs, batch_size, shuffle, validation_data, validation_split, None)
         x, targets, weights = self._read(X, y, sample_weight)
         order = np.arange(len(x))
         validation = None
@@ -245,7 +247,7 @@ class MLP:
             order, held_out = self._random.split(len(x), validation_split, classes_of(targets, settings))
             validation = (x[held_out], targets[held_out], None if weights is None else weights[held_out])
         rows = len(order)
-        batch_size = min(batch_size, rows)
+        batch_size = min(arguments.batch_size, rows)
         buffers = {n: _Buffers(n, settings, targets.ndim == 1) for n in {batch_size, rows % batch_size} if n}
         self._fitted_1d = np.ndim(y) == 1
         history = self.history_ = History()

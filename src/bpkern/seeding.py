@@ -44,6 +44,14 @@ class RandomState:
         self.generator = copy.deepcopy(self._start)
         self._split_seed = None
 
+    def state(self) -> tuple[Any, int | None]:
+        """What `go_back` takes."""
+        return self.generator.bit_generator.state, self._split_seed
+
+    def go_back(self, state: tuple[Any, int | None]) -> None:
+        """To the state of then, the generator of a caller included."""
+        self.generator.bit_generator.state, self._split_seed = state
+
     def initial_weights(
         self, layers: list[int], activations: list[str], dtype: "np.dtype[Any]"
     ) -> list[tuple[np.ndarray, np.ndarray]]:

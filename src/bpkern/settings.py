@@ -1,5 +1,6 @@
 """What a network is made of: the constructor's arguments, checked once for the kernels and the reference."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,32 @@ from ._core import ACTIVATIONS, LOSSES
 from .optimizers import SGD
 
 DTYPES = ("float32", "float64")
+
+
+class FitArguments:
+    """The checked arguments of `MLP.fit` that are no data."""
+
+    def __init__(
+        self,
+        epochs: Any,
+        batch_size: Any,
+        shuffle: Any,
+        validation_data: Any,
+        validation_split: Any,
+        n_threads: Any,
+    ) -> None:
+        self.epochs = checks.whole("epochs", epochs, 0)
+        self.batch_size = checks.whole("batch_size", batch_size, 1)
+        self.shuffle = checks.flag("shuffle", shuffle)
+        self.validation_split = checks.real("validation_split", validation_split, 0.0, 1.0)
+        if n_threads is not None and checks.whole("n_threads", n_threads, 1) != 1:
+            raise ValueError(f"n_threads must be None or 1 in this version, not {n_threads}")
+        self.validation_data = validation_data
+        if validation_data is not None:
+            if self.validation_split:
+                raise ValueError("give validation_data or validation_split, not both")
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ValueError("validation_data must be a pair (X, y)")
 
 
 class Settings:
@@ -48,6 +75,14 @@ class Settings:
         self.dtype = _dtype(dtype)
         checks.one_of("init", init, ("auto",))
         self.l2 = checks.real("l2", l2)
+
+    def step(self) -> SGD:
+        """The optimiser's settings as they are now, checked and apart from the caller's."""
+        optimizer = copy.copy(self.optimizer)
+        optimizer.check()
+        for name in ("lr", "weight_decay"):
+            checks.real(name, getattr(optimizer, name), 0.0, float(np.finfo(self.dtype).max))
+        return optimizer
 
     @property
     def has_accuracy(self) -> bool:
