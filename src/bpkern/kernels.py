@@ -2,7 +2,8 @@
 
 All arrays of a call are float32 or all are float64, contiguous along the last axis with any row stride. Sizes
 may be zero. The functions compute on whatever values come, NaN and infinity included; results too small to
-be normal numbers are zero. The formulas are those of csrc/bpkern.h.
+be normal numbers are zero. sigmoid and tanh are within 2.5 units in the last place of the exact value of
+what they are given (over all float32: bench/ulp.py). The formulas are those of csrc/bpkern.h.
 """
 
 import numpy as np

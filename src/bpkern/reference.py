@@ -5,6 +5,7 @@ The three functions have the signatures of `bpkern.kernels`, and `MLP` the const
 in), w (out, in), b (out,), a and delta (n, out), with n the rows of the mini-batch.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def _identity_backward(delta, a, scratch):
 
 
 def _relu_backward(delta, a, scratch):
-    delta *= np.greater(a, 0, out=scratch)
+    delta *= a > 0
 
 
 def _leaky_relu_backward(delta, a, scratch):
@@ -123,11 +124,16 @@ LOSSES = {
 }
 
 
-def _accuracy(loss, a, y):
+def _right(loss, a, y):
     """For each row, whether its class is right; for binary, the part of its outputs that is."""
     if loss == "binary_cross_entropy":
         return ((a > 0) == (y > 0.5)).mean(axis=1)
     return a.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
+
+
+def _weighted_sum(values, weights):
+    """In float64; None is a weight of 1 each."""
+    return float(values.sum(dtype=np.float64) if weights is None else values @ weights)
 
 
 # The three kernels -----------------------------------------------------------------------------------------
@@ -181,6 +187,7 @@ class _Buffers:
         sizes, dtype = settings.layers, settings.dtype
         self.x = np.empty((n, sizes[0]), dtype)
         self.y = np.empty(n, np.int64) if labels else np.empty((n, sizes[-1]), dtype)
+        self.weights = None
         self.a = [np.empty((n, size), dtype) for size in sizes[1:]]
         self.delta = [np.empty((n, size), dtype) for size in sizes[1:]]
         self.scratch = [np.empty((n, size), dtype) for size in sizes[1:]]
@@ -249,49 +256,52 @@ class MLP:
         rows = len(order)
         batch_size = min(arguments.batch_size, rows)
         buffers = {n: _Buffers(n, settings, targets.ndim == 1) for n in {batch_size, rows % batch_size} if n}
+        held_out_batch = None if validation is None else self._batch_of(*validation)
         self._fitted_1d = np.ndim(y) == 1
         history = self.history_ = History()
         progress = make_progress(verbose)
         progress.begin(epochs, rows)
         for epoch in range(epochs):
             index = order[self._random.generator.permutation(rows)] if shuffle else order
-            sums = np.zeros(3)
+            loss = accuracy = total = 0.0
             for start in range(0, rows, batch_size):
                 batch = index[start : start + batch_size]
                 into = buffers[len(batch)]
                 np.take(x, batch, axis=0, out=into.x, mode="clip")
                 np.take(targets, batch, axis=0, out=into.y, mode="clip")
-                sums += self._train(into, None if weights is None else weights[batch], history)
+                into.weights = None if weights is None else weights[batch]
+                batch_loss, batch_accuracy, batch_total = self._train(into)
+                if not math.isfinite(batch_loss):
+                    raise DivergedError("the loss is no longer finite", epoch, history.iterations)
+                loss, accuracy, total = loss + batch_loss, accuracy + batch_accuracy, total + batch_total
                 history.iterations += 1
-            metrics = self._metrics(*sums)
-            if validation is not None:
-                values = self._measure(*validation)
+            metrics = self._metrics(loss, accuracy, total)
+            if held_out_batch is not None:
+                values = self._measure(held_out_batch)
                 metrics.update({f"val_{name}": value for name, value in values.items()})
             history.append(metrics)
             progress.epoch(epoch + 1, metrics)
         progress.close()
         return history
 
-    def _train(self, batch, weights, history):
+    def _train(self, batch):
         """One step; returns the batch's weight times its loss and its accuracy, and its weight."""
-        total = len(batch.x) if weights is None else weights.sum()
-        if total == 0:
-            return 0.0, 0.0, 0.0
-        loss, accuracy = self._loss_and_deltas(batch, weights, total)
-        if not np.isfinite(loss):
-            raise DivergedError("the loss is no longer finite", len(history), history.iterations)
+        loss, accuracy, total = self._loss(batch)
+        if total == 0 or not math.isfinite(loss):
+            return loss, accuracy, total
+        self._output_delta(batch, total)
         sgd, l2 = self.optimizer, self._settings.l2
+        step = sgd.lr, sgd.momentum, sgd.nesterov
         for l in reversed(range(len(self.w))):
             if l > 0:
                 self._delta(batch, l)
             x = batch.a[l - 1] if l > 0 else batch.x
-            step = sgd.lr, sgd.momentum, sgd.nesterov
             gradient, spare = self._w_scratch[l]
             np.matmul(batch.delta[l].T, x, out=gradient)
             _step(self.w[l], self.vw[l], gradient, spare, *step, sgd.weight_decay + 2 * l2)
             bias_gradient = batch.delta[l].sum(axis=0)
             _step(self.b[l], self.vb[l], bias_gradient, None, *step, sgd.weight_decay)
-        return total * loss, total * accuracy, total
+        return loss, accuracy, total
 
     def _forward(self, batch):
         x = batch.x
@@ -300,20 +310,23 @@ class MLP:
         ):
             x = linear_forward(x, w, b, name, a, scratch=scratch)
 
-    def _loss_and_deltas(self, batch, weights, total):
-        """The mean loss and accuracy of a batch; the last layer's delta carries the 1/n of the mean."""
-        settings, last = self._settings, len(self.w) - 1
+    def _loss(self, batch):
+        """The batch's weight times its loss and its accuracy, and its weight; the last delta is the
+        derivative of each row's loss."""
+        total = len(batch.x) if batch.weights is None else float(batch.weights.sum())
         self._forward(batch)
-        a, delta = batch.a[last], batch.delta[last]
-        losses = LOSSES[settings.loss](a, batch.y, delta)
-        share = 1 / total if weights is None else (weights / total).astype(settings.dtype)
-        loss = float(np.sum(losses * share, dtype=np.float64))
+        name, a = self._settings.loss, batch.a[-1]
+        loss = _weighted_sum(LOSSES[name](a, batch.y, batch.delta[-1]), batch.weights)
         accuracy = 0.0
-        if settings.has_accuracy:
-            accuracy = float(np.sum(_accuracy(settings.loss, a, batch.y) * share, dtype=np.float64))
-        delta *= share if weights is None else share[:, None]
-        ACTIVATIONS[settings.activations[last]][1](delta, a, batch.scratch[last])
-        return loss + self._penalty(), accuracy
+        if self._settings.has_accuracy:
+            accuracy = _weighted_sum(_right(name, a, batch.y), batch.weights)
+        return loss + total * self._penalty(), accuracy, total
+
+    def _output_delta(self, batch, total):
+        """The last delta as the recursion takes it: with the 1/n of the mean, and through the activation."""
+        delta = batch.delta[-1]
+        delta *= 1 / total if batch.weights is None else (batch.weights / total)[:, None]
+        ACTIVATIONS[self._settings.activations[-1]][1](delta, batch.a[-1], batch.scratch[-1])
 
     def _delta(self, batch, l):
         """The delta of layer l - 1, from layer l's weights before they are updated."""
@@ -333,8 +346,9 @@ class MLP:
     def gradients(self, X, y):
         """(loss, [(dW, db), ...]); see `bpkern.MLP.gradients`."""
         x, targets, _ = self._read(X, y, None)
-        batch = self._buffers_of(x, targets)
-        loss, _ = self._loss_and_deltas(batch, None, len(x))
+        batch = self._batch_of(x, targets, None)
+        loss, _, total = self._loss(batch)
+        self._output_delta(batch, total)
         gradients: list[tuple[np.ndarray, np.ndarray]] = []
         for l in reversed(range(len(self.w))):
             if l > 0:
@@ -342,11 +356,11 @@ class MLP:
             below = batch.a[l - 1] if l > 0 else batch.x
             dw = batch.delta[l].T @ below + 2 * self._settings.l2 * self.w[l]
             gradients.insert(0, (dw, batch.delta[l].sum(axis=0)))
-        return loss, gradients
+        return loss / total, gradients
 
-    def _buffers_of(self, x, targets):
+    def _batch_of(self, x, targets, weights):
         batch = _Buffers(len(x), self._settings, targets.ndim == 1)
-        batch.x[...], batch.y[...] = x, targets
+        batch.x[...], batch.y[...], batch.weights = x, targets, weights
         return batch
 
     def forward(self, X):
@@ -368,7 +382,7 @@ class MLP:
 
     def evaluate(self, X, y):
         """Loss and accuracy; see `bpkern.MLP.evaluate`."""
-        return self._measure(*self._read(X, y, None))
+        return self._measure(self._batch_of(*self._read(X, y, None)))
 
     def get_weights(self):
         """Copies [(W, b), ...]."""
@@ -379,15 +393,13 @@ class MLP:
         for l, (w, b) in enumerate(weights):
             self.w[l][...], self.b[l][...] = w, b
 
-    def _measure(self, x, targets, weights):
-        total = len(x) if weights is None else weights.sum()
-        loss, accuracy = self._loss_and_deltas(self._buffers_of(x, targets), weights, total)
-        return self._metrics(total * loss, total * accuracy, total)
+    def _measure(self, batch):
+        return self._metrics(*self._loss(batch))
 
     def _metrics(self, loss, accuracy, weight):
-        metrics = {"loss": float(loss / weight)}
+        metrics = {"loss": loss / weight}
         if self._settings.has_accuracy:
-            metrics["accuracy"] = float(accuracy / weight)
+            metrics["accuracy"] = accuracy / weight
         return metrics
 
     def _read(self, X, y, sample_weight) -> tuple[np.ndarray, np.ndarray, Any]:
