@@ -1,11 +1,12 @@
 """The demo's network, one thread each: kernels, reference and a hand-written loop, taking turns.
 
-python bench/demo_net.py
+python bench/demo_net.py [--epochs 20]
 
 Prints microseconds a step, medians over rounds with the quartiles, and the two ratios that count: the
 reference against the hand-written loop, and the kernels against the reference.
 """
 
+import argparse
 import time
 
 import numpy as np
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 import bpkern
 
-LAYERS, BATCH, EPOCHS, ROUNDS = [64, 128, 64, 10], 32, 20, 15
+LAYERS, BATCH, ROUNDS = [64, 128, 64, 10], 32, 15
 LR, MOMENTUM = 0.1, 0.9
 
 
@@ -26,15 +27,18 @@ def model(trainer):
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=20, help="of each round (20)")
+    epochs = parser.parse_args().epochs
     X, y = load_digits(return_X_y=True)
     rows = len(y) // BATCH * BATCH
     X, y = (X[:rows] / 16).astype(np.float32), y[:rows].astype(np.int64)
-    steps = EPOCHS * rows // BATCH
+    steps = epochs * rows // BATCH
     weights = [list(pair) for pair in model(bpkern.MLP).get_weights()]
     runs = {
-        "kernels": lambda m: m.fit(X, y, epochs=EPOCHS, batch_size=BATCH, verbose=0),
-        "reference": lambda m: m.fit(X, y, epochs=EPOCHS, batch_size=BATCH, verbose=0),
-        "hand-written": lambda m: train(X, y, m, EPOCHS, BATCH, LR, MOMENTUM, 0),
+        "kernels": lambda m: m.fit(X, y, epochs=epochs, batch_size=BATCH, verbose=0),
+        "reference": lambda m: m.fit(X, y, epochs=epochs, batch_size=BATCH, verbose=0),
+        "hand-written": lambda m: train(X, y, m, epochs, BATCH, LR, MOMENTUM, 0),
     }
     makers = {
         "kernels": lambda: model(bpkern.MLP),
