@@ -2,6 +2,7 @@
 #ifndef BPK_MEMORY_H
 #define BPK_MEMORY_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
