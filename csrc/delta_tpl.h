@@ -8,10 +8,7 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const
     tile_product(rows, vecs, masked, tail, args->k, (const real *)args->delta_next + i * args->ldn, args->ldn,
                  1, args->w, args->ldw, acc);
     real *delta = (real *)args->delta + i * args->ldd;
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
-        for (int j = 0; j < vecs; j++) tile_store(delta + r * args->ldd, acc[r][j], j, vecs, masked, tail);
+    EACH_ACCUMULATOR (r, j) tile_store(delta + r * args->ldd, acc[r][j], j, vecs, masked, tail);
     BPK_NAME(apply_derivative)(args->activation, rows, args->n, (const real *)args->a + i * args->lda,
                                args->lda, delta, args->ldd);
 }

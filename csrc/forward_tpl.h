@@ -4,19 +4,16 @@
 
 static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
     vec acc[TILE_ROWS_MAX][TILE_VECS];
-#pragma GCC unroll 3
+    UNROLL
     for (int j = 0; j < vecs; j++) {
         vec bias = args->b ? tile_load(args->b, j, vecs, masked, tail) : vzero();
-#pragma GCC unroll 14
+        UNROLL
         for (int r = 0; r < rows; r++) acc[r][j] = bias;
     }
     tile_product(rows, vecs, masked, tail, args->k, (const real *)args->x + i * args->ldx, args->ldx, 1,
                  args->w, args->ldw, acc);
     real *a = (real *)args->a + i * args->lda;
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
-        for (int j = 0; j < vecs; j++) tile_store(a + r * args->lda, acc[r][j], j, vecs, masked, tail);
+    EACH_ACCUMULATOR (r, j) tile_store(a + r * args->lda, acc[r][j], j, vecs, masked, tail);
     BPK_NAME(activate)(args->activation, rows, args->n, a, args->lda);
 }
 

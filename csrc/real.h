@@ -15,6 +15,13 @@ typedef float real;
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
+/* A loop over the rows or vectors of a tile, unrolled whole: only then are its accumulators registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 14")
+#endif
+
 #define BPK_JOIN_(a, b, c) bpk_##a##_##b##_##c
 #define BPK_JOIN(a, b, c) BPK_JOIN_(a, b, c)
 #define BPK_NAME(a) BPK_JOIN(a, BPK_ISA, BPK_DTYPE)

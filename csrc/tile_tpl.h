@@ -4,6 +4,12 @@
 #ifndef BPK_TILE_H
 #define BPK_TILE_H
 
+/* A loop over the accumulators of a tile of `rows` rows and `vecs` vectors. */
+#define EACH_ACCUMULATOR(r, j)            \
+    UNROLL                                \
+    for (int r = 0; r < rows; r++) UNROLL \
+    for (int j = 0; j < vecs; j++)
+
 /* acc[i][j] += sum over k of x[i rs + k cs] w[k ldw + j VEC], for i < rows and j < vecs, both constants once
  * this is inlined. The bounds of acc are literals everywhere: gcc gives an array with a bound that is merely
  * constant a place on the stack, and every step a store. With `masked`, the last vector of w is `tail` wide.
@@ -13,23 +19,20 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int masked, vmask tai
                                        ptrdiff_t ldw, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
     for (ptrdiff_t k = 0; k < depth; k++, x += cs, w += ldw) {
         vec right[TILE_VECS];
-#pragma GCC unroll 3
+        UNROLL
         for (int j = 0; j < vecs; j++)
             right[j] = masked && j == vecs - 1 ? vmload(tail, w + j * VEC) : vload(w + j * VEC);
-#pragma GCC unroll 14
+        UNROLL
         for (int i = 0; i < rows; i++) {
             vec left = vset1(x[i * rs]);
-#pragma GCC unroll 3
+            UNROLL
             for (int j = 0; j < vecs; j++) acc[i][j] = vfma(left, right[j], acc[i][j]);
         }
     }
 }
 
 static ALWAYS_INLINE void tile_zero(int rows, int vecs, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
-#pragma GCC unroll 14
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 3
-        for (int j = 0; j < vecs; j++) acc[i][j] = vzero();
+    EACH_ACCUMULATOR (i, j) acc[i][j] = vzero();
 }
 
 static ALWAYS_INLINE vec tile_load(const real *p, int j, int vecs, int masked, vmask tail) {

@@ -9,23 +9,17 @@ static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, 
                                     vec gradient[TILE_ROWS_MAX][TILE_VECS]) {
     if (sgd->weight_decay != 0) {
         vec decay = vset1((real)sgd->weight_decay);
-#pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
-            for (int j = 0; j < vecs; j++)
-                gradient[r][j] = vfma(decay, tile_load(w + r * ldw, j, vecs, masked, tail), gradient[r][j]);
+        EACH_ACCUMULATOR (r, j)
+            gradient[r][j] = vfma(decay, tile_load(w + r * ldw, j, vecs, masked, tail), gradient[r][j]);
     }
     if (!v) return;
     vec momentum = vset1((real)sgd->momentum);
     int nesterov = sgd->nesterov;
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
-        for (int j = 0; j < vecs; j++) {
-            vec velocity = vfma(momentum, tile_load(v + r * ldv, j, vecs, masked, tail), gradient[r][j]);
-            tile_store(v + r * ldv, velocity, j, vecs, masked, tail);
-            gradient[r][j] = nesterov ? vfma(momentum, velocity, gradient[r][j]) : velocity;
-        }
+    EACH_ACCUMULATOR (r, j) {
+        vec velocity = vfma(momentum, tile_load(v + r * ldv, j, vecs, masked, tail), gradient[r][j]);
+        tile_store(v + r * ldv, velocity, j, vecs, masked, tail);
+        gradient[r][j] = nesterov ? vfma(momentum, velocity, gradient[r][j]) : velocity;
+    }
 }
 
 static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
@@ -37,13 +31,10 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const
     real *w = (real *)args->w + i * args->ldw, *v = args->v ? (real *)args->v + i * args->ldv : NULL;
     sgd_steps(rows, vecs, masked, tail, args->sgd, w, args->ldw, v, args->ldv, acc);
     vec lr = vset1((real)args->sgd->lr);
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 3
-        for (int j = 0; j < vecs; j++) {
-            vec weight = tile_load(w + r * args->ldw, j, vecs, masked, tail);
-            tile_store(w + r * args->ldw, vfnma(lr, acc[r][j], weight), j, vecs, masked, tail);
-        }
+    EACH_ACCUMULATOR (r, j) {
+        vec weight = tile_load(w + r * args->ldw, j, vecs, masked, tail);
+        tile_store(w + r * args->ldw, vfnma(lr, acc[r][j], weight), j, vecs, masked, tail);
+    }
 }
 
 void BPK_NAME(update)(const bpk_update_args *args) { run_block(args); }
