@@ -1,5 +1,8 @@
 """The epochs of one fit: an order of the rows, the C steps over them, and what is left when they diverge."""
 
+# NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
+from __future__ import annotations
+
 import numpy as np
 
 from . import _core

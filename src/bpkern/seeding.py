@@ -4,14 +4,15 @@ A model consumes its generator in this order: initial weights layer by layer, on
 the first is asked for, then one permutation an epoch.
 """
 
+# NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
+from __future__ import annotations
+
 import copy
 from typing import Any
 
 import numpy as np
 
 from . import checks
-
-Seed = int | np.random.SeedSequence | np.random.Generator | None
 
 
 def make_generator(seed: Any) -> np.random.Generator:
@@ -53,7 +54,7 @@ class RandomState:
         self.generator.bit_generator.state, self._split_seed = state
 
     def initial_weights(
-        self, layers: list[int], activations: list[str], dtype: "np.dtype[Any]"
+        self, layers: list[int], activations: list[str], dtype: np.dtype[Any]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Uniform weights of shape (out, in) and zero biases, drawn in float64.
 
