@@ -89,7 +89,7 @@ def bad(value):
 
 
 ROWS = [
-    (X[0], ValueError, r"X must have 2 dimensions, \(rows, 3\), not shape \(3,\); one row is X.reshape"),
+    (X[0], ValueError, r"X must have 2 dimensions, \(rows, 3\), not shape \(3,\): X.reshape\(1, 3\), for"),
     (X[None], ValueError, r"not shape \(1, 8, 3\)"),
     (X[:, :2], ValueError, "X must have 3 columns, as the first layer, not 2"),
     (X.astype(complex), TypeError, "X must hold real numbers, not dtype complex128"),
@@ -154,7 +154,8 @@ Y2 = np.eye(2)[Y]
         ("cross_entropy", Y[:, None], ValueError, r"shape \(8, 2\) or labels \(8,\), not \(8, 1\)"),
         ("cross_entropy", Y2 / 2, ValueError, "each row of y must sum to 1: row 0 sums to 0.5"),
         ("cross_entropy", 2 * Y2 - Y2[:, ::-1], ValueError, "values from 0 to 1, not from -1.0 to 2.0"),
-        ("cross_entropy", Y.astype(str), TypeError, "y must hold real numbers"),
+        ("cross_entropy", Y.astype(str), TypeError, "y must hold real numbers, not dtype <U21; classes are"),
+        ("cross_entropy", Y.astype(str).astype(object), TypeError, "y must hold numbers: strings are none"),
         ("mse", Y, ValueError, r"y must have shape \(8, 2\), not \(8,\)"),
         ("mse", Y[:, None], ValueError, r"y must have shape \(8, 2\), not \(8, 1\)"),
         ("mse", Y2[:, :, None], ValueError, r"not shape \(8, 2, 1\)"),
@@ -191,7 +192,7 @@ def test_targets(loss, y, error, message):
         ({"validation_split": 0.01}, ValueError, "leaves one part empty"),
         ({"validation_split": 0.5, "validation_data": (X, Y)}, ValueError, "not both"),
         ({"validation_data": X}, ValueError, r"validation_data must be a pair \(X, y\)"),
-        ({"validation_data": (X[:, :2], Y)}, ValueError, "X must have 3 columns"),
+        ({"validation_data": (X[:, :2], Y)}, ValueError, "validation_data: X must have 3 columns"),
         ({"validation_data": (X[:0], Y[:0])}, ValueError, "X has no rows"),
         ({"sample_weight": np.ones(7)}, ValueError, r"sample_weight must have shape \(8,\)"),
         ({"sample_weight": -np.ones(8)}, ValueError, "finite and at least 0"),

@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bpkern
@@ -123,6 +124,13 @@ def test_a_changed_learning_rate_takes_effect_at_the_next_call():
     assert bits(model) != before
 
 
+def test_what_cannot_be_done_yet_says_so():
+    with pytest.raises(TypeError, match=r"cannot be pickled or copied in this version: take its state_dict"):
+        copy.deepcopy(make())
+    with pytest.raises(AttributeError):
+        make().optimizer.learning_rate = 0.1
+
+
 def test_optimisers_are_shared_settings():
     optimizer = bpkern.SGD(lr=0.05, momentum=0.5)
     shared = [bpkern.MLP([6, 3], loss="cross_entropy", optimizer=optimizer, seed=1) for _ in range(2)]
@@ -159,6 +167,7 @@ def test_history_is_a_mapping_of_lists():
     assert all(len(values) == 3 for values in history.values())
     assert history is model.history_
     assert history["val_loss"][-1] == model.evaluate(X, Y)["loss"]
+    assert list(pd.DataFrame(history)["loss"]) == history["loss"]
     assert repr(history).startswith("History(3 epochs, 9 iterations, last: loss=")
     assert list(bpkern.MLP([6, 1], loss="mse", seed=0).fit(X, Y)) == ["loss"]
 

@@ -22,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"bpkern {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     demo = commands.add_parser(
-        "demo", help="train on handwritten digits, and once more with NumPy", description="Train on digits."
+        "demo",
+        help="train on handwritten digits, and once more with NumPy",
+        description="Train a small network on 1797 handwritten digits, test it, and train it once more with "
+        "the NumPy reference to compare. Needs the extra `demo`. BPKERN_ISA chooses the instruction set.",
     )
     demo.add_argument("--seed", type=_whole("seed", 0), default=0, help="of split, weights and shuffles (0)")
     demo.add_argument("--epochs", type=_whole("epochs", 1), default=60, help="passes over the data (60)")

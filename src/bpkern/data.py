@@ -22,21 +22,28 @@ def as_numeric(name: str, values: Any) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind == "O":
         try:
+            if any(isinstance(value, (str, bytes)) for value in array.flat):
+                raise TypeError("strings are none")
             array = array.astype(np.float64)
         except OverflowError as error:
             raise ValueError(f"{name} holds a number too large for float64: {error}") from None
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must hold numbers: {error}") from None
+            raise TypeError(f"{name} must hold numbers: {error}{_hint(name)}") from None
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}")
+        raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}{_hint(name)}")
     return array
+
+
+def _hint(name: str) -> str:
+    return "; classes are 0, 1, ...: numpy.unique(y, return_inverse=True)" if name == "y" else ""
 
 
 def as_rows(X: Any, width: int) -> np.ndarray:
     """X as (n, width), of any real dtype and strides."""
     x = as_numeric("X", X)
     if x.ndim != 2:
-        hint = f"; one row is X.reshape(1, {width})" if x.ndim == 1 else ""
+        reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
+        hint = f": {reshaped}" if x.ndim == 1 else ""
         raise ValueError(f"X must have 2 dimensions, (rows, {width}), not shape {x.shape}{hint}")
     if x.shape[1] != width:
         raise ValueError(f"X must have {width} columns, as the first layer, not {x.shape[1]}")

@@ -118,7 +118,7 @@ class Epochs:
         iteration = epoch * self.iterations + step
         return DivergedError(
             f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate "
-            f"(lr={self._sgd.lr}), or scale X",
+            f"(lr={self._sgd.lr}), or scale X; reset() starts again",
             epoch,
             iteration,
         )

@@ -1,9 +1,9 @@
 """What a fit leaves behind: a list of values a metric, one an epoch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 
-class History(Mapping[str, list[float]]):
+class History(dict[str, list[float]]):
     """The metrics of one fit: a mapping of name to a list with a value an epoch.
 
     Names are ``loss`` and, where there are, ``accuracy``, ``val_loss`` and ``val_accuracy``. The loss of an
@@ -14,27 +14,23 @@ class History(Mapping[str, list[float]]):
     ----------
     iterations : int
         Mini-batches trained on, over all epochs.
+
+    Examples
+    --------
+    ``history["val_loss"][-1]`` is the last value; ``pandas.DataFrame(history)`` has a row an epoch.
     """
 
     def __init__(self) -> None:
-        self._values: dict[str, list[float]] = {}
+        super().__init__()
         self.iterations = 0
 
-    def append(self, metrics: Mapping[str, float]) -> None:
-        """Add one epoch's values."""
+    def add_epoch(self, metrics: Mapping[str, float], iterations: int) -> None:
+        """One epoch's values, and how many mini-batches it took."""
         for name, value in metrics.items():
-            self._values.setdefault(name, []).append(value)
-
-    def __getitem__(self, name: str) -> list[float]:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
+            self.setdefault(name, []).append(value)
+        self.iterations += iterations
 
     def __repr__(self) -> str:
-        epochs = len(next(iter(self._values.values()), []))
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self._values.items())
+        epochs = len(next(iter(self.values()), []))
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.items())
         return f"History({epochs} epochs, {self.iterations} iterations{', last: ' if last else ''}{last})"

@@ -30,7 +30,8 @@ class MLP:
         Of the hidden layers: "identity", "relu", "leaky_relu", "sigmoid" or "tanh"; one name for all of
         them, or a list with one a layer. relu'(0) is 0; the slope of leaky_relu is 0.01.
     output_activation : str
-        Of the last layer; applied before the loss, whatever the loss.
+        Of the last layer; applied before the loss, whatever the loss. Leave it "identity" with the two
+        cross-entropies, which have their own softmax or sigmoid inside.
     loss : {"mse", "squared_error", "cross_entropy", "binary_cross_entropy"}
         "mse" is the mean over all elements. "squared_error" is half the sum over the outputs, mean over the
         rows. "cross_entropy" has the softmax inside: the outputs are its logits. "binary_cross_entropy" has
@@ -172,9 +173,10 @@ class MLP:
             The same rows are held out when the model goes on training on the same data.
         sample_weight : array_like, shape (n,), optional
             At least 0. The loss of a batch is sum(w * loss) / sum(w), and a batch of zero weight is passed
-            over.
+            over. Rows held out by `validation_split` are weighed by theirs.
         verbose : {"auto", 0, 1}
-            "auto" draws a progress bar on a terminal only; 0 is silent; 1 shows progress anywhere.
+            "auto" draws a progress bar on a terminal only, by tqdm where that is installed; 0 is silent; 1
+            shows progress anywhere, by a line an epoch on standard error.
         n_threads : None or 1
             This version trains on one thread.
 
@@ -198,7 +200,12 @@ class MLP:
         sgd = self._settings.step()
         arguments = FitArguments(epochs, batch_size, shuffle, validation_data, validation_split, n_threads)
         data = self._read(X, y, sample_weight)
-        validation = None if validation_data is None else self._read(*validation_data, None)
+        validation = None
+        if validation_data is not None:
+            try:
+                validation = self._read(*validation_data, None)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"validation_data: {error}") from None
         progress = make_progress(verbose)
         with self._net.writing():
             self._reserve(min(arguments.batch_size, len(data[0])), sgd)
@@ -217,8 +224,7 @@ class MLP:
                         if validation is not None:
                             values = self._measure(validation, validation_index)
                             metrics.update({f"val_{name}": value for name, value in values.items()})
-                        history.append(metrics)
-                        history.iterations += training.iterations
+                        history.add_epoch(metrics, training.iterations)
                         progress.epoch(epoch + 1, metrics)
                 finally:
                     progress.close()
@@ -325,8 +331,9 @@ class MLP:
         -------
         ndarray
             cross_entropy: int64 class indices (n,). binary_cross_entropy: int64 0 or 1, (n,) where out is 1
-            and (n, out) otherwise. Other losses: what `forward` gives, (n,) where the model was fitted on a
-            y of one dimension.
+            and (n, out) otherwise. Other losses: what `forward` gives, (n,) where the model was last trained
+            on a y of one dimension. That is no part of the weights: a model that was given its weights
+            predicts (n, out).
 
         Raises
         ------

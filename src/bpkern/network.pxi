@@ -141,6 +141,9 @@ cdef class Network:
         bpk_workspace_free(self.workspace)
         bpk_net_free(self.net)
 
+    def __reduce__(self):
+        raise TypeError("a model cannot be pickled or copied in this version: take its state_dict()")
+
     # Who may come in -----------------------------------------------------------------------------------
 
     def writing(self):

@@ -33,6 +33,9 @@ class SGD:
         For values out of range or of the wrong kind, and Nesterov without momentum.
     """
 
+    # A misspelt attribute is an error, not a setting that nobody reads.
+    __slots__ = ("lr", "momentum", "nesterov", "weight_decay")
+
     def __init__(
         self, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
     ) -> None:

@@ -1,8 +1,9 @@
 """Backpropagation in plain NumPy, to be read: the oracle of the tests and the baseline of the benchmarks.
 
-The three functions have the signatures of `bpkern.kernels`, and `MLP` the constructor and `fit` of
-`bpkern.MLP`. Products are BLAS's and outputs are allocated once; nothing else is made clever. Shapes: x (n,
-in), w (out, in), b (out,), a and delta (n, out), with n the rows of the mini-batch.
+The three functions have the signatures of `bpkern.kernels`, and room for `scratch` arrays besides; `MLP` has
+the constructor and `fit` of `bpkern.MLP`, its gradients and predictions, and no more. Products are BLAS's and
+outputs are allocated once; nothing else is made clever. Shapes: x (n, in), w (out, in), b (out,), a and delta
+(n, out), with n the rows of the mini-batch.
 """
 
 import math
@@ -264,6 +265,7 @@ class MLP:
         for epoch in range(epochs):
             index = order[self._random.generator.permutation(rows)] if shuffle else order
             loss = accuracy = total = 0.0
+            iterations = 0
             for start in range(0, rows, batch_size):
                 batch = index[start : start + batch_size]
                 into = buffers[len(batch)]
@@ -272,14 +274,16 @@ class MLP:
                 into.weights = None if weights is None else weights[batch]
                 batch_loss, batch_accuracy, batch_total = self._train(into)
                 if not math.isfinite(batch_loss):
-                    raise DivergedError("the loss is no longer finite", epoch, history.iterations)
+                    raise DivergedError(
+                        "the loss is no longer finite", epoch, history.iterations + iterations
+                    )
                 loss, accuracy, total = loss + batch_loss, accuracy + batch_accuracy, total + batch_total
-                history.iterations += 1
+                iterations += 1
             metrics = self._metrics(loss, accuracy, total)
             if held_out_batch is not None:
                 values = self._measure(held_out_batch)
                 metrics.update({f"val_{name}": value for name, value in values.items()})
-            history.append(metrics)
+            history.add_epoch(metrics, iterations)
             progress.epoch(epoch + 1, metrics)
         progress.close()
         return history
