@@ -53,11 +53,9 @@ def test_one_model_in_two_threads():
 
     intruder = threading.Thread(target=intrude)
     intruder.start()
-    section = model._net.writing()
-    section.__enter__()
-    started.set()
-    intruder.join()
-    section.__exit__(None, None, None)
+    with model._net.writing():
+        started.set()
+        intruder.join()
     assert len(failures) == 8
     assert all("another thread is" in failure for failure in failures)
     assert np.isfinite(model.fit(X, Y)["loss"]).all()
@@ -73,10 +71,8 @@ def test_several_threads_read_one_model():
 
 def test_the_thread_that_fits_may_read_in_between():
     model = make()
-    section = model._net.writing()
-    section.__enter__()
-    assert len(model.predict(X)) == 2000
-    section.__exit__(None, None, None)
+    with model._net.writing():
+        assert len(model.predict(X)) == 2000
 
 
 def _child(queue, model):

@@ -232,8 +232,8 @@ cdef class Network:
     def train(self, Data rows, index, ptrdiff_t batch, sgd, double l2, Pace pace, progress):
         """One epoch, in the order of `index` (int64) or of the rows; `reserve(batch)` has been called.
 
-        `pace` is kept from epoch to epoch of a fit. `progress(rows done)` is called from time to time. Returns the sums over rows of the weighted loss,
-        the weighted accuracy and the weights.
+        `pace` is kept from epoch to epoch of a fit. `progress(rows done)` is called from time to time. Returns
+        the sums over rows of the weighted loss, the weighted accuracy and the weights.
         """
         cdef bpk_run run
         cdef bpk_status status = BPK_OK
