@@ -151,12 +151,12 @@ void bpk_net_restore(bpk_net *net);             /* to the last snapshot, if ther
 int bpk_net_finite(const bpk_net *net);         /* parameters and velocities */
 double bpk_net_sum_squares(const bpk_net *net); /* of the weights, not the biases */
 
-/* Room to work in, for batches of at most `rows` rows; one caller at a time. */
+/* Room to work in, for batches of at most `rows` rows and so many threads; one caller at a time. */
 typedef struct bpk_workspace bpk_workspace;
 
 typedef enum { BPK_FOR_FORWARD, BPK_FOR_TRAINING } bpk_purpose;
 
-bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose,
+bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads,
                                 bpk_workspace **workspace);
 void bpk_workspace_free(bpk_workspace *workspace);
 

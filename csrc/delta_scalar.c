@@ -1,15 +1,34 @@
 /* Delta, one element at a time. */
-#include "real.h"
+#include "scalar.h"
+
+static void apply(const bpk_delta_args *args) {
+    BPK_NAME(apply_derivative)(args->activation, args->to - args->from, args->n,
+                               (const real *)args->a + args->from * args->lda, args->lda,
+                               (real *)args->delta + args->from * args->ldd, args->ldd);
+}
 
 void BPK_NAME(delta)(const bpk_delta_args *args) {
-    const real *next = args->delta_next; /* (m, k) */
-    const real *w = args->w;             /* (k, n) */
-    real *delta = args->delta;           /* (m, n) */
-    for (ptrdiff_t i = 0; i < args->m; i++)
+    const real *w = args->w;   /* (k, n) */
+    real *delta = args->delta; /* (.., n) */
+    for (ptrdiff_t i = args->from; i < args->to; i++)
         for (ptrdiff_t j = 0; j < args->n; j++) {
             real sum = 0;
-            for (ptrdiff_t k = 0; k < args->k; k++) sum += next[i * args->ldn + k] * w[k * args->ldw + j];
+            for (ptrdiff_t k = 0; k < args->k; k++)
+                sum += left_element(&args->delta_next, i, k) * w[k * args->ldw + j];
             delta[i * args->ldd + j] = sum;
         }
-    BPK_NAME(apply_derivative)(args->activation, args->m, args->n, args->a, args->lda, delta, args->ldd);
+    apply(args);
+}
+
+void BPK_NAME(delta_dot)(const bpk_delta_args *args) {
+    const bpk_left w = {.at = args->w, .rows = args->w_rows}; /* (.., k) */
+    real *delta = args->delta;                     /* (.., n) */
+    for (ptrdiff_t i = args->from; i < args->to; i++)
+        for (ptrdiff_t j = 0; j < args->n; j++) {
+            real sum = 0;
+            for (ptrdiff_t k = 0; k < args->k; k++)
+                sum += left_element(&args->delta_next, i, k) * left_element(&w, args->w_from + j, k);
+            delta[i * args->ldd + j] = sum;
+        }
+    apply(args);
 }

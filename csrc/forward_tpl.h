@@ -10,8 +10,7 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const
         UNROLL
         for (int r = 0; r < rows; r++) acc[r][j] = bias;
     }
-    tile_product(rows, vecs, masked, tail, args->k, (const real *)args->x + i * args->ldx, args->ldx, 1,
-                 args->w, args->ldw, acc);
+    tile_rows_product(rows, vecs, masked, tail, args->k, &args->x, i, args->w, args->ldw, acc);
     real *a = (real *)args->a + i * args->lda;
     EACH_ACCUMULATOR (r, j) tile_store(a + r * args->lda, acc[r][j], j, vecs, masked, tail);
     BPK_NAME(activate)(args->activation, rows, args->n, a, args->lda);

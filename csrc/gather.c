@@ -100,20 +100,26 @@ static void convert(const bpk_kernels *kernels, const bpk_source *source, const 
     }
 }
 
-ptrdiff_t gather(const bpk_kernels *kernels, const bpk_source *source, const int64_t *index, ptrdiff_t from,
-                 ptrdiff_t count, void *out, ptrdiff_t ldo) {
+ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from, ptrdiff_t to, void *out,
+                 ptrdiff_t ldo, ptrdiff_t rows, void *row) {
+    const bpk_source *source = batch->source;
     bpk_type same = kernels->real_size == sizeof(double) ? BPK_DOUBLE : BPK_FLOAT;
     int plain = source->type == same && !source->swapped &&
                 (source->column_stride == (ptrdiff_t)kernels->real_size || source->columns == 1);
-    for (ptrdiff_t i = 0; i < count; i++) {
-        ptrdiff_t at = index ? (ptrdiff_t)index[from + i] : from + i;
-        const char *p = source->data + at * source->row_stride;
-        void *row = element(kernels, out, i * ldo);
-        if (plain)
-            memcpy(row, p, (size_t)source->columns * kernels->real_size);
-        else
+    for (ptrdiff_t i = from; i < to; i++) {
+        const void *p = source->data + row_of(batch->index, batch->next + i) * source->row_stride;
+        if (!plain) {
             convert(kernels, source, p, row);
-        if (!kernels->all_finite(source->columns, row)) return at;
+            p = row;
+        }
+        int finite;
+        if (ldo) {
+            memcpy(element(kernels, out, i * ldo), p, (size_t)source->columns * kernels->real_size);
+            finite = kernels->all_finite(source->columns, p);
+        } else {
+            finite = kernels->scatter(source->columns, p, out, rows, i);
+        }
+        if (!finite) return i;
     }
     return -1;
 }

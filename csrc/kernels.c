@@ -1,19 +1,20 @@
 /* The three kernels on the caller's plain matrices. */
 #include "fp_mode.h"
 #include "memory.h"
-#include "panels.h"
+#include "products.h"
 
 bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                               const void *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b,
                               bpk_activation activation, void *a, ptrdiff_t lda) {
     size_t row = kernels->real_size * (size_t)padded(kernels, out);
-    void *panels = allocate(in, row ? row : 1);
-    if (!panels) return BPK_NO_MEMORY;
+    void *blocks = allocate(in, row ? row : 1);
+    const bpk_left rows = {.at = x, .ld = ldx};
+    if (!blocks) return BPK_NO_MEMORY;
     fp_mode mode = fp_enter();
-    panels_pack(kernels, in, out, w, ldw, panels);
-    panels_forward(kernels, n, in, out, x, ldx, panels, b, activation, a, lda);
+    pack_weights(kernels, in, out, w, ldw, blocks);
+    forward_product(kernels, (member){.count = 1}, n, in, out, &rows, blocks, b, activation, a, 0, lda);
     fp_leave(mode);
-    free(panels);
+    free(blocks);
     return BPK_OK;
 }
 

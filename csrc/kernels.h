@@ -1,35 +1,41 @@
 /* The private contract between the trainer and the kernels: one table an ISA and dtype.
  *
- * Products are made a block of columns at a time. A block is at most `panel` columns wide, and the matrix on
- * the right has its rows `ld` apart: that is a plain row-major matrix, entered at a column, as well as a
- * panel of the trainer's weights, where a block is stored by itself (panels.c). Pointers need no alignment;
- * all are to `real` unless said otherwise.
+ * Products are made a block of columns at a time: the result and the matrix on the right are at most `panel`
+ * columns wide, with their rows `ld` apart. The matrix on the left may have any number of columns, and is
+ * row-major or in blocks (blocks.h). Pointers need no alignment; all are to `real` unless said otherwise.
  */
 #ifndef BPK_KERNELS_H
 #define BPK_KERNELS_H
 
+#include "blocks.h"
 #include "bpkern.h"
 
-/* a (m, n) = s(x (m, k) w (k, n) + b (n)) */
+/* A matrix on the left: in blocks of `rows` rows, or with rows 0 row-major with its rows `ld` apart. */
 typedef struct {
-    ptrdiff_t m, n, k;
-    const void *x;
-    ptrdiff_t ldx;
+    const void *at;
+    ptrdiff_t rows, ld;
+} bpk_left;
+
+/* Rows `from` to `to` of a (.., n) = s(x (.., k) w (k, n) + b (n)) */
+typedef struct {
+    ptrdiff_t from, to, n, k;
+    bpk_left x;
     const void *w;
     ptrdiff_t ldw;
-    const void *b;
+    const void *b; /* or NULL: zero */
     bpk_activation activation;
     void *a;
     ptrdiff_t lda;
 } bpk_forward_args;
 
-/* delta (m, n) = (delta_next (m, k) w (k, n)) * s'(a (m, n)) */
+/* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'(a (.., n)).
+ * For delta_dot, w is rows w_from to w_from + n of a matrix (.., k) in blocks of w_rows
+ * rows; the padding of both is zero. */
 typedef struct {
-    ptrdiff_t m, n, k;
-    const void *delta_next;
-    ptrdiff_t ldn;
+    ptrdiff_t from, to, n, k;
+    bpk_left delta_next;
     const void *w;
-    ptrdiff_t ldw;
+    ptrdiff_t ldw, w_from, w_rows;
     const void *a;
     ptrdiff_t lda;
     bpk_activation activation;
@@ -37,10 +43,10 @@ typedef struct {
     ptrdiff_t ldd;
 } bpk_delta_args;
 
-/* w (m, n) by SGD along left (k, m)' right (k, n), k being the rows of the batch. v is NULL without
- * momentum. */
+/* Rows `from` to `to` of w (.., n) by SGD along left (k, ..)' right (k, n), k being the rows of the batch. v
+ * is NULL without momentum. */
 typedef struct {
-    ptrdiff_t m, n, k;
+    ptrdiff_t from, to, n, k;
     const void *left;
     ptrdiff_t ldl;
     const void *right;
@@ -85,8 +91,12 @@ struct bpk_kernels {
 
     void (*forward)(const bpk_forward_args *args);
     void (*delta)(const bpk_delta_args *args);
+    void (*delta_dot)(const bpk_delta_args *args);
     void (*update)(const bpk_update_args *args);
     void (*update_bias)(const bpk_bias_args *args);
+
+    /* A row of n reals into row `row` of blocks of `rows` rows; whether all of them are finite. */
+    int (*scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, ptrdiff_t row);
 
     /* dst (columns, rows) = src (rows, columns)' */
     void (*transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,

@@ -13,7 +13,7 @@ static ptrdiff_t total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns) {
     return sum;
 }
 
-/* Each layer's panels, then its bias, one layer after the other. */
+/* Each layer's weights in blocks, then its bias, one layer after the other. */
 static void lay_out(bpk_net *net, void *memory, int velocities) {
     ptrdiff_t at = 0;
     for (int l = 0; l < net->count; l++) {
@@ -67,13 +67,13 @@ void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b) {
     /* The padding too: a step that overflowed may have left NaN in it. */
     memset(layer->w, 0, (size_t)(layer->in * layer->width) * net->kernels->real_size);
     memset(layer->b, 0, (size_t)layer->width * net->kernels->real_size);
-    panels_pack(net->kernels, layer->in, layer->out, w, layer->in, layer->w);
+    pack_weights(net->kernels, layer->in, layer->out, w, layer->in, layer->w);
     memcpy(layer->b, b, (size_t)layer->out * net->kernels->real_size);
 }
 
 void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b) {
     const net_layer *layer = &net->layers[l];
-    panels_unpack(net->kernels, layer->in, layer->out, layer->w, w, layer->in);
+    unpack_weights(net->kernels, layer->in, layer->out, layer->w, w, layer->in);
     memcpy(b, layer->b, (size_t)layer->out * net->kernels->real_size);
 }
 
@@ -122,67 +122,4 @@ double bpk_net_sum_squares(const bpk_net *net) {
         sum += net->kernels->sum_squares(net->layers[l].in * net->layers[l].width, net->layers[l].w);
     fp_leave(mode);
     return sum;
-}
-
-/* `rows` rows of `columns` reals, their share of `missing` being whether any such call has failed. */
-static void *reals(const bpk_net *net, ptrdiff_t rows, ptrdiff_t columns, int *missing) {
-    void *p = allocate(total(0, rows, columns), net->kernels->real_size);
-    if (!p) *missing = 1;
-    return p;
-}
-
-static void *doubles(ptrdiff_t rows, int *missing) {
-    void *p = allocate(rows, sizeof(double));
-    if (!p) *missing = 1;
-    return p;
-}
-
-bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose,
-                                bpk_workspace **result) {
-    bpk_workspace *ws = calloc(1, sizeof *ws + (size_t)net->count * sizeof ws->layers[0]);
-    if (!ws) return BPK_NO_MEMORY;
-    int missing = 0, training = purpose == BPK_FOR_TRAINING;
-    ptrdiff_t largest = 0;
-    ws->rows = rows;
-    ws->count = net->count;
-    ws->ldx = padded(net->kernels, net->layers[0].in);
-    ws->x = reals(net, rows, ws->ldx, &missing);
-    for (int l = 0; l < net->count; l++) {
-        const net_layer *layer = &net->layers[l];
-        ws->layers[l].a = reals(net, rows, layer->width, &missing);
-        if (training) ws->layers[l].delta = reals(net, rows, layer->width, &missing);
-        ptrdiff_t plain = layer->out * padded(net->kernels, layer->in);
-        if (l > 0 && plain > largest) largest = plain;
-    }
-    if (training) ws->w_plain = reals(net, 1, largest, &missing);
-    ws->targets = reals(net, rows, net->layers[net->count - 1].width, &missing);
-    ws->labels = allocate(rows, sizeof *ws->labels);
-    if (!ws->labels) missing = 1;
-    ws->scale = doubles(rows, &missing);
-    ws->row_weight = doubles(rows, &missing);
-    ws->row_loss = doubles(rows, &missing);
-    ws->row_accuracy = doubles(rows, &missing);
-    if (missing) {
-        bpk_workspace_free(ws);
-        return BPK_NO_MEMORY;
-    }
-    *result = ws;
-    return BPK_OK;
-}
-
-void bpk_workspace_free(bpk_workspace *ws) {
-    if (!ws) return;
-    for (int l = 0; l < ws->count; l++) {
-        free(ws->layers[l].a);
-        free(ws->layers[l].delta);
-    }
-    free(ws->x);
-    free(ws->labels);
-    free(ws->targets);
-    free(ws->w_plain);
-    free(ws->scale);
-    free(ws->row_weight);
-    free(ws->row_loss);
-    free(ws->row_accuracy);
-    free(ws);
 }

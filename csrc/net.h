@@ -1,13 +1,13 @@
-/* What a network and a workspace are made of; shared by the files of the trainer. */
+/* What a network and a workspace are made of, and a step of training; shared by the files of the trainer. */
 #ifndef BPK_NET_H
 #define BPK_NET_H
 
-#include "panels.h"
+#include "products.h"
 
 typedef struct {
     ptrdiff_t in, out, width; /* width: out padded to whole vectors */
     bpk_activation activation;
-    void *w, *b;   /* panels of (in, width); (width,) */
+    void *w, *b;   /* (in, width) in blocks; (width,) */
     void *vw, *vb; /* the same shapes, or NULL: no momentum yet */
 } net_layer;
 
@@ -21,23 +21,59 @@ struct bpk_net {
     net_layer layers[];
 };
 
+/* Activations and deltas are (rows, width of the layer) in blocks of `rows` rows, but for what goes in and
+ * out of the loss, which is plain. */
 struct bpk_workspace {
     ptrdiff_t rows;
-    ptrdiff_t ldx;
-    void *x;         /* (rows, ldx) the mini-batch */
+    int threads;
+    void *memory;
+    void *x;         /* (rows, first layer) in blocks: the mini-batch */
     int64_t *labels; /* (rows,) */
-    void *targets;   /* (rows, width of the last layer) */
-    void *w_plain;   /* (out, padded(in)) of the layer that deltas come back through; in training */
+    void *targets;   /* (rows, width of the last layer), plain */
+    void *out_delta; /* the same: the last layer's delta as the loss makes it; NULL where one block holds it */
     double *scale, *row_weight, *row_loss, *row_accuracy; /* (rows,) */
-    int count;
+    double *squares;                                      /* (blocks of all weights,) their sums of squares */
+    ptrdiff_t *bad;                                       /* (threads,) the first bad row each has met, or -1 */
+    void *rows_of_threads; /* (threads, row_size): a row on its way through a conversion */
+    void *strips;          /* (threads, strip_size): some rows of W, transposed, on their way to delta */
+    ptrdiff_t row_size, strip_size;
     struct {
-        void *a, *delta; /* (rows, width of the layer); delta in training */
+        void *a, *delta; /* delta in training; the last layer's a is plain */
     } layers[];
 };
 
-/* Rows `index[from] ...` of a source as reals, `count` of them; -1, or the first row that holds what is no
- * finite real: its place in the source. */
-ptrdiff_t gather(const bpk_kernels *kernels, const bpk_source *source, const int64_t *index, ptrdiff_t from,
-                 ptrdiff_t count, void *out, ptrdiff_t ldo);
+/* Where a mini-batch comes from. */
+typedef struct {
+    const bpk_source *source;
+    const int64_t *index; /* or NULL: row after row */
+    ptrdiff_t next;       /* where the batch begins in it */
+} origin;
+
+static inline ptrdiff_t row_of(const int64_t *index, ptrdiff_t place) {
+    return index ? (ptrdiff_t)index[place] : place;
+}
+
+/* Rows from ... to of a batch as reals: `out` is plain with its rows `ldo` apart, or with ldo 0 in blocks of
+ * `rows` rows. -1, or which row of the batch holds what is no finite real. `row` has room for one. */
+ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from, ptrdiff_t to, void *out,
+                 ptrdiff_t ldo, ptrdiff_t rows, void *row);
+
+/* One step, and several: every member of a team makes the same calls with a `step` of its own. */
+typedef struct {
+    const bpk_net *net;
+    bpk_workspace *ws;
+    const bpk_run *run;
+    member me;
+    ptrdiff_t next, m;  /* the batch: where it begins, and its rows */
+    ptrdiff_t bad_row;  /* in x and y, with BPK_BAD_ROW */
+    double loss, accuracy, weight; /* sums over the rows of the batch; l2 is in the loss */
+} step;
+
+/* The next batch, as far as its activations; then as far as its loss, and the last layer's delta if wanted. */
+bpk_status step_forward(step *step);
+bpk_status step_loss(step *step, int with_delta);
+
+/* From the last layer's delta: the update, or with dw the gradients added to dw[l] and db[l]. */
+void step_backward(const step *step, void *const *dw, void *const *db);
 
 #endif

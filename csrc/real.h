@@ -3,13 +3,17 @@
 #ifndef BPK_REAL_H
 #define BPK_REAL_H
 
+#include <float.h>
+
 #include "kernels.h"
 
 #if BPK_REAL_IS_DOUBLE
 typedef double real;
+#define REAL_MAX DBL_MAX
 #define BPK_DTYPE f64
 #else
 typedef float real;
+#define REAL_MAX FLT_MAX
 #define BPK_DTYPE f32
 #endif
 
@@ -28,8 +32,10 @@ typedef float real;
 
 void BPK_NAME(forward)(const bpk_forward_args *args);
 void BPK_NAME(delta)(const bpk_delta_args *args);
+void BPK_NAME(delta_dot)(const bpk_delta_args *args);
 void BPK_NAME(update)(const bpk_update_args *args);
 void BPK_NAME(update_bias)(const bpk_bias_args *args);
+int BPK_NAME(scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, ptrdiff_t row);
 void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,
                          ptrdiff_t ldd);
 void BPK_NAME(activate)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda);

@@ -1,6 +1,4 @@
 /* Reduce on AVX2. */
-#include <float.h>
-
 #include "vec_avx2.h"
 
 #include "reduce_tpl.h"

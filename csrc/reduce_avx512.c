@@ -1,6 +1,4 @@
 /* Reduce on AVX-512. */
-#include <float.h>
-
 #include "vec_avx512.h"
 
 #include "reduce_tpl.h"

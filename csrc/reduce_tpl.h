@@ -1,11 +1,7 @@
 /* Passes over plain arrays. */
 int BPK_NAME(all_finite)(ptrdiff_t n, const void *x) {
     const real *p = x;
-#if BPK_REAL_IS_DOUBLE
-    const vec most = vset1(DBL_MAX);
-#else
-    const vec most = vset1(FLT_MAX);
-#endif
+    const vec most = vset1(REAL_MAX);
     ptrdiff_t i = 0;
     for (; i + VEC <= n; i += VEC)
         if (!vall(vle(vabs(vload(p + i)), most))) return 0;

@@ -31,6 +31,27 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int masked, vmask tai
     }
 }
 
+static ALWAYS_INLINE ptrdiff_t block_width(ptrdiff_t left) {
+    return width_of_block(left, VEC, TILE_VECS * VEC);
+}
+
+/* The same with rows i to i + rows of a matrix on the left, through all of its columns. */
+static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int masked, vmask tail, ptrdiff_t depth,
+                                            const bpk_left *left, ptrdiff_t i, const real *w, ptrdiff_t ldw,
+                                            vec acc[TILE_ROWS_MAX][TILE_VECS]) {
+    const real *x = left->at;
+    if (!left->rows) {
+        tile_product(rows, vecs, masked, tail, depth, x + i * left->ld, left->ld, 1, w, ldw, acc);
+        return;
+    }
+    for (ptrdiff_t k = 0, width; k < depth; k += width) {
+        width = block_width(depth - k);
+        ptrdiff_t columns = depth - k < width ? depth - k : width;
+        tile_product(rows, vecs, masked, tail, columns, x + k * left->rows + i * width, width, 1, w + k * ldw,
+                     ldw, acc);
+    }
+}
+
 static ALWAYS_INLINE void tile_zero(int rows, int vecs, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
     EACH_ACCUMULATOR (i, j) acc[i][j] = vzero();
 }
@@ -82,12 +103,12 @@ static ALWAYS_INLINE void run_tile(int rows, int vecs, int masked, vmask tail, c
 #undef HEIGHT
 }
 
-/* A block of m rows as the fewest tiles, their heights equal but for one row. */
+/* The rows of a block as the fewest tiles, their heights equal but for one row. */
 static ALWAYS_INLINE void run_rows(int vecs, int masked, const ARGS *args) {
     vmask tail = vtail(args->n - (vecs - 1) * VEC);
-    ptrdiff_t tiles = (args->m + tile_rows(vecs) - 1) / tile_rows(vecs);
-    for (ptrdiff_t t = 0, i = 0; t < tiles; t++) {
-        ptrdiff_t rows = (args->m - i) / (tiles - t);
+    ptrdiff_t tiles = (args->to - args->from + tile_rows(vecs) - 1) / tile_rows(vecs);
+    for (ptrdiff_t i = args->from; tiles > 0; tiles--) {
+        ptrdiff_t rows = (args->to - i) / tiles;
         run_tile((int)rows, vecs, masked, tail, args, i);
         i += rows;
     }

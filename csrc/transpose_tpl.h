@@ -1,4 +1,22 @@
-/* Transposition, a square of registers at a time. */
+/* What moves matrices from one layout to another: a square of registers, or a vector, at a time. */
+int BPK_NAME(scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, ptrdiff_t row) {
+    const real *from = src;
+    real *to = dst;
+    const vec most = vset1(REAL_MAX);
+    int finite = 1;
+    for (ptrdiff_t start = 0, width; start < n; start += width) {
+        width = width_of_block(n - start, VEC, TILE_VECS * VEC);
+        for (ptrdiff_t j = 0; j < width && start + j < n; j += VEC) {
+            vmask m = vtail(n - start - j < VEC ? n - start - j : VEC);
+            vec v = vmload(m, from + start + j);
+            vmstore(to + start * rows + row * width + j, m, v);
+            finite &= vall(vle(vabs(v), most));
+        }
+    }
+    return finite;
+}
+
+
 /* dst (columns, rows) = src (rows, columns)', both at most VEC */
 static ALWAYS_INLINE void square(ptrdiff_t rows, ptrdiff_t columns, const real *src, ptrdiff_t lds, real *dst,
                                  ptrdiff_t ldd) {

@@ -11,10 +11,10 @@ static void sgd_step(real *w, real *v, real gradient, const bpk_sgd *sgd) {
 }
 
 void BPK_NAME(update)(const bpk_update_args *args) {
-    const real *left = args->left;   /* (k, m) */
+    const real *left = args->left;   /* (k, ..) */
     const real *right = args->right; /* (k, n) */
-    real *w = args->w, *v = args->v; /* (m, n); v may be NULL */
-    for (ptrdiff_t i = 0; i < args->m; i++)
+    real *w = args->w, *v = args->v; /* (.., n); v may be NULL */
+    for (ptrdiff_t i = args->from; i < args->to; i++)
         for (ptrdiff_t j = 0; j < args->n; j++) {
             real gradient = 0;
             for (ptrdiff_t k = 0; k < args->k; k++)

@@ -15,6 +15,7 @@ from .errors import DivergedError  # noqa: E402
 from .history import History  # noqa: E402
 from .mlp import MLP  # noqa: E402
 from .optimizers import SGD  # noqa: E402
+from .threads import get_num_threads, set_num_threads  # noqa: E402
 
 __all__ = [
     "MLP",
@@ -23,8 +24,10 @@ __all__ = [
     "History",
     "__version__",
     "available_isas",
+    "get_num_threads",
     "isa",
     "kernels",
     "reference",
+    "set_num_threads",
     "show_config",
 ]

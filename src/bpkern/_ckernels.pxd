@@ -119,7 +119,7 @@ cdef extern from "bpkern.h" nogil:
     double bpk_net_sum_squares(const bpk_net *net)
 
     bpk_status bpk_workspace_create(
-        const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, bpk_workspace **workspace)
+        const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads, bpk_workspace **workspace)
     void bpk_workspace_free(bpk_workspace *workspace)
 
     bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)

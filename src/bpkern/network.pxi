@@ -214,9 +214,9 @@ cdef class Network:
 
     # Runs ----------------------------------------------------------------------------------------------
 
-    cdef bpk_workspace *new_workspace(self, ptrdiff_t rows, bpk_purpose purpose) except NULL:
+    cdef bpk_workspace *new_workspace(self, ptrdiff_t rows, bpk_purpose purpose, int threads=1) except NULL:
         cdef bpk_workspace *workspace = NULL
-        if bpk_workspace_create(self.net, rows, purpose, &workspace) != BPK_OK:
+        if bpk_workspace_create(self.net, rows, purpose, threads, &workspace) != BPK_OK:
             raise MemoryError(f"no memory for a batch of {rows} rows in layers {list(self.sizes)}")
         return workspace
 

@@ -1,0 +1,82 @@
+/* Whole products, cut into the blocks that kernels take. */
+#include "products.h"
+
+ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n) { return round_up(n, kernels->vector); }
+
+ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
+    return width_of_block(left, kernels->vector, kernels->panel);
+}
+
+void pack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *w, ptrdiff_t ldw,
+                  void *blocks) {
+    for (ptrdiff_t j = 0, width; j < out; j += width) {
+        width = block_width(kernels, out - j);
+        kernels->transpose(smaller(width, out - j), in, element(kernels, w, j * ldw), ldw,
+                           element(kernels, blocks, j * in), width);
+    }
+}
+
+void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *blocks, void *w,
+                    ptrdiff_t ldw) {
+    for (ptrdiff_t j = 0, width; j < out; j += width) {
+        width = block_width(kernels, out - j);
+        kernels->transpose(in, smaller(width, out - j), element(kernels, blocks, j * in), width,
+                           element(kernels, w, j * ldw), ldw);
+    }
+}
+
+/* The rows of all blocks, one block after the other, are shared out. */
+void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                     const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
+                     ptrdiff_t a_rows, ptrdiff_t lda) {
+    bpk_forward_args args = {.k = in, .x = *x, .activation = activation};
+    ptrdiff_t blocks = 0, from, to, width;
+    for (ptrdiff_t j = 0; j < out; j += block_width(kernels, out - j)) blocks++;
+    team_share(me, blocks * n, 1, &from, &to);
+    for (ptrdiff_t j = 0; j < out; j += width, from -= n, to -= n) {
+        width = block_width(kernels, out - j);
+        args.from = larger(from, 0);
+        args.to = smaller(to, n);
+        if (args.from >= args.to) continue;
+        args.n = smaller(width, out - j);
+        args.w = element(kernels, w, j * in);
+        args.ldw = width;
+        args.b = b ? element(kernels, b, j) : NULL;
+        args.a = element(kernels, a, a_rows ? j * a_rows : j);
+        args.lda = a_rows ? width : lda;
+        kernels->forward(&args);
+    }
+}
+
+void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,
+                ptrdiff_t ldn, const void *w, ptrdiff_t ldw, const void *a, ptrdiff_t lda,
+                bpk_activation activation, void *delta, ptrdiff_t ldd) {
+    bpk_delta_args args = {.to = n,
+                           .k = out,
+                           .delta_next = {.at = delta_next, .ld = ldn},
+                           .ldw = ldw,
+                           .lda = lda,
+                           .activation = activation,
+                           .ldd = ldd};
+    for (ptrdiff_t j = 0; j < in; j += args.n) {
+        args.n = smaller(block_width(kernels, in - j), in - j);
+        args.w = element(kernels, w, j);
+        args.a = element(kernels, a, j);
+        args.delta = element(kernels, delta, j);
+        kernels->delta(&args);
+    }
+}
+
+void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *x,
+                 ptrdiff_t ldx, const void *delta, ptrdiff_t ldd, void *w, ptrdiff_t ldw, void *velocity,
+                 ptrdiff_t ldv, const bpk_sgd *sgd) {
+    bpk_update_args args = {
+        .to = out, .k = n, .left = delta, .ldl = ldd, .ldr = ldx, .ldw = ldw, .ldv = ldv, .sgd = sgd};
+    for (ptrdiff_t j = 0; j < in; j += args.n) {
+        args.n = smaller(block_width(kernels, in - j), in - j);
+        args.right = element(kernels, x, j);
+        args.w = element(kernels, w, j);
+        args.v = velocity ? element(kernels, velocity, j) : NULL;
+        kernels->update(&args);
+    }
+}

@@ -1,0 +1,42 @@
+/* Whole products, cut into the blocks that kernels take; each member of a team makes its share. */
+#ifndef BPK_PRODUCTS_H
+#define BPK_PRODUCTS_H
+
+#include "kernels.h"
+#include "team.h"
+
+/* n rounded up to whole vectors: a matrix of n columns in blocks takes so many times its rows. */
+ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n);
+
+/* The width of the block that begins with `left` columns to go. */
+ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left);
+
+/* Plain w (out, in) to blocks of its transpose (in, out), and back. Packing leaves the padding alone. */
+void pack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *w, ptrdiff_t ldw,
+                  void *blocks);
+void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *blocks, void *w,
+                    ptrdiff_t ldw);
+
+/* a (n, out) = s(x (n, in) w + b), w (in, out) in blocks; a is in blocks of a_rows rows, or with a_rows 0
+ * row-major with its rows lda apart. `out` may be padded, and then so is a. */
+void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                     const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
+                     ptrdiff_t a_rows, ptrdiff_t lda);
+
+/* Plain matrices, by blocks of columns. */
+void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,
+                ptrdiff_t ldn, const void *w, ptrdiff_t ldw, const void *a, ptrdiff_t lda,
+                bpk_activation activation, void *delta, ptrdiff_t ldd);
+void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *x,
+                 ptrdiff_t ldx, const void *delta, ptrdiff_t ldd, void *w, ptrdiff_t ldw, void *velocity,
+                 ptrdiff_t ldv, const bpk_sgd *sgd);
+
+static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+/* Element `i` of an array of reals. */
+static inline void *element(const bpk_kernels *kernels, const void *base, ptrdiff_t i) {
+    return (char *)base + i * (ptrdiff_t)kernels->real_size;
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* Threads that last for one call. Made anew each time, they need no shutdown, survive a fork of the process,
+ * and never spin while nothing runs. */
+#include "team.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#if BPK_X86
+#include <immintrin.h>
+#endif
+
+enum {
+    MOST_THREADS = 1024,
+    SPINS = 2000 /* before a waiting thread gives its processor away: some ten microseconds */
+};
+
+struct team {
+    void (*work)(void *context, member me);
+    void *context;
+    int count; /* valid once `open` is set */
+    atomic_int open;
+    atomic_int arrived;   /* at the barrier under way */
+    atomic_uint barriers; /* how many are behind all members */
+};
+
+typedef struct {
+    team *team;
+    int index;
+    pthread_t thread;
+} helper;
+
+static void relax(int *spins) {
+    if (*spins < SPINS) {
+        ++*spins;
+#if BPK_X86
+        _mm_pause();
+#endif
+    } else {
+        sched_yield();
+    }
+}
+
+void team_barrier(member me) {
+    if (me.count == 1) return;
+    team *team = me.team;
+    unsigned barrier = atomic_load_explicit(&team->barriers, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == me.count - 1) {
+        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&team->barriers, barrier + 1, memory_order_release);
+        return;
+    }
+    int spins = 0;
+    while (atomic_load_explicit(&team->barriers, memory_order_acquire) == barrier) relax(&spins);
+}
+
+static void *helper_main(void *argument) {
+    helper *self = argument;
+    team *team = self->team;
+    int spins = 0;
+    while (!atomic_load_explicit(&team->open, memory_order_acquire)) relax(&spins);
+    team->work(team->context, (member){team, self->index, team->count});
+    return NULL;
+}
+
+/* Signals are the caller's: a helper that took one would run Python's handler in a thread Python never saw. */
+static int start_helpers(team *team, int wanted, helper *helpers) {
+    sigset_t all, before;
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before)) return 0;
+    int started = 0;
+    for (; started < wanted; started++) {
+        helper *next = &helpers[started];
+        *next = (helper){.team = team, .index = started + 1};
+        if (pthread_create(&next->thread, NULL, helper_main, next)) break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+void team_run(int threads, void (*work)(void *context, member me), void *context) {
+    team team = {.work = work, .context = context, .count = 1};
+    helper helpers[MOST_THREADS - 1];
+    int wanted = threads < MOST_THREADS ? threads - 1 : MOST_THREADS - 1;
+    int started = wanted > 0 ? start_helpers(&team, wanted, helpers) : 0;
+    team.count = started + 1;
+    atomic_store_explicit(&team.open, 1, memory_order_release);
+    work(context, (member){&team, 0, team.count});
+    for (int i = 0; i < started; i++) pthread_join(helpers[i].thread, NULL);
+}

@@ -1,0 +1,77 @@
+/* Room to work in: one allocation, carved into what a step needs. */
+#include "memory.h"
+#include "net.h"
+
+/* A cursor over memory that may not be there yet: the first pass only adds up. */
+typedef struct {
+    char *memory;
+    ptrdiff_t size; /* so far; -1 once it does not fit */
+} arena;
+
+static void *carve(arena *arena, ptrdiff_t rows, ptrdiff_t columns, size_t item) {
+    ptrdiff_t bytes;
+    if (arena->size < 0 || __builtin_mul_overflow(rows, columns, &bytes) ||
+        __builtin_mul_overflow(bytes, (ptrdiff_t)item, &bytes) ||
+        __builtin_add_overflow(bytes, CACHE_LINE, &bytes) ||
+        bytes > PTRDIFF_MAX / 2 - arena->size) {
+        arena->size = -1;
+        return NULL;
+    }
+    void *place = arena->memory ? arena->memory + arena->size : NULL;
+    arena->size += bytes / CACHE_LINE * CACHE_LINE;
+    return place;
+}
+
+static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, arena *arena) {
+    const bpk_kernels *kernels = net->kernels;
+    const net_layer *last = &net->layers[net->count - 1];
+    size_t real = kernels->real_size;
+    int training = purpose == BPK_FOR_TRAINING;
+    ptrdiff_t deepest = 0, blocks = 0;
+    ws->x = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    for (int l = 0; l < net->count; l++) {
+        const net_layer *layer = &net->layers[l];
+        ws->layers[l].a = carve(arena, ws->rows, layer->width, real);
+        if (training) ws->layers[l].delta = carve(arena, ws->rows, layer->width, real);
+        if (l > 0) deepest = larger(deepest, layer->out);
+        blocks += layer->width / kernels->vector;
+    }
+    if (training && last->width > kernels->panel) ws->out_delta = carve(arena, ws->rows, last->width, real);
+    ws->targets = carve(arena, ws->rows, last->width, real);
+    ws->labels = carve(arena, ws->rows, 1, sizeof *ws->labels);
+    ws->scale = carve(arena, ws->rows, 1, sizeof *ws->scale);
+    ws->row_weight = carve(arena, ws->rows, 1, sizeof *ws->row_weight);
+    ws->row_loss = carve(arena, ws->rows, 1, sizeof *ws->row_loss);
+    ws->row_accuracy = carve(arena, ws->rows, 1, sizeof *ws->row_accuracy);
+    ws->squares = carve(arena, blocks, 1, sizeof *ws->squares);
+    ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
+    ws->row_size = padded(kernels, larger(net->layers[0].in, last->out));
+    ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
+    ws->strip_size = training ? kernels->panel * deepest : 0;
+    ws->strips = carve(arena, ws->threads, ws->strip_size, real);
+}
+
+bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads,
+                                bpk_workspace **result) {
+    bpk_workspace *ws = calloc(1, sizeof *ws + (size_t)net->count * sizeof ws->layers[0]);
+    if (!ws) return BPK_NO_MEMORY;
+    ws->rows = rows;
+    ws->threads = threads;
+    arena room = {.size = 0};
+    lay_out(ws, net, purpose, &room);
+    ws->memory = room.memory = allocate(room.size, 1);
+    if (!ws->memory) {
+        free(ws);
+        return BPK_NO_MEMORY;
+    }
+    room.size = 0;
+    lay_out(ws, net, purpose, &room);
+    *result = ws;
+    return BPK_OK;
+}
+
+void bpk_workspace_free(bpk_workspace *ws) {
+    if (!ws) return;
+    free(ws->memory);
+    free(ws);
+}
