@@ -12,7 +12,7 @@ void BPK_NAME(delta)(const bpk_delta_args *args) {
     real *delta = args->delta; /* (.., n) */
     for (ptrdiff_t i = args->from; i < args->to; i++)
         for (ptrdiff_t j = 0; j < args->n; j++) {
-            real sum = 0;
+            real sum = args->resume ? delta[i * args->ldd + j] : 0;
             for (ptrdiff_t k = 0; k < args->k; k++)
                 sum += left_element(&args->delta_next, i, k) * w[k * args->ldw + j];
             delta[i * args->ldd + j] = sum;
@@ -22,10 +22,10 @@ void BPK_NAME(delta)(const bpk_delta_args *args) {
 
 void BPK_NAME(delta_dot)(const bpk_delta_args *args) {
     const bpk_left w = {.at = args->w, .rows = args->w_rows}; /* (.., k) */
-    real *delta = args->delta;                     /* (.., n) */
+    real *delta = args->delta;                                /* (.., n) */
     for (ptrdiff_t i = args->from; i < args->to; i++)
         for (ptrdiff_t j = 0; j < args->n; j++) {
-            real sum = 0;
+            real sum = args->resume ? delta[i * args->ldd + j] : 0;
             for (ptrdiff_t k = 0; k < args->k; k++)
                 sum += left_element(&args->delta_next, i, k) * left_element(&w, args->w_from + j, k);
             delta[i * args->ldd + j] = sum;

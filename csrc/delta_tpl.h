@@ -4,9 +4,12 @@
 
 static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
     vec acc[TILE_ROWS_MAX][TILE_VECS];
-    tile_zero(rows, vecs, acc);
-    tile_rows_product(rows, vecs, masked, tail, args->k, &args->delta_next, i, args->w, args->ldw, acc);
     real *delta = (real *)args->delta + i * args->ldd;
+    if (args->resume)
+        tile_resume(rows, vecs, masked, tail, delta, args->ldd, acc);
+    else
+        tile_start(rows, vecs, masked, tail, NULL, acc);
+    tile_rows_product(rows, vecs, masked, tail, args->k, &args->delta_next, i, args->w, args->ldw, acc);
     EACH_ACCUMULATOR (r, j) tile_store(delta + r * args->ldd, acc[r][j], j, vecs, masked, tail);
     BPK_NAME(apply_derivative)(args->activation, rows, args->n, (const real *)args->a + i * args->lda,
                                args->lda, delta, args->ldd);
@@ -25,15 +28,13 @@ static ALWAYS_INLINE void dots(int rows, int columns, const bpk_delta_args *args
         width = block_width(args->k - k);
         const real *x = (const real *)args->delta_next.at + k * args->delta_next.rows + i * width;
         const real *w = (const real *)args->w + k * args->w_rows + (args->w_from + j) * width;
-        for (ptrdiff_t v = 0; v < width; v += VEC)
+        for (ptrdiff_t v = 0; v < width; v += VEC) UNROLL
+        for (int r = 0; r < rows; r++) {
+            vec left = vload(x + r * width + v);
             UNROLL
-            for (int r = 0; r < rows; r++) {
-                vec left = vload(x + r * width + v);
-                UNROLL
-                for (int c = 0; c < columns; c++)
-                    acc[r * DOT_COLUMNS + c] =
-                        vfma(left, vload(w + c * width + v), acc[r * DOT_COLUMNS + c]);
-            }
+            for (int c = 0; c < columns; c++)
+                acc[r * DOT_COLUMNS + c] = vfma(left, vload(w + c * width + v), acc[r * DOT_COLUMNS + c]);
+        }
     }
     vtranspose(acc);
     for (int s = VEC / 2; s > 0; s /= 2)
@@ -55,8 +56,10 @@ void BPK_NAME(delta_dot)(const bpk_delta_args *args) {
             else
                 dots(rows, columns, args, i, j, sums);
             for (int r = 0; r < rows; r++)
-                for (int c = 0; c < columns; c++)
-                    delta[(i + r) * args->ldd + j + c] = sums[r * DOT_COLUMNS + c];
+                for (int c = 0; c < columns; c++) {
+                    real *sum = &delta[(i + r) * args->ldd + j + c];
+                    *sum = (args->resume ? *sum : 0) + sums[r * DOT_COLUMNS + c];
+                }
         }
     BPK_NAME(apply_derivative)(args->activation, args->to - args->from, args->n,
                                (const real *)args->a + args->from * args->lda, args->lda,

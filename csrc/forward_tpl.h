@@ -4,14 +4,12 @@
 
 static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
     vec acc[TILE_ROWS_MAX][TILE_VECS];
-    UNROLL
-    for (int j = 0; j < vecs; j++) {
-        vec bias = args->b ? tile_load(args->b, j, vecs, masked, tail) : vzero();
-        UNROLL
-        for (int r = 0; r < rows; r++) acc[r][j] = bias;
-    }
-    tile_rows_product(rows, vecs, masked, tail, args->k, &args->x, i, args->w, args->ldw, acc);
     real *a = (real *)args->a + i * args->lda;
+    if (args->resume)
+        tile_resume(rows, vecs, masked, tail, a, args->lda, acc);
+    else
+        tile_start(rows, vecs, masked, tail, args->b, acc);
+    tile_rows_product(rows, vecs, masked, tail, args->k, &args->x, i, args->w, args->ldw, acc);
     EACH_ACCUMULATOR (r, j) tile_store(a + r * args->lda, acc[r][j], j, vecs, masked, tail);
     BPK_NAME(activate)(args->activation, rows, args->n, a, args->lda);
 }

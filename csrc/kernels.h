@@ -16,9 +16,11 @@ typedef struct {
     ptrdiff_t rows, ld;
 } bpk_left;
 
-/* Rows `from` to `to` of a (.., n) = s(x (.., k) w (k, n) + b (n)) */
+/* Rows `from` to `to` of a (.., n) = s(x (.., k) w (k, n) + b (n)). With `resume`, a holds what an earlier
+ * part of the sum over k came to, and b is not added again. */
 typedef struct {
     ptrdiff_t from, to, n, k;
+    int resume;
     bpk_left x;
     const void *w;
     ptrdiff_t ldw;
@@ -28,11 +30,12 @@ typedef struct {
     ptrdiff_t lda;
 } bpk_forward_args;
 
-/* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'(a (.., n)).
- * For delta_dot, w is rows w_from to w_from + n of a matrix (.., k) in blocks of w_rows
- * rows; the padding of both is zero. */
+/* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'(a (.., n)); `resume` as above.
+ * For delta_dot, w is rows w_from to w_from + n of a matrix (.., k) in blocks of w_rows rows; the padding of
+ * both is zero. */
 typedef struct {
     ptrdiff_t from, to, n, k;
+    int resume;
     bpk_left delta_next;
     const void *w;
     ptrdiff_t ldw, w_from, w_rows;
@@ -88,6 +91,9 @@ struct bpk_kernels {
     size_t real_size;
     ptrdiff_t vector; /* elements of a vector register: the grain of padding */
     ptrdiff_t panel;  /* the widest block, a multiple of vector */
+    /* Up to so many rows in a batch, delta is made of dot products: there transposing W would cost more than
+     * the product itself. */
+    ptrdiff_t dot_rows;
 
     void (*forward)(const bpk_forward_args *args);
     void (*delta)(const bpk_delta_args *args);

@@ -30,10 +30,11 @@ struct bpk_workspace {
     void *x;         /* (rows, first layer) in blocks: the mini-batch */
     int64_t *labels; /* (rows,) */
     void *targets;   /* (rows, width of the last layer), plain */
-    void *out_delta; /* the same: the last layer's delta as the loss makes it; NULL where one block holds it */
+    void
+        *out_delta; /* the same: the last layer's delta as the loss makes it; NULL where one block holds it */
     double *scale, *row_weight, *row_loss, *row_accuracy; /* (rows,) */
     double *squares;                                      /* (blocks of all weights,) their sums of squares */
-    ptrdiff_t *bad;                                       /* (threads,) the first bad row each has met, or -1 */
+    ptrdiff_t *bad;        /* (threads,) the first bad row each has met, or -1 */
     void *rows_of_threads; /* (threads, row_size): a row on its way through a conversion */
     void *strips;          /* (threads, strip_size): some rows of W, transposed, on their way to delta */
     ptrdiff_t row_size, strip_size;
@@ -64,12 +65,13 @@ typedef struct {
     bpk_workspace *ws;
     const bpk_run *run;
     member me;
-    ptrdiff_t next, m;  /* the batch: where it begins, and its rows */
-    ptrdiff_t bad_row;  /* in x and y, with BPK_BAD_ROW */
+    ptrdiff_t next, m;             /* the batch: where it begins, and its rows */
+    ptrdiff_t bad_row;             /* in x and y, with BPK_BAD_ROW */
     double loss, accuracy, weight; /* sums over the rows of the batch; l2 is in the loss */
 } step;
 
-/* The next batch, as far as its activations; then as far as its loss, and the last layer's delta if wanted. */
+/* The next batch, as far as its activations; then as far as its loss, and the last layer's delta if wanted.
+ */
 bpk_status step_forward(step *step);
 bpk_status step_loss(step *step, int with_delta);
 

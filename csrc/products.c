@@ -7,6 +7,34 @@ ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
     return width_of_block(left, kernels->vector, kernels->panel);
 }
 
+static void measure(const bpk_kernels *kernels, part *part) {
+    ptrdiff_t rows = part->rows - part->row, left = part->columns - part->k;
+    part->height = smaller(rows, ROWS);
+    /* The last takes what would be less than a block. */
+    part->depth = left >= DEPTH + kernels->panel ? DEPTH : left;
+}
+
+part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns) {
+    part first = {.rows = rows, .columns = columns};
+    measure(kernels, &first);
+    return first;
+}
+
+int next_part(const bpk_kernels *kernels, part *part) {
+    part->k += part->depth;
+    if (part->k >= part->columns) {
+        part->k = 0;
+        part->row += part->height;
+    }
+    measure(kernels, part);
+    return part->height > 0;
+}
+
+bpk_left left_columns(const bpk_kernels *kernels, bpk_left left, ptrdiff_t k) {
+    left.at = element(kernels, left.at, left.rows ? k * left.rows : k);
+    return left;
+}
+
 void pack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *w, ptrdiff_t ldw,
                   void *blocks) {
     for (ptrdiff_t j = 0, width; j < out; j += width) {
@@ -29,23 +57,28 @@ void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, con
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda) {
-    bpk_forward_args args = {.k = in, .x = *x, .activation = activation};
-    ptrdiff_t blocks = 0, from, to, width;
+    ptrdiff_t blocks = 0, first, last;
     for (ptrdiff_t j = 0; j < out; j += block_width(kernels, out - j)) blocks++;
-    team_share(me, blocks * n, 1, &from, &to);
-    for (ptrdiff_t j = 0; j < out; j += width, from -= n, to -= n) {
-        width = block_width(kernels, out - j);
-        args.from = larger(from, 0);
-        args.to = smaller(to, n);
-        if (args.from >= args.to) continue;
-        args.n = smaller(width, out - j);
-        args.w = element(kernels, w, j * in);
-        args.ldw = width;
-        args.b = b ? element(kernels, b, j) : NULL;
-        args.a = element(kernels, a, a_rows ? j * a_rows : j);
-        args.lda = a_rows ? width : lda;
-        kernels->forward(&args);
-    }
+    team_share(me, blocks * n, 1, &first, &last);
+    part p = first_part(kernels, n, in);
+    do {
+        bpk_forward_args args = {.k = p.depth, .resume = p.k > 0, .x = left_columns(kernels, *x, p.k)};
+        args.activation = p.k + p.depth == in ? activation : BPK_IDENTITY;
+        ptrdiff_t from = first, to = last;
+        for (ptrdiff_t j = 0, width; j < out; j += width, from -= n, to -= n) {
+            width = block_width(kernels, out - j);
+            args.from = larger(from, p.row);
+            args.to = smaller(to, p.row + p.height);
+            if (args.from >= args.to) continue;
+            args.n = smaller(width, out - j);
+            args.w = element(kernels, w, j * in + p.k * width);
+            args.ldw = width;
+            args.b = b ? element(kernels, b, j) : NULL;
+            args.a = element(kernels, a, a_rows ? j * a_rows : j);
+            args.lda = a_rows ? width : lda;
+            kernels->forward(&args);
+        }
+    } while (next_part(kernels, &p));
 }
 
 void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,

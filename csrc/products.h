@@ -11,6 +11,25 @@ ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n);
 /* The width of the block that begins with `left` columns to go. */
 ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left);
 
+/* A large product is made in parts, so many rows of the left matrix by so many of its columns at a time: that
+ * much stays in the second cache while the blocks of the right matrix go by, and so does a part of each of
+ * those. DEPTH is a whole number of blocks on every instruction set. */
+enum { ROWS = 256, DEPTH = 480 };
+
+/* A part, beginning at row `row` and column `k`. */
+typedef struct {
+    ptrdiff_t rows, columns; /* of the whole */
+    ptrdiff_t row, height, k, depth;
+} part;
+
+/* The first part; and the next, by columns and then by rows, or 0 after the last. There is a part of no depth
+ * where there are no columns. */
+part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns);
+int next_part(const bpk_kernels *kernels, part *part);
+
+/* Columns k on of a matrix on the left. */
+bpk_left left_columns(const bpk_kernels *kernels, bpk_left left, ptrdiff_t k);
+
 /* Plain w (out, in) to blocks of its transpose (in, out), and back. Packing leaves the padding alone. */
 void pack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *w, ptrdiff_t ldw,
                   void *blocks);

@@ -7,6 +7,7 @@
 /* The scalar kernels have no vectors: these only set the layout, blocks that are all of one width. */
 #define VEC 8
 #define TILE_VECS 1
+#define DOT_ROWS 16
 
 static inline ptrdiff_t place(ptrdiff_t rows, ptrdiff_t i, ptrdiff_t k) {
     return k / VEC * VEC * rows + i * VEC + k % VEC;

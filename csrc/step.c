@@ -4,10 +4,6 @@
 
 #include "net.h"
 
-/* Below so many rows in a batch, delta is made of dot products: there a transposed strip of W would cost more
- * than the product itself. */
-enum { DOT_ROWS = 16 };
-
 static const net_layer *last_layer(const bpk_net *net) { return &net->layers[net->count - 1]; }
 
 /* The weight of each row, and of the batch. The share of a row is its part of the mean: w / sum w. */
@@ -124,7 +120,8 @@ static double summed_blocks(const step *s) {
     ptrdiff_t block = 0;
     for (int l = 0; l < s->net->count; l++) {
         ptrdiff_t out = s->net->layers[l].out;
-        for (ptrdiff_t j = 0; j < out; j += block_width(s->net->kernels, out - j)) sum += s->ws->squares[block++];
+        for (ptrdiff_t j = 0; j < out; j += block_width(s->net->kernels, out - j))
+            sum += s->ws->squares[block++];
     }
     return sum;
 }
@@ -149,29 +146,44 @@ bpk_status step_loss(step *s, int with_delta) {
 /* The gradients of a layer's weights and biases are spent by SGD, or added to dw and db: a step of lr -1. */
 typedef struct {
     const step *step;
-    const net_layer *layer, *below; /* below is NULL for the first */
+    const net_layer *layer, *below; /* below: unless it is the first */
     const void *x, *delta;          /* in blocks: what the layer was given, and its delta */
     void *delta_below;
     bpk_sgd weights, biases;
     void *dw, *db; /* or NULL */
 } backward;
 
-/* Columns j to j + n of delta_below, which lie at `place`; W is as it was in the forward pass. */
-static void delta_columns(const backward *b, ptrdiff_t j, ptrdiff_t n, ptrdiff_t place, ptrdiff_t ld) {
+/* strip (depth, n padded) = W's rows j to j + n, columns k to k + depth, transposed. */
+static void transpose_rows(const bpk_kernels *kernels, const net_layer *layer, ptrdiff_t j, ptrdiff_t n,
+                           ptrdiff_t k, ptrdiff_t depth, void *strip) {
+    ptrdiff_t lds = padded(kernels, n), width;
+    for (ptrdiff_t end = k + depth; k < end; k += width, strip = element(kernels, strip, width * lds)) {
+        width = block_width(kernels, layer->out - k);
+        kernels->transpose(n, smaller(width, end - k), element(kernels, layer->w, k * layer->in + j * width),
+                           width, strip, lds);
+    }
+}
+
+/* What part p of the product adds to columns j to j + n of delta_below, which lie at `place`; W is as it was
+ * in the forward pass. */
+static void delta_columns(const backward *b, const part *p, ptrdiff_t j, ptrdiff_t n, ptrdiff_t place,
+                          ptrdiff_t ld) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = b->layer;
-    bpk_delta_args args = {.to = s->m,
+    bpk_delta_args args = {.from = p->row,
+                           .to = p->row + p->height,
                            .n = n,
-                           .k = layer->out,
-                           .delta_next = blocks_of(s->ws, b->delta),
+                           .k = p->depth,
+                           .resume = p->k > 0,
+                           .delta_next = left_columns(kernels, blocks_of(s->ws, b->delta), p->k),
                            .a = element(kernels, b->x, place),
                            .lda = ld,
-                           .activation = b->below->activation,
+                           .activation = p->k + p->depth == layer->out ? b->below->activation : BPK_IDENTITY,
                            .delta = element(kernels, b->delta_below, place),
                            .ldd = ld};
-    if (s->m < DOT_ROWS) {
-        args.w = layer->w;
+    if (s->m <= kernels->dot_rows) {
+        args.w = element(kernels, layer->w, p->k * layer->in);
         args.w_from = j;
         args.w_rows = layer->in;
         kernels->delta_dot(&args);
@@ -180,41 +192,35 @@ static void delta_columns(const backward *b, ptrdiff_t j, ptrdiff_t n, ptrdiff_t
     void *strip = element(kernels, s->ws->strips, s->me.index * s->ws->strip_size);
     args.w = strip;
     args.ldw = padded(kernels, n);
-    for (ptrdiff_t k = 0, width; k < layer->out; k += width) {
-        width = block_width(kernels, layer->out - k);
-        kernels->transpose(n, smaller(width, layer->out - k), element(kernels, layer->w, k * layer->in + j * width),
-                           width, element(kernels, strip, k * args.ldw), args.ldw);
-    }
+    transpose_rows(kernels, layer, j, n, p->k, p->depth, strip);
     kernels->delta(&args);
 }
 
-/* Rows j to j + n of the layer's weights, from columns of its input that lie at `place`. */
-static void update_rows(const backward *b, ptrdiff_t j, ptrdiff_t n, ptrdiff_t place, ptrdiff_t ld) {
+/* The block of W that begins at its column k, or with dw the rows of the gradient that begin at k; of it what
+ * belongs to columns j to j + n of the layer's input, which lie at `place`. */
+static void update_block(const backward *b, ptrdiff_t k, ptrdiff_t j, ptrdiff_t n, ptrdiff_t place,
+                         ptrdiff_t ld) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = b->layer;
-    const void *x = element(kernels, b->x, place);
+    ptrdiff_t width = block_width(kernels, layer->out - k), at = k * layer->in + j * width;
+    const void *x = element(kernels, b->x, place), *delta = element(kernels, b->delta, k * s->ws->rows);
     bpk_update_args args = {.k = s->m, .sgd = &b->weights};
-    for (ptrdiff_t k = 0, width; k < layer->out; k += width) {
-        width = block_width(kernels, layer->out - k);
-        const void *delta = element(kernels, b->delta, k * s->ws->rows);
-        ptrdiff_t at = k * layer->in + j * width;
-        if (b->dw) {
-            args.to = smaller(width, layer->out - k);
-            args.n = n;
-            args.left = delta, args.ldl = width;
-            args.right = x, args.ldr = ld;
-            args.w = element(kernels, b->dw, k * layer->in + j), args.ldw = layer->in;
-        } else {
-            args.to = n;
-            args.n = width;
-            args.left = x, args.ldl = ld;
-            args.right = delta, args.ldr = width;
-            args.w = element(kernels, layer->w, at), args.ldw = width;
-            args.v = b->weights.momentum != 0 ? element(kernels, layer->vw, at) : NULL, args.ldv = width;
-        }
-        kernels->update(&args);
+    if (b->dw) {
+        args.to = smaller(width, layer->out - k);
+        args.n = n;
+        args.left = delta, args.ldl = width;
+        args.right = x, args.ldr = ld;
+        args.w = element(kernels, b->dw, k * layer->in + j), args.ldw = layer->in;
+    } else {
+        args.to = n;
+        args.n = width;
+        args.left = x, args.ldl = ld;
+        args.right = delta, args.ldr = width;
+        args.w = element(kernels, layer->w, at), args.ldw = width;
+        args.v = b->weights.momentum != 0 ? element(kernels, layer->vw, at) : NULL, args.ldv = width;
     }
+    kernels->update(&args);
 }
 
 /* Columns j to j + n of a layer's delta, which lie at `place`, summed into its biases. */
@@ -259,6 +265,32 @@ static int next_columns(const step *s, columns *c) {
 
 /* A member makes some columns of the delta below and then updates the rows of W it read for them, which only
  * it has read and which are still in its cache. */
+static void delta_and_update(const backward *b, void *db_below) {
+    const step *s = b->step;
+    const bpk_kernels *kernels = s->net->kernels;
+    part p = first_part(kernels, s->m, b->layer->out);
+    int more;
+    do {
+        part now = p;
+        more = next_part(kernels, &p);
+        for (columns c = first_columns(s, b->layer->in); next_columns(s, &c);) {
+            delta_columns(b, &now, c.j, c.n, c.place, c.width);
+            if (more) continue;
+            update_bias(b, b->below, b->delta_below, db_below, c.j, c.n, c.place, c.width);
+            for (ptrdiff_t k = 0; k < b->layer->out; k += block_width(kernels, b->layer->out - k))
+                update_block(b, k, c.j, c.n, c.place, c.width);
+        }
+    } while (more);
+}
+
+/* The first layer's weights are updated in the order of memory. */
+static void update(const backward *b) {
+    const step *s = b->step;
+    for (ptrdiff_t k = 0; k < b->layer->out; k += block_width(s->net->kernels, b->layer->out - k))
+        for (columns c = first_columns(s, b->layer->in); next_columns(s, &c);)
+            update_block(b, k, c.j, c.n, c.place, c.width);
+}
+
 void step_backward(const step *s, void *const *dw, void *const *db) {
     const bpk_net *net = s->net;
     bpk_workspace *ws = s->ws;
@@ -267,20 +299,18 @@ void step_backward(const step *s, void *const *dw, void *const *db) {
     if (dw) b.weights = b.biases = (bpk_sgd){.lr = -1};
     for (int l = net->count - 1; l >= 0; l--) {
         b.layer = &net->layers[l];
-        b.below = l ? &net->layers[l - 1] : NULL;
         b.x = input(s, l);
         b.delta = ws->layers[l].delta;
-        b.delta_below = l ? ws->layers[l - 1].delta : NULL;
         b.dw = dw ? dw[l] : NULL;
         if (l == net->count - 1)
             for (columns c = first_columns(s, b.layer->out); next_columns(s, &c);)
                 update_bias(&b, b.layer, b.delta, db ? db[l] : NULL, c.j, c.n, c.place, c.width);
-        for (columns c = first_columns(s, b.layer->in); next_columns(s, &c);) {
-            if (l) {
-                delta_columns(&b, c.j, c.n, c.place, c.width);
-                update_bias(&b, b.below, b.delta_below, db ? db[l - 1] : NULL, c.j, c.n, c.place, c.width);
-            }
-            update_rows(&b, c.j, c.n, c.place, c.width);
+        if (l) {
+            b.below = &net->layers[l - 1];
+            b.delta_below = ws->layers[l - 1].delta;
+            delta_and_update(&b, db ? db[l - 1] : NULL);
+        } else {
+            update(&b);
         }
         team_barrier(s->me);
     }

@@ -3,6 +3,7 @@ const bpk_kernels BPK_NAME(kernels) = {
     .real_size = sizeof(real),
     .vector = VEC,
     .panel = TILE_VECS * VEC,
+    .dot_rows = DOT_ROWS,
     .forward = BPK_NAME(forward),
     .delta = BPK_NAME(delta),
     .delta_dot = BPK_NAME(delta_dot),

@@ -64,7 +64,8 @@ static void *helper_main(void *argument) {
     return NULL;
 }
 
-/* Signals are the caller's: a helper that took one would run Python's handler in a thread Python never saw. */
+/* Signals are the caller's: a helper that took one would run Python's handler in a thread Python never saw.
+ */
 static int start_helpers(team *team, int wanted, helper *helpers) {
     sigset_t all, before;
     sigfillset(&all);

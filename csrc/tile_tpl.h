@@ -52,10 +52,6 @@ static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int masked, vmas
     }
 }
 
-static ALWAYS_INLINE void tile_zero(int rows, int vecs, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
-    EACH_ACCUMULATOR (i, j) acc[i][j] = vzero();
-}
-
 static ALWAYS_INLINE vec tile_load(const real *p, int j, int vecs, int masked, vmask tail) {
     return masked && j == vecs - 1 ? vmload(tail, p + j * VEC) : vload(p + j * VEC);
 }
@@ -65,6 +61,23 @@ static ALWAYS_INLINE void tile_store(real *p, vec v, int j, int vecs, int masked
         vmstore(p + j * VEC, tail, v);
     else
         vstore(p + j * VEC, v);
+}
+
+/* The accumulators begin as the bias in every row, as zero where it is NULL, or as an earlier part of the
+ * sum. */
+static ALWAYS_INLINE void tile_start(int rows, int vecs, int masked, vmask tail, const real *bias,
+                                     vec acc[TILE_ROWS_MAX][TILE_VECS]) {
+    UNROLL
+    for (int j = 0; j < vecs; j++) {
+        vec start = bias ? tile_load(bias, j, vecs, masked, tail) : vzero();
+        UNROLL
+        for (int r = 0; r < rows; r++) acc[r][j] = start;
+    }
+}
+
+static ALWAYS_INLINE void tile_resume(int rows, int vecs, int masked, vmask tail, const real *sums,
+                                      ptrdiff_t lds, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
+    EACH_ACCUMULATOR (r, j) acc[r][j] = tile_load(sums + r * lds, j, vecs, masked, tail);
 }
 
 /* The most rows a tile of so many vectors holds in registers. */

@@ -11,7 +11,7 @@ typedef struct {
     bpk_workspace *ws;
     bpk_run *run;
     ptrdiff_t steps;
-    void *out;            /* in prediction */
+    void *out;                   /* in prediction */
     void *const *dw, *const *db; /* in gradients */
     bpk_status status;
 } call;

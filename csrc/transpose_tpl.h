@@ -16,7 +16,6 @@ int BPK_NAME(scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, p
     return finite;
 }
 
-
 /* dst (columns, rows) = src (rows, columns)', both at most VEC */
 static ALWAYS_INLINE void square(ptrdiff_t rows, ptrdiff_t columns, const real *src, ptrdiff_t lds, real *dst,
                                  ptrdiff_t ldd) {

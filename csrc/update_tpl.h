@@ -22,13 +22,23 @@ static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, 
     }
 }
 
+/* With this many rows in the batch, the tile's weights can be on their way while its gradient is made. */
+enum { PREFETCH_DEPTH = 128 };
+
+static ALWAYS_INLINE void prefetch_tile(int rows, int vecs, const real *p, ptrdiff_t ld) {
+    EACH_ACCUMULATOR (r, j) __builtin_prefetch(p + r * ld + j * VEC, 1);
+}
+
 static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
     vec acc[TILE_ROWS_MAX][TILE_VECS];
-    tile_zero(rows, vecs, acc);
+    real *w = (real *)args->w + i * args->ldw, *v = args->v ? (real *)args->v + i * args->ldv : NULL;
+    if (args->k >= PREFETCH_DEPTH) {
+        prefetch_tile(rows, vecs, w, args->ldw);
+        if (v) prefetch_tile(rows, vecs, v, args->ldv);
+    }
+    tile_start(rows, vecs, masked, tail, NULL, acc);
     tile_product(rows, vecs, masked, tail, args->k, (const real *)args->left + i, 1, args->ldl, args->right,
                  args->ldr, acc);
-
-    real *w = (real *)args->w + i * args->ldw, *v = args->v ? (real *)args->v + i * args->ldv : NULL;
     sgd_steps(rows, vecs, masked, tail, args->sgd, w, args->ldw, v, args->ldv, acc);
     vec lr = vset1((real)args->sgd->lr);
     EACH_ACCUMULATOR (r, j) {

@@ -29,6 +29,7 @@ typedef vec vmask;
 #define TILE_ROWS_1 12
 #define TILE_ROWS_2 6
 #define TILE_ROWS_MAX 12
+#define DOT_ROWS 32 /* a transposition takes as many instructions for half the numbers */
 
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }

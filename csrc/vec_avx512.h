@@ -27,6 +27,7 @@ typedef __mmask16 vmask;
 #define TILE_ROWS_2 13
 #define TILE_ROWS_3 9
 #define TILE_ROWS_MAX 14
+#define DOT_ROWS 16
 
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }

@@ -12,8 +12,7 @@ static void *carve(arena *arena, ptrdiff_t rows, ptrdiff_t columns, size_t item)
     ptrdiff_t bytes;
     if (arena->size < 0 || __builtin_mul_overflow(rows, columns, &bytes) ||
         __builtin_mul_overflow(bytes, (ptrdiff_t)item, &bytes) ||
-        __builtin_add_overflow(bytes, CACHE_LINE, &bytes) ||
-        bytes > PTRDIFF_MAX / 2 - arena->size) {
+        __builtin_add_overflow(bytes, CACHE_LINE, &bytes) || bytes > PTRDIFF_MAX / 2 - arena->size) {
         arena->size = -1;
         return NULL;
     }
@@ -47,7 +46,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
     ws->row_size = padded(kernels, larger(net->layers[0].in, last->out));
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
-    ws->strip_size = training ? kernels->panel * deepest : 0;
+    ws->strip_size = training ? kernels->panel * smaller(deepest, DEPTH + kernels->panel) : 0;
     ws->strips = carve(arena, ws->threads, ws->strip_size, real);
 }
 
