@@ -10,7 +10,7 @@ import argparse
 import time
 
 import numpy as np
-from handwritten import train
+from handwritten import Loop
 from machine import fma_peak, training_flops
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
@@ -34,16 +34,16 @@ def main() -> None:
     rows = len(y) // BATCH * BATCH
     X, y = (X[:rows] / 16).astype(np.float32), y[:rows].astype(np.int64)
     steps = epochs * rows // BATCH
-    weights = [list(pair) for pair in model(bpkern.MLP).get_weights()]
+    weights = model(bpkern.MLP).get_weights()
     runs = {
         "kernels": lambda m: m.fit(X, y, epochs=epochs, batch_size=BATCH, verbose=0),
         "reference": lambda m: m.fit(X, y, epochs=epochs, batch_size=BATCH, verbose=0),
-        "hand-written": lambda m: train(X, y, m, epochs, BATCH, LR, MOMENTUM, 0),
+        "hand-written": lambda loop: loop.train(X, y, epochs),
     }
     makers = {
         "kernels": lambda: model(bpkern.MLP),
         "reference": lambda: model(bpkern.reference.MLP),
-        "hand-written": lambda: [(w.copy(), b.copy()) for w, b in weights],
+        "hand-written": lambda: Loop(weights, BATCH, lr=LR, momentum=MOMENTUM),
     }
     times = {name: [] for name in runs}
     with threadpool_limits(1):

@@ -1,5 +1,5 @@
-/* The floating-point peak of one core, for one instruction set and dtype: chains of fused multiply-adds that
- * never leave the registers. Compiled by machine.py with -DREAL, -DLANES and the instruction set's flags. */
+/* What one core does at most: its clock, its floating-point peak, and how fast it streams through a buffer.
+ * Compiled by machine.py with -DREAL, -DLANES and the flags of one instruction set. */
 #include <time.h>
 
 typedef REAL vec __attribute__((vector_size(sizeof(REAL) * LANES)));
@@ -12,7 +12,22 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Floating-point operations a second, an addition and a multiplication being two. */
+/* Clocks a second: additions of registers that wait for one another take a clock each. */
+double clock_rate(long rounds) {
+    long sum = 0, addend = rounds;
+    double began = now();
+    for (long r = 0; r < rounds; r++) {
+#pragma GCC unroll 32
+        for (int i = 0; i < 32; i++) {
+            sum += addend;
+            __asm__ volatile("" : "+r"(sum), "+r"(addend));
+        }
+    }
+    return 32.0 * (double)rounds / (now() - began);
+}
+
+/* Floating-point operations a second, an addition and a multiplication being two: chains of fused
+ * multiply-adds that never leave the registers. */
 double fma_peak(long rounds) {
     vec acc[CHAINS], factor, addend;
     for (int i = 0; i < LANES; i++) factor[i] = (REAL)0.999, addend[i] = (REAL)0.001;
@@ -29,4 +44,35 @@ double fma_peak(long rounds) {
     for (int c = 1; c < CHAINS; c++) acc[0] += acc[c];
     __asm__ volatile("" : : "x"(acc[0]));
     return 2.0 * CHAINS * LANES * (double)rounds / took;
+}
+
+/* Bytes a second of reading count vectors, as forward and delta read weights; count is a multiple of 8. */
+double read_rate(const vec *p, long count, long passes) {
+    vec acc[8] = {{0}};
+    double began = now();
+    for (long r = 0; r < passes; r++) {
+        for (long i = 0; i < count; i += 8) {
+#pragma GCC unroll 8
+            for (int j = 0; j < 8; j++) acc[j] += p[i + j];
+        }
+        __asm__ volatile("" : : : "memory");
+    }
+    double took = now() - began;
+#pragma GCC unroll 8
+    for (int j = 1; j < 8; j++) acc[0] += acc[j];
+    __asm__ volatile("" : : "x"(acc[0]));
+    return (double)sizeof(vec) * (double)count * (double)passes / took;
+}
+
+/* Bytes a second of reading and writing back count vectors, as update does; each counts twice. */
+double update_rate(vec *p, long count, long passes) {
+    double began = now();
+    for (long r = 0; r < passes; r++) {
+        for (long i = 0; i < count; i += 8) {
+#pragma GCC unroll 8
+            for (int j = 0; j < 8; j++) p[i + j] += (REAL)1;
+        }
+        __asm__ volatile("" : : : "memory");
+    }
+    return 2.0 * (double)sizeof(vec) * (double)count * (double)passes / (now() - began);
 }

@@ -1,12 +1,25 @@
-"""The FMA peak of one core of this machine, measured when asked: what the benchmarks are a fraction of."""
+"""What this machine does at most, measured when asked: what the benchmarks are a fraction of.
+
+python bench/machine.py
+
+The clock, the FMA peak, and the rates of streaming through each cache and memory, by compiled C in as many
+threads as asked for, at once. The best of several short runs: whatever shares the machine only slows it.
+"""
 
 import ctypes
 import functools
 import itertools
 import os
+import platform
+import re
 import subprocess
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+
+import numpy as np
 
 # Bytes of a vector register and the compiler's flags; scalar kernels are held against the baseline's vectors.
 TARGETS = {
@@ -14,6 +27,11 @@ TARGETS = {
     "avx2": (32, ["-mavx2", "-mfma"]),
     "avx512": (64, ["-mavx512f"]),
 }
+RUNS = 10
+# What a stream goes through in one run, and the buffer of the memory's stream at least: bytes.
+STREAMED, MEMORY = 1 << 27, 1 << 27
+# Where the system does not say: bytes of the data caches by level.
+CACHES = {1: 32 << 10, 2: 1 << 20, 3: 32 << 20}
 
 
 @functools.cache
@@ -27,15 +45,118 @@ def _library(isa: str, dtype: str) -> ctypes.CDLL:
         command += [f"-DREAL={real}", f"-DLANES={size // item}", str(source), "-o", str(built)]
         subprocess.run(command, check=True)
         library = ctypes.CDLL(str(built))
-    library.fma_peak.restype = ctypes.c_double
-    library.fma_peak.argtypes = [ctypes.c_long]
+    for function in (library.clock_rate, library.fma_peak):
+        function.argtypes = [ctypes.c_long]
+    for function in (library.read_rate, library.update_rate):
+        function.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long]
+    for function in (library.clock_rate, library.fma_peak, library.read_rate, library.update_rate):
+        function.restype = ctypes.c_double
     return library
 
 
-def fma_peak(isa: str, dtype: str) -> float:
-    """Floating-point operations a second on one core: the best of several short runs."""
+def _best(threads: int, run: Callable[[int], float]) -> float:
+    """The best sum of what the threads, numbered from 0, do at the same time."""
+    together = Barrier(threads)
+
+    def one(thread: int) -> list[float]:
+        rates = []
+        for _ in range(RUNS):
+            together.wait()
+            rates.append(run(thread))
+        return rates
+
+    with ThreadPoolExecutor(threads) as pool:
+        return max(map(sum, zip(*pool.map(one, range(threads)), strict=True)))
+
+
+def clock_rate() -> float:
+    """Clocks a second of a core with an integer load."""
+    library = _library("scalar", "float32")
+    return _best(1, lambda thread: library.clock_rate(500_000))
+
+
+def fma_peak(isa: str, dtype: str, threads: int = 1) -> float:
+    """Floating-point operations a second of so many threads."""
     library = _library(isa, dtype)
-    return max(library.fma_peak(1_000_000) for _ in range(10))
+    return _best(threads, lambda thread: library.fma_peak(1_000_000))
+
+
+def cache_sizes() -> dict[int, int]:
+    """Bytes of the data caches of the first core by level, as the system says or else `CACHES`."""
+    sizes = dict(CACHES)
+    for level in (2, 3):
+        name = f"SC_LEVEL{level}_CACHE_SIZE"
+        if os.sysconf_names.get(name) is not None and os.sysconf(name) > 0:
+            sizes[level] = os.sysconf(name)
+    for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        level, kind, size = ((folder / name).read_text().strip() for name in ("level", "type", "size"))
+        if kind != "Instruction":
+            sizes[int(level)] = int(size[:-1]) << {"K": 10, "M": 20}[size[-1]]
+    return sizes
+
+
+def _stream(stream: Callable[..., float], isa: str, size: int, threads: int) -> float:
+    """Bytes a second of a stream through a buffer of so many bytes a thread."""
+    kept = [np.ones(size + 64, np.uint8) for _ in range(threads)]
+    starts = [array.ctypes.data + -array.ctypes.data % 64 for array in kept]
+    vectors = size // 512 * 512 // TARGETS[isa][0]
+    passes = max(1, STREAMED // size)
+    return _best(threads, lambda thread: stream(starts[thread], vectors, passes))
+
+
+def bandwidths(isa: str, threads: int = 1) -> dict[str, dict[str, float]]:
+    """Bytes a second by level, L2, L3 and memory: of reading, and of updating in place.
+
+    A thread's buffer is half of the second cache; its part of half of the third, which the threads share; and
+    its part of four times the third, for memory.
+    """
+    library, sizes = _library(isa, "float32"), cache_sizes()
+    buffers = {"L2": sizes[2] // 2, "L3": sizes[3] // 2 // threads}
+    buffers["memory"] = max(4 * sizes[3], MEMORY) // threads
+    streams = {"read": library.read_rate, "update": library.update_rate}
+    return {
+        level: {name: _stream(stream, isa, size, threads) for name, stream in streams.items()}
+        for level, size in buffers.items()
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found.group(1) if found else platform.processor() or platform.machine()
+
+
+def measured(isa: str, threads: int = 1) -> dict:
+    """Everything about this machine that a result is to be read with."""
+    peaks = {count: fma_peak(isa, "float32", count) for count in {1, threads}}
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "isa": isa,
+        "threads": threads,
+        "caches": {f"L{level}": size for level, size in sorted(cache_sizes().items())},
+        "clock": clock_rate(),
+        "fma_peak_one_thread": peaks[1],
+        "fma_peak": peaks[threads],
+        "bandwidths": bandwidths(isa, threads),
+    }
+
+
+def described(machine: dict) -> str:
+    """What `measured` found, in two lines."""
+    streams = ", ".join(
+        f"{level} {rates['read'] / 1e9:.0f} read {rates['update'] / 1e9:.0f} update"
+        for level, rates in machine["bandwidths"].items()
+    )
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}, {machine['clock'] / 1e9:.2f} GHz; "
+        f"float32 FMA peak {machine['fma_peak_one_thread'] / 1e9:.0f} GFLOP/s on one thread\n"
+        f"threads: {machine['threads']}: {machine['fma_peak'] / 1e9:.0f} GFLOP/s; GB/s: {streams}"
+    )
 
 
 def training_flops(layers: list[int], rows: int) -> int:
@@ -50,3 +171,4 @@ if __name__ == "__main__":
     for isa in available_isas():
         for dtype in ("float32", "float64"):
             print(f"{isa:8} {dtype} {fma_peak(isa, dtype) / 1e9:7.1f} GFLOP/s")
+        print(described(measured(isa)))

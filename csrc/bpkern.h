@@ -160,12 +160,18 @@ bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose 
                                 bpk_workspace **workspace);
 void bpk_workspace_free(bpk_workspace *workspace);
 
+/* The work of one step with so many rows, roughly: floating-point operations and bytes of weights moved. And
+ * how many threads, at most `most`, make that many steps sooner than fewer would. */
+double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose);
+int bpk_threads_worth(double step_work, double steps, int most);
+
 /* One pass over the data, which may be made in several calls: each goes on at `next`. */
 typedef struct {
     bpk_data data;
     ptrdiff_t batch; /* rows a step, at most those of the workspace; the last may be fewer */
     bpk_sgd sgd;
     double l2;
+    int threads; /* at most those of the workspace; the results do not depend on it */
 
     ptrdiff_t next;      /* rows done */
     ptrdiff_t bad_row;   /* with BPK_BAD_ROW: its number in x and y */

@@ -91,25 +91,28 @@ static void forward_member(void *c, member me) { pass(c, me, forward_step); }
 
 bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
     call c = {.net = net, .ws = ws, .run = run, .steps = steps};
-    team_run(ws->threads, train_member, &c);
+    team_run(run->threads, train_member, &c);
     return c.status;
 }
 
+/* Without deltas there is no padding to keep zero, and blocks need be no higher than the batch. */
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
+    ws->rows = run->batch;
     call c = {.net = net, .ws = ws, .run = run, .steps = steps};
-    team_run(ws->threads, evaluate_member, &c);
+    team_run(run->threads, evaluate_member, &c);
     return c.status;
 }
 
 bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, void *const *dw,
                          void *const *db) {
     call c = {.net = net, .ws = ws, .run = run, .steps = 1, .dw = dw, .db = db};
-    team_run(ws->threads, gradients_member, &c);
+    team_run(run->threads, gradients_member, &c);
     return c.status;
 }
 
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps, void *out) {
+    ws->rows = run->batch;
     call c = {.net = net, .ws = ws, .run = run, .steps = steps, .out = out};
-    team_run(ws->threads, forward_member, &c);
+    team_run(run->threads, forward_member, &c);
     return c.status;
 }

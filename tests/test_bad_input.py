@@ -186,7 +186,7 @@ def test_targets(loss, y, error, message):
         ({"shuffle": "yes"}, TypeError, "shuffle must be True or False, not 'yes'"),
         ({"verbose": 2}, ValueError, "unknown verbose 2: allowed are 'auto', 0, 1"),
         ({"n_threads": 0}, ValueError, "n_threads must be at least 1, not 0"),
-        ({"n_threads": 2}, ValueError, "n_threads must be None or 1 in this version, not 2"),
+        ({"n_threads": 1.5}, TypeError, "n_threads must be a whole number"),
         ({"validation_split": 1.5}, ValueError, "validation_split must be from 0 to 1, not 1.5"),
         ({"validation_split": 1.0}, ValueError, "validation_split 1.0 of 8 rows leaves one part empty"),
         ({"validation_split": 0.01}, ValueError, "leaves one part empty"),

@@ -75,11 +75,15 @@ cdef extern from "bpkern.h" nogil:
         const int64_t *index
         ptrdiff_t rows
 
+    double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose)
+    int bpk_threads_worth(double step_work, double steps, int most)
+
     ctypedef struct bpk_run:
         bpk_data data
         ptrdiff_t batch
         bpk_sgd sgd
         double l2
+        int threads
         ptrdiff_t next
         ptrdiff_t bad_row
         double loss_sum

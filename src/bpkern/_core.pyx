@@ -15,6 +15,8 @@ from time import perf_counter
 
 import numpy as np
 
+from bpkern.threads import get_num_threads
+
 cnp.import_array()
 
 cdef extern from *:

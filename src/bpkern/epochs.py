@@ -51,6 +51,8 @@ class Epochs:
         Which rows to train on; None is all of them.
     batch_size : int
         All rows where it is more.
+    threads : int
+        At most those of the workspace.
     generator : Generator or None
         What shuffles; None takes the rows as they come.
     progress : Progress
@@ -64,6 +66,7 @@ class Epochs:
         data: Rows,
         index: np.ndarray | None,
         batch_size: int,
+        threads: int,
         generator: np.random.Generator | None,
         progress: Progress,
     ) -> None:
@@ -72,6 +75,7 @@ class Epochs:
         self.rows = len(data[0]) if index is None else len(index)
         self._batch_size = min(batch_size, self.rows)
         self.iterations = -(-self.rows // self._batch_size)
+        self._threads = threads
         self._generator, self._progress = generator, progress
         self._pace = _core.Pace()
 
@@ -86,6 +90,7 @@ class Epochs:
                 self._batch_size,
                 self._sgd,
                 self._settings.l2,
+                self._threads,
                 self._pace,
                 self._progress.rows,
             )

@@ -15,8 +15,8 @@ from .progress import Progress, make_progress
 from .seeding import RandomState
 from .settings import FitArguments, Settings
 
-# Rows that a pass without training takes at a time.
-FORWARD_ROWS = 256
+# Rows that an evaluation takes at a time.
+EVALUATED_ROWS = 256
 
 
 class MLP:
@@ -177,8 +177,10 @@ class MLP:
         verbose : {"auto", 0, 1}
             "auto" draws a progress bar on a terminal only, by tqdm where that is installed; 0 is silent; 1
             shows progress anywhere, by a line an epoch on standard error.
-        n_threads : None or 1
-            This version trains on one thread.
+        n_threads : int, optional
+            How many threads to train with, exactly; more than there are processors is slow, and not wrong. None
+            takes up to `bpkern.get_num_threads()`, and fewer where more would lose. The result is the same to
+            the bit at any number.
 
         Returns
         -------
@@ -208,14 +210,14 @@ class MLP:
                 raise type(error)(f"validation_data: {error}") from None
         progress = make_progress(verbose)
         with self._net.writing():
-            self._reserve(min(arguments.batch_size, len(data[0])), sgd)
+            threads = self._reserve(data, arguments, sgd)
             before = self._random.state(), self._fitted_1d, self.history_
             history = History()
             try:
                 train_index, validation_index = self._split(data, arguments.validation_split)
                 if validation_index is not None:
                     validation = data
-                training = self._epochs(data, train_index, arguments, sgd, progress)
+                training = self._epochs(data, train_index, arguments, sgd, threads, progress)
                 self._fitted_1d, self.history_ = np.ndim(y) == 1, history
                 try:
                     progress.begin(arguments.epochs, training.rows)
@@ -256,9 +258,9 @@ class MLP:
         data = self._read(X, y, None)
         once = FitArguments(1, len(data[0]), False, None, 0.0, None)
         with self._net.writing():
-            self._reserve(len(data[0]), sgd)
+            threads = self._reserve(data, once, sgd)
             try:
-                metrics = self._epochs(data, None, once, sgd, Progress()).run(0)
+                metrics = self._epochs(data, None, once, sgd, threads, Progress()).run(0)
             except RefusedError as refused:
                 raise refused.error from None
         self._fitted_1d = np.ndim(y) == 1
@@ -314,9 +316,13 @@ class MLP:
         ValueError, TypeError, RuntimeError, MemoryError
             As for `fit`; no rows give no rows.
         """
-        x = as_rows(X, self._settings.layers[0])
+        x = X
         try:
-            return self._net.forward(_core.Data(x), min(len(x), FORWARD_ROWS))
+            outputs = self._net.forward(X)
+            if outputs is None:
+                x = as_rows(X, self._settings.layers[0])
+                outputs = self._net.forward_data(_core.Data(x))
+            return outputs
         except _core.BadRowError as error:
             raise bad_row((x, None, None), error.row, self._settings.dtype) from None
 
@@ -454,12 +460,16 @@ class MLP:
         l2 = self._settings.l2
         return l2 * self._net.sum_squares() if l2 else 0.0
 
-    def _reserve(self, batch_size: int, sgd: SGD) -> None:
-        """All the memory that training takes: what fails later leaves the model as it was."""
-        self._net.reserve(batch_size)
+    def _reserve(self, data: Rows, arguments: FitArguments, sgd: SGD) -> int:
+        """All the memory that training takes: what fails later leaves the model as it was. How many threads to
+        take."""
+        rows = len(data[0])
+        batch_size = min(arguments.batch_size, rows)
         if sgd.momentum:
             self._net.make_velocity()
+        threads = self._net.reserve(batch_size, arguments.epochs * rows / batch_size, arguments.n_threads)
         self._net.snapshot()
+        return threads
 
     def _split(self, data: Rows, fraction: float) -> tuple[np.ndarray | None, np.ndarray | None]:
         if not fraction:
@@ -478,16 +488,19 @@ class MLP:
         index: np.ndarray | None,
         arguments: FitArguments,
         sgd: SGD,
+        threads: int,
         progress: Progress,
     ) -> Epochs:
         generator = self._random.generator if arguments.shuffle else None
-        return Epochs(self._net, self._settings, sgd, data, index, arguments.batch_size, generator, progress)
+        return Epochs(
+            self._net, self._settings, sgd, data, index, arguments.batch_size, threads, generator, progress
+        )
 
     def _measure(self, data: Rows, index: np.ndarray | None) -> dict[str, float]:
         rows = len(data[0]) if index is None else len(index)
         try:
             with self._net.reading():
-                sums = self._net.evaluate(_core.Data(*data), index, min(rows, FORWARD_ROWS))
+                sums = self._net.evaluate(_core.Data(*data), index, min(rows, EVALUATED_ROWS))
                 return mean_metrics(sums, self._penalty(), self._settings)
         except _core.BadRowError as error:
             raise bad_row(data, error.row, self._settings.dtype) from None

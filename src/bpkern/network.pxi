@@ -75,26 +75,43 @@ cdef class Data:
 # A call into C lasts about this long before it comes up for signals and progress.
 cdef double SLICE_SECONDS = 0.05
 
+# What the first slice does, by bpk_step_work: between 2 ms with vectors and 50 ms without.
+cdef double FIRST_SLICE_WORK = 1e8
+
 
 @cython.final
 cdef class Pace:
     """How many steps make a slice: doubled and halved towards SLICE_SECONDS as whole slices are timed."""
 
-    cdef ptrdiff_t steps
+    cdef ptrdiff_t steps  # 0: nothing is known yet
     cdef double began
+    cdef bint timed
 
-    def __cinit__(self):
-        self.steps = 1
+    cdef void guess(self, double step_work):
+        """A first slice of some milliseconds, so that short ones do not start threads again and again."""
+        if self.steps == 0:
+            self.steps = max(1, <ptrdiff_t>(FIRST_SLICE_WORK / step_work))
 
-    cdef void begin(self):
-        self.began = perf_counter()
+    cdef void begin(self, const bpk_run *run):
+        """A last slice, which may be a part of one, is not timed."""
+        self.timed = run.data.rows - run.next > self.steps * run.batch
+        if self.timed:
+            self.began = perf_counter()
 
-    cdef void end(self):
+    cdef void end(self, const bpk_run *run):
+        if not self.timed:
+            return
         cdef double took = perf_counter() - self.began
         if took < SLICE_SECONDS / 2 and self.steps < 1 << 40:
             self.steps *= 2
         elif took > SLICE_SECONDS and self.steps > 1:
             self.steps //= 2
+
+
+# Rows that a pass without training takes at a time.
+cdef ptrdiff_t READ_ROWS = 256
+
+cdef int MOST_THREADS = 1024
 
 
 cdef class Network:
@@ -107,8 +124,15 @@ cdef class Network:
     cdef bpk_net *net
     cdef bpk_workspace *workspace  # for training
     cdef ptrdiff_t workspace_rows
+    cdef int workspace_threads
+    cdef bpk_workspace *reader  # for passes without training, one at a time
+    cdef ptrdiff_t reader_rows
+    cdef int reader_threads
+    cdef bint reader_taken
     cdef tuple sizes
+    cdef ptrdiff_t inputs, outputs
     cdef object dtype
+    cdef int typenum
     cdef unsigned long writer
     cdef int writes, reads
 
@@ -135,10 +159,13 @@ cdef class Network:
         if status != BPK_OK:
             raise MemoryError(f"no memory for a network of layers {list(sizes)}")
         self.sizes = tuple(sizes)
+        self.inputs, self.outputs = sizes[0], sizes[-1]
         self.dtype = np.dtype(dtype)
+        self.typenum = cnp.NPY_DOUBLE if self.dtype == np.float64 else cnp.NPY_FLOAT
 
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
+        bpk_workspace_free(self.reader)
         bpk_net_free(self.net)
 
     def __reduce__(self):
@@ -214,23 +241,35 @@ cdef class Network:
 
     # Runs ----------------------------------------------------------------------------------------------
 
-    cdef bpk_workspace *new_workspace(self, ptrdiff_t rows, bpk_purpose purpose, int threads=1) except NULL:
+    cdef bpk_workspace *new_workspace(self, ptrdiff_t rows, bpk_purpose purpose, int threads) except NULL:
         cdef bpk_workspace *workspace = NULL
         if bpk_workspace_create(self.net, rows, purpose, threads, &workspace) != BPK_OK:
             raise MemoryError(f"no memory for a batch of {rows} rows in layers {list(self.sizes)}")
         return workspace
 
-    def reserve(self, ptrdiff_t rows):
-        """Make the workspace for training in batches of so many rows, where it is not there yet."""
+    cdef int threads_for(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
+        """`n_threads` itself, or where that is None as many as the work is worth, up to get_num_threads()."""
+        if n_threads is not None:
+            return min(n_threads, MOST_THREADS)
+        cdef int most = min(get_num_threads(), MOST_THREADS)
+        return bpk_threads_worth(bpk_step_work(self.net, batch, purpose), steps, most)
+
+    def reserve(self, ptrdiff_t batch, double steps, n_threads):
+        """Make the workspace for so many steps of training in such batches, where it is not there yet; how many
+        threads they shall take."""
+        cdef int threads = self.threads_for(n_threads, batch, steps, BPK_FOR_TRAINING)
         cdef bpk_workspace *workspace
-        if rows > self.workspace_rows:
-            workspace = self.new_workspace(rows, BPK_FOR_TRAINING)
+        cdef ptrdiff_t rows = max(batch, self.workspace_rows)
+        if batch > self.workspace_rows or threads > self.workspace_threads:
+            workspace = self.new_workspace(rows, BPK_FOR_TRAINING, threads)
             bpk_workspace_free(self.workspace)
             self.workspace = workspace
-            self.workspace_rows = rows
+            self.workspace_rows, self.workspace_threads = rows, threads
+        return threads
 
-    def train(self, Data rows, index, ptrdiff_t batch, sgd, double l2, Pace pace, progress):
-        """One epoch, in the order of `index` (int64) or of the rows; `reserve(batch)` has been called.
+    def train(self, Data rows, index, ptrdiff_t batch, sgd, double l2, int threads, Pace pace, progress):
+        """One epoch, in the order of `index` (int64) or of the rows; `reserve` has been called and has told how
+        many threads to take.
 
         `pace` is kept from epoch to epoch of a fit. `progress(rows done)` is called from time to time. Returns
         the sums over rows of the weighted loss, the weighted accuracy and the weights.
@@ -240,37 +279,68 @@ cdef class Network:
         start(&run, rows, index, batch)
         run.sgd = make_sgd(sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay)
         run.l2 = l2
+        run.threads = threads
+        pace.guess(bpk_step_work(self.net, batch, BPK_FOR_TRAINING))
         while run.next < run.data.rows:
-            pace.begin()
+            pace.begin(&run)
             with nogil:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)
             raise_for(status, &run)
-            if run.next < run.data.rows:
-                pace.end()
+            pace.end(&run)
             PyErr_CheckSignals()
             progress(run.next)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
+    cdef int begin_reader(self, bpk_run *run, bpk_workspace **workspace) except -1:
+        """A workspace for a pass without training: the one that is kept, if nobody else has it and it is large
+        enough. Returns whether it is that one. Sets the threads of the run."""
+        cdef double steps = <double>((run.data.rows + run.batch - 1) // max(run.batch, 1))
+        run.threads = self.threads_for(None, run.batch, steps, BPK_FOR_FORWARD)
+        if self.reader_taken:
+            workspace[0] = self.new_workspace(run.batch, BPK_FOR_FORWARD, run.threads)
+            return 0
+        if run.batch > self.reader_rows or run.threads > self.reader_threads:
+            workspace[0] = self.new_workspace(run.batch, BPK_FOR_FORWARD, run.threads)
+            bpk_workspace_free(self.reader)
+            self.reader, self.reader_rows, self.reader_threads = workspace[0], run.batch, run.threads
+        workspace[0] = self.reader
+        self.reader_taken = True
+        return 1
+
     cdef int read(self, bpk_run *run, void *out) except -1:
         """A pass without training: outputs where `out` is given, the sums of losses otherwise."""
+        cdef bpk_workspace *workspace = NULL
+        cdef bint kept
+        if run.data.rows == 0:
+            return 0
+        self.begin_read()
+        try:
+            kept = self.begin_reader(run, &workspace)
+            try:
+                self.read_slices(run, workspace, out)
+            finally:
+                if kept:
+                    self.reader_taken = False
+                else:
+                    bpk_workspace_free(workspace)
+        finally:
+            self.end_read()
+        return 0
+
+    cdef int read_slices(self, bpk_run *run, bpk_workspace *workspace, void *out) except -1:
         cdef bpk_status status
         cdef Pace pace = Pace()
-        cdef bpk_workspace *workspace = self.new_workspace(run.batch, BPK_FOR_FORWARD)
-        try:
-            with self.reading():
-                while run.next < run.data.rows:
-                    pace.begin()
-                    with nogil:
-                        if out == NULL:
-                            status = bpk_evaluate(self.net, workspace, run, pace.steps)
-                        else:
-                            status = bpk_forward(self.net, workspace, run, pace.steps, out)
-                    raise_for(status, run)
-                    if run.next < run.data.rows:
-                        pace.end()
-                    PyErr_CheckSignals()
-        finally:
-            bpk_workspace_free(workspace)
+        pace.guess(bpk_step_work(self.net, run.batch, BPK_FOR_FORWARD))
+        while run.next < run.data.rows:
+            pace.begin(run)
+            with nogil:
+                if out == NULL:
+                    status = bpk_evaluate(self.net, workspace, run, pace.steps)
+                else:
+                    status = bpk_forward(self.net, workspace, run, pace.steps, out)
+            raise_for(status, run)
+            pace.end(run)
+            PyErr_CheckSignals()
         return 0
 
     def evaluate(self, Data rows, index, ptrdiff_t batch):
@@ -280,12 +350,40 @@ cdef class Network:
         self.read(&run, NULL)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
-    def forward(self, Data rows, ptrdiff_t batch):
-        """The outputs (n, out), after the output activation."""
+    def forward(self, X):
+        """The outputs (n, out), after the output activation, of an array of the network's dtype and width with
+        contiguous rows; None for any other X, which takes the longer way through `forward_data`."""
         cdef bpk_run run
-        start(&run, rows, None, batch)
-        out = np.empty((rows.c.rows, self.sizes[-1]), self.dtype)
-        self.read(&run, data(out))
+        if not cnp.PyArray_CheckExact(X):
+            return None
+        cdef cnp.ndarray x = <cnp.ndarray>X
+        if (
+            cnp.PyArray_TYPE(x) != self.typenum or cnp.PyArray_NDIM(x) != 2 or not cnp.PyArray_ISBEHAVED_RO(x)
+            or cnp.PyArray_DIM(x, 1) != self.inputs
+            or (self.inputs > 1 and cnp.PyArray_STRIDE(x, 1) != cnp.PyArray_ITEMSIZE(x))
+        ):
+            return None
+        memset(&run, 0, sizeof(run))
+        run.data.x.data = <const char *>cnp.PyArray_DATA(x)
+        run.data.x.type = BPK_DOUBLE if self.typenum == cnp.NPY_DOUBLE else BPK_FLOAT
+        run.data.x.columns = self.inputs
+        run.data.x.row_stride = cnp.PyArray_STRIDE(x, 0)
+        run.data.x.column_stride = cnp.PyArray_ITEMSIZE(x)
+        run.data.rows = cnp.PyArray_DIM(x, 0)
+        run.batch = min(run.data.rows, READ_ROWS)
+        return self.outputs_of(&run)
+
+    def forward_data(self, Data rows):
+        """The same for whatever has been made into `Data`."""
+        cdef bpk_run run
+        start(&run, rows, None, min(rows.c.rows, READ_ROWS))
+        return self.outputs_of(&run)
+
+    cdef object outputs_of(self, bpk_run *run):
+        cdef cnp.npy_intp shape[2]
+        shape[0], shape[1] = run.data.rows, self.outputs
+        out = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
+        self.read(run, data(out))
         return out
 
     def gradients(self, Data rows, sums):
@@ -302,7 +400,8 @@ cdef class Network:
             for l in range(layers):
                 pointers[l] = data(sums[l][0])
                 pointers[layers + l] = data(sums[l][1])
-            workspace = self.new_workspace(rows.c.rows, BPK_FOR_TRAINING)
+            run.threads = self.threads_for(None, rows.c.rows, 1, BPK_FOR_TRAINING)
+            workspace = self.new_workspace(rows.c.rows, BPK_FOR_TRAINING, run.threads)
             with self.reading(), nogil:
                 status = bpk_gradients(self.net, workspace, &run, pointers, pointers + layers)
             raise_for(status, &run)

@@ -29,8 +29,7 @@ class FitArguments:
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.shuffle = checks.flag("shuffle", shuffle)
         self.validation_split = checks.real("validation_split", validation_split, 0.0, 1.0)
-        if n_threads is not None and checks.whole("n_threads", n_threads, 1) != 1:
-            raise ValueError(f"n_threads must be None or 1 in this version, not {n_threads}")
+        self.n_threads = None if n_threads is None else checks.whole("n_threads", n_threads, 1)
         self.validation_data = validation_data
         if validation_data is not None:
             if self.validation_split:

@@ -1,0 +1,100 @@
+"""Whether a trainer computes what it is timed for: its weights after some steps, against float64 NumPy."""
+
+import math
+
+import numpy as np
+from nets import Net, data
+
+import bpkern
+
+# Of how far the steps moved a layer's weights, in the Frobenius norm: of float32, with room for a rectifier
+# or two that switch at another sign of zero.
+TRAINED = 2e-3
+# Of the weights themselves, for each step's rounding to float32.
+ROUNDED = float(np.finfo(np.float32).eps)
+# Of the outputs of so many rows.
+FORWARD, FORWARD_ROWS = 1e-4, 256
+# How far all steps together go, about, relative to the weights; a learning rate follows from it.
+MOVED = 0.05
+# Steps to make, and from so many operations a step on only two: the second has a velocity.
+STEPS, LARGE, FEW_STEPS = 5, 1e9, 2
+
+
+class WrongError(Exception):
+    """A trainer's results are not the reference's."""
+
+
+def _norm(pairs) -> float:
+    return math.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for pair in pairs for array in pair))
+
+
+class Check:
+    """One network's data, start and true end, and the learning rate that goes with them.
+
+    Attributes
+    ----------
+    X, y : ndarray
+    weights : list of (W, b)
+        Where training starts.
+    lr : float
+    expected : list of (W, b)
+        Where it ends, after each row of X in order.
+    inputs, outputs : ndarray
+        Of the net as it starts.
+    """
+
+    def __init__(self, net: Net):
+        steps = FEW_STEPS if net.flops > LARGE else STEPS
+        if net.loss == "cross_entropy":  # scikit-learn wants to see every class
+            steps = max(steps, -(-net.layers[-1] // net.batch))
+        self.net, self.steps = net, steps
+        self.X, self.y = data(net, steps, seed=1)
+        kind = dict(activation=net.activation, loss=net.loss, seed=0)
+        rng = np.random.default_rng(2)
+        self.weights = [  # with biases, as zeros would hide that they are left out
+            (w, b + 0.1 * rng.random(b.shape, b.dtype))
+            for w, b in bpkern.MLP(net.layers, **kind).get_weights()
+        ]
+        optimizer = bpkern.SGD(momentum=net.momentum)
+        exact = bpkern.reference.MLP(net.layers, optimizer=optimizer, dtype="float64", **kind)
+        exact.set_weights(self.weights)
+        self.inputs = rng.standard_normal((FORWARD_ROWS, net.layers[0]), np.float32)
+        self.outputs = exact.forward(self.inputs)
+        _, gradients = exact.gradients(self.X[: net.batch], self.y[: net.batch])
+        self.lr = min(1.0, MOVED / steps * _norm(self.weights) / _norm(gradients))
+        optimizer.lr = self.lr
+        exact.fit(self.X, self.y, batch_size=net.batch, shuffle=False, verbose=0)
+        self.expected = exact.get_weights()
+
+    def training(self, peer) -> None:
+        """Make the steps, and compare the weights layer by layer.
+
+        Raises
+        ------
+        WrongError
+        """
+        peer.epochs(1, shuffle=False)
+        layers = zip(peer.weights(), self.expected, self.weights, strict=True)
+        for l, (found, expected, start) in enumerate(layers):
+            for name, w, exact, w0 in zip("Wb", found, expected, start, strict=True):
+                error, moved = _norm([[w - exact]]), _norm([[exact - w0]])
+                allowed = TRAINED * moved + self.steps * ROUNDED * _norm([[exact]])
+                if not error <= allowed:
+                    raise WrongError(
+                        f"{name} of layer {l + 1} is {error:.2g} off after {self.steps} steps that moved it"
+                        f" {moved:.2g}; allowed are {allowed:.2g}"
+                    )
+
+    def inference(self, peer) -> None:
+        """Compare the outputs of the weights it started with.
+
+        Raises
+        ------
+        WrongError
+        """
+        found, expected = np.asarray(peer.forward(self.inputs), np.float64), self.outputs
+        if self.net.loss == "cross_entropy":  # what the softmax makes no difference of
+            found, expected = (a - a.mean(axis=1, keepdims=True) for a in (found, expected))
+        error, size = _norm([[found - expected]]), _norm([[self.outputs]])
+        if not error <= FORWARD * size:
+            raise WrongError(f"the outputs are {error:.2g} off in a norm of {size:.2g}")

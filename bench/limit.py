@@ -1,0 +1,120 @@
+"""How far a training step is from what the machine allows.
+
+python bench/limit.py [--threads N]
+python bench/limit.py --net 784-256-128-10 --batch 64 --momentum 0.9 --activation relu --loss cross_entropy
+
+Prints microseconds a step of `bpkern.MLP.fit` (whole shuffled epochs, gather included, medians), the limit,
+and the one as a multiple of the other. `step_limit` says what the limit is made of, and what it leaves out.
+"""
+
+import argparse
+
+from pinning import pin
+
+# Clocks an element, of vectors of 64 bytes on a core that has full-width units for them, as measured alone;
+# smaller vectors take as many times more. The softmax of cross-entropy is an exp.
+CLOCKS = {"tanh": 0.74, "sigmoid": 0.6, "relu": 0.1, "leaky_relu": 0.1, "softmax": 0.6}
+
+
+def level_of(net, caches: dict[str, int]) -> str:
+    """Where the weights are kept: the smallest level that takes all parameters, and velocities if any.
+
+    A step goes through all of them, from the first layer to the last and back, so what does not fit a cache
+    as a whole is streamed from the next. Activations and inputs are not counted: they are small beside the
+    weights wherever the bytes matter.
+    """
+    size = 4 * (sum(net.weights) + sum(net.layers[1:])) * (2 if net.momentum else 1)
+    return next((level for level in ("L1", "L2", "L3") if size <= caches[level]), "memory")
+
+
+def step_limit(net, machine: dict) -> tuple[float, str]:
+    """Seconds that a training step takes at least on a machine as `machine.measured` gives it.
+
+    The sum over the layers and their phases of the longer of computing and moving bytes, and the activations'
+    clocks. A phase computes 2 * batch * out * in operations at the FMA peak. Forward and delta read 4 bytes a
+    weight, update reads and writes 8, 16 with momentum, at the bandwidth of the level that `level_of` says;
+    the first layer has no delta. What the first cache holds costs nothing to move.
+
+    Left out are the inputs' gather, the outputs' derivatives, and calls: a small net cannot come close. A net
+    just above a cache's size can come below, as a part of it stays there. The threads share everything
+    evenly.
+
+    Returns
+    -------
+    seconds : float
+    level : str
+    """
+    from machine import TARGETS
+
+    level = level_of(net, machine["caches"])
+    rates = machine["bandwidths"].get(level, {"read": float("inf"), "update": float("inf")})
+    seconds = 0.0
+    for l, weights in enumerate(net.weights):
+        computing = 2 * net.batch * weights / machine["fma_peak"]
+        reading = 4 * weights / rates["read"]
+        updating = (16 if net.momentum else 8) * weights / rates["update"]
+        seconds += max(computing, reading) * (1 if l == 0 else 2) + max(computing, updating)
+    clocks = sum(net.layers[1:-1]) * CLOCKS[net.activation]
+    if net.loss == "cross_entropy":
+        clocks += net.layers[-1] * CLOCKS["softmax"]
+    width = 64 / TARGETS[machine["isa"]][0]
+    return seconds + net.batch * clocks * width / machine["clock"] / machine["threads"], level
+
+
+def measured_step(net, threads: int, rounds: int) -> float:
+    """Median seconds of a step within `fit`."""
+    from nets import data
+    from peers_bpkern import BpkernPeer
+    from timing import in_turns, repeats_for
+
+    import bpkern
+
+    X, y = data(net, net.steps)
+    weights = bpkern.MLP(net.layers, activation=net.activation, loss=net.loss, seed=0).get_weights()
+    peer = BpkernPeer(net, weights, X, y, 1e-5, threads)
+    samples = in_turns({"bpkern": (peer.epochs, repeats_for(peer.epochs))}, rounds, float("inf"))
+    return samples["bpkern"].quartiles()[1] / net.steps
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--net", help="sizes, as in 784-256-128-10; else the standard networks")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--momentum", type=float, default=0.0)
+    parser.add_argument("--activation", default="relu", choices=["relu", "leaky_relu", "sigmoid", "tanh"])
+    parser.add_argument("--loss", default="mse", choices=["mse", "cross_entropy"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=9, help="the medians are of so many (9)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    pin(args.threads)
+
+    from machine import described, measured
+    from nets import STANDARD, Net
+    from timing import microseconds
+
+    import bpkern
+
+    nets = STANDARD
+    if args.net:
+        layers = tuple(map(int, args.net.split("-")))
+        nets = [Net(layers, args.activation, args.loss, args.batch, args.momentum)]
+    machine = measured(bpkern.isa(), args.threads)
+    print(described(machine))
+    print(f"\n{'':50} {'weights':>8} {'us/step':>10} {'limit':>10} {'ratio':>6} {'GFLOP/s':>8}")
+    for net in nets:
+        limit, level = step_limit(net, machine)
+        step = measured_step(net, args.threads, args.rounds)
+        print(
+            f"{net.name:50} {level:>8} {microseconds(step):>10} {microseconds(limit):>10} {step / limit:6.2f}"
+            f" {net.flops / step / 1e9:8.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

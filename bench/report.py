@@ -1,0 +1,217 @@
+"""The results of `peers.py` for people: tables, a plot, and the README's section.
+
+python bench/report.py results.json [more.json ...] [--docs docs] [--readme README.md]
+
+Writes peers.png and peers.svg to the folder, and the tables between the README's lines
+`<!-- peers: begin -->` and `<!-- peers: end -->`. Nothing is left out: rows that are lost are marked, and all
+lost cells are listed.
+"""
+
+import argparse
+from pathlib import Path
+from textwrap import fill
+
+from nets import Net
+from results import OWN, TASKS, Results, best_peer, geometric_mean, losers, median, names, ratio
+from timing import microseconds
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
+LOST = "(lost)"
+# Told apart by the colour-blind, too, and the same in every plot.
+COLOURS = {
+    "bpkern": "#000000",
+    "NumPy": "#0072b2",
+    "scikit-learn": "#e69f00",
+    "PyTorch": "#d55e00",
+    "PyTorch compiled": "#cc79a7",
+    "JAX": "#009e73",
+    "ONNX Runtime": "#56b4e9",
+}
+MARKERS = {
+    "NumPy": "s",
+    "scikit-learn": "^",
+    "PyTorch": "D",
+    "PyTorch compiled": "v",
+    "JAX": "P",
+    "ONNX Runtime": "X",
+}
+
+
+def standard_table(cells: list[dict]) -> list[str]:
+    """Markdown: a row a network, a column a trainer, medians in microseconds, the fastest in bold."""
+    peers = names(cells)
+    rows = [f"| {TASKS[cells[0]['task']]} | {' | '.join(peers)} | best other / {OWN} |"]
+    rows.append(f"| --- |{' ---: |' * (len(peers) + 1)}")
+    for cell in cells:
+        times = {name: median(cell, name) for name in peers}
+        fastest = min(filter(None, times.values()), default=None)
+        texts = [
+            "" if not time else f"**{microseconds(time)}**" if time == fastest else microseconds(time)
+            for time in times.values()
+        ]
+        by = ratio(cell)
+        last = f"{by:.2f}{f' {LOST}' if by < 1 else ''}" if by else ""
+        rows.append(f"| {cell['name']} | {' | '.join(texts)} | {last} |")
+    return rows
+
+
+def many_table(cells: list[dict]) -> list[str]:
+    """Markdown: for each trainer, how its times compare over many networks; then the lost ones."""
+    rows = [
+        f"| one step of training, {len(cells)} networks | time / {OWN}'s, geometric mean | range |"
+        f" {OWN} is faster in |"
+    ]
+    rows.append("| --- | ---: | ---: | ---: |")
+    for name in [*names(cells)[1:], None]:
+        ratios = [r for cell in cells if (r := ratio(cell, name))]
+        if ratios:
+            won = sum(r >= 1 for r in ratios)
+            rows.append(
+                f"| {name or 'the best of them in each'} | {geometric_mean(ratios):.2f} |"
+                f" {min(ratios):.2f} to {max(ratios):.3g} | {won} of {len(ratios)} |"
+            )
+    lost = losers(cells)
+    if lost:
+        rows += ["", f"Lost, with the best time as a part of {OWN}'s:", ""]
+    for cell in lost:
+        by = ratio(cell)
+        rows.append(f"- {cell['name']}: {f'{by:.3f}, {best_peer(cell)}' if by else 'no time'}")
+    return rows
+
+
+def without_time(cells: list[dict]) -> list[str]:
+    """Why there are gaps: each reason once, with the number of cells."""
+    counted = {}
+    for cell in cells:
+        for name, found in cell["peers"].items():
+            for what in ("left out", "wrong", "failed"):
+                if what in found:
+                    reason = f"{name} ({what}: {found[what]})"
+                    counted[reason] = counted.get(reason, 0) + 1
+    return [f"Without a time: {'; '.join(f'{r}, {n} cells' for r, n in counted.items())}."] if counted else []
+
+
+def caption(run: dict, threads: int) -> str:
+    """The machine and the versions."""
+    machine = run["machine"]
+    packages = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}, float32,"
+        f" {threads} thread{'s' if threads > 1 else ''} each; {packages}"
+    )
+
+
+def grouped(results: list[Results]) -> dict[tuple, list[tuple[dict, dict]]]:
+    """Pairs of cell and run by (threads, kind, task), small nets first; of cells with one key the last."""
+    latest = {cell["key"]: (cell, r.content["runs"][cell["run"]]) for r in results for cell in r.cells}
+    groups = {}
+    for cell, run in sorted(latest.values(), key=lambda pair: Net(**pair[0]["net"]).flops):
+        kind = "standard" if cell["kind"] == "standard" else "many"
+        groups.setdefault((cell["threads"], kind, cell["task"]), []).append((cell, run))
+    order = list(TASKS)
+    return dict(
+        sorted(
+            groups.items(), key=lambda group: (group[0][0], group[0][1] == "many", order.index(group[0][2]))
+        )
+    )
+
+
+def markdown(groups: dict[tuple, list[tuple[dict, dict]]]) -> str:
+    """All tables, each with its gaps; the machine above those of one number of threads."""
+    parts, said = [], None
+    for (threads, kind, _), pairs in groups.items():
+        cells = [cell for cell, _ in pairs]
+        if said != threads:
+            parts.append(f"{caption(pairs[-1][1], threads)}. Medians, the fastest in bold.")
+            said = threads
+        lines = standard_table(cells) if kind == "standard" else many_table(cells)
+        parts += ["\n".join(lines), *without_time(cells)]
+    return "\n\n".join(parts)
+
+
+def _time(seconds: float) -> str:
+    """With three digits and a unit."""
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+
+
+def plot(pairs: list[tuple[dict, dict]], folder: Path) -> None:
+    """Each trainer's time as a multiple of our own on a logarithmic axis: a line each, a block a network."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    matplotlib.rcParams.update({"svg.hashsalt": "peers", "font.size": 10})
+    from matplotlib import pyplot
+
+    cells = [cell for cell, _ in pairs if median(cell, OWN)]
+    threads = cells[0]["threads"]
+    others = [name for name in names(cells)[1:] if any(ratio(cell, name) for cell in cells)]
+    block = len(others) + 1.5
+    height = 1.8 + 0.2 * block * len(cells)
+    figure, axes = pyplot.subplots(figsize=(9, height), layout="constrained")
+    axes.axvline(1, color=COLOURS[OWN], linewidth=2.5, label=OWN, zorder=4)
+    for lane, name in enumerate(others):
+        points = [(r, n * block + lane) for n, cell in enumerate(cells) if (r := ratio(cell, name))]
+        x, y = zip(*points, strict=True)
+        axes.hlines(y, 1, x, color=COLOURS[name], linewidth=1.5, zorder=2)
+        axes.plot(x, y, MARKERS[name], color=COLOURS[name], markersize=7, label=name, zorder=3)
+        for at in points:
+            side, align = (8, "left") if at[0] >= 1 else (-8, "right")
+            text = f"{at[0]:.2f}" if at[0] < 10 else f"{at[0]:.0f}"
+            axes.annotate(text, at, (side, 0), textcoords="offset points", ha=align, va="center", fontsize=8)
+    for n in range(1, len(cells)):
+        axes.axhline(n * block - 1.25, color="#dddddd", linewidth=0.8, zorder=0)
+    axes.set_xscale("log")
+    least, most = axes.get_xlim()
+    axes.set_xlim(min(least * 0.7, 0.8), most * 1.6)  # room for the numbers
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    labels = [f"{cell['name'].replace(' ', chr(10), 1)}\n{OWN}: {_time(median(cell, OWN))}" for cell in cells]
+    axes.set_yticks([n * block + (len(others) - 1) / 2 for n in range(len(cells))], labels)
+    axes.set_ylim(len(cells) * block - 1.25, -1.25)
+    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(f"time of a training step / {OWN}'s, logarithmic: slower to the right")
+    axes.set_ylabel("network, loss and batch")
+    figure.suptitle(f"A training step on {threads} thread{'s' if threads > 1 else ''}", weight="bold")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=len(others) + 1, frameon=False)
+    figure.supxlabel(fill(caption(pairs[-1][1], threads), 120), fontsize=7, color="#555555")
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "peers.png", dpi=160)
+    figure.savefig(folder / "peers.svg", metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def paste(readme: Path, text: str) -> None:
+    """Put the text between the README's two lines."""
+    content = readme.read_text()
+    if content.count(BEGIN) != 1 or content.count(END) != 1:
+        raise SystemExit(f"{readme} must have one line {BEGIN} and one line {END}")
+    head, rest = content.split(BEGIN)
+    _, tail = rest.split(END)
+    readme.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, nargs="+", help="files of peers.py")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="the plots' folder (docs)")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="where the tables go")
+    args = parser.parse_args()
+    missing = [path for path in args.results if not path.exists()]
+    if missing:
+        raise SystemExit(f"no such file: {', '.join(map(str, missing))}")
+    groups = grouped([Results(path) for path in args.results])
+    text = markdown(groups)
+    print(text)
+    plotted = next(
+        (pairs for (_, kind, task), pairs in groups.items() if (kind, task) == ("standard", "train")), None
+    )
+    if plotted:
+        plot(plotted, args.docs)
+    paste(args.readme, text)
+
+
+if __name__ == "__main__":
+    main()
