@@ -1,15 +1,5 @@
-/* The activations and their derivatives, element by element. */
-#include "vmath_tpl.h"
-
-static ALWAYS_INLINE vec relu(vec z) { return vmax(vzero(), z); }
-static ALWAYS_INLINE vec leaky_relu(vec z) { return vselect(vlt(z, vzero()), vmul(z, vset1((real)0.01)), z); }
-
-static ALWAYS_INLINE vec sigmoid_derivative(vec a) { return vmul(a, vsub(vset1(1), a)); }
-static ALWAYS_INLINE vec tanh_derivative(vec a) { return vfnma(a, a, vset1(1)); }
-static ALWAYS_INLINE vec relu_derivative(vec a) { return vselect(vgt(a, vzero()), vset1(1), vzero()); }
-static ALWAYS_INLINE vec leaky_relu_derivative(vec a) {
-    return vselect(vgt(a, vzero()), vset1(1), vset1((real)0.01));
-}
+/* The activations and their derivatives, on matrices. */
+#include "activation_vectors_tpl.h"
 
 /* out <- s(a), or with `is_derivative` out <- out * s(a) */
 static ALWAYS_INLINE void each(vec (*s)(vec), ptrdiff_t m, ptrdiff_t n, const real *a, ptrdiff_t lda,

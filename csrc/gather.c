@@ -100,12 +100,16 @@ static void convert(const bpk_kernels *kernels, const bpk_source *source, const 
     }
 }
 
+int is_plain(const bpk_kernels *kernels, const bpk_source *source) {
+    bpk_type same = kernels->real_size == sizeof(double) ? BPK_DOUBLE : BPK_FLOAT;
+    return source->type == same && !source->swapped &&
+           (source->column_stride == (ptrdiff_t)kernels->real_size || source->columns == 1);
+}
+
 ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from, ptrdiff_t to, void *out,
                  ptrdiff_t ldo, ptrdiff_t rows, void *row) {
     const bpk_source *source = batch->source;
-    bpk_type same = kernels->real_size == sizeof(double) ? BPK_DOUBLE : BPK_FLOAT;
-    int plain = source->type == same && !source->swapped &&
-                (source->column_stride == (ptrdiff_t)kernels->real_size || source->columns == 1);
+    int plain = is_plain(kernels, source);
     for (ptrdiff_t i = from; i < to; i++) {
         const void *p = source->data + row_of(batch->index, batch->next + i) * source->row_stride;
         if (!plain) {

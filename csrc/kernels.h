@@ -115,6 +115,9 @@ struct bpk_kernels {
 
     void (*loss)(const bpk_loss_args *args);
 
+    /* The steps of a run in mini-batches of one row, where `goes_online` (net.h) says so; or NULL. */
+    bpk_status (*online)(const bpk_net *net, bpk_run *run, ptrdiff_t steps);
+
     int (*all_finite)(ptrdiff_t n, const void *x);
     double (*sum_squares)(ptrdiff_t n, const void *x);
 };

@@ -59,6 +59,14 @@ static inline ptrdiff_t row_of(const int64_t *index, ptrdiff_t place) {
 ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from, ptrdiff_t to, void *out,
                  ptrdiff_t ldo, ptrdiff_t rows, void *row);
 
+/* Whether the rows of a source are reals one after the other, to be read where they are. */
+int is_plain(const bpk_kernels *kernels, const bpk_source *source);
+
+/* Whether a run is one for kernels->online: mini-batches of one row of plain numbers, through layers that one
+ * vector holds. */
+enum { ONLINE_LAYERS = 8 };
+int goes_online(const bpk_net *net, const bpk_run *run);
+
 /* One step, and several: every member of a team makes the same calls with a `step` of its own. */
 typedef struct {
     const bpk_net *net;

@@ -1,4 +1,5 @@
-/* How much work a step is, and how many threads are worth their keep. */
+/* Which way a call goes: how much work its steps are, how many threads that is worth, and whether the net is
+ * so small that it takes the way of its own. */
 #include "net.h"
 
 /* Threads for one call cost about a hundred microseconds to start, and wait for each other several times a
@@ -9,10 +10,21 @@ static const double THREAD_WORK = 6e6, CALL_WORK = 1e8;
  * registers; plain SGD moves 16 bytes a weight, momentum 24, the forward pass alone 4. */
 double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose) {
     double weights = 0, first = (double)net->layers[0].in * (double)net->layers[0].out;
-    for (int l = 0; l < net->count; l++)
-        weights += (double)net->layers[l].in * (double)net->layers[l].out;
+    for (int l = 0; l < net->count; l++) weights += (double)net->layers[l].in * (double)net->layers[l].out;
     if (purpose == BPK_FOR_FORWARD) return weights * (2 * (double)rows + 4);
     return 2 * (double)rows * (3 * weights - first) + weights * (net->velocities ? 24 : 16);
+}
+
+int goes_online(const bpk_net *net, const bpk_run *run) {
+    const bpk_kernels *kernels = net->kernels;
+    const bpk_data *data = &run->data;
+    if (!kernels->online || run->batch != 1 || run->threads != 1 || run->l2 != 0 || data->weights ||
+        !is_plain(kernels, &data->x) || !(data->labels || is_plain(kernels, &data->y)) ||
+        net->count > ONLINE_LAYERS || net->layers[0].in > kernels->vector)
+        return 0;
+    for (int l = 0; l < net->count; l++)
+        if (net->layers[l].out > kernels->vector) return 0;
+    return 1;
 }
 
 int bpk_threads_worth(double step_work, double steps, int most) {

@@ -42,6 +42,7 @@ void BPK_NAME(activate)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, voi
 void BPK_NAME(apply_derivative)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const void *a,
                                 ptrdiff_t lda, void *delta, ptrdiff_t ldd);
 void BPK_NAME(loss)(const bpk_loss_args *args);
+bpk_status BPK_NAME(online)(const bpk_net *net, bpk_run *run, ptrdiff_t steps);
 int BPK_NAME(all_finite)(ptrdiff_t n, const void *x);
 double BPK_NAME(sum_squares)(ptrdiff_t n, const void *x);
 

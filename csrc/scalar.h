@@ -8,6 +8,7 @@
 #define VEC 8
 #define TILE_VECS 1
 #define DOT_ROWS 16
+#define ONLINE NULL
 
 static inline ptrdiff_t place(ptrdiff_t rows, ptrdiff_t i, ptrdiff_t k) {
     return k / VEC * VEC * rows + i * VEC + k % VEC;

@@ -14,6 +14,7 @@ const bpk_kernels BPK_NAME(kernels) = {
     .activate = BPK_NAME(activate),
     .apply_derivative = BPK_NAME(apply_derivative),
     .loss = BPK_NAME(loss),
+    .online = ONLINE,
     .all_finite = BPK_NAME(all_finite),
     .sum_squares = BPK_NAME(sum_squares),
 };

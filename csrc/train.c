@@ -90,6 +90,12 @@ static void gradients_member(void *c, member me) { pass(c, me, gradients_step); 
 static void forward_member(void *c, member me) { pass(c, me, forward_step); }
 
 bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
+    if (goes_online(net, run)) {
+        fp_mode mode = fp_enter();
+        bpk_status status = net->kernels->online(net, run, steps);
+        fp_leave(mode);
+        return status;
+    }
     call c = {.net = net, .ws = ws, .run = run, .steps = steps};
     team_run(run->threads, train_member, &c);
     return c.status;

@@ -2,7 +2,10 @@
 #define ARGS bpk_update_args
 #include "tile_tpl.h"
 
-/* gradient <- the step that SGD takes along it; the velocities, where there are any, become the new ones.
+#include "sgd_tpl.h"
+
+/* As sgd_vector, but a pass for each term, so that what sgd asks for is asked once a tile.
+ * gradient <- the step that SGD takes along it; the velocities, where there are any, become the new ones.
  * Without weight decay the weights are left out of it, so that an infinite one makes no NaN. */
 static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, const bpk_sgd *sgd,
                                     const real *w, ptrdiff_t ldw, real *v, ptrdiff_t ldv,
@@ -60,10 +63,7 @@ void BPK_NAME(update_bias)(const bpk_bias_args *args) {
             for (int s = 0; s < 4; s++) sum[s] = vadd(sum[s], vmload(m, delta + (k + s) * args->ldd));
         for (; k < args->k; k++) sum[0] = vadd(sum[0], vmload(m, delta + k * args->ldd));
 
-        vec gradient[TILE_ROWS_MAX][TILE_VECS];
-        gradient[0][0] = vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3]));
-        real *b = (real *)args->b + j, *v = args->v ? (real *)args->v + j : NULL;
-        sgd_steps(1, 1, 1, m, args->sgd, b, 0, v, 0, gradient);
-        vmstore(b, m, vfnma(vset1((real)args->sgd->lr), gradient[0][0], vmload(m, b)));
+        vec gradient = vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3]));
+        sgd_vector(args->sgd, (real *)args->b + j, args->v ? (real *)args->v + j : NULL, m, gradient);
     }
 }

@@ -29,6 +29,7 @@ typedef vec vmask;
 #define TILE_ROWS_1 12
 #define TILE_ROWS_2 6
 #define TILE_ROWS_MAX 12
+#define ONLINE BPK_NAME(online)
 #define DOT_ROWS 32 /* a transposition takes as many instructions for half the numbers */
 
 static inline vec vzero(void) { return VOP(setzero)(); }
@@ -45,6 +46,7 @@ static inline vmask vtail(ptrdiff_t n) {
     };
     return VOP(loadu)((const real *)(ones_then_zeros + VEC - n));
 }
+static inline vmask vlane(int i) { return VOP(andnot)(vtail(i), vtail(i + 1)); }
 static inline vec vmload(vmask m, const real *p) { return VOP(maskload)(p, VINT(m)); }
 static inline void vmstore(real *p, vmask m, vec v) { VOP(maskstore)(p, VINT(m), v); }
 
@@ -95,13 +97,18 @@ static inline vec vscale(vec a, vec n) {
 }
 #endif
 
+#if BPK_REAL_IS_DOUBLE
 static inline real vsum(vec a) {
-    real lane[VEC];
-    vstore(lane, a);
-    for (int width = VEC / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++) lane[i] += lane[i + width];
-    return lane[0];
+    __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
 }
+#else
+static inline real vsum(vec a) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+#endif
 static inline real vmaximum(vec a) {
     real lane[VEC];
     vstore(lane, a);

@@ -27,6 +27,7 @@ typedef __mmask16 vmask;
 #define TILE_ROWS_2 13
 #define TILE_ROWS_3 9
 #define TILE_ROWS_MAX 14
+#define ONLINE BPK_NAME(online)
 #define DOT_ROWS 16
 
 static inline vec vzero(void) { return VOP(setzero)(); }
@@ -34,8 +35,9 @@ static inline vec vset1(real x) { return VOP(set1)(x); }
 static inline vec vload(const real *p) { return VOP(loadu)(p); }
 static inline void vstore(real *p, vec v) { VOP(storeu)(p, v); }
 
-/* The first n lanes, 0 <= n <= VEC; what is masked off is not touched, and loads as zero. */
+/* The first n lanes, 0 <= n <= VEC, or lane i alone; what is masked off is not touched, and loads as zero. */
 static inline vmask vtail(ptrdiff_t n) { return (vmask)((1u << n) - 1); }
+static inline vmask vlane(int i) { return (vmask)(1u << i); }
 static inline vec vmload(vmask m, const real *p) { return VOP(maskz_loadu)(m, p); }
 static inline void vmstore(real *p, vmask m, vec v) { VOP(mask_storeu)(p, m, v); }
 
