@@ -1,11 +1,15 @@
 /* Threads that last for one call. Made anew each time, they need no shutdown, survive a fork of the process,
  * and never spin while nothing runs. */
+#if __linux__ && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
 #include "team.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #if BPK_X86
 #include <immintrin.h>
@@ -19,7 +23,7 @@ enum {
 struct team {
     void (*work)(void *context, member me);
     void *context;
-    int count; /* valid once `open` is set */
+    int count, spins; /* valid once `open` is set */
     atomic_int open;
     atomic_int arrived;   /* at the barrier under way */
     atomic_uint barriers; /* how many are behind all members */
@@ -31,9 +35,18 @@ typedef struct {
     pthread_t thread;
 } helper;
 
+/* How many of the threads can run at once. */
+static int processors(void) {
+#if __linux__
+    cpu_set_t set;
+    if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 static void relax(int *spins) {
-    if (*spins < SPINS) {
-        ++*spins;
+    if (*spins > 0) {
+        --*spins;
 #if BPK_X86
         _mm_pause();
 #endif
@@ -51,14 +64,14 @@ void team_barrier(member me) {
         atomic_store_explicit(&team->barriers, barrier + 1, memory_order_release);
         return;
     }
-    int spins = 0;
+    int spins = team->spins;
     while (atomic_load_explicit(&team->barriers, memory_order_acquire) == barrier) relax(&spins);
 }
 
 static void *helper_main(void *argument) {
     helper *self = argument;
     team *team = self->team;
-    int spins = 0;
+    int spins = SPINS;
     while (!atomic_load_explicit(&team->open, memory_order_acquire)) relax(&spins);
     team->work(team->context, (member){team, self->index, team->count});
     return NULL;
@@ -86,6 +99,8 @@ void team_run(int threads, void (*work)(void *context, member me), void *context
     int wanted = threads < MOST_THREADS ? threads - 1 : MOST_THREADS - 1;
     int started = wanted > 0 ? start_helpers(&team, wanted, helpers) : 0;
     team.count = started + 1;
+    /* Who spins where there are fewer processors than threads keeps those it waits for from running. */
+    if (started) team.spins = processors() < team.count ? 0 : SPINS;
     atomic_store_explicit(&team.open, 1, memory_order_release);
     work(context, (member){&team, 0, team.count});
     for (int i = 0; i < started; i++) pthread_join(helpers[i].thread, NULL);

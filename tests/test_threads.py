@@ -1,6 +1,8 @@
-"""Models in different threads train at once; one model is guarded; the floating-point mode stays."""
+"""Threads inside a call and around it: the same bits at any number, models side by side, one model guarded,
+fork, and the floating-point mode."""
 
 import multiprocessing
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,6 +29,97 @@ def test_eight_models_in_eight_threads():
     expected = [fitted(seed) for seed in range(8)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(fitted, range(8))) == expected
+
+
+WIDE_X = RNG.standard_normal((700, 61)).astype(np.float32)
+WIDE_Y = RNG.integers(0, 50, 700)
+
+
+def trained_by(n_threads, dtype="float32", batch_size=64, **settings):
+    """Everything a fit leaves behind, as bytes and numbers."""
+    optimizer = bpkern.SGD(0.05, 0.9, nesterov=True, weight_decay=1e-3)
+    settings = {"loss": "cross_entropy", "l2": 1e-4} | settings
+    model = bpkern.MLP([61, 130, 97, 50], optimizer=optimizer, dtype=dtype, seed=0, **settings)
+    weights = np.linspace(0, 1, 700)
+    history = model.fit(
+        WIDE_X,
+        WIDE_Y,
+        epochs=2,
+        batch_size=batch_size,
+        validation_split=0.1,
+        sample_weight=weights,
+        n_threads=n_threads,
+    )
+    bits = b"".join(array.tobytes() for pair in model.get_weights() for array in pair)
+    return bits, dict(history)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64, 300])
+def test_the_same_bits_at_any_number_of_threads(isa, dtype, batch_size):
+    expected = trained_by(1, dtype, batch_size)
+    for n_threads in (2, 3, 4, 8):
+        assert trained_by(n_threads, dtype, batch_size) == expected, n_threads
+
+
+def test_predictions_and_gradients_by_several_threads():
+    """Large enough that the default takes as many threads as it is allowed."""
+    model = bpkern.MLP([400, 900, 30], loss="mse", activation="tanh", seed=0)
+    x, y = RNG.standard_normal((3000, 400)).astype(np.float32), RNG.standard_normal((3000, 30))
+    results = []
+    try:
+        for number in (1, 2, 5):
+            bpkern.set_num_threads(number)
+            loss, gradients = model.gradients(x, y)
+            arrays = [model.predict(x), *(array for pair in gradients for array in pair)]
+            results.append((loss, model.evaluate(x, y), [array.tobytes() for array in arrays]))
+    finally:
+        bpkern.set_num_threads(None)
+    assert results[0] == results[1] == results[2]
+
+
+def threads_of_this_process():
+    return len(os.listdir("/proc/self/task"))
+
+
+def test_no_thread_outlives_a_call():
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("this system does not list the threads of a process")
+    before = threads_of_this_process()
+    during = []
+
+    class Watcher(threading.Thread):
+        def run(self):
+            while not stopped.is_set():
+                during.append(threads_of_this_process())
+
+    stopped = threading.Event()
+    watcher = Watcher()
+    watcher.start()
+    make().fit(X, Y, epochs=3, n_threads=4)
+    stopped.set()
+    watcher.join()
+    assert max(during) >= before + 4  # three helpers and the watcher
+    assert threads_of_this_process() == before
+
+
+def test_an_error_in_a_row_is_the_first_one_at_any_number_of_threads():
+    bad = X.copy()
+    bad[[70, 90], 3] = np.nan
+    for n_threads in (1, 2, 3, 8):
+        model = make()
+        with pytest.raises(ValueError, match="X holds nan at row 70, column 3"):
+            model.fit(bad, Y, batch_size=100, shuffle=False, n_threads=n_threads)
+
+
+def test_divergence_at_any_number_of_threads():
+    errors = set()
+    for n_threads in (1, 2, 5):
+        model = bpkern.MLP([30, 64, 4], loss="mse", optimizer=bpkern.SGD(1e6), seed=0)
+        with pytest.raises(bpkern.DivergedError) as caught:
+            model.fit(X, np.eye(4)[Y], epochs=20, n_threads=n_threads)
+        errors.add((str(caught.value), caught.value.epoch, caught.value.iteration))
+        assert all(np.isfinite(array).all() for pair in model.get_weights() for array in pair)
+    assert len(errors) == 1
 
 
 def test_one_model_in_two_threads():
@@ -76,7 +169,7 @@ def test_the_thread_that_fits_may_read_in_between():
 
 
 def _child(queue, model):
-    model.fit(X, Y, epochs=2)
+    model.fit(X, Y, epochs=2, n_threads=3)
     queue.put(model.predict(X).sum())
 
 
@@ -85,7 +178,7 @@ def test_fork_after_fit():
     if "fork" not in multiprocessing.get_all_start_methods():
         pytest.skip("this system cannot fork")
     model = make()
-    model.fit(X, Y)
+    model.fit(X, Y, n_threads=3)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=_child, args=(queue, model))

@@ -178,9 +178,9 @@ class MLP:
             "auto" draws a progress bar on a terminal only, by tqdm where that is installed; 0 is silent; 1
             shows progress anywhere, by a line an epoch on standard error.
         n_threads : int, optional
-            How many threads to train with, exactly; more than there are processors is slow, and not wrong. None
-            takes up to `bpkern.get_num_threads()`, and fewer where more would lose. The result is the same to
-            the bit at any number.
+            How many threads to train with, exactly; more than there are processors is slow, and not wrong.
+            None takes up to `bpkern.get_num_threads()`, and fewer where more would lose. The result is the
+            same to the bit at any number.
 
         Returns
         -------
@@ -461,8 +461,8 @@ class MLP:
         return l2 * self._net.sum_squares() if l2 else 0.0
 
     def _reserve(self, data: Rows, arguments: FitArguments, sgd: SGD) -> int:
-        """All the memory that training takes: what fails later leaves the model as it was. How many threads to
-        take."""
+        """All the memory that training takes: what fails later leaves the model as it was. Returns how many
+        threads to take."""
         rows = len(data[0])
         batch_size = min(arguments.batch_size, rows)
         if sgd.momentum:

@@ -251,8 +251,10 @@ cdef class Network:
         """`n_threads` itself, or where that is None as many as the work is worth, up to get_num_threads()."""
         if n_threads is not None:
             return min(n_threads, MOST_THREADS)
-        cdef int most = min(get_num_threads(), MOST_THREADS)
-        return bpk_threads_worth(bpk_step_work(self.net, batch, purpose), steps, most)
+        cdef double work = bpk_step_work(self.net, batch, purpose)
+        if bpk_threads_worth(work, steps, 2) == 1:  # to ask for more takes longer than a small call
+            return 1
+        return bpk_threads_worth(work, steps, min(get_num_threads(), MOST_THREADS))
 
     def reserve(self, ptrdiff_t batch, double steps, n_threads):
         """Make the workspace for so many steps of training in such batches, where it is not there yet; how many

@@ -1,6 +1,5 @@
 """What a network is made of: the constructor's arguments, checked once for the kernels and the reference."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,14 +73,22 @@ class Settings:
         self.dtype = _dtype(dtype)
         checks.one_of("init", init, ("auto",))
         self.l2 = checks.real("l2", l2)
+        self._checked: tuple[tuple[Any, ...], SGD] | None = None
 
     def step(self) -> SGD:
         """The optimiser's settings as they are now, checked and apart from the caller's."""
-        optimizer = copy.copy(self.optimizer)
-        optimizer.check()
+        given = self.optimizer
+        values = given.lr, given.momentum, given.nesterov, given.weight_decay
+        # The same objects as last time need no second look: checking takes longer than a small step.
+        if self._checked is not None:
+            before, checked = self._checked
+            if all(new is old for new, old in zip(values, before, strict=True)):
+                return checked
+        checked = SGD(*values)
         for name in ("lr", "weight_decay"):
-            checks.real(name, getattr(optimizer, name), 0.0, float(np.finfo(self.dtype).max))
-        return optimizer
+            checks.real(name, getattr(checked, name), 0.0, float(np.finfo(self.dtype).max))
+        self._checked = values, checked
+        return checked
 
     @property
     def has_accuracy(self) -> bool:

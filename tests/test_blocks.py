@@ -1,0 +1,150 @@
+"""The products as the trainer makes them, on matrices in blocks: the gradients and outputs of nets of every
+boundary size against higher precision, on every instruction set and by several threads."""
+
+import itertools
+
+import numpy as np
+import pytest
+from helpers import ACTIVATIONS, DERIVATIVES, EXACT, ULP, using
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bpkern
+from bpkern import _core
+
+# Vectors, blocks and what is left of them; then depths at which a product is made in parts.
+WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 79, 80, 95, 96, 97, 113)
+DEEP = (479, 480, 481, 503, 504, 527, 528, 529, 960, 1009)
+# Tile heights, the rows up to which delta is made of dot products, and rows of a part.
+BATCHES = (1, 2, 3, 4, 5, 6, 9, 10, 13, 14, 15, 16, 17, 27, 31, 32, 33, 48, 65)
+TALL = (255, 256, 257, 300, 513)
+
+
+def exact_pass(weights, activations, x, t):
+    """Outputs and gradients of the mean of 1/2 sum (a - t)^2, each with the sum of magnitudes behind it."""
+    a, size = [x], [np.abs(x)]
+    for (w, b), name in zip(weights, activations, strict=True):
+        a.append(ACTIVATIONS[name](a[-1] @ w.T + b))
+        size.append(size[-1] @ np.abs(w).T + np.abs(b))
+    delta = (a[-1] - t) * DERIVATIVES[activations[-1]](a[-1]) / len(x)
+    delta_size = (size[-1] + np.abs(t)) / len(x)
+    gradients = []
+    for l in reversed(range(len(weights))):
+        pair = (delta.T @ a[l], delta.sum(axis=0)), (delta_size.T @ size[l], delta_size.sum(axis=0))
+        gradients.append(pair)
+        if l:
+            delta = (delta @ weights[l][0]) * DERIVATIVES[activations[l - 1]](a[l])
+            delta_size = delta_size @ np.abs(weights[l][0])
+    return (a[-1], size[-1]), gradients[::-1]
+
+
+def check(sizes, rows, dtype, activation, seed, n_threads=1):
+    rng = np.random.default_rng(seed)
+    activations = [activation] * (len(sizes) - 2) + ["identity"]
+    model = bpkern.MLP(sizes, activation=activation, loss="squared_error", dtype=dtype, seed=0)
+    weights = [
+        (rng.standard_normal((m, n)).astype(dtype), rng.standard_normal(m).astype(dtype))
+        for n, m in itertools.pairwise(sizes)
+    ]
+    # Sums of about 1, so that sigmoid and tanh are not all flat.
+    weights = [(w / np.sqrt(np.asarray(w.shape[1], dtype)), b) for w, b in weights]
+    model.set_weights(weights)
+    x = rng.standard_normal((rows, sizes[0])).astype(dtype)
+    t = rng.standard_normal((rows, sizes[-1])).astype(dtype)
+    exact = EXACT[dtype]
+    (outputs, size), expected = exact_pass(
+        [(w.astype(exact), b.astype(exact)) for w, b in weights],
+        activations,
+        x.astype(exact),
+        t.astype(exact),
+    )
+    # Rounding of each product on the way: of K terms, and of the activation's own.
+    depth = sum(sizes) + rows
+    unit = (2 * np.sqrt(depth) + 16 * len(sizes) + 4 * ULP[activation]) * np.finfo(dtype).eps
+    case = (sizes, rows, dtype, activation)
+    assert (np.abs(model.forward(x) - outputs) <= unit * size).all(), case
+    _, gradients = model.gradients(x, t)
+    before = model.get_weights()
+    model.optimizer.lr = 1.0
+    model.fit(x, t, batch_size=rows, shuffle=False, n_threads=n_threads, verbose=0)
+    for l, (parts, bounds) in enumerate(expected):
+        for got, old, new, part, bound in zip(
+            gradients[l], before[l], model.get_weights()[l], parts, bounds, strict=True
+        ):
+            assert (np.abs(got - part) <= unit * bound).all(), (case, l)
+            # A step of rate 1 is the gradient.
+            rounding = np.finfo(dtype).eps * (np.abs(old) + np.abs(part))
+            assert (np.abs(old - new - part) <= unit * bound + rounding).all(), (case, l)
+
+
+def test_every_width(isa, dtype):
+    batches, activations = itertools.cycle(BATCHES), itertools.cycle(ACTIVATIONS)
+    for i, width in enumerate(WIDTHS):
+        sizes = [width, WIDTHS[-1 - i], WIDTHS[(7 * i + 3) % len(WIDTHS)]]
+        check(sizes, next(batches), dtype, next(activations), seed=i)
+
+
+def test_every_batch(isa, dtype):
+    activations = itertools.cycle(ACTIVATIONS)
+    for i, rows in enumerate((*BATCHES, *TALL)):
+        check([17, 50, 33], rows, dtype, next(activations), seed=i)
+
+
+def test_every_depth(isa, dtype):
+    for i, depth in enumerate(DEEP):
+        check([depth, 9, depth], (5, 40, 257)[i % 3], dtype, "tanh", seed=i)
+        check([3, depth, 20], (300, 16, 33)[i % 3], dtype, "relu", seed=i)
+
+
+SIZE = st.integers(1, 130)
+
+
+@given(
+    sizes=st.lists(SIZE, min_size=2, max_size=5),
+    rows=st.integers(1, 70),
+    activation=st.sampled_from(["identity", "sigmoid", "tanh"]),  # relu' jumps where rounding decides
+    n_threads=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+)
+def test_random_nets(sizes, rows, activation, n_threads, seed):
+    for isa, dtype in itertools.product(_core.available_isas(), EXACT):
+        with using(isa):
+            check(sizes, rows, dtype, activation, seed, n_threads)
+
+
+@pytest.mark.parametrize("loss", ["mse", "squared_error", "cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_one_row_at_a_time(isa, dtype, loss, momentum):
+    """Small nets take batches of one row in a way of their own, unless the rows have to be converted."""
+    rng = np.random.default_rng(7)
+    for i, sizes in enumerate(
+        ([2, 2, 2], [1, 1], [4, 3, 1], [8, 8, 8], [3, 8, 5, 2], [16, 16, 16, 7], [17, 16, 2])
+    ):
+        x = rng.standard_normal((50, sizes[0])).astype(dtype)
+        y = rng.random((50, sizes[-1])).astype(dtype)
+        if loss == "cross_entropy":
+            y /= y.sum(axis=1, keepdims=True)
+        optimizer = bpkern.SGD(0.01, momentum, nesterov=momentum > 0, weight_decay=0.01)
+        settings = dict(
+            activation=list(ACTIVATIONS)[i % len(ACTIVATIONS)], output_activation="tanh", loss=loss
+        )
+        models = [bpkern.MLP(sizes, optimizer=optimizer, dtype=dtype, seed=3, **settings) for _ in "ab"]
+        swapped = x.astype(x.dtype.newbyteorder())
+        fits = [m.fit(rows, y, batch_size=1, epochs=2) for m, rows in zip(models, (x, swapped), strict=True)]
+        eps = np.finfo(dtype).eps
+        for name in fits[0]:
+            assert np.allclose(fits[0][name], fits[1][name], rtol=1e3 * eps, atol=1e3 * eps), (sizes, name)
+        for pair in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+            for a, b in zip(*pair, strict=True):
+                assert np.allclose(a, b, rtol=1e3 * eps, atol=1e3 * eps), sizes
+
+
+def test_one_row_at_a_time_with_labels(isa):
+    rng = np.random.default_rng(8)
+    x, y = rng.standard_normal((60, 5)).astype(np.float32), rng.integers(0, 3, 60)
+    fits = []
+    for rows in (x, x.astype(">f4")):
+        model = bpkern.MLP([5, 8, 3], loss="cross_entropy", seed=1)
+        fits.append(model.fit(rows, y, batch_size=1, epochs=3))
+    assert np.allclose(fits[0]["loss"], fits[1]["loss"], rtol=1e-5)
+    assert fits[0]["accuracy"] == fits[1]["accuracy"]
