@@ -48,6 +48,7 @@ typedef struct {
     const bpk_source *source;
     const int64_t *index; /* or NULL: row after row */
     ptrdiff_t next;       /* where the batch begins in it */
+    ptrdiff_t rows;       /* of all batches */
 } origin;
 
 static inline ptrdiff_t row_of(const int64_t *index, ptrdiff_t place) {

@@ -46,7 +46,7 @@ bpk_status step_forward(step *s) {
     const bpk_net *net = s->net;
     bpk_workspace *ws = s->ws;
     const bpk_data *data = &s->run->data;
-    origin batch = {&data->x, data->index, s->next};
+    origin batch = {&data->x, data->index, s->next, data->rows};
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
     ptrdiff_t bad = gather(net->kernels, &batch, from, to, ws->x, 0, ws->rows, own_row(s));
