@@ -141,7 +141,8 @@ void bpk_net_free(bpk_net *net);
 void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b);
 void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b);
 
-/* The velocities of momentum: zero when made, and made where there are none yet. Clearing makes them zero. */
+/* The velocities of momentum: zero when made, and made where there are none yet. Clearing makes them zero.
+ * They must have been made before a run of training with momentum. */
 bpk_status bpk_net_make_velocity(bpk_net *net);
 void bpk_net_clear_velocity(bpk_net *net);
 
@@ -151,8 +152,11 @@ void bpk_net_restore(bpk_net *net);             /* to the last snapshot, if ther
 int bpk_net_finite(const bpk_net *net);         /* parameters and velocities */
 double bpk_net_sum_squares(const bpk_net *net); /* of the weights, not the biases */
 
-/* Room to work in, for batches of at most `rows` rows and so many threads; one caller at a time. */
+/* Room to work in, for batches of at most `rows` rows and so many threads; one caller at a time. Training and
+ * gradients need one made for training. */
 typedef struct bpk_workspace bpk_workspace;
+
+enum { BPK_MOST_THREADS = 1024 };
 
 typedef enum { BPK_FOR_FORWARD, BPK_FOR_TRAINING } bpk_purpose;
 

@@ -1,12 +1,6 @@
 /* Delta, one element at a time. */
 #include "scalar.h"
 
-static void apply(const bpk_delta_args *args) {
-    BPK_NAME(apply_derivative)(args->activation, args->to - args->from, args->n,
-                               (const real *)args->a + args->from * args->lda, args->lda,
-                               (real *)args->delta + args->from * args->ldd, args->ldd);
-}
-
 void BPK_NAME(delta)(const bpk_delta_args *args) {
     const real *w = args->w;   /* (k, n) */
     real *delta = args->delta; /* (.., n) */
@@ -17,18 +11,7 @@ void BPK_NAME(delta)(const bpk_delta_args *args) {
                 sum += left_element(&args->delta_next, i, k) * w[k * args->ldw + j];
             delta[i * args->ldd + j] = sum;
         }
-    apply(args);
-}
-
-void BPK_NAME(delta_dot)(const bpk_delta_args *args) {
-    const bpk_left w = {.at = args->w, .rows = args->w_rows}; /* (.., k) */
-    real *delta = args->delta;                                /* (.., n) */
-    for (ptrdiff_t i = args->from; i < args->to; i++)
-        for (ptrdiff_t j = 0; j < args->n; j++) {
-            real sum = args->resume ? delta[i * args->ldd + j] : 0;
-            for (ptrdiff_t k = 0; k < args->k; k++)
-                sum += left_element(&args->delta_next, i, k) * left_element(&w, args->w_from + j, k);
-            delta[i * args->ldd + j] = sum;
-        }
-    apply(args);
+    BPK_NAME(apply_derivative)(args->activation, args->to - args->from, args->n,
+                               (const real *)args->a + args->from * args->lda, args->lda,
+                               delta + args->from * args->ldd, args->ldd);
 }

@@ -102,7 +102,9 @@ static void convert(const bpk_kernels *kernels, const bpk_source *source, const 
 
 int is_plain(const bpk_kernels *kernels, const bpk_source *source) {
     bpk_type same = kernels->real_size == sizeof(double) ? BPK_DOUBLE : BPK_FLOAT;
-    return source->type == same && !source->swapped &&
+    ptrdiff_t size = (ptrdiff_t)kernels->real_size;
+    int aligned = (uintptr_t)source->data % kernels->real_size == 0 && source->row_stride % size == 0;
+    return source->type == same && !source->swapped && aligned &&
            (source->column_stride == (ptrdiff_t)kernels->real_size || source->columns == 1);
 }
 

@@ -30,21 +30,34 @@ typedef struct {
     ptrdiff_t lda;
 } bpk_forward_args;
 
-/* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'(a (.., n)); `resume` as above.
- * For delta_dot, w is rows w_from to w_from + n of a matrix (.., k) in blocks of w_rows rows; the padding of
- * both is zero. */
+/* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'(a (.., n)); `resume` as above. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     int resume;
     bpk_left delta_next;
     const void *w;
-    ptrdiff_t ldw, w_from, w_rows;
+    ptrdiff_t ldw;
     const void *a;
     ptrdiff_t lda;
     bpk_activation activation;
     void *delta;
     ptrdiff_t ldd;
 } bpk_delta_args;
+
+/* Rows `from` to `to` of sums (.., n) = x (.., k) w (n, k)' + b (n): dot products of rows. x is in blocks of
+ * x_rows rows; w is rows w_from to w_from + n of a matrix in blocks of w_rows rows, whose padding is zero.
+ * `resume` as above. */
+typedef struct {
+    ptrdiff_t from, to, n, k;
+    int resume;
+    const void *x;
+    ptrdiff_t x_rows;
+    const void *w;
+    ptrdiff_t w_from, w_rows;
+    const void *b; /* or NULL: zero */
+    void *sums;
+    ptrdiff_t lds;
+} bpk_dot_args;
 
 /* Rows `from` to `to` of w (.., n) by SGD along left (k, ..)' right (k, n), k being the rows of the batch. v
  * is NULL without momentum. */
@@ -94,10 +107,13 @@ struct bpk_kernels {
     /* Up to so many rows in a batch, delta is made of dot products: there transposing W would cost more than
      * the product itself. */
     ptrdiff_t dot_rows;
+    /* The most outputs of a layer whose weights are kept as they are, (out, in), for its transposed ones
+     * would be mostly padding. */
+    ptrdiff_t narrow;
 
     void (*forward)(const bpk_forward_args *args);
     void (*delta)(const bpk_delta_args *args);
-    void (*delta_dot)(const bpk_delta_args *args);
+    void (*dot)(const bpk_dot_args *args);
     void (*update)(const bpk_update_args *args);
     void (*update_bias)(const bpk_bias_args *args);
 

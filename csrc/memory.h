@@ -18,7 +18,7 @@ enum { CACHE_LINE = 64, LARGE_PAGE = 2 << 20 };
 static inline void *allocate(ptrdiff_t count, size_t size) {
     if (count < 0 || (size_t)count > (PTRDIFF_MAX - LARGE_PAGE) / size) return NULL;
     size_t bytes = (size_t)count * size, grain = bytes < LARGE_PAGE ? CACHE_LINE : LARGE_PAGE;
-    bytes = (bytes + grain) / grain * grain;
+    bytes = (bytes / grain + 1) * grain; /* never none */
     void *p = aligned_alloc(grain, bytes);
 #if __linux__
     /* Only advice: a product over a large matrix spends a tenth of its time looking up small pages. */

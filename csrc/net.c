@@ -13,13 +13,21 @@ static ptrdiff_t total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns) {
     return sum;
 }
 
+/* Whether any layer is wider than a vector. In nets without one, all steps of one row are made in registers,
+ * for which all layers are transposed. */
+static int has_wide(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes) {
+    for (int l = 0; l <= layers; l++)
+        if (sizes[l] > kernels->vector) return 1;
+    return 0;
+}
+
 /* Each layer's weights in blocks, then its bias, one layer after the other. */
 static void lay_out(bpk_net *net, void *memory, int velocities) {
     ptrdiff_t at = 0;
     for (int l = 0; l < net->count; l++) {
         net_layer *layer = &net->layers[l];
         void *w = element(net->kernels, memory, at);
-        at += layer->in * layer->width;
+        at += layer->rows * padded(net->kernels, layer->columns);
         void *b = element(net->kernels, memory, at);
         at += layer->width;
         if (velocities)
@@ -36,13 +44,23 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
     net->kernels = kernels;
     net->loss = loss;
     net->count = layers;
+    int wide = has_wide(kernels, layers, sizes);
     for (int l = 0; l < layers; l++) {
         /* Sizes near the end of the range are refused before they are rounded up past it. */
         if (sizes[l] > PTRDIFF_MAX / 2 || sizes[l + 1] > PTRDIFF_MAX / 2) net->size = -1;
-        ptrdiff_t width = net->size < 0 ? 0 : padded(kernels, sizes[l + 1]);
-        net->layers[l] =
-            (net_layer){.in = sizes[l], .out = sizes[l + 1], .width = width, .activation = activations[l]};
-        net->size = total(total(net->size, sizes[l], width), 1, width);
+        if (net->size < 0) break;
+        ptrdiff_t in = sizes[l], out = sizes[l + 1];
+        int narrow = wide && out <= kernels->narrow;
+        net_layer *layer = &net->layers[l];
+        *layer = (net_layer){.in = in,
+                             .out = out,
+                             .width = padded(kernels, out),
+                             .activation = activations[l],
+                             .narrow = narrow,
+                             .rows = narrow ? out : in,
+                             .columns = narrow ? in : out};
+        net->size = total(net->size, layer->rows, padded(kernels, layer->columns));
+        net->size = total(net->size, 1, layer->width);
     }
     net->parameters = allocate(net->size, kernels->real_size);
     if (!net->parameters) {
@@ -65,15 +83,24 @@ void bpk_net_free(bpk_net *net) {
 void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b) {
     net_layer *layer = &net->layers[l];
     /* The padding too: a step that overflowed may have left NaN in it. */
-    memset(layer->w, 0, (size_t)(layer->in * layer->width) * net->kernels->real_size);
+    size_t size = (size_t)(layer->rows * padded(net->kernels, layer->columns));
+    memset(layer->w, 0, size * net->kernels->real_size);
     memset(layer->b, 0, (size_t)layer->width * net->kernels->real_size);
-    pack_weights(net->kernels, layer->in, layer->out, w, layer->in, layer->w);
+    if (layer->narrow)
+        for (ptrdiff_t i = 0; i < layer->out; i++)
+            net->kernels->scatter(layer->in, element(net->kernels, w, i * layer->in), layer->w, layer->rows,
+                                  i);
+    else
+        pack_weights(net->kernels, layer->in, layer->out, w, layer->in, layer->w);
     memcpy(layer->b, b, (size_t)layer->out * net->kernels->real_size);
 }
 
 void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b) {
     const net_layer *layer = &net->layers[l];
-    unpack_weights(net->kernels, layer->in, layer->out, layer->w, w, layer->in);
+    if (layer->narrow)
+        unpack_rows(net->kernels, layer->out, layer->in, layer->w, w);
+    else
+        unpack_weights(net->kernels, layer->in, layer->out, layer->w, w, layer->in);
     memcpy(b, layer->b, (size_t)layer->out * net->kernels->real_size);
 }
 
@@ -119,7 +146,8 @@ double bpk_net_sum_squares(const bpk_net *net) {
     fp_mode mode = fp_enter();
     double sum = 0;
     for (int l = 0; l < net->count; l++)
-        sum += net->kernels->sum_squares(net->layers[l].in * net->layers[l].width, net->layers[l].w);
+        sum += net->kernels->sum_squares(net->layers[l].rows * padded(net->kernels, net->layers[l].columns),
+                                         net->layers[l].w);
     fp_leave(mode);
     return sum;
 }

@@ -1,6 +1,8 @@
 /* Whole products, cut into the blocks that kernels take. */
 #include "products.h"
 
+#include <string.h>
+
 ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n) { return round_up(n, kernels->vector); }
 
 ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
@@ -35,6 +37,12 @@ bpk_left left_columns(const bpk_kernels *kernels, bpk_left left, ptrdiff_t k) {
     return left;
 }
 
+ptrdiff_t count_blocks(const bpk_kernels *kernels, ptrdiff_t columns) {
+    ptrdiff_t blocks = 0;
+    for (ptrdiff_t j = 0; j < columns; j += block_width(kernels, columns - j)) blocks++;
+    return blocks;
+}
+
 void pack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *w, ptrdiff_t ldw,
                   void *blocks) {
     for (ptrdiff_t j = 0, width; j < out; j += width) {
@@ -53,13 +61,23 @@ void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, con
     }
 }
 
+void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, const void *blocks,
+                 void *plain) {
+    for (ptrdiff_t j = 0, width; j < columns; j += width) {
+        width = block_width(kernels, columns - j);
+        size_t bytes = (size_t)smaller(width, columns - j) * kernels->real_size;
+        for (ptrdiff_t i = 0; i < rows; i++)
+            memcpy(element(kernels, plain, i * columns + j), element(kernels, blocks, j * rows + i * width),
+                   bytes);
+    }
+}
+
 /* The rows of all blocks, one block after the other, are shared out. */
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda) {
-    ptrdiff_t blocks = 0, first, last;
-    for (ptrdiff_t j = 0; j < out; j += block_width(kernels, out - j)) blocks++;
-    team_share(me, blocks * n, 1, &first, &last);
+    ptrdiff_t first, last;
+    team_share(me, count_blocks(kernels, out) * n, 1, &first, &last);
     part p = first_part(kernels, n, in);
     do {
         bpk_forward_args args = {.k = p.depth, .resume = p.k > 0, .x = left_columns(kernels, *x, p.k)};
@@ -79,6 +97,16 @@ void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff
             kernels->forward(&args);
         }
     } while (next_part(kernels, &p));
+}
+
+void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                    const void *x, ptrdiff_t x_rows, const void *w, const void *b, bpk_activation activation,
+                    void *a, ptrdiff_t lda) {
+    bpk_dot_args args = {
+        .n = out, .k = in, .x = x, .x_rows = x_rows, .w = w, .w_rows = out, .b = b, .sums = a, .lds = lda};
+    team_share(me, n, 1, &args.from, &args.to);
+    kernels->dot(&args);
+    kernels->activate(activation, args.to - args.from, out, element(kernels, a, args.from * lda), lda);
 }
 
 void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,

@@ -1,4 +1,4 @@
-/* Whole products, cut into the blocks that kernels take; each member of a team makes its share. */
+/* Whole products, cut into the blocks that kernels take; or for a member of a team its share of one. */
 #ifndef BPK_PRODUCTS_H
 #define BPK_PRODUCTS_H
 
@@ -30,17 +30,29 @@ int next_part(const bpk_kernels *kernels, part *part);
 /* Columns k on of a matrix on the left. */
 bpk_left left_columns(const bpk_kernels *kernels, bpk_left left, ptrdiff_t k);
 
+/* How many blocks a matrix of so many columns has. */
+ptrdiff_t count_blocks(const bpk_kernels *kernels, ptrdiff_t columns);
+
 /* Plain w (out, in) to blocks of its transpose (in, out), and back. Packing leaves the padding alone. */
 void pack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *w, ptrdiff_t ldw,
                   void *blocks);
 void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *blocks, void *w,
                     ptrdiff_t ldw);
 
+/* A matrix in blocks of `rows` rows to a plain one, its rows `columns` apart. */
+void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, const void *blocks,
+                 void *plain);
+
 /* a (n, out) = s(x (n, in) w + b), w (in, out) in blocks; a is in blocks of a_rows rows, or with a_rows 0
  * row-major with its rows lda apart. `out` may be padded, and then so is a. */
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda);
+
+/* The same with w (out, in) and x in blocks, of as many rows as they have and x_rows; of few outputs. */
+void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                    const void *x, ptrdiff_t x_rows, const void *w, const void *b, bpk_activation activation,
+                    void *a, ptrdiff_t lda);
 
 /* Plain matrices, by blocks of columns. */
 void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,

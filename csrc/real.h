@@ -32,7 +32,7 @@ typedef float real;
 
 void BPK_NAME(forward)(const bpk_forward_args *args);
 void BPK_NAME(delta)(const bpk_delta_args *args);
-void BPK_NAME(delta_dot)(const bpk_delta_args *args);
+void BPK_NAME(dot)(const bpk_dot_args *args);
 void BPK_NAME(update)(const bpk_update_args *args);
 void BPK_NAME(update_bias)(const bpk_bias_args *args);
 int BPK_NAME(scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, ptrdiff_t row);

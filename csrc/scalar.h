@@ -7,6 +7,7 @@
 /* The scalar kernels have no vectors: these only set the layout, blocks that are all of one width. */
 #define VEC 8
 #define TILE_VECS 1
+#define NARROW 2
 #define DOT_ROWS 16
 #define ONLINE NULL
 

@@ -1,12 +1,16 @@
+/* Parts of a sum begin and end with blocks. */
+_Static_assert(DEPTH % (TILE_VECS * VEC) == 0, "DEPTH is no whole number of blocks");
+
 /* The table of one ISA and dtype: VEC and TILE_VECS are the ISA's. */
 const bpk_kernels BPK_NAME(kernels) = {
     .real_size = sizeof(real),
     .vector = VEC,
     .panel = TILE_VECS * VEC,
     .dot_rows = DOT_ROWS,
+    .narrow = NARROW,
     .forward = BPK_NAME(forward),
     .delta = BPK_NAME(delta),
-    .delta_dot = BPK_NAME(delta_dot),
+    .dot = BPK_NAME(dot),
     .update = BPK_NAME(update),
     .update_bias = BPK_NAME(update_bias),
     .scatter = BPK_NAME(scatter),

@@ -31,10 +31,6 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int masked, vmask tai
     }
 }
 
-static ALWAYS_INLINE ptrdiff_t block_width(ptrdiff_t left) {
-    return width_of_block(left, VEC, TILE_VECS * VEC);
-}
-
 /* The same with rows i to i + rows of a matrix on the left, through all of its columns. */
 static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int masked, vmask tail, ptrdiff_t depth,
                                             const bpk_left *left, ptrdiff_t i, const real *w, ptrdiff_t ldw,
@@ -45,7 +41,7 @@ static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int masked, vmas
         return;
     }
     for (ptrdiff_t k = 0, width; k < depth; k += width) {
-        width = block_width(depth - k);
+        width = width_of_block(depth - k, VEC, TILE_VECS * VEC);
         ptrdiff_t columns = depth - k < width ? depth - k : width;
         tile_product(rows, vecs, masked, tail, columns, x + k * left->rows + i * width, width, 1, w + k * ldw,
                      ldw, acc);

@@ -27,7 +27,7 @@ static void count(const call *c, const step *s) {
 }
 
 static bpk_status train_step(const call *c, step *s) {
-    bpk_status status = step_loss(s, 1);
+    bpk_status status = step_loss(s, 1, c->run->l2);
     if (status == BPK_OK && !isfinite(s->loss)) status = BPK_DIVERGED;
     if (status != BPK_OK) return status;
     if (s->weight > 0) step_backward(s, NULL, NULL);
@@ -36,13 +36,13 @@ static bpk_status train_step(const call *c, step *s) {
 }
 
 static bpk_status evaluate_step(const call *c, step *s) {
-    bpk_status status = step_loss(s, 0);
+    bpk_status status = step_loss(s, 0, 0);
     if (status == BPK_OK) count(c, s);
     return status;
 }
 
 static bpk_status gradients_step(const call *c, step *s) {
-    bpk_status status = step_loss(s, 1);
+    bpk_status status = step_loss(s, 1, 0);
     if (status != BPK_OK) return status;
     step_backward(s, c->dw, c->db);
     count(c, s);
@@ -62,26 +62,33 @@ static bpk_status forward_step(const call *c, step *s) {
     return BPK_OK;
 }
 
-/* What each member does: the same steps. */
+/* What each member does: the same steps, each to its end before anyone begins another or goes home. */
 static void pass(call *c, member me, one_step *one) {
     fp_mode mode = fp_enter();
-    step s = {.net = c->net, .ws = c->ws, .run = c->run, .me = me, .next = c->run->next};
+    step s = {
+        .net = c->net, .ws = c->ws, .run = c->run, .me = me, .rows = c->run->batch, .next = c->run->next};
     ptrdiff_t rows = c->run->data.rows;
     bpk_status status = BPK_OK;
-    for (ptrdiff_t left = c->steps; left > 0 && s.next < rows; left--) {
+    for (ptrdiff_t left = c->steps; status == BPK_OK && left > 0 && s.next < rows; left--) {
         s.m = smaller(rows - s.next, c->run->batch);
         status = one(c, &s);
-        if (status != BPK_OK) break;
-        s.next += s.m;
+        team_barrier(me);
+        if (status == BPK_OK) s.next += s.m;
     }
-    /* Nobody may still be reading what the caller is about to get back. */
-    team_barrier(me);
     if (!me.index) {
         c->status = status;
         c->run->next = s.next;
         c->run->bad_row = s.bad_row;
     }
     fp_leave(mode);
+}
+
+/* The padding of deltas lies elsewhere in blocks of another height. */
+static void set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height) {
+    if (ws->height == height) return;
+    for (int l = 0; l < net->count; l++)
+        memset(ws->layers[l].delta, 0, (size_t)(ws->rows * net->layers[l].width) * net->kernels->real_size);
+    ws->height = height;
 }
 
 static void train_member(void *c, member me) { pass(c, me, train_step); }
@@ -96,14 +103,13 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t st
         fp_leave(mode);
         return status;
     }
+    set_height(net, ws, run->batch);
     call c = {.net = net, .ws = ws, .run = run, .steps = steps};
     team_run(run->threads, train_member, &c);
     return c.status;
 }
 
-/* Without deltas there is no padding to keep zero, and blocks need be no higher than the batch. */
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
-    ws->rows = run->batch;
     call c = {.net = net, .ws = ws, .run = run, .steps = steps};
     team_run(run->threads, evaluate_member, &c);
     return c.status;
@@ -111,13 +117,13 @@ bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptr
 
 bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, void *const *dw,
                          void *const *db) {
+    set_height(net, ws, run->batch);
     call c = {.net = net, .ws = ws, .run = run, .steps = 1, .dw = dw, .db = db};
     team_run(run->threads, gradients_member, &c);
     return c.status;
 }
 
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps, void *out) {
-    ws->rows = run->batch;
     call c = {.net = net, .ws = ws, .run = run, .steps = steps, .out = out};
     team_run(run->threads, forward_member, &c);
     return c.status;

@@ -30,6 +30,7 @@ typedef vec vmask;
 #define TILE_ROWS_2 6
 #define TILE_ROWS_MAX 12
 #define ONLINE BPK_NAME(online)
+#define NARROW 2
 #define DOT_ROWS 32 /* a transposition takes as many instructions for half the numbers */
 
 static inline vec vzero(void) { return VOP(setzero)(); }

@@ -112,14 +112,59 @@ def test_random_nets(sizes, rows, activation, n_threads, seed):
             check(sizes, rows, dtype, activation, seed, n_threads)
 
 
+def test_narrow_layers(isa, dtype):
+    """Few outputs, few inputs, and both sides of the number from which weights are transposed."""
+    batches = itertools.cycle((1, 5, 16, 17, 40, 300))
+    for i, (wide, narrow) in enumerate(itertools.product((17, 48, 65, 600), (1, 2, 3, 4, 5))):
+        for sizes in ([wide, narrow], [wide, narrow, wide + 1, narrow, 3], [narrow, wide, narrow]):
+            check(sizes, next(batches), dtype, "sigmoid", seed=i, n_threads=1 + i % 3)
+
+
+def bits(model):
+    return b"".join(array.tobytes() for pair in model.get_weights() for array in pair)
+
+
+def test_batches_of_changing_size(isa):
+    """What a larger or another batch has left in the workspace is no part of the next one."""
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((100, 37)).astype(np.float32), rng.integers(0, 20, 100)
+
+    def make():
+        return bpkern.MLP([37, 70, 3, 20], loss="cross_entropy", optimizer=bpkern.SGD(0.1, 0.9), seed=0)
+
+    used = make()
+    for rows in (100, 7, 64, 1, 30, 100):
+        used.reset()
+        used.train_on_batch(x[:rows], y[:rows])
+        new = make()
+        new.train_on_batch(x[:rows], y[:rows])
+        assert bits(used) == bits(new), rows
+        assert np.array_equal(used.forward(x[:rows]), new.forward(x[:rows])), rows
+
+
+def test_an_overflow_leaves_nothing_in_the_workspace(isa):
+    x, y = np.ones((20, 37), np.float32), np.zeros((20, 50), np.float32)
+    models = [bpkern.MLP([37, 70, 50], loss="mse", seed=0) for _ in "ab"]
+    models[0].optimizer.lr = 1e37
+    with pytest.raises(bpkern.DivergedError):
+        models[0].fit(x, y, epochs=5, batch_size=20)
+    models[0].optimizer.lr = 0.01
+    models[0].reset()
+    for model in models:
+        model.fit(x, y, epochs=2, batch_size=20)
+    assert bits(models[0]) == bits(models[1])
+
+
+ONLINE_NETS = ([2, 2, 2], [1, 1], [4, 3, 1], [4, 4, 4], [3, 8, 5, 2], [16, 16, 16, 7], [17, 16, 2])
+
+
 @pytest.mark.parametrize("loss", ["mse", "squared_error", "cross_entropy", "binary_cross_entropy"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_one_row_at_a_time(isa, dtype, loss, momentum):
     """Small nets take batches of one row in a way of their own, unless the rows have to be converted."""
     rng = np.random.default_rng(7)
-    for i, sizes in enumerate(
-        ([2, 2, 2], [1, 1], [4, 3, 1], [8, 8, 8], [3, 8, 5, 2], [16, 16, 16, 7], [17, 16, 2])
-    ):
+    differences = 0
+    for i, sizes in enumerate(ONLINE_NETS):
         x = rng.standard_normal((50, sizes[0])).astype(dtype)
         y = rng.random((50, sizes[-1])).astype(dtype)
         if loss == "cross_entropy":
@@ -137,14 +182,35 @@ def test_one_row_at_a_time(isa, dtype, loss, momentum):
         for pair in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
             for a, b in zip(*pair, strict=True):
                 assert np.allclose(a, b, rtol=1e3 * eps, atol=1e3 * eps), sizes
+        differences += bits(models[0]) != bits(models[1])
+    # The two ways add in another order: equal bits in all nets would mean that only one of them was taken.
+    assert (differences > 0) == (isa != "scalar")
 
 
 def test_one_row_at_a_time_with_labels(isa):
     rng = np.random.default_rng(8)
-    x, y = rng.standard_normal((60, 5)).astype(np.float32), rng.integers(0, 3, 60)
+    x, y = rng.standard_normal((60, 4)).astype(np.float32), rng.integers(0, 3, 60)
     fits = []
     for rows in (x, x.astype(">f4")):
-        model = bpkern.MLP([5, 8, 3], loss="cross_entropy", seed=1)
+        model = bpkern.MLP([4, 8, 3], loss="cross_entropy", seed=1)
         fits.append(model.fit(rows, y, batch_size=1, epochs=3))
     assert np.allclose(fits[0]["loss"], fits[1]["loss"], rtol=1e-5)
     assert fits[0]["accuracy"] == fits[1]["accuracy"]
+
+
+def test_one_row_at_a_time_stops(isa):
+    """At a row that is no number, as of the step before; and where the loss is none."""
+    x, y = np.ones((30, 4), np.float32), np.ones((30, 2), np.float32)
+    for bad, name in ((x, "X"), (y, "y")):
+        before = bad[11, 1]
+        bad[11, 1] = np.nan
+        model, shorter = (bpkern.MLP([4, 4, 2], loss="mse", seed=0) for _ in "ab")
+        with pytest.raises(ValueError, match=f"{name} holds nan at row 11, column 1"):
+            model.fit(x, y, batch_size=1, shuffle=False)
+        bad[11, 1] = before
+        shorter.fit(x[:11], y[:11], batch_size=1, shuffle=False)
+        assert bits(model) == bits(shorter)
+    model = bpkern.MLP([4, 4, 2], loss="mse", optimizer=bpkern.SGD(1e20), seed=0)
+    with pytest.raises(bpkern.DivergedError):
+        model.fit(x, y, batch_size=1, shuffle=False)
+    assert all(np.isfinite(array).all() for pair in model.get_weights() for array in pair)

@@ -4,6 +4,7 @@ fork, and the floating-point mode."""
 import multiprocessing
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -35,11 +36,10 @@ WIDE_X = RNG.standard_normal((700, 61)).astype(np.float32)
 WIDE_Y = RNG.integers(0, 50, 700)
 
 
-def trained_by(n_threads, dtype="float32", batch_size=64, **settings):
+def trained_by(n_threads, dtype="float32", batch_size=64, layers=(61, 130, 97, 50)):
     """Everything a fit leaves behind, as bytes and numbers."""
     optimizer = bpkern.SGD(0.05, 0.9, nesterov=True, weight_decay=1e-3)
-    settings = {"loss": "cross_entropy", "l2": 1e-4} | settings
-    model = bpkern.MLP([61, 130, 97, 50], optimizer=optimizer, dtype=dtype, seed=0, **settings)
+    model = bpkern.MLP(layers, loss="cross_entropy", l2=1e-4, optimizer=optimizer, dtype=dtype, seed=0)
     weights = np.linspace(0, 1, 700)
     history = model.fit(
         WIDE_X,
@@ -59,6 +59,24 @@ def test_the_same_bits_at_any_number_of_threads(isa, dtype, batch_size):
     expected = trained_by(1, dtype, batch_size)
     for n_threads in (2, 3, 4, 8):
         assert trained_by(n_threads, dtype, batch_size) == expected, n_threads
+
+
+def test_the_same_bits_of_large_products(isa):
+    """Parts by rows and by columns, and an input so narrow that its columns are fewer than the threads."""
+    for layers in ((61, 600, 540, 50), (61, 3, 700, 50)):
+        expected = trained_by(1, "float32", 300, layers)
+        for n_threads in (2, 5):
+            assert trained_by(n_threads, "float32", 300, layers) == expected, n_threads
+
+
+def test_the_same_bits_of_tiny_nets(isa):
+    x, y = RNG.standard_normal((40, 3)).astype(np.float32), RNG.integers(0, 2, 40)
+    results = set()
+    for n_threads in (1, 2, 4):
+        model = bpkern.MLP([3, 4, 2], loss="cross_entropy", seed=0)
+        model.fit(x, y, batch_size=1, n_threads=n_threads)
+        results.add(b"".join(array.tobytes() for pair in model.get_weights() for array in pair))
+    assert len(results) == 1
 
 
 def test_predictions_and_gradients_by_several_threads():
@@ -81,34 +99,57 @@ def threads_of_this_process():
     return len(os.listdir("/proc/self/task"))
 
 
+def settles(condition):
+    """Whether it comes true within a second: a thread that was joined may be listed for a moment yet."""
+    until = time.monotonic() + 1
+    while not condition() and time.monotonic() < until:
+        pass
+    return condition()
+
+
 def test_no_thread_outlives_a_call():
     if not os.path.isdir("/proc/self/task"):
         pytest.skip("this system does not list the threads of a process")
     before = threads_of_this_process()
-    during = []
+    most, stopped = [0], threading.Event()
 
-    class Watcher(threading.Thread):
-        def run(self):
-            while not stopped.is_set():
-                during.append(threads_of_this_process())
+    def watch():
+        while not stopped.is_set():
+            most[0] = max(most[0], threads_of_this_process())
 
-    stopped = threading.Event()
-    watcher = Watcher()
+    watcher = threading.Thread(target=watch)
     watcher.start()
-    make().fit(X, Y, epochs=3, n_threads=4)
+    model, until = make(), time.monotonic() + 30
+    while most[0] < before + 4 and time.monotonic() < until:
+        model.fit(X, Y, n_threads=4)
     stopped.set()
     watcher.join()
-    assert max(during) >= before + 4  # three helpers and the watcher
-    assert threads_of_this_process() == before
+    assert most[0] >= before + 4  # three helpers and the watcher
+    assert settles(lambda: threads_of_this_process() == before)
 
 
-def test_an_error_in_a_row_is_the_first_one_at_any_number_of_threads():
-    bad = X.copy()
-    bad[[70, 90], 3] = np.nan
-    for n_threads in (1, 2, 3, 8):
-        model = make()
-        with pytest.raises(ValueError, match="X holds nan at row 70, column 3"):
-            model.fit(bad, Y, batch_size=100, shuffle=False, n_threads=n_threads)
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+def test_an_error_in_a_row_is_the_first_one(n_threads):
+    x, y = X.copy(), np.eye(4)[Y]
+    model = bpkern.MLP([30, 64, 4], loss="mse", seed=0)
+    for array, rows, message in (
+        (x, [70, 90], "X holds nan at row 70, column 3"),
+        (y, [70], "X holds nan at row 70, column 3"),
+        (y, [68], "y holds nan at row 68, column 3"),
+        (y, [5], "y holds nan at row 5, column 3"),
+    ):
+        array[rows, 3] = np.nan
+        with pytest.raises(ValueError, match=message):
+            model.fit(x, y, batch_size=100, shuffle=False, n_threads=n_threads)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+def test_a_bad_row_after_a_batch_of_no_weight(n_threads):
+    x, weights = X.copy(), np.ones(len(X))
+    weights[10:40], x[45, 1] = 0, np.nan
+    for _ in range(20):
+        with pytest.raises(ValueError, match="X holds nan at row 45, column 1"):
+            make().fit(x, Y, batch_size=10, shuffle=False, sample_weight=weights, n_threads=n_threads)
 
 
 def test_divergence_at_any_number_of_threads():
@@ -123,7 +164,7 @@ def test_divergence_at_any_number_of_threads():
 
 
 def test_one_model_in_two_threads():
-    """While one thread fits, every call of another is refused; and works again afterwards."""
+    """While one thread writes, every call of another is refused; and works again afterwards."""
     model, started = make(), threading.Event()
     failures = []
 
@@ -201,6 +242,7 @@ def test_denormals_survive_outside_a_call():
 
     for call in (
         lambda: model.fit(X, Y),
+        lambda: model.fit(X, Y, n_threads=3),
         lambda: model.predict(X),
         lambda: bpkern.kernels.linear_forward(X, np.ones((3, 30), np.float32), np.zeros(3, np.float32)),
         refused,

@@ -46,6 +46,9 @@ cdef extern from "bpkern.h" nogil:
         BPK_FOR_FORWARD
         BPK_FOR_TRAINING
 
+    enum:
+        BPK_MOST_THREADS
+
     ctypedef struct bpk_kernels:
         pass
     ctypedef struct bpk_net:

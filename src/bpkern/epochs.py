@@ -116,8 +116,11 @@ class Epochs:
         if self._generator is None:
             return self._index
         if self._index is None:
-            return self._generator.permutation(self.rows)
-        return self._index[self._generator.permutation(self.rows)]
+            return self._permutation(self._generator)
+        return np.asarray(self._index[self._permutation(self._generator)])
+
+    def _permutation(self, generator: np.random.Generator) -> np.ndarray:
+        return generator.permutation(self.rows).astype(np.int64, copy=False)
 
     def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
         iteration = epoch * self.iterations + step

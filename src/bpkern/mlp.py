@@ -15,9 +15,6 @@ from .progress import Progress, make_progress
 from .seeding import RandomState
 from .settings import FitArguments, Settings
 
-# Rows that an evaluation takes at a time.
-EVALUATED_ROWS = 256
-
 
 class MLP:
     """A multilayer perceptron, trained by mini-batch gradient descent in C.
@@ -224,7 +221,7 @@ class MLP:
                     for epoch in range(arguments.epochs):
                         metrics = training.run(epoch)
                         if validation is not None:
-                            values = self._measure(validation, validation_index)
+                            values = self._measure(validation, validation_index, arguments.n_threads)
                             metrics.update({f"val_{name}": value for name, value in values.items()})
                         history.add_epoch(metrics, training.iterations)
                         progress.epoch(epoch + 1, metrics)
@@ -405,7 +402,7 @@ class MLP:
         ValueError, TypeError, RuntimeError, MemoryError
             As for `fit`.
         """
-        return self._measure(self._read(X, y, None), None)
+        return self._measure(self._read(X, y, None), None, None)
 
     # Parameters --------------------------------------------------------------------------------------
 
@@ -496,11 +493,10 @@ class MLP:
             self._net, self._settings, sgd, data, index, arguments.batch_size, threads, generator, progress
         )
 
-    def _measure(self, data: Rows, index: np.ndarray | None) -> dict[str, float]:
-        rows = len(data[0]) if index is None else len(index)
+    def _measure(self, data: Rows, index: np.ndarray | None, n_threads: int | None) -> dict[str, float]:
         try:
             with self._net.reading():
-                sums = self._net.evaluate(_core.Data(*data), index, min(rows, EVALUATED_ROWS))
+                sums = self._net.evaluate(_core.Data(*data), index, n_threads)
                 return mean_metrics(sums, self._penalty(), self._settings)
         except _core.BadRowError as error:
             raise bad_row(data, error.row, self._settings.dtype) from None

@@ -75,8 +75,11 @@ cdef class Data:
 # A call into C lasts about this long before it comes up for signals and progress.
 cdef double SLICE_SECONDS = 0.05
 
-# What the first slice does, by bpk_step_work: between 2 ms with vectors and 50 ms without.
+# What the first slice does, by bpk_step_work: some milliseconds with vectors, some tens without.
 cdef double FIRST_SLICE_WORK = 1e8
+
+# What waiting for a thread costs a step, in the same measure, where threads outnumber the processors.
+cdef double BARRIERS_WORK = 1e6
 
 
 @cython.final
@@ -85,33 +88,28 @@ cdef class Pace:
 
     cdef ptrdiff_t steps  # 0: nothing is known yet
     cdef double began
-    cdef bint timed
+    cdef bint whole
 
-    cdef void guess(self, double step_work):
+    cdef void guess(self, double step_work, int threads):
         """A first slice of some milliseconds, so that short ones do not start threads again and again."""
         if self.steps == 0:
-            self.steps = max(1, <ptrdiff_t>(FIRST_SLICE_WORK / step_work))
+            self.steps = max(1, <ptrdiff_t>(FIRST_SLICE_WORK / (step_work + BARRIERS_WORK * (threads - 1))))
 
     cdef void begin(self, const bpk_run *run):
-        """A last slice, which may be a part of one, is not timed."""
-        self.timed = run.data.rows - run.next > self.steps * run.batch
-        if self.timed:
-            self.began = perf_counter()
+        self.whole = run.data.rows - run.next >= self.steps * run.batch
+        self.began = perf_counter()
 
-    cdef void end(self, const bpk_run *run):
-        if not self.timed:
-            return
+    cdef void end(self):
+        """A last slice may be a part of one: it tells what is too long, and not what is too short."""
         cdef double took = perf_counter() - self.began
-        if took < SLICE_SECONDS / 2 and self.steps < 1 << 40:
-            self.steps *= 2
-        elif took > SLICE_SECONDS and self.steps > 1:
+        if took > SLICE_SECONDS and self.steps > 1:
             self.steps //= 2
+        elif self.whole and took < SLICE_SECONDS / 2 and self.steps < 1 << 40:
+            self.steps *= 2
 
 
 # Rows that a pass without training takes at a time.
 cdef ptrdiff_t READ_ROWS = 256
-
-cdef int MOST_THREADS = 1024
 
 
 cdef class Network:
@@ -250,23 +248,22 @@ cdef class Network:
     cdef int threads_for(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
         """`n_threads` itself, or where that is None as many as the work is worth, up to get_num_threads()."""
         if n_threads is not None:
-            return min(n_threads, MOST_THREADS)
+            return min(n_threads, BPK_MOST_THREADS)
         cdef double work = bpk_step_work(self.net, batch, purpose)
         if bpk_threads_worth(work, steps, 2) == 1:  # to ask for more takes longer than a small call
             return 1
-        return bpk_threads_worth(work, steps, min(get_num_threads(), MOST_THREADS))
+        return bpk_threads_worth(work, steps, min(get_num_threads(), BPK_MOST_THREADS))
 
     def reserve(self, ptrdiff_t batch, double steps, n_threads):
         """Make the workspace for so many steps of training in such batches, where it is not there yet; how many
         threads they shall take."""
         cdef int threads = self.threads_for(n_threads, batch, steps, BPK_FOR_TRAINING)
         cdef bpk_workspace *workspace
-        cdef ptrdiff_t rows = max(batch, self.workspace_rows)
         if batch > self.workspace_rows or threads > self.workspace_threads:
-            workspace = self.new_workspace(rows, BPK_FOR_TRAINING, threads)
+            rows, most = max(batch, self.workspace_rows), max(threads, self.workspace_threads)
+            workspace = self.new_workspace(rows, BPK_FOR_TRAINING, most)
             bpk_workspace_free(self.workspace)
-            self.workspace = workspace
-            self.workspace_rows, self.workspace_threads = rows, threads
+            self.workspace, self.workspace_rows, self.workspace_threads = workspace, rows, most
         return threads
 
     def train(self, Data rows, index, ptrdiff_t batch, sgd, double l2, int threads, Pace pace, progress):
@@ -282,34 +279,35 @@ cdef class Network:
         run.sgd = make_sgd(sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay)
         run.l2 = l2
         run.threads = threads
-        pace.guess(bpk_step_work(self.net, batch, BPK_FOR_TRAINING))
+        pace.guess(bpk_step_work(self.net, batch, BPK_FOR_TRAINING), threads)
         while run.next < run.data.rows:
             pace.begin(&run)
             with nogil:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)
             raise_for(status, &run)
-            pace.end(&run)
+            pace.end()
             PyErr_CheckSignals()
             progress(run.next)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
-    cdef int begin_reader(self, bpk_run *run, bpk_workspace **workspace) except -1:
+    cdef int begin_reader(self, bpk_run *run, n_threads, bpk_workspace **workspace) except -1:
         """A workspace for a pass without training: the one that is kept, if nobody else has it and it is large
         enough. Returns whether it is that one. Sets the threads of the run."""
         cdef double steps = <double>((run.data.rows + run.batch - 1) // max(run.batch, 1))
-        run.threads = self.threads_for(None, run.batch, steps, BPK_FOR_FORWARD)
+        run.threads = self.threads_for(n_threads, run.batch, steps, BPK_FOR_FORWARD)
         if self.reader_taken:
             workspace[0] = self.new_workspace(run.batch, BPK_FOR_FORWARD, run.threads)
             return 0
         if run.batch > self.reader_rows or run.threads > self.reader_threads:
-            workspace[0] = self.new_workspace(run.batch, BPK_FOR_FORWARD, run.threads)
+            rows, threads = max(run.batch, self.reader_rows), max(run.threads, self.reader_threads)
+            workspace[0] = self.new_workspace(rows, BPK_FOR_FORWARD, threads)
             bpk_workspace_free(self.reader)
-            self.reader, self.reader_rows, self.reader_threads = workspace[0], run.batch, run.threads
+            self.reader, self.reader_rows, self.reader_threads = workspace[0], rows, threads
         workspace[0] = self.reader
         self.reader_taken = True
         return 1
 
-    cdef int read(self, bpk_run *run, void *out) except -1:
+    cdef int read(self, bpk_run *run, n_threads, void *out) except -1:
         """A pass without training: outputs where `out` is given, the sums of losses otherwise."""
         cdef bpk_workspace *workspace = NULL
         cdef bint kept
@@ -317,7 +315,7 @@ cdef class Network:
             return 0
         self.begin_read()
         try:
-            kept = self.begin_reader(run, &workspace)
+            kept = self.begin_reader(run, n_threads, &workspace)
             try:
                 self.read_slices(run, workspace, out)
             finally:
@@ -332,7 +330,7 @@ cdef class Network:
     cdef int read_slices(self, bpk_run *run, bpk_workspace *workspace, void *out) except -1:
         cdef bpk_status status
         cdef Pace pace = Pace()
-        pace.guess(bpk_step_work(self.net, run.batch, BPK_FOR_FORWARD))
+        pace.guess(bpk_step_work(self.net, run.batch, BPK_FOR_FORWARD), run.threads)
         while run.next < run.data.rows:
             pace.begin(run)
             with nogil:
@@ -341,15 +339,16 @@ cdef class Network:
                 else:
                     status = bpk_forward(self.net, workspace, run, pace.steps, out)
             raise_for(status, run)
-            pace.end(run)
+            pace.end()
             PyErr_CheckSignals()
         return 0
 
-    def evaluate(self, Data rows, index, ptrdiff_t batch):
+    def evaluate(self, Data rows, index, n_threads):
         """The sums that `train` returns, without training and without l2."""
         cdef bpk_run run
-        start(&run, rows, index, batch)
-        self.read(&run, NULL)
+        start(&run, rows, index, READ_ROWS)
+        run.batch = min(run.batch, run.data.rows)
+        self.read(&run, n_threads, NULL)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
     def forward(self, X):
@@ -385,7 +384,7 @@ cdef class Network:
         cdef cnp.npy_intp shape[2]
         shape[0], shape[1] = run.data.rows, self.outputs
         out = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
-        self.read(run, data(out))
+        self.read(run, None, data(out))
         return out
 
     def gradients(self, Data rows, sums):

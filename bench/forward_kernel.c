@@ -1,0 +1,93 @@
+/* The forward product called from C, as a part of the FMA peak measured in turns with it. One thread.
+ *
+ *     cmake -S . -B build/bench -DBPKERN_BENCH=ON && cmake --build build/bench --target forward_kernel
+ *     build/bench/forward_kernel
+ */
+#define _POSIX_C_SOURCE 199309L
+#include <immintrin.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "products.h"
+
+enum { ROUNDS = 15, CHAINS = 12, PEAK_STEPS = 300000 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Floating-point operations a second in chains that never leave the registers. */
+#define PEAK(isa, target_name, vec, set1, fmadd, lanes)                          \
+    __attribute__((target(target_name))) static double peak_##isa(void) {        \
+        vec acc[CHAINS], factor = set1(0.999f), addend = set1(0.001f);           \
+        for (int c = 0; c < CHAINS; c++) acc[c] = addend;                        \
+        double began = now();                                                    \
+        for (int i = 0; i < PEAK_STEPS; i++) {                                   \
+            _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) acc[c] =   \
+                fmadd(acc[c], factor, addend);                                   \
+            __asm__ volatile("" : "+x"(acc[0]));                                 \
+        }                                                                        \
+        double took = now() - began;                                             \
+        for (int c = 1; c < CHAINS; c++) acc[0] = fmadd(acc[c], factor, acc[0]); \
+        __asm__ volatile("" : : "x"(acc[0]));                                    \
+        return 2.0 * CHAINS * lanes * PEAK_STEPS / took;                         \
+    }
+PEAK(avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, 8)
+PEAK(avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, 16)
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values) {
+    qsort(values, ROUNDS, sizeof *values, ascending);
+    return values[ROUNDS / 2];
+}
+
+static float *matrix(ptrdiff_t elements) {
+    float *p = malloc((size_t)elements * sizeof *p);
+    if (!p) exit(1);
+    for (ptrdiff_t i = 0; i < elements; i++) p[i] = (float)rand() / (float)RAND_MAX - 0.5f;
+    return p;
+}
+
+/* a (m, out) = relu(x (m, in) w' + b), with w as the trainer keeps it. */
+static void measure(const bpk_kernels *kernels, double (*peak)(void), ptrdiff_t m, ptrdiff_t in,
+                    ptrdiff_t out) {
+    float *x = matrix(m * in), *w = matrix(in * out), *b = matrix(out), *a = matrix(m * out);
+    float *blocks = calloc((size_t)(in * padded(kernels, out)), sizeof *blocks);
+    if (!blocks) exit(1);
+    pack_weights(kernels, in, out, w, in, blocks);
+    const bpk_left left = {.at = x, .ld = in};
+    double flops = 2.0 * (double)m * (double)in * (double)out, peaks[ROUNDS], rates[ROUNDS];
+    int repeats = flops < 1e8 ? (int)(1e8 / flops) : 1;
+    for (int round = 0; round < ROUNDS; round++) {
+        peaks[round] = peak();
+        double began = now();
+        for (int i = 0; i < repeats; i++)
+            forward_product(kernels, (member){.count = 1}, m, in, out, &left, blocks, b, BPK_RELU, a, 0, out);
+        rates[round] = flops * repeats / (now() - began);
+    }
+    double rate = median(rates), top = median(peaks);
+    printf("  %4td x %4td x %4td %8.1f GFLOP/s %5.1f %% of %.1f\n", m, in, out, rate / 1e9, 100 * rate / top,
+           top / 1e9);
+    free(x), free(w), free(b), free(a), free(blocks);
+}
+
+int main(void) {
+    static const ptrdiff_t shapes[][3] = {{512, 4096, 4096}, {256, 2048, 2048}, {64, 784, 256}, {64, 64, 64}};
+    for (int isa = 0; isa < bpk_isa_count(); isa++) {
+        const char *name = bpk_isa_name(isa);
+        if (!strcmp(name, "scalar") || !bpk_isa_runs(isa)) continue;
+        printf("%s, float32\n", name);
+        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+            measure(bpk_isa_kernels(isa, BPK_F32), strcmp(name, "avx512") ? peak_avx2 : peak_avx512,
+                    shapes[i][0], shapes[i][1], shapes[i][2]);
+    }
+    return 0;
+}
