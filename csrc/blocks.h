@@ -26,7 +26,7 @@
 static inline ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t vector) { return (n + vector - 1) / vector * vector; }
 
 /* The width of the next block with `left` columns to go. A last block of one vector would keep too few
- * accumulators busy: where blocks are three vectors wide, the last two share what would leave one. */
+ * accumulators busy: the last two share what would leave one. */
 static inline ptrdiff_t width_of_block(ptrdiff_t left, ptrdiff_t vector, ptrdiff_t panel) {
     if (left >= panel + 2 * vector) return panel;
     ptrdiff_t padded = round_up(left, vector);

@@ -104,9 +104,9 @@ struct bpk_kernels {
     size_t real_size;
     ptrdiff_t vector; /* elements of a vector register: the grain of padding */
     ptrdiff_t panel;  /* the widest block, a multiple of vector */
-    /* Up to so many rows in a batch, delta is made of dot products: there transposing W would cost more than
-     * the product itself. */
-    ptrdiff_t dot_rows;
+    /* Delta is made of dot products in batches of at most dot_rows rows, and sums of at least dot_depth terms
+     * a row: there transposing W would cost more than the product itself, and adding up lanes does not. */
+    ptrdiff_t dot_rows, dot_depth;
     /* The most outputs of a layer whose weights are kept as they are, (out, in), for its transposed ones
      * would be mostly padding. */
     ptrdiff_t narrow;

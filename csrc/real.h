@@ -23,7 +23,7 @@ typedef float real;
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define UNROLL _Pragma("GCC unroll 14")
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
 
 #define BPK_JOIN_(a, b, c) bpk_##a##_##b##_##c

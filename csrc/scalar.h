@@ -9,6 +9,7 @@
 #define TILE_VECS 1
 #define NARROW 2
 #define DOT_ROWS 16
+#define DOT_DEPTH 1
 #define ONLINE NULL
 
 static inline ptrdiff_t place(ptrdiff_t rows, ptrdiff_t i, ptrdiff_t k) {

@@ -204,6 +204,14 @@ static void transpose_rows(const bpk_kernels *kernels, const net_layer *layer, p
     }
 }
 
+/* Whether delta is made of dot products: of few rows, or for few columns. */
+static int uses_dots(const step *s, const net_layer *layer) {
+    const bpk_kernels *kernels = s->net->kernels;
+    if (layer->narrow) return 0;
+    return layer->in <= kernels->narrow ||
+           (s->m <= kernels->dot_rows && layer->out >= kernels->dot_depth * s->m);
+}
+
 /* What part p of the product adds to some columns of delta_below; W is as it was in the forward pass. */
 static void delta_columns(const backward *b, const part *p, const columns *c) {
     const step *s = b->step;
@@ -212,7 +220,7 @@ static void delta_columns(const backward *b, const part *p, const columns *c) {
     void *delta = element(kernels, b->delta_below, c->place), *a = element(kernels, b->x, c->place);
     bpk_activation activation = p->k + p->depth == layer->out ? b->below->activation : BPK_IDENTITY;
     bpk_left above = left_columns(kernels, blocks_of(s, b->delta), p->k);
-    if (!layer->narrow && (s->m <= kernels->dot_rows || layer->in <= kernels->narrow)) {
+    if (uses_dots(s, layer)) {
         bpk_dot_args args = {.from = p->row,
                              .to = p->row + p->height,
                              .n = c->n,

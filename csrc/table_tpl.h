@@ -7,6 +7,7 @@ const bpk_kernels BPK_NAME(kernels) = {
     .vector = VEC,
     .panel = TILE_VECS * VEC,
     .dot_rows = DOT_ROWS,
+    .dot_depth = DOT_DEPTH,
     .narrow = NARROW,
     .forward = BPK_NAME(forward),
     .delta = BPK_NAME(delta),

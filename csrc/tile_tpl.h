@@ -78,9 +78,7 @@ static ALWAYS_INLINE void tile_resume(int rows, int vecs, int masked, vmask tail
 
 /* The most rows a tile of so many vectors holds in registers. */
 static ALWAYS_INLINE int tile_rows(int vecs) {
-#if TILE_VECS >= 3
     if (vecs == 3) return TILE_ROWS_3;
-#endif
     return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
 }
 
@@ -129,9 +127,7 @@ static ALWAYS_INLINE void run_block(const ARGS *args) {
 #define RUN(v) args->n % VEC ? run_rows(v, 1, args) : run_rows(v, 0, args)
     if (vecs == 1) RUN(1);
     if (vecs == 2) RUN(2);
-#if TILE_VECS >= 3
     if (vecs == 3) RUN(3);
-#endif
 #undef RUN
 }
 

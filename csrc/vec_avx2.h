@@ -24,14 +24,16 @@ typedef int32_t lane_int;
 /* A mask is all ones or all zeros in each lane. */
 typedef vec vmask;
 
-/* 6 x 2 is 12 accumulators, 2 of the right matrix and the broadcast, of 16 registers. */
-#define TILE_VECS 2
+/* 4 x 3 is 12 accumulators, 3 of the right matrix and the broadcast: all 16 registers. */
+#define TILE_VECS 3
 #define TILE_ROWS_1 12
 #define TILE_ROWS_2 6
+#define TILE_ROWS_3 4
 #define TILE_ROWS_MAX 12
 #define ONLINE BPK_NAME(online)
 #define NARROW 2
 #define DOT_ROWS 32 /* a transposition takes as many instructions for half the numbers */
+#define DOT_DEPTH 2
 
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }

@@ -30,6 +30,7 @@ typedef __mmask16 vmask;
 #define ONLINE BPK_NAME(online)
 #define NARROW 4
 #define DOT_ROWS 16
+#define DOT_DEPTH 24
 
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }

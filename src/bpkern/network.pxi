@@ -331,15 +331,18 @@ cdef class Network:
         cdef bpk_status status
         cdef Pace pace = Pace()
         pace.guess(bpk_step_work(self.net, run.batch, BPK_FOR_FORWARD), run.threads)
+        cdef bint several = run.data.rows > pace.steps * run.batch
         while run.next < run.data.rows:
-            pace.begin(run)
+            if several:  # to ask for the time takes a good part of a one-row prediction
+                pace.begin(run)
             with nogil:
                 if out == NULL:
                     status = bpk_evaluate(self.net, workspace, run, pace.steps)
                 else:
                     status = bpk_forward(self.net, workspace, run, pace.steps, out)
             raise_for(status, run)
-            pace.end()
+            if several:
+                pace.end()
             PyErr_CheckSignals()
         return 0
 
