@@ -4,6 +4,7 @@ import pytest
 from machine import fma_peak
 from threadpoolctl import threadpool_limits
 
+import bpkern
 from bpkern import _core
 
 WHO = ("reference", *_core.available_isas())
@@ -16,8 +17,10 @@ def who(request):
     before = _core.isa()
     if request.param != "reference":
         _core.select_isa(request.param)
+    bpkern.set_num_threads(1)
     with threadpool_limits(1):
         yield request.param
+    bpkern.set_num_threads(None)
     _core.select_isa(before)
 
 

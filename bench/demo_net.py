@@ -36,7 +36,7 @@ def main() -> None:
     steps = epochs * rows // BATCH
     weights = model(bpkern.MLP).get_weights()
     runs = {
-        "kernels": lambda m: m.fit(X, y, epochs=epochs, batch_size=BATCH, verbose=0),
+        "kernels": lambda m: m.fit(X, y, epochs=epochs, batch_size=BATCH, verbose=0, n_threads=1),
         "reference": lambda m: m.fit(X, y, epochs=epochs, batch_size=BATCH, verbose=0),
         "hand-written": lambda loop: loop.train(X, y, epochs),
     }

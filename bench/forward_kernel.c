@@ -2,6 +2,8 @@
  *
  *     cmake -S . -B build/bench -DBPKERN_BENCH=ON && cmake --build build/bench --target forward_kernel
  *     build/bench/forward_kernel
+ *
+ * in an environment with NumPy, which the rest of the build asks for.
  */
 #define _POSIX_C_SOURCE 199309L
 #include <immintrin.h>
@@ -50,33 +52,32 @@ static double median(double *values) {
 }
 
 static float *matrix(ptrdiff_t elements) {
-    float *p = malloc((size_t)elements * sizeof *p);
+    float *p = aligned_alloc(64, (size_t)(elements * (ptrdiff_t)sizeof *p + 63) / 64 * 64);
     if (!p) exit(1);
     for (ptrdiff_t i = 0; i < elements; i++) p[i] = (float)rand() / (float)RAND_MAX - 0.5f;
     return p;
 }
 
-/* a (m, out) = relu(x (m, in) w' + b), with w as the trainer keeps it. */
+/* a (m, out) = relu(x (m, in) w' + b), all in blocks as the trainer keeps them. */
 static void measure(const bpk_kernels *kernels, double (*peak)(void), ptrdiff_t m, ptrdiff_t in,
                     ptrdiff_t out) {
-    float *x = matrix(m * in), *w = matrix(in * out), *b = matrix(out), *a = matrix(m * out);
-    float *blocks = calloc((size_t)(in * padded(kernels, out)), sizeof *blocks);
-    if (!blocks) exit(1);
-    pack_weights(kernels, in, out, w, in, blocks);
-    const bpk_left left = {.at = x, .ld = in};
+    ptrdiff_t width = padded(kernels, out);
+    float *x = matrix(m * padded(kernels, in)), *w = matrix(in * width), *b = matrix(width),
+          *a = matrix(m * width);
+    const bpk_left left = {.at = x, .rows = m};
     double flops = 2.0 * (double)m * (double)in * (double)out, peaks[ROUNDS], rates[ROUNDS];
     int repeats = flops < 1e8 ? (int)(1e8 / flops) : 1;
     for (int round = 0; round < ROUNDS; round++) {
         peaks[round] = peak();
         double began = now();
         for (int i = 0; i < repeats; i++)
-            forward_product(kernels, (member){.count = 1}, m, in, out, &left, blocks, b, BPK_RELU, a, 0, out);
+            forward_product(kernels, (member){.count = 1}, m, in, width, &left, w, b, BPK_RELU, a, m, 0);
         rates[round] = flops * repeats / (now() - began);
     }
     double rate = median(rates), top = median(peaks);
     printf("  %4td x %4td x %4td %8.1f GFLOP/s %5.1f %% of %.1f\n", m, in, out, rate / 1e9, 100 * rate / top,
            top / 1e9);
-    free(x), free(w), free(b), free(a), free(blocks);
+    free(x), free(w), free(b), free(a);
 }
 
 int main(void) {

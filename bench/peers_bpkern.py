@@ -15,7 +15,7 @@ class BpkernPeer(Peer):
             net.layers, activation=net.activation, loss=net.loss, optimizer=optimizer, seed=0
         )
         self.model.set_weights(weights)
-        bpkern.set_num_threads(threads)
+        bpkern.set_num_threads(threads)  # of which it takes what is worth it, as the others do
 
     def epochs(self, count, shuffle=True):
         self.model.fit(
@@ -25,7 +25,6 @@ class BpkernPeer(Peer):
             batch_size=self.net.batch,
             shuffle=shuffle,
             verbose=0,
-            n_threads=self.threads,
         )
 
     def weights(self):

@@ -105,10 +105,12 @@ struct bpk_kernels {
     ptrdiff_t vector; /* elements of a vector register: the grain of padding */
     ptrdiff_t panel;  /* the widest block, a multiple of vector */
     /* Delta is made of dot products in batches of at most dot_rows rows, and sums of at least dot_depth terms
-     * a row: there transposing W would cost more than the product itself, and adding up lanes does not. */
+     * a row: there transposing W would cost more than the product itself, and adding up the lanes costs less.
+     */
     ptrdiff_t dot_rows, dot_depth;
     /* The most outputs of a layer whose weights are kept as they are, (out, in), for its transposed ones
-     * would be mostly padding. */
+     * would be mostly padding; and, for the same reason, the most inputs of one whose delta is made of dot
+     * products. */
     ptrdiff_t narrow;
 
     void (*forward)(const bpk_forward_args *args);

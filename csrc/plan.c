@@ -9,8 +9,10 @@ static const double THREAD_WORK = 6e6, CALL_WORK = 1e8;
 /* A byte of weights from the caches takes about as long as a floating-point operation on the numbers in
  * registers; plain SGD moves 16 bytes a weight, momentum 24, the forward pass alone 4. */
 double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose) {
-    double calls = 5e3 + 200 * (double)rows; /* what small nets spend besides */
-    double weights = 0, first = (double)net->layers[0].in * (double)net->layers[0].out;
+    double in = (double)net->layers[0].in;
+    double calls =
+        5e3 + (double)rows * (200 + 10 * in); /* besides: the rows are gathered, perhaps converted */
+    double weights = 0, first = in * (double)net->layers[0].out;
     for (int l = 0; l < net->count; l++) weights += (double)net->layers[l].in * (double)net->layers[l].out;
     if (purpose == BPK_FOR_FORWARD) return calls + weights * (2 * (double)rows + 4);
     return calls + 2 * (double)rows * (3 * weights - first) + weights * (net->velocities ? 24 : 16);

@@ -36,7 +36,7 @@ typedef struct {
     pthread_t thread;
 } helper;
 
-/* How many of the threads can run at once. */
+/* How many of the threads can run at once, but for a quota of a container. */
 static int processors(void) {
 #if __linux__
     cpu_set_t set;

@@ -86,8 +86,11 @@ static void pass(call *c, member me, one_step *one) {
 /* The padding of deltas lies elsewhere in blocks of another height. */
 static void set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height) {
     if (ws->height == height) return;
-    for (int l = 0; l < net->count; l++)
-        memset(ws->layers[l].delta, 0, (size_t)(ws->rows * net->layers[l].width) * net->kernels->real_size);
+    for (int l = 0; l < net->count; l++) {
+        const net_layer *layer = &net->layers[l];
+        if (layer->width > layer->out)
+            memset(ws->layers[l].delta, 0, (size_t)(height * layer->width) * net->kernels->real_size);
+    }
     ws->height = height;
 }
 

@@ -32,7 +32,8 @@ typedef vec vmask;
 #define TILE_ROWS_MAX 12
 #define ONLINE BPK_NAME(online)
 #define NARROW 2
-#define DOT_ROWS 32 /* a transposition takes as many instructions for half the numbers */
+#define DOT_ROWS \
+    32 /* more than on AVX-512: its registers transpose as many numbers in half the instructions */
 #define DOT_DEPTH 2
 
 static inline vec vzero(void) { return VOP(setzero)(); }

@@ -74,7 +74,21 @@ static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)m | 1u << VEC
 static inline vec vround(vec a) { return VOP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vec vscale(vec a, vec n) { return VOP(scalef)(a, n); } /* a 2^n, n integral */
 
-static inline real vsum(vec a) { return VOP(reduce_add)(a); }
+/* In halves, as vtranspose and additions would do it: dot products rely on the same order. */
+#if BPK_REAL_IS_DOUBLE
+static inline real vsum(vec a) {
+    __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    __m128d s = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+#else
+static inline real vsum(vec a) {
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+#endif
 static inline real vmaximum(vec a) { return VOP(reduce_max)(a); }
 
 /* t <- t', a VEC x VEC matrix: rounds of pairwise interleaving, each at twice the distance. */

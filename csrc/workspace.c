@@ -32,7 +32,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
         const net_layer *layer = &net->layers[l];
         ws->layers[l].a = carve(arena, ws->rows, layer->width, real);
         if (training) ws->layers[l].delta = carve(arena, ws->rows, layer->width, real);
-        if (l > 0) deepest = larger(deepest, layer->out);
+        if (l > 0 && !layer->narrow) deepest = larger(deepest, layer->out);
         blocks += count_blocks(kernels, layer->columns);
     }
     if (training && last->width > kernels->panel) ws->out_delta = carve(arena, ws->rows, last->width, real);

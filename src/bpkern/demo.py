@@ -85,7 +85,7 @@ def run(seed: int, epochs: int) -> int:
     )
     model = make_model(MLP, seed)
     began = time.perf_counter()
-    history = model.fit(*train, epochs=epochs, batch_size=BATCH_SIZE, validation_data=validation)
+    history = model.fit(*train, epochs=epochs, batch_size=BATCH_SIZE, validation_data=validation, n_threads=1)
     took = time.perf_counter() - began
     predicted = model.predict(test[0])
     print(

@@ -175,9 +175,10 @@ class MLP:
             "auto" draws a progress bar on a terminal only, by tqdm where that is installed; 0 is silent; 1
             shows progress anywhere, by a line an epoch on standard error.
         n_threads : int, optional
-            How many threads to train with, exactly; more than there are processors is slow, and not wrong.
-            None takes up to `bpkern.get_num_threads()`, and fewer where more would lose. The result is the
-            same to the bit at any number.
+            How many threads to take, exactly, but for at most 1024, what the system has, and one for batches
+            of one row through a net whose layers are all no wider than a vector. More than there are
+            processors is slow, and not wrong. None takes up to `bpkern.get_num_threads()`, and fewer where
+            more would lose. The result is the same to the bit at any number.
 
         Returns
         -------
@@ -208,6 +209,8 @@ class MLP:
         progress = make_progress(verbose)
         with self._net.writing():
             threads = self._reserve(data, arguments, sgd)
+            if validation is not None or arguments.validation_split:
+                self._net.reserve_reader(len((validation or data)[0]), arguments.n_threads)
             before = self._random.state(), self._fitted_1d, self.history_
             history = History()
             try:
@@ -269,7 +272,7 @@ class MLP:
         Parameters
         ----------
         X, y : array_like
-            As for `fit`.
+            As for `fit`; all rows are one mini-batch, and room for it is made.
 
         Returns
         -------
@@ -464,7 +467,7 @@ class MLP:
         batch_size = min(arguments.batch_size, rows)
         if sgd.momentum:
             self._net.make_velocity()
-        threads = self._net.reserve(batch_size, arguments.epochs * rows / batch_size, arguments.n_threads)
+        threads = self._net.reserve(batch_size, rows / batch_size, arguments.n_threads)
         self._net.snapshot()
         return threads
 

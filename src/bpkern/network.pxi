@@ -78,13 +78,13 @@ cdef double SLICE_SECONDS = 0.05
 # What the first slice does, by bpk_step_work: some milliseconds with vectors, some tens without.
 cdef double FIRST_SLICE_WORK = 1e8
 
-# What waiting for a thread costs a step, in the same measure, where threads outnumber the processors.
+# What waiting for a thread costs a step at worst, where threads outnumber the processors; in the same measure.
 cdef double BARRIERS_WORK = 1e6
 
 
 @cython.final
 cdef class Pace:
-    """How many steps make a slice: doubled and halved towards SLICE_SECONDS as whole slices are timed."""
+    """How many steps make a slice: doubled towards SLICE_SECONDS, and cut to it, as they are timed."""
 
     cdef ptrdiff_t steps  # 0: nothing is known yet
     cdef double began
@@ -103,7 +103,7 @@ cdef class Pace:
         """A last slice may be a part of one: it tells what is too long, and not what is too short."""
         cdef double took = perf_counter() - self.began
         if took > SLICE_SECONDS and self.steps > 1:
-            self.steps //= 2
+            self.steps = max(1, <ptrdiff_t>(self.steps * SLICE_SECONDS / took))
         elif self.whole and took < SLICE_SECONDS / 2 and self.steps < 1 << 40:
             self.steps *= 2
 
@@ -255,8 +255,8 @@ cdef class Network:
         return bpk_threads_worth(work, steps, min(get_num_threads(), BPK_MOST_THREADS))
 
     def reserve(self, ptrdiff_t batch, double steps, n_threads):
-        """Make the workspace for so many steps of training in such batches, where it is not there yet; how many
-        threads they shall take."""
+        """Make the workspace for training in such batches, where it is not there yet; how many threads are to
+        take the `steps` of an epoch."""
         cdef int threads = self.threads_for(n_threads, batch, steps, BPK_FOR_TRAINING)
         cdef bpk_workspace *workspace
         if batch > self.workspace_rows or threads > self.workspace_threads:
@@ -289,6 +289,18 @@ cdef class Network:
             PyErr_CheckSignals()
             progress(run.next)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
+
+    def reserve_reader(self, ptrdiff_t rows, n_threads):
+        """Make the workspace for passes without training over so many rows, where it is not there yet."""
+        cdef bpk_run run
+        cdef bpk_workspace *workspace
+        memset(&run, 0, sizeof(run))
+        run.data.rows = rows
+        run.batch = min(rows, READ_ROWS)
+        if self.begin_reader(&run, n_threads, &workspace):
+            self.reader_taken = False
+        else:
+            bpk_workspace_free(workspace)
 
     cdef int begin_reader(self, bpk_run *run, n_threads, bpk_workspace **workspace) except -1:
         """A workspace for a pass without training: the one that is kept, if nobody else has it and it is large
