@@ -23,20 +23,20 @@ static double now(void) {
 }
 
 /* Floating-point operations a second in chains that never leave the registers. */
-#define PEAK(isa, target_name, vec, set1, fmadd, lanes)                          \
-    __attribute__((target(target_name))) static double peak_##isa(void) {        \
-        vec acc[CHAINS], factor = set1(0.999f), addend = set1(0.001f);           \
-        for (int c = 0; c < CHAINS; c++) acc[c] = addend;                        \
-        double began = now();                                                    \
-        for (int i = 0; i < PEAK_STEPS; i++) {                                   \
-            _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) acc[c] =   \
-                fmadd(acc[c], factor, addend);                                   \
-            __asm__ volatile("" : "+x"(acc[0]));                                 \
-        }                                                                        \
-        double took = now() - began;                                             \
-        for (int c = 1; c < CHAINS; c++) acc[0] = fmadd(acc[c], factor, acc[0]); \
-        __asm__ volatile("" : : "x"(acc[0]));                                    \
-        return 2.0 * CHAINS * lanes * PEAK_STEPS / took;                         \
+#define EACH_CHAIN(c, first) _Pragma("GCC unroll 12") for (int c = first; c < CHAINS; c++)
+#define PEAK(isa, target_name, vec, set1, fmadd, lanes)                   \
+    __attribute__((target(target_name))) static double peak_##isa(void) { \
+        vec acc[CHAINS], factor = set1(0.999f), addend = set1(0.001f);    \
+        EACH_CHAIN(c, 0) acc[c] = set1(0.001f * (float)c);                \
+        double began = now();                                             \
+        for (int i = 0; i < PEAK_STEPS; i++) {                            \
+            EACH_CHAIN(c, 0) acc[c] = fmadd(acc[c], factor, addend);      \
+            __asm__ volatile("" : "+x"(acc[0]));                          \
+        }                                                                 \
+        double took = now() - began;                                      \
+        EACH_CHAIN(c, 1) acc[0] = fmadd(acc[c], factor, acc[0]);          \
+        __asm__ volatile("" : : "x"(acc[0]));                             \
+        return 2.0 * CHAINS * lanes * PEAK_STEPS / took;                  \
     }
 PEAK(avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, 8)
 PEAK(avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, 16)

@@ -17,9 +17,9 @@
 #include <immintrin.h>
 #endif
 
-enum {
-    SPINS = 2000 /* before a waiting thread gives its processor away: 30 to 100 microseconds */
-};
+/* Turns of a waiting thread before it gives its processor away, a few milliseconds. One that gave up sooner
+ * would look idle, and some schedulers then put the whole team on one processor. */
+enum { SPINS = 100000 };
 
 struct team {
     void (*work)(void *context, member me);
