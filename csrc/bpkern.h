@@ -34,7 +34,8 @@ typedef enum {
     BPK_LEAKY_RELU,
     BPK_SIGMOID,
     BPK_TANH,
-    BPK_N_ACTIVATIONS
+    BPK_N_ACTIVATIONS,
+    BPK_SLOPE
 } bpk_activation;
 
 /* The loss of one row of outputs a against its targets t, over m outputs, and its derivative:
@@ -70,12 +71,26 @@ int bpk_isa_selected(void);        /* the fastest that runs, until bpk_isa_selec
 void bpk_isa_select(int isa);      /* isa must run */
 const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
 
-/* SGD as PyTorch defines it: g <- g + weight_decay w; v <- momentum v + g; the step is v, or
- * g + momentum v with nesterov, or g where momentum is 0; w <- w - lr step. */
+/* An optimiser as PyTorch defines it. At update number t, from 1, a weight or bias w with gradient g goes to
+ * (1 - lr decoupled_decay) w - lr step; g is g + weight_decay w, and m, v and u are zero at first:
+ *
+ *     sgd      m <- momentum m + g;  step = m, or g + momentum m with nesterov, or g where momentum is 0
+ *     rmsprop  v <- square_decay v + (1 - square_decay) g^2;  centered: u <- square_decay u
+ *              + (1 - square_decay) g, and v - u^2 for v below;  d = g / (sqrt v + eps)
+ *              m <- momentum m + d;  step = m, or d where momentum is 0
+ *     adagrad  v <- v + g^2;  step = g / (sqrt v + eps) / (1 + (t - 1) lr_decay)
+ *     adam     m <- momentum m + (1 - momentum) g;  v <- square_decay v + (1 - square_decay) g^2
+ *              amsgrad: u <- max(u, v), and u for v below
+ *              step = m / (1 - momentum^t) / (sqrt(v / (1 - square_decay^t)) + eps)
+ */
+typedef enum { BPK_SGD, BPK_RMSPROP, BPK_ADAGRAD, BPK_ADAM } bpk_rule;
+
 typedef struct {
-    double lr, momentum, weight_decay;
-    int nesterov;
-} bpk_sgd;
+    bpk_rule rule;
+    double lr, weight_decay, decoupled_decay;
+    double momentum, square_decay, eps, lr_decay;
+    int nesterov, centered, amsgrad;
+} bpk_optimizer;
 
 /* The three kernels on plain row-major matrices. */
 
@@ -89,11 +104,12 @@ void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, p
                         const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
                         const void *a, ptrdiff_t lda, bpk_activation activation, void *delta, ptrdiff_t ldd);
 
-/* w (out, in) and b (out) by SGD along delta (n, out)' x (n, in) and the column sums of delta. vw and vb
- * hold the velocities; both may be NULL where momentum is 0. */
+/* w (out, in) and b (out) by SGD along delta (n, out)' x (n, in) and the column sums of delta; of the optimiser
+ * lr, weight_decay, momentum and nesterov are read. vw and vb hold the velocities m; both may be NULL where
+ * momentum is 0. */
 void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, void *w,
                     ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
-                    void *vw, ptrdiff_t ldvw, void *vb, const bpk_sgd *sgd);
+                    void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd);
 
 /* Rows to train on or predict for, as the caller has them: any numeric type, any strides. */
 typedef enum {
@@ -137,28 +153,52 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
                           const bpk_activation *activations, bpk_loss loss, bpk_net **net);
 void bpk_net_free(bpk_net *net);
 
-/* Layer l's weights (out, in) and bias (out), plain and contiguous, in and out. */
-void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b);
-void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b);
+/* What a network keeps a number of for each weight and bias: themselves; the states m, v and u of an optimiser;
+ * and the average of the parameters that predictions may use. */
+typedef enum { BPK_PARAMETERS, BPK_M, BPK_V, BPK_U, BPK_AVERAGE, BPK_N_STORES } bpk_store;
 
-/* The velocities of momentum: zero when made, and made where there are none yet. Clearing makes them zero.
- * They must have been made before a run of training with momentum. */
-bpk_status bpk_net_make_velocity(bpk_net *net);
-void bpk_net_clear_velocity(bpk_net *net);
+/* Layer l's weights (out, in) and bias (out) of a store that is there, plain and contiguous, in and out. */
+void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b);
+void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b);
 
-/* A copy of all parameters and velocities to go back to. */
+/* A store is zero when made, and made where it is not there yet. The parameters are always there. */
+bpk_status bpk_net_make(bpk_net *net, bpk_store store);
+void bpk_net_drop(bpk_net *net, bpk_store store);
+int bpk_net_has(const bpk_net *net, bpk_store store);
+void bpk_net_fill(bpk_net *net, bpk_store store, double value);
+void bpk_net_start_average(bpk_net *net); /* as a copy of the parameters */
+
+/* Whether an optimiser uses a store: it must be there before a run of training. */
+int bpk_uses(const bpk_optimizer *optimizer, bpk_store store);
+
+/* Over the life of a network: the updates made, and the mini-batches trained on. */
+typedef struct {
+    int64_t updates, batches;
+} bpk_counts;
+bpk_counts bpk_net_counts(const bpk_net *net);
+void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
+
+/* The probability that an activation of hidden layer l is dropped in training, from 0 to below 1, and the key of
+ * the generator that says which. */
+void bpk_net_set_dropout(bpk_net *net, int l, double probability);
+void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
+
+/* A copy of all stores and counts to go back to. */
 bpk_status bpk_net_snapshot(bpk_net *net);
-void bpk_net_restore(bpk_net *net);             /* to the last snapshot, if there is one */
-int bpk_net_finite(const bpk_net *net);         /* parameters and velocities */
-double bpk_net_sum_squares(const bpk_net *net); /* of the weights, not the biases */
+void bpk_net_restore(bpk_net *net);     /* to the last snapshot, if there is one */
+int bpk_net_finite(const bpk_net *net); /* all stores */
 
-/* Room to work in, for batches of at most `rows` rows and so many threads; one caller at a time. Training and
- * gradients need one made for training. */
+/* l2 sum W^2 + l1 sum |W| over the weights, not the biases, of the parameters or of their average. */
+double bpk_net_penalty(const bpk_net *net, bpk_store store, double l1, double l2);
+
+/* Room to work in, for batches of at most `rows` rows and so many threads; one caller at a time. Training needs
+ * one made for it; gradients that are stored, in `bpk_gradients`, `bpk_tape_...` and where a run of training
+ * `stores_gradients`, need one made for them, which does for training too. */
 typedef struct bpk_workspace bpk_workspace;
 
 enum { BPK_MOST_THREADS = 1024 };
 
-typedef enum { BPK_FOR_FORWARD, BPK_FOR_TRAINING } bpk_purpose;
+typedef enum { BPK_FOR_FORWARD, BPK_FOR_TRAINING, BPK_FOR_GRADIENTS } bpk_purpose;
 
 bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads,
                                 bpk_workspace **workspace);
@@ -173,30 +213,66 @@ int bpk_threads_worth(double step_work, double steps, int most);
 typedef struct {
     bpk_data data;
     ptrdiff_t batch; /* rows a step, at most those of the workspace; the last may be fewer */
-    bpk_sgd sgd;
-    double l2;
-    int threads; /* at most those of the workspace; the results do not depend on it */
+    int threads;     /* at most those of the workspace; the results do not depend on it */
+
+    /* Training. An update takes the gradients of `accumulate` mini-batches, or at the end of the data what there
+     * is, as of one batch; then adds the penalties'; then scales all of them to a norm of at most clip_norm; then
+     * keeps each within +-clip_value. */
+    bpk_optimizer optimizer;
+    const double *rates; /* learning rates, one an update of this run, or NULL: the optimiser's */
+    double l1, l2;
+    double clip_norm, clip_value; /* infinite: no clipping */
+    ptrdiff_t accumulate;
+    double average_decay; /* of the average of the parameters, where that is there */
+    int more;             /* whether another run goes on with what is pending at the end of this one's data */
+
+    /* Passes without training. */
+    int averaged; /* by the average of the parameters */
+    int layers;   /* of prediction: how many to go through, or 0: all */
+
+    /* What is wanted besides the sums: of training the outputs before each update, of evaluation the losses of
+     * the rows; or NULL. In the order of the pass. */
+    void *outputs;      /* (rows, last layer) */
+    double *row_losses; /* (rows,) */
 
     ptrdiff_t next;      /* rows done */
+    ptrdiff_t updates;   /* made in this run */
+    ptrdiff_t pending;   /* mini-batches whose gradients are stored and not spent yet, and their weight */
+    double pending_weight;
     ptrdiff_t bad_row;   /* with BPK_BAD_ROW: its number in x and y */
     double loss_sum;     /* of weight * loss, each before its update */
     double accuracy_sum; /* of weight * accuracy, for the two cross-entropies */
     double weight_sum;
 } bpk_run;
 
+/* Whether the gradients of such a run are stored before they are spent. */
+int bpk_stores_gradients(const bpk_run *run);
+
 /* At most `steps` steps of training. A batch of zero weight is passed over. */
 bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
-/* At most `steps` batches of loss and accuracy, without l2 and without a change. */
+/* At most `steps` batches of loss and accuracy, without penalties and without a change. */
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
-/* The gradients of the mean loss over all rows of run->data, which are one batch, without l2: added to what
- * dw[l] (out, in) and db[l] (out,) hold. */
-bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *const *dw,
-                         void *const *db);
+/* The gradients of the mean loss over all rows of run->data, which are one batch, without penalties and without
+ * dropout: added to those that the workspace stores. */
+bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run);
 
-/* At most `steps` batches of outputs, after the output activation: out (rows, last layer). */
+/* Layer l's stored gradients: dw (out, in) and db (out). */
+void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db);
+
+/* What one workspace stores goes to another. */
+void bpk_workspace_take_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from);
+
+/* At most `steps` batches of outputs, after the activation: out (rows, the last layer gone through). */
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps,
                        void *out);
+
+/* A step by hand, over all rows of run->data as one batch. Forward as in training, with dropout; then back from
+ * grad (rows, last layer), the derivative of the loss by the outputs, to the stored gradients, to which it adds,
+ * and to dx (rows, first layer) where that is wanted; then an update that spends `scale` times what is stored. */
+bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *out);
+void bpk_tape_backward(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, const void *grad, void *dx);
+void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, bpk_run *run, double scale);
 
 #endif

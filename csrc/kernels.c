@@ -1,4 +1,6 @@
 /* The three kernels on the caller's plain matrices. */
+#include <math.h>
+
 #include "fp_mode.h"
 #include "memory.h"
 #include "products.h"
@@ -28,10 +30,20 @@ void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, p
 
 void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, void *w,
                     ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
-                    void *vw, ptrdiff_t ldvw, void *vb, const bpk_sgd *sgd) {
+                    void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd) {
     fp_mode mode = fp_enter();
-    bpk_bias_args bias = {.n = out, .k = n, .delta = delta, .ldd = ldd, .b = b, .v = vb, .sgd = sgd};
-    rows_update(kernels, n, in, out, x, ldx, delta, ldd, w, ldw, vw, ldvw, sgd);
+    const bpk_move move = {.rule = BPK_SGD,
+                           .nesterov = sgd->nesterov,
+                           .scale = 1,
+                           .limit = INFINITY,
+                           .decay = sgd->weight_decay,
+                           .shrink = 1,
+                           .lr = sgd->lr,
+                           .momentum = sgd->momentum,
+                           .correction = 1};
+    bpk_bias_args bias = {
+        .n = out, .k = n, .delta = delta, .ldd = ldd, .b = b, .state = {vb}, .move = &move};
+    rows_update(kernels, n, in, out, x, ldx, delta, ldd, w, ldw, vw, ldvw, &move);
     kernels->update_bias(&bias);
     fp_leave(mode);
 }

@@ -59,8 +59,22 @@ typedef struct {
     ptrdiff_t lds;
 } bpk_dot_args;
 
-/* Rows `from` to `to` of w (.., n) by SGD along left (k, ..)' right (k, n), k being the rows of the batch. v
- * is NULL without momentum. */
+enum { BPK_STATES = 3 }; /* of an optimiser: m, v and u */
+
+/* How parameters move along their gradients at one update: the optimiser's formulas stand in bpkern.h, with what
+ * depends on t worked into lr and correction. First of all g <- scale g, kept within +-limit, and then
+ * g <- g + decay w + l1 sign(w), with sign(0) = 0. */
+typedef struct {
+    bpk_rule rule;
+    int nesterov, centered, amsgrad;
+    double scale, limit, decay, l1;
+    double shrink; /* what w is multiplied by */
+    double lr, momentum, square_decay, eps;
+    double correction; /* what sqrt(v) is divided by */
+} bpk_move;
+
+/* Rows `from` to `to` of w (.., n) along left (k, ..)' right (k, n), k being the rows of the batch. The states lie
+ * as w does, with rows ld_state apart; those that the optimiser does not use are NULL. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     const void *left;
@@ -69,20 +83,30 @@ typedef struct {
     ptrdiff_t ldr;
     void *w;
     ptrdiff_t ldw;
-    void *v;
-    ptrdiff_t ldv;
-    const bpk_sgd *sgd;
+    void *state[BPK_STATES];
+    ptrdiff_t ld_state;
+    const bpk_move *move;
 } bpk_update_args;
 
-/* b (n) by SGD along the column sums of delta (k, n). */
+/* b (n) along the column sums of delta (k, n). */
 typedef struct {
     ptrdiff_t n, k;
     const void *delta;
     ptrdiff_t ldd;
     void *b;
-    void *v;
-    const bpk_sgd *sgd;
+    void *state[BPK_STATES];
+    const bpk_move *move;
 } bpk_bias_args;
+
+/* Of rows `from` to `to` of a and slope (.., n), in blocks of `rows` rows, some elements become zero and the others
+ * go up by 1 / (1 - probability): philox.h says which. */
+typedef struct {
+    uint64_t key, batch;
+    uint32_t layer;
+    double probability;
+    ptrdiff_t from, to, n, rows;
+    void *a, *slope;
+} bpk_drop_args;
 
 /* The loss of m rows of n outputs, the accuracy where the loss has one, and delta = scale * dloss/da. */
 typedef struct {
@@ -119,6 +143,15 @@ struct bpk_kernels {
     void (*update)(const bpk_update_args *args);
     void (*update_bias)(const bpk_bias_args *args);
 
+    /* w (n) along gradient (n). */
+    void (*move)(const bpk_move *move, ptrdiff_t n, const void *gradient, void *w, void *const state[BPK_STATES]);
+
+    /* gradient (n) <- scale gradient + decay w + l1 sign(w); the sum of its squares. */
+    double (*collect)(ptrdiff_t n, void *gradient, const void *w, double scale, double decay, double l1);
+
+    /* average (n) <- decay average + (1 - decay) w */
+    void (*average)(ptrdiff_t n, void *average, const void *w, double decay);
+
     /* A row of n reals into row `row` of blocks of `rows` rows; whether all of them are finite. */
     int (*scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, ptrdiff_t row);
 
@@ -131,13 +164,16 @@ struct bpk_kernels {
     void (*apply_derivative)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const void *a,
                              ptrdiff_t lda, void *delta, ptrdiff_t ldd);
 
+    void (*drop)(const bpk_drop_args *args);
+
     void (*loss)(const bpk_loss_args *args);
 
     /* The steps of a run in mini-batches of one row, where `goes_online` (net.h) says so; or NULL. */
-    bpk_status (*online)(const bpk_net *net, bpk_run *run, ptrdiff_t steps);
+    bpk_status (*online)(bpk_net *net, bpk_run *run, ptrdiff_t steps);
 
     int (*all_finite)(ptrdiff_t n, const void *x);
     double (*sum_squares)(ptrdiff_t n, const void *x);
+    double (*sum_absolute)(ptrdiff_t n, const void *x);
 };
 
 #endif

@@ -1,4 +1,4 @@
-/* A network's parameters and velocities, and the workspaces to run it in. */
+/* A network: its layers, and the stores of its parameters and of what is kept beside them. */
 #include "net.h"
 
 #include "fp_mode.h"
@@ -22,18 +22,14 @@ static int has_wide(const bpk_kernels *kernels, int layers, const ptrdiff_t *siz
 }
 
 /* Each layer's weights in blocks, then its bias, one layer after the other. */
-static void lay_out(bpk_net *net, void *memory, int velocities) {
+static void lay_out(bpk_net *net, void *memory) {
     ptrdiff_t at = 0;
     for (int l = 0; l < net->count; l++) {
         net_layer *layer = &net->layers[l];
-        void *w = element(net->kernels, memory, at);
+        layer->w = element(net->kernels, memory, at);
         at += layer->rows * padded(net->kernels, layer->columns);
-        void *b = element(net->kernels, memory, at);
+        layer->b = element(net->kernels, memory, at);
         at += layer->width;
-        if (velocities)
-            layer->vw = w, layer->vb = b;
-        else
-            layer->w = w, layer->b = b;
     }
 }
 
@@ -62,92 +58,132 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
         net->size = total(net->size, layer->rows, padded(kernels, layer->columns));
         net->size = total(net->size, 1, layer->width);
     }
-    net->parameters = allocate(net->size, kernels->real_size);
-    if (!net->parameters) {
+    if (bpk_net_make(net, BPK_PARAMETERS) != BPK_OK) {
         bpk_net_free(net);
         return BPK_NO_MEMORY;
     }
-    lay_out(net, net->parameters, 0);
+    lay_out(net, net->stores[BPK_PARAMETERS]);
     *result = net;
     return BPK_OK;
 }
 
 void bpk_net_free(bpk_net *net) {
     if (!net) return;
-    free(net->parameters);
-    free(net->velocities);
-    free(net->saved);
+    for (int store = 0; store < BPK_N_STORES; store++) {
+        free(net->stores[store]);
+        free(net->saved[store]);
+    }
     free(net);
 }
 
-void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b) {
-    net_layer *layer = &net->layers[l];
+static size_t bytes_of_store(const bpk_net *net) { return (size_t)net->size * net->kernels->real_size; }
+
+void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b) {
+    const net_layer *layer = &net->layers[l];
+    void *to_w = beside(net, net->stores[store], layer->w), *to_b = beside(net, net->stores[store], layer->b);
     /* The padding too: a step that overflowed may have left NaN in it. */
     size_t size = (size_t)(layer->rows * padded(net->kernels, layer->columns));
-    memset(layer->w, 0, size * net->kernels->real_size);
-    memset(layer->b, 0, (size_t)layer->width * net->kernels->real_size);
+    memset(to_w, 0, size * net->kernels->real_size);
+    memset(to_b, 0, (size_t)layer->width * net->kernels->real_size);
     if (layer->narrow)
         for (ptrdiff_t i = 0; i < layer->out; i++)
-            net->kernels->scatter(layer->in, element(net->kernels, w, i * layer->in), layer->w, layer->rows,
-                                  i);
+            net->kernels->scatter(layer->in, element(net->kernels, w, i * layer->in), to_w, layer->rows, i);
     else
-        pack_weights(net->kernels, layer->in, layer->out, w, layer->in, layer->w);
-    memcpy(layer->b, b, (size_t)layer->out * net->kernels->real_size);
+        pack_weights(net->kernels, layer->in, layer->out, w, layer->in, to_w);
+    memcpy(to_b, b, (size_t)layer->out * net->kernels->real_size);
 }
 
-void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b) {
+static void get_layer(const bpk_net *net, const void *memory, int l, void *w, void *b) {
     const net_layer *layer = &net->layers[l];
     if (layer->narrow)
-        unpack_rows(net->kernels, layer->out, layer->in, layer->w, w);
+        unpack_rows(net->kernels, layer->out, layer->in, beside(net, memory, layer->w), w);
     else
-        unpack_weights(net->kernels, layer->in, layer->out, layer->w, w, layer->in);
-    memcpy(b, layer->b, (size_t)layer->out * net->kernels->real_size);
+        unpack_weights(net->kernels, layer->in, layer->out, beside(net, memory, layer->w), w, layer->in);
+    memcpy(b, beside(net, memory, layer->b), (size_t)layer->out * net->kernels->real_size);
 }
 
-bpk_status bpk_net_make_velocity(bpk_net *net) {
-    if (net->velocities) return BPK_OK;
-    net->velocities = allocate(net->size, net->kernels->real_size);
-    if (!net->velocities) return BPK_NO_MEMORY;
-    lay_out(net, net->velocities, 1);
-    return BPK_OK;
+void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b) {
+    get_layer(net, net->stores[store], l, w, b);
 }
 
-void bpk_net_clear_velocity(bpk_net *net) {
-    if (net->velocities) memset(net->velocities, 0, (size_t)net->size * net->kernels->real_size);
+void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *ws, int l, void *dw, void *db) {
+    get_layer(net, ws->gradients, l, dw, db);
 }
+
+void bpk_workspace_take_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from) {
+    memcpy(to->gradients, from->gradients, bytes_of_store(net));
+}
+
+bpk_status bpk_net_make(bpk_net *net, bpk_store store) {
+    if (net->stores[store]) return BPK_OK;
+    net->stores[store] = allocate(net->size, net->kernels->real_size);
+    return net->stores[store] ? BPK_OK : BPK_NO_MEMORY;
+}
+
+void bpk_net_drop(bpk_net *net, bpk_store store) {
+    free(net->stores[store]);
+    net->stores[store] = NULL;
+}
+
+int bpk_net_has(const bpk_net *net, bpk_store store) { return net->stores[store] != NULL; }
+
+void bpk_net_fill(bpk_net *net, bpk_store store, double value) {
+    for (ptrdiff_t i = 0; i < net->size; i++)
+        if (net->kernels->real_size == sizeof(double))
+            ((double *)net->stores[store])[i] = value;
+        else
+            ((float *)net->stores[store])[i] = (float)value;
+}
+
+void bpk_net_start_average(bpk_net *net) {
+    memcpy(net->stores[BPK_AVERAGE], net->stores[BPK_PARAMETERS], bytes_of_store(net));
+}
+
+bpk_counts bpk_net_counts(const bpk_net *net) { return net->counts; }
+void bpk_net_set_counts(bpk_net *net, bpk_counts counts) { net->counts = counts; }
+
+void bpk_net_set_dropout(bpk_net *net, int l, double probability) { net->layers[l].dropout = probability; }
+void bpk_net_set_dropout_key(bpk_net *net, uint64_t key) { net->dropout_key = key; }
 
 bpk_status bpk_net_snapshot(bpk_net *net) {
-    size_t bytes = (size_t)net->size * net->kernels->real_size;
-    if (net->velocities && !net->saved_velocities) {
-        free(net->saved);
-        net->saved = NULL;
+    for (int store = 0; store < BPK_N_STORES; store++)
+        if (net->stores[store] && !net->saved[store]) {
+            net->saved[store] = allocate(net->size, net->kernels->real_size);
+            if (!net->saved[store]) return BPK_NO_MEMORY;
+        }
+    for (int store = 0; store < BPK_N_STORES; store++) {
+        net->was_there[store] = net->stores[store] != NULL;
+        if (net->stores[store]) memcpy(net->saved[store], net->stores[store], bytes_of_store(net));
     }
-    if (!net->saved) net->saved = allocate(net->size, (net->velocities ? 2 : 1) * net->kernels->real_size);
-    if (!net->saved) return BPK_NO_MEMORY;
-    memcpy(net->saved, net->parameters, bytes);
-    net->saved_velocities = net->velocities != NULL;
-    if (net->velocities) memcpy((char *)net->saved + bytes, net->velocities, bytes);
+    net->saved_counts = net->counts;
     return BPK_OK;
 }
 
 void bpk_net_restore(bpk_net *net) {
-    size_t bytes = (size_t)net->size * net->kernels->real_size;
-    if (!net->saved) return;
-    memcpy(net->parameters, net->saved, bytes);
-    if (net->saved_velocities) memcpy(net->velocities, (char *)net->saved + bytes, bytes);
+    if (!net->was_there[BPK_PARAMETERS]) return;
+    for (int store = 0; store < BPK_N_STORES; store++)
+        if (net->was_there[store] && net->stores[store])
+            memcpy(net->stores[store], net->saved[store], bytes_of_store(net));
+    net->counts = net->saved_counts;
 }
 
 int bpk_net_finite(const bpk_net *net) {
-    return net->kernels->all_finite(net->size, net->parameters) &&
-           (!net->velocities || net->kernels->all_finite(net->size, net->velocities));
+    for (int store = 0; store < BPK_N_STORES; store++)
+        if (net->stores[store] && !net->kernels->all_finite(net->size, net->stores[store])) return 0;
+    return 1;
 }
 
-double bpk_net_sum_squares(const bpk_net *net) {
+double bpk_net_penalty(const bpk_net *net, bpk_store store, double l1, double l2) {
+    const bpk_kernels *kernels = net->kernels;
     fp_mode mode = fp_enter();
     double sum = 0;
-    for (int l = 0; l < net->count; l++)
-        sum += net->kernels->sum_squares(net->layers[l].rows * padded(net->kernels, net->layers[l].columns),
-                                         net->layers[l].w);
+    for (int l = 0; l < net->count; l++) {
+        const net_layer *layer = &net->layers[l];
+        ptrdiff_t size = layer->rows * padded(kernels, layer->columns);
+        const void *w = beside(net, net->stores[store], layer->w);
+        if (l2 != 0) sum += l2 * kernels->sum_squares(size, w);
+        if (l1 != 0) sum += l1 * kernels->sum_absolute(size, w);
+    }
     fp_leave(mode);
     return sum;
 }

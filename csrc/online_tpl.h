@@ -3,8 +3,8 @@
 #include <math.h>
 
 #include "activation_vectors_tpl.h"
+#include "move_vectors_tpl.h"
 #include "net.h"
-#include "sgd_tpl.h"
 
 /* The rows of W that belong to the columns of a layer's input are VEC apart: one block holds them all. */
 static ALWAYS_INLINE vec layer_forward(const net_layer *layer, const real *x) {
@@ -19,20 +19,38 @@ static ALWAYS_INLINE vec layer_forward(const net_layer *layer, const real *x) {
     return activation_vector(layer->activation, vadd(even, odd));
 }
 
+/* How all parameters move: SGD in registers, the others through memory. */
+typedef struct {
+    const bpk_net *net;
+    bpk_move move;
+    constants sgd;
+    void *stores[BPK_STATES]; /* NULL where the optimiser does not use one */
+} mover;
+
+static ALWAYS_INLINE void move_one(const mover *mover, real *w, vec gradient) {
+    void *state[BPK_STATES];
+    for (int i = 0; i < BPK_STATES; i++) state[i] = beside(mover->net, mover->stores[i], w);
+    if (mover->move.rule == BPK_SGD) {
+        move_vector(sgd, &mover->sgd, w, states_at(state, 0), vtail(VEC), gradient);
+    } else {
+        real row[VEC];
+        vstore(row, gradient);
+        BPK_NAME(move)(&mover->move, VEC, row, w, state);
+    }
+}
+
 /* The sums over the layer's outputs of delta W, a lane for each column of the layer's input, and the update
  * of W after it has been read for them. They stay in registers: a vector cannot be loaded from the stores of
  * its lanes without waiting for all of them. */
-static ALWAYS_INLINE vec layer_backward(const net_layer *layer, const bpk_sgd *sgd, const vmask lane[VEC],
+static ALWAYS_INLINE vec layer_backward(const net_layer *layer, const mover *mover, const vmask lane[VEC],
                                         const real *x, vec delta, int is_first) {
-    vmask all = vtail(VEC);
-    int moves = sgd->momentum != 0;
-    real *w = layer->w, *vw = moves ? layer->vw : NULL;
+    real *w = layer->w;
     vec below = vzero();
     for (ptrdiff_t k = 0; k < layer->in; k++) {
         if (!is_first) below = vselect(lane[k], vset1(vsum(vmul(delta, vload(w + k * VEC)))), below);
-        sgd_vector(sgd, w + k * VEC, vw ? vw + k * VEC : NULL, all, vmul(vset1(x[k]), delta));
+        move_one(mover, w + k * VEC, vmul(vset1(x[k]), delta));
     }
-    sgd_vector(sgd, layer->b, moves ? layer->vb : NULL, all, delta);
+    move_one(mover, layer->b, delta);
     return below;
 }
 
@@ -46,10 +64,13 @@ static ALWAYS_INLINE double squares(bpk_loss loss, vec a, vec t, double n, vec *
 }
 
 /* The padding of the deltas is zero: by `out`, or because that of W is. */
-bpk_status BPK_NAME(online)(const bpk_net *net, bpk_run *run, ptrdiff_t steps) {
+bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps) {
     const bpk_data *data = &run->data;
     const net_layer *first = &net->layers[0], *last = &net->layers[net->count - 1];
-    const bpk_sgd sgd = run->sgd;
+    const int is_constant = run->optimizer.rule == BPK_SGD && !run->rates;
+    mover mover = {.net = net};
+    for (int i = 0; i < BPK_STATES; i++)
+        if (bpk_uses(&run->optimizer, BPK_M + i)) mover.stores[i] = net->stores[BPK_M + i];
     const int is_squares = net->loss == BPK_MSE || net->loss == BPK_SQUARED_ERROR;
     const double unit = 1;
     const vec most = vset1(REAL_MAX);
@@ -66,7 +87,7 @@ bpk_status BPK_NAME(online)(const bpk_net *net, bpk_run *run, ptrdiff_t steps) {
                           .row_accuracy = &row_accuracy};
     vmask lane[VEC];
     for (int k = 0; k < VEC; k++) lane[k] = vlane(k);
-    for (; steps > 0 && run->next < data->rows; steps--) {
+    for (int first_step = 1; steps > 0 && run->next < data->rows; steps--, first_step = 0) {
         ptrdiff_t row = row_of(data->index, run->next);
         vec t = vzero(), x = vmload(in, (const real *)(data->x.data + row * data->x.row_stride));
         int finite = vall(vle(vabs(x), most));
@@ -93,15 +114,22 @@ bpk_status BPK_NAME(online)(const bpk_net *net, bpk_run *run, ptrdiff_t steps) {
         }
         if (!isfinite(row_loss)) return BPK_DIVERGED;
 
+        if (first_step || !is_constant) {
+            mover.move = next_moves(run, net->counts, run->updates).weights;
+            mover.sgd = constants_of(&mover.move);
+        }
         d = vmul(d, derivative_vector(last->activation, y));
         for (int l = net->count - 1; l > 0; l--) {
-            d = layer_backward(&net->layers[l], &sgd, lane, a[l], d, 0);
+            d = layer_backward(&net->layers[l], &mover, lane, a[l], d, 0);
             d = vmul(d, derivative_vector(net->layers[l - 1].activation, vload(a[l])));
         }
-        layer_backward(first, &sgd, lane, a[0], d, 1);
+        layer_backward(first, &mover, lane, a[0], d, 1);
         run->loss_sum += row_loss;
         run->accuracy_sum += row_accuracy;
         run->weight_sum += 1;
+        run->updates++;
+        net->counts.updates++;
+        net->counts.batches++;
         run->next++;
     }
     return BPK_OK;

@@ -61,15 +61,19 @@ void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, con
     }
 }
 
-void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, const void *blocks,
-                 void *plain) {
+void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row,
+                   void *plain) {
     for (ptrdiff_t j = 0, width; j < columns; j += width) {
         width = block_width(kernels, columns - j);
-        size_t bytes = (size_t)smaller(width, columns - j) * kernels->real_size;
-        for (ptrdiff_t i = 0; i < rows; i++)
-            memcpy(element(kernels, plain, i * columns + j), element(kernels, blocks, j * rows + i * width),
-                   bytes);
+        memcpy(element(kernels, plain, j), element(kernels, blocks, j * rows + row * width),
+               (size_t)smaller(width, columns - j) * kernels->real_size);
     }
+}
+
+void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, const void *blocks,
+                 void *plain) {
+    for (ptrdiff_t i = 0; i < rows; i++)
+        row_of_blocks(kernels, blocks, rows, columns, i, element(kernels, plain, i * columns));
 }
 
 /* The rows of all blocks, one block after the other, are shared out. */
@@ -130,14 +134,14 @@ void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t
 
 void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *x,
                  ptrdiff_t ldx, const void *delta, ptrdiff_t ldd, void *w, ptrdiff_t ldw, void *velocity,
-                 ptrdiff_t ldv, const bpk_sgd *sgd) {
+                 ptrdiff_t ldv, const bpk_move *move) {
     bpk_update_args args = {
-        .to = out, .k = n, .left = delta, .ldl = ldd, .ldr = ldx, .ldw = ldw, .ldv = ldv, .sgd = sgd};
+        .to = out, .k = n, .left = delta, .ldl = ldd, .ldr = ldx, .ldw = ldw, .ld_state = ldv, .move = move};
     for (ptrdiff_t j = 0; j < in; j += args.n) {
         args.n = smaller(block_width(kernels, in - j), in - j);
         args.right = element(kernels, x, j);
         args.w = element(kernels, w, j);
-        args.v = velocity ? element(kernels, velocity, j) : NULL;
+        args.state[0] = velocity ? element(kernels, velocity, j) : NULL;
         kernels->update(&args);
     }
 }

@@ -43,6 +43,10 @@ void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, con
 void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, const void *blocks,
                  void *plain);
 
+/* One row of such a matrix, plain. */
+void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row,
+                   void *plain);
+
 /* a (n, out) = s(x (n, in) w + b), w (in, out) in blocks; a is in blocks of a_rows rows, or with a_rows 0
  * row-major with its rows lda apart. `out` may be padded, and then so is a. */
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
@@ -60,7 +64,7 @@ void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t
                 bpk_activation activation, void *delta, ptrdiff_t ldd);
 void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *x,
                  ptrdiff_t ldx, const void *delta, ptrdiff_t ldd, void *w, ptrdiff_t ldw, void *velocity,
-                 ptrdiff_t ldv, const bpk_sgd *sgd);
+                 ptrdiff_t ldv, const bpk_move *move);
 
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }

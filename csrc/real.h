@@ -10,10 +10,12 @@
 #if BPK_REAL_IS_DOUBLE
 typedef double real;
 #define REAL_MAX DBL_MAX
+#define REAL_MIN DBL_MIN
 #define BPK_DTYPE f64
 #else
 typedef float real;
 #define REAL_MAX FLT_MAX
+#define REAL_MIN FLT_MIN
 #define BPK_DTYPE f32
 #endif
 
@@ -35,15 +37,21 @@ void BPK_NAME(delta)(const bpk_delta_args *args);
 void BPK_NAME(dot)(const bpk_dot_args *args);
 void BPK_NAME(update)(const bpk_update_args *args);
 void BPK_NAME(update_bias)(const bpk_bias_args *args);
+void BPK_NAME(move)(const bpk_move *move, ptrdiff_t n, const void *gradient, void *w,
+                    void *const state[BPK_STATES]);
+double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scale, double decay, double l1);
+void BPK_NAME(average)(ptrdiff_t n, void *average, const void *w, double decay);
 int BPK_NAME(scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, ptrdiff_t row);
 void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,
                          ptrdiff_t ldd);
 void BPK_NAME(activate)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda);
 void BPK_NAME(apply_derivative)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const void *a,
                                 ptrdiff_t lda, void *delta, ptrdiff_t ldd);
+void BPK_NAME(drop)(const bpk_drop_args *args);
 void BPK_NAME(loss)(const bpk_loss_args *args);
-bpk_status BPK_NAME(online)(const bpk_net *net, bpk_run *run, ptrdiff_t steps);
+bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps);
 int BPK_NAME(all_finite)(ptrdiff_t n, const void *x);
 double BPK_NAME(sum_squares)(ptrdiff_t n, const void *x);
+double BPK_NAME(sum_absolute)(ptrdiff_t n, const void *x);
 
 #endif

@@ -8,17 +8,19 @@ int BPK_NAME(all_finite)(ptrdiff_t n, const void *x) {
     return vall(vle(vabs(vmload(vtail(n - i), p + i)), most));
 }
 
-/* In float64 from vector to vector, for a weight matrix has millions of squares. */
-double BPK_NAME(sum_squares)(ptrdiff_t n, const void *x) {
-    const real *p = x;
+static ALWAYS_INLINE vec square(vec x) { return vmul(x, x); }
+
+/* In float64 from vector to vector, for a weight matrix has millions of terms. */
+static ALWAYS_INLINE double sum_of(vec (*term)(vec), ptrdiff_t n, const real *p) {
     double total = 0;
     for (ptrdiff_t i = 0; i < n; i += 64 * VEC) {
         vec sum = vzero();
-        for (ptrdiff_t j = i; j < n && j < i + 64 * VEC; j += VEC) {
-            vec v = vmload(vtail(n - j < VEC ? n - j : VEC), p + j);
-            sum = vfma(v, v, sum);
-        }
+        for (ptrdiff_t j = i; j < n && j < i + 64 * VEC; j += VEC)
+            sum = vadd(sum, term(vmload(vtail(n - j < VEC ? n - j : VEC), p + j)));
         total += (double)vsum(sum);
     }
     return total;
 }
+
+double BPK_NAME(sum_squares)(ptrdiff_t n, const void *x) { return sum_of(square, n, x); }
+double BPK_NAME(sum_absolute)(ptrdiff_t n, const void *x) { return sum_of(vabs, n, x); }

@@ -7,12 +7,11 @@
 
 /* One call, as all members of its team see it. Only member 0 writes to it. */
 typedef struct {
-    const bpk_net *net;
+    bpk_net *net; /* const but in training */
     bpk_workspace *ws;
     bpk_run *run;
     ptrdiff_t steps;
-    void *out;                   /* in prediction */
-    void *const *dw, *const *db; /* in gradients */
+    void *out; /* in prediction */
     bpk_status status;
 } call;
 
@@ -26,78 +25,126 @@ static void count(const call *c, const step *s) {
     c->run->weight_sum += s->weight;
 }
 
+/* The member's share of the rows of the batch, to their place in the order of the pass. */
+static void copy_rows(const step *s, int l, void *out) {
+    const bpk_kernels *kernels = s->net->kernels;
+    ptrdiff_t width = s->net->layers[l].out, from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    for (ptrdiff_t i = from; i < to; i++) step_row(s, l, i, element(kernels, out, (s->next + i) * width));
+}
+
+/* After an update: what comes after it sees all of it once the members have met. */
+static void updated(step *s) {
+    step_average(s);
+    s->counts.updates++;
+    s->updates++;
+}
+
+/* The gradients of a mini-batch are stored, and spent when there are enough of them or no more to come. */
+static void store_and_spend(const call *c, step *s) {
+    const bpk_run *run = c->run;
+    if (s->weight > 0) step_backward(s, 1, s->weight, 0);
+    s->pending++;
+    s->pending_weight += s->weight;
+    int at_end = !run->more && s->next + s->m >= run->data.rows;
+    if (s->pending < run->accumulate && !at_end) return;
+    if (s->pending_weight > 0) {
+        step_spend(s, 1 / s->pending_weight);
+        updated(s);
+    }
+    s->pending = 0;
+    s->pending_weight = 0;
+}
+
 static bpk_status train_step(const call *c, step *s) {
-    bpk_status status = step_loss(s, 1, c->run->l2);
+    bpk_status status = step_loss(s, 1);
     if (status == BPK_OK && !isfinite(s->loss)) status = BPK_DIVERGED;
     if (status != BPK_OK) return status;
-    if (s->weight > 0) step_backward(s, NULL, NULL);
+    if (c->run->outputs && s->weight > 0) copy_rows(s, c->net->count - 1, c->run->outputs);
+    if (bpk_stores_gradients(c->run)) {
+        store_and_spend(c, s);
+    } else if (s->weight > 0) {
+        step_backward(s, 0, 0, 0);
+        updated(s);
+    }
+    s->counts.batches++;
     count(c, s);
     return BPK_OK;
 }
 
 static bpk_status evaluate_step(const call *c, step *s) {
-    bpk_status status = step_loss(s, 0, 0);
-    if (status == BPK_OK) count(c, s);
-    return status;
+    bpk_status status = step_loss(s, 0);
+    if (status != BPK_OK) return status;
+    count(c, s);
+    if (!c->run->row_losses) return BPK_OK;
+    ptrdiff_t from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    for (ptrdiff_t i = from; i < to; i++) c->run->row_losses[s->next + i] = c->ws->row_loss[i];
+    return BPK_OK;
 }
 
 static bpk_status gradients_step(const call *c, step *s) {
-    bpk_status status = step_loss(s, 1, 0);
+    bpk_status status = step_loss(s, 1);
     if (status != BPK_OK) return status;
-    step_backward(s, c->dw, c->db);
+    step_backward(s, 1, 1, 0);
     count(c, s);
     return BPK_OK;
 }
 
 static bpk_status forward_step(const call *c, step *s) {
-    bpk_status status = step_forward(s);
-    if (status != BPK_OK) return status;
-    const net_layer *last = &c->net->layers[c->net->count - 1];
-    const char *a = c->ws->layers[c->net->count - 1].a;
-    size_t real = c->net->kernels->real_size, row = (size_t)last->out * real;
-    ptrdiff_t from, to;
-    team_share(s->me, s->m, 1, &from, &to);
-    for (ptrdiff_t i = from; i < to; i++)
-        memcpy((char *)c->out + (size_t)(s->next + i) * row, a + (size_t)(i * last->width) * real, row);
-    return BPK_OK;
+    int layers = c->run->layers ? c->run->layers : c->net->count;
+    bpk_status status = step_forward(s, layers);
+    if (status == BPK_OK) copy_rows(s, layers - 1, c->out);
+    return status;
 }
 
 /* What each member does: the same steps, each to its end before anyone begins another or goes home. */
 static void pass(call *c, member me, one_step *one) {
     fp_mode mode = fp_enter();
-    step s = {
-        .net = c->net, .ws = c->ws, .run = c->run, .me = me, .rows = c->run->batch, .next = c->run->next};
-    ptrdiff_t rows = c->run->data.rows;
+    bpk_run *run = c->run;
+    step s = {.net = c->net,
+              .ws = c->ws,
+              .run = run,
+              .me = me,
+              .rows = run->batch,
+              .drops = one == train_step,
+              .counts = c->net->counts,
+              .updates = run->updates,
+              .pending = run->pending,
+              .pending_weight = run->pending_weight,
+              .next = run->next};
     bpk_status status = BPK_OK;
-    for (ptrdiff_t left = c->steps; status == BPK_OK && left > 0 && s.next < rows; left--) {
-        s.m = smaller(rows - s.next, c->run->batch);
+    for (ptrdiff_t left = c->steps; status == BPK_OK && left > 0 && s.next < run->data.rows; left--) {
+        s.m = smaller(run->data.rows - s.next, run->batch);
         status = one(c, &s);
         team_barrier(me);
         if (status == BPK_OK) s.next += s.m;
     }
     if (!me.index) {
         c->status = status;
-        c->run->next = s.next;
-        c->run->bad_row = s.bad_row;
+        run->next = s.next;
+        run->updates = s.updates;
+        run->pending = s.pending;
+        run->pending_weight = s.pending_weight;
+        run->bad_row = s.bad_row;
+        if (one == train_step) c->net->counts = s.counts;
     }
     fp_leave(mode);
-}
-
-/* The padding of deltas lies elsewhere in blocks of another height. */
-static void set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height) {
-    if (ws->height == height) return;
-    for (int l = 0; l < net->count; l++) {
-        const net_layer *layer = &net->layers[l];
-        if (layer->width > layer->out)
-            memset(ws->layers[l].delta, 0, (size_t)(height * layer->width) * net->kernels->real_size);
-    }
-    ws->height = height;
 }
 
 static void train_member(void *c, member me) { pass(c, me, train_step); }
 static void evaluate_member(void *c, member me) { pass(c, me, evaluate_step); }
 static void gradients_member(void *c, member me) { pass(c, me, gradients_step); }
 static void forward_member(void *c, member me) { pass(c, me, forward_step); }
+
+static bpk_status run_team(call c, void (*work)(void *context, member me)) {
+    team_run(c.run->threads, work, &c);
+    return c.status;
+}
+
+static void clear_gradients(const bpk_net *net, bpk_workspace *ws) {
+    memset(ws->gradients, 0, (size_t)net->size * net->kernels->real_size);
+}
 
 bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
     if (goes_online(net, run)) {
@@ -106,28 +153,21 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t st
         fp_leave(mode);
         return status;
     }
-    set_height(net, ws, run->batch);
-    call c = {.net = net, .ws = ws, .run = run, .steps = steps};
-    team_run(run->threads, train_member, &c);
-    return c.status;
+    workspace_set_height(net, ws, run->batch);
+    if (bpk_stores_gradients(run) && run->next == 0 && run->pending == 0) clear_gradients(net, ws);
+    return run_team((call){.net = net, .ws = ws, .run = run, .steps = steps}, train_member);
 }
 
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
-    call c = {.net = net, .ws = ws, .run = run, .steps = steps};
-    team_run(run->threads, evaluate_member, &c);
-    return c.status;
+    return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps}, evaluate_member);
 }
 
-bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, void *const *dw,
-                         void *const *db) {
-    set_height(net, ws, run->batch);
-    call c = {.net = net, .ws = ws, .run = run, .steps = 1, .dw = dw, .db = db};
-    team_run(run->threads, gradients_member, &c);
-    return c.status;
+bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run) {
+    workspace_set_height(net, ws, run->batch);
+    return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = 1}, gradients_member);
 }
 
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps, void *out) {
-    call c = {.net = net, .ws = ws, .run = run, .steps = steps, .out = out};
-    team_run(run->threads, forward_member, &c);
-    return c.status;
+    call c = {.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps, .out = out};
+    return run_team(c, forward_member);
 }

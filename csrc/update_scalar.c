@@ -1,34 +1,31 @@
 /* Update, one parameter at a time. */
 #include "real.h"
 
-static void sgd_step(real *w, real *v, real gradient, const bpk_sgd *sgd) {
-    if (sgd->weight_decay != 0) gradient += (real)sgd->weight_decay * *w;
-    if (v) {
-        *v = (real)sgd->momentum * *v + gradient;
-        gradient = sgd->nesterov ? gradient + (real)sgd->momentum * *v : *v;
-    }
-    *w -= (real)sgd->lr * gradient;
+/* Moves parameter `at` of w along its gradient. */
+static void move_one(const bpk_move *move, real gradient, void *w, ptrdiff_t at, void *const state[BPK_STATES],
+                     ptrdiff_t state_at) {
+    void *own[BPK_STATES];
+    for (int k = 0; k < BPK_STATES; k++) own[k] = state[k] ? (real *)state[k] + state_at : NULL;
+    BPK_NAME(move)(move, 1, &gradient, (real *)w + at, own);
 }
 
 void BPK_NAME(update)(const bpk_update_args *args) {
     const real *left = args->left;   /* (k, ..) */
     const real *right = args->right; /* (k, n) */
-    real *w = args->w, *v = args->v; /* (.., n); v may be NULL */
     for (ptrdiff_t i = args->from; i < args->to; i++)
         for (ptrdiff_t j = 0; j < args->n; j++) {
             real gradient = 0;
             for (ptrdiff_t k = 0; k < args->k; k++)
                 gradient += left[k * args->ldl + i] * right[k * args->ldr + j];
-            sgd_step(&w[i * args->ldw + j], v ? &v[i * args->ldv + j] : NULL, gradient, args->sgd);
+            move_one(args->move, gradient, args->w, i * args->ldw + j, args->state, i * args->ld_state + j);
         }
 }
 
 void BPK_NAME(update_bias)(const bpk_bias_args *args) {
     const real *delta = args->delta; /* (k, n) */
-    real *b = args->b, *v = args->v; /* (n,); v may be NULL */
     for (ptrdiff_t j = 0; j < args->n; j++) {
         real gradient = 0;
         for (ptrdiff_t k = 0; k < args->k; k++) gradient += delta[k * args->ldd + j];
-        sgd_step(&b[j], v ? &v[j] : NULL, gradient, args->sgd);
+        move_one(args->move, gradient, args->b, j, args->state, j);
     }
 }

@@ -2,25 +2,23 @@
 #define ARGS bpk_update_args
 #include "tile_tpl.h"
 
-#include "sgd_tpl.h"
-
-/* As sgd_vector, but a pass for each term, so that what sgd asks for is asked once a tile.
- * gradient <- the step that SGD takes along it; the velocities, where there are any, become the new ones.
- * Without weight decay the weights are left out of it, so that an infinite one makes no NaN. */
-static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, const bpk_sgd *sgd,
-                                    const real *w, ptrdiff_t ldw, real *v, ptrdiff_t ldv,
+/* SGD in registers, a pass for each term, so that what it asks for is asked once a tile.
+ * gradient <- the step that SGD takes along it; the velocities m, where there are any, become the new ones.
+ * Without decay the weights are left out of it, so that an infinite one makes no NaN. */
+static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int masked, vmask tail, const bpk_move *move,
+                                    const real *w, ptrdiff_t ldw, real *m, ptrdiff_t ldm,
                                     vec gradient[TILE_ROWS_MAX][TILE_VECS]) {
-    if (sgd->weight_decay != 0) {
-        vec decay = vset1((real)sgd->weight_decay);
+    if (move->decay != 0) {
+        vec decay = vset1((real)move->decay);
         EACH_ACCUMULATOR (r, j)
             gradient[r][j] = vfma(decay, tile_load(w + r * ldw, j, vecs, masked, tail), gradient[r][j]);
     }
-    if (!v) return;
-    vec momentum = vset1((real)sgd->momentum);
-    int nesterov = sgd->nesterov;
+    if (!m) return;
+    vec momentum = vset1((real)move->momentum);
+    int nesterov = move->nesterov;
     EACH_ACCUMULATOR (r, j) {
-        vec velocity = vfma(momentum, tile_load(v + r * ldv, j, vecs, masked, tail), gradient[r][j]);
-        tile_store(v + r * ldv, velocity, j, vecs, masked, tail);
+        vec velocity = vfma(momentum, tile_load(m + r * ldm, j, vecs, masked, tail), gradient[r][j]);
+        tile_store(m + r * ldm, velocity, j, vecs, masked, tail);
         gradient[r][j] = nesterov ? vfma(momentum, velocity, gradient[r][j]) : velocity;
     }
 }
@@ -32,18 +30,36 @@ static ALWAYS_INLINE void prefetch_tile(int rows, int vecs, const real *p, ptrdi
     EACH_ACCUMULATOR (r, j) __builtin_prefetch(p + r * ld + j * VEC, 1);
 }
 
+/* The other optimisers keep their formulas in one place: the tile goes there through the first cache. */
+static ALWAYS_INLINE void move_rows(int rows, int vecs, const ARGS *args, ptrdiff_t i,
+                                    vec gradient[TILE_ROWS_MAX][TILE_VECS]) {
+    real row[TILE_ROWS_MAX][TILE_VECS * VEC];
+    EACH_ACCUMULATOR (r, j) vstore(row[r] + j * VEC, gradient[r][j]);
+    for (int r = 0; r < rows; r++) {
+        void *state[BPK_STATES];
+        for (int k = 0; k < BPK_STATES; k++)
+            state[k] = args->state[k] ? (real *)args->state[k] + (i + r) * args->ld_state : NULL;
+        BPK_NAME(move)(args->move, args->n, row[r], (real *)args->w + (i + r) * args->ldw, state);
+    }
+}
+
 static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const ARGS *args, ptrdiff_t i) {
     vec acc[TILE_ROWS_MAX][TILE_VECS];
-    real *w = (real *)args->w + i * args->ldw, *v = args->v ? (real *)args->v + i * args->ldv : NULL;
+    real *w = (real *)args->w + i * args->ldw;
+    real *m = args->state[0] ? (real *)args->state[0] + i * args->ld_state : NULL;
     if (args->k >= PREFETCH_DEPTH) {
         prefetch_tile(rows, vecs, w, args->ldw);
-        if (v) prefetch_tile(rows, vecs, v, args->ldv);
+        if (m) prefetch_tile(rows, vecs, m, args->ld_state);
     }
     tile_start(rows, vecs, masked, tail, NULL, acc);
     tile_product(rows, vecs, masked, tail, args->k, (const real *)args->left + i, 1, args->ldl, args->right,
                  args->ldr, acc);
-    sgd_steps(rows, vecs, masked, tail, args->sgd, w, args->ldw, v, args->ldv, acc);
-    vec lr = vset1((real)args->sgd->lr);
+    if (args->move->rule != BPK_SGD || args->move->l1 != 0) {
+        move_rows(rows, vecs, args, i, acc);
+        return;
+    }
+    sgd_steps(rows, vecs, masked, tail, args->move, w, args->ldw, m, args->ld_state, acc);
+    vec lr = vset1((real)args->move->lr);
     EACH_ACCUMULATOR (r, j) {
         vec weight = tile_load(w + r * args->ldw, j, vecs, masked, tail);
         tile_store(w + r * args->ldw, vfnma(lr, acc[r][j], weight), j, vecs, masked, tail);
@@ -55,7 +71,8 @@ void BPK_NAME(update)(const bpk_update_args *args) { run_block(args); }
 /* Four sums go side by side, for an addition takes four clocks. */
 void BPK_NAME(update_bias)(const bpk_bias_args *args) {
     for (ptrdiff_t j = 0; j < args->n; j += VEC) {
-        vmask m = vtail(args->n - j < VEC ? args->n - j : VEC);
+        ptrdiff_t n = args->n - j < VEC ? args->n - j : VEC;
+        vmask m = vtail(n);
         const real *delta = (const real *)args->delta + j;
         vec sum[4] = {vzero(), vzero(), vzero(), vzero()};
         ptrdiff_t k = 0;
@@ -63,7 +80,10 @@ void BPK_NAME(update_bias)(const bpk_bias_args *args) {
             for (int s = 0; s < 4; s++) sum[s] = vadd(sum[s], vmload(m, delta + (k + s) * args->ldd));
         for (; k < args->k; k++) sum[0] = vadd(sum[0], vmload(m, delta + k * args->ldd));
 
-        vec gradient = vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3]));
-        sgd_vector(args->sgd, (real *)args->b + j, args->v ? (real *)args->v + j : NULL, m, gradient);
+        real gradient[VEC];
+        void *state[BPK_STATES];
+        vstore(gradient, vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3])));
+        for (int i = 0; i < BPK_STATES; i++) state[i] = args->state[i] ? (real *)args->state[i] + j : NULL;
+        BPK_NAME(move)(args->move, n, gradient, (real *)args->b + j, state);
     }
 }

@@ -47,6 +47,7 @@ static inline vec vadd(vec a, vec b) { return VOP(add)(a, b); }
 static inline vec vsub(vec a, vec b) { return VOP(sub)(a, b); }
 static inline vec vmul(vec a, vec b) { return VOP(mul)(a, b); }
 static inline vec vdiv(vec a, vec b) { return VOP(div)(a, b); }
+static inline vec vsqrt(vec a) { return VOP(sqrt)(a); }
 static inline vec vfma(vec a, vec b, vec c) { return VOP(fmadd)(a, b, c); }   /* a b + c */
 static inline vec vfnma(vec a, vec b, vec c) { return VOP(fnmadd)(a, b, c); } /* c - a b */
 

@@ -25,15 +25,15 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     const bpk_kernels *kernels = net->kernels;
     const net_layer *last = &net->layers[net->count - 1];
     size_t real = kernels->real_size;
-    int training = purpose == BPK_FOR_TRAINING;
-    ptrdiff_t deepest = 0, blocks = 0;
+    int training = purpose != BPK_FOR_FORWARD, stores = purpose == BPK_FOR_GRADIENTS;
+    ptrdiff_t deepest = 0;
     ws->x = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     for (int l = 0; l < net->count; l++) {
         const net_layer *layer = &net->layers[l];
         ws->layers[l].a = carve(arena, ws->rows, layer->width, real);
         if (training) ws->layers[l].delta = carve(arena, ws->rows, layer->width, real);
-        if (l > 0 && !layer->narrow) deepest = larger(deepest, layer->out);
-        blocks += count_blocks(kernels, layer->columns);
+        if (training && keeps_slope(layer)) ws->layers[l].slope = carve(arena, ws->rows, layer->width, real);
+        if ((l > 0 || stores) && !layer->narrow) deepest = larger(deepest, layer->out);
     }
     if (training && last->width > kernels->panel) ws->out_delta = carve(arena, ws->rows, last->width, real);
     ws->targets = carve(arena, ws->rows, last->width, real);
@@ -42,7 +42,11 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->row_weight = carve(arena, ws->rows, 1, sizeof *ws->row_weight);
     ws->row_loss = carve(arena, ws->rows, 1, sizeof *ws->row_loss);
     ws->row_accuracy = carve(arena, ws->rows, 1, sizeof *ws->row_accuracy);
-    ws->squares = carve(arena, blocks, 1, sizeof *ws->squares);
+    if (training) ws->sums = carve(arena, count_chunks(net), 1, sizeof *ws->sums);
+    if (stores) {
+        ws->gradients = carve(arena, net->size, 1, real);
+        ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    }
     ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
     ws->row_size = padded(kernels, larger(net->layers[0].in, last->out));
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
@@ -73,4 +77,14 @@ void bpk_workspace_free(bpk_workspace *ws) {
     if (!ws) return;
     free(ws->memory);
     free(ws);
+}
+
+void workspace_set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height) {
+    if (ws->height == height) return;
+    for (int l = 0; l < net->count; l++) {
+        const net_layer *layer = &net->layers[l];
+        if (layer->width > layer->out)
+            memset(ws->layers[l].delta, 0, (size_t)(height * layer->width) * net->kernels->real_size);
+    }
+    ws->height = height;
 }

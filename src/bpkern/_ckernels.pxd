@@ -1,6 +1,6 @@
 # The C API of csrc/bpkern.h, declarations only.
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 
 cdef extern from "bpkern.h" nogil:
@@ -45,6 +45,21 @@ cdef extern from "bpkern.h" nogil:
     ctypedef enum bpk_purpose:
         BPK_FOR_FORWARD
         BPK_FOR_TRAINING
+        BPK_FOR_GRADIENTS
+
+    ctypedef enum bpk_rule:
+        BPK_SGD
+        BPK_RMSPROP
+        BPK_ADAGRAD
+        BPK_ADAM
+
+    ctypedef enum bpk_store:
+        BPK_PARAMETERS
+        BPK_M
+        BPK_V
+        BPK_U
+        BPK_AVERAGE
+        BPK_N_STORES
 
     enum:
         BPK_MOST_THREADS
@@ -56,11 +71,22 @@ cdef extern from "bpkern.h" nogil:
     ctypedef struct bpk_workspace:
         pass
 
-    ctypedef struct bpk_sgd:
+    ctypedef struct bpk_optimizer:
+        bpk_rule rule
         double lr
-        double momentum
         double weight_decay
+        double decoupled_decay
+        double momentum
+        double square_decay
+        double eps
+        double lr_decay
         int nesterov
+        int centered
+        int amsgrad
+
+    ctypedef struct bpk_counts:
+        int64_t updates
+        int64_t batches
 
     ctypedef struct bpk_source:
         const char *data
@@ -84,10 +110,24 @@ cdef extern from "bpkern.h" nogil:
     ctypedef struct bpk_run:
         bpk_data data
         ptrdiff_t batch
-        bpk_sgd sgd
-        double l2
         int threads
+        bpk_optimizer optimizer
+        const double *rates
+        double l1
+        double l2
+        double clip_norm
+        double clip_value
+        ptrdiff_t accumulate
+        double average_decay
+        int more
+        int averaged
+        int layers
+        void *outputs
+        double *row_losses
         ptrdiff_t next
+        ptrdiff_t updates
+        ptrdiff_t pending
+        double pending_weight
         ptrdiff_t bad_row
         double loss_sum
         double accuracy_sum
@@ -110,28 +150,43 @@ cdef extern from "bpkern.h" nogil:
     void bpk_sgd_update(
         const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, void *w, ptrdiff_t ldw,
         void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx, void *vw, ptrdiff_t ldvw,
-        void *vb, const bpk_sgd *sgd)
+        void *vb, const bpk_optimizer *sgd)
 
     bpk_status bpk_net_create(
         const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
         bpk_loss loss, bpk_net **net)
     void bpk_net_free(bpk_net *net)
-    void bpk_net_set_layer(bpk_net *net, int l, const void *w, const void *b)
-    void bpk_net_get_layer(const bpk_net *net, int l, void *w, void *b)
-    bpk_status bpk_net_make_velocity(bpk_net *net)
-    void bpk_net_clear_velocity(bpk_net *net)
+    void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b)
+    void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b)
+    bpk_status bpk_net_make(bpk_net *net, bpk_store store)
+    void bpk_net_drop(bpk_net *net, bpk_store store)
+    int bpk_net_has(const bpk_net *net, bpk_store store)
+    void bpk_net_fill(bpk_net *net, bpk_store store, double value)
+    void bpk_net_start_average(bpk_net *net)
+    int bpk_uses(const bpk_optimizer *optimizer, bpk_store store)
+    bpk_counts bpk_net_counts(const bpk_net *net)
+    void bpk_net_set_counts(bpk_net *net, bpk_counts counts)
+    void bpk_net_set_dropout(bpk_net *net, int l, double probability)
+    void bpk_net_set_dropout_key(bpk_net *net, uint64_t key)
     bpk_status bpk_net_snapshot(bpk_net *net)
     void bpk_net_restore(bpk_net *net)
     int bpk_net_finite(const bpk_net *net)
-    double bpk_net_sum_squares(const bpk_net *net)
+    double bpk_net_penalty(const bpk_net *net, bpk_store store, double l1, double l2)
 
     bpk_status bpk_workspace_create(
         const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads, bpk_workspace **workspace)
     void bpk_workspace_free(bpk_workspace *workspace)
 
+    int bpk_stores_gradients(const bpk_run *run)
     bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
-    bpk_status bpk_gradients(
-        const bpk_net *net, bpk_workspace *workspace, bpk_run *run, void **dw, void **db)
+    bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run)
+    void bpk_workspace_get_layer(
+        const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db)
+    void bpk_workspace_take_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *source)
     bpk_status bpk_forward(
         const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps, void *out)
+    bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *out)
+    void bpk_tape_backward(
+        const bpk_net *net, bpk_workspace *workspace, bpk_run *run, const void *grad, void *dx)
+    void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, bpk_run *run, double scale)

@@ -5,7 +5,8 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -189,7 +190,11 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
 
 
 def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
-    cdef bpk_sgd sgd = make_sgd(lr, momentum, nesterov, weight_decay)
+    cdef bpk_optimizer sgd
+    memset(&sgd, 0, sizeof(sgd))
+    sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay = lr, momentum, nesterov, weight_decay
+    if sgd.nesterov and sgd.momentum == 0:
+        raise ValueError("nesterov needs a momentum above 0, not 0")
     cdef int typenum = typenum_of("w", w)
     check_2d("x", x, typenum)
     check_2d("delta", delta, typenum)
@@ -222,10 +227,5 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
         bpk_sgd_update(kernels, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
 
 
-cdef bpk_sgd make_sgd(double lr, double momentum, bint nesterov, double weight_decay) except *:
-    if nesterov and momentum == 0:
-        raise ValueError("nesterov needs a momentum above 0, not 0")
-    return bpk_sgd(lr, momentum, weight_decay, nesterov)
-
-
+include "update.pxi"
 include "network.pxi"

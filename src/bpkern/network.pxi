@@ -88,7 +88,12 @@ cdef class Pace:
 
     cdef ptrdiff_t steps  # 0: nothing is known yet
     cdef double began
-    cdef bint whole
+    cdef bint whole, single
+
+    def __init__(self, bint single=False):
+        """With `single`, a slice is always one step."""
+        self.single = single
+        self.steps = single
 
     cdef void guess(self, double step_work, int threads):
         """A first slice of some milliseconds, so that short ones do not start threads again and again."""
@@ -104,12 +109,17 @@ cdef class Pace:
         cdef double took = perf_counter() - self.began
         if took > SLICE_SECONDS and self.steps > 1:
             self.steps = max(1, <ptrdiff_t>(self.steps * SLICE_SECONDS / took))
-        elif self.whole and took < SLICE_SECONDS / 2 and self.steps < 1 << 40:
+        elif self.whole and took < SLICE_SECONDS / 2 and self.steps < 1 << 40 and not self.single:
             self.steps *= 2
 
 
 # Rows that a pass without training takes at a time.
 cdef ptrdiff_t READ_ROWS = 256
+
+
+# In the order of the C enumeration; m, v and u are the states of optimisers that bpkern.h names so.
+STORES = ("parameters", "m", "v", "u", "average")
+PARAMETERS = STORES[0]
 
 
 cdef class Network:
@@ -127,6 +137,12 @@ cdef class Network:
     cdef ptrdiff_t reader_rows
     cdef int reader_threads
     cdef bint reader_taken
+    cdef bint workspace_stores
+    cdef bpk_workspace *tape  # for steps by hand
+    cdef bpk_run tape_run  # of the last forward pass
+    cdef ptrdiff_t tape_rows
+    cdef int tape_threads
+    cdef bint taped, tape_pending  # whether that can be gone back through; whether gradients are stored
     cdef tuple sizes
     cdef ptrdiff_t inputs, outputs
     cdef object dtype
@@ -164,10 +180,11 @@ cdef class Network:
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
         bpk_workspace_free(self.reader)
+        bpk_workspace_free(self.tape)
         bpk_net_free(self.net)
 
     def __reduce__(self):
-        raise TypeError("a model cannot be pickled or copied in this version: take its state_dict()")
+        raise TypeError("a network is made anew from its model's state")
 
     # Who may come in -----------------------------------------------------------------------------------
 
@@ -201,27 +218,82 @@ cdef class Network:
 
     # Parameters ----------------------------------------------------------------------------------------
 
-    def get_layers(self):
-        """Copies [(W, b), ...], all of one moment."""
-        shapes = zip(self.sizes[1:], self.sizes)
-        layers = [(np.empty(shape, self.dtype), np.empty(shape[0], self.dtype)) for shape in shapes]
+    def get_layers(self, store=PARAMETERS):
+        """Copies [(W, b), ...] of a store, all of one moment."""
+        cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
+        layers = self.empty_layers()
         with self.reading():
             for l, (w, b) in enumerate(layers):
-                bpk_net_get_layer(self.net, l, data(w), data(b))
+                bpk_net_get_layer(self.net, c_store, l, data(w), data(b))
         return layers
 
-    def set_layers(self, layers):
+    def empty_layers(self):
+        """[(W, b), ...] to be filled."""
+        shapes = zip(self.sizes[1:], self.sizes)
+        return [(np.empty(shape, self.dtype), np.empty(shape[0], self.dtype)) for shape in shapes]
+
+    def set_layers(self, layers, store=PARAMETERS):
         """Weights and biases of the network's shapes and dtype, C-contiguous, all at once."""
+        cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
         with self.writing():
+            self.make(c_store)
             for l, (w, b) in enumerate(layers):
-                bpk_net_set_layer(self.net, l, data(w), data(b))
+                bpk_net_set_layer(self.net, c_store, l, data(w), data(b))
 
-    def make_velocity(self):
-        if bpk_net_make_velocity(self.net) != BPK_OK:
-            raise MemoryError(f"no memory for the velocities of layers {list(self.sizes)}")
+    cdef int make(self, bpk_store store) except -1:
+        if bpk_net_make(self.net, store) != BPK_OK:
+            raise MemoryError(f"no memory for the {STORES[store]} of layers {list(self.sizes)}")
+        return 0
 
-    def clear_velocity(self):
-        bpk_net_clear_velocity(self.net)
+    def stores(self):
+        """The names of those that are there."""
+        return [name for i, name in enumerate(STORES) if bpk_net_has(self.net, <bpk_store><int>i)]
+
+    def prepare(self, Update update, double initial_squares):
+        """Make the states that the optimiser uses, where they are not there yet; its squares begin as told."""
+        for i in range(BPK_M, BPK_AVERAGE):
+            store = <bpk_store><int>i
+            if bpk_uses(&update.c.optimizer, store) and not bpk_net_has(self.net, store):
+                self.make(store)
+                if store == BPK_V and initial_squares:
+                    bpk_net_fill(self.net, store, initial_squares)
+
+    def forget(self):
+        """Drop the optimiser's states and the average of the parameters, and count from 0."""
+        for i in range(BPK_M, BPK_N_STORES):
+            bpk_net_drop(self.net, <bpk_store><int>i)
+        self.counts = (0, 0)
+
+    def drop_states(self):
+        for i in range(BPK_M, BPK_AVERAGE):
+            bpk_net_drop(self.net, <bpk_store><int>i)
+
+    def start_average(self):
+        """Have the average of the parameters, begun as a copy of them where it is not there yet."""
+        if not bpk_net_has(self.net, BPK_AVERAGE):
+            self.make(BPK_AVERAGE)
+            bpk_net_start_average(self.net)
+
+    def drop_average(self):
+        bpk_net_drop(self.net, BPK_AVERAGE)
+
+    @property
+    def counts(self):
+        """How many updates were made, and how many mini-batches trained on, over the network's life."""
+        cdef bpk_counts counts = bpk_net_counts(self.net)
+        return counts.updates, counts.batches
+
+    @counts.setter
+    def counts(self, values):
+        cdef bpk_counts counts
+        counts.updates, counts.batches = values
+        bpk_net_set_counts(self.net, counts)
+
+    def set_dropout(self, probabilities, uint64_t key):
+        """The probability of each hidden layer, and the key of the generator."""
+        for l, probability in enumerate(probabilities):
+            bpk_net_set_dropout(self.net, l, probability)
+        bpk_net_set_dropout_key(self.net, key)
 
     def snapshot(self):
         if bpk_net_snapshot(self.net) != BPK_OK:
@@ -233,9 +305,14 @@ cdef class Network:
     def finite(self):
         return bool(bpk_net_finite(self.net))
 
-    def sum_squares(self):
+    cdef bint averaged(self) noexcept:
+        """Whether predictions are by the average."""
+        return bpk_net_has(self.net, BPK_AVERAGE)
+
+    def penalty(self, double l1, double l2):
+        """Of the parameters that predictions are by."""
         with self.reading():
-            return bpk_net_sum_squares(self.net)
+            return bpk_net_penalty(self.net, BPK_AVERAGE if self.averaged() else BPK_PARAMETERS, l1, l2)
 
     # Runs ----------------------------------------------------------------------------------------------
 
@@ -254,31 +331,45 @@ cdef class Network:
             return 1
         return bpk_threads_worth(work, steps, min(get_num_threads(), BPK_MOST_THREADS))
 
-    def reserve(self, ptrdiff_t batch, double steps, n_threads):
+    def reserve(self, ptrdiff_t batch, double steps, Update update, n_threads):
         """Make the workspace for training in such batches, where it is not there yet; how many threads are to
         take the `steps` of an epoch."""
         cdef int threads = self.threads_for(n_threads, batch, steps, BPK_FOR_TRAINING)
         cdef bpk_workspace *workspace
-        if batch > self.workspace_rows or threads > self.workspace_threads:
+        cdef bint stores = bpk_stores_gradients(&update.c)
+        if batch > self.workspace_rows or threads > self.workspace_threads or stores > self.workspace_stores:
             rows, most = max(batch, self.workspace_rows), max(threads, self.workspace_threads)
-            workspace = self.new_workspace(rows, BPK_FOR_TRAINING, most)
+            stores = stores or self.workspace_stores
+            workspace = self.new_workspace(rows, BPK_FOR_GRADIENTS if stores else BPK_FOR_TRAINING, most)
             bpk_workspace_free(self.workspace)
             self.workspace, self.workspace_rows, self.workspace_threads = workspace, rows, most
+            self.workspace_stores = stores
         return threads
 
-    def train(self, Data rows, index, ptrdiff_t batch, sgd, double l2, int threads, Pace pace, progress):
+    def train(
+        self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, after_slice,
+        outputs=None, bint more=False,
+    ):
         """One epoch, in the order of `index` (int64) or of the rows; `reserve` has been called and has told how
         many threads to take.
 
-        `pace` is kept from epoch to epoch of a fit. `progress(rows done)` is called from time to time. Returns
-        the sums over rows of the weighted loss, the weighted accuracy and the weights.
+        `rates` are the learning rates (updates,) where they are no constant. `pace` is kept from epoch to epoch of
+        a fit. `after_slice(rows done, sum of their losses, sum of their weights)` is called from time to time.
+        `outputs` (n, out) gets those before each update. With `more`, what is pending goes on into the next call.
+        Returns the sums over rows of the weighted loss, the weighted accuracy and the weights.
         """
         cdef bpk_run run
         cdef bpk_status status = BPK_OK
         start(&run, rows, index, batch)
-        run.sgd = make_sgd(sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay)
-        run.l2 = l2
+        update.begin(&run)
+        run.more = more
         run.threads = threads
+        if isinstance(rates, float):
+            run.optimizer.lr = rates
+        else:
+            run.rates = <const double *>cnp.PyArray_DATA(<cnp.ndarray>rates)
+        if outputs is not None:
+            run.outputs = data(outputs)
         pace.guess(bpk_step_work(self.net, batch, BPK_FOR_TRAINING), threads)
         while run.next < run.data.rows:
             pace.begin(&run)
@@ -287,7 +378,8 @@ cdef class Network:
             raise_for(status, &run)
             pace.end()
             PyErr_CheckSignals()
-            progress(run.next)
+            after_slice(run.next, run.loss_sum, run.weight_sum)
+        update.end(&run)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
     def reserve_reader(self, ptrdiff_t rows, n_threads):
@@ -327,6 +419,7 @@ cdef class Network:
             return 0
         self.begin_read()
         try:
+            run.averaged = self.averaged()
             kept = self.begin_reader(run, n_threads, &workspace)
             try:
                 self.read_slices(run, workspace, out)
@@ -358,11 +451,14 @@ cdef class Network:
             PyErr_CheckSignals()
         return 0
 
-    def evaluate(self, Data rows, index, n_threads):
-        """The sums that `train` returns, without training and without l2."""
+    def evaluate(self, Data rows, index, n_threads, row_losses=None):
+        """The sums that `train` returns, without training and without penalties. `row_losses` (n,) in float64 gets
+        the loss of each row."""
         cdef bpk_run run
         start(&run, rows, index, READ_ROWS)
         run.batch = min(run.batch, run.data.rows)
+        if row_losses is not None:
+            run.row_losses = <double *>data(row_losses)
         self.read(&run, n_threads, NULL)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
@@ -387,44 +483,130 @@ cdef class Network:
         run.data.x.column_stride = cnp.PyArray_ITEMSIZE(x)
         run.data.rows = cnp.PyArray_DIM(x, 0)
         run.batch = min(run.data.rows, READ_ROWS)
-        return self.outputs_of(&run)
+        return self.outputs_of(&run, self.outputs, None)
 
-    def forward_data(self, Data rows):
-        """The same for whatever has been made into `Data`."""
+    def forward_data(self, Data rows, index=None, int layers=0, n_threads=None):
+        """The same for whatever has been made into `Data`; of the first `layers` layers, where that is not 0."""
         cdef bpk_run run
-        start(&run, rows, None, min(rows.c.rows, READ_ROWS))
-        return self.outputs_of(&run)
+        start(&run, rows, index, READ_ROWS)
+        run.batch = min(run.batch, run.data.rows)
+        run.layers = layers
+        return self.outputs_of(&run, self.sizes[layers] if layers else self.outputs, n_threads)
 
-    cdef object outputs_of(self, bpk_run *run):
+    cdef object outputs_of(self, bpk_run *run, ptrdiff_t width, n_threads):
         cdef cnp.npy_intp shape[2]
-        shape[0], shape[1] = run.data.rows, self.outputs
+        shape[0], shape[1] = run.data.rows, width
         out = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
-        self.read(run, None, data(out))
+        self.read(run, n_threads, data(out))
         return out
 
-    def gradients(self, Data rows, sums):
-        """The mean loss over all rows, without l2; its gradients are added to `sums`, [(dw, db), ...]."""
+    def gradients(self, Data rows):
+        """The mean loss over all rows and its gradients [(dW, db), ...], without penalties."""
         cdef bpk_run run
         cdef bpk_status status
-        cdef int layers = len(sums), l
-        start(&run, rows, None, rows.c.rows)
-        cdef void **pointers = <void **>calloc(2 * layers, sizeof(void *))
         cdef bpk_workspace *workspace = NULL
+        start(&run, rows, None, rows.c.rows)
+        gradients = self.empty_layers()
         try:
-            if pointers == NULL:
-                raise MemoryError("no memory for the gradients")
-            for l in range(layers):
-                pointers[l] = data(sums[l][0])
-                pointers[layers + l] = data(sums[l][1])
             run.threads = self.threads_for(None, rows.c.rows, 1, BPK_FOR_TRAINING)
-            workspace = self.new_workspace(rows.c.rows, BPK_FOR_TRAINING, run.threads)
+            workspace = self.new_workspace(rows.c.rows, BPK_FOR_GRADIENTS, run.threads)
             with self.reading(), nogil:
-                status = bpk_gradients(self.net, workspace, &run, pointers, pointers + layers)
+                status = bpk_gradients(self.net, workspace, &run)
             raise_for(status, &run)
+            for l, (dw, db) in enumerate(gradients):
+                bpk_workspace_get_layer(self.net, workspace, l, data(dw), data(db))
         finally:
             bpk_workspace_free(workspace)
-            free(pointers)
-        return run.loss_sum / run.weight_sum
+        return run.loss_sum / run.weight_sum, gradients
+
+    # Steps by hand -------------------------------------------------------------------------------------
+
+    def tape_forward(self, Data rows, index, n_threads=None):
+        """Forward as in training, over all rows as one mini-batch, which `tape_backward` goes back through."""
+        cdef bpk_run run
+        cdef bpk_status status
+        cdef cnp.npy_intp shape[2]
+        start(&run, rows, index, 0)
+        run.batch = run.data.rows
+        run.threads = self.threads_for(n_threads, run.batch, 1, BPK_FOR_TRAINING)
+        shape[0], shape[1] = run.batch, self.outputs
+        out = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
+        cdef void *outputs = data(out)
+        with self.writing():
+            self.reserve_tape(run.batch, run.threads)
+            with nogil:
+                status = bpk_tape_forward(self.net, self.tape, &run, outputs)
+            self.taped = status == BPK_OK
+            raise_for(status, &run)
+            self.tape_run = run
+        return out
+
+    cdef int reserve_tape(self, ptrdiff_t rows, int threads) except -1:
+        cdef bpk_workspace *workspace
+        if rows > self.tape_rows or threads > self.tape_threads:
+            rows, threads = max(rows, self.tape_rows), max(threads, self.tape_threads)
+            workspace = self.new_workspace(rows, BPK_FOR_GRADIENTS, threads)
+            if self.tape != NULL:
+                bpk_workspace_take_gradients(self.net, workspace, self.tape)
+            bpk_workspace_free(self.tape)
+            self.tape, self.tape_rows, self.tape_threads = workspace, rows, threads
+        return 0
+
+    def tape_backward(self, gradient, bint wants_x):
+        """From the derivative by the outputs, of their shape and dtype and C-contiguous; to that by x, where it is
+        wanted, and to the stored gradients."""
+        cdef cnp.npy_intp shape[2]
+        cdef const void *given = data(gradient)
+        cdef void *wanted = NULL
+        dx = None
+        with self.writing():
+            if not self.taped:
+                raise RuntimeError("backward goes back through a forward(X, train=True), and there was none before")
+            if gradient.shape != (self.tape_run.data.rows, self.outputs):
+                raise ValueError(
+                    f"grad_output must have the outputs' shape {(self.tape_run.data.rows, self.outputs)}, "
+                    f"not {gradient.shape}"
+                )
+            if wants_x:
+                shape[0], shape[1] = self.tape_run.data.rows, self.inputs
+                dx = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
+                wanted = data(dx)
+            with nogil:
+                bpk_tape_backward(self.net, self.tape, &self.tape_run, given, wanted)
+            self.tape_pending = True
+        return dx
+
+    def tape_update(self, Update update, double lr, double scale):
+        """Spend what is stored."""
+        cdef bpk_run run
+        with self.writing():
+            if not self.tape_pending:
+                raise RuntimeError("step spends the gradients of backward, and there are none")
+            memset(&run, 0, sizeof(run))
+            update.begin(&run)
+            run.optimizer.lr = lr
+            run.threads = self.threads_for(None, self.tape_rows, 1, BPK_FOR_TRAINING)
+            run.threads = min(run.threads, self.tape_threads)
+            with nogil:
+                bpk_tape_update(self.net, self.tape, &run, scale)
+            self.taped = self.tape_pending = False
+
+    def tape_gradients(self):
+        """[(dW, db), ...] as they are stored."""
+        gradients = self.empty_layers()
+        with self.reading():
+            if not self.tape_pending:
+                return [(np.zeros_like(dw), np.zeros_like(db)) for dw, db in gradients]
+            for l, (dw, db) in enumerate(gradients):
+                bpk_workspace_get_layer(self.net, self.tape, l, data(dw), data(db))
+        return gradients
+
+    def tape_clear(self):
+        """Forget what is stored, and the last forward pass."""
+        with self.writing():
+            bpk_workspace_free(self.tape)
+            self.tape, self.tape_rows, self.tape_threads = NULL, 0, 0
+            self.taped = self.tape_pending = False
 
 
 @cython.final

@@ -1,0 +1,25 @@
+/* Dropout: the numbers of a row are made 64 columns at a time, and spent on as many vectors as that is. */
+#include "philox.h"
+
+static ALWAYS_INLINE void drop_vector(const uint32_t *numbers, uint32_t threshold, real scale, real *x) {
+    for (int i = 0; i < VEC; i++) x[i] = numbers[i] >= threshold ? x[i] * scale : 0;
+}
+
+void BPK_NAME(drop)(const bpk_drop_args *args) {
+    const uint32_t threshold = philox_threshold(args->probability);
+    const real scale = (real)(1 / (1 - args->probability));
+    philox_place at = {.key = args->key, .batch = args->batch, .layer = args->layer};
+    uint32_t numbers[PHILOX_COLUMNS];
+    for (ptrdiff_t row = args->from; row < args->to; row++) {
+        at.row = (uint32_t)row;
+        for (ptrdiff_t block = 0, width; block < args->n; block += width) {
+            width = width_of_block(args->n - block, VEC, TILE_VECS * VEC);
+            for (ptrdiff_t j = block; j < block + width && j < args->n; j += VEC) {
+                ptrdiff_t place = block * args->rows + row * width + j - block;
+                if (j % PHILOX_COLUMNS == 0) philox(&at, (uint32_t)(j / PHILOX_COLUMNS), numbers);
+                drop_vector(numbers + j % PHILOX_COLUMNS, threshold, scale, (real *)args->a + place);
+                drop_vector(numbers + j % PHILOX_COLUMNS, threshold, scale, (real *)args->slope + place);
+            }
+        }
+    }
+}

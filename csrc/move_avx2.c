@@ -1,0 +1,4 @@
+/* Optimisers on AVX2. */
+#include "vec_avx2.h"
+
+#include "move_tpl.h"

@@ -1,0 +1,54 @@
+/* Optimisers on plain arrays: one that has stored its gradients, or has just made some of them. */
+#include "move_vectors_tpl.h"
+
+static ALWAYS_INLINE void each(vec (*rule)(const constants *, states, vmask, vec), const bpk_move *move,
+                               ptrdiff_t n, const real *gradient, real *w, void *const state[BPK_STATES]) {
+    const constants c = constants_of(move);
+    const vec lowest = vneg(c.limit);
+    ptrdiff_t j = 0;
+    for (vmask m = vtail(VEC); j < n; j += VEC) {
+        if (n - j < VEC) m = vtail(n - j);
+        vec g = vmul(c.scale, vmload(m, gradient + j));
+        move_vector(rule, &c, w + j, states_at(state, j), m, vmin(c.limit, vmax(lowest, g)));
+    }
+}
+
+void BPK_NAME(move)(const bpk_move *move, ptrdiff_t n, const void *gradient, void *w,
+                    void *const state[BPK_STATES]) {
+    switch (move->rule) {
+        case BPK_SGD: each(sgd, move, n, gradient, w, state); break;
+        case BPK_RMSPROP: each(rmsprop, move, n, gradient, w, state); break;
+        case BPK_ADAGRAD: each(adagrad, move, n, gradient, w, state); break;
+        case BPK_ADAM: each(adam, move, n, gradient, w, state); break;
+    }
+}
+
+/* In float64 from vector to vector, as all sums over a matrix of weights. */
+double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scale, double decay, double l1) {
+    const bpk_move penalties = {.scale = scale, .decay = decay, .l1 = l1, .correction = 1};
+    const constants c = constants_of(&penalties);
+    real *g = gradient;
+    const real *weights = w;
+    double total = 0;
+    for (ptrdiff_t i = 0; i < n; i += 64 * VEC) {
+        vec sum = vzero();
+        for (ptrdiff_t j = i; j < n && j < i + 64 * VEC; j += VEC) {
+            vmask m = vtail(n - j < VEC ? n - j : VEC);
+            vec whole = penalised(&c, vmload(m, weights + j), vmul(c.scale, vmload(m, g + j)));
+            vmstore(g + j, m, whole);
+            sum = vfma(whole, whole, sum);
+        }
+        total += (double)vsum(sum);
+    }
+    return total;
+}
+
+void BPK_NAME(average)(ptrdiff_t n, void *average, const void *w, double decay) {
+    real *a = average;
+    const real *weights = w;
+    vec rate = vset1((real)decay);
+    for (ptrdiff_t j = 0; j < n; j += VEC) {
+        vmask m = vtail(n - j < VEC ? n - j : VEC);
+        vmstore(a + j, m, towards(rate, vmload(m, a + j), vmload(m, weights + j)));
+    }
+}

@@ -1,0 +1,106 @@
+/* What each optimiser does with a vector of a gradient; the formulas stand in bpkern.h. */
+#ifndef BPK_MOVE_VECTORS_TPL_H
+#define BPK_MOVE_VECTORS_TPL_H
+
+#include <math.h>
+
+/* What a move says, once in every lane. */
+typedef struct {
+    vec scale, limit, decay, l1, shrink, lr, momentum, square_decay, eps, correction;
+    int nesterov, centered, amsgrad, decays, has_l1;
+} constants;
+
+static ALWAYS_INLINE constants constants_of(const bpk_move *move) {
+    return (constants){.scale = vset1((real)move->scale),
+                       .limit = vset1((real)move->limit),
+                       .decay = vset1((real)move->decay),
+                       .l1 = vset1((real)move->l1),
+                       .shrink = vset1((real)move->shrink),
+                       .lr = vset1((real)move->lr),
+                       .momentum = vset1((real)move->momentum),
+                       .square_decay = vset1((real)move->square_decay),
+                       .eps = vset1((real)move->eps),
+                       .correction = vset1((real)(1 / move->correction)),
+                       .nesterov = move->nesterov,
+                       .centered = move->centered,
+                       .amsgrad = move->amsgrad,
+                       .decays = move->decay != 0,
+                       .has_l1 = move->l1 != 0};
+}
+
+/* The states at one place, each NULL where the optimiser does not use it. */
+typedef struct {
+    real *m, *v, *u;
+} states;
+
+static ALWAYS_INLINE states states_at(void *const state[BPK_STATES], ptrdiff_t j) {
+    real *m = state[0], *v = state[1], *u = state[2];
+    return (states){m ? m + j : NULL, v ? v + j : NULL, u ? u + j : NULL};
+}
+
+/* decay a + (1 - decay) b, as a step from a towards b: exact where they are equal. */
+static ALWAYS_INLINE vec towards(vec decay, vec a, vec b) {
+    return vfma(vsub(vset1(1), decay), vsub(b, a), a);
+}
+
+/* x / (sqrt(v) correction + eps). A divisor of zero, where a gradient was never anything else, makes no NaN. */
+static ALWAYS_INLINE vec over_root(const constants *c, vec x, vec v) {
+    vec root = vfma(vsqrt(v), c->correction, c->eps);
+    return vdiv(x, vmax(vset1(REAL_MIN), root));
+}
+
+/* Each returns the step, and writes the states of the lanes in m. */
+static ALWAYS_INLINE vec sgd(const constants *c, states s, vmask m, vec g) {
+    if (!s.m) return g;
+    vec velocity = vfma(c->momentum, vmload(m, s.m), g);
+    vmstore(s.m, m, velocity);
+    return c->nesterov ? vfma(c->momentum, velocity, g) : velocity;
+}
+
+static ALWAYS_INLINE vec rmsprop(const constants *c, states s, vmask m, vec g) {
+    vec v = towards(c->square_decay, vmload(m, s.v), vmul(g, g));
+    vmstore(s.v, m, v);
+    if (c->centered) {
+        vec mean = towards(c->square_decay, vmload(m, s.u), g);
+        vmstore(s.u, m, mean);
+        v = vmax(vzero(), vfnma(mean, mean, v));
+    }
+    vec step = over_root(c, g, v);
+    if (!s.m) return step;
+    step = vfma(c->momentum, vmload(m, s.m), step);
+    vmstore(s.m, m, step);
+    return step;
+}
+
+static ALWAYS_INLINE vec adagrad(const constants *c, states s, vmask m, vec g) {
+    vec v = vfma(g, g, vmload(m, s.v));
+    vmstore(s.v, m, v);
+    return over_root(c, g, v);
+}
+
+static ALWAYS_INLINE vec adam(const constants *c, states s, vmask m, vec g) {
+    vec mean = towards(c->momentum, vmload(m, s.m), g);
+    vec v = towards(c->square_decay, vmload(m, s.v), vmul(g, g));
+    vmstore(s.m, m, mean);
+    vmstore(s.v, m, v);
+    if (c->amsgrad) {
+        v = vmax(v, vmload(m, s.u));
+        vmstore(s.u, m, v);
+    }
+    return over_root(c, mean, v);
+}
+
+/* Without decay the weights are left out of the gradient, so that an infinite one makes no NaN. */
+static ALWAYS_INLINE vec penalised(const constants *c, vec w, vec g) {
+    if (c->decays) g = vfma(c->decay, w, g);
+    if (c->has_l1) g = vadd(g, vselect(veq(w, vzero()), vzero(), vcopysign(c->l1, w)));
+    return g;
+}
+
+static ALWAYS_INLINE void move_vector(vec (*rule)(const constants *, states, vmask, vec), const constants *c,
+                                      real *w, states s, vmask m, vec g) {
+    vec weight = vmload(m, w), step = rule(c, s, m, penalised(c, weight, g));
+    vmstore(w, m, vfnma(c->lr, step, vmul(c->shrink, weight)));
+}
+
+#endif

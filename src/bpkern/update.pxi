@@ -1,0 +1,63 @@
+# What a run of training does with its gradients: an optimiser's settings on their way to C. Included by _core.pyx.
+
+cdef dict RULES = {
+    "sgd": BPK_SGD, "rmsprop": BPK_RMSPROP, "adagrad": BPK_ADAGRAD, "adam": BPK_ADAM, "adamw": BPK_ADAM,
+}
+
+
+cdef bpk_optimizer optimizer_of(optimizer) except *:
+    """Of its settings; the learning rate of a schedule is left 0."""
+    cdef bpk_optimizer c
+    memset(&c, 0, sizeof(c))
+    settings = optimizer.settings()
+    c.rule = <bpk_rule><int>RULES[optimizer.rule]
+    c.lr = 0.0 if callable(settings["lr"]) else settings["lr"]
+    c.weight_decay = settings["weight_decay"]
+    if optimizer.rule == "adamw":
+        c.decoupled_decay, c.weight_decay = c.weight_decay, 0.0
+    c.momentum = settings.get("momentum", 0.0)
+    c.square_decay = settings.get("alpha", 0.0)
+    if "betas" in settings:
+        c.momentum, c.square_decay = settings["betas"]
+    c.eps = settings.get("eps", 0.0)
+    c.lr_decay = settings.get("lr_decay", 0.0)
+    c.nesterov = settings.get("nesterov", False)
+    c.centered = settings.get("centered", False)
+    c.amsgrad = settings.get("amsgrad", False)
+    return c
+
+
+@cython.final
+cdef class Update:
+    """From gradients to new parameters: the optimiser, the penalties, clipping, accumulation and the average.
+
+    Kept over the runs of a fit: `pending` mini-batches go on from one to the next. `clip_norm` and `clip_value`
+    of None do not clip; `ema` of None keeps no average.
+    """
+
+    cdef bpk_run c  # a run but for its data
+
+    def __init__(self, optimizer, double l1, double l2, clip_norm, clip_value, ptrdiff_t accumulate, ema):
+        memset(&self.c, 0, sizeof(self.c))
+        self.c.optimizer = optimizer_of(optimizer)
+        self.c.l1, self.c.l2 = l1, l2
+        self.c.clip_norm = INFINITY if clip_norm is None else clip_norm
+        self.c.clip_value = INFINITY if clip_value is None else clip_value
+        self.c.accumulate = accumulate
+        self.c.average_decay = 0.0 if ema is None else ema
+
+    cdef void begin(self, bpk_run *run):
+        """Into a run that has its data."""
+        run.optimizer = self.c.optimizer
+        run.l1, run.l2 = self.c.l1, self.c.l2
+        run.clip_norm, run.clip_value = self.c.clip_norm, self.c.clip_value
+        run.accumulate = self.c.accumulate
+        run.average_decay = self.c.average_decay
+        run.pending, run.pending_weight = self.c.pending, self.c.pending_weight
+
+    cdef void end(self, const bpk_run *run):
+        self.c.pending, self.c.pending_weight = run.pending, run.pending_weight
+
+    def set_optimizer(self, optimizer):
+        """A callback has changed its settings, or its learning rate."""
+        self.c.optimizer = optimizer_of(optimizer)
