@@ -16,6 +16,8 @@ typedef struct {
 struct bpk_net {
     const bpk_kernels *kernels;
     bpk_loss loss;
+    void *loss_parameters; /* (last layer,) reals, or NULL where the loss has none */
+    double smoothing;
     void *parameters, *velocities, *saved; /* the memory behind the layers, and behind the snapshot */
     ptrdiff_t size;                        /* of one of them, in elements */
     int saved_velocities;                  /* whether there were velocities to save */
@@ -65,7 +67,7 @@ ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from
 int is_plain(const bpk_kernels *kernels, const bpk_source *source);
 
 /* Whether a run is one for kernels->online: mini-batches of one row of plain numbers, through layers that one
- * vector holds. */
+ * vector holds, and whose derivatives are functions of the activation. */
 enum { ONLINE_LAYERS = 8 };
 int goes_online(const bpk_net *net, const bpk_run *run);
 

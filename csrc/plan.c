@@ -26,7 +26,7 @@ int goes_online(const bpk_net *net, const bpk_run *run) {
         net->count > ONLINE_LAYERS || net->layers[0].in > kernels->vector)
         return 0;
     for (int l = 0; l < net->count; l++)
-        if (net->layers[l].out > kernels->vector) return 0;
+        if (net->layers[l].out > kernels->vector || bpk_needs_z(net->layers[l].activation)) return 0;
     return 1;
 }
 

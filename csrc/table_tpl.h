@@ -18,6 +18,7 @@ const bpk_kernels BPK_NAME(kernels) = {
     .transpose = BPK_NAME(transpose),
     .activate = BPK_NAME(activate),
     .apply_derivative = BPK_NAME(apply_derivative),
+    .activate_with_slope = BPK_NAME(activate_with_slope),
     .loss = BPK_NAME(loss),
     .online = ONLINE,
     .all_finite = BPK_NAME(all_finite),
