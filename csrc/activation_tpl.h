@@ -1,42 +1,75 @@
-/* The activations and their derivatives, on matrices. */
+/* The activations and their derivatives, on matrices. The loops are made once for each activation: it is a
+ * constant in them. */
 #include "activation_vectors_tpl.h"
 
-/* out <- s(a), or with `is_derivative` out <- out * s(a) */
-static ALWAYS_INLINE void each(vec (*s)(vec), ptrdiff_t m, ptrdiff_t n, const real *a, ptrdiff_t lda,
-                               real *out, ptrdiff_t ldo, int is_derivative) {
+/* out <- s(a), or with `is_derivative` out <- out * s' */
+static ALWAYS_INLINE void each(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const real *a,
+                               ptrdiff_t lda, real *out, ptrdiff_t ldo, int is_derivative) {
     for (ptrdiff_t i = 0; i < m; i++, a += lda, out += ldo) {
         ptrdiff_t j = 0;
         for (; j + VEC <= n; j += VEC) {
-            vec y = s(vload(a + j));
-            vstore(out + j, is_derivative ? vmul(vload(out + j), y) : y);
+            vec x = vload(a + j);
+            vstore(out + j, is_derivative ? vmul(vload(out + j), derivative_vector(activation, x))
+                                          : activation_vector(activation, x));
         }
         if (j < n) {
             vmask tail = vtail(n - j);
-            vec y = s(vmload(tail, a + j));
-            vmstore(out + j, tail, is_derivative ? vmul(vmload(tail, out + j), y) : y);
+            vec x = vmload(tail, a + j);
+            vmstore(out + j, tail,
+                    is_derivative ? vmul(vmload(tail, out + j), derivative_vector(activation, x))
+                                  : activation_vector(activation, x));
+        }
+    }
+}
+
+static ALWAYS_INLINE void each_with_slope(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, real *a,
+                                          ptrdiff_t lda, real *slope, ptrdiff_t lds) {
+    for (ptrdiff_t i = 0; i < m; i++, a += lda, slope += lds) {
+        ptrdiff_t j = 0;
+        for (; j + VEC <= n; j += VEC) {
+            vec s, x = activation_with_slope(activation, vload(a + j), &s);
+            vstore(a + j, x);
+            vstore(slope + j, s);
+        }
+        if (j < n) {
+            vmask tail = vtail(n - j);
+            vec s, x = activation_with_slope(activation, vmload(tail, a + j), &s);
+            vmstore(a + j, tail, x);
+            vmstore(slope + j, tail, s);
         }
     }
 }
 
 void BPK_NAME(activate)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda) {
+    if (activation == BPK_IDENTITY) return;
     switch (activation) {
-        case BPK_RELU: each(relu, m, n, a, lda, a, lda, 0); break;
-        case BPK_LEAKY_RELU: each(leaky_relu, m, n, a, lda, a, lda, 0); break;
-        case BPK_SIGMOID: each(vsigmoid, m, n, a, lda, a, lda, 0); break;
-        case BPK_TANH: each(vtanh, m, n, a, lda, a, lda, 0); break;
-        case BPK_IDENTITY:
-        case BPK_N_ACTIVATIONS: break;
+#define VALUES(NAME, name) \
+    case BPK_##NAME: each(BPK_##NAME, m, n, a, lda, a, lda, 0); break;
+        BPK_ACTIVATIONS(VALUES)
+#undef VALUES
+        case BPK_SLOPE: break;
     }
 }
 
 void BPK_NAME(apply_derivative)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const void *a,
                                 ptrdiff_t lda, void *delta, ptrdiff_t ldd) {
+    if (activation == BPK_IDENTITY) return;
     switch (activation) {
-        case BPK_RELU: each(relu_derivative, m, n, a, lda, delta, ldd, 1); break;
-        case BPK_LEAKY_RELU: each(leaky_relu_derivative, m, n, a, lda, delta, ldd, 1); break;
-        case BPK_SIGMOID: each(sigmoid_derivative, m, n, a, lda, delta, ldd, 1); break;
-        case BPK_TANH: each(tanh_derivative, m, n, a, lda, delta, ldd, 1); break;
-        case BPK_IDENTITY:
-        case BPK_N_ACTIVATIONS: break;
+#define DERIVATIVES(NAME, name) \
+    case BPK_##NAME: each(BPK_##NAME, m, n, a, lda, delta, ldd, 1); break;
+        BPK_ACTIVATIONS(DERIVATIVES)
+        DERIVATIVES(SLOPE, slope)
+#undef DERIVATIVES
+    }
+}
+
+void BPK_NAME(activate_with_slope)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a,
+                                   ptrdiff_t lda, void *slope, ptrdiff_t lds) {
+    switch (activation) {
+#define BOTH(NAME, name) \
+    case BPK_##NAME: each_with_slope(BPK_##NAME, m, n, a, lda, slope, lds); break;
+        BPK_ACTIVATIONS(BOTH)
+#undef BOTH
+        case BPK_SLOPE: break;
     }
 }

@@ -10,12 +10,24 @@
  *     d_L = dJ/da_L * s_L'(z_L)           d_l = (d_{l+1} W_{l+1}) * s_l'(z_l)  (n, out)
  *     W_l <- W_l - lr d_l' a_{l-1}        b_l <- b_l - lr (column sums of d_l)
  *
- * where ' after a matrix transposes it, * between matrices is elementwise, and the derivatives s' are taken
- * from the activation itself:
+ * where ' after a matrix transposes it, and * between matrices is elementwise. The derivatives s' of most
+ * activations are taken from the activation itself:
  *
- *     identity   1                         sigmoid   a (1 - a)
- *     relu       a > 0                     tanh      1 - a^2
- *     leaky_relu a > 0 ? 1 : 0.01
+ *     s           a                              s'
+ *     identity    z                              1
+ *     relu        max(z, 0)                      a > 0
+ *     leaky_relu  z < 0 ? 0.01 z : z             a > 0 ? 1 : 0.01
+ *     sigmoid     1 / (1 + e^-z)                 a (1 - a)
+ *     tanh        tanh z                         1 - a^2
+ *     elu         z < 0 ? e^z - 1 : z            a > 0 ? 1 : a + 1
+ *     softplus    log(1 + e^z)                   1 - e^-a
+ *
+ * The others fall and then rise, so that one a stands for two z, and their derivatives are taken from z. P is
+ * the cumulative normal distribution and p its density:
+ *
+ *     gelu        z P(z)                         P(z) + z p(z)
+ *     gelu_tanh   z g, g = sigmoid(2 u(z))       g + z g (1 - g) 2 u'(z),  u = sqrt(2/pi) (z + 0.044715 z^3)
+ *     silu        z g, g = sigmoid(z)            g + z g (1 - g)
  *
  * J is a mean over the batch, so the deltas already carry its 1/n. No function prints, exits or keeps a
  * global but the chosen ISA; every one restores the floating-point control word it found.
@@ -28,15 +40,31 @@
 
 typedef enum { BPK_F32, BPK_F64, BPK_N_DTYPES } bpk_dtype;
 
+/* The activations, X(ENUMERATOR, name) each: those whose derivative is a function of a, and of z. All else
+ * that names them one by one is made of these lists, but for their formulas. */
+#define BPK_ACTIVATIONS_OF_A(X) \
+    X(IDENTITY, identity)       \
+    X(RELU, relu)               \
+    X(LEAKY_RELU, leaky_relu)   \
+    X(SIGMOID, sigmoid)         \
+    X(TANH, tanh)               \
+    X(ELU, elu)                 \
+    X(SOFTPLUS, softplus)
+#define BPK_ACTIVATIONS_OF_Z(X) \
+    X(GELU, gelu)               \
+    X(GELU_TANH, gelu_tanh)     \
+    X(SILU, silu)
+#define BPK_ACTIVATIONS(X) BPK_ACTIVATIONS_OF_A(X) BPK_ACTIVATIONS_OF_Z(X)
+
+#define BPK_ENUMERATOR(NAME, name) BPK_##NAME,
+
 typedef enum {
-    BPK_IDENTITY,
-    BPK_RELU,
-    BPK_LEAKY_RELU,
-    BPK_SIGMOID,
-    BPK_TANH,
-    BPK_N_ACTIVATIONS,
-    BPK_SLOPE
+    BPK_ACTIVATIONS(BPK_ENUMERATOR) BPK_N_ACTIVATIONS,
+    BPK_SLOPE = BPK_N_ACTIVATIONS /* for derivatives alone, inside the library: a is the derivative itself */
 } bpk_activation;
+
+const char *bpk_activation_name(int activation); /* NULL past the end */
+int bpk_needs_z(bpk_activation activation);      /* whether the derivative is a function of z */
 
 /* The loss of one row of outputs a against its targets t, over m outputs, and its derivative:
  *
@@ -44,14 +72,34 @@ typedef enum {
  *     squared_error         1/2 sum (a - t)^2                    a - t
  *     cross_entropy         -sum t log softmax(a)                softmax(a) - t
  *     binary_cross_entropy  -(1/m) sum t log p + (1-t) log(1-p)  (1/m) (p - t),  p = sigmoid(a)
+ *     mae                   (1/m) sum |d|                        (1/m) sign(d),  d = a - t, sign(0) = 0
+ *     huber                 (1/m) sum c (d - c/2)                (1/m) c,  c = d from -delta to delta
+ *     quantile              (1/m) sum d (d > 0 ? 1-q : -q)       (1/m) (d > 0 ? 1-q : -q), and 0 where d is
+ *     poisson               (1/m) sum e^a - t a                  (1/m) (e^a - t)
+ *
+ * delta > 0 of huber and 0 < q < 1 of quantile are parameters, one an output. c (d - c/2) is d^2/2 where |d|
+ * is at most delta, and delta (|d| - delta/2) beyond. With label smoothing e, the targets of cross_entropy
+ * are (1 - e) t + e/m.
  */
-typedef enum {
-    BPK_MSE,
-    BPK_SQUARED_ERROR,
-    BPK_CROSS_ENTROPY,
-    BPK_BINARY_CROSS_ENTROPY,
-    BPK_N_LOSSES
-} bpk_loss;
+#define BPK_LOSSES(X)                             \
+    X(MSE, mse)                                   \
+    X(SQUARED_ERROR, squared_error)               \
+    X(CROSS_ENTROPY, cross_entropy)               \
+    X(BINARY_CROSS_ENTROPY, binary_cross_entropy) \
+    X(MAE, mae)                                   \
+    X(HUBER, huber)                               \
+    X(QUANTILE, quantile)                         \
+    X(POISSON, poisson)
+
+typedef enum { BPK_LOSSES(BPK_ENUMERATOR) BPK_N_LOSSES } bpk_loss;
+
+const char *bpk_loss_name(int loss); /* NULL past the end */
+
+typedef struct {
+    bpk_loss loss;
+    const double *parameters; /* (last layer,) of huber and quantile, finite as reals; NULL for the others */
+    double smoothing;         /* of the labels, from 0 to 1; 0 but for cross_entropy */
+} bpk_loss_settings;
 
 typedef enum {
     BPK_OK,
@@ -99,7 +147,8 @@ bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t
                               const void *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b,
                               bpk_activation activation, void *a, ptrdiff_t lda);
 
-/* delta (n, in) = (delta_next (n, out) w_next (out, in)) * s'(a (n, in)) */
+/* delta (n, in) = (delta_next (n, out) w_next (out, in)) * s'; a (n, in) is z where the activation needs z.
+ */
 void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                         const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
                         const void *a, ptrdiff_t lda, bpk_activation activation, void *delta, ptrdiff_t ldd);
@@ -150,7 +199,7 @@ typedef struct {
 typedef struct bpk_net bpk_net;
 
 bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes, /* layers + 1 */
-                          const bpk_activation *activations, bpk_loss loss, bpk_net **net);
+                          const bpk_activation *activations, const bpk_loss_settings *loss, bpk_net **net);
 void bpk_net_free(bpk_net *net);
 
 /* What a network keeps a number of for each weight and bias: themselves; the states m, v and u of an optimiser;

@@ -30,7 +30,8 @@ typedef struct {
     ptrdiff_t lda;
 } bpk_forward_args;
 
-/* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'(a (.., n)); `resume` as above. */
+/* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'; `resume` as above. What s' is
+ * taken from is a (.., n): of BPK_SLOPE it is s' itself, and z for activations that need z. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     int resume;
@@ -111,6 +112,8 @@ typedef struct {
 /* The loss of m rows of n outputs, the accuracy where the loss has one, and delta = scale * dloss/da. */
 typedef struct {
     bpk_loss loss;
+    const void *parameters; /* (n,) of the losses that have some */
+    double smoothing;
     ptrdiff_t m, n;
     const void *a;
     ptrdiff_t lda;
@@ -159,11 +162,14 @@ struct bpk_kernels {
     void (*transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,
                       ptrdiff_t ldd);
 
-    /* a (m, n) <- s(a), and delta (m, n) <- delta * s'(a) */
+    /* a (m, n) <- s(a); and delta (m, n) <- delta * s', which is taken from a as for bpk_delta_args. */
     void (*activate)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda);
     void (*apply_derivative)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const void *a,
                              ptrdiff_t lda, void *delta, ptrdiff_t ldd);
 
+    /* a (m, n), which holds z, <- s(z), and slope (m, n) <- s'(z) */
+    void (*activate_with_slope)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda,
+                                void *slope, ptrdiff_t lds);
     void (*drop)(const bpk_drop_args *args);
 
     void (*loss)(const bpk_loss_args *args);

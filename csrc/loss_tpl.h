@@ -9,6 +9,8 @@ typedef struct {
     int64_t label;     /* where t is NULL */
     real *delta;       /* or NULL */
     double scale;
+    const real *parameters; /* (n,), or NULL */
+    double smoothing;
 } row;
 
 /* What is left of a row at j: the lanes to use, all of them but at the end. */
@@ -26,8 +28,68 @@ static double squares(const row *r, double factor) {
     return (double)vsum(sum);
 }
 
+static double mse_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return squares(r, 2 / (double)r->n) / (double)r->n;
+}
+
+static double squared_error_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return squares(r, 1) / 2;
+}
+
+/* (1/n) sum d slope, where the slope is `above` for d = a - t > 0, -`below` for d < 0, and 0 or NaN as d is:
+ * both are 1, or with the parameter q 1 - q and q. */
+static double absolute(const row *r, int has_q) {
+    vec sum = vzero(), one = vset1(1), scale = vset1((real)(r->scale / (double)r->n));
+    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
+        vmask m = lanes(r->n, j);
+        vec d = vsub(vmload(m, r->a + j), vmload(m, r->t + j));
+        vec below = has_q ? vmload(m, r->parameters + j) : one, above = has_q ? vsub(one, below) : one;
+        vec slope = vselect(vgt(d, vzero()), above, vselect(vlt(d, vzero()), vneg(below), d));
+        sum = vfma(d, slope, sum);
+        if (r->delta) vmstore(r->delta + j, m, vmul(scale, slope));
+    }
+    return (double)vsum(sum) / (double)r->n;
+}
+
+static double mae_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return absolute(r, 0);
+}
+
+static double quantile_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return absolute(r, 1);
+}
+
+static double huber_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    vec sum = vzero(), half = vset1((real)0.5), scale = vset1((real)(r->scale / (double)r->n));
+    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
+        vmask m = lanes(r->n, j);
+        vec d = vsub(vmload(m, r->a + j), vmload(m, r->t + j)), most = vmload(m, r->parameters + j);
+        vec c = vmax(vneg(most), vmin(most, d));
+        sum = vfma(c, vfnma(half, c, d), sum);
+        if (r->delta) vmstore(r->delta + j, m, vmul(scale, c));
+    }
+    return (double)vsum(sum) / (double)r->n;
+}
+
+static double poisson_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
+    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
+        vmask m = lanes(r->n, j);
+        vec a = vmload(m, r->a + j), t = vmload(m, r->t + j), e = vexp(a);
+        sum = vadd(sum, vselect(m, vfnma(t, a, e), vzero()));
+        if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(e, t)));
+    }
+    return (double)vsum(sum) / (double)r->n;
+}
+
 /* -log p of z >= 0 is log1p(exp(-z)), and of z < 0 that of -z, minus z. */
-static double binary(const row *r, double *accuracy) {
+static double binary_cross_entropy_row(const row *r, double *accuracy) {
     vec sum = vzero(), right = vzero(), half = vset1((real)0.5), unit = vset1(1);
     vec scale = vset1((real)(r->scale / (double)r->n));
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
@@ -62,31 +124,37 @@ static ptrdiff_t first_equal(ptrdiff_t n, const real *a, real value) {
     return n - 1;
 }
 
-/* With s = sum exp(a - max a): loss = log s - sum t (a - max a), and softmax = exp(a - max a) / s. */
-static double cross(const row *r, double *accuracy) {
+/* With s = sum exp(a - max a): loss = log s - sum t (a - max a), and softmax = exp(a - max a) / s. Smoothing
+ * keeps a part of t and shares out the rest, `equal` to each output. */
+static double cross_entropy_row(const row *r, double *accuracy) {
     real top = largest(r->n, r->a);
     ptrdiff_t said = first_equal(r->n, r->a, top);
-    vec shift = vset1(top), sum = vzero(), along = vzero();
+    vec shift = vset1(top), sum = vzero(), along = vzero(), all = vzero();
+    double kept = 1 - r->smoothing, equal = r->smoothing / (double)r->n;
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = lanes(r->n, j);
         vec z = vsub(vmload(m, r->a + j), shift), e = vselect(m, vexp(z), vzero());
         sum = vadd(sum, e);
         if (r->t) along = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), along);
+        if (r->smoothing != 0) all = vadd(all, vselect(m, z, vzero()));
         if (r->delta) vmstore(r->delta + j, m, e);
     }
     double total = (double)vsum(sum);
     double at_target = r->t ? (double)vsum(along) : (double)(r->a[r->label] - top);
+    if (r->smoothing != 0) at_target = kept * at_target + equal * (double)vsum(all);
     *accuracy = said == (r->t ? first_equal(r->n, r->t, largest(r->n, r->t)) : r->label);
 
     if (r->delta) {
-        vec norm = vset1((real)(r->scale / total)), scale = vset1((real)r->scale);
+        vec norm = vset1((real)(r->scale / total)), scale = vset1((real)(r->scale * kept));
+        vec share = vset1((real)(r->scale * equal));
         for (ptrdiff_t j = 0; j < r->n; j += VEC) {
             vmask m = lanes(r->n, j);
             vec d = vmul(vmload(m, r->delta + j), norm);
             if (r->t) d = vfnma(scale, vmload(m, r->t + j), d);
+            if (r->smoothing != 0) d = vsub(d, share);
             vmstore(r->delta + j, m, d);
         }
-        if (!r->t) r->delta[r->label] -= (real)r->scale;
+        if (!r->t) r->delta[r->label] -= (real)(r->scale * kept);
     }
     return log(total) - at_target;
 }
@@ -98,16 +166,16 @@ void BPK_NAME(loss)(const bpk_loss_args *args) {
                  args->labels ? NULL : (const real *)args->targets + i * args->ldt,
                  args->labels ? args->labels[i] : 0,
                  args->delta ? (real *)args->delta + i * args->ldd : NULL,
-                 args->scale[i]};
-        double accuracy = 0, loss = 0;
+                 args->scale[i],
+                 args->parameters,
+                 args->smoothing};
+        args->row_loss[i] = args->row_accuracy[i] = 0;
         switch (args->loss) {
-            case BPK_MSE: loss = squares(&r, 2 / (double)r.n) / (double)r.n; break;
-            case BPK_SQUARED_ERROR: loss = squares(&r, 1) / 2; break;
-            case BPK_CROSS_ENTROPY: loss = cross(&r, &accuracy); break;
-            case BPK_BINARY_CROSS_ENTROPY: loss = binary(&r, &accuracy); break;
+#define ROW(NAME, name) \
+    case BPK_##NAME: args->row_loss[i] = name##_row(&r, &args->row_accuracy[i]); break;
+            BPK_LOSSES(ROW)
+#undef ROW
             case BPK_N_LOSSES: break;
         }
-        args->row_loss[i] = loss;
-        args->row_accuracy[i] = accuracy;
     }
 }

@@ -33,12 +33,29 @@ static void lay_out(bpk_net *net, void *memory) {
     }
 }
 
+/* The net's own copy of the parameters of its loss, as reals. */
+static bpk_status copy_loss(bpk_net *net, const bpk_loss_settings *loss, ptrdiff_t outputs) {
+    net->loss = loss->loss;
+    net->smoothing = loss->smoothing;
+    if (!loss->parameters) return BPK_OK;
+    net->loss_parameters = allocate(outputs, net->kernels->real_size);
+    if (!net->loss_parameters) return BPK_NO_MEMORY;
+    for (ptrdiff_t j = 0; j < outputs; j++) {
+        void *to = element(net->kernels, net->loss_parameters, j);
+        if (net->kernels->real_size == sizeof(double))
+            *(double *)to = loss->parameters[j];
+        else
+            *(float *)to = (float)loss->parameters[j];
+    }
+    return BPK_OK;
+}
+
 bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
-                          const bpk_activation *activations, bpk_loss loss, bpk_net **result) {
+                          const bpk_activation *activations, const bpk_loss_settings *loss,
+                          bpk_net **result) {
     bpk_net *net = calloc(1, sizeof *net + (size_t)layers * sizeof net->layers[0]);
     if (!net) return BPK_NO_MEMORY;
     net->kernels = kernels;
-    net->loss = loss;
     net->count = layers;
     int wide = has_wide(kernels, layers, sizes);
     for (int l = 0; l < layers; l++) {
@@ -58,7 +75,7 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
         net->size = total(net->size, layer->rows, padded(kernels, layer->columns));
         net->size = total(net->size, 1, layer->width);
     }
-    if (bpk_net_make(net, BPK_PARAMETERS) != BPK_OK) {
+    if (bpk_net_make(net, BPK_PARAMETERS) != BPK_OK || copy_loss(net, loss, sizes[layers]) != BPK_OK) {
         bpk_net_free(net);
         return BPK_NO_MEMORY;
     }
@@ -73,6 +90,7 @@ void bpk_net_free(bpk_net *net) {
         free(net->stores[store]);
         free(net->saved[store]);
     }
+    free(net->loss_parameters);
     free(net);
 }
 

@@ -17,6 +17,8 @@ typedef struct {
 struct bpk_net {
     const bpk_kernels *kernels;
     bpk_loss loss;
+    void *loss_parameters; /* (last layer,) reals, or NULL where the loss has none */
+    double smoothing;
     uint64_t dropout_key;
     bpk_counts counts;
     void *stores[BPK_N_STORES]; /* NULL: not there */
@@ -83,7 +85,7 @@ ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from
 int is_plain(const bpk_kernels *kernels, const bpk_source *source);
 
 /* Whether a run is one for kernels->online: mini-batches of one row of plain numbers, through layers that one
- * vector holds. */
+ * vector holds, and whose derivatives are functions of the activation. */
 enum { ONLINE_LAYERS = 8 };
 int goes_online(const bpk_net *net, const bpk_run *run);
 
@@ -105,7 +107,9 @@ typedef struct {
 
 /* A hidden layer whose activations are dropped, or whose derivative is no function of them, keeps the derivative
  * in training. */
-static inline int keeps_slope(const net_layer *layer) { return layer->dropout > 0; }
+static inline int keeps_slope(const net_layer *layer) {
+    return layer->dropout > 0 || bpk_needs_z(layer->activation);
+}
 
 /* The next batch, as far as the activations of so many layers; or as far as its loss, without penalties, and if
  * wanted what the loss's derivative by the last activation is. What comes after a step has to wait for all

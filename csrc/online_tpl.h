@@ -78,6 +78,8 @@ bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps) {
     real a[ONLINE_LAYERS + 1][VEC], delta[VEC];
     double row_loss, row_accuracy = 0;
     bpk_loss_args loss = {.loss = net->loss,
+                          .parameters = net->loss_parameters,
+                          .smoothing = net->smoothing,
                           .m = 1,
                           .n = last->out,
                           .a = a[net->count],

@@ -47,6 +47,8 @@ void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptr
 void BPK_NAME(activate)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda);
 void BPK_NAME(apply_derivative)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const void *a,
                                 ptrdiff_t lda, void *delta, ptrdiff_t ldd);
+void BPK_NAME(activate_with_slope)(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a,
+                                   ptrdiff_t lda, void *slope, ptrdiff_t lds);
 void BPK_NAME(drop)(const bpk_drop_args *args);
 void BPK_NAME(loss)(const bpk_loss_args *args);
 bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps);

@@ -150,6 +150,8 @@ static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
     void *plain = ws->out_delta ? ws->out_delta : ws->layers[last].delta;
     ptrdiff_t start = from * layer->width;
     bpk_loss_args args = {.loss = s->net->loss,
+                          .parameters = s->net->loss_parameters,
+                          .smoothing = s->net->smoothing,
                           .m = to - from,
                           .n = layer->out,
                           .a = element(kernels, ws->layers[last].a, start),

@@ -21,6 +21,7 @@ const bpk_kernels BPK_NAME(kernels) = {
     .transpose = BPK_NAME(transpose),
     .activate = BPK_NAME(activate),
     .apply_derivative = BPK_NAME(apply_derivative),
+    .activate_with_slope = BPK_NAME(activate_with_slope),
     .drop = BPK_NAME(drop),
     .loss = BPK_NAME(loss),
     .online = ONLINE,

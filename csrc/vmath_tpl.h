@@ -1,6 +1,6 @@
-/* exp, tanh, sigmoid and log1p on vectors, one body for every width and both dtypes. Each file that needs
- * them includes this after its vec_<isa>.h. The polynomials are near-minimax: mpmath.chebyfit of the function
- * that stands with each, printed to more digits than the type holds.
+/* exp, expm1, tanh, sigmoid, log1p and the normal distribution on vectors, one body for every width and both
+ * dtypes. Each file that needs them includes this after its vec_<isa>.h. The polynomials are near-minimax:
+ * mpmath.chebyfit of the function that stands with each, printed to more digits than the type holds.
  */
 #ifndef BPK_VMATH_H
 #define BPK_VMATH_H
@@ -69,11 +69,22 @@ static inline vec vexp(vec x) {
     return vscale(vadd(vset1(1), p), n);
 }
 
-/* tanh |x| = -e / (2 + e) with e = exp(-2|x|) - 1, which keeps its digits as x goes to zero. */
-static inline vec vtanh(vec x) {
-    vec n, p = reduced_expm1(vmax(vset1(-50), vmul(vset1(-2), vabs(x))), &n);
+/* e^(x + low), where low is what a rounding has left of x. */
+static inline vec vexp_sum(vec x, vec low) {
+    vec e = vexp(x);
+    return vfma(e, low, e);
+}
+
+/* e^x - 1 for x <= 0, which keeps its digits as x goes to zero. */
+static inline vec vexpm1_below(vec x) {
+    vec n, p = reduced_expm1(vmax(vset1(-50), x), &n);
     vec power = vscale(vset1(1), n);
-    vec e = vfma(power, p, vsub(power, vset1(1)));
+    return vfma(power, p, vsub(power, vset1(1)));
+}
+
+/* tanh |x| = -e / (2 + e) with e = exp(-2|x|) - 1 */
+static inline vec vtanh(vec x) {
+    vec e = vexpm1_below(vmul(vset1(-2), vabs(x)));
     return vcopysign(vdiv(e, vadd(vset1(2), e)), x);
 }
 
@@ -88,6 +99,37 @@ static inline vec vsigmoid(vec x) { return sigmoid_of(x, vexp(vneg(vabs(x)))); }
 static inline vec vlog1p_unit(vec x) {
     vec s = vdiv(x, vadd(vset1(2), x)), t = vmul(s, s);
     return vfma(vmul(s, t), POLYNOMIAL(t, ATANH), vadd(s, s));
+}
+
+/* The normal distribution beyond t, without the e^(-t^2/2): (t + k) erfcx(t / sqrt 2) / 2 as a polynomial in
+ * u = (t - k) / (t + k), from 0 to where the distribution is zero. */
+static const real NORMAL_TAIL[] = {
+#if BPK_REAL_IS_DOUBLE
+#define NORMAL_K 5.5
+#define NORMAL_FARTHEST 39.0
+    -2.6067747409681989918e-9, -5.7391041861814030205e-9, 2.2921608633735878305e-8, 5.0455356368504662155e-8,
+    -1.7743314535572896881e-7, -2.6796598626179422946e-7, 1.4836373916276265796e-6, 4.4643706340921046133e-7,
+    -1.2118742502261649083e-5, 1.6319965384111025539e-5,  7.141478894513676585e-5,  -3.245226531331884503e-4,
+    2.6960401561454067716e-4,  2.4429826757304651542e-3,  -0.013923510567743595487, 0.045097580814684908385,
+    -0.10970308995855986843,   0.21787243285797395559,    -0.36704906529362539999,  0.53559648906249432596,
+    -0.68518342057433805354,   0.7737696342764067687,
+#else
+#define NORMAL_K 3.0f
+#define NORMAL_FARTHEST 14.0f
+    5.51746239384e-5f, 1.32825908652e-4f, -2.4448394209e-4f, -1.03389134814e-3f,
+    1.02415766822e-3f, 6.96968954317e-3f, -0.0104623111579f, -0.0472627276894f,
+    0.230017679713f,   -0.509331990241f,  0.729083690665f,
+#endif
+};
+static inline vec vnormal_tail(vec t) {
+    vec r = vdiv(vset1(1), vadd(t, vset1(NORMAL_K))), u = vmul(vsub(t, vset1(NORMAL_K)), r);
+    return vmul(r, POLYNOMIAL(u, NORMAL_TAIL));
+}
+
+/* e^(-t^2/2): the last digits of t^2 are many of the result. */
+static inline vec vbell(vec t) {
+    vec half = vset1((real)-0.5), square = vmul(t, t), low = vfma(t, t, vneg(square));
+    return vexp_sum(vmul(half, square), vmul(half, low));
 }
 
 #endif

@@ -8,7 +8,7 @@ from . import config
 
 config.resolve_isa()
 
-from . import kernels, reference  # noqa: E402
+from . import kernels, losses, reference  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
 from .config import show_config  # noqa: E402
 from .errors import DivergedError  # noqa: E402
@@ -27,6 +27,7 @@ __all__ = [
     "get_num_threads",
     "isa",
     "kernels",
+    "losses",
     "reference",
     "set_num_threads",
     "show_config",

@@ -9,17 +9,19 @@ cdef extern from "bpkern.h" nogil:
         BPK_F64
 
     ctypedef enum bpk_activation:
-        BPK_IDENTITY
-        BPK_RELU
-        BPK_LEAKY_RELU
-        BPK_SIGMOID
-        BPK_TANH
+        BPK_N_ACTIVATIONS
 
     ctypedef enum bpk_loss:
-        BPK_MSE
-        BPK_SQUARED_ERROR
-        BPK_CROSS_ENTROPY
-        BPK_BINARY_CROSS_ENTROPY
+        BPK_N_LOSSES
+
+    const char *bpk_activation_name(int activation)
+    const char *bpk_loss_name(int loss)
+    int bpk_needs_z(bpk_activation activation)
+
+    ctypedef struct bpk_loss_settings:
+        bpk_loss loss
+        const double *parameters
+        double smoothing
 
     ctypedef enum bpk_status:
         BPK_OK
@@ -154,7 +156,7 @@ cdef extern from "bpkern.h" nogil:
 
     bpk_status bpk_net_create(
         const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
-        bpk_loss loss, bpk_net **net)
+        const bpk_loss_settings *loss, bpk_net **net)
     void bpk_net_free(bpk_net *net)
     void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b)
     void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b)

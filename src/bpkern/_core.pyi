@@ -57,7 +57,13 @@ class Pace:
 
 class Network:
     def __init__(
-        self, sizes: Sequence[int], activations: Sequence[str], loss: str, dtype: np.dtype[Any]
+        self,
+        sizes: Sequence[int],
+        activations: Sequence[str],
+        loss: str,
+        dtype: np.dtype[Any],
+        parameters: np.ndarray | None = None,
+        smoothing: float = 0.0,
     ) -> None: ...
     def writing(self) -> AbstractContextManager[None]: ...
     def reading(self) -> AbstractContextManager[None]: ...

@@ -28,8 +28,8 @@ __version__ = VERSION.decode()
 compiler = COMPILER.decode()
 
 # In the order of the C enumerations.
-ACTIVATIONS = ("identity", "relu", "leaky_relu", "sigmoid", "tanh")
-LOSSES = ("mse", "squared_error", "cross_entropy", "binary_cross_entropy")
+ACTIVATIONS = tuple([bpk_activation_name(i).decode() for i in range(BPK_N_ACTIVATIONS)])
+LOSSES = tuple([bpk_loss_name(i).decode() for i in range(BPK_N_LOSSES)])
 
 
 # Instruction sets ------------------------------------------------------------------------------------------
@@ -160,7 +160,9 @@ def linear_forward(x, w, b, activation, out):
 
 def delta_backward(delta_next, w_next, a, activation, z, out):
     cdef bpk_activation s = activation_of(activation)
-    if z is not None:
+    if z is None and bpk_needs_z(s):
+        raise ValueError(f"{activation!r} needs z: its derivative is no function of a")
+    if z is not None and not bpk_needs_z(s):
         raise ValueError(
             f"z is only for activations whose derivative is no function of a, not {activation!r}"
         )
@@ -173,19 +175,23 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
             f"w_next must have as many rows as delta_next has columns, {width}, not shape {w_next.shape}"
         )
     check("a", a, typenum, (n, width_in), False)
+    if z is None:
+        z = a  # what the derivative is taken from
+    else:
+        check("z", z, typenum, (n, width_in), False)
     if out is None:
         out = np.empty((n, width_in), a.dtype)
     else:
         check("out", out, typenum, (n, width_in), True)
-        check_apart({"out": out}, {"delta_next": delta_next, "w_next": w_next, "a": a})
+        check_apart({"out": out}, {"delta_next": delta_next, "w_next": w_next, "a": a, "z": z})
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
     cdef void *pn = data(delta_next)
     cdef void *pw = data(w_next)
-    cdef void *pa = data(a)
+    cdef void *pz = data(z)
     cdef void *pd = data(out)
-    cdef ptrdiff_t ldn = ld(delta_next), ldw = ld(w_next), lda = ld(a), ldd = ld(out)
+    cdef ptrdiff_t ldn = ld(delta_next), ldw = ld(w_next), ldz = ld(z), ldd = ld(out)
     with nogil:
-        bpk_delta_backward(kernels, n, width_in, width, pn, ldn, pw, ldw, pa, lda, s, pd, ldd)
+        bpk_delta_backward(kernels, n, width_in, width, pn, ldn, pw, ldw, pz, ldz, s, pd, ldd)
     return out
 
 

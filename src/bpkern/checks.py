@@ -44,6 +44,15 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
     return number
 
 
+def numbers(name: str, value: object) -> list[object]:
+    """`value` itself, or its items where it is a sequence of at least one: each is yet to be checked."""
+    if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) == 1:
+        if len(value) == 0:
+            raise ValueError(f"{name} must be a number, or a sequence of them, not empty")
+        return list(value)
+    return [value]
+
+
 def flag(name: str, value: object) -> bool:
     """`value` as a bool, where it is True or False, Python's or NumPy's."""
     if not isinstance(value, (bool, np.bool_)):

@@ -71,6 +71,8 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
             raise ValueError(f"y must hold values from 0 to 1, not from {lowest} to {highest}")
         if settings.loss == "binary_cross_entropy" and highest > 1:
             raise ValueError(f"y must hold values from 0 to 1, not up to {highest}")
+    if settings.loss == "poisson" and (targets < 0).any():
+        raise ValueError(f"y must hold values of at least 0, not from {targets.min()}")
     if settings.loss == "cross_entropy":
         sums = targets.sum(axis=1, dtype=np.float64)
         wrong = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)

@@ -1,6 +1,6 @@
 """The trainer: `MLP` checks its arguments, keeps the generator and the history, and calls the C network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +9,7 @@ from . import _core
 from .data import Rows, as_rows, as_sample_weight, as_targets, bad_row, classes_of
 from .epochs import Epochs, RefusedError, mean_metrics
 from .history import History
+from .losses import Loss
 from .optimizers import SGD
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .progress import Progress, make_progress
@@ -24,15 +25,19 @@ class MLP:
     layers : sequence of int
         The sizes of the layers, input first and output last: at least two, each at least 1.
     activation : str or list of str
-        Of the hidden layers: "identity", "relu", "leaky_relu", "sigmoid" or "tanh"; one name for all of
-        them, or a list with one a layer. relu'(0) is 0; the slope of leaky_relu is 0.01.
+        Of the hidden layers: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "softplus", "gelu",
+        "gelu_tanh" or "silu"; one name for all of them, or a list with one a layer. relu'(0) is 0; the slope
+        of leaky_relu is 0.01; elu is exp(z) - 1 below 0; gelu is z times the cumulative normal distribution,
+        and gelu_tanh the approximation of it by tanh.
     output_activation : str
         Of the last layer; applied before the loss, whatever the loss. Leave it "identity" with the two
         cross-entropies, which have their own softmax or sigmoid inside.
-    loss : {"mse", "squared_error", "cross_entropy", "binary_cross_entropy"}
+    loss : str, loss of `bpkern.losses`, or callable
         "mse" is the mean over all elements. "squared_error" is half the sum over the outputs, mean over the
         rows. "cross_entropy" has the softmax inside: the outputs are its logits. "binary_cross_entropy" has
-        the sigmoid inside, and is the mean over all elements.
+        the sigmoid inside, and is the mean over all elements. "mae" is the mean of the absolute differences,
+        "huber" is ``losses.Huber()`` and "quantile" ``losses.Quantile()``; "poisson" is the mean of
+        ``exp(output) - y * output``, for y of at least 0, the outputs being logarithms of rates.
     optimizer : bpkern.SGD, optional
         None is ``SGD(lr=0.01)``.
     dtype : {"float32", "float64"}
@@ -41,6 +46,8 @@ class MLP:
         Uniform weights, He's range before relu and leaky_relu, Glorot's before the others; zero biases.
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights and not biases.
+    label_smoothing : float
+        From 0 to 1, for cross_entropy: that part of each target is shared out equally among the classes.
     seed : None, int, SeedSequence or Generator
         For the initial weights, the validation split and the shuffles, in this order. A Generator is
         consumed; None takes fresh entropy.
@@ -71,16 +78,26 @@ class MLP:
         *,
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
-        loss: str,
+        loss: "str | Loss | Callable[..., Any]",
         optimizer: SGD | None = None,
         dtype: Any = "float32",
         init: str = "auto",
         l2: float = 0.0,
+        label_smoothing: float = 0.0,
         seed: Any = None,
     ) -> None:
-        self._settings = Settings(layers, activation, output_activation, loss, optimizer, dtype, init, l2)
+        self._settings = Settings(
+            layers, activation, output_activation, loss, optimizer, dtype, init, l2, label_smoothing
+        )
         settings = self._settings
-        self._net = _core.Network(settings.layers, settings.activations, settings.loss, settings.dtype)
+        self._net = _core.Network(
+            settings.layers,
+            settings.activations,
+            "squared_error" if settings.custom_loss else settings.loss,
+            settings.dtype,
+            settings.loss_parameters,
+            settings.label_smoothing,
+        )
         self._random = RandomState(seed)
         self._start()
 

@@ -150,11 +150,14 @@ cdef class Network:
     cdef unsigned long writer
     cdef int writes, reads
 
-    def __cinit__(self, sizes, activations, str loss, dtype):
+    def __cinit__(self, sizes, activations, str loss, dtype, parameters=None, double smoothing=0.0):
         cdef int layers = len(sizes) - 1, l
         cdef ptrdiff_t *c_sizes = <ptrdiff_t *>calloc(layers + 1, sizeof(ptrdiff_t))
         cdef bpk_activation *c_activations = <bpk_activation *>calloc(layers, sizeof(bpk_activation))
         cdef bpk_status status = BPK_NO_MEMORY
+        cdef bpk_loss_settings c_loss = bpk_loss_settings(<bpk_loss><int>LOSSES.index(loss), NULL, smoothing)
+        if parameters is not None:  # float64, one an output
+            c_loss.parameters = <const double *>data(parameters)
         try:
             if c_sizes != NULL and c_activations != NULL:
                 for l in range(layers + 1):
@@ -162,8 +165,7 @@ cdef class Network:
                 for l in range(layers):
                     c_activations[l] = activation_of(activations[l])
                 status = bpk_net_create(
-                    kernels_for(dtype == np.float64), layers, c_sizes, c_activations,
-                    <bpk_loss><int>LOSSES.index(loss), &self.net,
+                    kernels_for(dtype == np.float64), layers, c_sizes, c_activations, &c_loss, &self.net
                 )
         except OverflowError:  # a size that no machine word holds
             pass

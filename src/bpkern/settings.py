@@ -1,12 +1,13 @@
 """What a network is made of: the constructor's arguments, checked once for the kernels and the reference."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import checks
 from ._core import ACTIVATIONS, LOSSES
+from .losses import BY_NAME, Loss
 from .optimizers import SGD
 
 DTYPES = ("float32", "float64")
@@ -47,9 +48,16 @@ class Settings:
     activations : list of str
         One a weight matrix: those of the hidden layers, then the output's.
     loss : str
+        Its name; "custom" where it is a Python callable.
+    given_loss : str, Loss or callable
+        The loss as it was given.
+    loss_parameters : ndarray or None
+        float64 (out,), of the losses that have a parameter.
+    custom_loss : callable or None
     optimizer : SGD
     dtype : numpy.dtype
     l2 : float
+    label_smoothing : float
     """
 
     def __init__(
@@ -57,22 +65,29 @@ class Settings:
         layers: Sequence[int],
         activation: str | Sequence[str],
         output_activation: str,
-        loss: str,
+        loss: "str | Loss | Callable[..., Any]",
         optimizer: SGD | None,
         dtype: Any,
         init: str,
         l2: float,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.layers = _layers(layers)
         self.activations = _activations(activation, len(self.layers) - 2)
         self.activations.append(checks.one_of("output_activation", output_activation, ACTIVATIONS))
-        self.loss = checks.one_of("loss", loss, LOSSES)
+        self.given_loss = loss
+        self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
         self.optimizer = SGD() if optimizer is None else optimizer
         if not isinstance(self.optimizer, SGD):
             raise TypeError(f"optimizer must be a bpkern.SGD or None, not {optimizer!r}")
         self.dtype = _dtype(dtype)
         checks.one_of("init", init, ("auto",))
+        if self.loss_parameters is not None:
+            _fit_in(self.dtype, self.loss_parameters)
         self.l2 = checks.real("l2", l2)
+        self.label_smoothing = checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")
         self._checked: tuple[tuple[Any, ...], SGD] | None = None
 
     def step(self) -> SGD:
@@ -100,7 +115,8 @@ class Settings:
         activation: str | list[str] = hidden[0] if len(set(hidden)) == 1 else hidden
         return (
             f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, "
-            f"loss={self.loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}, l2={self.l2})"
+            f"loss={self.given_loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}, l2={self.l2}, "
+            f"label_smoothing={self.label_smoothing})"
         )
 
 
@@ -121,6 +137,23 @@ def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
     if len(activation) != hidden:
         raise ValueError(f"activation must name one a hidden layer, {hidden}, not {len(activation)}")
     return [checks.one_of("activation", name, ACTIVATIONS) for name in activation]
+
+
+def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[..., Any] | None]:
+    """Name, parameters and callable of a loss, the latter two None where it has none."""
+    if isinstance(loss, Loss):
+        return loss.name, loss.parameters(outputs), None
+    if callable(loss) and not isinstance(loss, type):
+        return "custom", None, loss
+    name = checks.one_of("loss", loss, LOSSES)
+    return name, BY_NAME[name]().parameters(outputs) if name in BY_NAME else None, None
+
+
+def _fit_in(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
+    info = np.finfo(dtype)
+    for value in parameters:
+        if not info.tiny <= value <= info.max:
+            raise ValueError(f"the loss's parameter {value} is out of the range of {dtype.name}")
 
 
 def _dtype(dtype: Any) -> "np.dtype[Any]":

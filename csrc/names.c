@@ -1,0 +1,24 @@
+/* What activations and losses are called, and which activations need z. */
+#include "bpkern.h"
+
+#define NAME_OF(NAME, name) [BPK_##NAME] = #name,
+
+const char *bpk_activation_name(int activation) {
+    static const char *const names[BPK_N_ACTIVATIONS] = {BPK_ACTIVATIONS(NAME_OF)};
+    return activation < BPK_N_ACTIVATIONS ? names[activation] : NULL;
+}
+
+const char *bpk_loss_name(int loss) {
+    static const char *const names[BPK_N_LOSSES] = {BPK_LOSSES(NAME_OF)};
+    return loss < BPK_N_LOSSES ? names[loss] : NULL;
+}
+
+int bpk_needs_z(bpk_activation activation) {
+    switch (activation) {
+#define NEEDS(NAME, name) \
+    case BPK_##NAME: return 1;
+        BPK_ACTIVATIONS_OF_Z(NEEDS)
+#undef NEEDS
+        default: return 0;
+    }
+}

@@ -1,0 +1,115 @@
+"""The losses that have a parameter, for `MLP(loss=...)`. The arithmetic is in the kernels."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import checks
+
+
+class Loss:
+    """What the losses with a parameter share: `__slots__` holds its name alone."""
+
+    __slots__ = ()
+
+    name: ClassVar[str]  # that of the loss, as `MLP(loss=...)` takes it
+
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError where the attributes as they are now make no loss."""
+        raise NotImplementedError
+
+    def parameters(self, outputs: int) -> np.ndarray:
+        """The parameter as float64 (outputs,).
+
+        Raises
+        ------
+        ValueError
+            Where there is one an output, and not as many.
+        """
+        self.check()
+        [(name, value)] = self.settings().items()
+        values = np.asarray(value, np.float64)
+        if values.ndim and values.shape != (outputs,):
+            raise ValueError(f"{name} must be one number, or one an output, {outputs}, not {values.size}")
+        return np.full(outputs, values)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value}" for name, value in self.settings().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class Huber(Loss):
+    """Squares near the target and absolute values far from it: the mean over all elements of
+
+        d**2 / 2                         where abs(d) <= delta
+        delta * (abs(d) - delta / 2)     elsewhere
+
+    with ``d`` the output less the target. The loss named "huber" is ``Huber()``.
+
+    Parameters
+    ----------
+    delta : float or sequence of float
+        Above 0; one for all outputs, or one an output.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind.
+    """
+
+    __slots__ = ("delta",)
+
+    name = "huber"
+
+    def __init__(self, delta: float | Sequence[float] = 1.0) -> None:
+        self.delta = delta
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError where delta as it is now makes no loss."""
+        for delta in checks.numbers("delta", self.delta):
+            if checks.real("delta", delta) == 0:
+                raise ValueError("delta must be above 0, not 0")
+
+
+class Quantile(Loss):
+    """The pinball loss, whose least value is at a quantile of the targets: the mean over all elements of
+
+        q * (y - output)             where the output is too low
+        (1 - q) * (output - y)       where it is too high
+
+    The loss named "quantile" is ``Quantile()``, the median.
+
+    Parameters
+    ----------
+    q : float or sequence of float
+        Between 0 and 1; one for all outputs, or one an output.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind.
+    """
+
+    __slots__ = ("q",)
+
+    name = "quantile"
+
+    def __init__(self, q: float | Sequence[float] = 0.5) -> None:
+        self.q = q
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError where q as it is now makes no loss."""
+        for q in checks.numbers("q", self.q):
+            if checks.real("q", q, 0.0, 1.0) in (0, 1):
+                raise ValueError(f"q must be between 0 and 1, not {q}")
+
+
+# By the names that `MLP(loss=...)` takes; each made without arguments is what the name alone stands for.
+BY_NAME: dict[str, type[Loss]] = {kind.name: kind for kind in (Huber, Quantile)}
