@@ -46,9 +46,9 @@ def _orthogonal(generator: np.random.Generator, fan_in: int, fan_out: int) -> np
     return q if fan_out >= fan_in else q.T
 
 
-# Fan in and fan out are a layer's inputs and outputs. Glorot's are PyTorch's xavier_uniform_ and xavier_normal_,
-# He's its kaiming_uniform_ and kaiming_normal_ for relu; LeCun's are Keras's, but for the normal distribution:
-# Keras cuts its tails off, here nobody does.
+# Fan in and fan out are a layer's inputs and outputs. Glorot's are PyTorch's xavier_uniform_ and
+# xavier_normal_, He's its kaiming_uniform_ and kaiming_normal_ for relu. LeCun's are Keras's, but for the
+# tails of the normal distribution, which Keras cuts off.
 INITIALIZERS: dict[str, Draw] = {
     "glorot_uniform": _uniform(lambda fan_in, fan_out: 6.0 / (fan_in + fan_out)),
     "glorot_normal": _normal(lambda fan_in, fan_out: 2.0 / (fan_in + fan_out)),
