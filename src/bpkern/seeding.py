@@ -1,4 +1,4 @@
-"""Random numbers: the generator of a model, its initial weights, and the split that validation takes.
+"""Random numbers: the generator of a model, and the split that validation takes.
 
 A model consumes its generator in this order: initial weights layer by layer, one number for the splits when
 the first is asked for, then one permutation an epoch.
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from . import checks
+from . import checks, initializers
+from .parameters import Weights
 
 
 def make_generator(seed: Any) -> np.random.Generator:
@@ -54,20 +55,10 @@ class RandomState:
         self.generator.bit_generator.state, self._split_seed = state
 
     def initial_weights(
-        self, layers: list[int], activations: list[str], dtype: np.dtype[Any]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Uniform weights of shape (out, in) and zero biases, drawn in float64.
-
-        The range is He's, sqrt(6 / in), before relu and leaky_relu, and Glorot's, sqrt(6 / (in + out)),
-        before the others.
-        """
-        weights = []
-        for fan_in, fan_out, activation in zip(layers, layers[1:], activations, strict=False):
-            fans = fan_in if activation in ("relu", "leaky_relu") else fan_in + fan_out
-            limit = np.sqrt(6.0 / fans)
-            w = self.generator.uniform(-limit, limit, (fan_out, fan_in))
-            weights.append((w.astype(dtype), np.zeros(fan_out, dtype)))
-        return weights
+        self, init: str | Weights, layers: list[int], activations: list[str], dtype: np.dtype[Any]
+    ) -> Weights:
+        """Those of `initializers.initial_weights`, drawn from this generator."""
+        return initializers.initial_weights(init, layers, activations, self.generator, dtype)
 
     def split(self, rows: int, fraction: float, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on and rows to validate on, each in ascending order.

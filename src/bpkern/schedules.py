@@ -1,0 +1,352 @@
+"""Learning rates that change: functions of the iteration, which is how many updates the model has made.
+
+>>> bpkern.Adam(lr=bpkern.schedules.Cosine(0.001, iterations=epochs * steps, warmup=500))
+
+An epoch of n rows in batches of b makes ceil(n / b) iterations. They are counted over the whole life of a
+model, and not from each `fit` anew. Any callable of the iteration will do as well; a schedule gives all rates
+of an epoch in one call.
+"""
+
+# NumPy imports much at its first use; annotations that were evaluated would be one.
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, overload
+
+import numpy as np
+
+from . import checks
+
+
+class Schedule:
+    """What all schedules have in common. A schedule does not change once it is made.
+
+    Called with an iteration, or an array of them, it gives the rate as a float, or a float64 array.
+    """
+
+    __slots__ = ()
+
+    # Those of the settings, in the order of the constructor.
+    names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, **settings: Any) -> None:
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a schedule does not change: make another {type(self).__name__}")
+
+    def settings(self) -> dict[str, Any]:
+        """The settings by name, in the order of the constructor."""
+        return {name: getattr(self, name) for name in self.names}
+
+    @overload
+    def __call__(self, iteration: int) -> float: ...
+    @overload
+    def __call__(self, iteration: np.ndarray) -> np.ndarray: ...
+    def __call__(self, iteration: int | np.ndarray) -> float | np.ndarray:
+        t = np.asarray(iteration, np.float64)
+        # Rates too large for a float64 are noticed by who uses them.
+        with np.errstate(over="ignore"):
+            rate = np.asarray(self._rate(t), np.float64)
+        return rate if rate.ndim else float(rate)
+
+    def _rate(self, t: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return type(self) is type(other) and self.settings() == other.settings()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.settings().values()))
+
+    def __reduce__(self) -> tuple[type[Schedule], tuple[Any, ...]]:
+        return type(self), tuple(self.settings().values())
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
+        return f"{type(self).__name__}({settings})"
+
+
+class Step(Schedule):
+    """``lr * factor**(t // every)``: PyTorch's `StepLR`.
+
+    Parameters
+    ----------
+    lr : float
+        The rate at first, at least 0.
+    every : int
+        Iterations between two steps, at least 1.
+    factor : float
+        What the rate is multiplied by at each, at least 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind; so do all schedules.
+    """
+
+    names = ("lr", "every", "factor")
+    __slots__ = names
+
+    lr: float
+    every: int
+    factor: float
+
+    def __init__(self, lr: float, every: int, factor: float = 0.1) -> None:
+        super().__init__(
+            lr=checks.real("lr", lr),
+            every=checks.whole("every", every, 1),
+            factor=checks.real("factor", factor),
+        )
+
+    def _rate(self, t: np.ndarray) -> np.ndarray:
+        return np.asarray(self.lr * self.factor ** (t // self.every))
+
+
+class Exponential(Schedule):
+    """``lr * factor**(t / every)``: PyTorch's `ExponentialLR`, but for `every`.
+
+    Parameters
+    ----------
+    lr : float
+        The rate at first, at least 0.
+    factor : float
+        What the rate has been multiplied by after `every` iterations, at least 0; above 1 it grows.
+    every : int
+        At least 1.
+    """
+
+    names = ("lr", "factor", "every")
+    __slots__ = names
+
+    lr: float
+    factor: float
+    every: int
+
+    def __init__(self, lr: float, factor: float, every: int = 1) -> None:
+        super().__init__(
+            lr=checks.real("lr", lr),
+            factor=checks.real("factor", factor),
+            every=checks.whole("every", every, 1),
+        )
+
+    def _rate(self, t: np.ndarray) -> np.ndarray:
+        return np.asarray(self.lr * self.factor ** (t / self.every))
+
+
+class InverseScaling(Schedule):
+    """``lr / (t + 1)**power``: scikit-learn's "invscaling".
+
+    Parameters
+    ----------
+    lr : float
+        The rate at first, at least 0.
+    power : float
+        At least 0.
+    """
+
+    names = ("lr", "power")
+    __slots__ = names
+
+    lr: float
+    power: float
+
+    def __init__(self, lr: float, power: float = 0.5) -> None:
+        super().__init__(lr=checks.real("lr", lr), power=checks.real("power", power))
+
+    def _rate(self, t: np.ndarray) -> np.ndarray:
+        return np.asarray(self.lr / (t + 1) ** self.power)
+
+
+class Cosine(Schedule):
+    """Half a cosine from `lr` down to `lowest`, after a linear warm-up, once or over and over.
+
+    ::
+
+        lr * (t + 1) / (warmup + 1)                                            while t < warmup
+        lowest + (lr - lowest) * (1 + cos(pi * (t - start) / period)) / 2      after that
+
+    Without restarts, ``start`` is `warmup` and ``period`` is ``iterations - warmup``; from `iterations` on
+    the rate stays at `lowest` (PyTorch's `CosineAnnealingLR`). With restarts, the next period, `restarts`
+    times as long, starts where one ends (PyTorch's `CosineAnnealingWarmRestarts`; Loshchilov and Hutter,
+    2017).
+
+    Parameters
+    ----------
+    lr : float
+        The rate at the top, at least 0.
+    iterations : int
+        Where the first period ends, the warm-up included; at least 1.
+    lowest : float
+        The rate at the bottom, from 0 to `lr`.
+    warmup : int
+        Iterations that the rate grows for, from 0 to below `iterations`.
+    restarts : int, optional
+        How many times as long as the one before each period is, at least 1; None is a single period.
+    """
+
+    names = ("lr", "iterations", "lowest", "warmup", "restarts")
+    __slots__ = names
+
+    lr: float
+    iterations: int
+    lowest: float
+    warmup: int
+    restarts: int | None
+
+    def __init__(
+        self, lr: float, iterations: int, lowest: float = 0.0, warmup: int = 0, restarts: int | None = None
+    ) -> None:
+        lr, iterations = checks.real("lr", lr), checks.whole("iterations", iterations, 1)
+        super().__init__(
+            lr=lr,
+            iterations=iterations,
+            lowest=checks.real("lowest", lowest, 0.0, lr),
+            warmup=checks.whole("warmup", warmup, 0),
+            restarts=None if restarts is None else checks.whole("restarts", restarts, 1),
+        )
+        if self.warmup >= iterations:
+            raise ValueError(f"warmup must be below iterations, {iterations}, not {self.warmup}")
+
+    def _rate(self, t: np.ndarray) -> np.ndarray:
+        period = self.iterations - self.warmup
+        done = np.maximum(t - self.warmup, 0)
+        if self.restarts is None:
+            part = np.minimum(done / period, 1)
+        elif self.restarts == 1:
+            part = done % period / period
+        else:
+            part = _part_of_growing_periods(done, period, self.restarts)
+        falling = self.lowest + (self.lr - self.lowest) * (1 + np.cos(np.pi * part)) / 2
+        return np.where(t < self.warmup, self.lr * (t + 1) / (self.warmup + 1), falling)
+
+
+def _part_of_growing_periods(done: np.ndarray, period: int, growth: int) -> np.ndarray:
+    """How much of the period it is in each iteration has behind it, from 0 to below 1."""
+    starts, lengths, last = [0], [period], done.max(initial=0)
+    while starts[-1] + lengths[-1] <= last:
+        starts.append(starts[-1] + lengths[-1])
+        lengths.append(lengths[-1] * growth)
+    which = np.searchsorted(starts, done, side="right") - 1
+    return np.asarray((done - np.array(starts)[which]) / np.array(lengths, np.float64)[which])
+
+
+class OneCycle(Schedule):
+    """Up from ``highest / div_factor`` to `highest` and down to almost nothing: PyTorch's `OneCycleLR`.
+
+    The rate climbs until iteration ``pct_start * iterations - 1`` and falls until ``iterations - 1``, to
+    ``highest / div_factor / final_div_factor``, where it stays (Smith and Topin, 2018). The momentum does not
+    change with it.
+
+    Parameters
+    ----------
+    highest : float
+        At least 0.
+    iterations : int
+        In all, at least 1.
+    pct_start : float
+        The part of them that the rate grows for, from 0 to 1.
+    div_factor, final_div_factor : float
+        At least 1.
+    anneal : {"cos", "linear"}
+        Half a cosine, or a line, each way.
+    """
+
+    names = ("highest", "iterations", "pct_start", "div_factor", "final_div_factor", "anneal")
+    __slots__ = names
+
+    highest: float
+    iterations: int
+    pct_start: float
+    div_factor: float
+    final_div_factor: float
+    anneal: str
+
+    def __init__(
+        self,
+        highest: float,
+        iterations: int,
+        pct_start: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        anneal: str = "cos",
+    ) -> None:
+        super().__init__(
+            highest=checks.real("highest", highest),
+            iterations=checks.whole("iterations", iterations, 1),
+            pct_start=checks.real("pct_start", pct_start, 0.0, 1.0),
+            div_factor=checks.real("div_factor", div_factor, 1.0),
+            final_div_factor=checks.real("final_div_factor", final_div_factor, 1.0),
+            anneal=checks.one_of("anneal", anneal, ("cos", "linear")),
+        )
+
+    def _rate(self, t: np.ndarray) -> np.ndarray:
+        first = self.highest / self.div_factor
+        last = first / self.final_div_factor
+        top, end = self.pct_start * self.iterations - 1, self.iterations - 1
+        t = np.minimum(t, end)
+        # Where a phase has no length no iteration is inside it.
+        up = self._between(first, self.highest, t / (top if top > 0 else math.inf))
+        down = self._between(self.highest, last, (t - top) / (end - top if end > top else math.inf))
+        return np.where(t <= top, up, down)
+
+    def _between(self, start: float, end: float, part: np.ndarray) -> np.ndarray:
+        if self.anneal == "linear":
+            return np.asarray((end - start) * part + start)
+        return np.asarray(end + (start - end) / 2 * (np.cos(np.pi * part) + 1))
+
+
+# By class name: what a name in a file stands for.
+SCHEDULES: dict[str, type[Schedule]] = {
+    each.__name__: each for each in (Step, Exponential, InverseScaling, Cosine, OneCycle)
+}
+
+
+def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
+    """The learning rates of the next iterations.
+
+    Parameters
+    ----------
+    lr : float or callable
+        What an optimiser has, checked. A callable that is no schedule is called once an iteration.
+    first : int
+        The next iteration.
+    count : int
+        How many.
+
+    Returns
+    -------
+    float or ndarray of float64, shape (count,)
+        A number is given back as it is.
+
+    Raises
+    ------
+    ValueError
+        For a rate that is negative or not finite.
+    TypeError
+        For a rate that is no number.
+    """
+    if not callable(lr):
+        return float(lr)
+    if isinstance(lr, Schedule):
+        values = lr(np.arange(first, first + count))
+    else:
+        values = np.array([_number(lr, iteration) for iteration in range(first, first + count)], np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if wrong.size:
+        raise ValueError(
+            f"the learning rate must be finite and at least 0: {lr!r} gives {values[wrong[0]]} at iteration "
+            f"{first + int(wrong[0])}"
+        )
+    return values
+
+
+def _number(function: Any, iteration: int) -> float:
+    value = function(iteration)
+    array = np.asarray(value)
+    if array.ndim or array.dtype.kind not in "iuf":
+        raise TypeError(f"the learning rate must be a number: {function!r} gives {value!r} at {iteration}")
+    return float(array)
