@@ -104,7 +104,7 @@ typedef struct {
 typedef enum {
     BPK_OK,
     BPK_NO_MEMORY, /* an allocation failed; nothing was changed */
-    BPK_BAD_ROW,   /* NaN, infinity or overflow in a row of x or y; see bpk_run.bad_row */
+    BPK_BAD_ROW,   /* NaN, infinity, overflow or a wrong index in a row of x or y; see bpk_run.bad_row */
     BPK_DIVERGED   /* a loss that is no finite number; its update was not made */
 } bpk_status;
 
@@ -160,7 +160,7 @@ void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdi
                     ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
                     void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd);
 
-/* Rows to train on or predict for, as the caller has them: any numeric type, any strides. */
+/* Rows to train on or predict for, as the caller has them: any numeric type, any strides, dense or sparse. */
 typedef enum {
     BPK_BOOL,
     BPK_INT8,
@@ -178,12 +178,19 @@ typedef enum {
     BPK_N_TYPES
 } bpk_type;
 
+/* Sparse rows have indices: entry k is data[k], in column indices[k], and row i's are indptr[i] to indptr[i +
+ * 1]. Entries of one place add up. A row whose indptr or indices point outside is a bad row, and nothing
+ * outside is read. */
 typedef struct {
     const char *data;
     bpk_type type;
     int swapped; /* bytes in the other order than this machine's */
     ptrdiff_t columns;
-    ptrdiff_t row_stride, column_stride; /* in bytes, of either sign */
+    ptrdiff_t row_stride, column_stride; /* in bytes, of either sign; column_stride: from entry to entry */
+
+    const void *indices, *indptr; /* (entries,) and (n + 1,), or NULL: dense */
+    int wide_indices;             /* both are int64, not int32 */
+    ptrdiff_t entries;
 } bpk_source;
 
 typedef struct {

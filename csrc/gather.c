@@ -1,4 +1,4 @@
-/* Rows of any numeric type and any strides into a mini-batch of reals. */
+/* Rows of any numeric type and any strides, dense or sparse, into a mini-batch of reals. */
 #include <math.h>
 #include <string.h>
 
@@ -77,22 +77,29 @@ static void load(bpk_type type, const char *p, ptrdiff_t stride, ptrdiff_t n, do
 
 enum { CHUNK = 256 };
 
-/* One row through a chunk of doubles, its bytes put in order first where that is needed. */
-static void convert(const bpk_kernels *kernels, const bpk_source *source, const char *p, void *out) {
+/* At most a chunk of elements from p on as doubles, their bytes put in order first where that is needed. */
+static void load_chunk(const bpk_source *source, const char *p, ptrdiff_t n, double *values) {
     ptrdiff_t stride = source->column_stride;
+    if (!source->swapped) {
+        load(source->type, p, stride, n, values);
+        return;
+    }
     size_t size = type_size[source->type];
-    double values[CHUNK];
     char ordered[CHUNK * sizeof(long double)];
-    for (ptrdiff_t j = 0; j < source->columns; j += CHUNK) {
-        ptrdiff_t n = source->columns - j < CHUNK ? source->columns - j : CHUNK;
-        if (source->swapped) {
-            for (ptrdiff_t i = 0; i < n; i++)
-                for (size_t byte = 0; byte < size; byte++)
-                    ordered[(size_t)i * size + byte] = p[(j + i) * stride + (ptrdiff_t)(size - 1 - byte)];
-            load(source->type, ordered, (ptrdiff_t)size, n, values);
-        } else {
-            load(source->type, p + j * stride, stride, n, values);
-        }
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (size_t byte = 0; byte < size; byte++)
+            ordered[(size_t)i * size + byte] = p[i * stride + (ptrdiff_t)(size - 1 - byte)];
+    load(source->type, ordered, (ptrdiff_t)size, n, values);
+}
+
+static ptrdiff_t chunk(ptrdiff_t left) { return left < CHUNK ? left : CHUNK; }
+
+/* One row of `columns` reals from p. */
+static void convert(const bpk_kernels *kernels, const bpk_source *source, const char *p, void *out) {
+    double values[CHUNK];
+    for (ptrdiff_t j = 0, n; j < source->columns; j += n) {
+        n = chunk(source->columns - j);
+        load_chunk(source, p + j * source->column_stride, n, values);
         if (kernels->real_size == sizeof(double))
             memcpy((double *)out + j, values, (size_t)n * sizeof(double));
         else
@@ -100,11 +107,38 @@ static void convert(const bpk_kernels *kernels, const bpk_source *source, const 
     }
 }
 
+/* Read once, and what was read is checked: the caller may change the arrays meanwhile. */
+static int64_t index_at(const bpk_source *source, const void *indices, ptrdiff_t place) {
+    if (!source->wide_indices) return ((const volatile int32_t *)indices)[place];
+    return ((const volatile int64_t *)indices)[place];
+}
+
+/* One row of `columns` reals from the entries of a sparse one: 0, or -1 where they lie outside. */
+static int spread(const bpk_kernels *kernels, const bpk_source *source, ptrdiff_t row, void *out) {
+    int64_t from = index_at(source, source->indptr, row), to = index_at(source, source->indptr, row + 1);
+    if (from < 0 || to < from || to > source->entries) return -1;
+    memset(out, 0, (size_t)source->columns * kernels->real_size);
+    double values[CHUNK];
+    for (ptrdiff_t k = (ptrdiff_t)from, n; k < to; k += n) {
+        n = chunk((ptrdiff_t)to - k);
+        load_chunk(source, source->data + k * source->column_stride, n, values);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            int64_t j = index_at(source, source->indices, k + i);
+            if (j < 0 || j >= source->columns) return -1;
+            if (kernels->real_size == sizeof(double))
+                ((double *)out)[j] += values[i];
+            else
+                ((float *)out)[j] += (float)values[i];
+        }
+    }
+    return 0;
+}
+
 int is_plain(const bpk_kernels *kernels, const bpk_source *source) {
     bpk_type same = kernels->real_size == sizeof(double) ? BPK_DOUBLE : BPK_FLOAT;
     ptrdiff_t size = (ptrdiff_t)kernels->real_size;
     int aligned = (uintptr_t)source->data % kernels->real_size == 0 && source->row_stride % size == 0;
-    return source->type == same && !source->swapped && aligned &&
+    return source->type == same && !source->indices && !source->swapped && aligned &&
            (source->column_stride == (ptrdiff_t)kernels->real_size || source->columns == 1);
 }
 
@@ -114,7 +148,7 @@ enum { AHEAD = 16, PREFETCHED_BYTES = 256, LINE = 64 };
 
 static void prefetch_row(const origin *batch, ptrdiff_t place) {
     const bpk_source *source = batch->source;
-    if (place >= batch->rows) return;
+    if (place >= batch->rows || source->indices) return;
     const char *p = source->data + row_of(batch->index, place) * source->row_stride;
     ptrdiff_t bytes = source->columns * (ptrdiff_t)type_size[source->type];
     for (ptrdiff_t at = 0; at < bytes && at < PREFETCHED_BYTES; at += LINE) __builtin_prefetch(p + at);
@@ -125,10 +159,12 @@ ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from
     const bpk_source *source = batch->source;
     int plain = is_plain(kernels, source);
     for (ptrdiff_t i = from; i < to; i++) {
-        const void *p = source->data + row_of(batch->index, batch->next + i) * source->row_stride;
-        if (!plain) {
-            convert(kernels, source, p, row);
-            p = row;
+        ptrdiff_t place = row_of(batch->index, batch->next + i);
+        const void *p = plain ? source->data + place * source->row_stride : row;
+        if (source->indices) {
+            if (spread(kernels, source, place, row) != 0) return i;
+        } else if (!plain) {
+            convert(kernels, source, source->data + place * source->row_stride, row);
         }
         prefetch_row(batch, batch->next + i + AHEAD);
         int finite;

@@ -133,10 +133,12 @@ def unchanged(model):
     return untouched and states[0] == states[1] and model.history_ is None
 
 
-def test_sparse_rows():
-    scipy = pytest.importorskip("scipy.sparse")
-    with pytest.raises(TypeError, match=r"X must be dense, not a sparse csr_array: pass X.toarray\(\)"):
-        make().predict(scipy.csr_array(X))
+def test_sparse_targets():
+    scipy = pytest.importorskip("scipy.sparse", reason="SciPy makes the sparse targets")
+    with pytest.raises(TypeError, match=r"y must be dense, not a sparse csr_array: pass y.toarray\(\)"):
+        make().fit(X, scipy.csr_array(Y2))
+    with pytest.raises(TypeError, match="sample_weight must be dense, not a sparse csr_array"):
+        make().fit(X, Y, sample_weight=scipy.csr_array(Y2[:, :1]))
 
 
 Y2 = np.eye(2)[Y]

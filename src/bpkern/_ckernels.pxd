@@ -97,6 +97,10 @@ cdef extern from "bpkern.h" nogil:
         ptrdiff_t columns
         ptrdiff_t row_stride
         ptrdiff_t column_stride
+        const void *indices
+        const void *indptr
+        int wide_indices
+        ptrdiff_t entries
 
     ctypedef struct bpk_data:
         bpk_source x

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .optimizers import SGD
+from .sparse import SparseRows
 
 __version__: str
 compiler: str
@@ -47,7 +48,7 @@ class NonFiniteLossError(Exception):
 
 class Data:
     def __init__(
-        self, x: np.ndarray, y: np.ndarray | None = None, weights: np.ndarray | None = None
+        self, x: np.ndarray | SparseRows, y: np.ndarray | None = None, weights: np.ndarray | None = None
     ) -> None: ...
     @property
     def rows(self) -> int: ...

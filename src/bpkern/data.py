@@ -4,46 +4,23 @@ from typing import Any
 
 import numpy as np
 
+from .interchange import as_numeric
 from .settings import Settings
+from .sparse import SparseRows, sparse_rows
 
 # X (n, in), y as labels (n,) or numbers (n, out), and weights (n,) or None: what `MLP` has checked.
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+Rows = tuple[np.ndarray | SparseRows, np.ndarray, np.ndarray | None]
 
 # How far from 1 a row of class probabilities may sum: half-precision probabilities are this far off.
 SUM_TOLERANCE = 1e-3
 
 
-def as_numeric(name: str, values: Any) -> np.ndarray:
-    """An array of a real dtype; the same memory where `values` is one already."""
-    if hasattr(values, "tocsr"):
-        raise TypeError(f"{name} must be dense, not a sparse {type(values).__name__}: pass {name}.toarray()")
-    if np.ma.isMaskedArray(values):
-        raise TypeError(f"{name} must have a value everywhere, and is a masked array: fill it, or drop rows")
-    array = np.asarray(values)
-    if array.dtype.kind == "O":
-        try:
-            if any(isinstance(value, (str, bytes)) for value in array.flat):
-                raise TypeError("strings are none")
-            array = array.astype(np.float64)
-        except OverflowError as error:
-            raise ValueError(f"{name} holds a number too large for float64: {error}") from None
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must hold numbers: {error}{_hint(name)}") from None
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}{_hint(name)}")
-    return array
-
-
-def _hint(name: str) -> str:
-    return "; classes are 0, 1, ...: numpy.unique(y, return_inverse=True)" if name == "y" else ""
-
-
-def as_rows(X: Any, width: int) -> np.ndarray:
-    """X as (n, width), of any real dtype and strides."""
-    x = as_numeric("X", X)
-    if x.ndim != 2:
+def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
+    """X as (n, width), of any real dtype and strides, or sparse."""
+    x = sparse_rows(X) if hasattr(X, "tocsr") else as_numeric("X", X)
+    if len(x.shape) != 2:
         reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
-        hint = f": {reshaped}" if x.ndim == 1 else ""
+        hint = f": {reshaped}" if len(x.shape) == 1 else ""
         raise ValueError(f"X must have 2 dimensions, (rows, {width}), not shape {x.shape}{hint}")
     if x.shape[1] != width:
         raise ValueError(f"X must have {width} columns, as the first layer, not {x.shape[1]}")
@@ -121,15 +98,24 @@ def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
     return None
 
 
-def bad_row(data: tuple[np.ndarray, np.ndarray | None, Any], row: int, dtype: "np.dtype[Any]") -> ValueError:
+def bad_row(
+    data: tuple[np.ndarray | SparseRows, np.ndarray | None, Any], row: int, dtype: "np.dtype[Any]"
+) -> ValueError:
     """The error for a row of (X, y, ...) that would not go into a batch of finite numbers."""
-    (name, array), y = ("X", data[0]), data[1]
-    if y is not None and y.ndim == 2 and np.isfinite(_cast(array[row], dtype)).all():
-        name, array = "y", y
-    column = int(np.flatnonzero(~np.isfinite(_cast(array[row], dtype)))[0])
-    value = array[row, column]
+    (x, y), name = data[:2], "X"
+    try:
+        values = x.row(row, x.dtype) if isinstance(x, SparseRows) else x[row]
+        cast = x.row(row, dtype) if isinstance(x, SparseRows) else _cast(values, dtype)
+    except IndexError as error:
+        return ValueError(f"X holds a column index out of range at row {row}: {error}")
+    if y is not None and y.ndim == 2 and np.isfinite(cast).all():
+        name, values, cast = "y", y[row], _cast(y[row], dtype)
+    wrong = np.flatnonzero(~np.isfinite(cast))
+    if not wrong.size:
+        return ValueError(f"row {row} was changed while it was read")
+    value = values[wrong[0]]
     kind = f"too large for {dtype.name}" if np.isfinite(value) else "no finite number"
-    return ValueError(f"{name} holds {value} at row {row}, column {column}: {kind}")
+    return ValueError(f"{name} holds {value} at row {row}, column {wrong[0]}: {kind}")
 
 
 def _cast(row: np.ndarray, dtype: "np.dtype[Any]") -> np.ndarray:

@@ -18,7 +18,8 @@ cdef dict SOURCE_TYPES = {
 
 
 class BadRowError(Exception):
-    """A row of X or y holds NaN, infinity or what overflows the dtype; `.row` says which, `.step` when."""
+    """A row of X or y holds NaN, infinity, what overflows the dtype or an index out of range; `.row` says which,
+    `.step` when."""
 
     def __init__(self, row, step):
         super().__init__(row, step)
@@ -33,8 +34,29 @@ class NonFiniteLossError(Exception):
         self.step = step
 
 
-cdef bpk_source source_of(cnp.ndarray array) except *:
+cdef bpk_source source_of(array) except *:
+    """Of an array (n, columns), or of SparseRows."""
+    if isinstance(array, np.ndarray):
+        return dense_source(array)
+    return sparse_source(array.data, array.indices, array.indptr, array.shape[1])
+
+
+cdef bpk_source sparse_source(
+    cnp.ndarray values, cnp.ndarray indices, cnp.ndarray indptr, ptrdiff_t columns
+) except *:
+    cdef bpk_source source = dense_source(values[np.newaxis])
+    source.columns = columns
+    source.row_stride = 0
+    source.indices = cnp.PyArray_DATA(indices)
+    source.indptr = cnp.PyArray_DATA(indptr)
+    source.wide_indices = cnp.PyArray_ITEMSIZE(indices) == 8
+    source.entries = cnp.PyArray_SIZE(indices)
+    return source
+
+
+cdef bpk_source dense_source(cnp.ndarray array) except *:
     cdef bpk_source source
+    memset(&source, 0, sizeof(source))
     dtype = array.dtype
     source.data = <const char *>cnp.PyArray_DATA(array)
     if dtype.newbyteorder("=") == np.longdouble:
@@ -49,8 +71,8 @@ cdef bpk_source source_of(cnp.ndarray array) except *:
 
 
 cdef class Data:
-    """Rows for a network to read: x (n, in) of any real dtype and strides; y one of: None; int64 labels (n,);
-    an array like x (n, out). weights: None or float64 (n,). All have been checked."""
+    """Rows for a network to read: x (n, in) of any real dtype and strides, or SparseRows; y one of: None; int64
+    labels (n,); an array like a dense x (n, out). weights: None or float64 (n,). All have been checked."""
 
     cdef bpk_data c
     cdef tuple arrays  # what the pointers point into
