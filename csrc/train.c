@@ -76,6 +76,7 @@ static bpk_status evaluate_step(const call *c, step *s) {
     bpk_status status = step_loss(s, 0);
     if (status != BPK_OK) return status;
     count(c, s);
+    if (c->run->outputs) copy_rows(s, c->net->count - 1, c->run->outputs);
     if (!c->run->row_losses) return BPK_OK;
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);

@@ -3,6 +3,7 @@
 import math
 import numbers
 import operator
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,3 +59,14 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
+
+
+def path(name: str, value: object) -> str:
+    """`value` as text, where it is a path."""
+    try:
+        text = os.fspath(value)  # type: ignore[call-overload]
+    except TypeError:
+        raise TypeError(f"{name} must be a path, not {value!r}") from None
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path of text, not {value!r}")
+    return text

@@ -31,8 +31,10 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
     """y as int64 labels (n,) or as numbers (n, out), whichever it stands for."""
     width = settings.layers[-1]
     targets = as_numeric("y", y)
-    if targets.ndim not in (1, 2) or targets.shape[:1] != (rows,):
+    if targets.ndim not in (1, 2) and not (settings.custom_loss and targets.ndim) or targets.shape[:1] != (rows,):
         raise ValueError(f"y must have as many rows as X, {rows}, not shape {targets.shape}")
+    if settings.custom_loss:
+        return targets
     if settings.loss == "cross_entropy" and targets.ndim == 1:
         return _labels(targets, width)
     if targets.ndim == 1 and width == 1:
@@ -72,8 +74,9 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
     return np.array(targets, np.int64)
 
 
-def as_sample_weight(sample_weight: Any, rows: int) -> np.ndarray | None:
-    """sample_weight as float64 (n,), or None."""
+def as_sample_weight(sample_weight: Any, rows: int, is_part: bool = False) -> np.ndarray | None:
+    """sample_weight as float64 (n,), or None. Where the rows are a part of more, their weights keep their scale, and
+    may all be 0."""
     if sample_weight is None:
         return None
     weights = np.require(as_numeric("sample_weight", sample_weight), np.float64, ["C", "A"])
@@ -81,14 +84,26 @@ def as_sample_weight(sample_weight: Any, rows: int) -> np.ndarray | None:
         raise ValueError(f"sample_weight must have shape ({rows},), one a row, not {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("sample_weight must be finite and at least 0")
+    if is_part:
+        return weights
     if not weights.any():
         raise ValueError("sample_weight must not be 0 in every row")
     # A mean does not depend on their scale, and a power of two changes no bit of it: sums cannot overflow.
     return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
 
 
+def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: bool = False) -> Rows:
+    """What `fit` and `evaluate` are given, as rows; at least one. With `is_part` they are some of more."""
+    x = as_rows(X, settings.layers[0])
+    if len(x) == 0:
+        raise ValueError("X has no rows")
+    return x, as_targets(y, len(x), settings), as_sample_weight(sample_weight, len(x), is_part)
+
+
 def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
     """The class of each row, to stratify by; None where there are no classes."""
+    if settings.custom_loss:
+        return None
     if targets.ndim == 1:
         return targets
     if settings.loss == "cross_entropy":

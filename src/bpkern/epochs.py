@@ -1,16 +1,20 @@
-"""The epochs of one fit: an order of the rows, the C steps over them, and what is left when they diverge."""
+"""The epochs of one fit: an order of the rows or a stream of batches, steps over it, and what is left when they
+diverge."""
 
 # NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 from . import _core
 from .data import Rows, bad_row
 from .errors import DivergedError
-from .optimizers import SGD
-from .progress import Progress
 from .settings import Settings
+from .steps import Steps, Sums
+from .streams import Prefetched
 
 
 class RefusedError(Exception):
@@ -27,7 +31,7 @@ class RefusedError(Exception):
         self.error = error
 
 
-def mean_metrics(sums: tuple[float, float, float], penalty: float, settings: Settings) -> dict[str, float]:
+def mean_metrics(sums: Sums, penalty: float, settings: Settings) -> dict[str, float]:
     """Loss and, where there is one, accuracy from their weighted sums and the sum of the weights."""
     loss, accuracy, weight = sums
     metrics = {"loss": loss / weight + penalty}
@@ -44,89 +48,187 @@ class Epochs:
     net : Network
         Its writer is the caller, its workspace is there, and a snapshot of its start has been taken.
     settings : Settings
-    sgd : SGD
-        Apart from the caller's: a change of theirs takes effect at the next fit.
-    data : Rows
-    index : ndarray of int64 or None
-        Which rows to train on; None is all of them.
-    batch_size : int
-        All rows where it is more.
-    threads : int
-        At most those of the workspace.
-    generator : Generator or None
-        What shuffles; None takes the rows as they come.
-    progress : Progress
+    steps : Steps
+
+    Attributes
+    ----------
+    iterations : int
+        Mini-batches of the last epoch.
+    rows : int or None
+        Of an epoch, where that is known before.
+    seen : tuple or None
+        Where `keep_outputs` is set, of the last epoch: targets, outputs before each update, and weights or
+        None, in the order of the steps.
     """
 
-    def __init__(
-        self,
-        net: _core.Network,
-        settings: Settings,
-        sgd: SGD,
-        data: Rows,
-        index: np.ndarray | None,
-        batch_size: int,
-        threads: int,
-        generator: np.random.Generator | None,
-        progress: Progress,
-    ) -> None:
-        self._net, self._settings, self._sgd = net, settings, sgd
-        self._data, self._rows, self._index = data, _core.Data(*data), index
-        self.rows = len(data[0]) if index is None else len(index)
-        self._batch_size = min(batch_size, self.rows)
-        self.iterations = -(-self.rows // self._batch_size)
-        self._threads = threads
-        self._generator, self._progress = generator, progress
-        self._pace = _core.Pace()
+    def __init__(self, net: _core.Network, settings: Settings, steps: Steps, keep_outputs: bool) -> None:
+        self._net, self._settings, self._steps = net, settings, steps
+        self._keep_outputs = keep_outputs
+        self._stepped = False
+        self._done = 0  # mini-batches of the epochs before
+        self.iterations = 0
+        self.rows: int | None = None
+        self.seen: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None
 
     def run(self, number: int) -> dict[str, float]:
         """Epoch `number`, from 0; its metrics. However it ends, the weights are finite."""
-        if number > 0:
+        if self._stepped:
             self._net.snapshot()
+        finite, updates = True, self._net.counts[0]
         try:
-            sums = self._net.train(
-                self._rows,
-                self._order(),
-                self._batch_size,
-                self._sgd,
-                self._settings.l2,
-                self._threads,
-                self._pace,
-                self._progress.rows,
-            )
-        except _core.BadRowError as stop:
-            error: Exception = bad_row(self._data, stop.row, self._settings.dtype)
-            raise self._stopped(error, number, stop.step) from None
+            sums = self._train()
         except _core.NonFiniteLossError as stop:
             error = self._diverged("the loss is no longer finite", number, stop.step)
-            raise self._stopped(error, number, stop.step) from None
+            raise self._stopped(error, updates) from None
+        except RefusedError as refused:
+            raise self._stopped(refused.error, updates) from None
         finally:
             finite = self._net.finite()
             if not finite:
                 self._net.restore()
         if not finite:
             error = self._diverged("the weights overflowed", number, self.iterations)
-            raise self._stopped(error, number, 0)
+            raise self._stopped(error, updates)
+        self._stepped = True
+        self._done += self.iterations
         return mean_metrics(sums, 0.0, self._settings)
 
-    def _stopped(self, error: Exception, epoch: int, step: int) -> Exception:
-        return RefusedError(error) if epoch == step == 0 else error
+    def _train(self) -> Sums:
+        """All steps of an epoch. An error of the data is a RefusedError."""
+        raise NotImplementedError
+
+    def _rows(self, data: Rows, index: np.ndarray | None, more: bool) -> Sums:
+        """Steps over rows."""
+        rows = len(data[0]) if index is None else len(index)
+        outputs = None
+        if self._keep_outputs:
+            outputs = np.zeros((rows, self._settings.layers[-1]), self._settings.dtype)
+        try:
+            sums = self._steps.train(data, index, outputs, more)
+        except _core.BadRowError as stop:
+            raise RefusedError(bad_row(data, stop.row, self._settings.dtype)) from None
+        if outputs is not None:
+            _, targets, weights = data
+            if index is not None:
+                targets, weights = targets[index], None if weights is None else weights[index]
+            self.seen = targets, outputs, weights
+        return sums
+
+    def _stopped(self, error: Exception, updates: int) -> Exception:
+        """A fit that has made no update, or has gone back to its start, has changed nothing."""
+        return error if self._stepped or self._net.counts[0] != updates else RefusedError(error)
+
+    def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
+        lr, iteration = self._steps.optimizer.lr, self._done + step
+        return DivergedError(
+            f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate "
+            f"(lr={lr}), or scale X; reset() starts again",
+            epoch,
+            iteration,
+        )
+
+
+class RowEpochs(Epochs):
+    """Epochs over rows in memory.
+
+    Parameters
+    ----------
+    data : Rows
+    index : ndarray of int64 or None
+        Which rows to train on; None is all of them.
+    generator : Generator or None
+        What shuffles; None takes the rows as they come.
+    """
+
+    def __init__(
+        self,
+        net: _core.Network,
+        settings: Settings,
+        steps: Steps,
+        keep_outputs: bool,
+        data: Rows,
+        index: np.ndarray | None,
+        generator: np.random.Generator | None,
+    ) -> None:
+        super().__init__(net, settings, steps, keep_outputs)
+        self._data, self._index, self._generator = data, index, generator
+        self.rows = len(data[0]) if index is None else len(index)
+        self.iterations = steps.iterations(self.rows)
+
+    def _train(self) -> Sums:
+        return self._rows(self._data, self._order(), more=False)
 
     def _order(self) -> np.ndarray | None:
         if self._generator is None:
             return self._index
-        if self._index is None:
-            return self._permutation(self._generator)
-        return np.asarray(self._index[self._permutation(self._generator)])
+        order = self._generator.permutation(self.rows).astype(np.int64, copy=False)
+        return order if self._index is None else np.asarray(self._index[order])
 
-    def _permutation(self, generator: np.random.Generator) -> np.ndarray:
-        return generator.permutation(self.rows).astype(np.int64, copy=False)
 
-    def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
-        iteration = epoch * self.iterations + step
-        return DivergedError(
-            f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate "
-            f"(lr={self._sgd.lr}), or scale X; reset() starts again",
-            epoch,
-            iteration,
-        )
+class StreamEpochs(Epochs):
+    """Epochs over batches that come one by one, read ahead on another thread.
+
+    Parameters
+    ----------
+    batches : iterable
+    read : callable
+        From an item to checked `Rows`.
+    prepare : callable
+        Makes room for a batch of so many rows; how many threads to take for it.
+    """
+
+    def __init__(
+        self,
+        net: _core.Network,
+        settings: Settings,
+        steps: Steps,
+        keep_outputs: bool,
+        batches: Iterable[Any],
+        read: Callable[[Any], Rows],
+        prepare: Callable[[int], int],
+    ) -> None:
+        super().__init__(net, settings, steps, keep_outputs)
+        self._batches, self._read, self._prepare = batches, read, prepare
+
+    def _train(self) -> Sums:
+        loss = accuracy = weight = 0.0
+        seen = []
+        self.iterations = 0
+        with Prefetched(self._batches) as batches:
+            for data, more in _with_more(self._next(item) for item in batches):
+                self._steps.batch_size = len(data[0])
+                self._steps.threads = self._prepare(len(data[0]))
+                try:
+                    sums = self._rows(data, None, more)
+                except _core.NonFiniteLossError:
+                    raise _core.NonFiniteLossError(self.iterations) from None
+                loss, accuracy, weight = loss + sums[0], accuracy + sums[1], weight + sums[2]
+                self.iterations += 1
+                if self.seen is not None:
+                    seen.append(self.seen)
+        if not self.iterations:
+            raise RefusedError(ValueError("X gave no batch"))
+        if weight == 0:
+            raise RefusedError(ValueError("sample_weight must not be 0 in every row"))
+        if seen:
+            targets, outputs, weights = zip(*seen, strict=True)
+            whole = None if weights[0] is None else np.concatenate(weights)
+            self.seen = np.concatenate(targets), np.concatenate(outputs), whole
+        return loss, accuracy, weight
+
+    def _next(self, item: Any) -> Rows:
+        try:
+            return self._read(item)
+        except (ValueError, TypeError) as error:
+            raise RefusedError(type(error)(f"batch {self.iterations}: {error}")) from None
+
+
+def _with_more(items: Iterable[Rows]) -> Iterable[tuple[Rows, bool]]:
+    """Each item with whether another comes."""
+    before: Rows | None = None
+    for item in items:
+        if before is not None:
+            yield before, True
+        before = item
+    if before is not None:
+        yield before, False

@@ -333,10 +333,11 @@ cdef class Network:
         """Whether predictions are by the average."""
         return bpk_net_has(self.net, BPK_AVERAGE)
 
-    def penalty(self, double l1, double l2):
-        """Of the parameters that predictions are by."""
+    def penalty(self, double l1, double l2, bint trained=False):
+        """Of the parameters that predictions are by, or of those that are trained."""
+        cdef bint averaged = self.averaged() and not trained
         with self.reading():
-            return bpk_net_penalty(self.net, BPK_AVERAGE if self.averaged() else BPK_PARAMETERS, l1, l2)
+            return bpk_net_penalty(self.net, BPK_AVERAGE if averaged else BPK_PARAMETERS, l1, l2)
 
     # Runs ----------------------------------------------------------------------------------------------
 
@@ -371,14 +372,14 @@ cdef class Network:
         return threads
 
     def train(
-        self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, after_slice,
+        self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
         outputs=None, bint more=False,
     ):
         """One epoch, in the order of `index` (int64) or of the rows; `reserve` has been called and has told how
         many threads to take.
 
         `rates` are the learning rates (updates,) where they are no constant. `pace` is kept from epoch to epoch of
-        a fit. `after_slice(rows done, sum of their losses, sum of their weights)` is called from time to time.
+        a fit. `watcher` is told from time to time, as bpkern.steps.Watcher says.
         `outputs` (n, out) gets those before each update. With `more`, what is pending goes on into the next call.
         Returns the sums over rows of the weighted loss, the weighted accuracy and the weights.
         """
@@ -395,14 +396,19 @@ cdef class Network:
         if outputs is not None:
             run.outputs = data(outputs)
         pace.guess(bpk_step_work(self.net, batch, BPK_FOR_TRAINING), threads)
+        cdef ptrdiff_t next
+        cdef double loss, weight
         while run.next < run.data.rows:
+            next, loss, weight = run.next, run.loss_sum, run.weight_sum
+            if pace.single:
+                watcher.before()
             pace.begin(&run)
             with nogil:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)
             raise_for(status, &run)
             pace.end()
             PyErr_CheckSignals()
-            after_slice(run.next, run.loss_sum, run.weight_sum)
+            watcher.after(run.next - next, run.loss_sum - loss, run.weight_sum - weight)
         update.end(&run)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
@@ -475,14 +481,16 @@ cdef class Network:
             PyErr_CheckSignals()
         return 0
 
-    def evaluate(self, Data rows, index, n_threads, row_losses=None):
+    def evaluate(self, Data rows, index, n_threads, row_losses=None, outputs=None):
         """The sums that `train` returns, without training and without penalties. `row_losses` (n,) in float64 gets
-        the loss of each row."""
+        the loss of each row, and `outputs` (n, out) the outputs."""
         cdef bpk_run run
         start(&run, rows, index, READ_ROWS)
         run.batch = min(run.batch, run.data.rows)
         if row_losses is not None:
             run.row_losses = <double *>data(row_losses)
+        if outputs is not None:
+            run.outputs = data(outputs)
         self.read(&run, n_threads, NULL)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
 
@@ -614,6 +622,17 @@ cdef class Network:
             with nogil:
                 bpk_tape_update(self.net, self.tape, &run, scale)
             self.taped = self.tape_pending = False
+
+    def tape_spend(self, Update update, double lr, double weight, bint at_end):
+        """Count a mini-batch whose gradients, times its weight, have been stored; spend them where there are enough,
+        or at the end what there is."""
+        update.c.pending += 1
+        update.c.pending_weight += weight
+        if update.c.pending < update.c.accumulate and not at_end:
+            return
+        scale, update.c.pending, update.c.pending_weight = update.c.pending_weight, 0, 0.0
+        if scale > 0:
+            self.tape_update(update, lr, 1 / scale)
 
     def tape_gradients(self):
         """[(dW, db), ...] as they are stored."""

@@ -1,7 +1,7 @@
 """Random numbers: the generator of a model, and the split that validation takes.
 
-A model consumes its generator in this order: initial weights layer by layer, one number for the splits when
-the first is asked for, then one permutation an epoch.
+A model consumes its generator in this order: initial weights layer by layer, one number for dropout where there is
+any, one for the splits when the first is asked for, then one permutation an epoch.
 """
 
 # NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
@@ -28,8 +28,38 @@ def make_generator(seed: Any) -> np.random.Generator:
         ) from None
 
 
+# Those of NumPy: a file cannot name anything else.
+BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+
+
+def _plain(state: Any) -> Any:
+    """The state of a bit generator without NumPy's types."""
+    if isinstance(state, dict):
+        return {name: _plain(value) for name, value in state.items()}
+    if isinstance(state, np.ndarray):
+        return {"dtype": state.dtype.name, "values": state.tolist()}
+    return state if isinstance(state, str) else int(state)
+
+
+def _unplain(state: Any) -> Any:
+    if isinstance(state, dict) and set(state) == {"dtype", "values"}:
+        return np.array(state["values"], state["dtype"])
+    if isinstance(state, dict):
+        return {name: _unplain(value) for name, value in state.items()}
+    return state
+
+
+def _generator_in(state: dict[str, Any]) -> np.random.Generator:
+    name = state["bit_generator"]
+    if name not in BIT_GENERATORS:
+        raise ValueError(f"unknown bit generator {name!r}: allowed are {', '.join(BIT_GENERATORS)}")
+    bit_generator = getattr(np.random, name)(0)
+    bit_generator.state = _unplain(state)
+    return np.random.Generator(bit_generator)
+
+
 class RandomState:
-    """The generator of one model and the number its splits come from.
+    """The generator of one model and the numbers that its splits and its dropout come from.
 
     Parameters
     ----------
@@ -40,11 +70,16 @@ class RandomState:
         self.generator = make_generator(seed)
         self._start = copy.deepcopy(self.generator)
         self._split_seed: int | None = None
+        self.dropout_key = 0
 
     def reset(self) -> None:
         """Back to the state at the start. A caller's Generator is left alone from here on."""
         self.generator = copy.deepcopy(self._start)
         self._split_seed = None
+
+    def draw_dropout_key(self) -> None:
+        """The key of the generator that says which activations are dropped (csrc/philox.h)."""
+        self.dropout_key = int(self.generator.integers(2**64, dtype=np.uint64))
 
     def state(self) -> tuple[Any, int | None]:
         """What `go_back` takes."""
@@ -53,6 +88,23 @@ class RandomState:
     def go_back(self, state: tuple[Any, int | None]) -> None:
         """To the state of then, the generator of a caller included."""
         self.generator.bit_generator.state, self._split_seed = state
+
+    def config(self) -> dict[str, Any]:
+        """All of it as values that a file holds."""
+        return {
+            "generator": _plain(self.generator.bit_generator.state),
+            "start": _plain(self._start.bit_generator.state),
+            "split_seed": self._split_seed,
+            "dropout_key": self.dropout_key,
+        }
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> RandomState:
+        """What `config` was taken of."""
+        random = cls(_generator_in(config["generator"]))
+        random._start = _generator_in(config["start"])
+        random._split_seed, random.dropout_key = config["split_seed"], config["dropout_key"]
+        return random
 
     def initial_weights(
         self, init: str | Weights, layers: list[int], activations: list[str], dtype: np.dtype[Any]

@@ -7,8 +7,9 @@ import numpy as np
 
 from . import checks
 from ._core import ACTIVATIONS, LOSSES
+from .initializers import checked_init
 from .losses import BY_NAME, Loss
-from .optimizers import SGD
+from .optimizers import OPTIMIZERS, SGD, Optimizer
 
 DTYPES = ("float32", "float64")
 
@@ -18,24 +19,50 @@ class FitArguments:
 
     def __init__(
         self,
-        epochs: Any,
-        batch_size: Any,
-        shuffle: Any,
-        validation_data: Any,
-        validation_split: Any,
-        n_threads: Any,
+        *,
+        epochs: Any = 1,
+        batch_size: Any = 32,
+        shuffle: Any = True,
+        validation_data: Any = None,
+        validation_split: Any = 0.0,
+        clip_norm: Any = None,
+        clip_value: Any = None,
+        accumulate: Any = 1,
+        ema: Any = None,
+        checkpoint: Any = None,
+        checkpoint_every: Any = 1,
+        resume: Any = False,
+        n_threads: Any = None,
     ) -> None:
         self.epochs = checks.whole("epochs", epochs, 0)
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.shuffle = checks.flag("shuffle", shuffle)
         self.validation_split = checks.real("validation_split", validation_split, 0.0, 1.0)
+        self.clip_norm = _limit("clip_norm", clip_norm)
+        self.clip_value = _limit("clip_value", clip_value)
+        self.accumulate = checks.whole("accumulate", accumulate, 1)
+        self.ema = None if ema is None else checks.real("ema", ema, 0.0, 1.0)
+        self.checkpoint = None if checkpoint is None else checks.path("checkpoint", checkpoint)
+        self.checkpoint_every = checks.whole("checkpoint_every", checkpoint_every, 1)
+        self.resume = checks.flag("resume", resume)
+        if self.resume and checkpoint is None:
+            raise ValueError("resume needs the checkpoint to resume from, and checkpoint is None")
         self.n_threads = None if n_threads is None else checks.whole("n_threads", n_threads, 1)
         self.validation_data = validation_data
         if validation_data is not None:
             if self.validation_split:
                 raise ValueError("give validation_data or validation_split, not both")
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError("validation_data must be a pair (X, y)")
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise ValueError("validation_data must be (X, y) or (X, y, sample_weight)")
+
+
+def _limit(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    limit = checks.real(name, value)
+    if limit == 0:
+        raise ValueError(f"{name} must be above 0, not {value}")
+    return limit
 
 
 class Settings:
@@ -54,9 +81,12 @@ class Settings:
     loss_parameters : ndarray or None
         float64 (out,), of the losses that have a parameter.
     custom_loss : callable or None
-    optimizer : SGD
+    optimizer : Optimizer
     dtype : numpy.dtype
-    l2 : float
+    init : str or list of (W, b)
+    l2, l1 : float
+    dropout : list of float
+        One a hidden layer.
     label_smoothing : float
     """
 
@@ -66,20 +96,20 @@ class Settings:
         activation: str | Sequence[str],
         output_activation: str,
         loss: "str | Loss | Callable[..., Any]",
-        optimizer: SGD | None,
+        optimizer: Optimizer | None,
         dtype: Any,
-        init: str,
+        init: Any,
         l2: float,
-        label_smoothing: float = 0.0,
+        dropout: float | Sequence[float],
+        l1: float,
+        label_smoothing: float,
     ) -> None:
         self.layers = _layers(layers)
         self.activations = _activations(activation, len(self.layers) - 2)
         self.activations.append(checks.one_of("output_activation", output_activation, ACTIVATIONS))
         self.given_loss = loss
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
-        self.optimizer = SGD() if optimizer is None else optimizer
-        if not isinstance(self.optimizer, SGD):
-            raise TypeError(f"optimizer must be a bpkern.SGD or None, not {optimizer!r}")
+        self.optimizer = SGD() if optimizer is None else checked_optimizer(optimizer)
         self.dtype = _dtype(dtype)
         checks.one_of("init", init, ("auto",))
         if self.loss_parameters is not None:
@@ -88,22 +118,28 @@ class Settings:
         self.label_smoothing = checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")
-        self._checked: tuple[tuple[Any, ...], SGD] | None = None
+        self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
 
-    def step(self) -> SGD:
+    def step(self) -> Optimizer:
         """The optimiser's settings as they are now, checked and apart from the caller's."""
-        given = self.optimizer
-        values = given.lr, given.momentum, given.nesterov, given.weight_decay
+        kind, values = type(self.optimizer), self.optimizer.values()
         # The same objects as last time need no second look: checking takes longer than a small step.
         if self._checked is not None:
-            before, checked = self._checked
-            if all(new is old for new, old in zip(values, before, strict=True)):
+            kind_before, before, checked = self._checked
+            if kind is kind_before and all(new is old for new, old in zip(values, before, strict=True)):
                 return checked
-        checked = SGD(*values)
+        checked = self.optimizer.checked_copy()
         for name in ("lr", "weight_decay"):
-            checks.real(name, getattr(checked, name), 0.0, float(np.finfo(self.dtype).max))
-        self._checked = values, checked
+            value = getattr(checked, name)
+            if not callable(value):
+                checks.real(name, value, 0.0, float(np.finfo(self.dtype).max))
+        self._checked = kind, values, checked
         return checked
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the loss has a penalty on the weights."""
+        return self.l1 != 0 or self.l2 != 0
 
     @property
     def has_accuracy(self) -> bool:
@@ -115,9 +151,21 @@ class Settings:
         activation: str | list[str] = hidden[0] if len(set(hidden)) == 1 else hidden
         return (
             f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, "
-            f"loss={self.given_loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}, l2={self.l2}, "
-            f"label_smoothing={self.label_smoothing})"
+            f"loss={self.given_loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}{self._others()})"
         )
+
+    def _others(self) -> str:
+        """The rest, where it is not as by default: most of it is nothing to most models."""
+        dropout = self.dropout[0] if len(set(self.dropout)) == 1 else self.dropout
+        init = self.init if isinstance(self.init, str) else "(arrays)"
+        others = {
+            "init": init if init == "auto" else repr(init),
+            "l2": self.l2,
+            "dropout": dropout if any(self.dropout) else 0.0,
+            "l1": self.l1,
+            "label_smoothing": self.label_smoothing,
+        }
+        return "".join(f", {name}={value}" for name, value in others.items() if value not in ("auto", 0.0))
 
 
 def _layers(layers: Sequence[int]) -> list[int]:
@@ -154,6 +202,29 @@ def _fit_in(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
     for value in parameters:
         if not info.tiny <= value <= info.max:
             raise ValueError(f"the loss's parameter {value} is out of the range of {dtype.name}")
+
+
+def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
+    if isinstance(dropout, (list, tuple)):
+        if len(dropout) != hidden:
+            raise ValueError(f"dropout must name one a hidden layer, {hidden}, not {len(dropout)}")
+        return [_probability(each) for each in dropout]
+    return [_probability(dropout)] * hidden
+
+
+def _probability(dropout: Any) -> float:
+    probability = checks.real("dropout", dropout, 0.0, 1.0)
+    if probability == 1:
+        raise ValueError("dropout must be below 1, not 1")
+    return probability
+
+
+def checked_optimizer(optimizer: Any) -> Optimizer:
+    """`optimizer`, where it is one."""
+    if not isinstance(optimizer, Optimizer):
+        kinds = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
+        raise TypeError(f"optimizer must be None or one of bpkern's {kinds}, not {optimizer!r}")
+    return optimizer
 
 
 def _dtype(dtype: Any) -> "np.dtype[Any]":

@@ -1,0 +1,255 @@
+"""One fit: data, callbacks, validation and checkpoints around the epochs of training."""
+
+# NumPy imports much at its first use; annotations that were evaluated would be one.
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core, checkpoints, streams
+from .callbacks import Callback, CallbackList
+from .class_weights import row_weights
+from .data import Rows, classes_of, read_rows
+from .epochs import Epochs, RefusedError, RowEpochs, StreamEpochs
+from .history import History
+from .measuring import measure, metrics_of
+from .metrics import make_metrics
+from .progress import Progress, make_progress
+from .settings import FitArguments
+from .steps import Steps, Watcher, make_steps
+
+if TYPE_CHECKING:
+    from .mlp import MLP
+
+
+class FitWatcher(Watcher):
+    """Tells progress and batch hooks how far the steps of an epoch are."""
+
+    def __init__(self, model: MLP, callbacks: CallbackList, progress: Progress) -> None:
+        self.each = callbacks.has_batch_hooks
+        self._model, self._callbacks, self._progress = model, callbacks, progress
+
+    def begin_epoch(self) -> None:
+        self._batch = self._rows = 0
+
+    def before(self) -> None:
+        self._callbacks.on_batch_begin(self._model, self._batch)
+
+    def after(self, rows: int, loss: float, weight: float) -> None:
+        self._rows += rows
+        self._progress.rows(self._rows)
+        if self.each:
+            # A batch of zero weight has no loss.
+            self._callbacks.on_batch_end(self._model, self._batch, {"loss": loss / weight if weight else math.nan})
+            self._batch += 1
+
+
+class Fit:
+    """What `MLP.fit` was given, checked; `run` does it.
+
+    Parameters
+    ----------
+    model : MLP
+    X, y, sample_weight, class_weight, metrics, callbacks, verbose
+        As for `MLP.fit`.
+    arguments : FitArguments
+    """
+
+    def __init__(
+        self,
+        model: MLP,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Any,
+        metrics: Any,
+        callbacks: Sequence[Callback],
+        verbose: Any,
+        arguments: FitArguments,
+    ) -> None:
+        self._model, self._arguments = model, arguments
+        self._net, self._settings = model._net, model._settings
+        self._optimizer = self._settings.step()
+        self._callbacks = CallbackList(callbacks)
+        self._metrics = make_metrics(metrics, self._settings.loss, self._settings.layers[-1])
+        # C counts the accuracy on its way; the others need the outputs.
+        self._others = [metric for metric in self._metrics if metric.name != "accuracy"]
+        self._wants_accuracy = len(self._others) < len(self._metrics)
+        self._class_weight = class_weight
+        self._progress = make_progress(verbose)
+        self._data: Rows | None = None
+        self._batches: Any = None
+        if streams.is_stream(X, y):
+            self._check_stream(X, sample_weight)
+        else:
+            self._data = self._weighted(read_rows(X, y, sample_weight, self._settings))
+            self._one_dimension = np.ndim(y) == 1
+        self._validation: Rows | None = None
+        self._validation_index: np.ndarray | None = None
+        if arguments.validation_data is not None:
+            try:
+                X, y, *weights = arguments.validation_data
+                self._validation = read_rows(X, y, weights[0] if weights else None, self._settings)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"validation_data: {error}") from None
+
+    def _check_stream(self, batches: Any, sample_weight: Any) -> None:
+        if sample_weight is not None:
+            raise ValueError("sample_weight goes with y: a stream gives batches (X, y, sample_weight)")
+        if self._arguments.validation_split:
+            raise ValueError("validation_split needs rows to hold out: with batches give validation_data")
+        if isinstance(self._class_weight, str):
+            raise ValueError("class_weight 'balanced' needs all of y at once: with batches give a mapping")
+        streams.check_epochs(batches, self._arguments.epochs)
+        self._batches = batches
+        self._one_dimension = False
+
+    def _weighted(self, data: Rows) -> Rows:
+        x, targets, weights = data
+        classes = classes_of(targets, self._settings)
+        count = max(self._settings.layers[-1], 2)
+        return x, targets, row_weights(self._class_weight, classes, weights, count)
+
+    # The fit -----------------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        """Train; the history. The model's writer is the caller."""
+        model, net, arguments = self._model, self._net, self._arguments
+        update = _core.Update(
+            self._optimizer,
+            self._settings.l1,
+            self._settings.l2,
+            arguments.clip_norm,
+            arguments.clip_value,
+            arguments.accumulate,
+            arguments.ema,
+        )
+        threads = self._reserve(update)
+        model.stop_training = False
+        self._callbacks.on_fit_begin(model)
+        first = 0
+        if arguments.resume:
+            first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
+            net.snapshot()
+        history = model.history_ if first and model.history_ is not None else History()
+        before = model._random.state(), model._fitted_1d, model.history_, net.counts, "average" in net.stores()
+        try:
+            watcher = FitWatcher(model, self._callbacks, self._progress)
+            steps = make_steps(
+                net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
+            )
+            epochs = self._epochs(steps, update)
+            if arguments.ema is not None:
+                net.start_average()
+            model._fitted_1d, model.history_ = self._one_dimension, history
+            try:
+                self._train(epochs, steps, watcher, history, first)
+            finally:
+                self._progress.close()
+        except RefusedError as refused:
+            state, model._fitted_1d, model.history_, net.counts, had_average = before
+            model._random.go_back(state)
+            if not had_average:
+                net.drop_average()
+            raise refused.error from None
+        self._callbacks.on_fit_end(model)
+        return history
+
+    def _train(
+        self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int
+    ) -> None:
+        model, arguments = self._model, self._arguments
+        self._progress.begin(arguments.epochs, epochs.rows, first)
+        for epoch in range(first, arguments.epochs):
+            if model.stop_training:
+                break
+            steps.set_optimizer(self._settings.step())
+            self._callbacks.on_epoch_begin(model, epoch)
+            watcher.begin_epoch()
+            try:
+                logs = epochs.run(epoch)
+            except RefusedError:
+                raise
+            except BaseException:
+                self._leave_average()
+                raise
+            self._leave_average()
+            if not self._wants_accuracy:
+                logs.pop("accuracy", None)
+            if epochs.seen is not None:
+                logs |= metrics_of(model, self._others, *epochs.seen)
+            logs |= self._validate()
+            history.add_epoch(logs, epochs.iterations, steps.learning_rate())
+            self._progress.epoch(epoch + 1, logs)
+            self._callbacks.on_epoch_end(model, epoch, logs)
+            is_last = epoch + 1 == arguments.epochs or model.stop_training
+            if arguments.checkpoint is not None and (is_last or (epoch + 1) % arguments.checkpoint_every == 0):
+                checkpoints.write(model, arguments.checkpoint, self._callbacks, epoch + 1)
+
+    def _leave_average(self) -> None:
+        """A net that is trained on without an average leaves the old one behind."""
+        if self._arguments.ema is None:
+            self._net.drop_average()
+
+    def _validate(self) -> dict[str, float]:
+        if self._validation is None:
+            return {}
+        values = measure(
+            self._model, self._validation, self._validation_index, self._metrics, self._arguments.n_threads
+        )
+        return {f"val_{name}": value for name, value in values.items()}
+
+    # What it needs -----------------------------------------------------------------------------------
+
+    def _reserve(self, update: _core.Update) -> int:
+        """All the memory that training takes: what fails later leaves the model as it was. How many threads to
+        take."""
+        arguments, net = self._arguments, self._net
+        net.prepare(update, getattr(self._optimizer, "initial_accumulator_value", 0.0))
+        threads = 1
+        if self._data is not None:
+            rows = len(self._data[0])
+            batch_size = min(arguments.batch_size, rows)
+            threads = net.reserve(batch_size, rows / batch_size, update, arguments.n_threads)
+            if self._validation is not None or arguments.validation_split:
+                net.reserve_reader(len((self._validation or self._data)[0]), arguments.n_threads)
+        net.snapshot()
+        return threads
+
+    def _epochs(self, steps: Steps, update: _core.Update) -> Epochs:
+        net, settings, keeps = self._net, self._settings, bool(self._others)
+        if self._data is None:
+            return StreamEpochs(
+                net,
+                settings,
+                steps,
+                keeps,
+                self._batches,
+                self._read_batch,
+                lambda rows: net.reserve(rows, 1, update, self._arguments.n_threads),
+            )
+        index = self._split(self._data)
+        generator = self._model._random.generator if self._arguments.shuffle else None
+        return RowEpochs(net, settings, steps, keeps, self._data, index, generator)
+
+    def _read_batch(self, item: Any) -> Rows:
+        X, y, weights = streams.as_batch(item)
+        self._one_dimension = self._model._fitted_1d = np.ndim(y) == 1
+        return self._weighted(read_rows(X, y, weights, self._settings, is_part=True))
+
+    def _split(self, data: Rows) -> np.ndarray | None:
+        """The rows to train on; the others are validated on."""
+        fraction = self._arguments.validation_split
+        if not fraction:
+            return None
+        x, targets, weights = data
+        train, held_out = self._model._random.split(len(x), fraction, classes_of(targets, self._settings))
+        if weights is not None and not all(weights[part].any() for part in (train, held_out)):
+            raise RefusedError(
+                ValueError("sample_weight must not be 0 in every row of a part of the validation split")
+            )
+        self._validation, self._validation_index = data, held_out
+        return train

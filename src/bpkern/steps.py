@@ -1,0 +1,162 @@
+"""Steps of training over rows: all of them in C, or with a Python function for the loss of each mini-batch."""
+
+# NumPy imports much at its first use; annotations that were evaluated would be one.
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from .custom_loss import row_losses
+from .data import Rows
+from .optimizers import Optimizer
+from .schedules import rates
+from .settings import Settings
+
+# Sums over rows of the weighted loss, the weighted accuracy, and the weights.
+Sums = tuple[float, float, float]
+
+
+class Watcher:
+    """Told how far the steps are. This one looks at nothing.
+
+    Attributes
+    ----------
+    each : bool
+        Whether to be told of each step by itself, and before it, or only from time to time.
+    """
+
+    each = False
+
+    def before(self) -> None:
+        """A step begins."""
+
+    def after(self, rows: int, loss: float, weight: float) -> None:
+        """So many rows more are done, with the sum of their weighted losses, and of their weights."""
+
+
+class Steps:
+    """Mini-batches over rows, one after the other.
+
+    Parameters
+    ----------
+    net : Network
+        Its writer is the caller, and its workspace is there.
+    settings : Settings
+    update : Update
+    optimizer : Optimizer
+        Apart from the caller's.
+    batch_size : int
+    threads : int
+        At most those of the workspace.
+    watcher : Watcher
+    """
+
+    def __init__(
+        self,
+        net: _core.Network,
+        settings: Settings,
+        update: _core.Update,
+        optimizer: Optimizer,
+        batch_size: int,
+        threads: int,
+        watcher: Watcher,
+    ) -> None:
+        self._net, self._settings, self._update = net, settings, update
+        self.optimizer, self.batch_size = optimizer, batch_size
+        self.threads, self._watcher = threads, watcher
+        self._pace = _core.Pace(watcher.each)
+
+    def iterations(self, rows: int) -> int:
+        """How many mini-batches so many rows make."""
+        return -(-rows // self.batch_size)
+
+    def set_optimizer(self, optimizer: Optimizer) -> None:
+        """Go on with other settings."""
+        self.optimizer = optimizer
+        self._update.set_optimizer(optimizer)
+
+    def learning_rate(self) -> float:
+        """That of the next update."""
+        return float(np.asarray(rates(self.optimizer.lr, self._net.counts[0], 1)).reshape(-1)[0])
+
+    def train(
+        self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False
+    ) -> Sums:
+        """Train on the rows that `index` (int64) names, or on all.
+
+        Parameters
+        ----------
+        data : Rows
+        index : ndarray of int64 or None
+        outputs : ndarray, shape (rows, out), or None
+            Gets the outputs before each update.
+        more : bool
+            Whether gradients that are accumulated at the end go on into the next call.
+        """
+        rows = len(data[0]) if index is None else len(index)
+        first = self._net.counts[0]
+        return self._net.train(
+            _core.Data(*data),
+            index,
+            min(self.batch_size, rows),
+            self._update,
+            rates(self.optimizer.lr, first, self.iterations(rows)),
+            self.threads,
+            self._pace,
+            self._watcher,
+            outputs,
+            more,
+        )
+
+
+class CustomLossSteps(Steps):
+    """The same with a loss that is a Python function of each mini-batch's outputs and targets."""
+
+    def train(
+        self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False
+    ) -> Sums:
+        x, targets, weights = data
+        order = np.arange(len(x)) if index is None else index
+        source = _core.Data(x)
+        loss_sum = weight_sum = 0.0
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            end = start + len(batch)
+            if self._watcher.each:
+                self._watcher.before()
+            batch_outputs = self._net.tape_forward(source, batch, self.threads)
+            batch_weights = None if weights is None else weights[batch]
+            loss, weight = self._backward(batch_outputs, targets[batch], batch_weights)
+            if not np.isfinite(loss):
+                raise _core.NonFiniteLossError(start // self.batch_size)
+            at_end = not more and end == len(order)
+            self._net.tape_spend(self._update, self.learning_rate(), weight, at_end)
+            loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
+            if outputs is not None:
+                outputs[start:end] = batch_outputs
+            self._watcher.after(len(batch), loss, weight)
+        return loss_sum, 0.0, weight_sum
+
+    def _backward(
+        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[float, float]:
+        """The weight of the batch times its loss, and its weight; gradients go back where the loss is finite."""
+        settings = self._settings
+        assert settings.custom_loss is not None
+        losses, gradient = row_losses(settings.custom_loss, outputs, targets, weights is not None)
+        if weights is not None:
+            losses, gradient = losses * weights, gradient * weights[:, None]
+        total = float(len(outputs) if weights is None else weights.sum())
+        loss = float(losses.sum())
+        if settings.penalised:
+            loss += total * self._net.penalty(settings.l1, settings.l2, trained=True)
+        if np.isfinite(loss) and total > 0:
+            self._net.tape_backward(np.ascontiguousarray(gradient, settings.dtype), False)
+        return loss, total
+
+
+def make_steps(net: _core.Network, settings: Settings, *others: Any) -> Steps:
+    """The kind that the loss asks for; the arguments are those of `Steps`."""
+    return (CustomLossSteps if settings.custom_loss else Steps)(net, settings, *others)
