@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ class Summary:
     """The layers of a network, their parameters, memory and arithmetic; printed, or shown by a notebook.
 
     Layers are numbered as in `MLP.state_dict`. Flops are the multiplications and additions of the matrix
-    products for one sample: forward, and training with its three products, of which the first layer needs two.
+    products for one sample: one product forward, and three to train, of which the first layer needs two.
 
     Parameters
     ----------
@@ -64,12 +65,12 @@ class Summary:
         batch_size: int | None = None,
     ) -> None:
         name = loss if isinstance(loss, str) else getattr(loss, "__name__", repr(loss))
-        self._title = f"MLP {'-'.join(map(str, layers))} in {dtype.name}, loss {name}, {optimizer!r}"
+        self._title = f"MLP {'-'.join(map(str, layers))} in {dtype.name}, loss {name}"
         self._rows = []
         self.parameters = self.flops_forward = self.flops_training = 0
         # No dropout after the output.
         rates = [*dropout, 0.0]
-        for l, (fan_in, fan_out) in enumerate(zip(layers, layers[1:], strict=False)):
+        for l, (fan_in, fan_out) in enumerate(pairwise(layers)):
             parameters, forward = fan_out * (fan_in + 1), 2 * fan_in * fan_out
             training = forward * (2 if l == 0 else 3)
             self.parameters += parameters
@@ -100,30 +101,29 @@ class Summary:
             f"{self.flops_forward:,}",
             f"{self.flops_training:,}",
         )
-        self._memory = (
-            f"Memory: parameters {_size(self.parameter_bytes)}, optimiser {_size(self.state_bytes)}"
-        )
+        memory = f"Memory: parameters {_size(self.parameter_bytes)}, optimiser {_size(self.state_bytes)}"
         if self.activation_bytes is not None:
-            self._memory += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
+            memory += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
+        self._notes = (f"Optimiser: {optimizer!r}", memory)
 
     def __str__(self) -> str:
         rows = [HEADER, *self._rows, self._total]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [_line(row, widths) for row in rows]
         rule = "-" * len(lines[0])
-        return "\n".join([self._title, "", lines[0], rule, *lines[1:-1], rule, lines[-1], "", self._memory])
+        return "\n".join([self._title, "", lines[0], rule, *lines[1:-1], rule, lines[-1], "", *self._notes])
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
         body = "".join(_html_row(row, "td") for row in self._rows)
+        notes = "<br/>".join(map(escape, self._notes))
         return (
             f"<table><caption>{escape(self._title)}</caption>"
             f"<thead>{_html_row(HEADER, 'th')}</thead><tbody>{body}</tbody>"
             f"<tfoot>{_html_row(self._total, 'th')}"
-            f'<tr><td colspan="{len(HEADER)}" style="text-align: left">{escape(self._memory)}</td></tr></tfoot>'
-            "</table>"
+            f'<tr><td colspan="{len(HEADER)}" style="text-align: left">{notes}</td></tr></tfoot></table>'
         )
 
 
