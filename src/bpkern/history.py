@@ -1,36 +1,181 @@
 """What a fit leaves behind: a list of values a metric, one an epoch."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart by every kind of eye, in print as well (Okabe and Ito, 2008).
+TRAINING, VALIDATION, RATE = "#0072B2", "#D55E00", "#4D4D4D"
+
+# Axes of values that differ by a larger factor are logarithmic.
+LOGARITHMIC = 50
+
+# Metrics whose names are abbreviations.
+LABELS = {"mae": "MAE", "mse": "MSE", "rmse": "RMSE", "r2": "R²", "f1": "F1"}
 
 
 class History(dict[str, list[float]]):
     """The metrics of one fit: a mapping of name to a list with a value an epoch.
 
-    Names are ``loss`` and, where there are, ``accuracy``, ``val_loss`` and ``val_accuracy``. The loss of an
-    epoch is the mean over its rows, by their sample weights, of the losses before each update, the l2 penalty
-    included; ``val_loss`` and ``val_accuracy`` are taken after it.
+    Names are ``loss`` and, where there are, those of the metrics, each with ``val_`` before it as well where
+    there are validation data. The loss of an epoch is the mean over its rows, by their sample weights, of the
+    losses before each update, the penalties included; what begins with ``val_`` is taken after it.
 
     Attributes
     ----------
     iterations : int
         Mini-batches trained on, over all epochs.
+    lr : list of float
+        The learning rate at the end of each epoch.
 
     Examples
     --------
-    ``history["val_loss"][-1]`` is the last value; ``pandas.DataFrame(history)`` has a row an epoch.
+    ``history["val_loss"][-1]`` is the last value; ``history.to_frame()`` has a row an epoch.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.iterations = 0
+        self.lr: list[float] = []
 
-    def add_epoch(self, metrics: Mapping[str, float], iterations: int) -> None:
-        """One epoch's values, and how many mini-batches it took."""
+    def add_epoch(self, metrics: Mapping[str, float], iterations: int, lr: float) -> None:
+        """One epoch's values, how many mini-batches it took, and the learning rate at its end."""
         for name, value in metrics.items():
             self.setdefault(name, []).append(value)
         self.iterations += iterations
+        self.lr.append(lr)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A pandas DataFrame with a column a name and a row an epoch, from 1.
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise ImportError("History.to_frame needs pandas: pip install pandas") from error
+        return pandas.DataFrame(dict(self), index=pandas.RangeIndex(1, len(self.lr) + 1, name="epoch"))
+
+    def plot(self, ax: "Axes | None" = None) -> "Figure":
+        """Draw the learning curves: a panel for the losses, one for each other metric, and the learning rate.
+
+        Training is a line and validation a dashed one. The epoch of the lowest validation loss is marked. The
+        learning rate has a panel where it has changed.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Draw the losses into these axes, and nothing else.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib, which comes with the extra ``plot``.
+        ValueError
+            Where there has been no epoch.
+        """
+        try:
+            from matplotlib import pyplot
+        except ModuleNotFoundError as error:
+            raise ImportError("History.plot needs matplotlib: pip install 'bpkern[plot]'") from error
+        if not self.lr:
+            raise ValueError("there is nothing to plot: the fit has had no epoch")
+        if ax is not None:
+            self._draw(ax, "loss")
+            figure: Figure = ax.get_figure()
+            return figure
+        names = [name for name in self if not name.startswith("val_")]
+        panels = len(names) + (len(set(self.lr)) > 1)
+        columns = 2 if panels == 4 else min(panels, 3)
+        rows = -(-panels // columns)
+        figure = pyplot.figure(figsize=(4.4 * columns, 3.2 * rows), layout="constrained")
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for name, each in zip(names, axes, strict=False):
+            self._draw(each, name)
+        if panels > len(names):
+            self._draw_rate(axes[len(names)])
+        for empty in axes[panels:]:
+            empty.remove()
+        return figure
+
+    def _draw(self, ax: "Axes", name: str) -> None:
+        """One metric, of training and validation."""
+        _line(ax, self[name], TRAINING, "-", "training")
+        curves = [self[name]]
+        if f"val_{name}" in self:
+            curves.append(self[f"val_{name}"])
+            _line(ax, curves[1], VALIDATION, "--", "validation")
+            best = _lowest(self["val_loss"])
+            if best is not None:
+                ax.axvline(best + 1, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
+                ax.plot(
+                    best + 1,
+                    curves[1][best],
+                    "o",
+                    color=VALIDATION,
+                    markersize=6,
+                    markeredgecolor="white",
+                    label=f"best epoch, {best + 1}: {curves[1][best]:.4g}",
+                    clip_on=False,
+                    zorder=3,
+                )
+        _finish(ax, LABELS.get(name, name.replace("_", " ")), curves)
+        ax.legend(frameon=False, fontsize="small")
+
+    def _draw_rate(self, ax: "Axes") -> None:
+        _line(ax, self.lr, RATE, "-", "learning rate")
+        _finish(ax, "learning rate", [self.lr])
 
     def __repr__(self) -> str:
         epochs = len(next(iter(self.values()), []))
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.items())
         return f"History({epochs} epochs, {self.iterations} iterations{', last: ' if last else ''}{last})"
+
+
+def _lowest(values: Sequence[float]) -> int | None:
+    """The epoch of the lowest finite value, from 0."""
+    finite = [epoch for epoch, value in enumerate(values) if math.isfinite(value)]
+    return min(finite, key=lambda epoch: values[epoch], default=None)
+
+
+def _line(ax: "Axes", values: Sequence[float], color: str, style: str, label: str) -> None:
+    # Few epochs are points as much as a line, and a single one is no line at all.
+    marker = "." if len(values) <= 10 else ""
+    ax.plot(
+        range(1, len(values) + 1),
+        values,
+        style,
+        marker=marker,
+        color=color,
+        linewidth=1.6,
+        label=label,
+    )
+
+
+def _finish(ax: "Axes", label: str, curves: list[list[float]]) -> None:
+    """Labels, and a logarithmic axis for values that need one."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_ylabel(label)
+    ax.set_xlabel("epoch")
+    if len(curves[0]) > 1:
+        ax.set_xlim(1, len(curves[0]))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="0.9", linewidth=0.8)
+    ax.set_axisbelow(True)
+    finite = [value for curve in curves for value in curve if math.isfinite(value)]
+    if finite and min(finite) > 0 and max(finite) > LOGARITHMIC * min(finite):
+        ax.set_yscale("log")

@@ -1,0 +1,508 @@
+"""What a fit calls on its way: early stopping, rates on a plateau, checkpoints, a log, and users' own.
+
+>>> model.fit(X, y, epochs=500, validation_split=0.2, callbacks=[EarlyStopping(patience=20)])
+"""
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from . import checks
+from .metrics import MAXIMISED
+
+MODES = ("auto", "min", "max")
+
+
+class Callback:
+    """Hooks that do nothing: a subclass defines those it needs.
+
+    Epochs count from 0, over the whole fit, so ``history[name][epoch]`` is the value of an epoch; batches
+    count from 0 in each epoch. `logs` maps names to values: for an epoch what its History gets, ``loss`` and
+    ``val_loss`` among them; for a batch ``loss``. Batch hooks cost time only where a callback defines one.
+    An error in a hook ends the fit and is raised from it; then `on_fit_end` is not called.
+
+    A callback is good for several fits: it starts anew at `on_fit_begin`. Where a fit resumes from a
+    checkpoint, `load_state_dict` comes right after `on_fit_begin`, with what `state_dict` gave when the
+    checkpoint was written, after the `on_epoch_end` of all callbacks.
+    """
+
+    def on_fit_begin(self, model: Any) -> None:
+        """Before the first epoch."""
+
+    def on_fit_end(self, model: Any) -> None:
+        """After the last epoch, whatever made it the last, unless that was an error or an interrupt."""
+
+    def on_epoch_begin(self, model: Any, epoch: int) -> None:
+        """Before the first batch of an epoch."""
+
+    def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
+        """After an epoch and its validation. ``model.stop_training = True`` makes it the last."""
+
+    def on_batch_begin(self, model: Any, batch: int) -> None:
+        """Before a mini-batch."""
+
+    def on_batch_end(self, model: Any, batch: int, logs: Mapping[str, float]) -> None:
+        """After a mini-batch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed fit needs: numbers, strings, None, lists of these, and NumPy arrays."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+
+
+def has_batch_hooks(callback: Callback) -> bool:
+    """Whether a callback has a batch hook of its own."""
+    hooks = (callback.on_batch_begin, Callback.on_batch_begin), (callback.on_batch_end, Callback.on_batch_end)
+    return any(getattr(own, "__func__", own) is not empty for own, empty in hooks)
+
+
+class CallbackList:
+    """The callbacks of one fit, called in order.
+
+    Parameters
+    ----------
+    callbacks : Callback or iterable of Callback
+
+    Attributes
+    ----------
+    has_batch_hooks : bool
+        Whether the two batch hooks have anything to call.
+
+    Raises
+    ------
+    TypeError
+        For what is no callback: a class in place of its instance, for one.
+    """
+
+    def __init__(self, callbacks: Callback | Iterable[Callback]) -> None:
+        if isinstance(callbacks, Callback):
+            callbacks = (callbacks,)
+        if not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks must be a sequence of bpkern.callbacks.Callback, not {callbacks!r}")
+        self._callbacks = list(callbacks)
+        for callback in self._callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"a callback must be a bpkern.callbacks.Callback, not {callback!r}")
+        self._of_batches = [callback for callback in self._callbacks if has_batch_hooks(callback)]
+        self.has_batch_hooks = bool(self._of_batches)
+
+    def __len__(self) -> int:
+        return len(self._callbacks)
+
+    def on_fit_begin(self, model: Any) -> None:
+        """Call the hook of each."""
+        for callback in self._callbacks:
+            callback.on_fit_begin(model)
+
+    def on_fit_end(self, model: Any) -> None:
+        """Call the hook of each."""
+        for callback in self._callbacks:
+            callback.on_fit_end(model)
+
+    def on_epoch_begin(self, model: Any, epoch: int) -> None:
+        """Call the hook of each."""
+        for callback in self._callbacks:
+            callback.on_epoch_begin(model, epoch)
+
+    def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
+        """Call the hook of each."""
+        for callback in self._callbacks:
+            callback.on_epoch_end(model, epoch, logs)
+
+    def on_batch_begin(self, model: Any, batch: int) -> None:
+        """Call the hook of those that have a batch hook."""
+        for callback in self._of_batches:
+            callback.on_batch_begin(model, batch)
+
+    def on_batch_end(self, model: Any, batch: int, logs: Mapping[str, float]) -> None:
+        """Call the hook of those that have a batch hook."""
+        for callback in self._of_batches:
+            callback.on_batch_end(model, batch, logs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all in one: the keys are place, class and name, as in "0.EarlyStopping.best"."""
+        return {
+            f"{prefix}{name}": value
+            for prefix, callback in self._prefixed()
+            for name, value in callback.state_dict().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Hand the states out again.
+
+        Raises
+        ------
+        ValueError
+            For a state of other callbacks; nothing was loaded.
+        """
+        shares = []
+        for prefix, callback in self._prefixed():
+            share = {
+                key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+            }
+            if not share and callback.state_dict():
+                raise ValueError(f"the state must hold that of callback {prefix}*, not only {list(state)}")
+            shares.append((callback, share))
+        if sum(len(share) for _, share in shares) != len(state):
+            known = ", ".join(f"{prefix}*" for prefix, _ in self._prefixed())
+            raise ValueError(f"the state must be that of callbacks {known}, not {list(state)}")
+        for callback, share in shares:
+            callback.load_state_dict(share)
+
+    def _prefixed(self) -> list[tuple[str, Callback]]:
+        return [(f"{i}.{type(callback).__name__}.", callback) for i, callback in enumerate(self._callbacks)]
+
+
+class _Monitor:
+    """A value of the logs, and which of two is better.
+
+    Parameters
+    ----------
+    name : str
+    mode : {"auto", "min", "max"}
+        "auto" maximises accuracy, f1, precision, recall and r2, and minimises everything else.
+    min_delta : float
+        How much better than the best a value must be to count.
+    """
+
+    def __init__(self, name: str, mode: str, min_delta: float) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"monitor must be a name, not {name!r}")
+        checks.one_of("mode", mode, MODES)
+        self.name = name
+        self.maximised = mode == "max" or (mode == "auto" and name.removeprefix("val_") in MAXIMISED)
+        self.min_delta = checks.real("min_delta", min_delta)
+
+    def value(self, logs: Mapping[str, float]) -> float:
+        """That of an epoch."""
+        if self.name not in logs:
+            hint = ": val_ needs validation data" if self.name.startswith("val_") else ""
+            raise ValueError(f"monitor {self.name!r} is not in the logs, which hold {', '.join(logs)}{hint}")
+        return float(logs[self.name])
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        """Whether `value` counts; one that is not finite never does."""
+        if best is None or not math.isfinite(value):
+            return math.isfinite(value)
+        return value > best + self.min_delta if self.maximised else value < best - self.min_delta
+
+
+class EarlyStopping(Callback):
+    """End the fit where a value has stopped getting better, and go back to the best weights.
+
+    The fit ends after `patience` epochs without improvement. At its end, for whatever reason but an error or
+    an interrupt, the parameters of the best epoch are put back; the optimiser's state is that of the last.
+
+    Parameters
+    ----------
+    monitor : str
+        A name of the history.
+    patience : int
+        Epochs without improvement, at least 0; 0 is as 1.
+    min_delta : float
+        How much better than the best a value must be to be an improvement, at least 0.
+    mode : {"auto", "min", "max"}
+        "auto" maximises accuracy, f1, precision, recall and r2, and minimises everything else, callables too.
+
+    Attributes
+    ----------
+    best_ : float or None
+        The best value; None where there was none.
+    best_epoch_ : int or None
+        Its epoch, from 0.
+    stopped_epoch_ : int or None
+        The epoch that this callback ended the fit after, from 0; None where it did not.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind; from `fit`, where the history has no such name.
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, mode: str = "auto"
+    ) -> None:
+        self._monitor = _Monitor(monitor, mode, min_delta)
+        self._patience = checks.whole("patience", patience, 0)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best_: float | None = None
+        self.best_epoch_: int | None = None
+        self.stopped_epoch_: int | None = None
+        self._waited = 0
+        self._parameters: dict[str, Any] = {}
+
+    def on_fit_begin(self, model: Any) -> None:
+        self._forget()
+
+    def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
+        value = self._monitor.value(logs)
+        if self._monitor.is_better(value, self.best_):
+            self.best_, self.best_epoch_, self._waited = value, epoch, 0
+            self._parameters = model._get_parameters()
+            return
+        self._waited += 1
+        if self._waited >= self._patience:
+            self.stopped_epoch_ = epoch
+            model.stop_training = True
+
+    def on_fit_end(self, model: Any) -> None:
+        if self.best_epoch_ is not None:
+            model._set_parameters(self._parameters)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best": self.best_,
+            "best_epoch": self.best_epoch_,
+            "stopped_epoch": self.stopped_epoch_,
+            "waited": self._waited,
+            **{f"parameters.{name}": array for name, array in self._parameters.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.best_, self.best_epoch_ = state["best"], state["best_epoch"]
+        self.stopped_epoch_, self._waited = state["stopped_epoch"], state["waited"]
+        self._parameters = {
+            name.removeprefix("parameters."): array
+            for name, array in state.items()
+            if name.startswith("parameters.")
+        }
+
+
+class ReduceLROnPlateau(Callback):
+    """Multiply the learning rate by a factor where a value has stopped getting better.
+
+    After `patience` epochs without improvement ``lr = max(lr * factor, min_lr)``. The `cooldown` epochs after
+    that are not counted as epochs without improvement. (The patience is Keras's, and PyTorch's is one less.
+    The cooldown is PyTorch's, and Keras's is one more.) A rate that is below `min_lr` already is left alone.
+    The optimiser keeps its last rate after the fit.
+
+    Parameters
+    ----------
+    monitor : str
+        A name of the history.
+    factor : float
+        At least 0 and below 1.
+    patience : int
+        Epochs without improvement, at least 0; 0 is as 1.
+    min_delta : float
+        How much better than the best a value must be to be an improvement, at least 0.
+    cooldown : int
+        At least 0.
+    min_lr : float
+        At least 0.
+    mode : {"auto", "min", "max"}
+        "auto" maximises accuracy, f1, precision, recall and r2, and minimises everything else, callables too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind; from `fit`, where the history has no such name, or where
+        the learning rate is a schedule.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        mode: str = "auto",
+    ) -> None:
+        self._monitor = _Monitor(monitor, mode, min_delta)
+        self._factor = checks.real("factor", factor, 0.0, 1.0)
+        if self._factor == 1:
+            raise ValueError(f"factor must be below 1, not {factor}")
+        self._patience = checks.whole("patience", patience, 0)
+        self._cooldown = checks.whole("cooldown", cooldown, 0)
+        self._min_lr = checks.real("min_lr", min_lr)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._best: float | None = None
+        self._waited = 0
+        self._cooling = 0
+
+    def on_fit_begin(self, model: Any) -> None:
+        self._number(model.optimizer.lr)
+        self._forget()
+
+    def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
+        value = self._monitor.value(logs)
+        if self._monitor.is_better(value, self._best):
+            self._best, self._waited = value, 0
+        else:
+            self._waited += 1
+        if self._cooling:
+            self._cooling -= 1
+            self._waited = 0
+        elif self._waited and self._waited >= self._patience:
+            lr = self._number(model.optimizer.lr)
+            model.optimizer.lr = min(lr, max(lr * self._factor, self._min_lr))
+            self._waited, self._cooling = 0, self._cooldown
+
+    @staticmethod
+    def _number(lr: Any) -> float:
+        if callable(lr):
+            raise TypeError(f"ReduceLROnPlateau needs a learning rate that is a number, not {lr!r}")
+        return checks.real("lr", lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "waited": self._waited, "cooling": self._cooling}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._best, self._waited, self._cooling = state["best"], state["waited"], state["cooling"]
+
+
+class ModelCheckpoint(Callback):
+    """Save the model after an epoch: the best so far, or every one.
+
+    Parameters
+    ----------
+    path : str or path
+        What `MLP.save` takes. It may have format fields: ``{epoch}``, from 1, and the names of the history,
+        as in ``"net-{epoch:03d}-{val_loss:.4f}.npz"``. Without any the file is replaced.
+    monitor : str
+        A name of the history; read only where `save_best_only`.
+    save_best_only : bool
+    mode : {"auto", "min", "max"}
+        "auto" maximises accuracy, f1, precision, recall and r2, and minimises everything else, callables too.
+    every : int
+        Look at every so many epochs only, at least 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind; from `fit`, where the history has no such name.
+    OSError
+        From `fit`, where the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        save_best_only: bool = True,
+        mode: str = "auto",
+        every: int = 1,
+    ) -> None:
+        self._path = _text("path", path)
+        self._fields = [field for _, field, _, _ in Formatter().parse(self._path) if field is not None]
+        for field in self._fields:
+            if not field.isidentifier():
+                raise ValueError(f"path may have fields like {{epoch}} or {{val_loss:.4f}}, not {{{field}}}")
+        self._monitor = _Monitor(monitor, mode, 0.0)
+        self._save_best_only = checks.flag("save_best_only", save_best_only)
+        self._every = checks.whole("every", every, 1)
+        self._best: float | None = None
+
+    def on_fit_begin(self, model: Any) -> None:
+        self._best = None
+
+    def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
+        if (epoch + 1) % self._every:
+            return
+        if self._save_best_only:
+            value = self._monitor.value(logs)
+            if not self._monitor.is_better(value, self._best):
+                return
+            self._best = value
+        fields = {"epoch": epoch + 1, **logs}
+        for field in self._fields:
+            if field not in fields:
+                raise ValueError(f"path has the field {{{field}}}: allowed are {', '.join(fields)}")
+        model.save(self._path.format(**fields))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._best = state["best"]
+
+
+class CSVLogger(Callback):
+    """Write a row an epoch: its number, from 1, and the values of the history.
+
+    The file is complete after each epoch. A fit without an epoch leaves it alone; a resumed fit goes on after
+    the row of the epoch that it resumes from.
+
+    Parameters
+    ----------
+    path : str or path
+    append : bool
+        Add to a file that exists, below its header, instead of replacing it.
+    separator : str
+        One character.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values of the wrong kind; from `fit`, where the file to add to has other columns.
+    OSError
+        From `fit`, where the file cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
+        self._path = Path(_text("path", path))
+        self._append = checks.flag("append", append)
+        if not isinstance(separator, str):
+            raise TypeError(f"separator must be a character, not {separator!r}")
+        if len(separator) != 1 or separator in '\r\n"':
+            raise ValueError(
+                f"separator must be one character, no quote and no line break, not {separator!r}"
+            )
+        self._separator = separator
+        self._columns: list[str] | None = None
+
+    def on_fit_begin(self, model: Any) -> None:
+        self._columns = None
+
+    def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
+        columns = ["epoch", *logs]
+        rows: list[list[Any]] = [[epoch + 1, *logs.values()]]
+        mode = "a"
+        if self._columns is None:
+            header = self._header() if self._append else None
+            if header is None:
+                mode, rows = "w", [columns, *rows]
+            self._columns = columns if header is None else header
+        if columns != self._columns:
+            raise ValueError(f"{self._path} has the columns {self._columns}, and this fit {columns}")
+        with self._path.open(mode, encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter=self._separator, lineterminator="\n").writerows(rows)
+
+    def _header(self) -> list[str] | None:
+        """The columns of the file, where there are any yet."""
+        if not self._path.exists():
+            return None
+        with self._path.open(encoding="utf-8", newline="") as file:
+            return next(csv.reader(file, delimiter=self._separator), None)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"columns": self._columns, "size": self._path.stat().st_size if self._columns else 0}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        size = self._path.stat().st_size if self._path.exists() else 0
+        # Rows of epochs that come again are cut off. A file that has been lost or cut begins anew.
+        if state["columns"] and size >= state["size"]:
+            self._columns = list(state["columns"])
+            os.truncate(self._path, state["size"])
+
+
+def _text(name: str, path: Any) -> str:
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        raise TypeError(f"{name} must be a path, not {path!r}") from None
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path of text, not {path!r}")
+    return text
