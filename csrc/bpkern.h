@@ -105,7 +105,8 @@ typedef enum {
     BPK_OK,
     BPK_NO_MEMORY, /* an allocation failed; nothing was changed */
     BPK_BAD_ROW,   /* NaN, infinity, overflow or a wrong index in a row of x or y; see bpk_run.bad_row */
-    BPK_DIVERGED   /* a loss that is no finite number; its update was not made */
+    BPK_DIVERGED,  /* a loss that is no finite number; its update was not made */
+    BPK_OTHER_KERNELS /* networks of different tables of kernels, which lie otherwise in memory */
 } bpk_status;
 
 /* The kernels of one ISA and dtype. */
@@ -223,6 +224,9 @@ void bpk_net_drop(bpk_net *net, bpk_store store);
 int bpk_net_has(const bpk_net *net, bpk_store store);
 void bpk_net_fill(bpk_net *net, bpk_store store, double value);
 void bpk_net_start_average(bpk_net *net); /* as a copy of the parameters */
+
+/* parameters <- (1 - part) parameters + part times another network's, of the same layers, or BPK_OTHER_KERNELS. */
+bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part);
 
 /* Whether an optimiser uses a store: it must be there before a run of training. */
 int bpk_uses(const bpk_optimizer *optimizer, bpk_store store);

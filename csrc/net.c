@@ -157,6 +157,14 @@ void bpk_net_start_average(bpk_net *net) {
     memcpy(net->stores[BPK_AVERAGE], net->stores[BPK_PARAMETERS], bytes_of_store(net));
 }
 
+bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part) {
+    if (net->kernels != other->kernels) return BPK_OTHER_KERNELS;
+    fp_mode mode = fp_enter();
+    net->kernels->average(net->size, net->stores[BPK_PARAMETERS], other->stores[store], 1 - part);
+    fp_leave(mode);
+    return BPK_OK;
+}
+
 bpk_counts bpk_net_counts(const bpk_net *net) { return net->counts; }
 void bpk_net_set_counts(bpk_net *net, bpk_counts counts) { net->counts = counts; }
 

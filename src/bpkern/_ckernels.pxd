@@ -169,6 +169,7 @@ cdef extern from "bpkern.h" nogil:
     int bpk_net_has(const bpk_net *net, bpk_store store)
     void bpk_net_fill(bpk_net *net, bpk_store store, double value)
     void bpk_net_start_average(bpk_net *net)
+    bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part)
     int bpk_uses(const bpk_optimizer *optimizer, bpk_store store)
     bpk_counts bpk_net_counts(const bpk_net *net)
     void bpk_net_set_counts(bpk_net *net, bpk_counts counts)

@@ -129,6 +129,8 @@ class Fit:
         )
         threads = self._reserve(update)
         model.stop_training = False
+        if self._settings.custom_loss:
+            net.tape_clear()  # what was stored by hand would be spent with the fit's own gradients
         self._callbacks.on_fit_begin(model)
         first = 0
         if arguments.resume:
@@ -208,7 +210,7 @@ class Fit:
         """All the memory that training takes: what fails later leaves the model as it was. How many threads to
         take."""
         arguments, net = self._arguments, self._net
-        net.prepare(update, getattr(self._optimizer, "initial_accumulator_value", 0.0))
+        net.prepare(update, self._optimizer)
         threads = 1
         if self._data is not None:
             rows = len(self._data[0])

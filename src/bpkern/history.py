@@ -50,6 +50,19 @@ class History(dict[str, list[float]]):
         self.iterations += iterations
         self.lr.append(lr)
 
+    def columns(self) -> dict[str, list[float]]:
+        """All lists, the learning rates among them."""
+        return {**self, "lr": self.lr}
+
+    @classmethod
+    def of(cls, iterations: int, columns: Mapping[str, list[float]]) -> "History":
+        """The history of these `columns`."""
+        history = cls()
+        history.update(columns)
+        history.lr = history.pop("lr")
+        history.iterations = iterations
+        return history
+
     def to_frame(self) -> "pandas.DataFrame":
         """A pandas DataFrame with a column a name and a row an epoch, from 1.
 

@@ -1,23 +1,25 @@
-"""The trainer: `MLP` checks its arguments, keeps the generator and the history, and calls the C network."""
+"""The trainer: `MLP` with its constructor, `fit` and `train_on_batch`."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from . import _core
-from .data import Rows, as_rows, as_sample_weight, as_targets, bad_row, classes_of
-from .epochs import Epochs, RefusedError, mean_metrics
+from .callbacks import Callback
+from .data import read_rows
+from .epochs import RefusedError, RowEpochs
+from .fitting import Fit
 from .history import History
 from .losses import Loss
-from .optimizers import SGD
-from .parameters import Weights, checked_weights, state_of, weights_of
-from .progress import Progress, make_progress
-from .seeding import RandomState
+from .optimizers import Optimizer
 from .settings import FitArguments, Settings
+from .steps import Watcher, make_steps
+from .stepwise import Stepwise
 
 
-class MLP:
+class MLP(Stepwise):
     """A multilayer perceptron, trained by mini-batch gradient descent in C.
 
     Parameters
@@ -38,26 +40,39 @@ class MLP:
         the sigmoid inside, and is the mean over all elements. "mae" is the mean of the absolute differences,
         "huber" is ``losses.Huber()`` and "quantile" ``losses.Quantile()``; "poisson" is the mean of
         ``exp(output) - y * output``, for y of at least 0, the outputs being logarithms of rates.
-    optimizer : bpkern.SGD, optional
-        None is ``SGD(lr=0.01)``.
+        A callable is ``loss(outputs, y) -> (loss, gradient)`` with outputs (n, out) and the rows of y that
+        belong to them: losses (n,) and the gradient of each row's, or their mean and the gradient of that. It is
+        called once a mini-batch.
+    optimizer : Optimizer, optional
+        `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``.
     dtype : {"float32", "float64"}
         What the network computes in; results come in it.
-    init : {"auto"}
-        Uniform weights, He's range before relu and leaky_relu, Glorot's before the others; zero biases.
+    init : str or sequence of (W, b)
+        "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
+        "orthogonal", with zero biases; or arrays, as for `set_weights`. "auto" is "he_uniform" before relu and
+        its kin, and "glorot_uniform" before identity, sigmoid and tanh.
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights and not biases.
+    dropout : float or sequence of float
+        The probability that an activation is dropped in training, from 0 to below 1: one for all hidden layers,
+        or one a hidden layer. Those that are kept are divided by 1 less that.
+    l1 : float
+        Adds ``l1 * sum(abs(W))`` to the loss and ``l1 * sign(W)`` to the gradient, for weights and not biases.
     label_smoothing : float
         From 0 to 1, for cross_entropy: that part of each target is shared out equally among the classes.
     seed : None, int, SeedSequence or Generator
-        For the initial weights, the validation split and the shuffles, in this order. A Generator is
+        For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
         consumed; None takes fresh entropy.
 
     Attributes
     ----------
     history_ : History or None
         That of the last fit, finished or not.
-    optimizer : bpkern.SGD
-        Its attributes may be changed between calls.
+    optimizer : Optimizer
+        Its attributes may be changed between calls. Another may be put in its place, which starts without the
+        states of the old one.
+    stop_training : bool
+        A callback sets it to end the fit after the epoch under way.
 
     Raises
     ------
@@ -79,87 +94,53 @@ class MLP:
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
         loss: "str | Loss | Callable[..., Any]",
-        optimizer: SGD | None = None,
+        optimizer: Optimizer | None = None,
         dtype: Any = "float32",
-        init: str = "auto",
+        init: "str | Sequence[tuple[Any, Any]]" = "auto",
         l2: float = 0.0,
+        dropout: float | Sequence[float] = 0.0,
+        l1: float = 0.0,
         label_smoothing: float = 0.0,
         seed: Any = None,
     ) -> None:
-        self._settings = Settings(
-            layers, activation, output_activation, loss, optimizer, dtype, init, l2, label_smoothing
+        settings = Settings(
+            layers,
+            activation,
+            output_activation,
+            loss,
+            optimizer,
+            dtype,
+            init,
+            l2,
+            dropout,
+            l1,
+            label_smoothing,
         )
-        settings = self._settings
-        self._net = _core.Network(
-            settings.layers,
-            settings.activations,
-            "squared_error" if settings.custom_loss else settings.loss,
-            settings.dtype,
-            settings.loss_parameters,
-            settings.label_smoothing,
-        )
-        self._random = RandomState(seed)
-        self._start()
-
-    def reset(self) -> None:
-        """Go back to the seed's initial state: weights, velocities, generator, history.
-
-        Raises
-        ------
-        RuntimeError
-            While another thread uses the model.
-        """
-        with self._net.writing():
-            self._random.reset()
-            self._net.clear_velocity()
-            self._start()
-
-    def _start(self) -> None:
-        settings = self._settings
-        self._net.set_layers(
-            self._random.initial_weights(settings.layers, settings.activations, settings.dtype)
-        )
-        self._fitted_1d = False
-        self.history_: History | None = None
-
-    # What it is --------------------------------------------------------------------------------------
-
-    @property
-    def layers(self) -> list[int]:
-        """The sizes of the layers, input first."""
-        return list(self._settings.layers)
-
-    @property
-    def loss(self) -> str:
-        """The name of the loss."""
-        return self._settings.loss
-
-    @property
-    def dtype(self) -> "np.dtype[Any]":
-        """What the network computes in."""
-        return self._settings.dtype
-
-    @property
-    def optimizer(self) -> SGD:
-        """The settings of the optimiser."""
-        return self._settings.optimizer
-
-    def __repr__(self) -> str:
-        return repr(self._settings)
+        self._make(settings, seed)
 
     # Training ----------------------------------------------------------------------------------------
 
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
         batch_size: int = 32,
         shuffle: bool = True,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: tuple[Any, ...] | None = None,
         validation_split: float = 0.0,
         sample_weight: Any = None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+        metrics: Any = None,
+        callbacks: Callback | Iterable[Callback] = (),
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        ema: float | None = None,
+        checkpoint: "str | os.PathLike[str] | None" = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
         verbose: Literal["auto", 0, 1] = "auto",
         n_threads: int | None = None,
     ) -> History:
@@ -167,27 +148,55 @@ class MLP:
 
         Parameters
         ----------
-        X : array_like, shape (n, in)
-            Any real dtype, order and strides; a list, DataFrame or memmap. A numeric array is never copied
-            whole: its rows are converted as they are gathered.
+        X : array_like, shape (n, in), or iterable of batches
+            Any real dtype, order and strides; a list, DataFrame or memmap; a sparse matrix; an array of PyTorch or
+            JAX on the CPU. A numeric array is never copied whole: its rows are converted as they are gathered.
+            Without y, a re-iterable of (X, y) or (X, y, sample_weight), each of which is one mini-batch; they are
+            fetched ahead on a thread.
         y : array_like
             Regression and binary: (n, out), or (n,) where out is 1. cross_entropy: integral values (n,)
             from 0 to out - 1, or rows (n, out) that are at least 0 and sum to 1. binary_cross_entropy:
-            values from 0 to 1.
+            values from 0 to 1. poisson: values of at least 0. A loss of one's own: any numbers (n, ...).
         epochs : int
             0 gives an empty History.
         batch_size : int
             Rows a step; n where it is more. The last batch of an epoch may be smaller.
         shuffle : bool
             Draw a new order of the rows each epoch.
-        validation_data : (X, y), optional
-            Rows to take the loss and accuracy of after each epoch.
+        validation_data : (X, y) or (X, y, sample_weight), optional
+            Rows to take the loss and the metrics of after each epoch.
         validation_split : float
             The part of the rows to hold out for that instead; drawn at random, each class in proportion.
             The same rows are held out when the model goes on training on the same data.
         sample_weight : array_like, shape (n,), optional
             At least 0. The loss of a batch is sum(w * loss) / sum(w), and a batch of zero weight is passed
             over. Rows held out by `validation_split` are weighed by theirs.
+        class_weight : mapping of int to float or "balanced", optional
+            Multiplied into `sample_weight`: that of each class, 1 where the mapping has none; "balanced" gives all
+            classes the same weight in sum.
+        metrics : str, callable, or sequence of these, optional
+            What else the history has, of the training data and of the validation data: "accuracy", "f1",
+            "precision" and "recall" for the two cross-entropies, where None is "accuracy"; "mae", "mse", "rmse"
+            and "r2" for other losses; ``metric(y_true, y_pred) -> number``. Those of the training data are taken
+            of the outputs before each update, as the loss is.
+        callbacks : Callback or sequence of Callback
+            See `bpkern.callbacks`.
+        clip_norm, clip_value : float, optional
+            Scale all gradients to a norm of at most `clip_norm`; then keep each within +-`clip_value`.
+        accumulate : int
+            Mini-batches an update: as one of so many times the rows. At an epoch's end what there is makes one.
+        ema : float, optional
+            Keep an average of the parameters, ``ema * average + (1 - ema) * parameters`` after each update,
+            from 0 to 1. Predictions, `get_weights` and files are of the average, until a fit without one.
+        checkpoint : path, optional
+            An .npz or .safetensors file that gets the whole state of the fit every `checkpoint_every` epochs, and
+            after the last.
+        checkpoint_every : int
+            Epochs between two of them.
+        resume : bool
+            Go on from the checkpoint where it exists, up to the same total of epochs, to the same bits as if the
+            fit had never been broken off; start from the beginning where it does not. The settings of model and
+            fit must be the same, but for a learning rate that a callback has changed: that is in the file.
         verbose : {"auto", 0, 1}
             "auto" draws a progress bar on a terminal only, by tqdm where that is installed; 0 is silent; 1
             shows progress anywhere, by a line an epoch on standard error.
@@ -213,45 +222,27 @@ class MLP:
             While another thread uses the model.
         MemoryError
             Where the workspace does not fit; nothing was changed.
+        OSError
+            Where a checkpoint cannot be read or written.
         """
-        sgd = self._settings.step()
-        arguments = FitArguments(epochs, batch_size, shuffle, validation_data, validation_split, n_threads)
-        data = self._read(X, y, sample_weight)
-        validation = None
-        if validation_data is not None:
-            try:
-                validation = self._read(*validation_data, None)
-            except (ValueError, TypeError) as error:
-                raise type(error)(f"validation_data: {error}") from None
-        progress = make_progress(verbose)
+        arguments = FitArguments(
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            accumulate=accumulate,
+            ema=ema,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+            n_threads=n_threads,
+        )
+        fit = Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments)
         with self._net.writing():
-            threads = self._reserve(data, arguments, sgd)
-            if validation is not None or arguments.validation_split:
-                self._net.reserve_reader(len((validation or data)[0]), arguments.n_threads)
-            before = self._random.state(), self._fitted_1d, self.history_
-            history = History()
-            try:
-                train_index, validation_index = self._split(data, arguments.validation_split)
-                if validation_index is not None:
-                    validation = data
-                training = self._epochs(data, train_index, arguments, sgd, threads, progress)
-                self._fitted_1d, self.history_ = np.ndim(y) == 1, history
-                try:
-                    progress.begin(arguments.epochs, training.rows)
-                    for epoch in range(arguments.epochs):
-                        metrics = training.run(epoch)
-                        if validation is not None:
-                            values = self._measure(validation, validation_index, arguments.n_threads)
-                            metrics.update({f"val_{name}": value for name, value in values.items()})
-                        history.add_epoch(metrics, training.iterations)
-                        progress.epoch(epoch + 1, metrics)
-                finally:
-                    progress.close()
-            except RefusedError as refused:
-                state, self._fitted_1d, self.history_ = before
-                self._random.go_back(state)
-                raise refused.error from None
-        return history
+            return fit.run()
 
     def train_on_batch(self, X: Any, y: Any) -> float:
         """Make one step on these rows.
@@ -271,252 +262,22 @@ class MLP:
         ValueError, TypeError, DivergedError, RuntimeError, MemoryError
             As for `fit`; nothing was changed.
         """
-        sgd = self._settings.step()
-        data = self._read(X, y, None)
-        once = FitArguments(1, len(data[0]), False, None, 0.0, None)
-        with self._net.writing():
-            threads = self._reserve(data, once, sgd)
+        settings, net = self._settings, self._net
+        optimizer = settings.step()
+        data = read_rows(X, y, None, settings)
+        update = _core.Update(optimizer, settings.l1, settings.l2, None, None, 1, None)
+        rows = len(data[0])
+        with net.writing():
+            net.prepare(update, optimizer)
+            threads = net.reserve(rows, 1, update, None)
+            net.snapshot()
+            steps = make_steps(net, settings, update, optimizer, rows, threads, Watcher())
+            counts = net.counts
             try:
-                metrics = self._epochs(data, None, once, sgd, threads, Progress()).run(0)
+                metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
             except RefusedError as refused:
+                net.counts = counts
                 raise refused.error from None
+            net.drop_average()
         self._fitted_1d = np.ndim(y) == 1
         return metrics["loss"]
-
-    def gradients(self, X: Any, y: Any) -> tuple[float, Weights]:
-        """The loss of these rows, and its gradients; nothing is changed.
-
-        Parameters
-        ----------
-        X, y : array_like
-            As for `fit`; all rows are one mini-batch, and room for it is made.
-
-        Returns
-        -------
-        loss : float
-            l2 included.
-        gradients : list of (dW, db)
-            Of the shapes of the weights, (out, in), and biases, (out,).
-
-        Raises
-        ------
-        ValueError, TypeError, RuntimeError, MemoryError
-            As for `fit`.
-        """
-        data = self._read(X, y, None)
-        l2 = self._settings.l2
-        try:
-            with self._net.reading():
-                sums = [
-                    (2 * l2 * w if l2 else np.zeros_like(w), np.zeros_like(b)) for w, b in self.get_weights()
-                ]
-                loss = self._net.gradients(_core.Data(*data), sums) + self._penalty()
-        except _core.BadRowError as error:
-            raise bad_row(data, error.row, self._settings.dtype) from None
-        return loss, sums
-
-    # Prediction --------------------------------------------------------------------------------------
-
-    def forward(self, X: Any) -> np.ndarray:
-        """The outputs (n, out), after `output_activation` and before the softmax or sigmoid of the loss.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, in)
-
-        Returns
-        -------
-        ndarray, shape (n, out)
-
-        Raises
-        ------
-        ValueError, TypeError, RuntimeError, MemoryError
-            As for `fit`; no rows give no rows.
-        """
-        x = X
-        try:
-            outputs = self._net.forward(X)
-            if outputs is None:
-                x = as_rows(X, self._settings.layers[0])
-                outputs = self._net.forward_data(_core.Data(x))
-            return outputs
-        except _core.BadRowError as error:
-            raise bad_row((x, None, None), error.row, self._settings.dtype) from None
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Classes, or values.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, in)
-
-        Returns
-        -------
-        ndarray
-            cross_entropy: int64 class indices (n,). binary_cross_entropy: int64 0 or 1, (n,) where out is 1
-            and (n, out) otherwise. Other losses: what `forward` gives, (n,) where the model was last trained
-            on a y of one dimension. That is no part of the weights: a model that was given its weights
-            predicts (n, out).
-
-        Raises
-        ------
-        ValueError, TypeError, RuntimeError, MemoryError
-            As for `forward`.
-        """
-        outputs = self.forward(X)
-        if self._settings.loss == "cross_entropy":
-            return np.asarray(outputs.argmax(axis=1), np.int64)
-        if self._settings.loss == "binary_cross_entropy":
-            classes = (outputs > 0).astype(np.int64)
-            return classes[:, 0] if classes.shape[1] == 1 else classes
-        return outputs[:, 0] if self._fitted_1d else outputs
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities: the softmax (n, out) of cross_entropy, or the sigmoid (n, out) of
-        binary_cross_entropy.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, in)
-
-        Returns
-        -------
-        ndarray, shape (n, out)
-
-        Raises
-        ------
-        ValueError
-            For another loss.
-        ValueError, TypeError, RuntimeError, MemoryError
-            As for `forward`.
-        """
-        if not self._settings.has_accuracy:
-            raise ValueError(
-                f"predict_proba is for cross_entropy and binary_cross_entropy, not {self._settings.loss}"
-            )
-        outputs = self.forward(X)
-        if self._settings.loss == "binary_cross_entropy":
-            e = np.exp(-np.abs(outputs))
-            return np.asarray(np.where(outputs < 0, e, 1) / (1 + e))
-        outputs -= outputs.max(axis=1, keepdims=True)
-        np.exp(outputs, out=outputs)
-        outputs /= outputs.sum(axis=1, keepdims=True)
-        return outputs
-
-    def evaluate(self, X: Any, y: Any) -> dict[str, float]:
-        """The mean loss over these rows and, for the two cross-entropies, the accuracy.
-
-        Parameters
-        ----------
-        X, y : array_like
-            As for `fit`.
-
-        Returns
-        -------
-        dict
-            ``{"loss": ...}`` with l2 included, and ``"accuracy"``: the part of the rows whose class is
-            right, or of all outputs for binary_cross_entropy.
-
-        Raises
-        ------
-        ValueError, TypeError, RuntimeError, MemoryError
-            As for `fit`.
-        """
-        return self._measure(self._read(X, y, None), None, None)
-
-    # Parameters --------------------------------------------------------------------------------------
-
-    def get_weights(self) -> Weights:
-        """Copies of the parameters: [(W, b), ...], W of shape (out, in) and b of shape (out,)."""
-        return self._net.get_layers()
-
-    def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
-        """Set all parameters, and nothing else of the model's state.
-
-        Parameters
-        ----------
-        weights : sequence of (W, b)
-            As `get_weights` gives them: integers and floats up to float64, finite in the model's dtype.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For shapes, values and dtypes that do not fit; nothing was changed.
-        RuntimeError
-            While another thread uses the model.
-        """
-        self._net.set_layers(checked_weights(weights, self._settings.layers, self._settings.dtype))
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of the parameters under the names "0.weight", "0.bias", "1.weight", ..."""
-        return state_of(self.get_weights())
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters from a dictionary like that of `state_dict`.
-
-        Parameters
-        ----------
-        state : mapping of str to array_like
-
-        Raises
-        ------
-        ValueError, TypeError, RuntimeError
-            For names that are missing or unknown, and as for `set_weights`.
-        """
-        self.set_weights(weights_of(state, len(self._settings.layers) - 1))
-
-    # Inside ------------------------------------------------------------------------------------------
-
-    def _read(self, X: Any, y: Any, sample_weight: Any) -> Rows:
-        x = as_rows(X, self._settings.layers[0])
-        if len(x) == 0:
-            raise ValueError("X has no rows")
-        return x, as_targets(y, len(x), self._settings), as_sample_weight(sample_weight, len(x))
-
-    def _penalty(self) -> float:
-        l2 = self._settings.l2
-        return l2 * self._net.sum_squares() if l2 else 0.0
-
-    def _reserve(self, data: Rows, arguments: FitArguments, sgd: SGD) -> int:
-        """All the memory that training takes: what fails later leaves the model as it was. Returns how many
-        threads to take."""
-        rows = len(data[0])
-        batch_size = min(arguments.batch_size, rows)
-        if sgd.momentum:
-            self._net.make_velocity()
-        threads = self._net.reserve(batch_size, rows / batch_size, arguments.n_threads)
-        self._net.snapshot()
-        return threads
-
-    def _split(self, data: Rows, fraction: float) -> tuple[np.ndarray | None, np.ndarray | None]:
-        if not fraction:
-            return None, None
-        x, targets, weights = data
-        parts = self._random.split(len(x), fraction, classes_of(targets, self._settings))
-        if weights is not None and not all(weights[part].any() for part in parts):
-            raise RefusedError(
-                ValueError("sample_weight must not be 0 in every row of a part of the validation split")
-            )
-        return parts
-
-    def _epochs(
-        self,
-        data: Rows,
-        index: np.ndarray | None,
-        arguments: FitArguments,
-        sgd: SGD,
-        threads: int,
-        progress: Progress,
-    ) -> Epochs:
-        generator = self._random.generator if arguments.shuffle else None
-        return Epochs(
-            self._net, self._settings, sgd, data, index, arguments.batch_size, threads, generator, progress
-        )
-
-    def _measure(self, data: Rows, index: np.ndarray | None, n_threads: int | None) -> dict[str, float]:
-        try:
-            with self._net.reading():
-                sums = self._net.evaluate(_core.Data(*data), index, n_threads)
-                return mean_metrics(sums, self._penalty(), self._settings)
-        except _core.BadRowError as error:
-            raise bad_row(data, error.row, self._settings.dtype) from None

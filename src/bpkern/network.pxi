@@ -273,8 +273,9 @@ cdef class Network:
         """The names of those that are there."""
         return [name for i, name in enumerate(STORES) if bpk_net_has(self.net, <bpk_store><int>i)]
 
-    def prepare(self, Update update, double initial_squares):
-        """Make the states that the optimiser uses, where they are not there yet; its squares begin as told."""
+    def prepare(self, Update update, optimizer):
+        """Make the states that the optimiser uses, where they are not there yet."""
+        cdef double initial_squares = getattr(optimizer, "initial_accumulator_value", 0.0)
         for i in range(BPK_M, BPK_AVERAGE):
             store = <bpk_store><int>i
             if bpk_uses(&update.c.optimizer, store) and not bpk_net_has(self.net, store):
@@ -287,6 +288,13 @@ cdef class Network:
         for i in range(BPK_M, BPK_N_STORES):
             bpk_net_drop(self.net, <bpk_store><int>i)
         self.counts = (0, 0)
+
+    def blend(self, Network other, double part):
+        """Go a part of the way to the parameters that another network predicts by."""
+        with self.writing(), other.reading():
+            if bpk_net_blend(self.net, other.net, BPK_AVERAGE if other.averaged() else BPK_PARAMETERS, part) != BPK_OK:
+                raise ValueError("the two models were made under different instruction sets")
+            self.drop_average()
 
     def drop_states(self):
         for i in range(BPK_M, BPK_AVERAGE):

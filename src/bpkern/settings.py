@@ -38,8 +38,8 @@ class FitArguments:
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.shuffle = checks.flag("shuffle", shuffle)
         self.validation_split = checks.real("validation_split", validation_split, 0.0, 1.0)
-        self.clip_norm = _limit("clip_norm", clip_norm)
-        self.clip_value = _limit("clip_value", clip_value)
+        self.clip_norm = limit("clip_norm", clip_norm)
+        self.clip_value = limit("clip_value", clip_value)
         self.accumulate = checks.whole("accumulate", accumulate, 1)
         self.ema = None if ema is None else checks.real("ema", ema, 0.0, 1.0)
         self.checkpoint = None if checkpoint is None else checks.path("checkpoint", checkpoint)
@@ -56,13 +56,14 @@ class FitArguments:
                 raise ValueError("validation_data must be (X, y) or (X, y, sample_weight)")
 
 
-def _limit(name: str, value: Any) -> float | None:
+def limit(name: str, value: Any) -> float | None:
+    """`value` as a number above 0; None is no limit."""
     if value is None:
         return None
-    limit = checks.real(name, value)
-    if limit == 0:
+    number = checks.real(name, value)
+    if number == 0:
         raise ValueError(f"{name} must be above 0, not {value}")
-    return limit
+    return number
 
 
 class Settings:

@@ -132,7 +132,8 @@ def model_state(model: MLP) -> tuple[Config, Arrays]:
         "batches": batches,
         "random": model._random.config(),
         "one_dimension": model._fitted_1d,
-        "history": None if history is None else history.config(),
+        "iterations": None if history is None else history.iterations,
+        "metrics": [] if history is None else list(history.columns()),
     }
     if history is not None:
         arrays |= {f"history.{name}": np.asarray(values, np.float64) for name, values in history.columns().items()}
@@ -152,7 +153,10 @@ def restore(model: MLP, config: Config, arrays: Arrays) -> None:
         for prefix in ("", "trained.", *(f"{store}." for store in STATES))
         if f"{prefix}0.weight" in arrays
     }
-    history = None if training["history"] is None else History.of(training["history"], _columns(arrays))
+    history = None
+    if training["iterations"] is not None:
+        columns = {name: arrays[f"history.{name}"].tolist() for name in training["metrics"]}
+        history = History.of(training["iterations"], columns)
     random = type(model._random).of(training["random"])
     with net.writing():
         net.forget()
@@ -175,8 +179,3 @@ def _layers(arrays: Arrays, prefix: str, count: int) -> list[tuple[Any, Any]]:
         if name.startswith(prefix) and name.removeprefix(prefix)[:1].isdigit()
     }
     return weights_of(names, count)
-
-
-def _columns(arrays: Arrays) -> dict[str, list[float]]:
-    prefix = "history."
-    return {name.removeprefix(prefix): array.tolist() for name, array in arrays.items() if name.startswith(prefix)}

@@ -58,6 +58,11 @@ cdef class Update:
     cdef void end(self, const bpk_run *run):
         self.c.pending, self.c.pending_weight = run.pending, run.pending_weight
 
+    @property
+    def states(self):
+        """How many numbers the optimiser keeps for each parameter."""
+        return sum(bpk_uses(&self.c.optimizer, <bpk_store><int>i) for i in range(BPK_M, BPK_AVERAGE))
+
     def set_optimizer(self, optimizer):
         """A callback has changed its settings, or its learning rate."""
         self.c.optimizer = optimizer_of(optimizer)
