@@ -32,6 +32,13 @@ def test_a_mapping():
     assert np.array_equal(row_weights({np.int64(1): 3}, np.array([1, 0]), None, 2), [3, 1])
 
 
+def test_a_part_of_the_rows_may_weigh_nothing():
+    labels = np.array([1, 1])
+    with pytest.raises(ValueError, match="must not be 0 in every row"):
+        row_weights({1: 0}, labels, None, 2)
+    assert np.array_equal(row_weights({1: 0}, labels, None, 2, is_part=True), [0, 0])
+
+
 def test_balanced_by_hand():
     got = row_weights("balanced", LABELS, None, 4)
     assert got == pytest.approx([7 / 12, 7 / 12, 7 / 12, 7 / 6, 7 / 6, 7 / 12, 7 / 3], rel=1e-15)

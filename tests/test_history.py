@@ -136,6 +136,14 @@ def test_curves(pyplot):
     assert losses.get_yscale() == "linear"
 
 
+def test_a_metric_of_validation_alone(pyplot):
+    made = History()
+    made.add_epoch({"loss": 1.0, "val_loss": 2.0, "val_f1": 0.5}, 1, 0.1)
+    figure = made.plot()
+    assert labels(figure) == ["loss", "F1"]
+    assert list(curves(figure.axes[1])) == ["validation", "best epoch, 1: 0.5"]
+
+
 def test_curves_of_training_alone(pyplot):
     assert list(curves(history(validation=False).plot().axes[0])) == ["training"]
 

@@ -76,10 +76,11 @@ def test_orthogonal(fan_in, fan_out, seed):
     assert np.abs(gram - np.eye(len(gram))).max() < 1e-13
 
 
-def test_orthogonal_is_the_factor_of_the_normal_matrix_with_a_positive_diagonal():
-    tall = np.random.default_rng(5).standard_normal((9, 4))
-    for layers, transposed in (([4, 9], False), ([9, 4], True)):
-        w = draw("orthogonal", layers, seed=5)[0][0]
+@pytest.mark.parametrize(("layers", "transposed"), [([7, 9], False), ([9, 7], True)])
+def test_orthogonal_is_the_factor_of_the_normal_matrix_with_a_positive_diagonal(layers, transposed):
+    for seed in range(4):
+        tall = np.random.default_rng(seed).standard_normal((9, 7))
+        w = draw("orthogonal", layers, seed=seed)[0][0]
         r = (w if transposed else w.T) @ tall
         assert np.abs(np.tril(r, -1)).max() < 1e-13
         assert (np.diag(r) > 0).all()

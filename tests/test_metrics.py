@@ -161,6 +161,10 @@ def loss(y_true, y_pred):
     return 0.0
 
 
+def accuracy(y_true, y_pred):
+    return 0.0
+
+
 @pytest.mark.parametrize(
     ("spec", "of", "error", "message"),
     [
@@ -170,6 +174,7 @@ def loss(y_true, y_pred):
         (["f1", "f1"], "cross_entropy", ValueError, "different names: 'f1' is there 2 times"),
         ([val_mine], "mse", ValueError, "must not be called 'val_mine'"),
         (loss, "mse", ValueError, "must not be called 'loss'"),
+        (accuracy, "mse", ValueError, "must not be called 'accuracy'"),
         (functools.partial(val_mine), "mse", TypeError, "must have a __name__"),
         (5, "mse", TypeError, "metrics must be names and callables, or a sequence of them, not 5"),
         ({"mae"}, "mse", TypeError, "metrics must be names and callables"),

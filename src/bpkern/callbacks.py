@@ -7,7 +7,6 @@ import csv
 import math
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -452,7 +451,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
-        self._path = Path(_text("path", path))
+        self._path = _text("path", path)
         self._append = checks.flag("append", append)
         if not isinstance(separator, str):
             raise TypeError(f"separator must be a character, not {separator!r}")
@@ -477,21 +476,21 @@ class CSVLogger(Callback):
             self._columns = columns if header is None else header
         if columns != self._columns:
             raise ValueError(f"{self._path} has the columns {self._columns}, and this fit {columns}")
-        with self._path.open(mode, encoding="utf-8", newline="") as file:
+        with open(self._path, mode, encoding="utf-8", newline="") as file:
             csv.writer(file, delimiter=self._separator, lineterminator="\n").writerows(rows)
 
     def _header(self) -> list[str] | None:
         """The columns of the file, where there are any yet."""
-        if not self._path.exists():
+        if not os.path.exists(self._path):
             return None
-        with self._path.open(encoding="utf-8", newline="") as file:
+        with open(self._path, encoding="utf-8", newline="") as file:
             return next(csv.reader(file, delimiter=self._separator), None)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"columns": self._columns, "size": self._path.stat().st_size if self._columns else 0}
+        return {"columns": self._columns, "size": os.path.getsize(self._path) if self._columns else 0}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        size = self._path.stat().st_size if self._path.exists() else 0
+        size = os.path.getsize(self._path) if os.path.exists(self._path) else 0
         # Rows of epochs that come again are cut off. A file that has been lost or cut begins anew.
         if state["columns"] and size >= state["size"]:
             self._columns = list(state["columns"])

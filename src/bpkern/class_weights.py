@@ -9,7 +9,11 @@ from . import checks
 
 
 def row_weights(
-    class_weight: Any, targets: np.ndarray | None, sample_weight: np.ndarray | None, classes: int
+    class_weight: Any,
+    targets: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    classes: int,
+    is_part: bool = False,
 ) -> np.ndarray | None:
     """The weight of each row: that of its class times its own.
 
@@ -25,6 +29,8 @@ def row_weights(
         None is 1 for each row.
     classes : int
         How many there are, whether or not all are present.
+    is_part : bool
+        The rows are a part of more, and may all have a weight of 0.
 
     Returns
     -------
@@ -35,7 +41,7 @@ def row_weights(
     ------
     ValueError
         For weights that are negative or not finite, classes that are none, targets without classes, and where
-        every row would have a weight of 0.
+        every row of all would have a weight of 0.
     TypeError
         For what is no mapping of numbers.
     """
@@ -54,7 +60,7 @@ def row_weights(
     else:
         weights = _given(class_weight, classes)
     rows = weights[labels] if sample_weight is None else weights[labels] * sample_weight
-    if not rows.any():
+    if not (is_part or rows.any()):
         raise ValueError("class_weight and sample_weight must not be 0 in every row")
     return rows
 

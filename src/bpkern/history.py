@@ -109,7 +109,7 @@ class History(dict[str, list[float]]):
             self._draw(ax, "loss")
             figure: Figure = ax.get_figure()
             return figure
-        names = [name for name in self if not name.startswith("val_")]
+        names = list(dict.fromkeys(name.removeprefix("val_") for name in self))
         panels = len(names) + (len(set(self.lr)) > 1)
         columns = 2 if panels == 4 else min(panels, 3)
         rows = -(-panels // columns)
@@ -125,22 +125,25 @@ class History(dict[str, list[float]]):
 
     def _draw(self, ax: "Axes", name: str) -> None:
         """One metric, of training and validation."""
-        _line(ax, self[name], TRAINING, "-", "training")
-        curves = [self[name]]
+        curves = []
+        if name in self:
+            curves.append(self[name])
+            _line(ax, self[name], TRAINING, "-", "training")
         if f"val_{name}" in self:
-            curves.append(self[f"val_{name}"])
-            _line(ax, curves[1], VALIDATION, "--", "validation")
-            best = _lowest(self["val_loss"])
+            values = self[f"val_{name}"]
+            curves.append(values)
+            _line(ax, values, VALIDATION, "--", "validation")
+            best = _lowest(self.get("val_loss", []))
             if best is not None:
                 ax.axvline(best + 1, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
                 ax.plot(
                     best + 1,
-                    curves[1][best],
+                    values[best],
                     "o",
                     color=VALIDATION,
                     markersize=6,
                     markeredgecolor="white",
-                    label=f"best epoch, {best + 1}: {curves[1][best]:.4g}",
+                    label=f"best epoch, {best + 1}: {values[best]:.4g}",
                     clip_on=False,
                     zorder=3,
                 )

@@ -59,9 +59,9 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
         Names, for other losses: "mae", "mse", "rmse" and "r2", the mean over the outputs, as scikit-learn's;
         for poisson, of the rates exp(output).
 
-        A callable is ``metric(y_true, y_pred) -> number`` and is known by its ``__name__``. Both arguments
-        have the form of `predict`: classes (n,), 0/1 of shape (n,) or (n, out), or values. It gets no
-        weights.
+        A callable is ``metric(y_true, y_pred) -> number`` and is known by its ``__name__``, which must be
+        none of the above. Both arguments have the form of `predict`: classes (n,), 0/1 of shape (n,) or
+        (n, out), or values. It gets no weights.
     loss : str
         The name of the model's loss; for a loss with other parameters or a callable, any other name.
     outputs : int
@@ -107,7 +107,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
     name = getattr(spec, "__name__", None)
     if not isinstance(name, str):
         raise TypeError(f"a metric must have a __name__ to be known by: {spec!r} has none")
-    if name in RESERVED or name.startswith("val_"):
+    if name in RESERVED or name in NAMES or name.startswith("val_"):
         raise ValueError(f"a metric must not be called {name!r}: that name is taken")
     return Metric(name, _unweighted(spec, name), loss)
 

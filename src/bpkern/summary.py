@@ -1,7 +1,6 @@
 """What a network is made of and what it costs, as a table in text or HTML."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from itertools import pairwise
 from typing import Any
 
@@ -117,7 +116,10 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
-        body = "".join(_html_row(row, "td") for row in self._rows)
+        # Only notebooks need it, and it brings in every entity of HTML.
+        from html import escape
+
+        body = "".join(_html_row(map(escape, row), "td") for row in self._rows)
         notes = "<br/>".join(map(escape, self._notes))
         return (
             f"<table><caption>{escape(self._title)}</caption>"
@@ -137,7 +139,7 @@ def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
 
 def _html_row(cells: Iterable[str], tag: str) -> str:
     aligned = (
-        f'<{tag} style="text-align: {"left" if column in WORDS else "right"}">{escape(cell)}</{tag}>'
+        f'<{tag} style="text-align: {"left" if column in WORDS else "right"}">{cell}</{tag}>'
         for column, cell in enumerate(cells)
     )
     return f"<tr>{''.join(aligned)}</tr>"
