@@ -5,8 +5,9 @@ the constructor and `fit` of `bpkern.MLP`, its gradients and predictions, and no
 outputs are allocated once; nothing else is made clever. Shapes: x (n, in), w (out, in), b (out,), a, z and
 delta (n, out), with n the rows of the mini-batch.
 
-To read it from the bottom up: `kernels`, `activations`, `losses`, `dropout`, `optimizers`, then `network`, which
-takes one mini-batch forward and back, `update`, which makes a step of its gradients, and `mlp`, the trainer.
+To read it from the bottom up: `activations`, `losses`, `dropout`, `optimizers` and `kernels`; then `network`,
+which takes one mini-batch forward and back, `update`, which makes a step of its gradients, and `mlp`, the
+trainer.
 """
 
 from .kernels import delta_backward, linear_forward, sgd_update

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .. import checks
+from .. import _core, checks
 from .. import settings as present
 from ..optimizers import SGD
 from .activations import ACTIVATIONS
@@ -26,10 +26,8 @@ class Settings(present.Settings):
         l1,
         label_smoothing,
     ):
-        new_loss = callable(loss) or hasattr(loss, "name") or (loss in LOSSES and loss not in present.LOSSES)
-        new_optimizer = (
-            optimizer is not None and not isinstance(optimizer, SGD) and hasattr(optimizer, "rule")
-        )
+        new_loss = callable(loss) or hasattr(loss, "name") or (loss in LOSSES and loss not in _core.LOSSES)
+        new_optimizer = not isinstance(optimizer, SGD) and hasattr(optimizer, "rule")
         super().__init__(
             layers,
             "identity" if _all_new(activation) else activation,
@@ -76,7 +74,7 @@ def _all_new(names):
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, (list, tuple)):
         return False
-    return any(n in ACTIVATIONS and n not in present.ACTIVATIONS for n in names)
+    return any(n in ACTIVATIONS and n not in _core.ACTIVATIONS for n in names)
 
 
 class FitArguments(present.FitArguments):

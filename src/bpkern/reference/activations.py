@@ -1,7 +1,8 @@
 """Activations and their derivatives, in place.
 
-``forward(z, scratch)`` makes z into a = s(z). ``backward(delta, a, scratch)`` multiplies delta by s'(z), which
-it takes from a where it can, and from z for those of `FROM_Z`. `scratch` has their shape and holds anything.
+``forward(z, scratch)`` makes z into a = s(z). ``backward(delta, a, scratch)`` multiplies delta by s'(z),
+which it takes from a where it can, and from z for those of `FROM_Z`. `scratch` has their shape and holds
+anything.
 """
 
 import numpy as np

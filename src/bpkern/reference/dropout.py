@@ -1,7 +1,7 @@
 """Dropout masks from Philox4x32-10, a generator without state: what it gives is a function of a counter.
 
-J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The
-counter of an element is made of its place, so masks are the same in C and here, by any number of threads.
+J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+The counter of an element is made of its place, so masks are the same in C and here, by any number of threads.
 """
 
 import numpy as np
@@ -22,7 +22,8 @@ def philox(counter, key):
     for _ in range(ROUNDS):
         # Products of 32-bit numbers: the high and the low half of each go to different words.
         p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
-        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & LOW, (p0 >> 32) ^ c3 ^ k1, p0 & LOW
+        c0, c1 = (p1 >> 32) ^ c1 ^ k0, p1 & LOW
+        c2, c3 = (p0 >> 32) ^ c3 ^ k1, p0 & LOW
         k0, k1 = (k0 + KEY_STEPS[0]) & LOW, (k1 + KEY_STEPS[1]) & LOW
     return c0, c1, c2, c3
 

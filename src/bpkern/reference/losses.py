@@ -1,8 +1,8 @@
-"""Losses: ``loss(a, y, delta, parameter)`` returns the loss of each row (n,), and writes its derivative by the
-outputs a to delta.
+"""Losses: ``loss(a, y, delta, parameter)`` returns the loss of each row (n,), and writes its derivative by
+the outputs a to delta.
 
-The parameter is huber's delta and quantile's q, a number or one an output, and cross_entropy's label smoothing;
-the others look at none.
+The parameter is huber's delta and quantile's q, a number or one an output, and cross_entropy's label
+smoothing; the others look at none.
 """
 
 import numpy as np
@@ -102,8 +102,10 @@ DEFAULTS = {"huber": 1.0, "quantile": 0.5}
 
 
 def custom(function, a, y, delta):
-    """The same of a callable ``function(a, y) -> (loss, gradient)``: a loss for each row, with the gradient of
-    each row's, or their mean, with its own."""
+    """The same of a callable ``function(a, y) -> (loss, gradient)``.
+
+    It gives a loss for each row, with the gradient of each row's, or their mean, with its own.
+    """
     loss, gradient = function(a, y)
     loss = np.asarray(loss, np.float64)
     if loss.ndim == 0:

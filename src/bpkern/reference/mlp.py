@@ -119,7 +119,7 @@ class MLP:
         progress.begin(epochs, rows)
         for epoch in range(epochs):
             index = order[self._random.generator.permutation(rows)] if shuffle else order
-            sums = np.zeros(3)
+            loss = accuracy = weight = 0.0
             iterations = 0
             for group in _parts(index, batch_size * arguments.accumulate):
                 group_weight = len(group) if weights is None else float(weights[group].sum())
@@ -128,16 +128,16 @@ class MLP:
                     np.take(x, part, axis=0, out=batch.x, mode="clip")
                     np.take(targets, part, axis=0, out=batch.y, mode="clip")
                     batch.weights = None if weights is None else weights[part]
-                    batch_sums = self._gradients(batch, group_weight, add=number > 0)
-                    if not math.isfinite(batch_sums[0]):
+                    sums = self._gradients(batch, group_weight, add=number > 0)
+                    if not math.isfinite(sums[0]):
                         raise DivergedError(
                             "the loss is no longer finite", epoch, history.iterations + iterations
                         )
-                    sums += batch_sums
+                    loss, accuracy, weight = loss + sums[0], accuracy + sums[1], weight + sums[2]
                     iterations += 1
                 if group_weight > 0:
                     self._update.step(optimizer, arguments.clip_norm, arguments.clip_value, arguments.ema)
-            metrics = self._metrics(*sums.tolist())
+            metrics = self._metrics(loss, accuracy, weight)
             if held_out_batch is not None:
                 values = self._measure(held_out_batch)
                 metrics.update({f"val_{name}": value for name, value in values.items()})

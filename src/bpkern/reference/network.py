@@ -31,8 +31,11 @@ class Batch:
         self.a = [np.empty((n, size), dtype) for size in sizes[1:]]
         self.delta = [np.empty((n, size), dtype) for size in sizes[1:]]
         self.scratch = [np.empty((n, size), dtype) for size in sizes[1:]]
-        self.z = [np.empty_like(a) if s in FROM_Z else None for a, s in zip(self.a, settings.activations)]
-        self.dropped = [np.empty_like(a) if p else None for a, p in zip(self.a, settings.dropout)]
+        kept = [activation in FROM_Z for activation in settings.activations]
+        self.z = [np.empty_like(a) if z else None for a, z in zip(self.a, kept, strict=True)]
+        self.dropped = [
+            np.empty_like(a) if p else None for a, p in zip(self.a[:-1], settings.dropout, strict=True)
+        ]
 
     def below(self, l):
         """What layer l is given: x, or the activations of the layer below as dropout leaves them."""
@@ -113,7 +116,7 @@ class Network:
                 self._delta(batch, l)
             dw, db = (spare if add else gradients)[2 * l : 2 * l + 2]
             np.matmul(batch.delta[l].T, batch.below(l), out=dw)
-            np.sum(batch.delta[l], axis=0, out=db)
+            batch.delta[l].sum(axis=0, out=db)
             if add:
                 gradients[2 * l] += dw
                 gradients[2 * l + 1] += db
@@ -151,6 +154,8 @@ class Network:
     def add_penalty(self, gradients, spare):
         """Add its derivative, 2 l2 W + l1 sign(W)."""
         l2, l1 = self.settings.l2, self.settings.l1
+        if not (l2 or l1):
+            return
         for w, gradient, room in zip(self.w, gradients[0::2], spare[0::2], strict=True):
             if l2:
                 gradient += np.multiply(w, 2 * l2, out=room)

@@ -67,7 +67,7 @@ class Update:
             self._parameters, self.gradients, self._state, self.spare, strict=True
         ):
             move(w, gradient, state, self.iterations, lr, optimizer, spare)
-        if ema is not None:
+        if self.average is not None:
             for average, w, spare in zip(self.average, self._parameters, self.spare, strict=True):
                 average *= ema
                 average += np.multiply(w, 1 - ema, out=spare)
