@@ -4,6 +4,8 @@ J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as
 The counter of an element is made of its place, so masks are the same in C and here, by any number of threads.
 """
 
+from typing import Any
+
 import numpy as np
 
 ROUNDS = 10
@@ -17,7 +19,8 @@ def philox(counter, key):
 
     The words of the counter are numbers or arrays that broadcast to one shape.
     """
-    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    words: list[Any] = [np.asarray(word, np.uint64) for word in counter]
+    c0, c1, c2, c3 = words
     k0, k1 = key
     for _ in range(ROUNDS):
         # Products of 32-bit numbers: the high and the low half of each go to different words.
