@@ -169,6 +169,19 @@ def test_custom_losses_agree():
     assert rows == pytest.approx(mean, rel=1e-12)
 
 
+def test_custom_losses_and_weights():
+    X, y = np.random.default_rng(0).standard_normal((2, 40, 3))
+    weights = np.arange(40) % 3
+    rows, mean = (reference.MLP([3, 8, 3], loss=loss, dtype="float64", seed=1) for loss in (by_rows, by_mean))
+    repeated = reference.MLP([3, 8, 3], loss=by_mean, dtype="float64", seed=1)
+    expected = repeated.fit(X.repeat(weights, axis=0), y.repeat(weights, axis=0), batch_size=100)["loss"]
+    assert rows.fit(X, y, batch_size=40, sample_weight=weights)["loss"] == pytest.approx(expected, rel=1e-13)
+    for (w, _), (other, _) in zip(rows.get_weights(), repeated.get_weights(), strict=True):
+        assert np.abs(w - other).max() <= 1e-14
+    with pytest.raises(ValueError, match="must return one value a row, not their mean"):
+        mean.fit(X, y, sample_weight=weights)
+
+
 LOSS_PARAMETERS = [
     ("huber", 0.3),
     ("huber", np.array([0.1, 1.0, 5.0])),

@@ -105,7 +105,8 @@ def weigh_classes(weights, classes, class_weight):
         return weights
     names, number = np.unique(classes, return_inverse=True)
     if class_weight == "balanced":
-        by_class = len(classes) / (len(names) * np.bincount(number))
+        totals = np.bincount(number, weights)
+        by_class = totals.sum() / (len(names) * totals)
     else:
         by_class = np.array([class_weight.get(int(name), 1.0) for name in names])
     return by_class[number] if weights is None else by_class[number] * weights

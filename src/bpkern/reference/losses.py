@@ -101,14 +101,17 @@ LOSSES = {
 DEFAULTS = {"huber": 1.0, "quantile": 0.5}
 
 
-def custom(function, a, y, delta):
+def custom(function, a, y, delta, weighted):
     """The same of a callable ``function(a, y) -> (loss, gradient)``.
 
-    It gives a loss for each row, with the gradient of each row's, or their mean, with its own.
+    It gives a loss for each row, with the gradient of each row's, or their mean, with its own. Of a mean the
+    rows cannot be weighted any more.
     """
     loss, gradient = function(a, y)
     loss = np.asarray(loss, np.float64)
     if loss.ndim == 0:
+        if weighted:
+            raise ValueError("rows have weights: a custom loss must return one value a row, not their mean")
         np.multiply(gradient, len(a), out=delta, casting="same_kind")
         return np.full(len(a), loss)
     delta[...] = gradient

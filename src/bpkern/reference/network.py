@@ -86,15 +86,16 @@ class Network:
         self.forward(batch)
         a, y = batch.a[-1], batch.y
         total = len(a) if batch.weights is None else float(batch.weights.sum())
-        loss = _weighted_sum(self._row_losses(a, y, batch.delta[-1]), batch.weights)
+        loss = _weighted_sum(self._row_losses(batch), batch.weights)
         accuracy = 0.0
         if self.settings.has_accuracy:
             accuracy = _weighted_sum(right(self.settings.loss, a, y), batch.weights)
         return loss + total * self.penalty(), accuracy, total
 
-    def _row_losses(self, a, y, delta):
+    def _row_losses(self, batch):
+        a, y, delta = batch.a[-1], batch.y, batch.delta[-1]
         if self.settings.custom_loss is not None:
-            return custom(self.settings.custom_loss, a, y, delta)
+            return custom(self.settings.custom_loss, a, y, delta, weighted=batch.weights is not None)
         return LOSSES[self.settings.loss](a, y, delta, self._loss_parameter)
 
     def backward(self, batch, total, gradients, spare, add=False):
