@@ -81,7 +81,7 @@ def test_far_from_zero(name):
 @pytest.mark.parametrize("name", FROM_Z)
 def test_z_is_required_where_a_does_not_tell_it(name):
     delta, w, a = np.ones((2, 3)), np.ones((3, 4)), np.ones((2, 4))
-    with pytest.raises(ValueError, match=f"the derivative of {name} is no function of a: give z"):
+    with pytest.raises(ValueError, match=f"'{name}' needs z: its derivative is no function of a"):
         reference.delta_backward(delta, w, a, name)
     z = np.linspace(-2, 2, 8).reshape(2, 4)
     got = reference.delta_backward(delta, w, a, name, z=z)
@@ -196,7 +196,7 @@ def test_loss_parameters(loss, parameter, dtype):
     """A row's loss and its derivative by the outputs, element by element."""
     rng = np.random.default_rng(5)
     settings = reference.MLP([2, 3], loss=loss, dtype=dtype)._settings
-    settings.loss_parameters = np.asarray(parameter, np.float64)
+    settings.loss_parameters = np.full(3, parameter)
     network = Network(settings, [np.eye(3, 2, dtype=dtype), np.zeros(3, dtype)])
     batch = Batch(20, settings, labels=False)
     batch.x[...], batch.y[...] = 2 * rng.standard_normal((20, 2)), rng.standard_normal((20, 3))

@@ -26,7 +26,7 @@ class Settings(present.Settings):
         l1,
         label_smoothing,
     ):
-        new_loss = callable(loss) or hasattr(loss, "name") or (loss in LOSSES and loss not in _core.LOSSES)
+        new_loss = callable(loss) or (loss in LOSSES and loss not in _core.LOSSES)
         new_optimizer = not isinstance(optimizer, SGD) and hasattr(optimizer, "rule")
         super().__init__(
             layers,
@@ -44,11 +44,11 @@ class Settings(present.Settings):
         if _all_new(output_activation):
             self.activations[-1] = output_activation
         self.custom_loss = self.loss_parameters = None
+        default = {"huber": 1.0, "quantile": 0.5}.get(loss if isinstance(loss, str) else None)
+        if default is not None:
+            self.loss_parameters = np.full(self.layers[-1], default)
         if callable(loss):
             self.custom_loss, self.loss = loss, "custom"
-        elif hasattr(loss, "name"):
-            self.loss = loss.name
-            self.loss_parameters = np.asarray(loss.parameter, np.float64)
         else:
             self.loss = loss
         if new_optimizer:

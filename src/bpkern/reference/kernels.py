@@ -20,7 +20,7 @@ def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
 def delta_backward(delta_next, w_next, a, activation, *, z=None, out=None, scratch=None):
     """``delta = (delta_next w_next) * s'(z)``; see `bpkern.kernels.delta_backward`."""
     if activation in FROM_Z and z is None:
-        raise ValueError(f"the derivative of {activation} is no function of a: give z")
+        raise ValueError(f"{activation!r} needs z: its derivative is no function of a")
     out = np.matmul(delta_next, w_next, out=out)
     _, backward = ACTIVATIONS[activation]
     backward(out, z if activation in FROM_Z else a, np.empty_like(out) if scratch is None else scratch)

@@ -98,8 +98,6 @@ LOSSES = {
     "poisson": _poisson,
 }
 
-DEFAULTS = {"huber": 1.0, "quantile": 0.5}
-
 
 def custom(function, a, y, delta, weighted):
     """The same of a callable ``function(a, y) -> (loss, gradient)``.

@@ -4,7 +4,7 @@ import numpy as np
 
 from .activations import ACTIVATIONS, FROM_Z
 from .kernels import delta_backward, linear_forward
-from .losses import DEFAULTS, LOSSES, custom, right
+from .losses import LOSSES, custom, right
 
 
 class Batch:
@@ -168,10 +168,8 @@ class Network:
 def _loss_parameter(settings):
     if settings.loss == "cross_entropy":
         return settings.label_smoothing
-    if settings.loss_parameters is None and settings.loss not in DEFAULTS:
-        return None
-    given = DEFAULTS[settings.loss] if settings.loss_parameters is None else settings.loss_parameters
-    return np.asarray(given, settings.dtype)
+    given = settings.loss_parameters
+    return None if given is None else np.asarray(given, settings.dtype)
 
 
 def _weighted_sum(values, weights):
