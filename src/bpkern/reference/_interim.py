@@ -44,7 +44,7 @@ class Settings(present.Settings):
         if _all_new(output_activation):
             self.activations[-1] = output_activation
         self.custom_loss = self.loss_parameters = None
-        default = {"huber": 1.0, "quantile": 0.5}.get(loss if isinstance(loss, str) else None)
+        default = {"huber": 1.0, "quantile": 0.5}.get(str(loss))
         if default is not None:
             self.loss_parameters = np.full(self.layers[-1], default)
         if callable(loss):

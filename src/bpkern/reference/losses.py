@@ -73,7 +73,7 @@ def _quantile(a, y, delta, q):
     np.subtract(a, y, out=delta)
     slope = (1 - q) * (delta > 0) - q * (delta < 0)
     loss = (slope * delta).mean(axis=1)
-    np.divide(slope, a.shape[1], out=delta, casting="same_kind")
+    np.divide(slope, a.shape[1], out=delta)
     return loss
 
 
@@ -110,7 +110,7 @@ def custom(function, a, y, delta, weighted):
     if loss.ndim == 0:
         if weighted:
             raise ValueError("rows have weights: a custom loss must return one value a row, not their mean")
-        np.multiply(gradient, len(a), out=delta, casting="same_kind")
+        np.multiply(gradient, len(a), out=delta)
         return np.full(len(a), loss)
     delta[...] = gradient
     return loss
