@@ -46,7 +46,7 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 
 def test_types_and_stubs_are_installed():
     installed = {Path(file).name for file in importlib.metadata.files("bpkern")}
-    assert {"py.typed", "_core.pyi", "reference.py"} <= installed
+    assert {"py.typed", "_core.pyi", "activations.py"} <= installed
     assert not {name for name in installed if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".a"))}
 
 

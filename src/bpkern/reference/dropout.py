@@ -1,0 +1,78 @@
+"""Dropout masks from Philox4x32-10, a generator without state: what it gives is a function of a counter.
+
+J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+The counter of an element is made of its place, so masks are the same in C and here, by any number of threads.
+"""
+
+from typing import Any
+
+import numpy as np
+
+ROUNDS = 10
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+KEY_STEPS = 0x9E3779B9, 0xBB67AE85
+LOW = 0xFFFFFFFF
+
+
+def philox(counter, key):
+    """Four arrays of 32-bit words, as uint64, from a counter of four and a key of two words.
+
+    The words of the counter are numbers or arrays that broadcast to one shape.
+    """
+    words: list[Any] = [np.asarray(word, np.uint64) for word in counter]
+    c0, c1, c2, c3 = words
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        # Products of 32-bit numbers: the high and the low half of each go to different words.
+        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
+        c0, c1 = (p1 >> 32) ^ c1 ^ k0, p1 & LOW
+        c2, c3 = (p0 >> 32) ^ c3 ^ k1, p0 & LOW
+        k0, k1 = (k0 + KEY_STEPS[0]) & LOW, (k1 + KEY_STEPS[1]) & LOW
+    return c0, c1, c2, c3
+
+
+def words(key, batch, layer, rows, columns):
+    """A 32-bit word for each element of a hidden layer: uint64, shape (rows, columns).
+
+    Parameters
+    ----------
+    key : int
+        64 bits.
+    batch : int
+        The number of the mini-batch, from 0, over the model's life.
+    layer : int
+        0 is the first hidden layer.
+    rows, columns : int
+    """
+    # 64 columns take 16 counters, for a counter gives four words: the first word of each is for the first 16
+    # columns, the second for the next 16, and so on. It is the order in which vectors of 16 come.
+    blocks = -(-columns // 64)
+    counter = (
+        np.arange(16 * blocks),
+        np.arange(rows)[:, None],
+        batch & LOW,
+        (batch >> 32 << 16) + layer,
+    )
+    outputs = np.stack(philox(counter, (key & LOW, key >> 32)))
+    by_block = outputs.reshape(4, rows, blocks, 16).transpose(1, 2, 0, 3)
+    return by_block.reshape(rows, 64 * blocks)[:, :columns]
+
+
+def mask(p, dtype, key, batch, layer, rows, columns):
+    """What to multiply activations by: 0 with probability p, else 1 / (1 - p), so that the mean stays.
+
+    Parameters
+    ----------
+    p : float
+        From 0 to below 1.
+    dtype : numpy.dtype
+    key, batch, layer, rows, columns : int
+        As for `words`.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+    """
+    threshold = min(round(p * 2**32), LOW)
+    kept = words(key, batch, layer, rows, columns) >= threshold
+    return kept * np.asarray(1 / (1 - p), dtype)

@@ -1,0 +1,38 @@
+"""The three kernels of backpropagation: a layer forward, the delta recursion, a step of SGD."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from .activations import ACTIVATIONS, FROM_Z
+from .optimizers import STEPS
+
+
+def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
+    """``a = s(x w' + b)``; see `bpkern.kernels.linear_forward`. `scratch` is of the result's shape."""
+    out = np.matmul(x, w.T, out=out)
+    out += b
+    forward, _ = ACTIVATIONS[activation]
+    forward(out, np.empty_like(out) if scratch is None else scratch)
+    return out
+
+
+def delta_backward(delta_next, w_next, a, activation, *, z=None, out=None, scratch=None):
+    """``delta = (delta_next w_next) * s'(z)``; see `bpkern.kernels.delta_backward`."""
+    if activation in FROM_Z and z is None:
+        raise ValueError(f"{activation!r} needs z: its derivative is no function of a")
+    out = np.matmul(delta_next, w_next, out=out)
+    _, backward = ACTIVATIONS[activation]
+    backward(out, z if activation in FROM_Z else a, np.empty_like(out) if scratch is None else scratch)
+    return out
+
+
+def sgd_update(
+    w, b, delta, x, lr, *, momentum=0.0, nesterov=False, weight_decay=0.0, vw=None, vb=None, scratch=None
+):
+    """One step of SGD in place; see `bpkern.kernels.sgd_update`. `scratch` is two arrays like w."""
+    settings = SimpleNamespace(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+    gradient, spare = (np.empty(w.shape, w.dtype) for _ in "ab") if scratch is None else scratch
+    np.matmul(delta.T, x, out=gradient)
+    STEPS["sgd"](w, gradient, {"velocity": vw}, 1, lr, settings, spare)
+    STEPS["sgd"](b, delta.sum(axis=0), {"velocity": vb}, 1, lr, settings, np.empty_like(b))

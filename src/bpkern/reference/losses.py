@@ -1,0 +1,123 @@
+"""Losses: ``loss(a, y, delta, parameter)`` returns the loss of each row (n,), and writes its derivative by
+the outputs a to delta.
+
+The parameter is huber's delta and quantile's q, a number or one an output, and cross_entropy's label
+smoothing; the others look at none.
+"""
+
+import numpy as np
+
+
+def _mse(a, y, delta, parameter):
+    np.subtract(a, y, out=delta)
+    loss = np.square(delta).mean(axis=1)
+    delta *= 2 / a.shape[1]
+    return loss
+
+
+def _squared_error(a, y, delta, parameter):
+    np.subtract(a, y, out=delta)
+    return np.square(delta).sum(axis=1) / 2
+
+
+def _cross_entropy(a, y, delta, smoothing):
+    """Softmax inside. Of each target, `smoothing` goes to all classes in equal parts."""
+    shifted = a - a.max(axis=1, keepdims=True)
+    np.exp(shifted, out=delta)
+    total = delta.sum(axis=1, keepdims=True)
+    delta /= total
+    if y.ndim == 1:
+        rows = np.arange(len(y))
+        delta[rows, y] -= 1 - smoothing
+        of_target = (1 - smoothing) * shifted[rows, y]
+    else:
+        delta -= (1 - smoothing) * y
+        of_target = (1 - smoothing) * (y * shifted).sum(axis=1)
+    if smoothing:
+        delta -= smoothing / a.shape[1]
+        of_target += smoothing * shifted.mean(axis=1)
+    return np.log(total[:, 0]) - of_target
+
+
+def _binary_cross_entropy(a, y, delta, parameter):
+    """Sigmoid inside."""
+    e = np.exp(-np.abs(a))
+    loss = (np.maximum(a, 0) - a * y + np.log1p(e)).mean(axis=1)
+    np.divide(np.where(a < 0, e, 1), 1 + e, out=delta)
+    delta -= y
+    delta /= a.shape[1]
+    return loss
+
+
+def _mae(a, y, delta, parameter):
+    np.subtract(a, y, out=delta)
+    loss = np.abs(delta).mean(axis=1)
+    np.sign(delta, out=delta)
+    delta /= a.shape[1]
+    return loss
+
+
+def _huber(a, y, delta, corner):
+    """With d = |a - y|: d^2 / 2 up to the corner, and the tangent from there, corner (d - corner / 2)."""
+    np.subtract(a, y, out=delta)
+    distance = np.abs(delta)
+    near = np.minimum(distance, corner)
+    loss = (near * (distance - near / 2)).mean(axis=1)
+    np.clip(delta, -corner, corner, out=delta)
+    delta /= a.shape[1]
+    return loss
+
+
+def _quantile(a, y, delta, q):
+    """q (y - a) where a is below y, (1 - q) (a - y) where it is above."""
+    np.subtract(a, y, out=delta)
+    slope = (1 - q) * (delta > 0) - q * (delta < 0)
+    loss = (slope * delta).mean(axis=1)
+    np.divide(slope, a.shape[1], out=delta)
+    return loss
+
+
+def _poisson(a, y, delta, parameter):
+    """The outputs are logarithms of rates: exp(a) - y a."""
+    with np.errstate(over="ignore"):  # a loss that is infinite is noticed as one
+        np.exp(a, out=delta)
+    loss = (delta - y * a).mean(axis=1)
+    delta -= y
+    delta /= a.shape[1]
+    return loss
+
+
+LOSSES = {
+    "mse": _mse,
+    "squared_error": _squared_error,
+    "cross_entropy": _cross_entropy,
+    "binary_cross_entropy": _binary_cross_entropy,
+    "mae": _mae,
+    "huber": _huber,
+    "quantile": _quantile,
+    "poisson": _poisson,
+}
+
+
+def custom(function, a, y, delta, weighted):
+    """The same of a callable ``function(a, y) -> (loss, gradient)``.
+
+    It gives a loss for each row, with the gradient of each row's, or their mean, with its own. Of a mean the
+    rows cannot be weighted any more.
+    """
+    loss, gradient = function(a, y)
+    loss = np.asarray(loss, np.float64)
+    if loss.ndim == 0:
+        if weighted:
+            raise ValueError("rows have weights: a custom loss must return one value a row, not their mean")
+        np.multiply(gradient, len(a), out=delta)
+        return np.full(len(a), loss)
+    delta[...] = gradient
+    return loss
+
+
+def right(loss, a, y):
+    """For each row, whether its class is right; for binary, the part of its outputs that is."""
+    if loss == "binary_cross_entropy":
+        return ((a > 0) == (y > 0.5)).mean(axis=1)
+    return a.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))

@@ -1,0 +1,237 @@
+"""The trainer: data in, mini-batches, updates, and what a fit leaves."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..data import as_rows, as_sample_weight, as_targets, classes_of
+from ..errors import DivergedError
+from ..history import History
+from ..progress import make_progress
+from ..seeding import RandomState
+from . import dropout as drop
+from ._interim import FitArguments, Settings, weigh_classes
+from .network import Batch, Network
+from .update import Update
+
+
+class MLP:
+    """`bpkern.MLP` in plain NumPy: the same arguments, initial weights, shuffles and, to rounding, losses."""
+
+    def __init__(
+        self,
+        layers,
+        *,
+        activation="relu",
+        output_activation="identity",
+        loss,
+        optimizer=None,
+        dtype="float32",
+        init="auto",
+        l2=0.0,
+        dropout=0.0,
+        l1=0.0,
+        label_smoothing=0.0,
+        seed=None,
+    ):
+        settings = self._settings = Settings(
+            layers,
+            activation,
+            output_activation,
+            loss,
+            optimizer,
+            dtype,
+            init,
+            l2,
+            dropout,
+            l1,
+            label_smoothing,
+        )
+        self._random = RandomState(seed)
+        initial = self._random.initial_weights(settings.layers, settings.activations, settings.dtype)
+        self._dropout_key = None
+        if any(settings.dropout):
+            self._dropout_key = int(self._random.generator.integers(2**64, dtype=np.uint64))
+        self._batches = 0  # mini-batches trained on, which dropout counts
+        self._parameters = [array for pair in initial for array in pair]
+        self._net = Network(settings, self._parameters)
+        self._update = Update(self._net, self._parameters)
+        self._fitted_1d = False
+        self.history_ = None
+
+    @property
+    def optimizer(self) -> Any:
+        """The settings of the optimiser."""
+        return self._settings.optimizer
+
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        epochs=1,
+        batch_size=32,
+        shuffle=True,
+        validation_data=None,
+        validation_split=0.0,
+        sample_weight=None,
+        class_weight=None,
+        clip_norm=None,
+        clip_value=None,
+        accumulate=1,
+        ema=None,
+        verbose="auto",
+        n_threads=None,
+    ) -> History:
+        """Train; see `bpkern.MLP.fit`. BLAS has threads of its own: n_threads is not looked at."""
+        settings = self._settings
+        optimizer = settings.step()
+        arguments = FitArguments(
+            epochs,
+            batch_size,
+            shuffle,
+            validation_data,
+            validation_split,
+            None,
+            class_weight,
+            clip_norm,
+            clip_value,
+            accumulate,
+            ema,
+        )
+        x, targets, weights = self._read(X, y, sample_weight)
+        weights = weigh_classes(weights, classes_of(targets, settings), class_weight)
+        order = np.arange(len(x))
+        validation = None
+        if validation_data is not None:
+            validation = self._read(validation_data[0], validation_data[1], None)
+        if validation_split:
+            order, held_out = self._random.split(len(x), validation_split, classes_of(targets, settings))
+            validation = (x[held_out], targets[held_out], None if weights is None else weights[held_out])
+        rows = len(order)
+        batch_size = min(arguments.batch_size, rows)
+        batches = {n: Batch(n, settings, targets.ndim == 1) for n in {batch_size, rows % batch_size} if n}
+        held_out_batch = None if validation is None else self._batch_of(*validation)
+        self._fitted_1d = np.ndim(y) == 1
+        history = self.history_ = History()
+        progress = make_progress(verbose)
+        progress.begin(epochs, rows)
+        for epoch in range(epochs):
+            index = order[self._random.generator.permutation(rows)] if shuffle else order
+            loss = accuracy = weight = 0.0
+            iterations = 0
+            for group in _parts(index, batch_size * arguments.accumulate):
+                group_weight = len(group) if weights is None else float(weights[group].sum())
+                for number, part in enumerate(_parts(group, batch_size)):
+                    batch = batches[len(part)]
+                    np.take(x, part, axis=0, out=batch.x, mode="clip")
+                    np.take(targets, part, axis=0, out=batch.y, mode="clip")
+                    batch.weights = None if weights is None else weights[part]
+                    sums = self._gradients(batch, group_weight, add=number > 0)
+                    if not math.isfinite(sums[0]):
+                        raise DivergedError(
+                            "the loss is no longer finite", epoch, history.iterations + iterations
+                        )
+                    loss, accuracy, weight = loss + sums[0], accuracy + sums[1], weight + sums[2]
+                    iterations += 1
+                if group_weight > 0:
+                    self._update.step(optimizer, arguments.clip_norm, arguments.clip_value, arguments.ema)
+            metrics = self._metrics(loss, accuracy, weight)
+            if held_out_batch is not None:
+                values = self._measure(held_out_batch)
+                metrics.update({f"val_{name}": value for name, value in values.items()})
+            history.add_epoch(metrics, iterations)
+            progress.epoch(epoch + 1, metrics)
+        progress.close()
+        return history
+
+    def _gradients(self, batch, total, add):
+        """Forward and back with dropout, to the update's gradients; returns the sums of `Network.loss`."""
+        for l, p in enumerate(self._settings.dropout):
+            if p:
+                batch.masks[l] = drop.mask(
+                    p, self._settings.dtype, self._dropout_key, self._batches, l, *batch.a[l].shape
+                )
+        self._batches += 1
+        sums = self._net.loss(batch)
+        if total > 0 and math.isfinite(sums[0]):
+            self._net.backward(batch, total, self._update.gradients, self._update.spare, add)
+        return sums
+
+    def gradients(self, X, y):
+        """(loss, [(dW, db), ...]); see `bpkern.MLP.gradients`."""
+        batch = self._batch_of(*self._read(X, y, None))
+        loss, _, total = self._net.loss(batch)
+        gradients, spare = ([np.empty_like(w) for w in self._parameters] for _ in "ab")
+        self._net.backward(batch, total, gradients, spare)
+        self._net.add_penalty(gradients, spare)
+        return loss / total, _pairs(gradients)
+
+    def _batch_of(self, x, targets, weights):
+        batch = Batch(len(x), self._settings, targets.ndim == 1)
+        batch.x[...], batch.y[...], batch.weights = x, targets, weights
+        return batch
+
+    def forward(self, X):
+        """Outputs (n, out); see `bpkern.MLP.forward`."""
+        x = np.asarray(as_rows(X, self._settings.layers[0]), self._settings.dtype)
+        return self._predicting().outputs(x)
+
+    def predict(self, X):
+        """Classes or values; see `bpkern.MLP.predict`."""
+        outputs = self.forward(X)
+        if self._settings.loss == "cross_entropy":
+            return outputs.argmax(axis=1)
+        if self._settings.loss == "binary_cross_entropy":
+            classes = (outputs > 0).astype(np.int64)
+            return classes[:, 0] if classes.shape[1] == 1 else classes
+        return outputs[:, 0] if self._fitted_1d else outputs
+
+    def evaluate(self, X, y):
+        """Loss and accuracy; see `bpkern.MLP.evaluate`."""
+        return self._measure(self._batch_of(*self._read(X, y, None)))
+
+    def get_weights(self):
+        """Copies [(W, b), ...] of what is trained, not of its average."""
+        return _pairs([w.copy() for w in self._parameters])
+
+    def set_weights(self, weights):
+        """Set them from [(W, b), ...]. An average begins anew with the next update."""
+        for parameter, given in zip(self._parameters, (w for pair in weights for w in pair), strict=True):
+            parameter[...] = given
+        self._update.average = None
+
+    def _predicting(self):
+        """The network that predictions take: of the average, where there is one."""
+        average = self._update.average
+        return self._net if average is None else Network(self._settings, average)
+
+    def _measure(self, batch):
+        return self._metrics(*self._predicting().loss(batch))
+
+    def _metrics(self, loss, accuracy, weight):
+        metrics = {"loss": loss / weight}
+        if self._settings.has_accuracy:
+            metrics["accuracy"] = accuracy / weight
+        return metrics
+
+    def _read(self, X, y, sample_weight) -> tuple[np.ndarray, np.ndarray, Any]:
+        x = np.asarray(as_rows(X, self._settings.layers[0]), self._settings.dtype)
+        if len(x) == 0:
+            raise ValueError("X has no rows")
+        targets = as_targets(y, len(x), self._settings)
+        if targets.ndim == 2:
+            targets = np.asarray(targets, self._settings.dtype)
+        if not (np.isfinite(x).all() and np.isfinite(targets).all()):
+            raise ValueError("X and y must be finite")
+        return x, targets, as_sample_weight(sample_weight, len(x))
+
+
+def _parts(index, size):
+    """The index in runs of `size`, of which the last may be shorter."""
+    return (index[start : start + size] for start in range(0, len(index), size))
+
+
+def _pairs(parameters):
+    return list(zip(parameters[0::2], parameters[1::2], strict=True))

@@ -1,0 +1,177 @@
+"""One mini-batch through a network and back."""
+
+import numpy as np
+
+from .activations import ACTIVATIONS, FROM_Z
+from .kernels import delta_backward, linear_forward
+from .losses import LOSSES, custom, right
+
+
+class Batch:
+    """What one mini-batch of n rows holds and writes, allocated once.
+
+    Attributes
+    ----------
+    x, y : ndarray
+        Inputs and targets.
+    weights : ndarray, shape (n,), or None
+        None is a weight of 1 each.
+    masks : list of (ndarray or None)
+        For each hidden layer, what to multiply its activations by; None leaves them.
+    a, delta : list of ndarray
+        For each weight matrix, the activations it makes and the derivative of the loss by what they are of.
+    """
+
+    def __init__(self, n, settings, labels):
+        sizes, dtype = settings.layers, settings.dtype
+        self.x = np.empty((n, sizes[0]), dtype)
+        self.y = np.empty(n, np.int64) if labels else np.empty((n, sizes[-1]), dtype)
+        self.weights = None
+        self.masks = [None] * (len(sizes) - 2)
+        self.a = [np.empty((n, size), dtype) for size in sizes[1:]]
+        self.delta = [np.empty((n, size), dtype) for size in sizes[1:]]
+        self.scratch = [np.empty((n, size), dtype) for size in sizes[1:]]
+        kept = [activation in FROM_Z for activation in settings.activations]
+        self.z = [np.empty_like(a) if z else None for a, z in zip(self.a, kept, strict=True)]
+        self.dropped = [
+            np.empty_like(a) if p else None for a, p in zip(self.a[:-1], settings.dropout, strict=True)
+        ]
+
+    def below(self, l):
+        """What layer l is given: x, or the activations of the layer below as dropout leaves them."""
+        if l == 0:
+            return self.x
+        return self.a[l - 1] if self.masks[l - 1] is None else self.dropped[l - 1]
+
+
+class Network:
+    """The formulas of a network, on parameters that are somebody else's.
+
+    Parameters
+    ----------
+    settings : Settings
+    parameters : list of ndarray
+        [W, b, W, b, ...], input first.
+    """
+
+    def __init__(self, settings, parameters):
+        self.settings = settings
+        self.w, self.b = parameters[0::2], parameters[1::2]
+        self._loss_parameter = _loss_parameter(settings)
+
+    def outputs(self, x):
+        """(n, out) of x (n, in), nothing dropped."""
+        for w, b, activation in zip(self.w, self.b, self.settings.activations, strict=True):
+            x = linear_forward(x, w, b, activation)
+        return x
+
+    def forward(self, batch):
+        """Fill the activations of the batch."""
+        for l, activation in enumerate(self.settings.activations):
+            a, z = batch.a[l], batch.z[l]
+            if z is None:
+                linear_forward(batch.below(l), self.w[l], self.b[l], activation, a, scratch=batch.scratch[l])
+            else:
+                linear_forward(batch.below(l), self.w[l], self.b[l], "identity", z)
+                np.copyto(a, z)
+                ACTIVATIONS[activation][0](a, batch.scratch[l])
+            if l < len(batch.masks) and batch.masks[l] is not None:
+                np.multiply(a, batch.masks[l], out=batch.dropped[l])
+
+    def loss(self, batch):
+        """Forward, and the batch's weight times its loss, times its accuracy, and its weight.
+
+        The last delta is the derivative of each row's loss by the outputs.
+        """
+        self.forward(batch)
+        a, y = batch.a[-1], batch.y
+        total = len(a) if batch.weights is None else float(batch.weights.sum())
+        loss = _weighted_sum(self._row_losses(batch), batch.weights)
+        accuracy = 0.0
+        if self.settings.has_accuracy:
+            accuracy = _weighted_sum(right(self.settings.loss, a, y), batch.weights)
+        return loss + total * self.penalty(), accuracy, total
+
+    def _row_losses(self, batch):
+        a, y, delta = batch.a[-1], batch.y, batch.delta[-1]
+        if self.settings.custom_loss is not None:
+            return custom(self.settings.custom_loss, a, y, delta, weighted=batch.weights is not None)
+        return LOSSES[self.settings.loss](a, y, delta, self._loss_parameter)
+
+    def backward(self, batch, total, gradients, spare, add=False):
+        """After `loss`: the gradients of the sum of w * loss over `total`, without the penalties.
+
+        Parameters
+        ----------
+        batch : Batch
+        total : float
+            The weight of all rows the mean is over, which may be those of several batches.
+        gradients, spare : list of ndarray
+            Like the parameters. Gradients are written, or added to with `add`.
+        """
+        delta = batch.delta[-1]
+        delta *= 1 / total if batch.weights is None else (batch.weights / total)[:, None]
+        self._through_activation(batch)
+        for l in reversed(range(len(self.w))):
+            if l > 0:
+                self._delta(batch, l)
+            dw, db = (spare if add else gradients)[2 * l : 2 * l + 2]
+            np.matmul(batch.delta[l].T, batch.below(l), out=dw)
+            batch.delta[l].sum(axis=0, out=db)
+            if add:
+                gradients[2 * l] += dw
+                gradients[2 * l + 1] += db
+
+    def _through_activation(self, batch):
+        """The last delta, from the derivative by the outputs to that by their z."""
+        activation = self.settings.activations[-1]
+        by = batch.z[-1] if activation in FROM_Z else batch.a[-1]
+        ACTIVATIONS[activation][1](batch.delta[-1], by, batch.scratch[-1])
+
+    def _delta(self, batch, l):
+        """The delta of layer l - 1, from that of layer l."""
+        delta = delta_backward(
+            batch.delta[l],
+            self.w[l],
+            batch.a[l - 1],
+            self.settings.activations[l - 1],
+            z=batch.z[l - 1],
+            out=batch.delta[l - 1],
+            scratch=batch.scratch[l - 1],
+        )
+        if batch.masks[l - 1] is not None:
+            delta *= batch.masks[l - 1]
+
+    def penalty(self):
+        """l2 sum W^2 + l1 sum |W|."""
+        l2, l1 = self.settings.l2, self.settings.l1
+        penalty = 0.0
+        if l2:
+            penalty += l2 * sum(float(np.sum(np.square(w), dtype=np.float64)) for w in self.w)
+        if l1:
+            penalty += l1 * sum(float(np.sum(np.abs(w), dtype=np.float64)) for w in self.w)
+        return penalty
+
+    def add_penalty(self, gradients, spare):
+        """Add its derivative, 2 l2 W + l1 sign(W)."""
+        l2, l1 = self.settings.l2, self.settings.l1
+        if not (l2 or l1):
+            return
+        for w, gradient, room in zip(self.w, gradients[0::2], spare[0::2], strict=True):
+            if l2:
+                gradient += np.multiply(w, 2 * l2, out=room)
+            if l1:
+                np.sign(w, out=room)
+                gradient += np.multiply(room, l1, out=room)
+
+
+def _loss_parameter(settings):
+    if settings.loss == "cross_entropy":
+        return settings.label_smoothing
+    given = settings.loss_parameters
+    return None if given is None else np.asarray(given, settings.dtype)
+
+
+def _weighted_sum(values, weights):
+    """In float64; None is a weight of 1 each."""
+    return float(values.sum(dtype=np.float64) if weights is None else values @ weights)

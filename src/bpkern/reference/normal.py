@@ -1,0 +1,50 @@
+"""The normal distribution, which NumPy has no function for.
+
+The part above u >= 0 is erfc(u / sqrt(2)) / 2, and with v = u / sqrt(2)
+
+    erfc(v) = 2 v exp(-v^2) / pi  times the integral over t > 0 of  exp(-t^2) / (v^2 + t^2).
+
+The midpoint rule with step h takes that integral to a relative error of about exp(-(pi / h)^2), once what the
+poles at t = +-iv add is taken off, 2 / (1 + exp(2 pi v / h)). With h = 1/2 that is 1e-17, and thirteen points
+are all that count in float64.
+"""
+
+import math
+
+import numpy as np
+
+STEP = 0.5
+SQUARES = [((k + 0.5) * STEP) ** 2 for k in range(13)]
+
+# Above it the integral has no such poles in reach; above 40 standard deviations nothing is left.
+POLES = 6.0
+FARTHEST = 40.0
+
+
+def distribution(z):
+    """The probability below z, to a few units in the last place of float64 or float32, in an array of z's
+    dtype."""
+    u = np.minimum(np.abs(z), FARTHEST)
+    square = u * u
+    square /= 2
+    term = np.empty_like(u)
+    above = np.zeros_like(u)
+    for t_squared in SQUARES:
+        np.add(square, t_squared, out=term)
+        above += np.divide(math.exp(-t_squared), term, out=term)
+    u /= math.sqrt(2)
+    above *= u
+    above *= np.exp(np.negative(square, out=square), out=square)
+    above *= STEP / math.pi
+    above += (u < POLES) / (1 + np.exp(np.minimum(u, POLES) * (2 * math.pi / STEP)))
+    return np.where(z > 0, 1 - above, above)
+
+
+def density(z):
+    """exp(-z^2 / 2) / sqrt(2 pi)."""
+    u = np.minimum(np.abs(z), FARTHEST)
+    u *= u
+    u *= -0.5
+    np.exp(u, out=u)
+    u *= 1 / math.sqrt(2 * math.pi)
+    return u

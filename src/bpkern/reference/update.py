@@ -1,0 +1,80 @@
+"""From gradients to new weights: clipping, the optimiser's step, and the average of the weights."""
+
+import math
+
+import numpy as np
+
+from .optimizers import STEPS, new_state
+
+
+def clip_norm(gradients, limit):
+    """Scale all gradients together, so that their norm is at most `limit`."""
+    norm = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients))
+    coefficient = limit / (norm + 1e-6)  # the divisor is PyTorch's
+    if coefficient < 1:
+        for gradient in gradients:
+            gradient *= coefficient
+
+
+def clip_value(gradients, limit):
+    """Bring each number into [-limit, limit]."""
+    for gradient in gradients:
+        np.clip(gradient, -limit, limit, out=gradient)
+
+
+class Update:
+    """What updates keep from one to the next.
+
+    Parameters
+    ----------
+    network : Network
+    parameters : list of ndarray
+        The network's, [W, b, W, b, ...]; changed in place.
+
+    Attributes
+    ----------
+    iterations : int
+        Updates so far: the learning rate is a function of it.
+    gradients, spare : list of ndarray
+        Like the parameters: what a step takes, and room for it.
+    average : list of ndarray or None
+        The exponential average of the parameters, once there is one.
+    """
+
+    def __init__(self, network, parameters):
+        self._network = network
+        self._parameters = parameters
+        self._state = None
+        self.iterations = 0
+        self.gradients = [np.empty_like(w) for w in parameters]
+        self.spare = [np.empty_like(w) for w in parameters]
+        self.average = None
+
+    def step(self, optimizer, norm_limit=None, value_limit=None, ema=None):
+        """One update by what is in `gradients`, which it overwrites."""
+        if self._state is None:
+            self._state = [new_state(w, optimizer) for w in self._parameters]
+        self._begin_average(ema)
+        self._network.add_penalty(self.gradients, self.spare)
+        if norm_limit is not None:
+            clip_norm(self.gradients, norm_limit)
+        if value_limit is not None:
+            clip_value(self.gradients, value_limit)
+        lr = float(optimizer.lr(self.iterations) if callable(optimizer.lr) else optimizer.lr)
+        self.iterations += 1
+        move = STEPS[optimizer.rule]
+        for w, gradient, state, spare in zip(
+            self._parameters, self.gradients, self._state, self.spare, strict=True
+        ):
+            move(w, gradient, state, self.iterations, lr, optimizer, spare)
+        if self.average is not None:
+            for average, w, spare in zip(self.average, self._parameters, self.spare, strict=True):
+                average *= ema
+                average += np.multiply(w, 1 - ema, out=spare)
+
+    def _begin_average(self, ema):
+        """Without `ema` the weights move on alone, and an average of before says nothing of them."""
+        if ema is None:
+            self.average = None
+        elif self.average is None:
+            self.average = [w.copy() for w in self._parameters]
