@@ -2,9 +2,9 @@
 
 python bench/ulp.py [--stride 1] [activation ...]
 
-A unit is the distance between neighbouring numbers at the exact result; exact is tests/helpers.py's in float64 for
-float32, and in long double for float64. Results too small to be normal count as zero on both sides. So do the
-results of gelu, gelu_tanh and silu where the factor that z is multiplied by is too small to be normal.
+A unit is the distance between neighbouring numbers at the exact result; exact is tests/helpers.py's in float64
+for float32, and in long double for float64. Results too small to be normal count as zero on both sides. So do
+the results of gelu, gelu_tanh and silu where the factor that z is multiplied by is too small to be normal.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 from bpkern import _core, kernels
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from helpers import ACTIVATIONS, NEED_Z  # noqa: E402
+from helpers import ACTIVATIONS, NEED_Z
 
 CHUNK = 1 << 22
 NAMES = ("sigmoid", "tanh", "elu", "softplus", *NEED_Z)
@@ -52,8 +52,8 @@ def every_float32(stride: int):
 
 
 def some_float64(stride: int):
-    """40 million float64, or one in `stride` of them: near zero at every magnitude, and dense where the functions
-    bend."""
+    """40 million float64, or one in `stride` of them: near zero at every magnitude, and dense where the
+    functions bend."""
     rng = np.random.default_rng(0)
     for _ in range(5):
         signs = rng.choice([-1.0, 1.0], CHUNK // stride)
@@ -62,7 +62,9 @@ def some_float64(stride: int):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", default=NAMES, metavar="activation", help="all by default")
     parser.add_argument("--stride", type=int, default=1, help="take one number in so many")
     arguments = parser.parse_args()

@@ -75,8 +75,8 @@ def delta_backward(
     activation : str
         This layer's function s, as for `linear_forward`. relu'(0) is 0, and leaky_relu'(0) is 0.01.
     z : ndarray, shape (n, in)
-        What `a` was made from: needed for gelu, gelu_tanh and silu, whose derivatives are no functions of `a`,
-        and refused for the others.
+        What `a` was made from: needed for gelu, gelu_tanh and silu, whose derivatives are no functions of
+        `a`, and refused for the others.
     out : ndarray, shape (n, in), optional
         Where to write the result; it may overlap no input.
 
