@@ -1,20 +1,25 @@
-"""The error of sigmoid and tanh, in units in the last place, over every float32 and many float64.
+"""The error of the activations, in units in the last place, over every float32 and many float64.
 
-python bench/ulp.py
+python bench/ulp.py [--stride 1] [activation ...]
 
-A unit is the distance between neighbouring numbers at the exact result; exact is NumPy's in float64 for
-float32, and in long double for float64. Results too small to be normal count as zero on both sides.
+A unit is the distance between neighbouring numbers at the exact result; exact is tests/helpers.py's in float64
+for float32, and in long double for float64. Results too small to be normal count as zero on both sides. So do
+the results of gelu, gelu_tanh and silu where the factor that z is multiplied by is too small to be normal.
 """
+
+import argparse
+import sys
+from pathlib import Path
 
 import numpy as np
 
 from bpkern import _core, kernels
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from helpers import ACTIVATIONS, NEED_Z
+
 CHUNK = 1 << 22
-EXACT = {
-    "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), 1) / (1 + np.exp(-np.abs(x))),
-    "tanh": np.tanh,
-}
+NAMES = ("sigmoid", "tanh", "elu", "softplus", *NEED_Z)
 
 
 def activate(name: str, x: np.ndarray) -> np.ndarray:
@@ -26,44 +31,52 @@ def activate(name: str, x: np.ndarray) -> np.ndarray:
 def worst_ulp(name: str, x: np.ndarray) -> tuple[float, float]:
     """The largest error over x, and where."""
     wide = np.float64 if x.dtype == np.float32 else np.longdouble
-    with np.errstate(under="ignore"):
-        exact = EXACT[name](x.astype(wide))
+    with np.errstate(under="ignore", over="ignore"):
+        exact = ACTIVATIONS[name](x.astype(wide))
         rounded = exact.astype(x.dtype)
     tiny = np.finfo(x.dtype).tiny
     unit = np.spacing(np.maximum(np.abs(rounded), tiny)).astype(wide)
-    small = np.abs(exact) < tiny
+    zero = tiny * np.maximum(np.abs(x), 1).astype(wide) if name in NEED_Z else tiny
     got = activate(name, x).astype(wide)
-    error = np.where(small, np.where(np.abs(got) <= tiny, 0, np.abs(got) / unit), np.abs(got - exact) / unit)
+    error = np.abs(got - exact) / unit
+    error[(np.abs(exact) < zero) & (np.abs(got) <= zero)] = 0
     at = int(error.argmax())
     return float(error[at]), float(x[at])
 
 
-def every_float32():
-    """All finite float32, a chunk at a time."""
-    for start in range(0, 1 << 32, CHUNK):
-        x = np.arange(start, start + CHUNK, dtype=np.uint32).view(np.float32)
+def every_float32(stride: int):
+    """All finite float32, or one in `stride` of them, a chunk at a time."""
+    for start in range(0, 1 << 32, CHUNK * stride):
+        x = np.arange(start, min(start + CHUNK * stride, 1 << 32), stride, dtype=np.uint32).view(np.float32)
         yield x[np.isfinite(x)]
 
 
-def some_float64():
-    """40 million float64: near zero at every magnitude, and dense where the functions bend."""
+def some_float64(stride: int):
+    """40 million float64, or one in `stride` of them: near zero at every magnitude, and dense where the
+    functions bend."""
     rng = np.random.default_rng(0)
     for _ in range(5):
-        signs = rng.choice([-1.0, 1.0], CHUNK)
-        yield signs * 2.0 ** rng.uniform(-1022, 10, CHUNK)
-        yield rng.uniform(-50, 50, CHUNK)
+        signs = rng.choice([-1.0, 1.0], CHUNK // stride)
+        yield signs * 2.0 ** rng.uniform(-1022, 10, CHUNK // stride)
+        yield rng.uniform(-50, 50, CHUNK // stride)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", default=NAMES, metavar="activation", help="all by default")
+    parser.add_argument("--stride", type=int, default=1, help="take one number in so many")
+    arguments = parser.parse_args()
     for isa in _core.available_isas():
         _core.select_isa(isa)
         for dtype, chunks in (("float32", every_float32), ("float64", some_float64)):
-            worst = dict.fromkeys(EXACT, (0.0, 0.0))
-            for x in chunks():
+            worst = dict.fromkeys(arguments.names, (0.0, 0.0))
+            for x in chunks(arguments.stride):
                 if len(x):
-                    worst = {name: max(worst[name], worst_ulp(name, x)) for name in EXACT}
+                    worst = {name: max(worst[name], worst_ulp(name, x)) for name in worst}
             for name, (ulp, at) in worst.items():
-                print(f"{isa:8} {dtype} {name:8} {ulp:6.3f} ULP at {at!r}", flush=True)
+                print(f"{isa:8} {dtype} {name:9} {ulp:6.3f} ULP at {at!r}", flush=True)
 
 
 if __name__ == "__main__":

@@ -34,12 +34,12 @@ static double softplus_derivative(double a) { return -expm1(-a); }
 /* |z|, or where that is less a number whose gate is zero. */
 static double up_to(double farthest, double z) { return fabs(z) > farthest ? farthest : fabs(z); }
 
-/* The normal distribution below -t. The last digits of t / sqrt 2 are many of the result: they are taken
- * along its derivative. */
+/* The normal distribution below -t. What rounding leaves of t / sqrt 2 is many digits of the result: it is
+ * taken along the logarithmic derivative, for which a few digits are enough. */
 static double normal_below(double t) {
     const double root = 0.70710678118654752440, root_low = -4.8336466567264565e-17; /* 1 / sqrt 2 */
     double x = t * root, low = fma(t, root, -x) + t * root_low;
-    return 0.5 * (erfc(x) - 1.12837916709551257390 * exp(-x * x) * low); /* 2 / sqrt pi */
+    return 0.5 * erfc(x) * (1 - (x + sqrt(x * x + 1.27323954473516268615)) * low); /* 4 / pi */
 }
 
 static double gelu_value(double z) {

@@ -141,7 +141,7 @@ typedef struct {
     int nesterov, centered, amsgrad;
 } bpk_optimizer;
 
-/* The three kernels on plain row-major matrices. */
+/* The kernels on plain row-major matrices. */
 
 /* a (n, out) = s(x (n, in) w (out, in)' + b (out)) */
 bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
@@ -153,6 +153,10 @@ bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t
 void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                         const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
                         const void *a, ptrdiff_t lda, bpk_activation activation, void *delta, ptrdiff_t ldd);
+
+/* a (m, n), which holds z, <- s(z), and slope (m, n) <- s'(z). */
+void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n,
+                             void *a, ptrdiff_t lda, void *slope, ptrdiff_t lds);
 
 /* w (out, in) and b (out) by SGD along delta (n, out)' x (n, in) and the column sums of delta; of the optimiser
  * lr, weight_decay, momentum and nesterov are read. vw and vb hold the velocities m; both may be NULL where

@@ -1,4 +1,4 @@
-/* The three kernels on the caller's plain matrices. */
+/* The kernels on the caller's plain matrices. */
 #include <math.h>
 
 #include "fp_mode.h"
@@ -25,6 +25,13 @@ void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, p
                         const void *a, ptrdiff_t lda, bpk_activation activation, void *delta, ptrdiff_t ldd) {
     fp_mode mode = fp_enter();
     rows_delta(kernels, n, in, out, delta_next, ldn, w_next, ldw, a, lda, activation, delta, ldd);
+    fp_leave(mode);
+}
+
+void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n,
+                             void *a, ptrdiff_t lda, void *slope, ptrdiff_t lds) {
+    fp_mode mode = fp_enter();
+    kernels->activate_with_slope(activation, m, n, a, lda, slope, lds);
     fp_leave(mode);
 }
 

@@ -97,8 +97,9 @@ static inline vec vsigmoid(vec x) { return sigmoid_of(x, vexp(vneg(vabs(x)))); }
 
 /* log(1 + x) for x in [0, 1], as 2 atanh(x / (2 + x)) */
 static inline vec vlog1p_unit(vec x) {
-    vec s = vdiv(x, vadd(vset1(2), x)), t = vmul(s, s);
-    return vfma(vmul(s, t), POLYNOMIAL(t, ATANH), vadd(s, s));
+    vec first = vdiv(vadd(x, x), vadd(vset1(2), x)); /* twice s, which may be too small to be normal */
+    vec s = vmul(vset1((real)0.5), first), t = vmul(s, s);
+    return vfma(vmul(s, t), POLYNOMIAL(t, ATANH), first);
 }
 
 /* The normal distribution beyond t, without the e^(-t^2/2): (t + k) erfcx(t / sqrt 2) / 2 as a polynomial in
@@ -122,7 +123,8 @@ static const real NORMAL_TAIL[] = {
 #endif
 };
 static inline vec vnormal_tail(vec t) {
-    vec r = vdiv(vset1(1), vadd(t, vset1(NORMAL_K))), u = vmul(vsub(t, vset1(NORMAL_K)), r);
+    vec r = vdiv(vset1(1), vadd(t, vset1(NORMAL_K)));
+    vec u = vfma(vadd(t, t), r, vset1(-1)); /* most exact near 0, where the polynomial is steep */
     return vmul(r, POLYNOMIAL(u, NORMAL_TAIL));
 }
 

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from reference_stand_ins import optimizer
 
 from bpkern import reference
 from bpkern.reference.dropout import mask
@@ -140,7 +139,7 @@ OPTIMIZERS = [
 @pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
 def test_optimisers(name, settings, loss):
     X, y = problem(loss)
-    model, twin = pair(optimizer(name, **settings), loss)
+    model, twin = pair(getattr(bpkern, name)(**settings), loss)
     twin.train(getattr(torch.optim, name)(twin.parameters, **settings), X, y)
     fit(model, X, y)
     assert_equal(model.get_weights(), twin.parameters)
@@ -154,7 +153,7 @@ def test_rates_that_change(name):
     def rate(iteration):
         return 0.05 * 0.9**iteration
 
-    model, twin = pair(optimizer(name, lr=rate))
+    model, twin = pair(getattr(bpkern, name)(lr=rate))
     torch_optimizer = getattr(torch.optim, name)(twin.parameters, lr=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(torch_optimizer, lambda iteration: 0.9**iteration)
     for half in (slice(0, 100), slice(100, 200)):
@@ -166,7 +165,7 @@ def test_rates_that_change(name):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations(activation):
     X, y = problem()
-    model, twin = pair(optimizer("Adam", lr=0.01), hidden=activation, output=activation)
+    model, twin = pair(bpkern.Adam(lr=0.01), hidden=activation, output=activation)
     twin.train(torch.optim.Adam(twin.parameters, lr=0.01), X, y)
     fit(model, X, y)
     assert_equal(model.get_weights(), twin.parameters, 1e-11)
@@ -175,7 +174,7 @@ def test_activations(activation):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses(loss):
     X, y = problem(loss)
-    model, twin = pair(optimizer("SGD", lr=0.1, momentum=0.9), loss)
+    model, twin = pair(bpkern.SGD(lr=0.1, momentum=0.9), loss)
     twin.train(torch.optim.SGD(twin.parameters, lr=0.1, momentum=0.9), X, y)
     fit(model, X, y)
     assert_equal(model.get_weights(), twin.parameters)
@@ -186,7 +185,7 @@ def test_losses(loss):
 def test_label_smoothing():
     X, y = problem("cross_entropy")
     loss = torch.nn.CrossEntropyLoss(label_smoothing=0.2)
-    model, twin = pair(optimizer("SGD", lr=0.1), "cross_entropy", torch_loss=loss, label_smoothing=0.2)
+    model, twin = pair(bpkern.SGD(lr=0.1), "cross_entropy", torch_loss=loss, label_smoothing=0.2)
     twin.train(torch.optim.SGD(twin.parameters, lr=0.1), X, y)
     fit(model, X, y)
     assert_equal(model.get_weights(), twin.parameters)
@@ -196,7 +195,7 @@ def test_label_smoothing():
 
 def test_penalties():
     X, y = problem()
-    model, twin = pair(optimizer("Adam", lr=0.01), l1=0.01, l2=0.03)
+    model, twin = pair(bpkern.Adam(lr=0.01), l1=0.01, l2=0.03)
     mse = twin.loss
 
     def penalised(outputs, targets):
@@ -217,7 +216,7 @@ def test_penalties():
 def test_dropout(hidden, rates):
     """PyTorch is given the masks that the model's key stands for."""
     X, y = problem()
-    model, twin = pair(optimizer("Adam", lr=0.01), hidden=hidden, dropout=rates)
+    model, twin = pair(bpkern.Adam(lr=0.01), hidden=hidden, dropout=rates)
     dtype = np.dtype("float64")
 
     def masks(number):
@@ -233,7 +232,7 @@ def test_dropout(hidden, rates):
 @pytest.mark.parametrize("limit", [0.05, 1e3])
 def test_clip_norm(limit):
     X, y = problem()
-    model, twin = pair(optimizer("SGD", lr=0.5, momentum=0.9))
+    model, twin = pair(bpkern.SGD(lr=0.5, momentum=0.9))
     norms = []
     twin.train(
         torch.optim.SGD(twin.parameters, lr=0.5, momentum=0.9),
@@ -248,7 +247,7 @@ def test_clip_norm(limit):
 
 def test_clip_norm_then_value():
     X, y = problem()
-    model, twin = pair(optimizer("SGD", lr=0.5))
+    model, twin = pair(bpkern.SGD(lr=0.5))
 
     def clip():
         torch.nn.utils.clip_grad_norm_(twin.parameters, 0.1)
@@ -261,7 +260,7 @@ def test_clip_norm_then_value():
 
 def test_average_of_the_weights():
     X, y = problem()
-    model, twin = pair(optimizer("Adam", lr=0.02))
+    model, twin = pair(bpkern.Adam(lr=0.02))
     net = torch.nn.ParameterList(twin.parameters)
     averaged = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
@@ -281,7 +280,7 @@ def test_average_of_the_weights():
 def test_accumulation(accumulate):
     """As PyTorch with mini-batches so many times as large, a short one at the end included."""
     X, y = problem("cross_entropy")
-    model, twin = pair(optimizer("Adam", lr=0.02), "cross_entropy")
+    model, twin = pair(bpkern.Adam(lr=0.02), "cross_entropy")
     twin.train(torch.optim.Adam(twin.parameters, lr=0.02), X, y, batch=BATCH * accumulate)
     history = fit(model, X, y, accumulate=accumulate)
     assert history.iterations == ROWS // BATCH

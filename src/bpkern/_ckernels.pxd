@@ -153,6 +153,9 @@ cdef extern from "bpkern.h" nogil:
         const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *delta_next,
         ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw, const void *a, ptrdiff_t lda,
         bpk_activation activation, void *delta, ptrdiff_t ldd)
+    void bpk_activate_with_slope(
+        const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a,
+        ptrdiff_t lda, void *slope, ptrdiff_t lds)
     void bpk_sgd_update(
         const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, void *w, ptrdiff_t ldw,
         void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx, void *vw, ptrdiff_t ldvw,

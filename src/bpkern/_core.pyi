@@ -26,6 +26,7 @@ def delta_backward(
     z: np.ndarray | None,
     out: np.ndarray | None,
 ) -> np.ndarray: ...
+def activate_with_slope(a: np.ndarray, slope: np.ndarray, activation: str) -> None: ...
 def sgd_update(
     w: np.ndarray,
     b: np.ndarray,

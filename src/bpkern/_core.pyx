@@ -195,6 +195,23 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
     return out
 
 
+def activate_with_slope(a, slope, activation):
+    """`a` (m, n), which holds z, becomes s(z), and `slope` (m, n) s'(z). Not public: training does this where the
+    derivative is no function of a."""
+    cdef bpk_activation s = activation_of(activation)
+    cdef int typenum = typenum_of("a", a)
+    check_2d("a", a, typenum)
+    check("a", a, typenum, a.shape, True)
+    check("slope", slope, typenum, a.shape, True)
+    check_apart({"a": a, "slope": slope}, {})
+    cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
+    cdef ptrdiff_t m = a.shape[0], n = a.shape[1], lda = ld(a), lds = ld(slope)
+    cdef void *pa = data(a)
+    cdef void *ps = data(slope)
+    with nogil:
+        bpk_activate_with_slope(kernels, s, m, n, pa, lda, ps, lds)
+
+
 def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
     cdef bpk_optimizer sgd
     memset(&sgd, 0, sizeof(sgd))

@@ -45,7 +45,7 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
     return number
 
 
-def numbers(name: str, value: object) -> list[object]:
+def one_or_several(name: str, value: object) -> list[object]:
     """`value` itself, or its items where it is a sequence of at least one: each is yet to be checked."""
     if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) == 1:
         if len(value) == 0:

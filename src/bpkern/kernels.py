@@ -2,8 +2,8 @@
 
 All arrays of a call are float32 or all are float64, contiguous along the last axis with any row stride. Sizes
 may be zero. The functions compute on whatever values come, NaN and infinity included; results too small to
-be normal numbers are zero. sigmoid and tanh are within 2.5 units in the last place of the exact value of
-what they are given (over all float32: bench/ulp.py). The formulas are those of csrc/bpkern.h.
+be normal numbers are zero. ULPHERE
+The formulas are those of csrc/bpkern.h.
 """
 
 import numpy as np
@@ -30,8 +30,9 @@ def linear_forward(
         Weights.
     b : ndarray, shape (out,)
         Bias.
-    activation : {"identity", "relu", "leaky_relu", "sigmoid", "tanh"}
-        The function s.
+    activation : str
+        The function s: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "softplus", "gelu",
+        "gelu_tanh" or "silu".
     out : ndarray, shape (n, out), optional
         Where to write the result; it may overlap no input.
 
@@ -61,7 +62,7 @@ def delta_backward(
 ) -> np.ndarray:
     """The delta recursion: ``delta = (delta_next w_next) * s'(z)``.
 
-    The derivative is taken from the activation `a` = s(z).
+    The derivative is taken from the activation `a` = s(z), or where that does not tell it from `z`.
 
     Parameters
     ----------
@@ -71,10 +72,11 @@ def delta_backward(
         The weights of the layer above, as they were in the forward pass.
     a : ndarray, shape (n, in)
         This layer's activations.
-    activation : {"identity", "relu", "leaky_relu", "sigmoid", "tanh"}
-        This layer's function s. relu'(0) is 0, and leaky_relu'(0) is 0.01.
-    z : None
-        Only for activations whose derivative is no function of `a`, of which there are none yet.
+    activation : str
+        This layer's function s, as for `linear_forward`. relu'(0) is 0, and leaky_relu'(0) is 0.01.
+    z : ndarray, shape (n, in)
+        What `a` was made from: needed for gelu, gelu_tanh and silu, whose derivatives are no functions of
+        `a`, and refused for the others.
     out : ndarray, shape (n, in), optional
         Where to write the result; it may overlap no input.
 
@@ -88,7 +90,7 @@ def delta_backward(
     TypeError
         For what is no array, is neither float32 nor float64, or differs in dtype from `delta_next`.
     ValueError
-        For shapes, strides, overlaps and unknown names.
+        For shapes, strides, overlaps and unknown names, and a `z` that is missing or of no use.
     """
     return _core.delta_backward(delta_next, w_next, a, activation, z, out)
 

@@ -72,7 +72,7 @@ class Huber(Loss):
 
     def check(self) -> None:
         """Raise ValueError or TypeError where delta as it is now makes no loss."""
-        for delta in checks.numbers("delta", self.delta):
+        for delta in checks.one_or_several("delta", self.delta):
             if checks.real("delta", delta) == 0:
                 raise ValueError("delta must be above 0, not 0")
 
@@ -106,7 +106,7 @@ class Quantile(Loss):
 
     def check(self) -> None:
         """Raise ValueError or TypeError where q as it is now makes no loss."""
-        for q in checks.numbers("q", self.q):
+        for q in checks.one_or_several("q", self.q):
             if checks.real("q", q, 0.0, 1.0) in (0, 1):
                 raise ValueError(f"q must be between 0 and 1, not {q}")
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from ..class_weights import row_weights
 from ..data import as_rows, as_sample_weight, as_targets, classes_of
 from ..errors import DivergedError
 from ..history import History
 from ..progress import make_progress
 from ..seeding import RandomState
+from ..settings import FitArguments, Settings
 from . import dropout as drop
-from ._interim import FitArguments, Settings, weigh_classes
 from .network import Batch, Network
 from .update import Update
 
@@ -49,10 +50,11 @@ class MLP:
             label_smoothing,
         )
         self._random = RandomState(seed)
-        initial = self._random.initial_weights(settings.layers, settings.activations, settings.dtype)
-        self._dropout_key = None
+        initial = self._random.initial_weights(
+            settings.init, settings.layers, settings.activations, settings.dtype
+        )
         if any(settings.dropout):
-            self._dropout_key = int(self._random.generator.integers(2**64, dtype=np.uint64))
+            self._random.draw_dropout_key()
         self._batches = 0  # mini-batches trained on, which dropout counts
         self._parameters = [array for pair in initial for array in pair]
         self._net = Network(settings, self._parameters)
@@ -88,20 +90,19 @@ class MLP:
         settings = self._settings
         optimizer = settings.step()
         arguments = FitArguments(
-            epochs,
-            batch_size,
-            shuffle,
-            validation_data,
-            validation_split,
-            None,
-            class_weight,
-            clip_norm,
-            clip_value,
-            accumulate,
-            ema,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            accumulate=accumulate,
+            ema=ema,
         )
         x, targets, weights = self._read(X, y, sample_weight)
-        weights = weigh_classes(weights, classes_of(targets, settings), class_weight)
+        classes = classes_of(targets, settings)
+        weights = row_weights(class_weight, classes, weights, max(settings.layers[-1], 2))
         order = np.arange(len(x))
         validation = None
         if validation_data is not None:
@@ -141,7 +142,7 @@ class MLP:
             if held_out_batch is not None:
                 values = self._measure(held_out_batch)
                 metrics.update({f"val_{name}": value for name, value in values.items()})
-            history.add_epoch(metrics, iterations)
+            history.add_epoch(metrics, iterations, self._update.learning_rate(optimizer))
             progress.epoch(epoch + 1, metrics)
         progress.close()
         return history
@@ -151,7 +152,7 @@ class MLP:
         for l, p in enumerate(self._settings.dropout):
             if p:
                 batch.masks[l] = drop.mask(
-                    p, self._settings.dtype, self._dropout_key, self._batches, l, *batch.a[l].shape
+                    p, self._settings.dtype, self._random.dropout_key, self._batches, l, *batch.a[l].shape
                 )
         self._batches += 1
         sums = self._net.loss(batch)
@@ -193,8 +194,9 @@ class MLP:
         return self._measure(self._batch_of(*self._read(X, y, None)))
 
     def get_weights(self):
-        """Copies [(W, b), ...] of what is trained, not of its average."""
-        return _pairs([w.copy() for w in self._parameters])
+        """Copies [(W, b), ...] of what predicts: the average, where there is one."""
+        average = self._update.average
+        return _pairs([w.copy() for w in (self._parameters if average is None else average)])
 
     def set_weights(self, weights):
         """Set them from [(W, b), ...]. An average begins anew with the next update."""

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..schedules import rates
 from .optimizers import STEPS, new_state
 
 
@@ -60,7 +61,7 @@ class Update:
             clip_norm(self.gradients, norm_limit)
         if value_limit is not None:
             clip_value(self.gradients, value_limit)
-        lr = float(optimizer.lr(self.iterations) if callable(optimizer.lr) else optimizer.lr)
+        lr = self.learning_rate(optimizer)
         self.iterations += 1
         move = STEPS[optimizer.rule]
         for w, gradient, state, spare in zip(
@@ -71,6 +72,10 @@ class Update:
             for average, w, spare in zip(self.average, self._parameters, self.spare, strict=True):
                 average *= ema
                 average += np.multiply(w, 1 - ema, out=spare)
+
+    def learning_rate(self, optimizer):
+        """That of the next update."""
+        return float(np.asarray(rates(optimizer.lr, self.iterations, 1)).item())
 
     def _begin_average(self, ema):
         """Without `ema` the weights move on alone, and an average of before says nothing of them."""
