@@ -1,4 +1,4 @@
-"""Sparse X: the bits of its dense form, with every type and order of indices; nothing is read out of bounds."""
+"""Sparse X: the bits of its dense form, whatever its indices are; nothing is read out of bounds."""
 
 import tracemalloc
 
