@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import bpkern
 from bpkern import reference
 from bpkern.reference.optimizers import STEPS, new_state
 from bpkern.reference.update import clip_norm, clip_value

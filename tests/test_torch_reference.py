@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import bpkern
 from bpkern import reference
 from bpkern.reference.dropout import mask
 

@@ -8,27 +8,33 @@ from . import config
 
 config.resolve_isa()
 
-from . import kernels, losses, reference  # noqa: E402
+from . import callbacks, kernels, losses, reference, schedules  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
 from .config import show_config  # noqa: E402
 from .errors import DivergedError  # noqa: E402
 from .history import History  # noqa: E402
 from .mlp import MLP  # noqa: E402
-from .optimizers import SGD  # noqa: E402
+from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 from .threads import get_num_threads, set_num_threads  # noqa: E402
 
 __all__ = [
     "MLP",
     "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "DivergedError",
     "History",
+    "RMSprop",
     "__version__",
     "available_isas",
+    "callbacks",
     "get_num_threads",
     "isa",
     "kernels",
     "losses",
     "reference",
+    "schedules",
     "set_num_threads",
     "show_config",
 ]

@@ -85,7 +85,8 @@ class Fit:
         if streams.is_stream(X, y):
             self._check_stream(X, sample_weight)
         else:
-            self._data = self._weighted(read_rows(X, y, sample_weight, self._settings))
+            self._rows = read_rows(X, y, sample_weight, self._settings)
+            self._data = self._weighted(self._rows)
             self._one_dimension = np.ndim(y) == 1
         self._validation: Rows | None = None
         self._validation_index: np.ndarray | None = None
@@ -107,11 +108,10 @@ class Fit:
         self._batches = batches
         self._one_dimension = False
 
-    def _weighted(self, data: Rows) -> Rows:
+    def _weighted(self, data: Rows, is_part: bool = False) -> Rows:
         x, targets, weights = data
-        classes = classes_of(targets, self._settings)
-        count = max(self._settings.layers[-1], 2)
-        return x, targets, row_weights(self._class_weight, classes, weights, count)
+        classes, count = classes_of(targets, self._settings), max(self._settings.layers[-1], 2)
+        return x, targets, row_weights(self._class_weight, classes, weights, count, is_part)
 
     # The fit -----------------------------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ class Fit:
     def _read_batch(self, item: Any) -> Rows:
         X, y, weights = streams.as_batch(item)
         self._one_dimension = self._model._fitted_1d = np.ndim(y) == 1
-        return self._weighted(read_rows(X, y, weights, self._settings, is_part=True))
+        return self._weighted(read_rows(X, y, weights, self._settings, is_part=True), is_part=True)
 
     def _split(self, data: Rows) -> np.ndarray | None:
         """The rows to train on; the others are validated on."""
@@ -253,5 +253,6 @@ class Fit:
             raise RefusedError(
                 ValueError("sample_weight must not be 0 in every row of a part of the validation split")
             )
-        self._validation, self._validation_index = data, held_out
+        # Held out rows are judged as they are, without the weights of their classes.
+        self._validation, self._validation_index = self._rows, held_out
         return train

@@ -105,7 +105,7 @@ def optimizer_of(config: Config) -> optimizers.Optimizer:
         )
     if isinstance(lr, dict):
         schedule = dict(lr)
-        lr = schedules.BY_NAME[schedule.pop("schedule")](**schedule)
+        lr = schedules.SCHEDULES[schedule.pop("schedule")](**schedule)
     return kind(lr=lr, **settings)
 
 

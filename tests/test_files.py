@@ -1,0 +1,633 @@
+"""Configurations and arrays in files: they come back as they were; a file is replaced whole or not at all."""
+
+import errno
+import io
+import json
+import os
+import stat
+import struct
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bpkern import files
+
+
+def needs(suffix):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors", reason="safetensors reads and writes these files")
+    return suffix
+
+
+@pytest.fixture(params=[".npz", ".safetensors"])
+def path(request, tmp_path):
+    return tmp_path / f"net{needs(request.param)}"
+
+
+CONFIG = {
+    "layers": [3, 2],
+    "state": 2**127 + 1,
+    "negative": -(2**70),
+    "floats": [0.1, 1e-320, -0.0, 1.7976931348623157e308, 1 / 3, 1.0],
+    "none": None,
+    "flags": [True, False],
+    "text": 'é, 𝄞, "quoted", \\ and \n',
+    "nested": {"": {}, "a": [[], [{}]]},
+}
+ARRAYS = {
+    "0.weight": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
+    "0.bias": np.array([np.nan, -np.inf]),
+}
+DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
+
+
+def same(arrays, others):
+    return set(arrays) == set(others) and all(
+        array.dtype == others[name].dtype
+        and array.shape == others[name].shape
+        and array.tobytes() == others[name].tobytes()
+        for name, array in arrays.items()
+    )
+
+
+def content(folder):
+    return {entry.name: entry.read_bytes() for entry in folder.iterdir()}
+
+
+# What comes back -------------------------------------------------------------------------------------------
+
+
+def test_configurations(path):
+    files.write(path, CONFIG, {})
+    config, arrays = files.read(path)
+    assert config == CONFIG
+    assert json.dumps(config, sort_keys=True) == json.dumps(CONFIG, sort_keys=True)
+    assert arrays == {}
+
+
+@pytest.mark.parametrize("code", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1,), (5,), (4, 3), (2, 3, 2)])
+def test_arrays(path, code, shape):
+    array = np.random.default_rng(0).integers(0, 2, shape).astype(code)
+    files.write(path, {}, {"a": np.asarray(array)})
+    _, arrays = files.read(path)
+    assert same(arrays, {"a": np.asarray(array)})
+    assert arrays["a"].flags.writeable
+    assert arrays["a"].flags.aligned
+
+
+def test_layouts(path):
+    array = np.arange(24.0).reshape(4, 6)
+    forms = {"F": np.asfortranarray(array), "strided": array[::2, ::-1], "swapped": array.astype(">f4")}
+    files.write(path, {}, forms)
+    _, arrays = files.read(path)
+    assert all(np.array_equal(arrays[name], forms[name]) for name in forms)
+    assert arrays["swapped"].dtype == np.dtype("<f4")
+
+
+def test_names(path):
+    arrays = {
+        name: np.ones(1) * i for i, name in enumerate(["10.weight", "2.weight", "file", "a/b", "é", "../x"])
+    }
+    files.write(path, {}, arrays)
+    assert list(files.read(path)[1]) == sorted(arrays)
+    assert same(files.read(path)[1], arrays)
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@given(config=st.dictionaries(st.text(), plain, max_size=5), values=st.lists(st.floats(), max_size=5))
+def test_whatever_goes_in_comes_out(suffix, tmp_path_factory, config, values):
+    path = tmp_path_factory.mktemp("files") / f"net{needs(suffix)}"
+    files.write(path, config, {"values": np.array(values, np.float64)})
+    config_read, arrays = files.read(path)
+    # As text, in which 1.0 is not 1, nor is True.
+    assert json.dumps(config_read, sort_keys=True) == json.dumps(config, sort_keys=True)
+    assert same(arrays, {"values": np.array(values, np.float64)})
+
+
+def test_the_same_model_makes_the_same_file(tmp_path):
+    path = tmp_path / "net.npz"
+    files.write(path, CONFIG, ARRAYS)
+    first = path.read_bytes()
+    files.write(path, dict(reversed(CONFIG.items())), dict(reversed(ARRAYS.items())))
+    assert path.read_bytes() == first
+
+
+def test_numpy_alone_reads_npz(tmp_path):
+    files.write(tmp_path / "net.npz", CONFIG, ARRAYS)
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as file:
+        metadata = json.loads(file["__metadata__"].tobytes())
+        assert same({name: file[name] for name in ARRAYS}, ARRAYS)
+    assert metadata["format"] == "bpkern"
+    assert metadata["version"] == "1"
+    assert json.loads(metadata["config"]) == CONFIG
+
+
+def test_safetensors_alone_reads_safetensors(tmp_path):
+    safetensors = pytest.importorskip("safetensors", reason="safetensors reads and writes these files")
+    files.write(tmp_path / "net.safetensors", CONFIG, ARRAYS)
+    with safetensors.safe_open(tmp_path / "net.safetensors", "np") as file:
+        assert same({name: file.get_tensor(name) for name in file.keys()}, ARRAYS)  # noqa: SIM118
+        assert json.loads(file.metadata()["config"]) == CONFIG
+        assert file.metadata()["format"] == "bpkern"
+
+
+# What is refused before anything is written ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "arrays", "error", "message"),
+    [
+        ({"a": np.nan}, {}, ValueError, "not JSON compliant"),
+        ({"a": np.inf}, {}, ValueError, "not JSON compliant"),
+        ({"a": (1, 2)}, {}, TypeError, "config must hold only what JSON gives back"),
+        ({1: 2}, {}, TypeError, "config must hold only what JSON gives back"),
+        ({"a": np.float32(1)}, {}, TypeError, "not JSON serializable"),
+        ({"a": {1, 2}}, {}, TypeError, "not JSON serializable"),
+        ({"a": "x" * files.MOST_TEXT}, {}, ValueError, "must be at most 16777216 bytes in a file"),
+        ({}, {"a": np.array([None])}, TypeError, "must hold booleans, integers or floats: a is object"),
+        ({}, {"a": np.array(["x"])}, TypeError, "a is <U1"),
+        ({}, {"a": np.ones(1, complex)}, TypeError, "a is complex128"),
+        ({}, {"a": np.ones(1, np.longdouble)}, TypeError, "a is float128|a is longdouble"),
+        ({}, {"a": np.ones(1, "M8[s]")}, TypeError, "a is datetime64"),
+        ({}, {"": np.ones(1)}, ValueError, "cannot have the name ''"),
+        ({}, {"__metadata__": np.ones(1)}, ValueError, "cannot have the name '__metadata__'"),
+        ({}, {"a\0b": np.ones(1)}, ValueError, "cannot have the name"),
+    ],
+)
+def test_what_a_file_cannot_hold(path, config, arrays, error, message):
+    files.write(path, CONFIG, ARRAYS)
+    before = content(path.parent)
+    with pytest.raises(error, match=message):
+        files.write(path, config, arrays)
+    assert content(path.parent) == before
+
+
+@pytest.mark.parametrize("name", ["net", "net.pt", "net.npz.gz", "net.NPZ", ".npz", "net.npy"])
+def test_suffixes(tmp_path, name):
+    for call in (lambda path: files.write(path, {}, {}), files.read):
+        with pytest.raises(ValueError, match=r"must end in .npz or .safetensors, not '.*'"):
+            call(tmp_path / name)
+    assert content(tmp_path) == {}
+
+
+def test_without_safetensors(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    for call in (lambda path: files.write(path, {}, {}), files.read):
+        with pytest.raises(ModuleNotFoundError, match=r"pip install 'bpkern\[safetensors\]', or take .npz"):
+            call(tmp_path / "net.safetensors")
+    assert content(tmp_path) == {}
+
+
+# Written whole or not at all -------------------------------------------------------------------------------
+
+
+class Broken(Exception):
+    pass
+
+
+def fail(*args, **kwargs):
+    raise Broken
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("step", ["fsync", "replace", "chmod", "encode", "half", "interrupt"])
+def test_a_failure_leaves_the_old_file_and_nothing_else(path, monkeypatch, step, there):
+    if there:
+        files.write(path, CONFIG, ARRAYS)
+    elif step == "chmod":
+        pytest.skip("there is no mode to take over where there is no old file")
+    before = content(path.parent)
+    error = Broken
+    if step in ("fsync", "replace", "chmod"):
+        monkeypatch.setattr(os, step, fail)
+    elif step == "encode":
+        monkeypatch.setattr(files, "_digest", fail)
+    else:
+        error = Broken if step == "half" else KeyboardInterrupt
+        encode = files._encoder(path)
+
+        def half(file, metadata, arrays):
+            whole = io.BytesIO()
+            encode(whole, metadata, arrays)
+            file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
+            file.flush()
+            raise error
+
+        monkeypatch.setattr(files, "_encoder", lambda path: half)
+    with pytest.raises(error):
+        files.write(path, {"new": True}, {})
+    monkeypatch.undo()
+    assert content(path.parent) == before
+    files.write(path, {"new": True}, {})
+    assert files.read(path)[0] == {"new": True}
+
+
+def test_a_full_disk_is_an_os_error(path, monkeypatch):
+    resource = pytest.importorskip("resource", reason="limits the size of files")
+    files.write(path, CONFIG, ARRAYS)
+    before = content(path.parent)
+    signal = pytest.importorskip("signal")
+    old, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"\[Errno"):
+            files.write(path, {}, {"large": np.ones(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert content(path.parent) == before
+
+
+def test_all_is_on_the_disk_before_it_is_put_in_place(path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def told_fsync(descriptor):
+        status = os.fstat(descriptor)
+        calls.append(("fsync", None if stat.S_ISDIR(status.st_mode) else status.st_size))
+        fsync(descriptor)
+
+    def told_replace(source, target):
+        calls.append(("replace", os.stat(source).st_size))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", told_fsync)
+    monkeypatch.setattr(os, "replace", told_replace)
+    files.write(path, CONFIG, ARRAYS)
+    size = path.stat().st_size
+    assert calls == [("fsync", size), ("replace", size), ("fsync", None)]
+
+
+@pytest.mark.parametrize("number", ["EINVAL", "EACCES", "ENOTSUP", "EIO"])
+def test_folders_that_cannot_be_synced(path, monkeypatch, number):
+    code, sync = getattr(errno, number), os.fsync
+
+    def refuse(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, "refused")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if number == "EIO":
+        with pytest.raises(OSError, match="refused"):
+            files.write(path, CONFIG, ARRAYS)
+    else:
+        files.write(path, CONFIG, ARRAYS)
+    assert list(content(path.parent)) == [path.name]
+    assert files.read(path)[0] == CONFIG
+
+
+def test_modes(path):
+    before = os.umask(0o027)
+    try:
+        files.write(path, {}, {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o604)
+    files.write(path, {}, {})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+
+
+def test_a_link_stays_one(path):
+    link = path.with_name(f"link{path.suffix}")
+    link.symlink_to(path.name)
+    files.write(link, CONFIG, {})
+    assert link.is_symlink()
+    assert files.read(path)[0] == files.read(link)[0] == CONFIG
+
+
+def test_folders_that_are_not_there(path):
+    with pytest.raises(FileNotFoundError):
+        files.write(path.parent / "none" / path.name, {}, {})
+    with pytest.raises(FileNotFoundError):
+        files.read(path)
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        files.read(path)
+    with pytest.raises(OSError, match="directory"):
+        files.write(path, {}, {})
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_paths_of_the_working_folder(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    files.write(path.name, CONFIG, {})
+    assert files.read(path.name)[0] == CONFIG
+    (path.parent / f".{path.name}.0123456789abcdef.tmp").touch()
+    files.remove_leftovers(path.name)
+    assert list(content(path.parent)) == [path.name]
+
+
+def test_what_a_killed_writer_leaves(path):
+    files.write(path, CONFIG, ARRAYS)
+    others = [
+        f".{path.name}.tmp",
+        f".{path.name}.0123.tmp",
+        f"x{path.name}.0123456789abcdef.tmp",
+        f"{path.name}.tmp",
+    ]
+    for name in others:
+        (path.parent / name).touch()
+    # Between the last byte and the place of the old file.
+    program = (
+        "import os, sys; from bpkern import files\n"
+        "os.replace = lambda *paths: os._exit(5)\n"
+        "files.write(sys.argv[1], {}, {})"
+    )
+    assert subprocess.run([sys.executable, "-c", program, path]).returncode == 5
+    assert files.read(path)[0] == CONFIG
+    assert len(content(path.parent)) == len(others) + 2
+    files.remove_leftovers(path)
+    assert set(content(path.parent)) == {path.name, *others}
+
+
+# Files that are damaged, of others, or meant to harm -------------------------------------------------------
+
+
+def refused(path, raw, message="is no bpkern file, or was damaged"):
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=message) as caught:
+        files.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_every_truncation_is_refused(path):
+    files.write(path, {"a": 1}, ARRAYS)
+    raw = path.read_bytes()
+    for length in range(len(raw)):
+        refused(path, raw[:length])
+
+
+def refused_or_equal(path, raw, config, arrays):
+    """Whether it is equal."""
+    path.write_bytes(raw)
+    try:
+        config_read, arrays_read = files.read(path)
+    except ValueError as error:
+        if str(path) not in str(error):
+            raise
+        return False
+    assert config_read == config
+    assert same(arrays_read, arrays)
+    return True
+
+
+def test_every_flipped_bit_is_refused_or_changes_nothing(path):
+    config, arrays = {"a": 1}, {"w": np.arange(3, dtype=np.float32)}
+    files.write(path, config, arrays)
+    raw = path.read_bytes()
+    equal = 0
+    for i in range(8 * len(raw)):
+        flipped = bytearray(raw)
+        flipped[i // 8] ^= 1 << i % 8
+        equal += refused_or_equal(path, bytes(flipped), config, arrays)
+    # Zip archives hold times, versions and checksums that nobody needs.
+    assert equal < (0.35 * 8 * len(raw) if path.suffix == ".npz" else 1)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@given(data=st.data())
+def test_any_change_is_refused_or_changes_nothing(suffix, tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("files") / f"net{needs(suffix)}"
+    config, arrays = {"a": [1, 2.5]}, ARRAYS
+    files.write(path, config, arrays)
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(raw)))
+        end = min(len(raw), start + data.draw(st.integers(0, 40)))
+        raw[start:end] = data.draw(
+            st.binary(max_size=40)
+            | st.sampled_from(
+                [b"\xff" * 8, b"\0" * 8, b"PK\5\6", b"NaN", b"9" * 30, b"[" * 2000, bytes(raw[:90])]
+            )
+        )
+    refused_or_equal(path, bytes(raw), config, arrays)
+
+
+@given(raw=st.binary(max_size=200))
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_any_bytes_are_refused(suffix, tmp_path_factory, raw):
+    refused(tmp_path_factory.mktemp("files") / f"net{needs(suffix)}", raw)
+
+
+def archive(members, compression=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as zipped:
+        for name, raw in members:
+            zipped.writestr(name, raw)
+    return file.getvalue()
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.asarray(array))
+    return file.getvalue()
+
+
+def signed(config="{}", arrays=(), **changes):
+    """Metadata that is right, but for the changes."""
+    metadata = {"format": "bpkern", "version": "1", "config": config} | changes
+    return {"sha256": files._digest(metadata, dict(arrays))} | metadata
+
+
+def npz(metadata, members=(), **settings):
+    text = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+    return archive([("__metadata__.npy", npy(text)), *members], **settings)
+
+
+def safetensors_file(header, data=b""):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def both(path, metadata):
+    return npz(metadata) if path.suffix == ".npz" else safetensors_file({"__metadata__": metadata})
+
+
+def test_newer_files(path):
+    path.write_bytes(both(path, signed()))
+    assert files.read(path) == ({}, {})
+    refused(
+        path,
+        both(path, signed(version="2")),
+        rf"{path.name} was written by a newer bpkern \(format 2\): this one reads up to 1",
+    )
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        signed(format="pt"),
+        {"format": "pt"},
+        {"format": "bpkern"},
+        signed(version="one"),
+        signed(sha256="0" * 64),
+        signed("[]"),
+        signed("{"),
+        signed('{"a": NaN}'),
+        signed('{"a": Infinity}'),
+        signed('{"a": ' + "9" * 5000 + "}"),
+        signed('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"),
+    ],
+    ids=range(11),
+)
+def test_metadata_that_are_wrong(path, metadata):
+    refused(path, both(path, metadata))
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, 3, [], "bpkern", {"format": ["bpkern"]}, {"format": "bpkern", "version": []}]
+)
+def test_metadata_of_another_shape(tmp_path, metadata):
+    refused(tmp_path / "net.npz", npz(metadata))
+
+
+class Harmful:
+    def __reduce__(self):
+        return (fail, ())
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("0.weight.npy", npy(np.array([Harmful()], dtype=object)))],
+        [("0.weight.npy", npy(np.array(["text"])))],
+        [("0.weight.npy", npy(np.ones((2, 3), order="F")))],
+        [("0.weight.npy", npy(np.ones(2, np.longdouble)))],
+        [("0.weight.npy", npy(np.ones(2))[:-1])],
+        [("0.weight.npy", npy(np.ones(2)) + b"\0")],
+        [("0.weight.npy", npy(np.ones(2)).replace(b"(2,)", b"(-2,)"))],
+        [("0.weight.npy", npy(np.ones(2)).replace(b"(2,)", b"(2.)"))],
+        [("0.weight.npy", npy(np.ones(2)).replace(b"(2,), }", b"(99999999999999999,), }"))],
+        [("0.weight.npy", b"")],
+        [("0.weight", npy(np.ones(2)))],
+        [("a.txt", b"text")],
+    ],
+    ids=range(12),
+)
+def test_members_that_are_no_arrays(tmp_path, members):
+    refused(tmp_path / "net.npz", npz(signed(), members))
+
+
+def test_pickles_are_never_read(tmp_path):
+    np.savez(tmp_path / "net.npz", a=np.array([Harmful()], dtype=object))
+    refused(tmp_path / "net.npz", (tmp_path / "net.npz").read_bytes())
+    np.savez(tmp_path / "net.npz", a=np.ones(3))
+    refused(tmp_path / "net.npz", (tmp_path / "net.npz").read_bytes(), "does not say that it is one")
+
+
+def test_names_that_are_there_twice(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        raw = npz(signed(), [("a.npy", npy(np.ones(1))), ("a.npy", npy(np.zeros(1)))])
+    refused(tmp_path / "net.npz", raw, "is there twice")
+
+
+def small_peak(path, raw, most):
+    path.write_bytes(raw)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=path.name):
+            files.read(path)
+        return tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+
+
+def test_bombs_are_refused_before_they_go_off(tmp_path):
+    path = tmp_path / "net.npz"
+    zeros = npy(np.zeros(10_000_000))
+    raw = npz(signed(), [("a.npy", zeros)], compression=zipfile.ZIP_DEFLATED)
+    refused(path, raw, "compressed")
+    assert small_peak(path, raw, 2_000_000)
+    del zeros
+
+    # Members that lie over each other: the same bytes many times.
+    many = archive([("a.npy", npy(np.zeros(10_000)))])
+    start = many.index(b"PK\1\2")
+    end = many.index(b"PK\5\6")
+    entry = many[start:end]
+    entries = [entry.replace(b"a.npy", b"%05d" % i) for i in range(1000)]
+    tail = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1000, 1000, 1000 * len(entry), start, 0)
+    raw = many[:start] + b"".join(entries) + tail
+    assert small_peak(path, raw, 4 * len(raw) + 2_000_000)
+    refused(path, raw)
+
+    # A shape far beyond the member's bytes.
+    raw = npz(signed(), [("a.npy", npy(np.zeros(1)).replace(b"(1,), }        ", b"(10000000,), } "))])
+    assert b"10000000" in raw
+    assert small_peak(path, raw, 2_000_000)
+
+
+def test_a_directory_too_long_is_not_taken_apart(tmp_path):
+    many = archive([("a.npy", npy(np.zeros(1)))])
+    start, end = many.index(b"PK\1\2"), many.index(b"PK\5\6")
+    count = files.MOST_TEXT // (end - start) + 1
+    entries = many[start:end] * count
+    tail = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 65535, 65535, len(entries), start, 0)
+    refused(
+        tmp_path / "net.npz", many[:start] + entries + tail, "its directory is longer than 16777216 bytes"
+    )
+
+
+ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ({}, b""),
+        ([], b""),
+        ({"a": ENTRY}, b"\0" * 8),
+        ({"a": ENTRY, "__metadata__": signed()}, b"\0" * 8),  # not what was signed
+        ({"a": ENTRY | {"shape": [10**12]}, "__metadata__": signed()}, b"\0" * 8),
+        ({"a": ENTRY | {"data_offsets": [0, 10**12]}, "__metadata__": signed()}, b"\0" * 8),
+        ({"a": ENTRY | {"data_offsets": [8, 0]}, "__metadata__": signed()}, b"\0" * 8),
+        ({"a": ENTRY, "b": ENTRY, "__metadata__": signed()}, b"\0" * 8),
+        ({"a": ENTRY | {"dtype": "BF16", "shape": [4]}, "__metadata__": signed()}, b"\0" * 8),
+        ({"a": ENTRY | {"dtype": "F99"}, "__metadata__": signed()}, b"\0" * 8),
+        ({"a": ENTRY | {"dtype": ["F32"]}, "__metadata__": signed()}, b"\0" * 8),
+        ({"a": 5, "__metadata__": signed()}, b"\0" * 8),
+        ({"a": {}, "__metadata__": signed()}, b"\0" * 8),
+        ({"__metadata__": signed()}, b"\0" * 8),
+        ({"__metadata__": 5}, b""),
+    ],
+    ids=range(15),
+)
+def test_safetensors_headers_that_are_wrong(tmp_path, header, data):
+    needs(".safetensors")
+    refused(tmp_path / "net.safetensors", safetensors_file(header, data))
+
+
+def test_safetensors_headers_that_are_too_long(tmp_path):
+    path = tmp_path / f"net{needs('.safetensors')}"
+    refused(path, struct.pack("<Q", 2**63) + b"{}", "longer than the file")
+    refused(
+        path,
+        struct.pack("<Q", files.MOST_TEXT + 1) + b" " * (files.MOST_TEXT + 9),
+        "longer than the file, or",
+    )
+
+
+def test_reading_takes_twice_the_file_at_most(path):
+    array = np.ones(1_000_000)
+    files.write(path, {}, {"a": array, "b": array})
+    tracemalloc.start()
+    files.read(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.1 * path.stat().st_size
