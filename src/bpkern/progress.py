@@ -11,8 +11,8 @@ REFRESH_SECONDS = 0.1
 class Progress:
     """Told how far a fit is. This one shows nothing."""
 
-    def begin(self, epochs: int, rows: int) -> None:
-        """A fit of so many epochs of so many rows begins."""
+    def begin(self, epochs: int, rows: int | None, done: int) -> None:
+        """A fit of so many epochs begins, of which some are done; of so many rows, where that is known."""
 
     def rows(self, done: int) -> None:
         """So many rows of the epoch under way are done."""
@@ -56,12 +56,13 @@ class Bar(Progress):
         self._ended = 0
         self._shown_at = 0.0
 
-    def begin(self, epochs: int, rows: int) -> None:
-        self._epochs, self._rows = epochs, rows
+    def begin(self, epochs: int, rows: int | None, done: int) -> None:
+        self._epochs, self._rows, self._ended = epochs, rows, done
         self._bar = self._tqdm(
-            total=epochs * rows,
-            desc=f"epoch 1/{epochs}",
-            unit=" samples",
+            total=epochs * (rows or 1),
+            initial=done * (rows or 1),
+            desc=f"epoch {min(done + 1, epochs)}/{epochs}",
+            unit=" samples" if rows else " epochs",
             unit_scale=True,
             mininterval=REFRESH_SECONDS,
             dynamic_ncols=True,
@@ -69,7 +70,9 @@ class Bar(Progress):
         )
 
     def rows(self, done: int) -> None:
-        self._bar.update(self._ended * self._rows + done - self._bar.n)
+        """Where the rows of an epoch are not known before, the bar counts epochs."""
+        if self._rows:
+            self._bar.update(self._ended * self._rows + done - self._bar.n)
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self._ended = number
@@ -78,7 +81,7 @@ class Bar(Progress):
             self._shown_at = now
             text = f"epoch {number}/{self._epochs}, {_text(metrics)}"
             self._bar.set_description_str(text, refresh=False)
-        self.rows(0)
+        self._bar.update(number * (self._rows or 1) - self._bar.n)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -92,16 +95,20 @@ class EpochLines(Progress):
         self._in_place = in_place
         self._shown_at = 0.0
 
-    def begin(self, epochs: int, rows: int) -> None:
-        self._epochs, self._rows = epochs, rows
+    def begin(self, epochs: int, rows: int | None, done: int) -> None:
+        self._epochs, self._samples, self._of_epoch = epochs, 0, 0
         self._began = time.monotonic()
 
+    def rows(self, done: int) -> None:
+        self._of_epoch = done
+
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        self._samples += self._of_epoch
         now = time.monotonic()
         if self._in_place and number < self._epochs and now - self._shown_at < REFRESH_SECONDS:
             return
         self._shown_at = now
-        rate = number * self._rows / max(now - self._began, 1e-9)
+        rate = self._samples / max(now - self._began, 1e-9)
         line = f"epoch {number}/{self._epochs}, {_text(metrics)}, {rate:,.0f} samples/s"
         sys.stderr.write(f"\r{line}\x1b[K" if self._in_place else line + "\n")
         sys.stderr.flush()

@@ -112,10 +112,12 @@ class Settings:
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
         self.optimizer = SGD() if optimizer is None else checked_optimizer(optimizer)
         self.dtype = _dtype(dtype)
-        checks.one_of("init", init, ("auto",))
+        self.init = checked_init(init, self.layers, self.dtype)
         if self.loss_parameters is not None:
             _fit_in(self.dtype, self.loss_parameters)
         self.l2 = checks.real("l2", l2)
+        self.dropout = _dropout(dropout, len(self.layers) - 2)
+        self.l1 = checks.real("l1", l1)
         self.label_smoothing = checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")

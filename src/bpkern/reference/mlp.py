@@ -117,7 +117,7 @@ class MLP:
         self._fitted_1d = np.ndim(y) == 1
         history = self.history_ = History()
         progress = make_progress(verbose)
-        progress.begin(epochs, rows)
+        progress.begin(epochs, rows, 0)
         for epoch in range(epochs):
             index = order[self._random.generator.permutation(rows)] if shuffle else order
             loss = accuracy = weight = 0.0
@@ -143,6 +143,7 @@ class MLP:
                 values = self._measure(held_out_batch)
                 metrics.update({f"val_{name}": value for name, value in values.items()})
             history.add_epoch(metrics, iterations, self._update.learning_rate(optimizer))
+            progress.rows(rows)
             progress.epoch(epoch + 1, metrics)
         progress.close()
         return history
