@@ -184,7 +184,7 @@ class Fit:
             if epochs.seen is not None:
                 logs |= metrics_of(model, self._others, *epochs.seen)
             logs |= self._validate()
-            history.add_epoch(logs, epochs.iterations, steps.learning_rate())
+            history.add_epoch(logs, epochs.iterations, steps.rate)
             self._progress.epoch(epoch + 1, logs)
             self._callbacks.on_epoch_end(model, epoch, logs)
             is_last = epoch + 1 == arguments.epochs or model.stop_training

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from . import _core, checks, files, state
 from .history import History
-from .losses import Loss
 from .optimizers import Optimizer
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
@@ -78,9 +77,9 @@ class Model:
         return list(self._settings.layers)
 
     @property
-    def loss(self) -> "str | Loss | Callable[..., Any]":
-        """The loss as it was given."""
-        return self._settings.given_loss
+    def loss(self) -> str:
+        """The name of the loss; "custom" where it is a Python function."""
+        return self._settings.loss
 
     @property
     def dtype(self) -> "np.dtype[Any]":

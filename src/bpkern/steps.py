@@ -51,6 +51,11 @@ class Steps:
     threads : int
         At most those of the workspace.
     watcher : Watcher
+
+    Attributes
+    ----------
+    rate : float
+        The learning rate of the last update.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Steps:
         self._net, self._settings, self._update = net, settings, update
         self.optimizer, self.batch_size = optimizer, batch_size
         self.threads, self._watcher = threads, watcher
+        self.rate = 0.0
         self._pace = _core.Pace(watcher.each)
 
     def iterations(self, rows: int) -> int:
@@ -76,10 +82,6 @@ class Steps:
         """Go on with other settings."""
         self.optimizer = optimizer
         self._update.set_optimizer(optimizer)
-
-    def learning_rate(self) -> float:
-        """That of the next update."""
-        return float(np.asarray(rates(self.optimizer.lr, self._net.counts[0], 1)).reshape(-1)[0])
 
     def train(
         self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False
@@ -97,18 +99,29 @@ class Steps:
         """
         rows = len(data[0]) if index is None else len(index)
         first = self._net.counts[0]
-        return self._net.train(
+        # As many as there can be updates: fewer are made where batches have no weight.
+        lr = rates(self.optimizer.lr, first, -(-self.iterations(rows) // self._update.accumulate))
+        sums = self._net.train(
             _core.Data(*data),
             index,
             min(self.batch_size, rows),
             self._update,
-            rates(self.optimizer.lr, first, self.iterations(rows)),
+            lr,
             self.threads,
             self._pace,
             self._watcher,
             outputs,
             more,
         )
+        self._note(lr, self._net.counts[0] - first)
+        return sums
+
+    def _note(self, lr: float | np.ndarray, updates: int) -> None:
+        """The rate of the last of so many updates."""
+        if isinstance(lr, float):
+            self.rate = lr
+        elif updates:
+            self.rate = float(lr[updates - 1])
 
 
 class CustomLossSteps(Steps):
@@ -132,7 +145,10 @@ class CustomLossSteps(Steps):
             if not np.isfinite(loss):
                 raise _core.NonFiniteLossError(start // self.batch_size)
             at_end = not more and end == len(order)
-            self._net.tape_spend(self._update, self.learning_rate(), weight, at_end)
+            first = self._net.counts[0]
+            lr = rates(self.optimizer.lr, first, 1)
+            self._net.tape_spend(self._update, float(np.asarray(lr).item()), weight, at_end)
+            self._note(lr, self._net.counts[0] - first)
             loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
             if outputs is not None:
                 outputs[start:end] = batch_outputs
