@@ -35,7 +35,11 @@ NAMES = "identity, relu, leaky_relu, sigmoid, tanh"
         ({"output_activation": "softmax"}, ValueError, "unknown output_activation 'softmax'"),
         ({"loss": "hinge"}, ValueError, "unknown loss 'hinge': allowed are mse, squared_error"),
         ({"loss": None}, TypeError, "loss must be a name"),
-        ({"optimizer": "sgd"}, TypeError, "optimizer must be None or one of bpkern's SGD, RMSprop, Adagrad, Adam, AdamW, not 'sgd'"),
+        (
+            {"optimizer": "sgd"},
+            TypeError,
+            "optimizer must be None or one of bpkern's SGD, RMSprop, Adagrad, Adam, AdamW, not 'sgd'",
+        ),
         ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64, not 'float16'"),
         ({"dtype": "number"}, ValueError, "dtype must be float32 or float64, not 'number'"),
         ({"dtype": ">f4"}, ValueError, "dtype must be float32 or float64"),

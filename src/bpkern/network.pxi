@@ -26,11 +26,6 @@ cdef class Network:
     cdef int reader_threads
     cdef bint reader_taken
     cdef bint workspace_stores
-    cdef bpk_workspace *tape  # for steps by hand
-    cdef bpk_run tape_run  # of the last forward pass
-    cdef ptrdiff_t tape_rows
-    cdef int tape_threads
-    cdef bint taped, tape_pending  # whether that can be gone back through; whether gradients are stored
     cdef tuple sizes
     cdef ptrdiff_t inputs, outputs
     cdef object dtype
@@ -70,7 +65,6 @@ cdef class Network:
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
         bpk_workspace_free(self.reader)
-        bpk_workspace_free(self.tape)
         bpk_net_free(self.net)
 
     def __reduce__(self):
@@ -424,106 +418,6 @@ cdef class Network:
         finally:
             bpk_workspace_free(workspace)
         return run.loss_sum / run.weight_sum, gradients
-
-    # Steps by hand -------------------------------------------------------------------------------------
-
-    def tape_forward(self, Data rows, index, n_threads=None):
-        """Forward as in training, over all rows as one mini-batch, which `tape_backward` goes back through."""
-        cdef bpk_run run
-        cdef bpk_status status
-        cdef cnp.npy_intp shape[2]
-        start(&run, rows, index, 0)
-        run.batch = run.data.rows
-        run.threads = self.threads_for(n_threads, run.batch, 1, BPK_FOR_TRAINING)
-        shape[0], shape[1] = run.batch, self.outputs
-        out = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
-        cdef void *outputs = data(out)
-        with self.writing():
-            self.reserve_tape(run.batch, run.threads)
-            with nogil:
-                status = bpk_tape_forward(self.net, self.tape, &run, outputs)
-            self.taped = status == BPK_OK
-            raise_for(status, &run)
-            self.tape_run = run
-        return out
-
-    cdef int reserve_tape(self, ptrdiff_t rows, int threads) except -1:
-        cdef bpk_workspace *workspace
-        if rows > self.tape_rows or threads > self.tape_threads:
-            rows, threads = max(rows, self.tape_rows), max(threads, self.tape_threads)
-            workspace = self.new_workspace(rows, BPK_FOR_GRADIENTS, threads)
-            if self.tape != NULL:
-                bpk_workspace_take_gradients(self.net, workspace, self.tape)
-            bpk_workspace_free(self.tape)
-            self.tape, self.tape_rows, self.tape_threads = workspace, rows, threads
-        return 0
-
-    def tape_backward(self, gradient, bint wants_x):
-        """From the derivative by the outputs, of their shape and dtype and C-contiguous; to that by x, where it is
-        wanted, and to the stored gradients."""
-        cdef cnp.npy_intp shape[2]
-        cdef const void *given = data(gradient)
-        cdef void *wanted = NULL
-        dx = None
-        with self.writing():
-            if not self.taped:
-                raise RuntimeError("backward goes back through a forward(X, train=True), and there was none before")
-            if gradient.shape != (self.tape_run.data.rows, self.outputs):
-                raise ValueError(
-                    f"grad_output must have the outputs' shape {(self.tape_run.data.rows, self.outputs)}, "
-                    f"not {gradient.shape}"
-                )
-            if wants_x:
-                shape[0], shape[1] = self.tape_run.data.rows, self.inputs
-                dx = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
-                wanted = data(dx)
-            with nogil:
-                bpk_tape_backward(self.net, self.tape, &self.tape_run, given, wanted)
-            self.tape_pending = True
-        return dx
-
-    def tape_update(self, Update update, double lr, double scale):
-        """Spend what is stored."""
-        cdef bpk_run run
-        with self.writing():
-            if not self.tape_pending:
-                raise RuntimeError("step spends the gradients of backward, and there are none")
-            memset(&run, 0, sizeof(run))
-            update.begin(&run)
-            run.optimizer.lr = lr
-            run.threads = self.threads_for(None, self.tape_rows, 1, BPK_FOR_TRAINING)
-            run.threads = min(run.threads, self.tape_threads)
-            with nogil:
-                bpk_tape_update(self.net, self.tape, &run, scale)
-            self.taped = self.tape_pending = False
-
-    def tape_spend(self, Update update, double lr, double weight, bint at_end):
-        """Count a mini-batch whose gradients, times its weight, have been stored; spend them where there are enough,
-        or at the end what there is."""
-        update.c.pending += 1
-        update.c.pending_weight += weight
-        if update.c.pending < update.c.accumulate and not at_end:
-            return
-        scale, update.c.pending, update.c.pending_weight = update.c.pending_weight, 0, 0.0
-        if scale > 0:
-            self.tape_update(update, lr, 1 / scale)
-
-    def tape_gradients(self):
-        """[(dW, db), ...] as they are stored."""
-        gradients = self.empty_layers()
-        with self.reading():
-            if not self.tape_pending:
-                return [(np.zeros_like(dw), np.zeros_like(db)) for dw, db in gradients]
-            for l, (dw, db) in enumerate(gradients):
-                bpk_workspace_get_layer(self.net, self.tape, l, data(dw), data(db))
-        return gradients
-
-    def tape_clear(self):
-        """Forget what is stored, and the last forward pass."""
-        with self.writing():
-            bpk_workspace_free(self.tape)
-            self.tape, self.tape_rows, self.tape_threads = NULL, 0, 0
-            self.taped = self.tape_pending = False
 
 
 @cython.final

@@ -1,4 +1,4 @@
-"""Steps of training over rows: all of them in C, or with a Python function for the loss of each mini-batch."""
+"""Steps of training over rows: in C alone, or with a Python function for the loss of each mini-batch."""
 
 # NumPy imports much at its first use; annotations that were evaluated would be one.
 from __future__ import annotations
@@ -127,19 +127,23 @@ class Steps:
 class CustomLossSteps(Steps):
     """The same with a loss that is a Python function of each mini-batch's outputs and targets."""
 
+    def __init__(self, net: _core.Network, *others: Any) -> None:
+        super().__init__(net, *others)
+        self._tape = _core.Tape(net)
+
     def train(
         self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False
     ) -> Sums:
         x, targets, weights = data
         order = np.arange(len(x)) if index is None else index
-        source = _core.Data(x)
+        source, tape = _core.Data(x), self._tape
         loss_sum = weight_sum = 0.0
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             end = start + len(batch)
             if self._watcher.each:
                 self._watcher.before()
-            batch_outputs = self._net.tape_forward(source, batch, self.threads)
+            batch_outputs = tape.forward(source, batch, self.threads)
             batch_weights = None if weights is None else weights[batch]
             loss, weight = self._backward(batch_outputs, targets[batch], batch_weights)
             if not np.isfinite(loss):
@@ -147,7 +151,7 @@ class CustomLossSteps(Steps):
             at_end = not more and end == len(order)
             first = self._net.counts[0]
             lr = rates(self.optimizer.lr, first, 1)
-            self._net.tape_spend(self._update, float(np.asarray(lr).item()), weight, at_end)
+            tape.spend(self._update, float(np.asarray(lr).item()), weight, at_end)
             self._note(lr, self._net.counts[0] - first)
             loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
             if outputs is not None:
@@ -158,8 +162,8 @@ class CustomLossSteps(Steps):
     def _backward(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
     ) -> tuple[float, float]:
-        """The weight of the batch times its loss, and its weight; gradients go back where the loss is finite."""
-        settings = self._settings
+        """The weight of the batch times its loss, and its weight; goes back where the loss is finite."""
+        settings, tape = self._settings, self._tape
         assert settings.custom_loss is not None
         losses, gradient = row_losses(settings.custom_loss, outputs, targets, weights is not None)
         if weights is not None:
@@ -169,7 +173,7 @@ class CustomLossSteps(Steps):
         if settings.penalised:
             loss += total * self._net.penalty(settings.l1, settings.l2, trained=True)
         if np.isfinite(loss) and total > 0:
-            self._net.tape_backward(np.ascontiguousarray(gradient, settings.dtype), False)
+            tape.backward(np.ascontiguousarray(gradient, settings.dtype), False)
         return loss, total
 
 
