@@ -11,7 +11,7 @@ from . import checks
 class Loss:
     """What the losses with a parameter share: `__slots__` holds its name alone."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     name: ClassVar[str]  # that of the loss, as `MLP(loss=...)` takes it
 
