@@ -148,7 +148,7 @@ bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t
                               const void *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b,
                               bpk_activation activation, void *a, ptrdiff_t lda);
 
-/* delta (n, in) = (delta_next (n, out) w_next (out, in)) * s'; a (n, in) is z where the activation needs z.
+/* delta (n, in) = (delta_next (n, out) w_next (out, in)) * s'; a (n, in), or z where the activation needs it
  */
 void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                         const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,

@@ -14,7 +14,7 @@ def make(layers=(3, 4, 2), loss="cross_entropy", **settings):
     return bpkern.MLP(layers, loss=loss, seed=0, **settings)
 
 
-NAMES = "identity, relu, leaky_relu, sigmoid, tanh"
+NAMES = "identity, relu, leaky_relu, sigmoid, tanh, elu, softplus, gelu, gelu_tanh, silu"
 
 
 @pytest.mark.parametrize(
