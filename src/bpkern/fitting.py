@@ -129,36 +129,29 @@ class Fit:
             arguments.accumulate,
             arguments.ema,
         )
+        had_average = net.has_average
         threads = self._reserve(update)
         model.stop_training = False
         self._callbacks.on_fit_begin(model)
         first = 0
         if arguments.checkpoint is not None and arguments.resume:
             first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
-            net.snapshot()
+            self._take_snapshot()
         history = model.history_ if first and model.history_ is not None else History()
-        before = (
-            model._random.state(),
-            model._fitted_1d,
-            model.history_,
-            net.counts,
-            net.has_average,
-        )
+        before = model._random.state(), model._fitted_1d, model.history_, net.counts
         try:
             watcher = FitWatcher(model, self._callbacks, self._progress)
             steps = make_steps(
                 net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
             )
             epochs = self._epochs(steps, update)
-            if arguments.ema is not None:
-                net.start_average()
             model._fitted_1d, model.history_ = self._one_dimension, history
             try:
                 self._train(epochs, steps, watcher, history, first)
             finally:
                 self._progress.close()
         except RefusedError as refused:
-            state, model._fitted_1d, model.history_, net.counts, had_average = before
+            state, model._fitted_1d, model.history_, net.counts = before
             model._random.go_back(state)
             if not had_average:
                 net.drop_average()
@@ -226,8 +219,14 @@ class Fit:
             threads = net.reserve(batch_size, rows / batch_size, update, arguments.n_threads)
             if self._validation is not None or arguments.validation_split:
                 net.reserve_reader(len((self._validation or self._data)[0]), arguments.n_threads)
-        net.snapshot()
+        self._take_snapshot()
         return threads
+
+    def _take_snapshot(self) -> None:
+        """Of what an overflow in the first epoch goes back to; an average that begins is a part of it."""
+        if self._arguments.ema is not None:
+            self._net.start_average()
+        self._net.snapshot()
 
     def _epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         net, settings, keeps = self._net, self._settings, bool(self._others)
