@@ -234,6 +234,8 @@ cdef class Network:
             rows, most = max(batch, self.workspace_rows), max(threads, self.workspace_threads)
             stores = stores or self.workspace_stores
             workspace = self.new_workspace(rows, BPK_FOR_GRADIENTS if stores else BPK_FOR_TRAINING, most)
+            if self.workspace_stores:  # a larger batch of a stream may come while some are pending
+                bpk_workspace_take_gradients(self.net, workspace, self.workspace)
             bpk_workspace_free(self.workspace)
             self.workspace, self.workspace_rows, self.workspace_threads = workspace, rows, most
             self.workspace_stores = stores
