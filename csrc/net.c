@@ -188,7 +188,9 @@ bpk_status bpk_net_snapshot(bpk_net *net) {
 void bpk_net_restore(bpk_net *net) {
     if (!net->was_there[BPK_PARAMETERS]) return;
     for (int store = 0; store < BPK_N_STORES; store++)
-        if (net->was_there[store] && net->stores[store])
+        if (!net->was_there[store])
+            bpk_net_drop(net, store);
+        else if (net->stores[store])
             memcpy(net->stores[store], net->saved[store], bytes_of_store(net));
     net->counts = net->saved_counts;
 }

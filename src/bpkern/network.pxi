@@ -133,15 +133,14 @@ cdef class Network:
         """The names of those that are there."""
         return [name for i, name in enumerate(STORES) if bpk_net_has(self.net, <bpk_store><int>i)]
 
-    def prepare(self, Update update, optimizer):
+    def prepare(self, Update update):
         """Make the states that the optimiser uses, where they are not there yet."""
-        cdef double initial_squares = getattr(optimizer, "initial_accumulator_value", 0.0)
         for i in range(BPK_M, BPK_AVERAGE):
             store = <bpk_store><int>i
             if bpk_uses(&update.c.optimizer, store) and not bpk_net_has(self.net, store):
                 self.make(store)
-                if store == BPK_V and initial_squares:
-                    bpk_net_fill(self.net, store, initial_squares)
+                if store == BPK_V and update.initial_squares:
+                    bpk_net_fill(self.net, store, update.initial_squares)
 
     def forget(self):
         """Drop the optimiser's states and the average of the parameters, and count from 0."""
@@ -272,6 +271,7 @@ cdef class Network:
             next, loss, weight = run.next, run.loss_sum, run.weight_sum
             if pace.single:
                 watcher.before()
+            self.prepare(update)  # a callback may have changed the optimiser, or called reset
             pace.begin(&run)
             with nogil:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)

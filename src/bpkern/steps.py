@@ -80,6 +80,8 @@ class Steps:
 
     def set_optimizer(self, optimizer: Optimizer) -> None:
         """Go on with other settings."""
+        if type(optimizer) is not type(self.optimizer):
+            self._net.drop_states()  # those that the old one has made anew since it was replaced
         self.optimizer = optimizer
         self._update.set_optimizer(optimizer)
 

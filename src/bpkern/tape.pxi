@@ -78,6 +78,7 @@ cdef class Tape:
         with self.network.writing():
             if not self.stored:
                 raise RuntimeError("step spends the gradients of backward, and there are none")
+            self.network.prepare(update)
             memset(&run, 0, sizeof(run))
             update.begin(&run)
             run.optimizer.lr = lr
