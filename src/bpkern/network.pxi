@@ -32,6 +32,7 @@ cdef class Network:
     cdef int typenum
     cdef unsigned long writer
     cdef int writes, reads
+    cdef unsigned long changes  # of the parameters: a forward pass from before one is not gone back through
 
     def __cinit__(self, sizes, activations, str loss, dtype, parameters=None, double smoothing=0.0):
         cdef int layers = len(sizes) - 1, l
@@ -121,6 +122,7 @@ cdef class Network:
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
         with self.writing():
             self.make(c_store)
+            self.changes += 1
             for l, (w, b) in enumerate(layers):
                 bpk_net_set_layer(self.net, c_store, l, data(w), data(b))
 
@@ -153,6 +155,7 @@ cdef class Network:
         with self.writing(), other.reading():
             if bpk_net_blend(self.net, other.net, BPK_AVERAGE if other.averaged() else BPK_PARAMETERS, part) != BPK_OK:
                 raise ValueError("the two models were made under different instruction sets")
+            self.changes += 1
             self.drop_average()
 
     def drop_states(self):
@@ -255,6 +258,7 @@ cdef class Network:
         cdef bpk_run run
         cdef bpk_status status = BPK_OK
         start(&run, rows, index, batch)
+        self.changes += 1
         update.begin(&run)
         run.more = more
         run.threads = threads
