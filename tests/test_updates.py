@@ -1,5 +1,5 @@
-"""Every optimiser in C makes the reference's updates, at every boundary size, on every instruction set, whether
-its gradients are spent as they are made or stored before; and the same bits by any number of threads."""
+"""Every optimiser in C makes the reference's updates, at every boundary size, on every instruction set, with
+gradients that are spent as they are made or stored before; and the same bits by any number of threads."""
 
 import itertools
 
@@ -53,8 +53,8 @@ TOLERANCE = {"float32": 2e-4, "float64": 1e-11}
 
 
 def optimizer(name, settings, dtype):
-    """Where a gradient is next to nothing, the adaptive ones make a step of its last digits: in float32 those are
-    no more the same."""
+    """Where a gradient is next to nothing, the adaptive ones make a step of its last digits, which in float32
+    are no more the same."""
     settings = settings if name == "SGD" or dtype == "float64" else settings | {"eps": 1e-2}
     return getattr(bpkern, name)(**settings)
 
