@@ -69,7 +69,7 @@ FITS = {
 
 
 def fits():
-    """All pairs that can be: a mean has no rows to weigh, and the built-in loss holds out classes in proportion."""
+    """All pairs that can be: a mean has no rows to weigh, and a built-in loss splits by classes."""
     for case, (function, name, y) in CASES.items():
         for fit, arguments in FITS.items():
             if not (fit == "weights" and "rows" not in case) and not (
@@ -78,7 +78,7 @@ def fits():
                 yield pytest.param(function, name, y, arguments, id=f"{case}-{fit}")
 
 
-@pytest.mark.parametrize(("function", "name", "y", "arguments"), fits())
+@pytest.mark.parametrize(("function", "name", "y", "arguments"), list(fits()))
 def test_fit(function, name, y, arguments):
     if "validation_data" in arguments:
         held_out, _, *weights = arguments["validation_data"]
