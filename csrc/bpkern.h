@@ -250,7 +250,7 @@ void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
 
 /* A copy of all stores and counts to go back to. */
 bpk_status bpk_net_snapshot(bpk_net *net);
-void bpk_net_restore(bpk_net *net);     /* to the last snapshot, if there is one */
+void bpk_net_restore(bpk_net *net);     /* to the last one, if there is; newer stores go */
 int bpk_net_finite(const bpk_net *net); /* all stores */
 
 /* l2 sum W^2 + l1 sum |W| over the weights, not the biases, of the parameters or of their average. */

@@ -17,16 +17,18 @@ static real over_root(real x, real v, const bpk_move *move) {
 /* m, v and u are the states of one parameter, or NULL. */
 static real step_along(real g, real *m, real *v, real *u, const bpk_move *move) {
     real momentum = (real)move->momentum, square_decay = (real)move->square_decay;
+    /* Not of the rounded decay, which near 1 has lost digits of what is left of it. */
+    real fresh = (real)(1 - move->momentum), fresh_square = (real)(1 - move->square_decay);
     switch (move->rule) {
         case BPK_SGD:
             if (!m) return g;
             *m = momentum * *m + g;
             return move->nesterov ? g + momentum * *m : *m;
         case BPK_RMSPROP: {
-            *v = square_decay * *v + (1 - square_decay) * g * g;
+            *v = square_decay * *v + fresh_square * g * g;
             real variance = *v;
             if (move->centered) {
-                *u = square_decay * *u + (1 - square_decay) * g;
+                *u = square_decay * *u + fresh_square * g;
                 variance -= *u * *u;
                 if (variance < 0) variance = 0;
             }
@@ -37,8 +39,8 @@ static real step_along(real g, real *m, real *v, real *u, const bpk_move *move) 
         }
         case BPK_ADAGRAD: *v += g * g; return over_root(g, *v, move);
         case BPK_ADAM:
-            *m = momentum * *m + (1 - momentum) * g;
-            *v = square_decay * *v + (1 - square_decay) * g * g;
+            *m = momentum * *m + fresh * g;
+            *v = square_decay * *v + fresh_square * g * g;
             if (!move->amsgrad) return over_root(*m, *v, move);
             if (*u < *v) *u = *v;
             return over_root(*m, *u, move);
@@ -73,5 +75,5 @@ double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scal
 void BPK_NAME(average)(ptrdiff_t n, void *average, const void *w, double decay) {
     real *a = average;       /* (n,) */
     const real *weights = w; /* (n,) */
-    for (ptrdiff_t j = 0; j < n; j++) a[j] += (1 - (real)decay) * (weights[j] - a[j]);
+    for (ptrdiff_t j = 0; j < n; j++) a[j] += (real)(1 - decay) * (weights[j] - a[j]);
 }

@@ -50,9 +50,9 @@ double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scal
 void BPK_NAME(average)(ptrdiff_t n, void *average, const void *w, double decay) {
     real *a = average;
     const real *weights = w;
-    vec rate = vset1((real)decay);
+    vec fresh = fresh_part(decay);
     for (ptrdiff_t j = 0; j < n; j += VEC) {
         vmask m = vtail(n - j < VEC ? n - j : VEC);
-        vmstore(a + j, m, towards(rate, vmload(m, a + j), vmload(m, weights + j)));
+        vmstore(a + j, m, towards(fresh, vmload(m, a + j), vmload(m, weights + j)));
     }
 }

@@ -6,9 +6,12 @@
 
 /* What a move says, once in every lane. */
 typedef struct {
-    vec scale, limit, decay, l1, shrink, lr, momentum, square_decay, eps, correction;
+    vec scale, limit, decay, l1, shrink, lr, momentum, fresh, fresh_square, eps, correction;
     int nesterov, centered, amsgrad, decays, has_l1;
 } constants;
+
+/* 1 - decay, rounded once: of the rounded decay it would be wrong in the digits that decay near 1 has lost. */
+static ALWAYS_INLINE vec fresh_part(double decay) { return vset1((real)(1 - decay)); }
 
 static ALWAYS_INLINE constants constants_of(const bpk_move *move) {
     return (constants){.scale = vset1((real)move->scale),
@@ -18,7 +21,8 @@ static ALWAYS_INLINE constants constants_of(const bpk_move *move) {
                        .shrink = vset1((real)move->shrink),
                        .lr = vset1((real)move->lr),
                        .momentum = vset1((real)move->momentum),
-                       .square_decay = vset1((real)move->square_decay),
+                       .fresh = fresh_part(move->momentum),
+                       .fresh_square = fresh_part(move->square_decay),
                        .eps = vset1((real)move->eps),
                        .correction = vset1((real)(1 / move->correction)),
                        .nesterov = move->nesterov,
@@ -38,10 +42,8 @@ static ALWAYS_INLINE states states_at(void *const state[BPK_STATES], ptrdiff_t j
     return (states){m ? m + j : NULL, v ? v + j : NULL, u ? u + j : NULL};
 }
 
-/* decay a + (1 - decay) b, as a step from a towards b: exact where they are equal. */
-static ALWAYS_INLINE vec towards(vec decay, vec a, vec b) {
-    return vfma(vsub(vset1(1), decay), vsub(b, a), a);
-}
+/* (1 - fresh) a + fresh b, as a step from a towards b: exact where they are equal. */
+static ALWAYS_INLINE vec towards(vec fresh, vec a, vec b) { return vfma(fresh, vsub(b, a), a); }
 
 /* x / (sqrt(v) correction + eps). A divisor of zero, where a gradient was never anything else, makes no NaN.
  */
@@ -73,10 +75,10 @@ static ALWAYS_INLINE vec sgd(const constants *c, states s, lanes on, vec g) {
 }
 
 static ALWAYS_INLINE vec rmsprop(const constants *c, states s, lanes on, vec g) {
-    vec v = towards(c->square_decay, load(on, s.v), vmul(g, g));
+    vec v = towards(c->fresh_square, load(on, s.v), vmul(g, g));
     store(on, s.v, v);
     if (c->centered) {
-        vec mean = towards(c->square_decay, load(on, s.u), g);
+        vec mean = towards(c->fresh_square, load(on, s.u), g);
         store(on, s.u, mean);
         v = vmax(vzero(), vfnma(mean, mean, v));
     }
@@ -94,8 +96,8 @@ static ALWAYS_INLINE vec adagrad(const constants *c, states s, lanes on, vec g) 
 }
 
 static ALWAYS_INLINE vec adam(const constants *c, states s, lanes on, vec g) {
-    vec mean = towards(c->momentum, load(on, s.m), g);
-    vec v = towards(c->square_decay, load(on, s.v), vmul(g, g));
+    vec mean = towards(c->fresh, load(on, s.m), g);
+    vec v = towards(c->fresh_square, load(on, s.v), vmul(g, g));
     store(on, s.m, mean);
     store(on, s.v, v);
     if (c->amsgrad) {

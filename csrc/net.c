@@ -159,6 +159,10 @@ void bpk_net_start_average(bpk_net *net) {
 
 bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part) {
     if (net->kernels != other->kernels) return BPK_OTHER_KERNELS;
+    if (part == 1) { /* all the way, to the bit */
+        memcpy(net->stores[BPK_PARAMETERS], other->stores[store], bytes_of_store(net));
+        return BPK_OK;
+    }
     fp_mode mode = fp_enter();
     net->kernels->average(net->size, net->stores[BPK_PARAMETERS], other->stores[store], 1 - part);
     fp_leave(mode);
@@ -188,7 +192,9 @@ bpk_status bpk_net_snapshot(bpk_net *net) {
 void bpk_net_restore(bpk_net *net) {
     if (!net->was_there[BPK_PARAMETERS]) return;
     for (int store = 0; store < BPK_N_STORES; store++)
-        if (net->was_there[store] && net->stores[store])
+        if (!net->was_there[store])
+            bpk_net_drop(net, store);
+        else if (net->stores[store])
             memcpy(net->stores[store], net->saved[store], bytes_of_store(net));
     net->counts = net->saved_counts;
 }

@@ -95,7 +95,7 @@ bpk_status step_forward(step *s, int layers) {
     const bpk_net *net = s->net;
     bpk_workspace *ws = s->ws;
     bpk_status status = gather_batch(s);
-    if (status != BPK_OK || s->weight == 0) return status;
+    if (status != BPK_OK || (s->weight == 0 && !s->run->outputs)) return status;
 
     const void *store = net->stores[s->run->averaged ? BPK_AVERAGE : BPK_PARAMETERS];
     for (int l = 0; l < layers; l++) {

@@ -60,7 +60,7 @@ static bpk_status train_step(const call *c, step *s) {
     bpk_status status = step_loss(s, 1);
     if (status == BPK_OK && !isfinite(s->loss)) status = BPK_DIVERGED;
     if (status != BPK_OK) return status;
-    if (c->run->outputs && s->weight > 0) copy_rows(s, c->net->count - 1, c->run->outputs);
+    if (c->run->outputs) copy_rows(s, c->net->count - 1, c->run->outputs);
     if (bpk_stores_gradients(c->run)) {
         store_and_spend(c, s);
     } else if (s->weight > 0) {

@@ -30,6 +30,8 @@ def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
 def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
     """y as int64 labels (n,) or as numbers (n, out), whichever it stands for."""
     width = settings.layers[-1]
+    if y is None:
+        raise ValueError(f"y must be given with the {rows} rows of X: only batches (X, y) have their own")
     targets = as_numeric("y", y)
     if (targets.ndim not in (1, 2) and not (settings.custom_loss and targets.ndim)) or targets.shape[:1] != (
         rows,

@@ -195,7 +195,8 @@ class StreamEpochs(Epochs):
         seen = []
         self.iterations = 0
         with Prefetched(self._batches) as batches:
-            for data, more in _with_more(self._next(item) for item in batches):
+            for item, more in _with_more(batches):
+                data = self._next(item)
                 self._steps.batch_size = len(data[0])
                 self._steps.threads = self._prepare(len(data[0]))
                 try:
@@ -223,12 +224,12 @@ class StreamEpochs(Epochs):
             raise RefusedError(type(error)(f"batch {self.iterations}: {error}")) from None
 
 
-def _with_more(items: Iterable[Rows]) -> Iterable[tuple[Rows, bool]]:
+def _with_more(items: Iterable[Any]) -> Iterable[tuple[Any, bool]]:
     """Each item with whether another comes."""
-    before: Rows | None = None
+    before: list[Any] = []
     for item in items:
-        if before is not None:
-            yield before, True
-        before = item
-    if before is not None:
-        yield before, False
+        if before:
+            yield before.pop(), True
+        before.append(item)
+    if before:
+        yield before.pop(), False

@@ -211,7 +211,7 @@ class Fit:
         """All the memory that training takes: what fails later leaves the model as it was. Returns how many
         threads to take."""
         arguments, net = self._arguments, self._net
-        net.prepare(update, self._optimizer)
+        net.prepare(update)
         threads = 1
         if self._data is not None:
             rows = len(self._data[0])

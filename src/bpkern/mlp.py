@@ -271,7 +271,7 @@ class MLP(Stepwise):
         update = _core.Update(optimizer, settings.l1, settings.l2, None, None, 1, None)
         rows = len(data[0])
         with net.writing():
-            net.prepare(update, optimizer)
+            net.prepare(update)
             threads = net.reserve(rows, 1, update, None)
             net.snapshot()
             steps = make_steps(net, settings, update, optimizer, rows, threads, Watcher())

@@ -32,6 +32,7 @@ cdef class Network:
     cdef int typenum
     cdef unsigned long writer
     cdef int writes, reads
+    cdef unsigned long changes  # of the parameters: a forward pass from before one is not gone back through
 
     def __cinit__(self, sizes, activations, str loss, dtype, parameters=None, double smoothing=0.0):
         cdef int layers = len(sizes) - 1, l
@@ -121,6 +122,7 @@ cdef class Network:
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
         with self.writing():
             self.make(c_store)
+            self.changes += 1
             for l, (w, b) in enumerate(layers):
                 bpk_net_set_layer(self.net, c_store, l, data(w), data(b))
 
@@ -133,7 +135,7 @@ cdef class Network:
         """The names of those that are there."""
         return [name for i, name in enumerate(STORES) if bpk_net_has(self.net, <bpk_store><int>i)]
 
-    def prepare(self, Update update, optimizer):
+    def prepare(self, Update update):
         """Make the states that the optimiser uses, where they are not there yet."""
         cdef bpk_store store
         cdef int i
@@ -141,8 +143,8 @@ cdef class Network:
             store = <bpk_store>i
             if bpk_uses(&update.c.optimizer, store) and not bpk_net_has(self.net, store):
                 self.make(store)
-                if store == BPK_V and update.c.optimizer.rule == BPK_ADAGRAD:
-                    bpk_net_fill(self.net, store, optimizer.initial_accumulator_value)
+                if store == BPK_V and update.initial_squares:
+                    bpk_net_fill(self.net, store, update.initial_squares)
 
     def forget(self):
         """Drop the optimiser's states and the average of the parameters, and count from 0."""
@@ -155,6 +157,7 @@ cdef class Network:
         with self.writing(), other.reading():
             if bpk_net_blend(self.net, other.net, BPK_AVERAGE if other.averaged() else BPK_PARAMETERS, part) != BPK_OK:
                 raise ValueError("the two models were made under different instruction sets")
+            self.changes += 1
             self.drop_average()
 
     def drop_states(self):
@@ -239,6 +242,8 @@ cdef class Network:
             rows, most = max(batch, self.workspace_rows), max(threads, self.workspace_threads)
             stores = stores or self.workspace_stores
             workspace = self.new_workspace(rows, BPK_FOR_GRADIENTS if stores else BPK_FOR_TRAINING, most)
+            if self.workspace_stores:  # a larger batch of a stream may come while some are pending
+                bpk_workspace_take_gradients(self.net, workspace, self.workspace)
             bpk_workspace_free(self.workspace)
             self.workspace, self.workspace_rows, self.workspace_threads = workspace, rows, most
             self.workspace_stores = stores
@@ -259,6 +264,7 @@ cdef class Network:
         cdef bpk_run run
         cdef bpk_status status = BPK_OK
         start(&run, rows, index, batch)
+        self.changes += 1
         update.begin(&run)
         run.more = more
         run.threads = threads
@@ -275,6 +281,7 @@ cdef class Network:
             next, loss, weight = run.next, run.loss_sum, run.weight_sum
             if pace.single:
                 watcher.before()
+            self.prepare(update)  # a callback may have changed the optimiser, or called reset
             pace.begin(&run)
             with nogil:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)

@@ -80,6 +80,8 @@ class Steps:
 
     def set_optimizer(self, optimizer: Optimizer) -> None:
         """Go on with other settings."""
+        if type(optimizer) is not type(self.optimizer):
+            self._net.drop_states()  # those that the old one has made anew since it was replaced
         self.optimizer = optimizer
         self._update.set_optimizer(optimizer)
 
@@ -143,11 +145,16 @@ class CustomLossSteps(Steps):
             end = start + len(batch)
             if self._watcher.each:
                 self._watcher.before()
+            counts = self._net.counts
             batch_outputs = tape.forward(source, batch, self.threads)
             batch_weights = None if weights is None else weights[batch]
-            loss, weight = self._backward(batch_outputs, targets[batch], batch_weights)
-            if not np.isfinite(loss):
-                raise _core.NonFiniteLossError(start // self.batch_size)
+            try:
+                loss, weight = self._backward(batch_outputs, targets[batch], batch_weights)
+                if not np.isfinite(loss):
+                    raise _core.NonFiniteLossError(start // self.batch_size)
+            except BaseException:
+                self._net.counts = counts  # the mini-batch was none
+                raise
             at_end = not more and end == len(order)
             first = self._net.counts[0]
             lr = rates(self.optimizer.lr, first, 1)

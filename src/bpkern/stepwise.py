@@ -86,7 +86,6 @@ class Stepwise(Prediction):
             None,
         )
         with net.writing():
-            net.prepare(update, optimizer)
             net.snapshot()
             first = net.counts[0]
             self._tape.update(update, float(np.asarray(rates(optimizer.lr, first, 1)).item()), 1.0)

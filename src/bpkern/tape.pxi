@@ -10,6 +10,7 @@ cdef class Tape:
     cdef int threads
     cdef bpk_run run  # of the last forward pass
     cdef bint forth, stored  # whether there was one since the last update; whether gradients are stored
+    cdef unsigned long changes  # the network's, as of that pass
 
     def __cinit__(self, Network network):
         self.network = network
@@ -34,7 +35,7 @@ cdef class Tape:
             with nogil:
                 status = bpk_tape_forward(self.network.net, self.workspace, &run, outputs)
             raise_for(status, &run)
-            self.run, self.forth = run, True
+            self.run, self.forth, self.changes = run, True, self.network.changes
         return out
 
     cdef int reserve(self, ptrdiff_t rows, int threads) except -1:
@@ -58,6 +59,8 @@ cdef class Tape:
         with self.network.writing():
             if not self.forth:
                 raise RuntimeError("backward goes back through forward(X, train=True), and there was none since the last step")
+            if self.changes != self.network.changes:
+                raise RuntimeError("the parameters were changed after the forward(X, train=True) to go back through")
             if gradient.shape != (self.run.data.rows, self.network.outputs):
                 raise ValueError(
                     f"grad_output must have the outputs' shape {(self.run.data.rows, self.network.outputs)}, "
@@ -78,6 +81,7 @@ cdef class Tape:
         with self.network.writing():
             if not self.stored:
                 raise RuntimeError("step spends the gradients of backward, and there are none")
+            self.network.prepare(update)
             memset(&run, 0, sizeof(run))
             update.begin(&run)
             run.optimizer.lr = lr
@@ -85,6 +89,7 @@ cdef class Tape:
                 self.network.threads_for(None, self.rows, 1, BPK_FOR_TRAINING), self.threads
             )
             self.forth = self.stored = False
+            self.network.changes += 1
             with nogil:
                 bpk_tape_update(self.network.net, self.workspace, &run, scale)
 

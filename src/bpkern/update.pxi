@@ -37,10 +37,11 @@ cdef class Update:
     """
 
     cdef bpk_run c  # a run but for its data
+    cdef double initial_squares  # what the optimiser's v begins with
 
     def __init__(self, optimizer, double l1, double l2, clip_norm, clip_value, ptrdiff_t accumulate, ema):
         memset(&self.c, 0, sizeof(self.c))
-        self.c.optimizer = optimizer_of(optimizer)
+        self.set_optimizer(optimizer)
         self.c.l1, self.c.l2 = l1, l2
         self.c.clip_norm = INFINITY if clip_norm is None else clip_norm
         self.c.clip_value = INFINITY if clip_value is None else clip_value
@@ -71,3 +72,4 @@ cdef class Update:
     def set_optimizer(self, optimizer):
         """A callback has changed its settings, or its learning rate."""
         self.c.optimizer = optimizer_of(optimizer)
+        self.initial_squares = getattr(optimizer, "initial_accumulator_value", 0.0)

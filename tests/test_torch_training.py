@@ -1,4 +1,4 @@
-"""The reference against PyTorch over twenty steps: optimisers, losses, activations, penalties, averages."""
+"""Twenty steps against PyTorch, of the kernels and of the reference: everything that training is made of."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bpkern
-from bpkern import reference
+from bpkern import losses, reference, schedules
 from bpkern.reference.dropout import mask
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -27,6 +27,11 @@ ACTIVATIONS = {
     "softplus": torch.nn.Softplus(),
 }
 
+
+def pinball(outputs, y, q):
+    return torch.maximum(q * (y - outputs), (1 - q) * (outputs - y)).mean()
+
+
 LOSSES = {
     "mse": torch.nn.MSELoss(),
     "squared_error": lambda outputs, y: 0.5 * ((outputs - y) ** 2).sum(dim=1).mean(),
@@ -34,7 +39,7 @@ LOSSES = {
     "binary_cross_entropy": torch.nn.BCEWithLogitsLoss(),
     "mae": torch.nn.L1Loss(),
     "huber": torch.nn.HuberLoss(),
-    "quantile": lambda outputs, y: torch.maximum(0.5 * (y - outputs), 0.5 * (outputs - y)).mean(),
+    "quantile": lambda outputs, y: pinball(outputs, y, 0.5),
     "poisson": torch.nn.PoissonNLLLoss(log_input=True, full=False),
 }
 
@@ -44,7 +49,7 @@ class Twin:
 
     Parameters
     ----------
-    model : reference.MLP
+    model : bpkern.MLP or reference.MLP
         Not trained yet.
     activations : list of str
     loss : callable
@@ -86,9 +91,18 @@ def problem(loss="mse"):
     return X, rng.integers(0, WIDTHS[-1], ROWS) if loss == "cross_entropy" else rng.random((ROWS, WIDTHS[-1]))
 
 
+@pytest.fixture(params=[bpkern.MLP, reference.MLP], ids=["kernels", "reference"], autouse=True)
+def trainer(request, monkeypatch):
+    """Each of the two in its turn is what `pair` makes."""
+    monkeypatch.setitem(MADE, "by", request.param)
+
+
+MADE = {}
+
+
 def pair(given=None, loss="mse", hidden="tanh", output="identity", torch_loss=None, **settings):
-    """A model of the reference, and its twin."""
-    model = reference.MLP(
+    """A model, and its twin."""
+    model = MADE["by"](
         WIDTHS,
         activation=hidden,
         output_activation=output,
@@ -98,7 +112,7 @@ def pair(given=None, loss="mse", hidden="tanh", output="identity", torch_loss=No
         seed=1,
         **settings,
     )
-    return model, Twin(model, [hidden, hidden, output], LOSSES[loss] if torch_loss is None else torch_loss)
+    return model, Twin(model, [hidden, hidden, output], torch_loss or LOSSES[loss])
 
 
 def assert_equal(weights, parameters, tolerance=TOLERANCE):
@@ -222,7 +236,8 @@ def test_dropout(hidden, rates):
 
     def masks(number):
         return [
-            mask(p, dtype, model._dropout_key, number, l, BATCH, WIDTHS[l + 1]) for l, p in enumerate(rates)
+            mask(p, dtype, model._random.dropout_key, number, l, BATCH, WIDTHS[l + 1])
+            for l, p in enumerate(rates)
         ]
 
     twin.train(torch.optim.Adam(twin.parameters, lr=0.01), X, y, masks=masks)
@@ -271,8 +286,8 @@ def test_average_of_the_weights():
         torch.optim.Adam(twin.parameters, lr=0.02), X, y, after=lambda: averaged.update_parameters(net)
     )
     fit(model, X, y, ema=0.9)
-    assert_equal(model.get_weights(), twin.parameters)
     twin.parameters = list(averaged.module)
+    assert_equal(model.get_weights(), twin.parameters)
     expected = twin.outputs(torch.from_numpy(X)).detach().numpy()
     assert np.abs(model.forward(X) - expected).max() <= TOLERANCE * np.abs(expected).max()
 
@@ -286,3 +301,125 @@ def test_accumulation(accumulate):
     history = fit(model, X, y, accumulate=accumulate)
     assert history.iterations == ROWS // BATCH
     assert_equal(model.get_weights(), twin.parameters)
+
+
+@pytest.mark.parametrize("output", ["identity", "tanh"])
+@pytest.mark.parametrize(
+    ("loss", "torch_loss"),
+    [
+        (losses.Huber(0.2), torch.nn.HuberLoss(delta=0.2)),
+        (losses.Huber(3), torch.nn.HuberLoss(delta=3.0)),
+        (losses.Quantile(0.9), lambda outputs, y: pinball(outputs, y, 0.9)),
+        (
+            losses.Quantile([0.05, 0.3, 0.5, 0.99]),
+            lambda outputs, y: pinball(outputs, y, torch.tensor([0.05, 0.3, 0.5, 0.99], dtype=torch.float64)),
+        ),
+    ],
+)
+def test_losses_with_parameters(loss, torch_loss, output):
+    X, y = problem()
+    model, twin = pair(bpkern.SGD(lr=0.1), loss, output=output, torch_loss=torch_loss)
+    twin.train(torch.optim.SGD(twin.parameters, lr=0.1), X, y)
+    fit(model, X, y)
+    assert_equal(model.get_weights(), twin.parameters)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_probabilities_as_targets(smoothing):
+    X, y = problem()
+    y /= y.sum(axis=1, keepdims=True)
+    loss = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
+    model, twin = pair(bpkern.SGD(lr=0.1), "cross_entropy", torch_loss=loss, label_smoothing=smoothing)
+    twin.train(torch.optim.SGD(twin.parameters, lr=0.1), X, y)
+    fit(model, X, y)
+    assert_equal(model.get_weights(), twin.parameters)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_class_weights(smoothing):
+    """PyTorch smooths the weights with the labels: there the two are different losses."""
+    X, y = problem("cross_entropy")
+    weights = [0.5, 2.0, 0.0, 1.0]
+    rows = torch.nn.CrossEntropyLoss(label_smoothing=smoothing, reduction="none")
+
+    def loss(outputs, targets):
+        w = torch.tensor(weights, dtype=torch.float64)[targets]
+        return (w * rows(outputs, targets)).sum() / w.sum()
+
+    model, twin = pair(bpkern.Adam(lr=0.01), "cross_entropy", torch_loss=loss, label_smoothing=smoothing)
+    twin.train(torch.optim.Adam(twin.parameters, lr=0.01), X, y)
+    fit(model, X, y, class_weight=dict(enumerate(weights)))
+    assert_equal(model.get_weights(), twin.parameters)
+    if not smoothing:
+        torchs = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights, dtype=torch.float64))
+        outputs, targets = twin.outputs(torch.from_numpy(X)), torch.from_numpy(y)
+        assert loss(outputs, targets).item() == pytest.approx(torchs(outputs, targets).item(), rel=1e-14)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_sample_weights(loss):
+    """Of losses that are means over elements too: the mean of each row is what is weighed."""
+    X, y = problem(loss)
+    weights = np.random.default_rng(1).random(ROWS)
+    of_row = LOSSES[loss]
+    taken = iter(np.split(weights, ROWS // BATCH))
+
+    def weighed(outputs, targets):
+        w = torch.from_numpy(next(taken))
+        rows = [of_row(outputs[i : i + 1], targets[i : i + 1]) for i in range(len(w))]
+        return (w * torch.stack(rows)).sum() / w.sum()
+
+    model, twin = pair(bpkern.SGD(lr=0.1), loss, torch_loss=weighed)
+    twin.train(torch.optim.SGD(twin.parameters, lr=0.1), X, y)
+    fit(model, X, y, sample_weight=weights)
+    assert_equal(model.get_weights(), twin.parameters)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "of_torch"),
+    [
+        (schedules.Step(0.05, 7, 0.3), lambda o: torch.optim.lr_scheduler.StepLR(o, 7, 0.3)),
+        (schedules.Exponential(0.05, 0.9), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9)),
+        (schedules.Cosine(0.05, 20), lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 20)),
+    ],
+)
+@pytest.mark.parametrize("clip_norm", [None, 1e9])
+def test_schedules(schedule, of_torch, clip_norm):
+    """Also where gradients are stored, which is another way through the kernels."""
+    X, y = problem()
+    model, twin = pair(bpkern.AdamW(lr=schedule, weight_decay=0.1))
+    torch_optimizer = torch.optim.AdamW(twin.parameters, lr=0.05, weight_decay=0.1)
+    twin.train(torch_optimizer, X, y, after=of_torch(torch_optimizer).step)
+    model.fit(X, y, batch_size=BATCH, shuffle=False, clip_norm=clip_norm, verbose=0)
+    assert_equal(model.get_weights(), twin.parameters)
+
+
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+def test_all_at_once(name, settings):
+    """Dropout, both penalties, clipping, accumulation and an average, with a gelu net on the way."""
+    X, y = problem("cross_entropy")
+    rates, dtype = [0.2, 0.4], np.dtype("float64")
+    model, twin = pair(
+        getattr(bpkern, name)(**settings), "cross_entropy", "gelu", dropout=rates, l1=0.003, l2=0.01
+    )
+    torch_optimizer = getattr(torch.optim, name)(twin.parameters, **settings)
+    average = [w.detach().clone() for w in twin.parameters]
+    inputs, targets = torch.from_numpy(X), torch.from_numpy(y)
+    for update in range(7):  # of three mini-batches, the last of two
+        torch_optimizer.zero_grad()
+        starts = range(30 * update, min(30 * update + 30, ROWS), BATCH)
+        for start in starts:
+            masks = [
+                mask(p, dtype, model._random.dropout_key, start // BATCH, l, BATCH, WIDTHS[l + 1])
+                for l, p in enumerate(rates)
+            ]
+            rows = slice(start, start + BATCH)
+            (twin.loss(twin.outputs(inputs[rows], masks), targets[rows]) / len(starts)).backward()
+        for w in twin.parameters[0::2]:
+            w.grad += 0.003 * w.detach().sign() + 0.02 * w.detach()
+        torch.nn.utils.clip_grad_norm_(twin.parameters, 0.3)
+        torch.nn.utils.clip_grad_value_(twin.parameters, 0.05)
+        torch_optimizer.step()
+        average = [0.8 * a + 0.2 * w.detach() for a, w in zip(average, twin.parameters, strict=True)]
+    fit(model, X, y, accumulate=3, clip_norm=0.3, clip_value=0.05, ema=0.8)
+    assert_equal(model.get_weights(), average)

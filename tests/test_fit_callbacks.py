@@ -1,0 +1,339 @@
+"""Callbacks of real fits: when they are called, what they may change, and what is left where one raises."""
+
+import numpy as np
+import pytest
+
+import bpkern
+from bpkern.callbacks import Callback, EarlyStopping, ReduceLROnPlateau
+
+RNG = np.random.default_rng(13)
+X, Y = RNG.standard_normal((60, 4)), RNG.standard_normal((60, 2))
+VX, VY = RNG.standard_normal((40, 4)), RNG.standard_normal((40, 2))
+
+NETS = {"online": ((4, 3, 2), 1), "small batches": ((4, 50, 2), 7), "one batch": ((4, 50, 2), 60)}
+
+
+def make(layers=(4, 50, 2), **settings):
+    settings = dict(optimizer=bpkern.Adam(0.01), loss="mse") | settings
+    return bpkern.MLP(layers, dtype="float64", seed=1, **settings)
+
+
+def bits(model):
+    return {name: array.tobytes() for name, array in model._get_parameters().items()}
+
+
+class Record(Callback):
+    """The names of the hooks as they are called, with their numbers; and the losses of batches."""
+
+    def __init__(self):
+        self.calls, self.losses, self.weights = [], [], []
+
+    def on_fit_begin(self, model):
+        self.calls.append("fit begin")
+
+    def on_fit_end(self, model):
+        self.calls.append("fit end")
+
+    def on_epoch_begin(self, model, epoch):
+        self.calls.append(("epoch begin", epoch))
+
+    def on_epoch_end(self, model, epoch, logs):
+        self.calls.append(("epoch end", epoch))
+
+    def on_batch_begin(self, model, batch):
+        self.calls.append(("batch begin", batch))
+        self.weights.append(model.get_weights())
+
+    def on_batch_end(self, model, batch, logs):
+        self.calls.append(("batch end", batch))
+        self.losses.append(logs["loss"])
+
+
+def expected_calls(epochs, batches):
+    calls = ["fit begin"]
+    for epoch in range(epochs):
+        calls.append(("epoch begin", epoch))
+        for batch in range(batches):
+            calls += [("batch begin", batch), ("batch end", batch)]
+        calls.append(("epoch end", epoch))
+    return [*calls, "fit end"]
+
+
+@pytest.mark.parametrize(
+    "loss", ["mse", lambda a, y: (((a - y) ** 2).mean(axis=1), (a - y) * 2 / a.shape[1])]
+)
+@pytest.mark.parametrize(("layers", "batch_size"), NETS.values(), ids=NETS)
+def test_hooks_come_in_order_once_a_batch(isa, layers, batch_size, loss):
+    record, model, plain = Record(), make(layers, loss=loss), make(layers, loss=loss)
+    history = model.fit(X, Y, epochs=3, batch_size=batch_size, callbacks=record, shuffle=False)
+    batches = -(-60 // batch_size)
+    assert record.calls == expected_calls(3, batches)
+    plain.fit(X, Y, epochs=3, batch_size=batch_size, shuffle=False)
+    assert bits(model) == bits(plain)
+    sizes = np.array([min(batch_size, 60 - start) for start in range(0, 60, batch_size)])
+    for epoch in range(3):
+        losses = record.losses[epoch * batches : (epoch + 1) * batches]
+        assert history["loss"][epoch] == pytest.approx((losses * sizes).sum() / 60, rel=1e-12)
+    # The loss of a batch is that of the weights it began with.
+    plain.set_weights(record.weights[1])
+    rows = slice(batch_size % 60, min(2 * batch_size, 60) if batches > 1 else 60)
+    assert record.losses[1] == pytest.approx(plain.evaluate(X[rows], Y[rows])["loss"], rel=1e-12)
+
+
+def test_the_loss_of_a_batch_without_weight():
+    record, weights = Record(), np.where(np.arange(60) // 20 == 1, 0.0, 1.0)
+    make().fit(X, Y, batch_size=20, shuffle=False, sample_weight=weights, callbacks=record)
+    assert np.isnan(record.losses).tolist() == [False, True, False]
+
+
+class Do(Callback):
+    """Calls a function at one epoch's end."""
+
+    def __init__(self, what, at=0):
+        self.what, self.at = what, at
+
+    def on_epoch_end(self, model, epoch, logs):
+        if epoch == self.at:
+            self.what(model)
+
+
+class DoInBatch(Callback):
+    """Calls a function at the end of one batch of the first epoch."""
+
+    def __init__(self, what, at=1):
+        self.what, self.at, self.epoch = what, at, -1
+
+    def on_epoch_begin(self, model, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, model, batch, logs):
+        if (self.epoch, batch) == (0, self.at):
+            self.what(model)
+
+
+class DoAtBegin(Callback):
+    def __init__(self, what):
+        self.what = what
+
+    def on_fit_begin(self, model):
+        self.what(model)
+
+
+def stop(model):
+    model.stop_training = True
+
+
+@pytest.mark.parametrize("callback", [Do(stop, 1), DoInBatch(stop)])
+def test_stop_training(callback):
+    """After the epoch under way; and the next fit begins anew."""
+    model, plain = make(), make()
+    history = model.fit(X, Y, epochs=9, callbacks=callback)
+    epochs = 2 if isinstance(callback, Do) else 1
+    assert len(history["loss"]) == epochs
+    plain.fit(X, Y, epochs=epochs)
+    assert bits(model) == bits(plain)
+    assert len(model.fit(X, Y, epochs=2)["loss"]) == 2
+
+
+def set_lr(model):
+    model.optimizer.lr = 0.05
+
+
+@pytest.mark.parametrize(("layers", "batch_size"), NETS.values(), ids=NETS)
+@pytest.mark.parametrize("kind", [bpkern.SGD, bpkern.Adam])
+@pytest.mark.parametrize("when", [Do, DoInBatch])
+def test_a_changed_rate_takes_effect_in_the_next_epoch(isa, layers, batch_size, kind, when):
+    model, plain = make(layers, optimizer=kind(0.01)), make(layers, optimizer=kind(0.01))
+    at = 0 if batch_size == 60 or when is Do else 1
+    history = model.fit(X, Y, epochs=3, batch_size=batch_size, callbacks=when(set_lr, at))
+    assert history.lr == [0.01, 0.05, 0.05]
+    plain.fit(X, Y, batch_size=batch_size)
+    plain.optimizer.lr = 0.05
+    plain.fit(X, Y, epochs=2, batch_size=batch_size)
+    assert bits(model) == bits(plain)
+
+
+def replace(model):
+    model.optimizer = bpkern.RMSprop(0.01, momentum=0.5, centered=True)
+
+
+def adjust(model):
+    model.optimizer.amsgrad = True
+
+
+def add_momentum(model):
+    model.optimizer.momentum = 0.9
+
+
+@pytest.mark.parametrize(("layers", "batch_size"), NETS.values(), ids=NETS)
+@pytest.mark.parametrize(
+    ("change", "optimizer"),
+    [(replace, bpkern.Adam), (replace, bpkern.SGD), (adjust, bpkern.Adam), (add_momentum, bpkern.SGD)],
+)
+@pytest.mark.parametrize("arguments", [{}, {"clip_norm": 0.1, "accumulate": 2, "ema": 0.9}])
+def test_a_changed_optimiser_has_the_states_that_it_uses(
+    isa, layers, batch_size, change, optimizer, arguments
+):
+    models = [make(layers, optimizer=optimizer(0.01)) for _ in "abcd"]
+    arguments = arguments | {"batch_size": batch_size}
+    models[0].fit(X, Y, epochs=3, callbacks=Do(change), **arguments)
+    models[1].fit(X, Y, epochs=3, callbacks=DoInBatch(change, 0), **arguments)
+    models[2].fit(X, Y, **arguments)
+    change(models[2])
+    models[2].fit(X, Y, epochs=2, **arguments)
+    assert bits(models[0]) == bits(models[2])
+    if change is not replace or batch_size == 60:  # the old one goes on without its states to the epoch's end
+        assert bits(models[1]) == bits(models[2])
+    assert np.isfinite(models[1].forward(X)).all()
+    models[3].fit(X, Y, callbacks=DoAtBegin(change), **arguments)
+    fresh = make(layers, optimizer=optimizer(0.01))
+    change(fresh)
+    fresh.fit(X, Y, **arguments)
+    assert bits(models[3]) == bits(fresh)
+
+
+@pytest.mark.parametrize(
+    "loss", ["mse", lambda a, y: (((a - y) ** 2).mean(axis=1), (a - y) * 2 / a.shape[1])]
+)
+@pytest.mark.parametrize(("layers", "batch_size"), NETS.values(), ids=NETS)
+def test_reset_in_a_batch(isa, layers, batch_size, loss):
+    model = make(layers, loss=loss)
+    model.fit(X, Y, epochs=2, batch_size=batch_size, callbacks=DoInBatch(lambda m: m.reset(), 0))
+    assert np.isfinite(model.forward(X)).all()
+    batches = -(-60 // batch_size)
+    assert model._net.counts == (2 * batches - 1, 2 * batches - 1)
+
+
+def test_states_that_overflow_do_not_outlive_a_fit():
+    """Those that a callback has brought in go with the epoch in which they did."""
+    model = make(loss="mae")
+    model.fit(X, Y)
+    before = bits(model)
+    large = np.where(np.arange(60)[:, None] == 59, 1e160, 1.0) * X  # its square is infinite
+
+    def bring_in(model):
+        model.optimizer = bpkern.RMSprop(1e-5, momentum=0.9, centered=True)
+
+    with pytest.raises(bpkern.DivergedError, match="weights overflowed"):
+        model.fit(large, Y, epochs=4, shuffle=False, callbacks=DoAtBegin(bring_in))
+    assert bits(model) == before
+    assert np.isfinite(model.fit(X, Y)["loss"]).all()
+
+
+class Oops(Exception):
+    pass
+
+
+def fail(model):
+    raise Oops
+
+
+@pytest.mark.parametrize(("layers", "batch_size"), NETS.values(), ids=NETS)
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_callback_that_raises_leaves_a_usable_model(isa, layers, batch_size, accumulate):
+    """As of the last update; what was accumulated is gone."""
+    arguments = dict(batch_size=batch_size, accumulate=accumulate, shuffle=False)
+    at = 0 if batch_size == 60 else 4
+    model, plain = make(layers), make(layers)
+    with pytest.raises(Oops):
+        model.fit(X, Y, callbacks=DoInBatch(fail, at), **arguments)
+    rows = 60 if batch_size == 60 else 5 * batch_size // (batch_size * accumulate) * batch_size * accumulate
+    plain.fit(X[:rows], Y[:rows], **arguments)
+    assert bits(model) == bits(plain)
+    model._net.counts = plain._net.counts
+    for m in (model, plain):
+        m.fit(X, Y, **arguments)
+    assert bits(model) == bits(plain)
+    with pytest.raises(Oops):
+        model.fit(X, Y, epochs=3, callbacks=Do(fail, 1), **arguments)
+    plain.fit(X, Y, epochs=2, **arguments)
+    assert bits(model) == bits(plain)
+
+
+def test_plateaus_and_early_stopping_end_to_end():
+    model = make(optimizer=bpkern.Adam(0.05))
+    reduce = ReduceLROnPlateau("val_loss", factor=0.5, patience=2)
+    stopping = EarlyStopping("val_loss", patience=6)
+    history = model.fit(X, Y, epochs=200, validation_data=(VX, VY), callbacks=[reduce, stopping])
+    losses = history["val_loss"]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 7 < 200
+    assert stopping.best_epoch_ == best
+    assert stopping.stopped_epoch_ == len(losses) - 1
+    assert model.evaluate(VX, VY)["loss"] == losses[best]
+    assert history.lr[0] == 0.05
+    assert history.lr[-1] <= 0.0125
+    ratios = {new / old for old, new in zip(history.lr, history.lr[1:], strict=False)}
+    assert ratios == {1.0, 0.5}
+    # Up to the first reduction, it is the fit without one.
+    plain = make(optimizer=bpkern.Adam(0.05))
+    count = history.lr.index(0.025)
+    assert plain.fit(X, Y, epochs=count, validation_data=(VX, VY))["val_loss"] == losses[:count]
+
+
+def test_early_stopping_of_the_average():
+    model = make(optimizer=bpkern.Adam(0.05))
+    history = model.fit(
+        X, Y, epochs=50, ema=0.9, validation_data=(VX, VY), callbacks=EarlyStopping("val_loss", patience=3)
+    )
+    assert model.evaluate(VX, VY)["loss"] == min(history["val_loss"])
+    assert "average" in model._net.stores()
+
+
+def test_the_rates_of_the_history():
+    """Of the last update of each epoch."""
+    model = make(optimizer=bpkern.SGD(lambda t: 0.1 / (t + 1)))
+    assert model.fit(X, Y, batch_size=20, epochs=3).lr == [0.1 / 3, 0.1 / 6, 0.1 / 9]
+    assert model.fit(X, Y, batch_size=20, accumulate=2).lr == [0.1 / 11]
+
+
+# Between fits -------------------------------------------------------------------------------------------
+
+
+def test_another_optimiser_starts_without_states():
+    model, fresh = make(), make()
+    model.fit(X, Y)
+    fresh.set_weights(model.get_weights())
+    for m in (model, fresh):
+        m.optimizer = bpkern.SGD(0.01, momentum=0.9)
+        m.fit(X, Y, shuffle=False)
+    assert bits(model) == bits(fresh)
+    with pytest.raises(TypeError, match="optimizer must be"):
+        model.optimizer = "adam"
+    assert isinstance(model.optimizer, bpkern.SGD)
+    model.optimizer = model.optimizer  # the same one keeps its states
+    assert "m" in model._net.stores()
+
+
+def test_settings_change_between_fits():
+    """As if they had been others for that long: nothing is remembered of them but the states."""
+    model, other = make(optimizer=bpkern.SGD(0.1, momentum=0.9)), make(optimizer=bpkern.SGD(0.1))
+    for m in (model, other):
+        m.optimizer.momentum = 0.5
+        m.fit(X, Y)
+        m.optimizer.nesterov = True
+        m.optimizer.weight_decay = 0.1
+        m.fit(X, Y)
+    assert bits(model) == bits(other)
+
+
+def test_a_fit_without_an_average_ends_it():
+    model, plain = make(), make()
+    model.fit(X, Y, epochs=2, ema=0.9)
+    plain.fit(X, Y, epochs=2)
+    assert bits(model) != bits(plain)
+    for m in (model, plain):
+        m.fit(X, Y)
+    assert bits(model) == bits(plain)
+    model.fit(X, Y, ema=0.9)
+    average = model.get_weights()
+    model.fit(X, Y, epochs=0)
+    assert np.array_equal(average[0][0], model.get_weights()[0][0])
+
+
+def test_an_average_goes_on_over_fits_of_its_own():
+    one, two = make(), make()
+    one.fit(X, Y, epochs=4, ema=0.9)
+    for _ in range(2):
+        two.fit(X, Y, epochs=2, ema=0.9)
+    assert bits(one) == bits(two)

@@ -1,0 +1,182 @@
+"""Every optimiser in C makes the reference's updates, at every boundary size, on every instruction set, with
+gradients that are spent as they are made or stored before; and the same bits by any number of threads."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import bpkern
+from bpkern import reference
+
+# Of widths around vectors, blocks and tiles, narrow layers among them.
+NETS = (
+    (1, 2, 7),
+    (8, 9, 15),
+    (16, 17, 47, 3),
+    (48, 1, 49),
+    (64, 65, 2),
+    (100, 16, 100),
+    (2, 100, 48, 1),
+    (5, 8),
+)
+
+OPTIMIZERS = {
+    "sgd": ("SGD", {"lr": 0.1}),
+    "sgd-decay": ("SGD", {"lr": 0.1, "weight_decay": 0.1}),
+    "sgd-momentum": ("SGD", {"lr": 0.1, "momentum": 0.8}),
+    "sgd-nesterov": ("SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
+    "rmsprop": ("RMSprop", {"alpha": 0.9}),
+    "rmsprop-momentum": ("RMSprop", {"momentum": 0.7, "weight_decay": 0.1}),
+    "rmsprop-centered": ("RMSprop", {"centered": True, "alpha": 0.7}),
+    "rmsprop-all": ("RMSprop", {"centered": True, "alpha": 0.7, "momentum": 0.6, "weight_decay": 0.1}),
+    "adagrad": ("Adagrad", {"lr": 0.05}),
+    "adagrad-all": (
+        "Adagrad",
+        {"lr": 0.05, "lr_decay": 0.5, "weight_decay": 0.1, "initial_accumulator_value": 0.1},
+    ),
+    "adam": ("Adam", {"lr": 0.01, "betas": (0.8, 0.9)}),
+    "adam-amsgrad": ("Adam", {"lr": 0.01, "betas": (0.3, 0.4), "amsgrad": True, "weight_decay": 0.1}),
+    "adam-no-memory": ("Adam", {"lr": 0.01, "betas": (0.0, 0.0), "eps": 0.1}),
+    "adamw": ("AdamW", {"lr": 0.01, "weight_decay": 0.5}),
+    "adamw-amsgrad": ("AdamW", {"lr": 0.01, "betas": (0.3, 0.4), "amsgrad": True, "weight_decay": 0.5}),
+}
+
+EVERY = pytest.mark.parametrize(("name", "settings"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+FUSED = dict(batch_size=5)
+STORED = dict(batch_size=3, accumulate=2, clip_norm=0.5, clip_value=0.1)
+CLIPPED = dict(batch_size=5, clip_value=0.02)
+WEIGHED = dict(batch_size=5, sample_weight=np.arange(23) % 4, ema=0.7)
+
+TOLERANCE = {"float32": 2e-4, "float64": 1e-11}
+
+
+def optimizer(name, settings, dtype):
+    """Where a gradient is next to nothing, the adaptive ones make a step of its last digits, which in float32
+    are no more the same."""
+    settings = settings if name == "SGD" or dtype == "float64" else settings | {"eps": 1e-2}
+    return getattr(bpkern, name)(**settings)
+
+
+def data(sizes, dtype, rows=23):
+    rng = np.random.default_rng(sum(sizes))
+    return rng.standard_normal((rows, sizes[0])).astype(dtype), rng.standard_normal((rows, sizes[-1])).astype(
+        dtype
+    )
+
+
+def close(got, expected, tolerance):
+    for ours, theirs in zip(itertools.chain(*got), itertools.chain(*expected), strict=True):
+        assert ours.dtype == theirs.dtype
+        if not np.abs(ours - theirs).max() <= tolerance * max(np.abs(theirs).max(), 0.1):
+            return False
+    return True
+
+
+def both(sizes, made, dtype, arguments, **model):
+    """A fit of each, and how far its weights went."""
+    X, y = data(sizes, dtype)
+    trained = []
+    for trainer in (bpkern.MLP, reference.MLP):
+        twin = trainer(sizes, activation="tanh", loss="mse", optimizer=made, dtype=dtype, seed=1, **model)
+        before = twin.get_weights()
+        history = twin.fit(X, y, **{"epochs": 2, "verbose": 0} | arguments)
+        trained.append((twin.get_weights(), history["loss"]))
+        assert not close(before, twin.get_weights(), 1e-3)
+    return trained
+
+
+@pytest.mark.parametrize(
+    "arguments", [FUSED, STORED, CLIPPED, WEIGHED], ids=["fused", "stored", "clipped", "weighed"]
+)
+@EVERY
+def test_updates_are_the_references(isa, dtype, name, settings, arguments):
+    for i, sizes in enumerate(NETS):
+        penalties = ({}, {"l2": 0.02}, {"l1": 0.01, "l2": 0.02}, {"l1": 0.01})[i % 4]
+        (ours, loss), (theirs, expected) = both(
+            sizes, optimizer(name, settings, dtype), dtype, arguments, **penalties
+        )
+        assert close(ours, theirs, TOLERANCE[dtype]), sizes
+        assert loss == pytest.approx(expected, rel=TOLERANCE[dtype])
+
+
+@EVERY
+def test_one_row_at_a_time(isa, dtype, name, settings):
+    """Nets whose layers are no wider than a vector have a way of their own for it."""
+    for sizes in ((3, 4, 2), (1, 1), (4, 3, 4, 1)):
+        made = optimizer(name, settings, dtype)
+        (ours, loss), (theirs, expected) = both(sizes, made, dtype, {"batch_size": 1})
+        assert close(ours, theirs, 5 * TOLERANCE[dtype]), sizes
+        assert loss == pytest.approx(expected, rel=5 * TOLERANCE[dtype])
+
+
+def bits(model):
+    parameters = model._get_parameters()  # the average apart from what it is of
+    return {name: array.tobytes() for name, array in parameters.items()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(batch_size=64),
+        dict(batch_size=5),
+        dict(batch_size=64, ema=0.9),
+        dict(batch_size=20, accumulate=3, clip_norm=0.1, clip_value=0.01, ema=0.9),
+    ],
+    ids=["fused", "few rows", "average", "stored"],
+)
+@pytest.mark.parametrize("name", ["sgd-nesterov", "rmsprop-all", "adagrad-all", "adam-amsgrad", "adamw"])
+def test_the_same_bits_at_any_number_of_threads(isa, name, arguments):
+    kind, settings = OPTIMIZERS[name]
+    X, y = data((61, 90, 97, 50), "float32", rows=130)
+    weights = np.arange(130) % 3
+    results = []
+    for n_threads in (1, 2, 3, 4, 8):
+        model = bpkern.MLP(
+            [61, 90, 97, 50],
+            activation=["gelu", "relu"],
+            loss="mse",
+            optimizer=getattr(bpkern, kind)(**settings),
+            l1=1e-3,
+            l2=1e-3,
+            dropout=[0.1, 0.4],
+            seed=2,
+        )
+        history = model.fit(X, y, sample_weight=weights, n_threads=n_threads, verbose=0, **arguments)
+        results.append((bits(model), dict(history)))
+    assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("decay", [0.999, 0.9999, 0.99999, 0.9999999])
+def test_decays_near_one_in_float32(isa, decay):
+    """What is left of them has its digits: the first step of Adam is of size lr, whatever the betas."""
+    X, y = data((3, 20), "float32")
+    model = bpkern.MLP([3, 20], loss="mse", optimizer=bpkern.Adam(0.01, betas=(decay, decay)), seed=1)
+    ((before, _),) = model.get_weights()
+    model.fit(X, y, batch_size=23, verbose=0)
+    ((after, _),) = model.get_weights()
+    assert np.abs(np.abs(after - before) - 0.01).max() <= 1e-6
+    model.fit(X, y, batch_size=23, verbose=0, ema=decay)
+    trained = model._net.get_layers()[0][0].astype(np.float64)
+    assert model.get_weights()[0][0] == pytest.approx(decay * after + (1 - decay) * trained, abs=1e-7)
+
+
+def test_gradients_of_nothing_but_zero_are_no_nan(isa, dtype):
+    """A column that is always zero has no gradient, and with eps of 0 nothing to divide by."""
+    X, y = data((3, 5, 20), dtype)
+    X[:, 1] = 0
+    for made in (
+        bpkern.RMSprop(eps=0.0),
+        bpkern.RMSprop(eps=0.0, centered=True),
+        bpkern.Adagrad(eps=0.0),
+        bpkern.Adam(eps=0.0),
+        bpkern.AdamW(eps=0.0, weight_decay=0.0),
+    ):
+        for arguments in (dict(batch_size=5), dict(batch_size=5, clip_norm=1.0)):
+            model = bpkern.MLP([3, 5, 20], loss="mse", optimizer=made, dtype=dtype, seed=1)
+            before = model.get_weights()
+            model.fit(X, y, verbose=0, **arguments)
+            after = model.get_weights()
+            assert np.array_equal(after[0][0][:, 1], before[0][0][:, 1])
+            assert not np.array_equal(after[0][0][:, 0], before[0][0][:, 0])
