@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, checkpoints, streams
+from . import _core, streams
 from .callbacks import Callback, CallbackList
 from .class_weights import row_weights
 from .data import Rows, classes_of, read_rows
@@ -43,7 +43,9 @@ class FitWatcher(Watcher):
         self._progress.rows(self._rows)
         if self.each:
             # A batch of zero weight has no loss.
-            self._callbacks.on_batch_end(self._model, self._batch, {"loss": loss / weight if weight else math.nan})
+            self._callbacks.on_batch_end(
+                self._model, self._batch, {"loss": loss / weight if weight else math.nan}
+            )
             self._batch += 1
 
 
@@ -80,6 +82,10 @@ class Fit:
         self._wants_accuracy = len(self._others) < len(self._metrics)
         self._class_weight = class_weight
         self._progress = make_progress(verbose)
+        if arguments.checkpoint is not None:
+            from . import files  # with what it needs, half of the package's import
+
+            files.check_path(arguments.checkpoint)
         self._data: Rows | None = None
         self._batches: Any = None
         if streams.is_stream(X, y):
@@ -134,10 +140,18 @@ class Fit:
         self._callbacks.on_fit_begin(model)
         first = 0
         if arguments.resume:
+            from . import checkpoints
+
             first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
             net.snapshot()
         history = model.history_ if first and model.history_ is not None else History()
-        before = model._random.state(), model._fitted_1d, model.history_, net.counts, "average" in net.stores()
+        before = (
+            model._random.state(),
+            model._fitted_1d,
+            model.history_,
+            net.counts,
+            "average" in net.stores(),
+        )
         try:
             watcher = FitWatcher(model, self._callbacks, self._progress)
             steps = make_steps(
@@ -160,9 +174,7 @@ class Fit:
         self._callbacks.on_fit_end(model)
         return history
 
-    def _train(
-        self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int
-    ) -> None:
+    def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
         model, arguments = self._model, self._arguments
         self._progress.begin(arguments.epochs, epochs.rows, first)
         for epoch in range(first, arguments.epochs):
@@ -188,7 +200,11 @@ class Fit:
             self._progress.epoch(epoch + 1, logs)
             self._callbacks.on_epoch_end(model, epoch, logs)
             is_last = epoch + 1 == arguments.epochs or model.stop_training
-            if arguments.checkpoint is not None and (is_last or (epoch + 1) % arguments.checkpoint_every == 0):
+            if arguments.checkpoint is not None and (
+                is_last or (epoch + 1) % arguments.checkpoint_every == 0
+            ):
+                from . import checkpoints
+
                 checkpoints.write(model, arguments.checkpoint, self._callbacks, epoch + 1)
 
     def _leave_average(self) -> None:
