@@ -191,8 +191,8 @@ class Model:
         ----------
         path : str or path
             To an .npz file, or a .safetensors file with the extra of that name. The arrays "0.weight",
-            "0.bias", ... in it are those of `state_dict`. A loss or a learning rate that is a Python function is
-            left out, as are gradients that `backward` has stored and no `step` has spent.
+            "0.bias", ... in it are those of `state_dict`. A loss or a learning rate that is a Python function
+            is left out, as are gradients that `backward` has stored and no `step` has spent.
 
         Raises
         ------

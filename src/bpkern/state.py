@@ -1,9 +1,9 @@
 """A model's whole state as what files hold: a configuration of plain values, and arrays.
 
 The configuration has the constructor's arguments under "model", and what training goes on from under
-"training". Arrays "0.weight", "0.bias", ... are the parameters that predictions are by. Where that is an average,
-those that are trained are "trained.0.weight", ...; the optimiser's states are "m.0.weight", "v...." and "u....",
-and initial weights that were given are "init.0.weight", ....
+"training". Arrays "0.weight", "0.bias", ... are the parameters that predictions are by. Where that is an
+average, those that are trained are "trained.0.weight", ...; the optimiser's states are "m.0.weight", "v...."
+and "u....", and initial weights that were given are "init.0.weight", ....
 """
 
 # NumPy imports much at its first use; annotations that were evaluated would be one.
@@ -191,17 +191,22 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
         store: checked_weights(_layers(arrays, prefix, count), settings.layers, settings.dtype)
         for store, prefix in prefixes.items()
     }
-    history = None
-    if training["iterations"] is not None:
-        columns = {name: arrays[f"history.{name}"].tolist() for name in training["metrics"]}
-        history = History.of(training["iterations"], columns)
     return State(
         stores,
         (checks.whole("updates", training["updates"], 0), checks.whole("batches", training["batches"], 0)),
         RandomState.of(training["random"]),
         checks.flag("one_dimension", training["one_dimension"]),
-        history,
+        None if training["iterations"] is None else _history(training, arrays),
     )
+
+
+def _history(training: Config, arrays: Arrays) -> History:
+    columns = {name: arrays[f"history.{name}"] for name in training["metrics"]}
+    for name, values in columns.items():
+        if values.shape != (len(columns["lr"]),) or values.dtype != np.float64:
+            raise ValueError(f"the history must hold one number an epoch for {name}")
+    iterations = checks.whole("iterations", training["iterations"], 0)
+    return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
 
 
 def restore(model: MLP, state: State) -> None:
