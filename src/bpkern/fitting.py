@@ -112,7 +112,7 @@ class Fit:
             raise ValueError("class_weight 'balanced' needs all of y at once: with batches give a mapping")
         streams.check_epochs(batches, self._arguments.epochs)
         self._batches = batches
-        self._one_dimension = False
+        self._one_dimension: bool | None = None  # the first batch says so
 
     def _weighted(self, data: Rows, is_part: bool = False) -> Rows:
         x, targets, weights = data
@@ -160,7 +160,9 @@ class Fit:
             epochs = self._epochs(steps, update)
             if arguments.ema is not None:
                 net.start_average()
-            model._fitted_1d, model.history_ = self._one_dimension, history
+            model.history_ = history
+            if self._one_dimension is not None:
+                model._fitted_1d = self._one_dimension
             try:
                 self._train(epochs, steps, watcher, history, first)
             finally:
