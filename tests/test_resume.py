@@ -1,7 +1,12 @@
 """A fit that is broken off and resumed ends as one that never was: weights, history, callbacks, files."""
 
 import csv
+import io
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -311,6 +316,30 @@ def test_a_smaller_total_is_all_there(tmp_path):
         assert everything(*run(plain, tmp_path, epochs=epochs, **settings), tmp_path) == finished
 
 
+@pytest.mark.parametrize("with_tqdm", [True, False])
+def test_progress_goes_on_as_well(tmp_path, monkeypatch, with_tqdm):
+    """From the epoch that it resumes from; and there is none where nothing is left to do."""
+    if with_tqdm:
+        pytest.importorskip("tqdm", reason="tqdm draws this bar")
+    else:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    def shown(epochs):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        run(plain, tmp_path, checkpoint="checkpoint.npz", resume=True, epochs=epochs)
+        return sys.stderr.getvalue()
+
+    assert "epoch 3/3, loss" in shown(3)
+    text = shown(5)
+    assert "epoch 5/5, loss" in text
+    assert not any(f"epoch {epoch}/5" in text for epoch in (1, 2, 3))
+    assert shown(5) == shown(4) == ""
+
+
 def test_without_resume_it_starts_from_the_beginning(tmp_path):
     run(plain, tmp_path, ("begin", 4), checkpoint="checkpoint.npz")
     model, _ = run(plain, tmp_path, checkpoint="checkpoint.npz", epochs=2)
@@ -482,7 +511,7 @@ def test_bad_arguments_are_refused_before_training(tmp_path, monkeypatch, fit, e
 
 
 def test_without_safetensors_it_is_refused_before_training(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     model = model_of()
     with pytest.raises(ModuleNotFoundError, match="needs safetensors"):
         model.fit(X, LABELS, checkpoint=tmp_path / "net.safetensors", callbacks=Stop(("begin", 0)))
@@ -534,3 +563,16 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path):
         path.touch()
     run(written, tmp_path, checkpoint="checkpoint.npz", resume=True)
     assert [path.exists() for path in left] == [False, False, True]
+
+
+def test_killed_at_random_moments():
+    """A short form of bench/kill.py: SIGKILL, and the same bits in the end."""
+    attack = Path(__file__).parent.parent / "bench" / "kill.py"
+    command = [sys.executable, str(attack), "--trials", "2", "--epochs", "6", "--seed", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdict = done.stdout.splitlines()[-1]
+    assert re.fullmatch(
+        r"2 of 2 trials ended with the same bits, after [1-9]\d* kills, \d+ of them in a write; 0 temporary files left",
+        verdict,
+    )

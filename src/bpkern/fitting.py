@@ -178,7 +178,8 @@ class Fit:
 
     def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
         model, arguments = self._model, self._arguments
-        self._progress.begin(arguments.epochs, epochs.rows, first)
+        if first < arguments.epochs and not model.stop_training:
+            self._progress.begin(arguments.epochs, epochs.rows, first)
         for epoch in range(first, arguments.epochs):
             if model.stop_training:
                 break
