@@ -138,11 +138,11 @@ def trial(folder: Path, epochs: int, longest: float, rng: random.Random) -> tupl
     """The end that it comes to, how often it was killed, and how many times of these in a write."""
     kills = inside = 0
     while True:
-        slow = rng.random() < 0.5
+        slow = kills == 0 or rng.random() < 0.5
         run = Run(folder, epochs, n_threads=rng.choice((1, 2)), slow=slow)
         before = set(leftovers(folder))
-        # Slow runs take several times as long as the one that nobody killed.
-        end = run.kill_after(rng.uniform(0, longest * (6 if slow else 2)))
+        # Slow runs take several times as long as the one that nobody killed: the first never gets to its end.
+        end = run.kill_after(rng.uniform(0, longest * (1 if kills == 0 else 6 if slow else 2)))
         if end is not None:
             return end, kills, inside
         kills += 1

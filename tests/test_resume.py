@@ -571,8 +571,6 @@ def test_killed_at_random_moments():
     command = [sys.executable, str(attack), "--trials", "2", "--epochs", "6", "--seed", "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    verdict = done.stdout.splitlines()[-1]
-    assert re.fullmatch(
-        r"2 of 2 trials ended with the same bits, after [1-9]\d* kills, \d+ of them in a write; 0 temporary files left",
-        verdict,
-    )
+    verdict = r"2 of 2 trials ended with the same bits, after ([0-9]+) kills, .*; 0 temporary files left"
+    kills = re.fullmatch(verdict, done.stdout.splitlines()[-1])
+    assert int(kills[1]) >= 2
