@@ -285,7 +285,7 @@ def test_a_finished_fit_trains_nothing(script, tmp_path):
     for place in ("begin", len(finished[4])), ("begin", len(finished[4]) - 1), ("begin", 0):
         model, fit, callbacks = script(tmp_path)
         fit = {"batch_size": 8, **fit, "checkpoint": tmp_path / "checkpoint.npz", "resume": True}
-        model.fit(**fit, epochs=EPOCHS, callbacks=[*callbacks, Stop(place)])
+        model.fit(**fit, epochs=EPOCHS, callbacks=[*callbacks, Stop(place, RuntimeError)])
         assert everything(model, callbacks, tmp_path) == finished
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
 
@@ -505,7 +505,7 @@ def test_bad_arguments_are_refused_before_training(tmp_path, monkeypatch, fit, e
     model = model_of()
     before = snapshot(model)
     with pytest.raises(error, match=message):
-        model.fit(X, LABELS, **fit, callbacks=Stop(("begin", 0)))
+        model.fit(X, LABELS, **fit, callbacks=Stop(("begin", 0), RuntimeError))
     assert snapshot(model) == before
     assert list(tmp_path.iterdir()) == []
 
@@ -514,7 +514,9 @@ def test_without_safetensors_it_is_refused_before_training(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     model = model_of()
     with pytest.raises(ModuleNotFoundError, match="needs safetensors"):
-        model.fit(X, LABELS, checkpoint=tmp_path / "net.safetensors", callbacks=Stop(("begin", 0)))
+        model.fit(
+            X, LABELS, checkpoint=tmp_path / "net.safetensors", callbacks=Stop(("begin", 0), RuntimeError)
+        )
 
 
 class Remove(Callback):
