@@ -14,7 +14,7 @@ def make(layers=(3, 4, 2), loss="cross_entropy", **settings):
     return bpkern.MLP(layers, loss=loss, seed=0, **settings)
 
 
-NAMES = "identity, relu, leaky_relu, sigmoid, tanh"
+NAMES = "identity, relu, leaky_relu, sigmoid, tanh, elu, softplus, gelu, gelu_tanh, silu"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,11 @@ NAMES = "identity, relu, leaky_relu, sigmoid, tanh"
         ({"output_activation": "softmax"}, ValueError, "unknown output_activation 'softmax'"),
         ({"loss": "hinge"}, ValueError, "unknown loss 'hinge': allowed are mse, squared_error"),
         ({"loss": None}, TypeError, "loss must be a name"),
-        ({"optimizer": "sgd"}, TypeError, "optimizer must be a bpkern.SGD or None, not 'sgd'"),
+        (
+            {"optimizer": "sgd"},
+            TypeError,
+            "optimizer must be None or one of bpkern's SGD, RMSprop, Adagrad, Adam, AdamW, not 'sgd'",
+        ),
         ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64, not 'float16'"),
         ({"dtype": "number"}, ValueError, "dtype must be float32 or float64, not 'number'"),
         ({"dtype": ">f4"}, ValueError, "dtype must be float32 or float64"),
@@ -193,7 +197,7 @@ def test_targets(loss, y, error, message):
         ({"validation_split": 1.0}, ValueError, "validation_split 1.0 of 8 rows leaves one part empty"),
         ({"validation_split": 0.01}, ValueError, "leaves one part empty"),
         ({"validation_split": 0.5, "validation_data": (X, Y)}, ValueError, "not both"),
-        ({"validation_data": X}, ValueError, r"validation_data must be a pair \(X, y\)"),
+        ({"validation_data": X}, ValueError, r"validation_data must be \(X, y\) or \(X, y, sample_weight\)"),
         ({"validation_data": (X[:, :2], Y)}, ValueError, "validation_data: X must have 3 columns"),
         ({"validation_data": (X[:0], Y[:0])}, ValueError, "X has no rows"),
         ({"sample_weight": np.ones(7)}, ValueError, r"sample_weight must have shape \(8,\)"),

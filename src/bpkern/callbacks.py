@@ -80,7 +80,7 @@ class CallbackList:
     def __init__(self, callbacks: Callback | Iterable[Callback]) -> None:
         if isinstance(callbacks, Callback):
             callbacks = (callbacks,)
-        if not isinstance(callbacks, Iterable):
+        if not hasattr(callbacks, "__iter__"):
             raise TypeError(f"callbacks must be a sequence of bpkern.callbacks.Callback, not {callbacks!r}")
         self._callbacks = list(callbacks)
         for callback in self._callbacks:

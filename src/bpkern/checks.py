@@ -33,6 +33,8 @@ def whole(name: str, value: object, at_least: int) -> int:
 
 def real(name: str, value: object, lowest: float = 0.0, highest: float = math.inf) -> float:
     """`value` as a float, where it is a finite number from `lowest` to `highest`."""
+    if type(value) is float and lowest <= value <= highest and value < math.inf:
+        return value
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, not {value!r}")
     try:

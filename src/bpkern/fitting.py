@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class Fit:
         sample_weight: Any,
         class_weight: Any,
         metrics: Any,
-        callbacks: Sequence[Callback],
+        callbacks: Callback | Iterable[Callback],
         verbose: Any,
         arguments: FitArguments,
     ) -> None:
@@ -88,6 +88,7 @@ class Fit:
             files.check_path(arguments.checkpoint)
         self._data: Rows | None = None
         self._batches: Any = None
+        self._one_dimension: bool | None = None  # a stream's first batch says so
         if streams.is_stream(X, y):
             self._check_stream(X, sample_weight)
         else:
@@ -112,7 +113,6 @@ class Fit:
             raise ValueError("class_weight 'balanced' needs all of y at once: with batches give a mapping")
         streams.check_epochs(batches, self._arguments.epochs)
         self._batches = batches
-        self._one_dimension: bool | None = None  # the first batch says so
 
     def _weighted(self, data: Rows, is_part: bool = False) -> Rows:
         x, targets, weights = data
@@ -135,11 +135,9 @@ class Fit:
         )
         threads = self._reserve(update)
         model.stop_training = False
-        if self._settings.custom_loss:
-            net.tape_clear()  # what was stored by hand would be spent with the fit's own gradients
         self._callbacks.on_fit_begin(model)
         first = 0
-        if arguments.resume:
+        if arguments.checkpoint is not None and arguments.resume:
             from . import checkpoints
 
             first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
@@ -150,7 +148,7 @@ class Fit:
             model._fitted_1d,
             model.history_,
             net.counts,
-            "average" in net.stores(),
+            net.has_average,
         )
         try:
             watcher = FitWatcher(model, self._callbacks, self._progress)
@@ -183,7 +181,9 @@ class Fit:
         for epoch in range(first, arguments.epochs):
             if model.stop_training:
                 break
-            steps.set_optimizer(self._settings.step())
+            optimizer = self._settings.step()
+            if optimizer is not steps.optimizer:  # a callback has changed its settings
+                steps.set_optimizer(optimizer)
             self._callbacks.on_epoch_begin(model, epoch)
             watcher.begin_epoch()
             try:
@@ -199,7 +199,7 @@ class Fit:
             if epochs.seen is not None:
                 logs |= metrics_of(model, self._others, *epochs.seen)
             logs |= self._validate()
-            history.add_epoch(logs, epochs.iterations, steps.learning_rate())
+            history.add_epoch(logs, epochs.iterations, steps.rate)
             self._progress.epoch(epoch + 1, logs)
             self._callbacks.on_epoch_end(model, epoch, logs)
             is_last = epoch + 1 == arguments.epochs or model.stop_training
@@ -226,8 +226,8 @@ class Fit:
     # What it needs -----------------------------------------------------------------------------------
 
     def _reserve(self, update: _core.Update) -> int:
-        """All the memory that training takes: what fails later leaves the model as it was. How many threads to
-        take."""
+        """All the memory that training takes: what fails later leaves the model as it was. Returns how many
+        threads to take."""
         arguments, net = self._arguments, self._net
         net.prepare(update, self._optimizer)
         threads = 1

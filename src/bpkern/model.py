@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from . import _core, checks, state
 from .history import History
-from .losses import Loss
 from .optimizers import Optimizer
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
@@ -24,6 +23,7 @@ class Model:
 
     _settings: Settings
     _net: _core.Network
+    _tape: _core.Tape
     _random: RandomState
     _fitted_1d: bool
     history_: History | None
@@ -66,7 +66,7 @@ class Model:
         if any(settings.dropout):
             self._random.draw_dropout_key()
         self._net.set_dropout(settings.dropout, self._random.dropout_key)
-        self._net.tape_clear()
+        self._tape = _core.Tape(self._net)
         self._fitted_1d = False
         self.history_ = None
         self.stop_training = False
@@ -79,9 +79,9 @@ class Model:
         return list(self._settings.layers)
 
     @property
-    def loss(self) -> str | Loss | Callable[..., Any]:
-        """The loss as it was given."""
-        return self._settings.given_loss
+    def loss(self) -> str:
+        """The name of the loss; "custom" where it is a Python function."""
+        return self._settings.loss
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -112,7 +112,7 @@ class Model:
         Of their average, where the last fit kept one: that is what predicts.
         """
         with self._net.reading():
-            return self._net.get_layers("average" if "average" in self._net.stores() else "parameters")
+            return self._net.get_layers("average" if self._net.has_average else "parameters")
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
         """Set all parameters, and nothing else of the model's state but for their average, which ends.
@@ -263,7 +263,7 @@ class Model:
         return type(self)._of, (arguments, config, arrays), others
 
     def copy(self) -> Self:
-        """A model of its own in the same state. It shares the optimiser's settings and a callable loss."""
+        """A model of its own in the same state. Both have the same optimiser, and a custom loss."""
         make, arguments, others = self.__reduce__()
         copied: Self = make(*arguments)
         vars(copied).update(others)
@@ -298,7 +298,7 @@ class Model:
         """Copies of those that are trained, and of their average where there is one."""
         with self._net.reading():
             parameters = state_of(self._net.get_layers())
-            if "average" in self._net.stores():
+            if self._net.has_average:
                 average = state_of(self._net.get_layers("average"))
                 parameters |= {f"average.{name}": array for name, array in average.items()}
         return parameters

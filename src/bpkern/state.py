@@ -21,7 +21,7 @@ from .seeding import RandomState
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .mlp import MLP
+    from .model import Model
 
 # What stands for a Python callable, which no file holds.
 CALLABLE = {"callable": True}
@@ -68,7 +68,7 @@ def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
     settings = _plain({name: value for name, value in optimizer.settings().items() if name != "lr"})
     lr = optimizer.lr
     # Somebody's own kind of schedule is a Python function like any other.
-    if type(lr) in schedules.SCHEDULES.values():
+    if isinstance(lr, schedules.Schedule) and type(lr) in schedules.SCHEDULES.values():
         rate: Any = {"schedule": type(lr).__name__, **_plain(lr.settings())}
     else:
         rate = CALLABLE if callable(lr) else float(lr)
@@ -119,7 +119,7 @@ def optimizer_of(config: Config) -> optimizers.Optimizer:
 # Its state --------------------------------------------------------------------------------------------------
 
 
-def model_state(model: MLP) -> tuple[Config, Arrays]:
+def model_state(model: Model) -> tuple[Config, Arrays]:
     """All of it, of one moment."""
     net, settings = model._net, model._settings
     with net.reading():
@@ -209,7 +209,7 @@ def _history(training: Config, arrays: Arrays) -> History:
     return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
 
 
-def restore(model: MLP, state: State) -> None:
+def restore(model: Model, state: State) -> None:
     """Put a model into a state that was checked with its settings. The optimiser is left as it is."""
     net = model._net
     with net.writing():
