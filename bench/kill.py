@@ -31,7 +31,7 @@ from bpkern import callbacks, files, schedules
 LAYERS, ROWS, BATCH = [64, 256, 96, 10], 3000, 50
 BEGUN, ENDED = "begun", "ended"
 # How long a write is held up at each array, each sync and each renaming.
-HELD_UP = 0.002, 0.02
+HELD_UP = 0.001, 0.01
 
 
 # The script that is killed ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import checks, losses, optimizers, schedules
+from . import _core, checks, losses, optimizers, schedules
 from .history import History
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
@@ -213,6 +213,7 @@ def restore(model: Model, state: State) -> None:
     """Put a model into a state that was checked with its settings. The optimiser is left as it is."""
     net = model._net
     with net.writing():
+        model._tape = _core.Tape(net)  # gradients that are stored are of other weights
         net.forget()
         for store, layers in state.stores.items():
             net.set_layers(layers, store)
