@@ -126,6 +126,8 @@ class Run:
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
+            pass
+        finally:
             self.process.kill()
         return self.end()
 
