@@ -361,6 +361,28 @@ def test_a_model_that_was_trained_already_resumes_as_a_new_one(tmp_path):
     assert everything(model, callbacks, tmp_path / "again") == unbroken
 
 
+@pytest.mark.parametrize("place", [("begin", 4), ("end", 1), ("batch", 5)])
+@pytest.mark.parametrize("broken", ["first", "second"])
+def test_two_fits_one_after_the_other(tmp_path, place, broken):
+    """Each with a file of its own; the first has been finished when the second is broken off."""
+
+    def script(folder, stops):
+        model, fit, callbacks = all_at_once(folder)
+        settings = dict(epochs=EPOCHS, batch_size=8, resume=True)
+        for name in ("first", "second"):
+            stop = StopInside(stops.get(name))
+            checkpoint = folder / f"checkpoint.{name}.npz"
+            model.fit(**fit, **settings, checkpoint=checkpoint, callbacks=[*callbacks, stop])
+            fit, callbacks = dict(X=X, y=LABELS), []
+        return model
+
+    (tmp_path / "unbroken").mkdir()
+    unbroken = snapshot(script(tmp_path / "unbroken", {}))
+    with pytest.raises(KeyboardInterrupt):
+        script(tmp_path, {broken: place})
+    assert snapshot(script(tmp_path, {})) == unbroken
+
+
 def test_a_checkpoint_is_a_model(tmp_path):
     run(all_at_once, tmp_path, ("begin", 2), checkpoint="checkpoint.npz")
     model = bpkern.MLP.load(tmp_path / "checkpoint.npz")
