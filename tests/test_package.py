@@ -44,6 +44,16 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
     assert brought - cython == {"bpkern"}
 
 
+def test_import_leaves_what_few_need_for_later():
+    """Archives, JSON, hashes, CSV and the reference take longer than all the rest."""
+    later = ("bpkern.files", "bpkern.reference", "csv", "hashlib", "json", "string", "zipfile")
+    code = "import sys, numpy; before = set(sys.modules); import bpkern; new = set(sys.modules) - before\n"
+    code += (
+        f"print(*sorted(new.intersection({later})), hasattr(bpkern, 'reference'), 'reference' in dir(bpkern))"
+    )
+    assert run("-c", code).stdout.split() == ["True", "True"]
+
+
 def test_types_and_stubs_are_installed():
     installed = {Path(file).name for file in importlib.metadata.files("bpkern")}
     assert {"py.typed", "_core.pyi", "activations.py"} <= installed

@@ -4,11 +4,13 @@
 >>> history = model.fit(X, y, epochs=10)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import config
 
 config.resolve_isa()
 
-from . import callbacks, kernels, losses, reference, schedules  # noqa: E402
+from . import callbacks, kernels, losses, schedules  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
 from .config import show_config  # noqa: E402
 from .errors import DivergedError  # noqa: E402
@@ -16,6 +18,9 @@ from .history import History  # noqa: E402
 from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 from .threads import get_num_threads, set_num_threads  # noqa: E402
+
+if TYPE_CHECKING:
+    from . import reference
 
 __all__ = [
     "MLP",
@@ -38,3 +43,16 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`reference` at its first use: it would be a third of the package's import."""
+    if name == "reference":
+        from importlib import import_module
+
+        return import_module(".reference", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "reference"})

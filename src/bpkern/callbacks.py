@@ -3,11 +3,9 @@
 >>> model.fit(X, y, epochs=500, validation_split=0.2, callbacks=[EarlyStopping(patience=20)])
 """
 
-import csv
 import math
 import os
 from collections.abc import Iterable, Mapping
-from string import Formatter
 from typing import Any
 
 from . import checks
@@ -394,6 +392,8 @@ class ModelCheckpoint(Callback):
         mode: str = "auto",
         every: int = 1,
     ) -> None:
+        from string import Formatter
+
         self._path = _text("path", path)
         self._fields = [field for _, field, _, _ in Formatter().parse(self._path) if field is not None]
         for field in self._fields:
@@ -419,7 +419,12 @@ class ModelCheckpoint(Callback):
         for field in self._fields:
             if field not in fields:
                 raise ValueError(f"path has the field {{{field}}}: allowed are {', '.join(fields)}")
-        model.save(self._path.format(**fields))
+        from . import files
+
+        path = self._path.format(**fields)
+        # A run that was killed while it wrote this file is run again.
+        files.remove_leftovers(path)
+        model.save(path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best}
@@ -476,11 +481,15 @@ class CSVLogger(Callback):
             self._columns = columns if header is None else header
         if columns != self._columns:
             raise ValueError(f"{self._path} has the columns {self._columns}, and this fit {columns}")
+        import csv
+
         with open(self._path, mode, encoding="utf-8", newline="") as file:
             csv.writer(file, delimiter=self._separator, lineterminator="\n").writerows(rows)
 
     def _header(self) -> list[str] | None:
         """The columns of the file, where there are any yet."""
+        import csv
+
         if not os.path.exists(self._path):
             return None
         with open(self._path, encoding="utf-8", newline="") as file:

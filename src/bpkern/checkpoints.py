@@ -3,12 +3,13 @@
 # NumPy imports much at its first use; annotations that were evaluated would be one.
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import files, state
+from . import checks, files, state
 from .callbacks import CallbackList
 
 if TYPE_CHECKING:
@@ -18,14 +19,22 @@ PREFIX = "callbacks."
 
 
 def write(model: MLP, path: str, callbacks: CallbackList, epochs: int) -> None:
-    """After so many epochs of the fit under way."""
+    """After so many epochs of the fit under way.
+
+    Raises
+    ------
+    TypeError
+        For a callback's state that no file holds.
+    OSError
+        Where the file cannot be written; the old one is as it was.
+    """
     config, arrays = state.model_state(model)
     values: dict[str, Any] = {}
     for name, value in callbacks.state_dict().items():
         if isinstance(value, np.ndarray):
             arrays[f"{PREFIX}{name}"] = value
         else:
-            values[name] = value
+            values[name] = _plain(name, value)
     config["fit"] = {"epochs": epochs, "stopped": model.stop_training, "callbacks": values}
     files.write(path, config, arrays)
 
@@ -36,7 +45,8 @@ def resume(model: MLP, path: str, callbacks: CallbackList) -> int:
     Raises
     ------
     ValueError
-        For a file that is no checkpoint, or one of a model that was made otherwise.
+        For a file that is no checkpoint, or one of a model or of callbacks that were made otherwise; nothing
+        was changed.
     """
     files.remove_leftovers(path)
     if not os.path.exists(path):
@@ -44,21 +54,54 @@ def resume(model: MLP, path: str, callbacks: CallbackList) -> int:
     config, arrays = files.read(path)
     if "fit" not in config:
         raise ValueError(f"{path} holds a model and no checkpoint of a fit")
-    given, found = state.model_config(model._settings), config["model"]
-    for name in given:
-        if name != "optimizer" and given[name] != found[name]:
-            raise ValueError(
-                f"{path} is of a model with {name}={found[name]!r}, and this one has {given[name]!r}"
-            )
-    if given["optimizer"]["rule"] != found["optimizer"]["rule"]:
-        raise ValueError(f"{path} is of a model with the optimizer {found['optimizer']['rule']!r}")
-    callbacks.load_state_dict(
-        config["fit"]["callbacks"]
-        | {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
-    )
-    state.restore(model, config, arrays)
+    try:
+        _check_model(model, config["model"])
+        found = state.checked_state(model._settings, config, arrays)
+        epochs = checks.whole("epochs", config["fit"]["epochs"], 1)
+        stopped = checks.flag("stopped", config["fit"]["stopped"])
+        values = {name: _unplain(value) for name, value in config["fit"]["callbacks"].items()}
+        values |= {
+            name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)
+        }
+        callbacks.load_state_dict(values)
+    except state.MALFORMED as error:
+        raise ValueError(f"{path}: {error}") from error
+    state.restore(model, found)
     # A callback may have changed the rate on the way.
-    if isinstance(found["optimizer"]["lr"], float) and not callable(model.optimizer.lr):
-        model.optimizer.lr = found["optimizer"]["lr"]
-    model.stop_training = config["fit"]["stopped"]
-    return int(config["fit"]["epochs"])
+    lr = config["model"]["optimizer"]["lr"]
+    if isinstance(lr, float) and not callable(model.optimizer.lr):
+        model.optimizer.lr = lr
+    model.stop_training = stopped
+    return epochs
+
+
+def _check_model(model: MLP, found: state.Config) -> None:
+    """Raise ValueError where the checkpoint is of a model that was made otherwise."""
+    for name, given in state.model_config(model._settings).items():
+        other = found[name]
+        # Of the optimiser only its kind: a rate changes on the way.
+        if name == "optimizer":
+            given, other = given["rule"], other["rule"]
+        if given != other:
+            raise ValueError(f"it is of a model with {name}={other!r}, and this one has {given!r}")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value of a callback's state as JSON gives it back."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, each) for each in value]
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise TypeError(
+            f"a callback's state is numbers, strings, None, lists of these and arrays: {name} is {value!r}"
+        )
+    return value
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return float(value["float"])
+    return [_unplain(each) for each in value] if isinstance(value, list) else value

@@ -91,6 +91,14 @@ class _NewerError(Exception):
     """The file is of a format of later."""
 
 
+def check_path(path: "str | os.PathLike[str]") -> None:
+    """Raise what `write` would raise for the path itself, before there is anything to write."""
+    _suffix(path)
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+
+
 def remove_leftovers(path: "str | os.PathLike[str]") -> None:
     """Delete what writers of this file left next to it when they were killed; none may be at work."""
     folder, name = os.path.split(os.path.realpath(path))

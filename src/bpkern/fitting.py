@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, checkpoints, streams
+from . import _core, streams
 from .callbacks import Callback, CallbackList
 from .class_weights import row_weights
 from .data import Rows, classes_of, read_rows
@@ -82,8 +82,13 @@ class Fit:
         self._wants_accuracy = len(self._others) < len(self._metrics)
         self._class_weight = class_weight
         self._progress = make_progress(verbose)
+        if arguments.checkpoint is not None:
+            from . import files  # with what it needs, half of the package's import
+
+            files.check_path(arguments.checkpoint)
         self._data: Rows | None = None
         self._batches: Any = None
+        self._one_dimension: bool | None = None  # a stream's first batch says so
         if streams.is_stream(X, y):
             self._check_stream(X, sample_weight)
         else:
@@ -108,7 +113,6 @@ class Fit:
             raise ValueError("class_weight 'balanced' needs all of y at once: with batches give a mapping")
         streams.check_epochs(batches, self._arguments.epochs)
         self._batches = batches
-        self._one_dimension = False
 
     def _weighted(self, data: Rows, is_part: bool = False) -> Rows:
         x, targets, weights = data
@@ -135,6 +139,8 @@ class Fit:
         self._callbacks.on_fit_begin(model)
         first = 0
         if arguments.checkpoint is not None and arguments.resume:
+            from . import checkpoints
+
             first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
             self._take_snapshot()
         history = model.history_ if first and model.history_ is not None else History()
@@ -145,7 +151,9 @@ class Fit:
                 net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
             )
             epochs = self._epochs(steps, update)
-            model._fitted_1d, model.history_ = self._one_dimension, history
+            model.history_ = history
+            if self._one_dimension is not None:
+                model._fitted_1d = self._one_dimension
             try:
                 self._train(epochs, steps, watcher, history, first)
             finally:
@@ -161,7 +169,8 @@ class Fit:
 
     def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
         model, arguments = self._model, self._arguments
-        self._progress.begin(arguments.epochs, epochs.rows, first)
+        if first < arguments.epochs and not model.stop_training:
+            self._progress.begin(arguments.epochs, epochs.rows, first)
         for epoch in range(first, arguments.epochs):
             if model.stop_training:
                 break
@@ -190,6 +199,8 @@ class Fit:
             if arguments.checkpoint is not None and (
                 is_last or (epoch + 1) % arguments.checkpoint_every == 0
             ):
+                from . import checkpoints
+
                 checkpoints.write(model, arguments.checkpoint, self._callbacks, epoch + 1)
 
     def _leave_average(self) -> None:

@@ -192,7 +192,7 @@ class MLP(Stepwise):
             from 0 to 1. Predictions, `get_weights` and files are of the average, until a fit without one.
         checkpoint : path, optional
             An .npz or .safetensors file that gets the whole state of the fit every `checkpoint_every` epochs,
-            and after the last.
+            and after the last. Another fit of the same script needs another file.
         checkpoint_every : int
             Epochs between two of them.
         resume : bool

@@ -9,12 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import _core, checks, files, state
+from . import _core, checks, state
 from .history import History
 from .optimizers import Optimizer
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
-from .settings import Settings, checked_optimizer
+from .settings import Settings, checked_loss, checked_optimizer
 from .summary import Summary
 
 
@@ -30,6 +30,11 @@ class Model:
     stop_training: bool
 
     def _make(self, settings: Settings, seed: Any) -> None:
+        self._make_net(settings)
+        self._random = RandomState(seed)
+        self._start()
+
+    def _make_net(self, settings: Settings) -> None:
         self._settings = settings
         self._net = _core.Network(
             settings.layers,
@@ -39,8 +44,6 @@ class Model:
             settings.loss_parameters,
             settings.label_smoothing,
         )
-        self._random = RandomState(seed)
-        self._start()
 
     def reset(self) -> None:
         """Go back to the seed's initial state: weights, the optimiser's states, generator, history.
@@ -182,20 +185,19 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all of the model to a file: settings, parameters, the optimiser's states, generator, history.
 
-        The file is written beside the old one and put in its place at once, so that one of them is always
-        there.
+        The file is written beside the old one and put in its place at once: one of them is always there.
 
         Parameters
         ----------
         path : str or path
             To an .npz file, or a .safetensors file with the extra of that name. The arrays "0.weight",
             "0.bias", ... in it are those of `state_dict`. A loss or a learning rate that is a Python function
-            is left out.
+            is left out, as are gradients that `backward` has stored and no `step` has spent.
 
         Raises
         ------
         ValueError
-            For another suffix.
+            For another suffix, or a seed whose bit generator is not NumPy's.
         OSError
             Where the file cannot be written; the old one is as it was.
         ModuleNotFoundError
@@ -203,6 +205,8 @@ class Model:
         RuntimeError
             While another thread trains the model.
         """
+        from . import files  # with what it needs, half of the package's import
+
         files.write(path, *state.model_state(self))
 
     @classmethod
@@ -221,33 +225,48 @@ class Model:
         ------
         ValueError
             For a file that is damaged, of something else, or of a newer version.
+        ValueError, TypeError
+            For a loss or an optimizer that is none.
         OSError
             Where it cannot be read.
         ModuleNotFoundError
             For .safetensors without that library.
         """
+        from . import files
+
+        if loss is not None:
+            checked_loss(loss)
+        if optimizer is not None:
+            checked_optimizer(optimizer)
         config, arrays = files.read(path)
         try:
             return cls._of(state.arguments_of(config, arrays, loss, optimizer), config, arrays)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except state.MALFORMED as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
     @classmethod
     def _of(cls, arguments: dict[str, Any], config: state.Config, arrays: state.Arrays) -> Self:
-        model = cls(**arguments, seed=0)  # type: ignore[call-arg]  # MLP's
-        state.restore(model, config, arrays)
+        settings = Settings(**arguments)
+        # Before there is a network: its sizes are believed where the arrays are there.
+        found = state.checked_state(settings, config, arrays)
+        model = cls.__new__(cls)
+        model._make_net(settings)
+        state.restore(model, found)
         return model
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = self._settings
         config, arrays = state.model_state(self)
         arguments = state.arguments_of(config, arrays, settings.given_loss, settings.optimizer)
-        return type(self)._of, (arguments, config, arrays)
+        # Attributes that others have put there come along.
+        others = {name: value for name, value in vars(self).items() if name not in Model.__annotations__}
+        return type(self)._of, (arguments, config, arrays), others
 
     def copy(self) -> Self:
         """A model of its own in the same state. Both have the same optimiser, and a custom loss."""
-        make, arguments = self.__reduce__()
+        make, arguments, others = self.__reduce__()
         copied: Self = make(*arguments)
+        vars(copied).update(others)
         return copied
 
     def __copy__(self) -> Self:

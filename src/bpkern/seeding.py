@@ -51,11 +51,18 @@ def _unplain(state: Any) -> Any:
 
 def _generator_in(state: dict[str, Any]) -> np.random.Generator:
     name = state["bit_generator"]
-    if name not in BIT_GENERATORS:
-        raise ValueError(f"unknown bit generator {name!r}: allowed are {', '.join(BIT_GENERATORS)}")
+    _check_name(name)
     bit_generator = getattr(np.random, name)(0)
     bit_generator.state = _unplain(state)
     return np.random.Generator(bit_generator)
+
+
+def _check_name(name: Any) -> None:
+    if name not in BIT_GENERATORS:
+        raise ValueError(
+            f"unknown bit generator {name!r}: a model that is saved or copied may have one of "
+            f"{', '.join(BIT_GENERATORS)}"
+        )
 
 
 class RandomState:
@@ -90,7 +97,14 @@ class RandomState:
         self.generator.bit_generator.state, self._split_seed = state
 
     def config(self) -> dict[str, Any]:
-        """All of it as values that a file holds."""
+        """All of it as values that a file holds.
+
+        Raises
+        ------
+        ValueError
+            For a bit generator that is not NumPy's.
+        """
+        _check_name(self.generator.bit_generator.state["bit_generator"])
         return {
             "generator": _plain(self.generator.bit_generator.state),
             "start": _plain(self._start.bit_generator.state),

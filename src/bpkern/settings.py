@@ -193,12 +193,12 @@ def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
 
 def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[..., Any] | None]:
     """Name, parameters and callable of a loss, the latter two None where it has none."""
+    checked_loss(loss)
     if isinstance(loss, Loss):
         return loss.name, loss.parameters(outputs), None
-    if callable(loss) and not isinstance(loss, type):
+    if not isinstance(loss, str):
         return "custom", None, loss
-    name = checks.one_of("loss", loss, LOSSES)
-    return name, BY_NAME[name]().parameters(outputs) if name in BY_NAME else None, None
+    return loss, BY_NAME[loss]().parameters(outputs) if loss in BY_NAME else None, None
 
 
 def _fit_in(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
@@ -221,6 +221,13 @@ def _probability(dropout: Any) -> float:
     if probability == 1:
         raise ValueError("dropout must be below 1, not 1")
     return probability
+
+
+def checked_loss(loss: Any) -> Any:
+    """`loss`, where it is one for some number of outputs."""
+    if not isinstance(loss, Loss) and (not callable(loss) or isinstance(loss, type)):
+        checks.one_of("loss", loss, LOSSES)
+    return loss
 
 
 def checked_optimizer(optimizer: Any) -> Optimizer:

@@ -10,13 +10,14 @@ and "u....", and initial weights that were given are "init.0.weight", ....
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import losses, optimizers, schedules
+from . import _core, checks, losses, optimizers, schedules
 from .history import History
 from .parameters import Weights, checked_weights, state_of, weights_of
+from .seeding import RandomState
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ CALLABLE = {"callable": True}
 
 # The stores beside the parameters and their average, by the names of their arrays.
 STATES = ("m", "v", "u")
+
+# What a configuration or arrays that no model has made are found out by.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -63,7 +67,8 @@ def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
     """The settings of an optimiser, and its rule."""
     settings = _plain({name: value for name, value in optimizer.settings().items() if name != "lr"})
     lr = optimizer.lr
-    if isinstance(lr, schedules.Schedule):
+    # Somebody's own kind of schedule is a Python function like any other.
+    if isinstance(lr, schedules.Schedule) and type(lr) in schedules.SCHEDULES.values():
         rate: Any = {"schedule": type(lr).__name__, **_plain(lr.settings())}
     else:
         rate = CALLABLE if callable(lr) else float(lr)
@@ -126,17 +131,17 @@ def model_state(model: Model) -> tuple[Config, Arrays]:
             if store in stores:
                 arrays |= _named(f"{store}.", net.get_layers(store))
         updates, batches = net.counts
+        history = model.history_
+        training = {
+            "updates": updates,
+            "batches": batches,
+            "random": model._random.config(),
+            "one_dimension": model._fitted_1d,
+            "iterations": None if history is None else history.iterations,
+            "metrics": [] if history is None else list(history.columns()),
+        }
     if not isinstance(settings.init, str):
         arrays |= _named("init.", settings.init)
-    history = model.history_
-    training = {
-        "updates": updates,
-        "batches": batches,
-        "random": model._random.config(),
-        "one_dimension": model._fitted_1d,
-        "iterations": None if history is None else history.iterations,
-        "metrics": [] if history is None else list(history.columns()),
-    }
     if history is not None:
         arrays |= {
             f"history.{name}": np.asarray(values, np.float64) for name, values in history.columns().items()
@@ -148,32 +153,74 @@ def _named(prefix: str, layers: Weights) -> Arrays:
     return {f"{prefix}{name}": array for name, array in state_of(layers).items()}
 
 
-def restore(model: Model, config: Config, arrays: Arrays) -> None:
-    """Put a model of the same layers and dtype into a state. The optimiser is left as it is."""
-    net, settings, training = model._net, model._settings, config["training"]
+class State(NamedTuple):
+    """What `restore` puts into a model, checked.
+
+    Attributes
+    ----------
+    stores : dict of str to Weights
+        The parameters that are trained and, where they are there, the optimiser's states and the average.
+    counts : (int, int)
+        Updates and mini-batches.
+    random : RandomState
+    one_dimension : bool
+    history : History or None
+    """
+
+    stores: dict[str, Weights]
+    counts: tuple[int, int]
+    random: RandomState
+    one_dimension: bool
+    history: History | None
+
+
+def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
+    """The state of a model of these settings.
+
+    Raises
+    ------
+    One of MALFORMED
+        For what is no state, or that of another model.
+    """
+    training = config["training"]
+    has_average = "trained.0.weight" in arrays
+    prefixes = {"parameters": "trained.", "average": ""} if has_average else {"parameters": ""}
+    prefixes |= {store: f"{store}." for store in STATES if f"{store}.0.weight" in arrays}
     count = len(settings.layers) - 1
-    layers = {
-        prefix: checked_weights(_layers(arrays, prefix, count), settings.layers, settings.dtype)
-        for prefix in ("", "trained.", *(f"{store}." for store in STATES))
-        if f"{prefix}0.weight" in arrays
+    stores = {
+        store: checked_weights(_layers(arrays, prefix, count), settings.layers, settings.dtype)
+        for store, prefix in prefixes.items()
     }
-    history = None
-    if training["iterations"] is not None:
-        columns = {name: arrays[f"history.{name}"].tolist() for name in training["metrics"]}
-        history = History.of(training["iterations"], columns)
-    random = type(model._random).of(training["random"])
+    return State(
+        stores,
+        (checks.whole("updates", training["updates"], 0), checks.whole("batches", training["batches"], 0)),
+        RandomState.of(training["random"]),
+        checks.flag("one_dimension", training["one_dimension"]),
+        None if training["iterations"] is None else _history(training, arrays),
+    )
+
+
+def _history(training: Config, arrays: Arrays) -> History:
+    columns = {name: arrays[f"history.{name}"] for name in training["metrics"]}
+    for name, values in columns.items():
+        if values.shape != (len(columns["lr"]),) or values.dtype != np.float64:
+            raise ValueError(f"the history must hold one number an epoch for {name}")
+    iterations = checks.whole("iterations", training["iterations"], 0)
+    return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
+
+
+def restore(model: Model, state: State) -> None:
+    """Put a model into a state that was checked with its settings. The optimiser is left as it is."""
+    net = model._net
     with net.writing():
+        model._tape = _core.Tape(net)  # gradients that are stored are of other weights
         net.forget()
-        net.set_layers(layers.get("trained.", layers[""]))
-        if "trained." in layers:
-            net.set_layers(layers[""], "average")
-        for store in STATES:
-            if f"{store}." in layers:
-                net.set_layers(layers[f"{store}."], store)
-        net.counts = training["updates"], training["batches"]
-        net.set_dropout(settings.dropout, random.dropout_key)
-        model._random, model.history_ = random, history
-        model._fitted_1d = training["one_dimension"]
+        for store, layers in state.stores.items():
+            net.set_layers(layers, store)
+        net.counts = state.counts
+        net.set_dropout(model._settings.dropout, state.random.dropout_key)
+        model._random, model.history_ = state.random, state.history
+        model._fitted_1d, model.stop_training = state.one_dimension, False
 
 
 def _layers(arrays: Arrays, prefix: str, count: int) -> list[tuple[Any, Any]]:
