@@ -243,7 +243,7 @@ def test_settings_and_names():
     assert repr(Quantile(q=[0.1, 0.9])) == "Quantile(q=[0.1, 0.9])"
     assert Huber(2).settings() == {"delta": 2}
     model = bpkern.MLP([2, 1], loss=Quantile(0.9))
-    assert model.loss == "quantile"
+    assert repr(model.loss) == "Quantile(q=0.9)"
     assert "loss=Quantile(q=0.9)" in repr(model)
     a, y = np.ones((4, 2)), np.zeros((4, 1))
     for name, loss in (("huber", Huber()), ("quantile", Quantile())):
@@ -263,9 +263,9 @@ def test_settings_and_names():
         (lambda: Huber([]), ValueError, "delta must be a number, or a sequence of them, not empty"),
         (lambda: Huber("1"), TypeError, "delta must be a number, not '1'"),
         (lambda: Huber([[1.0]]), TypeError, "delta must be a number"),
-        (lambda: Quantile(0), ValueError, "q must be between 0 and 1, not 0"),
-        (lambda: Quantile(1.0), ValueError, "q must be between 0 and 1, not 1.0"),
-        (lambda: Quantile(1.5), ValueError, "q must be from 0 to 1, not 1.5"),
+        (lambda: Quantile(0), ValueError, "q must be above 0, not 0"),
+        (lambda: Quantile(1.0), ValueError, "q must be at least 0 and below 1, not 1.0"),
+        (lambda: Quantile(1.5), ValueError, "q must be at least 0 and below 1, not 1.5"),
         (lambda: Quantile([0.5, True]), TypeError, "q must be a number, not True"),
         (lambda: bpkern.MLP([2, 3], loss=Huber([1.0, 2.0])), ValueError, "one an output, 3, not 2"),
         (lambda: bpkern.MLP([2, 3], loss=Huber(1e-50)), ValueError, "1e-50 is out of the range of float32"),

@@ -82,12 +82,15 @@ class CallbackList:
     def __init__(self, callbacks: Callback | Iterable[Callback]) -> None:
         if isinstance(callbacks, Callback):
             callbacks = (callbacks,)
-        if not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks must be a sequence of bpkern.callbacks.Callback, not {callbacks!r}")
+        if not isinstance(callbacks, Iterable) or isinstance(callbacks, str):
+            given = f"{callbacks!r}{_hint(callbacks)}"
+            raise TypeError(f"callbacks must be a sequence of bpkern.callbacks.Callback, not {given}")
         self._callbacks = list(callbacks)
         for callback in self._callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(f"a callback must be a bpkern.callbacks.Callback, not {callback!r}")
+                raise TypeError(
+                    f"a callback must be a bpkern.callbacks.Callback, not {callback!r}{_hint(callback)}"
+                )
         self._of_batches = [callback for callback in self._callbacks if has_batch_hooks(callback)]
         self.has_batch_hooks = bool(self._of_batches)
 
@@ -158,6 +161,11 @@ class CallbackList:
         return [(f"{i}.{type(callback).__name__}.", callback) for i, callback in enumerate(self._callbacks)]
 
 
+def _hint(given: Any) -> str:
+    is_class = isinstance(given, type) and issubclass(given, Callback)
+    return f": make one of it, {given.__name__}()" if is_class else ""
+
+
 class _Monitor:
     """A value of the logs, and which of two is better.
 
@@ -181,7 +189,8 @@ class _Monitor:
     def value(self, logs: Mapping[str, float]) -> float:
         """That of an epoch."""
         if self.name not in logs:
-            hint = ": val_ needs validation data" if self.name.startswith("val_") else ""
+            validated = any(name.startswith("val_") for name in logs)
+            hint = ": val_ needs validation data" if self.name.startswith("val_") and not validated else ""
             raise ValueError(f"monitor {self.name!r} is not in the logs, which hold {', '.join(logs)}{hint}")
         return float(logs[self.name])
 
@@ -318,9 +327,7 @@ class ReduceLROnPlateau(Callback):
         mode: str = "auto",
     ) -> None:
         self._monitor = _Monitor(monitor, mode, min_delta)
-        self._factor = checks.real("factor", factor, 0.0, 1.0)
-        if self._factor == 1:
-            raise ValueError(f"factor must be below 1, not {factor}")
+        self._factor = checks.fraction("factor", factor)
         self._patience = checks.whole("patience", patience, 0)
         self._cooldown = checks.whole("cooldown", cooldown, 0)
         self._min_lr = checks.real("min_lr", min_lr)
