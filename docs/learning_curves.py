@@ -1,4 +1,4 @@
-"""Make learning_curves.svg, the README's picture of what a fit leaves: the digits, with dropout and one cycle.
+"""Make learning_curves.svg, the README's picture of a history: the digits, with dropout and one cycle.
 
 python docs/learning_curves.py [folder]
 """

@@ -1,19 +1,31 @@
-"""The README: its example runs as printed, and its two commands are where they are looked for."""
+"""The README: its examples run as printed, and its two commands are where they are looked for."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-def test_the_example_runs(capsys):
-    (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
+def test_the_examples_run(capsys, monkeypatch, tmp_path):
+    """One after the other, the first by itself."""
+    first, *others = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
     namespace = {}
-    exec(compile(code, "README.md", "exec"), namespace)
+    exec(compile(first, "README.md", "exec"), namespace)
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].startswith("History(30 epochs, 1290 iterations, last: loss=")
     assert namespace["model"].evaluate(namespace["X"], namespace["y"])["accuracy"] > 0.97
-    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    assert len([line for line in first.splitlines() if line.strip()]) <= 15
+
+    matplotlib = pytest.importorskip("matplotlib", reason="the second example plots")
+    matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    for code in others:
+        exec(compile(code, "README.md", "exec"), namespace)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circle.npz", "curves.png", "fit.npz"]
+    assert "total" in capsys.readouterr().out
+    assert namespace["model"].evaluate(namespace["X"], namespace["y"])["accuracy"] > 0.97
 
 
 def test_the_two_commands():
