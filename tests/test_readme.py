@@ -40,6 +40,7 @@ def test_the_index_of_files_is_whole():
     root = Path(__file__).parent.parent
     index = (root / "CONTRIBUTING.md").read_text()
     families = re.findall(r"`(\w+_)\*`", index)
-    for path in [*(root / "csrc").iterdir(), *(root / "src" / "bpkern").iterdir()]:
+    package = root / "src" / "bpkern"
+    for path in [*(root / "csrc").iterdir(), *package.iterdir(), *(package / "reference").iterdir()]:
         if path.suffix in (".c", ".h", ".py", ".pyx", ".pxi", ".pxd", ".pyi") and path.name != "__init__.py":
             assert f"`{path.name}`" in index or path.name.startswith(tuple(families)), path.name
