@@ -1,4 +1,4 @@
-"""Training by hand, for losses that are no function of outputs and targets alone: reinforcement learning, research."""
+"""Training by hand, for losses that are no function of outputs and targets, as in reinforcement learning."""
 
 # NumPy imports much at its first use; annotations that were evaluated would be one.
 from __future__ import annotations
