@@ -2,6 +2,7 @@
 
 python bench/limit.py [--threads N]
 python bench/limit.py --net 784-256-128-10 --batch 64 --momentum 0.9 --activation relu --loss cross_entropy
+python bench/limit.py --net 784-256-128-10 --batch 64 --loss cross_entropy --adam --dropout 0.2
 
 Prints microseconds a step of `bpkern.MLP.fit` (whole shuffled epochs, gather included, medians), the limit,
 and the one as a multiple of the other. `step_limit` says what the limit is made of, and what it leaves out.
@@ -12,18 +13,18 @@ import argparse
 from pinning import pin
 
 # Clocks an element, of vectors of 64 bytes on a core that has full-width units for them, as measured alone;
-# smaller vectors take as many times more. The softmax of cross-entropy is an exp.
-CLOCKS = {"tanh": 0.74, "sigmoid": 0.6, "relu": 0.1, "leaky_relu": 0.1, "softmax": 0.6}
+# smaller vectors take as many times more. The softmax of cross-entropy is an exp; dropout is its generator.
+CLOCKS = {"tanh": 0.74, "sigmoid": 0.6, "relu": 0.1, "leaky_relu": 0.1, "softmax": 0.6, "dropout": 1.1}
 
 
 def level_of(net, caches: dict[str, int]) -> str:
-    """Where the weights are kept: the smallest level that takes all parameters, and velocities if any.
+    """Where the weights are kept: the smallest level that takes all parameters, and the optimiser's states.
 
     A step goes through all of them, from the first layer to the last and back, so what does not fit a cache
     as a whole is streamed from the next. Activations and inputs are not counted: they are small beside the
     weights wherever the bytes matter.
     """
-    size = 4 * (sum(net.weights) + sum(net.layers[1:])) * (2 if net.momentum else 1)
+    size = 4 * (sum(net.weights) + sum(net.layers[1:])) * (1 + net.states)
     return next((level for level in ("L1", "L2", "L3") if size <= caches[level]), "memory")
 
 
@@ -32,8 +33,9 @@ def step_limit(net, machine: dict) -> tuple[float, str]:
 
     The sum over the layers and their phases of the longer of computing and moving bytes, and the activations'
     clocks. A phase computes 2 * batch * out * in operations at the FMA peak. Forward and delta read 4 bytes a
-    weight, update reads and writes 8, 16 with momentum, at the bandwidth of the level that `level_of` says;
-    the first layer has no delta. What the first cache holds costs nothing to move.
+    weight, update reads and writes 8, and 8 more for each state of the optimiser, at the bandwidth of the
+    level that `level_of` says; the first layer has no delta. What the first cache holds costs nothing to
+    move.
 
     Left out are the inputs' gather, the outputs' derivatives, and calls: a small net cannot come close. A net
     just above a cache's size can come below, as a part of it stays there. The threads share everything
@@ -52,9 +54,11 @@ def step_limit(net, machine: dict) -> tuple[float, str]:
     for l, weights in enumerate(net.weights):
         computing = 2 * net.batch * weights / machine["fma_peak"]
         reading = 4 * weights / rates["read"]
-        updating = (16 if net.momentum else 8) * weights / rates["update"]
+        updating = 8 * (1 + net.states) * weights / rates["update"]
         seconds += max(computing, reading) * (1 if l == 0 else 2) + max(computing, updating)
     clocks = sum(net.layers[1:-1]) * CLOCKS[net.activation]
+    if net.dropout:
+        clocks += sum(net.layers[1:-1]) * CLOCKS["dropout"]
     if net.loss == "cross_entropy":
         clocks += net.layers[-1] * CLOCKS["softmax"]
     width = 64 / TARGETS[machine["isa"]][0]
@@ -82,6 +86,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--net", help="sizes, as in 784-256-128-10; else the standard networks")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--momentum", type=float, default=0.0)
+    parser.add_argument("--adam", action="store_true", help="instead of SGD")
+    parser.add_argument("--dropout", type=float, default=0.0, help="of the hidden layers (0)")
     parser.add_argument("--activation", default="relu", choices=["relu", "leaky_relu", "sigmoid", "tanh"])
     parser.add_argument("--loss", default="mse", choices=["mse", "cross_entropy"])
     parser.add_argument("--threads", type=int, default=1)
@@ -102,7 +108,7 @@ def main() -> None:
     nets = STANDARD
     if args.net:
         layers = tuple(map(int, args.net.split("-")))
-        nets = [Net(layers, args.activation, args.loss, args.batch, args.momentum)]
+        nets = [Net(layers, args.activation, args.loss, args.batch, args.momentum, args.adam, args.dropout)]
     machine = measured(bpkern.isa(), args.threads)
     print(described(machine))
     print(f"\n{'':50} {'weights':>8} {'us/step':>10} {'limit':>10} {'ratio':>6} {'GFLOP/s':>8}")

@@ -36,6 +36,10 @@ class Net:
         The mean over all elements; the mean over the rows.
     batch : int
     momentum : float
+    adam : bool
+        Instead of SGD.
+    dropout : float
+        Of the hidden layers.
     """
 
     layers: tuple[int, ...]
@@ -43,6 +47,13 @@ class Net:
     loss: str
     batch: int
     momentum: float = 0.0
+    adam: bool = False
+    dropout: float = 0.0
+
+    @property
+    def states(self) -> int:
+        """Numbers that the optimiser keeps for each parameter."""
+        return 2 if self.adam else int(self.momentum != 0)
 
     @property
     def shape(self) -> str:
@@ -54,7 +65,8 @@ class Net:
     @property
     def name(self) -> str:
         """What the tables call it."""
-        return f"{self.shape} at {self.batch}{', momentum' if self.momentum else ''}"
+        kind = ", adam" if self.adam else ", momentum" if self.momentum else ""
+        return f"{self.shape} at {self.batch}{kind}{f', dropout {self.dropout}' if self.dropout else ''}"
 
     @property
     def flops(self) -> int:

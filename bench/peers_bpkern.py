@@ -10,9 +10,14 @@ class BpkernPeer(Peer):
 
     def __init__(self, net, weights, X, y, lr, threads):
         super().__init__(net, weights, X, y, lr, threads)
-        optimizer = bpkern.SGD(lr=lr, momentum=net.momentum)
+        optimizer = bpkern.Adam(lr=lr) if net.adam else bpkern.SGD(lr=lr, momentum=net.momentum)
         self.model = bpkern.MLP(
-            net.layers, activation=net.activation, loss=net.loss, optimizer=optimizer, seed=0
+            net.layers,
+            activation=net.activation,
+            loss=net.loss,
+            optimizer=optimizer,
+            dropout=net.dropout,
+            seed=0,
         )
         self.model.set_weights(weights)
         bpkern.set_num_threads(threads)  # of which it takes what is worth it, as the others do

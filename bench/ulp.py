@@ -2,9 +2,9 @@
 
 python bench/ulp.py [--stride 1] [activation ...]
 
-A unit is the distance between neighbouring numbers at the exact result; exact is tests/helpers.py's in float64
-for float32, and in long double for float64. Results too small to be normal count as zero on both sides. So do
-the results of gelu, gelu_tanh and silu where the factor that z is multiplied by is too small to be normal.
+A unit is the distance between neighbouring numbers at the exact result; exact is tests/helpers.py's, in
+float64 for float32, and in long double for float64. Results too small to be normal count as zero on both
+sides. So do those of gelu, gelu_tanh and silu where the factor of z is too small to be normal.
 """
 
 import argparse

@@ -35,8 +35,15 @@ static ALWAYS_INLINE vec elu_derivative(vec a) {
     return vselect(vgt(a, vzero()), one, vadd(a, one));
 }
 
+/* Both of one exponential; from the activation alone, the derivative takes another. */
+static ALWAYS_INLINE vec softplus_with_slope(vec z, vec *slope) {
+    vec e = vexp(vneg(vabs(z)));
+    *slope = sigmoid_of(z, e);
+    return vadd(vmax(vzero(), z), vlog1p_unit(e));
+}
 static ALWAYS_INLINE vec softplus_value(vec z) {
-    return vadd(vmax(vzero(), z), vlog1p_unit(vexp(vneg(vabs(z)))));
+    vec slope;
+    return softplus_with_slope(z, &slope);
 }
 static ALWAYS_INLINE vec softplus_derivative(vec a) { return vneg(vexpm1_below(vneg(a))); }
 
@@ -158,6 +165,7 @@ static ALWAYS_INLINE vec activation_with_slope(bpk_activation activation, vec z,
 #define AT_ONCE(NAME, name) \
     case BPK_##NAME: return name##_with_slope(z, slope);
         BPK_ACTIVATIONS_OF_Z(AT_ONCE)
+        AT_ONCE(SOFTPLUS, softplus)
 #undef AT_ONCE
         default: break;
     }

@@ -103,9 +103,9 @@ typedef struct {
 
 typedef enum {
     BPK_OK,
-    BPK_NO_MEMORY, /* an allocation failed; nothing was changed */
-    BPK_BAD_ROW,   /* NaN, infinity, overflow or a wrong index in a row of x or y; see bpk_run.bad_row */
-    BPK_DIVERGED,  /* a loss that is no finite number; its update was not made */
+    BPK_NO_MEMORY,    /* an allocation failed; nothing was changed */
+    BPK_BAD_ROW,      /* NaN, infinity, overflow or a wrong index in a row of x or y; see bpk_run.bad_row */
+    BPK_DIVERGED,     /* a loss that is no finite number; its update was not made */
     BPK_OTHER_KERNELS /* networks of different tables of kernels, which lie otherwise in memory */
 } bpk_status;
 
@@ -148,7 +148,7 @@ bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t
                               const void *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b,
                               bpk_activation activation, void *a, ptrdiff_t lda);
 
-/* delta (n, in) = (delta_next (n, out) w_next (out, in)) * s'; a (n, in) is z where the activation needs z.
+/* delta (n, in) = (delta_next (n, out) w_next (out, in)) * s'; a (n, in), or z where the activation needs it
  */
 void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                         const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
@@ -158,9 +158,9 @@ void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, p
 void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n,
                              void *a, ptrdiff_t lda, void *slope, ptrdiff_t lds);
 
-/* w (out, in) and b (out) by SGD along delta (n, out)' x (n, in) and the column sums of delta; of the optimiser
- * lr, weight_decay, momentum and nesterov are read. vw and vb hold the velocities m; both may be NULL where
- * momentum is 0. */
+/* w (out, in) and b (out) by SGD along delta (n, out)' x (n, in) and the column sums of delta; of the
+ * optimiser lr, weight_decay, momentum and nesterov are read. vw and vb hold the velocities m; both may be
+ * NULL where momentum is 0. */
 void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, void *w,
                     ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
                     void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd);
@@ -214,8 +214,8 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
                           const bpk_activation *activations, const bpk_loss_settings *loss, bpk_net **net);
 void bpk_net_free(bpk_net *net);
 
-/* What a network keeps a number of for each weight and bias: themselves; the states m, v and u of an optimiser;
- * and the average of the parameters that predictions may use. */
+/* What a network keeps a number of for each weight and bias: themselves; the states m, v and u of an
+ * optimiser; and the average of the parameters that predictions may use. */
 typedef enum { BPK_PARAMETERS, BPK_M, BPK_V, BPK_U, BPK_AVERAGE, BPK_N_STORES } bpk_store;
 
 /* Layer l's weights (out, in) and bias (out) of a store that is there, plain and contiguous, in and out. */
@@ -229,7 +229,8 @@ int bpk_net_has(const bpk_net *net, bpk_store store);
 void bpk_net_fill(bpk_net *net, bpk_store store, double value);
 void bpk_net_start_average(bpk_net *net); /* as a copy of the parameters */
 
-/* parameters <- (1 - part) parameters + part times another network's, of the same layers, or BPK_OTHER_KERNELS. */
+/* parameters <- (1 - part) parameters + part times another network's, of the same layers, or
+ * BPK_OTHER_KERNELS. */
 bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part);
 
 /* Whether an optimiser uses a store: it must be there before a run of training. */
@@ -242,8 +243,8 @@ typedef struct {
 bpk_counts bpk_net_counts(const bpk_net *net);
 void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
 
-/* The probability that an activation of hidden layer l is dropped in training, from 0 to below 1, and the key of
- * the generator that says which. */
+/* The probability that an activation of hidden layer l is dropped in training, from 0 to below 1, and the key
+ * of the generator that says which. */
 void bpk_net_set_dropout(bpk_net *net, int l, double probability);
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
 
@@ -255,9 +256,9 @@ int bpk_net_finite(const bpk_net *net); /* all stores */
 /* l2 sum W^2 + l1 sum |W| over the weights, not the biases, of the parameters or of their average. */
 double bpk_net_penalty(const bpk_net *net, bpk_store store, double l1, double l2);
 
-/* Room to work in, for batches of at most `rows` rows and so many threads; one caller at a time. Training needs
- * one made for it; gradients that are stored, in `bpk_gradients`, `bpk_tape_...` and where a run of training
- * `stores_gradients`, need one made for them, which does for training too. */
+/* Room to work in, for batches of at most `rows` rows and so many threads; one caller at a time. Training
+ * needs one made for it; gradients that are stored, in `bpk_gradients`, `bpk_tape_...` and where a run of
+ * training `stores_gradients`, need one made for them, which does for training too. */
 typedef struct bpk_workspace bpk_workspace;
 
 enum { BPK_MOST_THREADS = 1024 };
@@ -279,9 +280,9 @@ typedef struct {
     ptrdiff_t batch; /* rows a step, at most those of the workspace; the last may be fewer */
     int threads;     /* at most those of the workspace; the results do not depend on it */
 
-    /* Training. An update takes the gradients of `accumulate` mini-batches, or at the end of the data what there
-     * is, as of one batch; then adds the penalties'; then scales all of them to a norm of at most clip_norm; then
-     * keeps each within +-clip_value. */
+    /* Training. An update takes the gradients of `accumulate` mini-batches, or at the end of the data what
+     * there is, as of one batch; then adds the penalties'; then scales all of them to a norm of at most
+     * clip_norm; then keeps each within +-clip_value. */
     bpk_optimizer optimizer;
     const double *rates; /* learning rates, one an update of this run, or NULL: the optimiser's */
     double l1, l2;
@@ -294,14 +295,14 @@ typedef struct {
     int averaged; /* by the average of the parameters */
     int layers;   /* of prediction: how many to go through, or 0: all */
 
-    /* What is wanted besides the sums: of training the outputs before each update, of evaluation the losses of
-     * the rows; or NULL. In the order of the pass. */
+    /* What is wanted besides the sums: of training the outputs before each update, of evaluation the losses
+     * of the rows; or NULL. In the order of the pass. */
     void *outputs;      /* (rows, last layer) */
     double *row_losses; /* (rows,) */
 
-    ptrdiff_t next;      /* rows done */
-    ptrdiff_t updates;   /* made in this run */
-    ptrdiff_t pending;   /* mini-batches whose gradients are stored and not spent yet, and their weight */
+    ptrdiff_t next;    /* rows done */
+    ptrdiff_t updates; /* made in this run */
+    ptrdiff_t pending; /* mini-batches whose gradients are stored and not spent yet, and their weight */
     double pending_weight;
     ptrdiff_t bad_row;   /* with BPK_BAD_ROW: its number in x and y */
     double loss_sum;     /* of weight * loss, each before its update */
@@ -318,8 +319,8 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdi
 /* At most `steps` batches of loss and accuracy, without penalties and without a change. */
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
-/* The gradients of the mean loss over all rows of run->data, which are one batch, without penalties and without
- * dropout: added to those that the workspace stores. */
+/* The gradients of the mean loss over all rows of run->data, which are one batch, without penalties and
+ * without dropout: added to those that the workspace stores. */
 bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run);
 
 /* Layer l's stored gradients: dw (out, in) and db (out). */
@@ -332,11 +333,13 @@ void bpk_workspace_take_gradients(const bpk_net *net, bpk_workspace *to, const b
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps,
                        void *out);
 
-/* A step by hand, over all rows of run->data as one batch. Forward as in training, with dropout; then back from
- * grad (rows, last layer), the derivative of the loss by the outputs, to the stored gradients, to which it adds,
- * and to dx (rows, first layer) where that is wanted; then an update that spends `scale` times what is stored. */
+/* A step by hand, over all rows of run->data as one batch. Forward as in training, with dropout; then back
+ * from grad (rows, last layer), the derivative of the loss by the outputs, to the stored gradients, to which
+ * it adds, and to dx (rows, first layer) where that is wanted; then an update that spends `scale` times what
+ * is stored. */
 bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *out);
-void bpk_tape_backward(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, const void *grad, void *dx);
+void bpk_tape_backward(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, const void *grad,
+                       void *dx);
 void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, bpk_run *run, double scale);
 
 #endif

@@ -1,13 +1,13 @@
 /* Dropout: the numbers of a row are made 64 columns at a time, and spent on as many vectors as that is. */
-#include "philox.h"
+#include "philox_tpl.h"
 
-static ALWAYS_INLINE void drop_vector(const uint32_t *numbers, uint32_t threshold, real scale, real *x) {
-    for (int i = 0; i < VEC; i++) x[i] = numbers[i] >= threshold ? x[i] * scale : 0;
+static ALWAYS_INLINE void keep(vmask kept, vec scale, real *x) {
+    vstore(x, vselect(kept, vmul(scale, vload(x)), vzero()));
 }
 
 void BPK_NAME(drop)(const bpk_drop_args *args) {
     const uint32_t threshold = philox_threshold(args->probability);
-    const real scale = (real)(1 / (1 - args->probability));
+    const vec scale = vset1((real)(1 / (1 - args->probability)));
     philox_place at = {.key = args->key, .batch = args->batch, .layer = args->layer};
     uint32_t numbers[PHILOX_COLUMNS];
     for (ptrdiff_t row = args->from; row < args->to; row++) {
@@ -16,9 +16,10 @@ void BPK_NAME(drop)(const bpk_drop_args *args) {
             width = width_of_block(args->n - block, VEC, TILE_VECS * VEC);
             for (ptrdiff_t j = block; j < block + width && j < args->n; j += VEC) {
                 ptrdiff_t place = block * args->rows + row * width + j - block;
-                if (j % PHILOX_COLUMNS == 0) philox(&at, (uint32_t)(j / PHILOX_COLUMNS), numbers);
-                drop_vector(numbers + j % PHILOX_COLUMNS, threshold, scale, (real *)args->a + place);
-                drop_vector(numbers + j % PHILOX_COLUMNS, threshold, scale, (real *)args->slope + place);
+                if (j % PHILOX_COLUMNS == 0) philox_vectors(&at, (uint32_t)(j / PHILOX_COLUMNS), numbers);
+                vmask kept = vnot_below(numbers + j % PHILOX_COLUMNS, threshold);
+                keep(kept, scale, (real *)args->a + place);
+                keep(kept, scale, (real *)args->slope + place);
             }
         }
     }

@@ -48,8 +48,7 @@ void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdi
                            .lr = sgd->lr,
                            .momentum = sgd->momentum,
                            .correction = 1};
-    bpk_bias_args bias = {
-        .n = out, .k = n, .delta = delta, .ldd = ldd, .b = b, .state = {vb}, .move = &move};
+    bpk_bias_args bias = {.n = out, .k = n, .delta = delta, .ldd = ldd, .b = b, .state = {vb}, .move = &move};
     rows_update(kernels, n, in, out, x, ldx, delta, ldd, w, ldw, vw, ldvw, &move);
     kernels->update_bias(&bias);
     fp_leave(mode);

@@ -62,8 +62,8 @@ typedef struct {
 
 enum { BPK_STATES = 3 }; /* of an optimiser: m, v and u */
 
-/* How parameters move along their gradients at one update: the optimiser's formulas stand in bpkern.h, with what
- * depends on t worked into lr and correction. First of all g <- scale g, kept within +-limit, and then
+/* How parameters move along their gradients at one update: the optimiser's formulas stand in bpkern.h, with
+ * what depends on t worked into lr and correction. First of all g <- scale g, kept within +-limit, and then
  * g <- g + decay w + l1 sign(w), with sign(0) = 0. */
 typedef struct {
     bpk_rule rule;
@@ -74,8 +74,8 @@ typedef struct {
     double correction; /* what sqrt(v) is divided by */
 } bpk_move;
 
-/* Rows `from` to `to` of w (.., n) along left (k, ..)' right (k, n), k being the rows of the batch. The states lie
- * as w does, with rows ld_state apart; those that the optimiser does not use are NULL. */
+/* Rows `from` to `to` of w (.., n) along left (k, ..)' right (k, n), k being the rows of the batch. The
+ * states lie as w does, with rows ld_state apart; those that the optimiser does not use are NULL. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     const void *left;
@@ -99,8 +99,8 @@ typedef struct {
     const bpk_move *move;
 } bpk_bias_args;
 
-/* Of rows `from` to `to` of a and slope (.., n), in blocks of `rows` rows, some elements become zero and the others
- * go up by 1 / (1 - probability): philox.h says which. */
+/* Of rows `from` to `to` of a and slope (.., n), in blocks of `rows` rows, some elements become zero and the
+ * others go up by 1 / (1 - probability): philox.h says which. */
 typedef struct {
     uint64_t key, batch;
     uint32_t layer;
@@ -147,7 +147,8 @@ struct bpk_kernels {
     void (*update_bias)(const bpk_bias_args *args);
 
     /* w (n) along gradient (n). */
-    void (*move)(const bpk_move *move, ptrdiff_t n, const void *gradient, void *w, void *const state[BPK_STATES]);
+    void (*move)(const bpk_move *move, ptrdiff_t n, const void *gradient, void *w,
+                 void *const state[BPK_STATES]);
 
     /* gradient (n) <- scale gradient + decay w + l1 sign(w); the sum of its squares. */
     double (*collect)(ptrdiff_t n, void *gradient, const void *w, double scale, double decay, double l1);

@@ -60,8 +60,8 @@ void BPK_NAME(move)(const bpk_move *move, ptrdiff_t n, const void *gradient, voi
 }
 
 double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scale, double decay, double l1) {
-    real *g = gradient;       /* (n,) */
-    const real *weights = w;  /* (n,) */
+    real *g = gradient;      /* (n,) */
+    const real *weights = w; /* (n,) */
     double sum = 0;
     for (ptrdiff_t j = 0; j < n; j++) {
         g[j] = penalised((real)scale * g[j], weights[j], decay, l1);

@@ -43,7 +43,8 @@ static ALWAYS_INLINE vec towards(vec decay, vec a, vec b) {
     return vfma(vsub(vset1(1), decay), vsub(b, a), a);
 }
 
-/* x / (sqrt(v) correction + eps). A divisor of zero, where a gradient was never anything else, makes no NaN. */
+/* x / (sqrt(v) correction + eps). A divisor of zero, where a gradient was never anything else, makes no NaN.
+ */
 static ALWAYS_INLINE vec over_root(const constants *c, vec x, vec v) {
     vec root = vfma(vsqrt(v), c->correction, c->eps);
     return vdiv(x, vmax(vset1(REAL_MIN), root));

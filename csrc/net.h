@@ -32,7 +32,8 @@ struct bpk_net {
 
 /* What stands for a parameter in another memory of the layout of the parameters; NULL where that is. */
 static inline void *beside(const bpk_net *net, const void *memory, const void *parameter) {
-    return memory ? (char *)memory + ((const char *)parameter - (const char *)net->stores[BPK_PARAMETERS]) : NULL;
+    return memory ? (char *)memory + ((const char *)parameter - (const char *)net->stores[BPK_PARAMETERS])
+                  : NULL;
 }
 
 static inline const net_layer *last_layer(const bpk_net *net) { return &net->layers[net->count - 1]; }
@@ -95,8 +96,8 @@ typedef struct {
     bpk_workspace *ws;
     const bpk_run *run;
     member me;
-    ptrdiff_t rows;                /* how high blocks are: the rows of a whole batch */
-    int drops;                     /* whether activations are dropped, as in training */
+    ptrdiff_t rows; /* how high blocks are: the rows of a whole batch */
+    int drops;      /* whether activations are dropped, as in training */
     bpk_counts counts;
     ptrdiff_t updates, pending; /* as in the run */
     double pending_weight;
@@ -105,14 +106,14 @@ typedef struct {
     double loss, accuracy, weight; /* sums over the rows of the batch; penalties are in the loss */
 } step;
 
-/* A hidden layer whose activations are dropped, or whose derivative is no function of them, keeps the derivative
- * in training. */
+/* A hidden layer whose activations are dropped, or whose derivative is no function of them, keeps the
+ * derivative in training. */
 static inline int keeps_slope(const net_layer *layer) {
     return layer->dropout > 0 || bpk_needs_z(layer->activation);
 }
 
-/* The next batch, as far as the activations of so many layers; or as far as its loss, without penalties, and if
- * wanted what the loss's derivative by the last activation is. What comes after a step has to wait for all
+/* The next batch, as far as the activations of so many layers; or as far as its loss, without penalties, and
+ * if wanted what the loss's derivative by the last activation is. What comes after a step has to wait for all
  * members: they may still be reading. */
 bpk_status step_forward(step *step, int layers);
 bpk_status step_loss(step *step, int with_delta);
@@ -130,8 +131,8 @@ void step_row(const step *step, int l, ptrdiff_t row, void *out);
  * overwritten. */
 void step_out_delta(const step *step, void *plain, ptrdiff_t from, ptrdiff_t to);
 
-/* From the last layer's delta down: the update, or with `stores` the gradients times `factor` added to those that
- * the workspace stores; with `dx` also the derivative by x. */
+/* From the last layer's delta down: the update, or with `stores` the gradients times `factor` added to those
+ * that the workspace stores; with `dx` also the derivative by x. */
 void step_backward(const step *step, int stores, double factor, int dx);
 
 /* An update by `scale` times the stored gradients, which are zero after it. */

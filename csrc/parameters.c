@@ -31,7 +31,8 @@ static ptrdiff_t chunks_of(ptrdiff_t size) { return (size + CHUNK - 1) / CHUNK; 
 
 ptrdiff_t count_chunks(const bpk_net *net) {
     ptrdiff_t count = 0;
-    for (int l = 0; l < net->count; l++) count += chunks_of(size_of(net, l, 0)) + chunks_of(size_of(net, l, 1));
+    for (int l = 0; l < net->count; l++)
+        count += chunks_of(size_of(net, l, 0)) + chunks_of(size_of(net, l, 1));
     return count;
 }
 
@@ -87,9 +88,8 @@ void step_spend(const step *s, double scale) {
     void *gradients = s->ws->gradients;
     team_barrier(s->me);
     for (chunk c = own_chunks(s); next_chunk(&c);)
-        s->ws->sums[c.number] =
-            kernels->collect(c.n, beside(net, gradients, c.parameters), c.parameters, scale,
-                             c.is_bias ? 0 : 2 * run->l2, c.is_bias ? 0 : run->l1);
+        s->ws->sums[c.number] = kernels->collect(c.n, beside(net, gradients, c.parameters), c.parameters,
+                                                 scale, c.is_bias ? 0 : 2 * run->l2, c.is_bias ? 0 : run->l1);
     team_barrier(s->me);
     bpk_move move = next_moves(run, s->counts, s->updates).biases;
     if (isfinite(run->clip_norm)) move.scale = clipping(s, run->clip_norm);

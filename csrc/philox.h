@@ -1,10 +1,10 @@
-/* The generator that says which activations are dropped: Philox 4x32 with 10 rounds (Salmon, Moraes, Dror and Shaw,
- * 2011). A number depends on the key and on the place it is for, and on nothing that was drawn before: any thread
- * makes any of them, and NumPy makes the same ones (bpkern.reference.dropout).
+/* The generator that says which activations are dropped: Philox 4x32 with 10 rounds (Salmon, Moraes, Dror and
+ * Shaw, 2011). A number depends on the key and on the place it is for, and on nothing that was drawn before:
+ * any thread makes any of them, and NumPy makes the same ones (bpkern.reference.dropout).
  *
  * For column j of row r in layer l of mini-batch t, the counter is j / 64 * 16 + j % 16, r, t mod 2^32, and
- * l + 2^16 (t / 2^32); of the four numbers that it gives, the one at j / 16 % 4 belongs to the column. A vector of
- * columns is then a vector of counters.
+ * l + 2^16 (t / 2^32); of the four numbers that it gives, the one at j / 16 % 4 belongs to the column. A
+ * vector of columns is then a vector of counters.
  */
 #ifndef BPK_PHILOX_H
 #define BPK_PHILOX_H

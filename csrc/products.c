@@ -61,8 +61,8 @@ void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, con
     }
 }
 
-void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row,
-                   void *plain) {
+void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns,
+                   ptrdiff_t row, void *plain) {
     for (ptrdiff_t j = 0, width; j < columns; j += width) {
         width = block_width(kernels, columns - j);
         memcpy(element(kernels, plain, j), element(kernels, blocks, j * rows + row * width),

@@ -44,8 +44,8 @@ void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, 
                  void *plain);
 
 /* One row of such a matrix, plain. */
-void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row,
-                   void *plain);
+void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns,
+                   ptrdiff_t row, void *plain);
 
 /* a (n, out) = s(x (n, in) w + b), w (in, out) in blocks; a is in blocks of a_rows rows, or with a_rows 0
  * row-major with its rows lda apart. `out` may be padded, and then so is a. */

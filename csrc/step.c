@@ -1,5 +1,5 @@
-/* A step as far as its loss, its phases shared by the members of a team. Each output is one member's and is made
- * the same way whoever makes it, so that the bits do not depend on how many there are. */
+/* A step as far as its loss, its phases shared by the members of a team. Each output is one member's and is
+ * made the same way whoever makes it, so that the bits do not depend on how many there are. */
 #include <string.h>
 
 #include "net.h"
@@ -56,7 +56,8 @@ static bpk_status gather_batch(step *s) {
     return first_bad(s);
 }
 
-/* The member's rows of layer l from z to activations, with the derivative beside them; and what is dropped. */
+/* The member's rows of layer l from z to activations, with the derivative beside them; and what is dropped.
+ */
 static void activate(const step *s, int l) {
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = &s->net->layers[l];
@@ -73,7 +74,8 @@ static void activate(const step *s, int l) {
         width = block_width(kernels, layer->out - j);
         ptrdiff_t start = j * s->rows + from * width;
         kernels->activate_with_slope(layer->activation, to - from, smaller(width, layer->out - j),
-                                     element(kernels, a, start), width, element(kernels, slope, start), width);
+                                     element(kernels, a, start), width, element(kernels, slope, start),
+                                     width);
     }
     if (!s->drops || layer->dropout == 0) return;
     bpk_drop_args args = {.key = s->net->dropout_key,
@@ -102,12 +104,11 @@ bpk_status step_forward(step *s, int layers) {
         bpk_left x = step_blocks(s, step_input(s, l));
         bpk_activation activation = ws->layers[l].slope ? BPK_IDENTITY : layer->activation;
         if (layer->narrow)
-            forward_narrow(net->kernels, s->me, s->m, layer->in, layer->out, x.at, x.rows, w, b,
-                           activation, ws->layers[l].a, layer->width);
+            forward_narrow(net->kernels, s->me, s->m, layer->in, layer->out, x.at, x.rows, w, b, activation,
+                           ws->layers[l].a, layer->width);
         else
-            forward_product(net->kernels, s->me, s->m, layer->in, layer->width, &x, w, b,
-                            activation, ws->layers[l].a, l == net->count - 1 ? 0 : s->rows,
-                            layer->width);
+            forward_product(net->kernels, s->me, s->m, layer->in, layer->width, &x, w, b, activation,
+                            ws->layers[l].a, l == net->count - 1 ? 0 : s->rows, layer->width);
         team_barrier(s->me);
         if (ws->layers[l].slope) {
             activate(s, l);

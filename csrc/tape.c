@@ -1,4 +1,5 @@
-/* A step by hand: forward as in training, back from the caller's derivatives, and an update when asked for. */
+/* A step by hand: forward as in training, back from the caller's derivatives, and an update when asked for.
+ */
 #include <string.h>
 
 #include "fp_mode.h"
@@ -51,7 +52,8 @@ static void backward_member(void *context, member me) {
     const bpk_kernels *kernels = c->net->kernels;
     const net_layer *last = last_layer(c->net);
     step s = whole_batch(c, me);
-    void *delta = c->ws->layers[c->net->count - 1].delta, *plain = c->ws->out_delta ? c->ws->out_delta : delta;
+    void *delta = c->ws->layers[c->net->count - 1].delta,
+         *plain = c->ws->out_delta ? c->ws->out_delta : delta;
     ptrdiff_t from, to, in = c->net->layers[0].in;
     team_share(me, s.m, 1, &from, &to);
     for (ptrdiff_t i = from; i < to; i++)

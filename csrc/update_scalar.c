@@ -2,8 +2,8 @@
 #include "real.h"
 
 /* Moves parameter `at` of w along its gradient. */
-static void move_one(const bpk_move *move, real gradient, void *w, ptrdiff_t at, void *const state[BPK_STATES],
-                     ptrdiff_t state_at) {
+static void move_one(const bpk_move *move, real gradient, void *w, ptrdiff_t at,
+                     void *const state[BPK_STATES], ptrdiff_t state_at) {
     void *own[BPK_STATES];
     for (int k = 0; k < BPK_STATES; k++) own[k] = state[k] ? (real *)state[k] + state_at : NULL;
     BPK_NAME(move)(move, 1, &gradient, (real *)w + at, own);

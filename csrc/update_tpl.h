@@ -30,16 +30,20 @@ static ALWAYS_INLINE void prefetch_tile(int rows, int vecs, const real *p, ptrdi
     EACH_ACCUMULATOR (r, j) __builtin_prefetch(p + r * ld + j * VEC, 1);
 }
 
-/* The other optimisers keep their formulas in one place: the tile goes there through the first cache. */
+/* The other optimisers keep their formulas in one place: the tile goes there through the first cache, at once
+ * where its rows lie side by side, as those of whole blocks do. */
 static ALWAYS_INLINE void move_rows(int rows, int vecs, const ARGS *args, ptrdiff_t i,
                                     vec gradient[TILE_ROWS_MAX][TILE_VECS]) {
-    real row[TILE_ROWS_MAX][TILE_VECS * VEC];
-    EACH_ACCUMULATOR (r, j) vstore(row[r] + j * VEC, gradient[r][j]);
-    for (int r = 0; r < rows; r++) {
+    real tile[TILE_ROWS_MAX * TILE_VECS * VEC];
+    const ptrdiff_t width = vecs * VEC;
+    EACH_ACCUMULATOR (r, j) vstore(tile + r * width + j * VEC, gradient[r][j]);
+    int together = args->n == width && args->ldw == width && args->ld_state == width;
+    for (int r = 0; r < (together ? 1 : rows); r++) {
         void *state[BPK_STATES];
         for (int k = 0; k < BPK_STATES; k++)
             state[k] = args->state[k] ? (real *)args->state[k] + (i + r) * args->ld_state : NULL;
-        BPK_NAME(move)(args->move, args->n, row[r], (real *)args->w + (i + r) * args->ldw, state);
+        BPK_NAME(move)(args->move, together ? rows * width : args->n, tile + r * width,
+                       (real *)args->w + (i + r) * args->ldw, state);
     }
 }
 

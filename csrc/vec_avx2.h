@@ -122,6 +122,31 @@ static inline real vmaximum(vec a) {
     return lane[0];
 }
 
+typedef __m256i wide;
+enum { WIDE = 4 };
+static inline wide wset1(uint32_t x) { return _mm256_set1_epi64x(x); }
+static inline wide wevens(uint32_t x) {
+    return _mm256_add_epi64(wset1(x), _mm256_set_epi64x(6, 4, 2, 0));
+}
+static inline wide wmul(wide a, wide b) { return _mm256_mul_epu32(a, b); }
+static inline wide whigh(wide a) { return _mm256_srli_epi64(a, 32); }
+static inline wide wxor(wide a, wide b) { return _mm256_xor_si256(a, b); }
+static inline void wstore_pairs(uint32_t *p, wide even, wide odd) {
+    _mm256_storeu_si256((void *)p, _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa));
+}
+
+static inline vmask vnot_below(const uint32_t *p, uint32_t least) {
+#if BPK_REAL_IS_DOUBLE
+    __m128i numbers = _mm_loadu_si128((const void *)p);
+    __m128i which = _mm_cmpeq_epi32(_mm_max_epu32(numbers, _mm_set1_epi32((int)least)), numbers);
+    return _mm256_castsi256_pd(_mm256_cvtepi32_epi64(which));
+#else
+    __m256i numbers = _mm256_loadu_si256((const void *)p);
+    return _mm256_castsi256_ps(
+        _mm256_cmpeq_epi32(_mm256_max_epu32(numbers, _mm256_set1_epi32((int)least)), numbers));
+#endif
+}
+
 static inline void vtranspose(vec t[VEC]) {
     vec s[VEC];
 #if !BPK_REAL_IS_DOUBLE

@@ -92,6 +92,29 @@ static inline real vsum(vec a) {
 #endif
 static inline real vmaximum(vec a) { return VOP(reduce_max)(a); }
 
+/* 64-bit lanes with 32-bit numbers in their low halves; what stands in the high halves is of no matter. */
+typedef __m512i wide;
+enum { WIDE = 8 };
+static inline wide wset1(uint32_t x) { return _mm512_set1_epi64(x); }
+static inline wide wevens(uint32_t x) { /* x, x + 2, x + 4, ... */
+    return _mm512_add_epi64(wset1(x), _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0));
+}
+static inline wide wmul(wide a, wide b) { return _mm512_mul_epu32(a, b); } /* the whole product */
+static inline wide whigh(wide a) { return _mm512_srli_epi64(a, 32); }
+static inline wide wxor(wide a, wide b) { return _mm512_xor_si512(a, b); }
+static inline void wstore_pairs(uint32_t *p, wide even, wide odd) { /* one of even, one of odd, ... */
+    _mm512_storeu_si512(p, _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32)));
+}
+
+/* Which of the first VEC numbers are not below `least`. */
+static inline vmask vnot_below(const uint32_t *p, uint32_t least) {
+#if BPK_REAL_IS_DOUBLE
+    return _mm256_cmpge_epu32_mask(_mm256_loadu_si256((const void *)p), _mm256_set1_epi32((int)least));
+#else
+    return _mm512_cmpge_epu32_mask(_mm512_loadu_si512(p), _mm512_set1_epi32((int)least));
+#endif
+}
+
 /* t <- t', a VEC x VEC matrix: rounds of pairwise interleaving, each at twice the distance. */
 static inline void vtranspose(vec t[VEC]) {
     vec s[VEC];

@@ -64,8 +64,8 @@ def slope_of(name, z):
 
 @pytest.mark.parametrize("name", _core.ACTIVATIONS)
 def test_slopes(isa, dtype, name):
-    """From what delta_backward is given and at once with the value, in the tails too; and the derivative itself
-    by differences of the value."""
+    """From what delta_backward is given and at once with the value, in the tails too; and the derivative
+    itself by differences of the value."""
     rng, wide = np.random.default_rng(1), {"float32": np.float64, "float64": np.longdouble}[dtype]
     z = np.concatenate([rng.uniform(-9, 9, 5000), -np.geomspace(9, 60, 500), 10.0 ** rng.uniform(-9, 3, 500)])
     z = z[np.abs(z) > 1e-12].astype(dtype)

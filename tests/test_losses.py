@@ -5,6 +5,7 @@ import pytest
 
 import bpkern
 from bpkern.losses import Huber, Quantile
+from bpkern.settings import Settings
 
 WIDTHS = (1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 33, 100)
 
@@ -251,6 +252,16 @@ def test_settings_and_names():
         assert by_name.evaluate(a, y) == by_object.evaluate(a, y)
     with pytest.raises(AttributeError):
         Huber().q = 0.5
+
+
+def test_a_callable_is_a_loss_of_its_own():
+    def loss(outputs, y):
+        return ((outputs - y) ** 2).mean(), 2 * (outputs - y) / outputs.size
+
+    settings = Settings([2, 3], "relu", "identity", loss, None, "float32", "auto", 0.0)
+    assert settings.loss == "custom"
+    assert settings.custom_loss is loss
+    assert bpkern.MLP([2, 3], loss=loss).loss == "custom"
 
 
 @pytest.mark.parametrize(

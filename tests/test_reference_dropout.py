@@ -120,7 +120,7 @@ def test_dropout_takes_one_number_after_the_weights():
     generator = np.random.default_rng(2)
     bpkern.reference.MLP([6, 20, 2], loss="mse", seed=generator)
     key = int(generator.integers(2**64, dtype=np.uint64))
-    assert dropped._dropout_key == key
+    assert dropped._random.dropout_key == key
     assert generator.random() == dropped._random.generator.random()
     assert plain._random.generator.integers(2**64, dtype=np.uint64) == key
 

@@ -16,17 +16,28 @@ FUNCTIONS = {
     "leaky_relu": torch.nn.LeakyReLU(0.01),
     "sigmoid": torch.nn.Sigmoid(),
     "tanh": torch.nn.Tanh(),
+    "elu": torch.nn.ELU(),
+    "softplus": torch.nn.Softplus(),
+    "gelu": torch.nn.GELU(),
+    "gelu_tanh": torch.nn.GELU(approximate="tanh"),
+    "silu": torch.nn.SiLU(),
 }
 
 
-def loss_of(name, outputs, y):
-    if name == "mse":
-        return torch.nn.functional.mse_loss(outputs, y)
-    if name == "squared_error":
-        return 0.5 * ((outputs - y) ** 2).sum(dim=1).mean()
-    if name == "cross_entropy":
-        return torch.nn.functional.cross_entropy(outputs, y)
-    return torch.nn.functional.binary_cross_entropy_with_logits(outputs, y)
+def pinball(outputs, y, q=0.5):
+    return torch.maximum(q * (y - outputs), (q - 1) * (y - outputs)).mean()
+
+
+LOSS_FUNCTIONS = {
+    "mse": torch.nn.functional.mse_loss,
+    "squared_error": lambda outputs, y: 0.5 * ((outputs - y) ** 2).sum(dim=1).mean(),
+    "cross_entropy": torch.nn.functional.cross_entropy,
+    "binary_cross_entropy": torch.nn.functional.binary_cross_entropy_with_logits,
+    "mae": torch.nn.functional.l1_loss,
+    "huber": torch.nn.functional.huber_loss,
+    "quantile": pinball,
+    "poisson": torch.nn.functional.poisson_nll_loss,
+}
 
 
 def twin(model, activations):
@@ -51,7 +62,7 @@ def test_gradients(activation, loss):
     names = [activation, "tanh", "identity"]
     model = bpkern.MLP([6, 11, 8, 4], activation=names[:2], loss=loss, dtype="float64", seed=1)
     net = twin(model, names)
-    value = loss_of(loss, net(torch.from_numpy(X)), torch.from_numpy(y))
+    value = LOSS_FUNCTIONS[loss](net(torch.from_numpy(X)), torch.from_numpy(y))
     value.backward()
     got, gradients = model.gradients(X, y)
     assert got == pytest.approx(value.item(), rel=1e-13)
@@ -82,9 +93,30 @@ def test_twenty_steps_of_sgd(sgd, loss):
     for start in range(0, 200, 10):
         optimizer.zero_grad()
         batch = slice(start, start + 10)
-        loss_of(loss, net(torch.from_numpy(X[batch])), torch.from_numpy(y[batch])).backward()
+        LOSS_FUNCTIONS[loss](net(torch.from_numpy(X[batch])), torch.from_numpy(y[batch])).backward()
         optimizer.step()
     model.fit(X, y, batch_size=10, shuffle=False)
     for got, parameter in zip(itertools.chain(*model.get_weights()), net.parameters(), strict=True):
         expected = parameter.detach().numpy()
         assert np.linalg.norm(got - expected) <= 1e-12 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "settings", "function"),
+    [
+        (bpkern.losses.Huber(0.3), {}, torch.nn.HuberLoss(delta=0.3)),
+        (bpkern.losses.Quantile(0.9), {}, lambda outputs, y: pinball(outputs, y, 0.9)),
+        ("cross_entropy", {"label_smoothing": 0.2}, torch.nn.CrossEntropyLoss(label_smoothing=0.2)),
+    ],
+)
+def test_losses_with_a_parameter(loss, settings, function):
+    rng = np.random.default_rng(0)
+    model = bpkern.MLP([6, 11, 4], activation="tanh", loss=loss, dtype="float64", seed=1, **settings)
+    X, y = problem(rng, model.loss, 20, 6, 4)
+    net = twin(model, ["tanh", "identity"])
+    value = function(net(torch.from_numpy(X)), torch.from_numpy(y))
+    value.backward()
+    got, gradients = model.gradients(X, y)
+    assert got == pytest.approx(value.item(), rel=1e-13)
+    for gradient, parameter in zip(itertools.chain(*gradients), net.parameters(), strict=True):
+        assert np.abs(gradient - parameter.grad.numpy()).max() <= 1e-14

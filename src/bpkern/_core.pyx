@@ -250,5 +250,8 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
         bpk_sgd_update(kernels, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
 
 
+include "data.pxi"
+include "pace.pxi"
 include "update.pxi"
 include "network.pxi"
+include "tape.pxi"

@@ -47,14 +47,14 @@ def resume(model: MLP, path: str, callbacks: CallbackList) -> int:
     given, found = state.model_config(model._settings), config["model"]
     for name in given:
         if name != "optimizer" and given[name] != found[name]:
-            raise ValueError(f"{path} is of a model with {name}={found[name]!r}, and this one has {given[name]!r}")
+            raise ValueError(
+                f"{path} is of a model with {name}={found[name]!r}, and this one has {given[name]!r}"
+            )
     if given["optimizer"]["rule"] != found["optimizer"]["rule"]:
         raise ValueError(f"{path} is of a model with the optimizer {found['optimizer']['rule']!r}")
     callbacks.load_state_dict(
         config["fit"]["callbacks"]
-        | {
-            name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)
-        }
+        | {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
     )
     state.restore(model, config, arrays)
     # A callback may have changed the rate on the way.

@@ -7,15 +7,18 @@ import numpy as np
 
 
 def row_losses(
-    function: Callable[[np.ndarray, np.ndarray], Any], outputs: np.ndarray, targets: np.ndarray, weighted: bool
+    function: Callable[[np.ndarray, np.ndarray], Any],
+    outputs: np.ndarray,
+    targets: np.ndarray,
+    weighted: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The loss of each row (n,), and the gradient of each by the outputs (n, out), both in float64.
 
     Parameters
     ----------
     function : callable
-        ``function(outputs, targets) -> (loss, gradient)``: losses (n,) with the gradient of each row's, or one
-        number, the mean, with the gradient of that.
+        ``function(outputs, targets) -> (loss, gradient)``: losses (n,) with the gradient of each row's, or
+        one number, the mean, with the gradient of that.
     outputs : ndarray, shape (n, out)
         A copy goes to the function.
     targets : ndarray, shape (n, ...)

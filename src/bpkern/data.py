@@ -31,7 +31,9 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
     """y as int64 labels (n,) or as numbers (n, out), whichever it stands for."""
     width = settings.layers[-1]
     targets = as_numeric("y", y)
-    if targets.ndim not in (1, 2) and not (settings.custom_loss and targets.ndim) or targets.shape[:1] != (rows,):
+    if (targets.ndim not in (1, 2) and not (settings.custom_loss and targets.ndim)) or targets.shape[:1] != (
+        rows,
+    ):
         raise ValueError(f"y must have as many rows as X, {rows}, not shape {targets.shape}")
     if settings.custom_loss:
         return targets
@@ -77,8 +79,8 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
 
 
 def as_sample_weight(sample_weight: Any, rows: int, is_part: bool = False) -> np.ndarray | None:
-    """sample_weight as float64 (n,), or None. Where the rows are a part of more, their weights keep their scale, and
-    may all be 0."""
+    """sample_weight as float64 (n,), or None. Where the rows are a part of more, their weights keep their
+    scale, and may all be 0."""
     if sample_weight is None:
         return None
     weights = np.require(as_numeric("sample_weight", sample_weight), np.float64, ["C", "A"])

@@ -1,5 +1,5 @@
-"""The epochs of one fit: an order of the rows or a stream of batches, steps over it, and what is left when they
-diverge."""
+"""The epochs of one fit: rows in some order or a stream of batches, steps over them, and what is left when
+these diverge."""
 
 # NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
 from __future__ import annotations
@@ -152,8 +152,8 @@ class RowEpochs(Epochs):
     ) -> None:
         super().__init__(net, settings, steps, keep_outputs)
         self._data, self._index, self._generator = data, index, generator
-        self.rows = len(data[0]) if index is None else len(index)
-        self.iterations = steps.iterations(self.rows)
+        self._count = self.rows = len(data[0]) if index is None else len(index)
+        self.iterations = steps.iterations(self._count)
 
     def _train(self) -> Sums:
         return self._rows(self._data, self._order(), more=False)
@@ -161,7 +161,7 @@ class RowEpochs(Epochs):
     def _order(self) -> np.ndarray | None:
         if self._generator is None:
             return self._index
-        order = self._generator.permutation(self.rows).astype(np.int64, copy=False)
+        order = self._generator.permutation(self._count).astype(np.int64, copy=False)
         return order if self._index is None else np.asarray(self._index[order])
 
 

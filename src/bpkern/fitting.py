@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +43,9 @@ class FitWatcher(Watcher):
         self._progress.rows(self._rows)
         if self.each:
             # A batch of zero weight has no loss.
-            self._callbacks.on_batch_end(self._model, self._batch, {"loss": loss / weight if weight else math.nan})
+            self._callbacks.on_batch_end(
+                self._model, self._batch, {"loss": loss / weight if weight else math.nan}
+            )
             self._batch += 1
 
 
@@ -66,7 +68,7 @@ class Fit:
         sample_weight: Any,
         class_weight: Any,
         metrics: Any,
-        callbacks: Sequence[Callback],
+        callbacks: Callback | Iterable[Callback],
         verbose: Any,
         arguments: FitArguments,
     ) -> None:
@@ -131,15 +133,19 @@ class Fit:
         )
         threads = self._reserve(update)
         model.stop_training = False
-        if self._settings.custom_loss:
-            net.tape_clear()  # what was stored by hand would be spent with the fit's own gradients
         self._callbacks.on_fit_begin(model)
         first = 0
-        if arguments.resume:
+        if arguments.checkpoint is not None and arguments.resume:
             first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
             net.snapshot()
         history = model.history_ if first and model.history_ is not None else History()
-        before = model._random.state(), model._fitted_1d, model.history_, net.counts, "average" in net.stores()
+        before = (
+            model._random.state(),
+            model._fitted_1d,
+            model.history_,
+            net.counts,
+            "average" in net.stores(),
+        )
         try:
             watcher = FitWatcher(model, self._callbacks, self._progress)
             steps = make_steps(
@@ -162,9 +168,7 @@ class Fit:
         self._callbacks.on_fit_end(model)
         return history
 
-    def _train(
-        self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int
-    ) -> None:
+    def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
         model, arguments = self._model, self._arguments
         self._progress.begin(arguments.epochs, epochs.rows, first)
         for epoch in range(first, arguments.epochs):
@@ -186,11 +190,13 @@ class Fit:
             if epochs.seen is not None:
                 logs |= metrics_of(model, self._others, *epochs.seen)
             logs |= self._validate()
-            history.add_epoch(logs, epochs.iterations, steps.learning_rate())
+            history.add_epoch(logs, epochs.iterations, steps.rate)
             self._progress.epoch(epoch + 1, logs)
             self._callbacks.on_epoch_end(model, epoch, logs)
             is_last = epoch + 1 == arguments.epochs or model.stop_training
-            if arguments.checkpoint is not None and (is_last or (epoch + 1) % arguments.checkpoint_every == 0):
+            if arguments.checkpoint is not None and (
+                is_last or (epoch + 1) % arguments.checkpoint_every == 0
+            ):
                 checkpoints.write(model, arguments.checkpoint, self._callbacks, epoch + 1)
 
     def _leave_average(self) -> None:
@@ -209,8 +215,8 @@ class Fit:
     # What it needs -----------------------------------------------------------------------------------
 
     def _reserve(self, update: _core.Update) -> int:
-        """All the memory that training takes: what fails later leaves the model as it was. How many threads to
-        take."""
+        """All the memory that training takes: what fails later leaves the model as it was. Returns how many
+        threads to take."""
         arguments, net = self._arguments, self._net
         net.prepare(update, self._optimizer)
         threads = 1

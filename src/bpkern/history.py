@@ -31,7 +31,7 @@ class History(dict[str, list[float]]):
     iterations : int
         Mini-batches trained on, over all epochs.
     lr : list of float
-        The learning rate at the end of each epoch.
+        The learning rate of each epoch's last update.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class History(dict[str, list[float]]):
         self.lr: list[float] = []
 
     def add_epoch(self, metrics: Mapping[str, float], iterations: int, lr: float) -> None:
-        """One epoch's values, how many mini-batches it took, and the learning rate at its end."""
+        """One epoch's values, how many mini-batches it took, and the learning rate of its last update."""
         for name, value in metrics.items():
             self.setdefault(name, []).append(value)
         self.iterations += iterations

@@ -2,8 +2,9 @@
 
 All arrays of a call are float32 or all are float64, contiguous along the last axis with any row stride. Sizes
 may be zero. The functions compute on whatever values come, NaN and infinity included; results too small to
-be normal numbers are zero. ULPHERE
-The formulas are those of csrc/bpkern.h.
+be normal numbers are zero. In units in the last place, and in the tails too, sigmoid and tanh are within 2.5
+of the exact value of what they are given, elu within 2, softplus within 3, silu within 4, gelu and gelu_tanh
+within 5 (bench/ulp.py). The formulas are those of csrc/bpkern.h.
 """
 
 import numpy as np

@@ -11,13 +11,13 @@ from . import checks
 class Loss:
     """What the losses with a parameter share: `__slots__` holds its name alone."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     name: ClassVar[str]  # that of the loss, as `MLP(loss=...)` takes it
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {argument: getattr(self, argument) for argument in self.__slots__}
 
     def check(self) -> None:
         """Raise ValueError or TypeError where the attributes as they are now make no loss."""

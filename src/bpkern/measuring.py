@@ -14,11 +14,11 @@ from .data import Rows, bad_row
 from .metrics import Metric
 
 if TYPE_CHECKING:
-    from .mlp import MLP
+    from .prediction import Prediction
 
 
 def measure(
-    model: MLP, data: Rows, index: np.ndarray | None, metrics: Iterable[Metric], n_threads: int | None
+    model: Prediction, data: Rows, index: np.ndarray | None, metrics: Iterable[Metric], n_threads: int | None
 ) -> dict[str, float]:
     """The loss, penalties included, and the metrics of the rows that `index` names, or of all.
 
@@ -45,8 +45,9 @@ def measure(
         targets, weights = targets[index], None if weights is None else weights[index]
     if settings.custom_loss:
         losses, _ = row_losses(settings.custom_loss, outputs, targets, weights is not None)
-        loss, weight = (losses.sum(), rows) if weights is None else (losses @ weights, weights.sum())
-    logs = {"loss": float(loss / weight) + penalty}
+        weight = rows if weights is None else float(weights.sum())
+        loss = float(losses.sum() if weights is None else losses @ weights)
+    logs = {"loss": loss / weight + penalty}
     if wants_accuracy and settings.has_accuracy:
         logs["accuracy"] = accuracy / weight
     if others:
@@ -55,7 +56,11 @@ def measure(
 
 
 def metrics_of(
-    model: MLP, metrics: Iterable[Metric], targets: np.ndarray, outputs: Any, weights: np.ndarray | None
+    model: Prediction,
+    metrics: Iterable[Metric],
+    targets: np.ndarray,
+    outputs: Any,
+    weights: np.ndarray | None,
 ) -> dict[str, float]:
     """The metrics of outputs (n, out) that belong to targets."""
     predicted = model._predictions(outputs)

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from . import _core, checks, files, state
 from .history import History
-from .losses import Loss
 from .optimizers import Optimizer
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
@@ -24,6 +23,7 @@ class Model:
 
     _settings: Settings
     _net: _core.Network
+    _tape: _core.Tape
     _random: RandomState
     _fitted_1d: bool
     history_: History | None
@@ -58,14 +58,12 @@ class Model:
         settings = self._settings
         self._net.forget()
         self._net.set_layers(
-            self._random.initial_weights(
-                settings.init, settings.layers, settings.activations, settings.dtype
-            )
+            self._random.initial_weights(settings.init, settings.layers, settings.activations, settings.dtype)
         )
         if any(settings.dropout):
             self._random.draw_dropout_key()
         self._net.set_dropout(settings.dropout, self._random.dropout_key)
-        self._net.tape_clear()
+        self._tape = _core.Tape(self._net)
         self._fitted_1d = False
         self.history_ = None
         self.stop_training = False
@@ -78,12 +76,12 @@ class Model:
         return list(self._settings.layers)
 
     @property
-    def loss(self) -> "str | Loss | Callable[..., Any]":
-        """The loss as it was given."""
-        return self._settings.given_loss
+    def loss(self) -> str:
+        """The name of the loss; "custom" where it is a Python function."""
+        return self._settings.loss
 
     @property
-    def dtype(self) -> "np.dtype[Any]":
+    def dtype(self) -> np.dtype[Any]:
         """What the network computes in."""
         return self._settings.dtype
 
@@ -184,13 +182,15 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all of the model to a file: settings, parameters, the optimiser's states, generator, history.
 
-        The file is written beside the old one and put in its place at once, so that one of them is always there.
+        The file is written beside the old one and put in its place at once, so that one of them is always
+        there.
 
         Parameters
         ----------
         path : str or path
-            To an .npz file, or a .safetensors file with the extra of that name. The arrays "0.weight", "0.bias",
-            ... in it are those of `state_dict`. A loss or a learning rate that is a Python function is left out.
+            To an .npz file, or a .safetensors file with the extra of that name. The arrays "0.weight",
+            "0.bias", ... in it are those of `state_dict`. A loss or a learning rate that is a Python function
+            is left out.
 
         Raises
         ------
@@ -234,7 +234,7 @@ class Model:
 
     @classmethod
     def _of(cls, arguments: dict[str, Any], config: state.Config, arrays: state.Arrays) -> Self:
-        model = cls(**arguments, seed=0)
+        model = cls(**arguments, seed=0)  # type: ignore[call-arg]  # MLP's
         state.restore(model, config, arrays)
         return model
 
@@ -245,7 +245,7 @@ class Model:
         return type(self)._of, (arguments, config, arrays)
 
     def copy(self) -> Self:
-        """A model of its own in the same state. It shares the optimiser's settings and a loss of one's own."""
+        """A model of its own in the same state. Both have the same optimiser, and a custom loss."""
         make, arguments = self.__reduce__()
         copied: Self = make(*arguments)
         return copied

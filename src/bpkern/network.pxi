@@ -1,139 +1,5 @@
-# The trainer's side of the extension: a network in C, the data it reads, and the loops that come up for
-# signals. Included by _core.pyx.
-
-cdef dict SOURCE_TYPES = {
-    ("b", 1): BPK_BOOL,
-    ("i", 1): BPK_INT8,
-    ("u", 1): BPK_UINT8,
-    ("i", 2): BPK_INT16,
-    ("u", 2): BPK_UINT16,
-    ("i", 4): BPK_INT32,
-    ("u", 4): BPK_UINT32,
-    ("i", 8): BPK_INT64,
-    ("u", 8): BPK_UINT64,
-    ("f", 2): BPK_HALF,
-    ("f", 4): BPK_FLOAT,
-    ("f", 8): BPK_DOUBLE,
-}
-
-
-class BadRowError(Exception):
-    """A row of X or y holds NaN, infinity, what overflows the dtype or an index out of range; `.row` says which,
-    `.step` when."""
-
-    def __init__(self, row, step):
-        super().__init__(row, step)
-        self.row, self.step = row, step
-
-
-class NonFiniteLossError(Exception):
-    """The loss of a batch is no finite number, and its update was not made; `.step` says which of the run."""
-
-    def __init__(self, step):
-        super().__init__(step)
-        self.step = step
-
-
-cdef bpk_source source_of(array) except *:
-    """Of an array (n, columns), or of SparseRows."""
-    if isinstance(array, np.ndarray):
-        return dense_source(array)
-    return sparse_source(array.data, array.indices, array.indptr, array.shape[1])
-
-
-cdef bpk_source sparse_source(
-    cnp.ndarray values, cnp.ndarray indices, cnp.ndarray indptr, ptrdiff_t columns
-) except *:
-    cdef bpk_source source = dense_source(values[np.newaxis])
-    source.columns = columns
-    source.row_stride = 0
-    source.indices = cnp.PyArray_DATA(indices)
-    source.indptr = cnp.PyArray_DATA(indptr)
-    source.wide_indices = cnp.PyArray_ITEMSIZE(indices) == 8
-    source.entries = cnp.PyArray_SIZE(indices)
-    return source
-
-
-cdef bpk_source dense_source(cnp.ndarray array) except *:
-    cdef bpk_source source
-    memset(&source, 0, sizeof(source))
-    dtype = array.dtype
-    source.data = <const char *>cnp.PyArray_DATA(array)
-    if dtype.newbyteorder("=") == np.longdouble:
-        source.type = BPK_LONG_DOUBLE
-    else:
-        source.type = <bpk_type><int>SOURCE_TYPES[dtype.kind, dtype.itemsize]
-    source.swapped = not dtype.isnative
-    source.columns = cnp.PyArray_DIM(array, 1)
-    source.row_stride = cnp.PyArray_STRIDE(array, 0)
-    source.column_stride = cnp.PyArray_STRIDE(array, 1)
-    return source
-
-
-cdef class Data:
-    """Rows for a network to read: x (n, in) of any real dtype and strides, or SparseRows; y one of: None; int64
-    labels (n,); an array like a dense x (n, out). weights: None or float64 (n,). All have been checked."""
-
-    cdef bpk_data c
-    cdef tuple arrays  # what the pointers point into
-
-    def __init__(self, x, y=None, weights=None):
-        self.arrays = (x, y, weights)
-        memset(&self.c, 0, sizeof(self.c))
-        self.c.x = source_of(x)
-        self.c.rows = x.shape[0]
-        if y is not None and y.ndim == 1:
-            self.c.labels = <const int64_t *>cnp.PyArray_DATA(y)
-        elif y is not None:
-            self.c.y = source_of(y)
-        if weights is not None:
-            self.c.weights = <const double *>cnp.PyArray_DATA(weights)
-
-    @property
-    def rows(self):
-        return self.c.rows
-
-
-# A call into C lasts about this long before it comes up for signals and progress.
-cdef double SLICE_SECONDS = 0.05
-
-# What the first slice does, by bpk_step_work: some milliseconds with vectors, some tens without.
-cdef double FIRST_SLICE_WORK = 1e8
-
-# What waiting for a thread costs a step at worst, where threads outnumber the processors; in the same measure.
-cdef double BARRIERS_WORK = 1e6
-
-
-@cython.final
-cdef class Pace:
-    """How many steps make a slice: doubled towards SLICE_SECONDS, and cut to it, as they are timed."""
-
-    cdef ptrdiff_t steps  # 0: nothing is known yet
-    cdef double began
-    cdef bint whole, single
-
-    def __init__(self, bint single=False):
-        """With `single`, a slice is always one step."""
-        self.single = single
-        self.steps = single
-
-    cdef void guess(self, double step_work, int threads):
-        """A first slice of some milliseconds, so that short ones do not start threads again and again."""
-        if self.steps == 0:
-            self.steps = max(1, <ptrdiff_t>(FIRST_SLICE_WORK / (step_work + BARRIERS_WORK * (threads - 1))))
-
-    cdef void begin(self, const bpk_run *run):
-        self.whole = run.data.rows - run.next >= self.steps * run.batch
-        self.began = perf_counter()
-
-    cdef void end(self):
-        """A last slice may be a part of one: it tells what is too long, and not what is too short."""
-        cdef double took = perf_counter() - self.began
-        if took > SLICE_SECONDS and self.steps > 1:
-            self.steps = max(1, <ptrdiff_t>(self.steps * SLICE_SECONDS / took))
-        elif self.whole and took < SLICE_SECONDS / 2 and self.steps < 1 << 40 and not self.single:
-            self.steps *= 2
-
+# The trainer's side of the extension: a network in C, and the loops that come up for signals. Included by
+# _core.pyx.
 
 # Rows that a pass without training takes at a time.
 cdef ptrdiff_t READ_ROWS = 256
@@ -160,11 +26,6 @@ cdef class Network:
     cdef int reader_threads
     cdef bint reader_taken
     cdef bint workspace_stores
-    cdef bpk_workspace *tape  # for steps by hand
-    cdef bpk_run tape_run  # of the last forward pass
-    cdef ptrdiff_t tape_rows
-    cdef int tape_threads
-    cdef bint taped, tape_pending  # whether that can be gone back through; whether gradients are stored
     cdef tuple sizes
     cdef ptrdiff_t inputs, outputs
     cdef object dtype
@@ -204,7 +65,6 @@ cdef class Network:
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
         bpk_workspace_free(self.reader)
-        bpk_workspace_free(self.tape)
         bpk_net_free(self.net)
 
     def __reduce__(self):
@@ -559,106 +419,6 @@ cdef class Network:
             bpk_workspace_free(workspace)
         return run.loss_sum / run.weight_sum, gradients
 
-    # Steps by hand -------------------------------------------------------------------------------------
-
-    def tape_forward(self, Data rows, index, n_threads=None):
-        """Forward as in training, over all rows as one mini-batch, which `tape_backward` goes back through."""
-        cdef bpk_run run
-        cdef bpk_status status
-        cdef cnp.npy_intp shape[2]
-        start(&run, rows, index, 0)
-        run.batch = run.data.rows
-        run.threads = self.threads_for(n_threads, run.batch, 1, BPK_FOR_TRAINING)
-        shape[0], shape[1] = run.batch, self.outputs
-        out = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
-        cdef void *outputs = data(out)
-        with self.writing():
-            self.reserve_tape(run.batch, run.threads)
-            with nogil:
-                status = bpk_tape_forward(self.net, self.tape, &run, outputs)
-            self.taped = status == BPK_OK
-            raise_for(status, &run)
-            self.tape_run = run
-        return out
-
-    cdef int reserve_tape(self, ptrdiff_t rows, int threads) except -1:
-        cdef bpk_workspace *workspace
-        if rows > self.tape_rows or threads > self.tape_threads:
-            rows, threads = max(rows, self.tape_rows), max(threads, self.tape_threads)
-            workspace = self.new_workspace(rows, BPK_FOR_GRADIENTS, threads)
-            if self.tape != NULL:
-                bpk_workspace_take_gradients(self.net, workspace, self.tape)
-            bpk_workspace_free(self.tape)
-            self.tape, self.tape_rows, self.tape_threads = workspace, rows, threads
-        return 0
-
-    def tape_backward(self, gradient, bint wants_x):
-        """From the derivative by the outputs, of their shape and dtype and C-contiguous; to that by x, where it is
-        wanted, and to the stored gradients."""
-        cdef cnp.npy_intp shape[2]
-        cdef const void *given = data(gradient)
-        cdef void *wanted = NULL
-        dx = None
-        with self.writing():
-            if not self.taped:
-                raise RuntimeError("backward goes back through a forward(X, train=True), and there was none before")
-            if gradient.shape != (self.tape_run.data.rows, self.outputs):
-                raise ValueError(
-                    f"grad_output must have the outputs' shape {(self.tape_run.data.rows, self.outputs)}, "
-                    f"not {gradient.shape}"
-                )
-            if wants_x:
-                shape[0], shape[1] = self.tape_run.data.rows, self.inputs
-                dx = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
-                wanted = data(dx)
-            with nogil:
-                bpk_tape_backward(self.net, self.tape, &self.tape_run, given, wanted)
-            self.tape_pending = True
-        return dx
-
-    def tape_update(self, Update update, double lr, double scale):
-        """Spend what is stored."""
-        cdef bpk_run run
-        with self.writing():
-            if not self.tape_pending:
-                raise RuntimeError("step spends the gradients of backward, and there are none")
-            memset(&run, 0, sizeof(run))
-            update.begin(&run)
-            run.optimizer.lr = lr
-            run.threads = self.threads_for(None, self.tape_rows, 1, BPK_FOR_TRAINING)
-            run.threads = min(run.threads, self.tape_threads)
-            with nogil:
-                bpk_tape_update(self.net, self.tape, &run, scale)
-            self.taped = self.tape_pending = False
-
-    def tape_spend(self, Update update, double lr, double weight, bint at_end):
-        """Count a mini-batch whose gradients, times its weight, have been stored; spend them where there are enough,
-        or at the end what there is."""
-        update.c.pending += 1
-        update.c.pending_weight += weight
-        if update.c.pending < update.c.accumulate and not at_end:
-            return
-        scale, update.c.pending, update.c.pending_weight = update.c.pending_weight, 0, 0.0
-        if scale > 0:
-            self.tape_update(update, lr, 1 / scale)
-
-    def tape_gradients(self):
-        """[(dW, db), ...] as they are stored."""
-        gradients = self.empty_layers()
-        with self.reading():
-            if not self.tape_pending:
-                return [(np.zeros_like(dw), np.zeros_like(db)) for dw, db in gradients]
-            for l, (dw, db) in enumerate(gradients):
-                bpk_workspace_get_layer(self.net, self.tape, l, data(dw), data(db))
-        return gradients
-
-    def tape_clear(self):
-        """Forget what is stored, and the last forward pass."""
-        with self.writing():
-            bpk_workspace_free(self.tape)
-            self.tape, self.tape_rows, self.tape_threads = NULL, 0, 0
-            self.taped = self.tape_pending = False
-
 
 @cython.final
 cdef class Section:
@@ -681,20 +441,3 @@ cdef class Section:
             self.network.end_write()
         else:
             self.network.end_read()
-
-
-cdef void start(bpk_run *run, Data rows, index, ptrdiff_t batch):
-    memset(run, 0, sizeof(run[0]))
-    run.data = rows.c
-    run.batch = batch
-    if index is not None:
-        run.data.index = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>index)
-        run.data.rows = cnp.PyArray_SIZE(index)
-
-
-cdef int raise_for(bpk_status status, const bpk_run *run) except -1:
-    if status == BPK_BAD_ROW:
-        raise BadRowError(run.bad_row, run.next // run.batch)
-    if status == BPK_DIVERGED:
-        raise NonFiniteLossError(run.next // run.batch)
-    return 0

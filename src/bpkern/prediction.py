@@ -51,7 +51,7 @@ class Prediction(Model):
                     raise ValueError("give layer or train=True, not both")
                 if len(x) == 0:
                     raise ValueError("X has no rows")
-                return self._net.tape_forward(_core.Data(x), None)
+                return self._tape.forward(_core.Data(x), None)
             return self._net.forward_data(_core.Data(x), layers=0 if layer is None else self._layer(layer))
         except _core.BadRowError as error:
             raise bad_row((x, None, None), error.row, self._settings.dtype) from None
@@ -221,7 +221,8 @@ class Prediction(Model):
         assert self._settings.custom_loss is not None
         net = self.copy()._net
         net.set_dropout([0.0] * len(self._settings.dropout), 0)
-        outputs = net.tape_forward(_core.Data(x), None)
+        tape = _core.Tape(net)
+        outputs = tape.forward(_core.Data(x), None)
         losses, gradient = row_losses(self._settings.custom_loss, outputs, targets, weighted=False)
-        net.tape_backward(np.ascontiguousarray(gradient / len(x), self._settings.dtype), False)
-        return float(losses.mean()), net.tape_gradients()
+        tape.backward(np.ascontiguousarray(gradient / len(x), self._settings.dtype), False)
+        return float(losses.mean()), tape.gradients()

@@ -1,7 +1,7 @@
 """Random numbers: the generator of a model, and the split that validation takes.
 
-A model consumes its generator in this order: initial weights layer by layer, one number for dropout where there is
-any, one for the splits when the first is asked for, then one permutation an epoch.
+A model consumes its generator in this order: initial weights layer by layer, one number for dropout where
+there is any, one for the splits when the first is asked for, then one permutation an epoch.
 """
 
 # NumPy imports numpy.random at its first use; annotations that were evaluated would be one.

@@ -157,7 +157,8 @@ class Settings:
         activation: str | list[str] = hidden[0] if len(set(hidden)) == 1 else hidden
         return (
             f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, "
-            f"loss={self.given_loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}{self._others()})"
+            f"loss={self.given_loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}"
+            f"{self._others()})"
         )
 
     def _others(self) -> str:

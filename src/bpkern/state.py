@@ -1,9 +1,9 @@
 """A model's whole state as what files hold: a configuration of plain values, and arrays.
 
-The configuration has the constructor's arguments under "model", and what training goes on from under "training".
-Arrays "0.weight", "0.bias", ... are the parameters that predictions are by. Where that is an average, those that
-are trained are "trained.0.weight", ...; the optimiser's states are "m.0.weight", "v...." and "u....", and initial
-weights that were given are "init.0.weight", ....
+The configuration has the constructor's arguments under "model", and what training goes on from under
+"training". Arrays "0.weight", "0.bias", ... are the parameters that predictions are by. Where that is an
+average, those that are trained are "trained.0.weight", ...; the optimiser's states are "m.0.weight", "v...."
+and "u....", and initial weights that were given are "init.0.weight", ....
 """
 
 # NumPy imports much at its first use; annotations that were evaluated would be one.
@@ -20,7 +20,7 @@ from .parameters import Weights, checked_weights, state_of, weights_of
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .mlp import MLP
+    from .model import Model
 
 # What stands for a Python callable, which no file holds.
 CALLABLE = {"callable": True}
@@ -72,12 +72,14 @@ def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
 
 def _plain(settings: Mapping[str, Any]) -> Config:
     """NumPy's numbers as Python's, and tuples as lists."""
-    return {name: np.asarray(value).tolist() if value is not None else None for name, value in settings.items()}
+    return {
+        name: np.asarray(value).tolist() if value is not None else None for name, value in settings.items()
+    }
 
 
 def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> dict[str, Any]:
-    """The constructor's arguments of a configuration. `loss` and `optimizer`, where they are not None, take the
-    place of those in it; they have to where these were Python callables."""
+    """The constructor's arguments of a configuration. `loss` and `optimizer`, where they are not None, take
+    the place of those in it; they have to where these were Python callables."""
     arguments = dict(config["model"])
     arguments["loss"] = _loss_of(arguments["loss"]) if loss is None else loss
     arguments["optimizer"] = optimizer_of(arguments["optimizer"]) if optimizer is None else optimizer
@@ -112,7 +114,7 @@ def optimizer_of(config: Config) -> optimizers.Optimizer:
 # Its state --------------------------------------------------------------------------------------------------
 
 
-def model_state(model: MLP) -> tuple[Config, Arrays]:
+def model_state(model: Model) -> tuple[Config, Arrays]:
     """All of it, of one moment."""
     net, settings = model._net, model._settings
     with net.reading():
@@ -136,7 +138,9 @@ def model_state(model: MLP) -> tuple[Config, Arrays]:
         "metrics": [] if history is None else list(history.columns()),
     }
     if history is not None:
-        arrays |= {f"history.{name}": np.asarray(values, np.float64) for name, values in history.columns().items()}
+        arrays |= {
+            f"history.{name}": np.asarray(values, np.float64) for name, values in history.columns().items()
+        }
     return {"model": model_config(settings), "training": training}, arrays
 
 
@@ -144,7 +148,7 @@ def _named(prefix: str, layers: Weights) -> Arrays:
     return {f"{prefix}{name}": array for name, array in state_of(layers).items()}
 
 
-def restore(model: MLP, config: Config, arrays: Arrays) -> None:
+def restore(model: Model, config: Config, arrays: Arrays) -> None:
     """Put a model of the same layers and dtype into a state. The optimiser is left as it is."""
     net, settings, training = model._net, model._settings, config["training"]
     count = len(settings.layers) - 1

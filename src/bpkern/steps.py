@@ -1,4 +1,4 @@
-"""Steps of training over rows: all of them in C, or with a Python function for the loss of each mini-batch."""
+"""Steps of training over rows: in C alone, or with a Python function for the loss of each mini-batch."""
 
 # NumPy imports much at its first use; annotations that were evaluated would be one.
 from __future__ import annotations
@@ -51,6 +51,11 @@ class Steps:
     threads : int
         At most those of the workspace.
     watcher : Watcher
+
+    Attributes
+    ----------
+    rate : float
+        The learning rate of the last update.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Steps:
         self._net, self._settings, self._update = net, settings, update
         self.optimizer, self.batch_size = optimizer, batch_size
         self.threads, self._watcher = threads, watcher
+        self.rate = 0.0
         self._pace = _core.Pace(watcher.each)
 
     def iterations(self, rows: int) -> int:
@@ -76,10 +82,6 @@ class Steps:
         """Go on with other settings."""
         self.optimizer = optimizer
         self._update.set_optimizer(optimizer)
-
-    def learning_rate(self) -> float:
-        """That of the next update."""
-        return float(np.asarray(rates(self.optimizer.lr, self._net.counts[0], 1)).reshape(-1)[0])
 
     def train(
         self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False
@@ -97,42 +99,60 @@ class Steps:
         """
         rows = len(data[0]) if index is None else len(index)
         first = self._net.counts[0]
-        return self._net.train(
+        # As many as there can be updates: fewer are made where batches have no weight.
+        lr = rates(self.optimizer.lr, first, -(-self.iterations(rows) // self._update.accumulate))
+        sums = self._net.train(
             _core.Data(*data),
             index,
             min(self.batch_size, rows),
             self._update,
-            rates(self.optimizer.lr, first, self.iterations(rows)),
+            lr,
             self.threads,
             self._pace,
             self._watcher,
             outputs,
             more,
         )
+        self._note(lr, self._net.counts[0] - first)
+        return sums
+
+    def _note(self, lr: float | np.ndarray, updates: int) -> None:
+        """The rate of the last of so many updates."""
+        if isinstance(lr, float):
+            self.rate = lr
+        elif updates:
+            self.rate = float(lr[updates - 1])
 
 
 class CustomLossSteps(Steps):
     """The same with a loss that is a Python function of each mini-batch's outputs and targets."""
+
+    def __init__(self, net: _core.Network, *others: Any) -> None:
+        super().__init__(net, *others)
+        self._tape = _core.Tape(net)
 
     def train(
         self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False
     ) -> Sums:
         x, targets, weights = data
         order = np.arange(len(x)) if index is None else index
-        source = _core.Data(x)
+        source, tape = _core.Data(x), self._tape
         loss_sum = weight_sum = 0.0
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             end = start + len(batch)
             if self._watcher.each:
                 self._watcher.before()
-            batch_outputs = self._net.tape_forward(source, batch, self.threads)
+            batch_outputs = tape.forward(source, batch, self.threads)
             batch_weights = None if weights is None else weights[batch]
             loss, weight = self._backward(batch_outputs, targets[batch], batch_weights)
             if not np.isfinite(loss):
                 raise _core.NonFiniteLossError(start // self.batch_size)
             at_end = not more and end == len(order)
-            self._net.tape_spend(self._update, self.learning_rate(), weight, at_end)
+            first = self._net.counts[0]
+            lr = rates(self.optimizer.lr, first, 1)
+            tape.spend(self._update, float(np.asarray(lr).item()), weight, at_end)
+            self._note(lr, self._net.counts[0] - first)
             loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
             if outputs is not None:
                 outputs[start:end] = batch_outputs
@@ -142,8 +162,8 @@ class CustomLossSteps(Steps):
     def _backward(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
     ) -> tuple[float, float]:
-        """The weight of the batch times its loss, and its weight; gradients go back where the loss is finite."""
-        settings = self._settings
+        """The weight of the batch times its loss, and its weight; goes back where the loss is finite."""
+        settings, tape = self._settings, self._tape
         assert settings.custom_loss is not None
         losses, gradient = row_losses(settings.custom_loss, outputs, targets, weights is not None)
         if weights is not None:
@@ -153,7 +173,7 @@ class CustomLossSteps(Steps):
         if settings.penalised:
             loss += total * self._net.penalty(settings.l1, settings.l2, trained=True)
         if np.isfinite(loss) and total > 0:
-            self._net.tape_backward(np.ascontiguousarray(gradient, settings.dtype), False)
+            tape.backward(np.ascontiguousarray(gradient, settings.dtype), False)
         return loss, total
 
 

@@ -1,4 +1,4 @@
-"""Training by hand, for losses that are no function of outputs and targets, as in reinforcement learning."""
+"""Training by hand, for losses that are no function of outputs and targets: as in reinforcement learning."""
 
 # NumPy imports much at its first use; annotations that were evaluated would be one.
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Stepwise(Prediction):
             gradient = np.require(gradient, self._settings.dtype, ["C", "A"])
         if not np.isfinite(gradient).all():
             raise ValueError(f"grad_output must be finite in {self._settings.dtype.name}")
-        return self._net.tape_backward(gradient, input_gradient)
+        return self._tape.backward(gradient, input_gradient)
 
     def step(self, *, clip_norm: float | None = None, clip_value: float | None = None) -> None:
         """Make an update by the gradients of `backward`, penalties included, and forget them.
@@ -89,7 +89,7 @@ class Stepwise(Prediction):
             net.prepare(update, optimizer)
             net.snapshot()
             first = net.counts[0]
-            net.tape_update(update, float(np.asarray(rates(optimizer.lr, first, 1)).item()), 1.0)
+            self._tape.update(update, float(np.asarray(rates(optimizer.lr, first, 1)).item()), 1.0)
             if not net.finite():
                 net.restore()
                 raise DivergedError(

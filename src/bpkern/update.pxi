@@ -59,6 +59,10 @@ cdef class Update:
         self.c.pending, self.c.pending_weight = run.pending, run.pending_weight
 
     @property
+    def accumulate(self):
+        return self.c.accumulate
+
+    @property
     def states(self):
         """How many numbers the optimiser keeps for each parameter."""
         return sum(bpk_uses(&self.c.optimizer, <bpk_store><int>i) for i in range(BPK_M, BPK_AVERAGE))

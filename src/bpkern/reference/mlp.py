@@ -142,7 +142,7 @@ class MLP:
             if held_out_batch is not None:
                 values = self._measure(held_out_batch)
                 metrics.update({f"val_{name}": value for name, value in values.items()})
-            history.add_epoch(metrics, iterations, self._update.learning_rate(optimizer))
+            history.add_epoch(metrics, iterations, self._update.rate)
             progress.rows(rows)
             progress.epoch(epoch + 1, metrics)
         progress.close()

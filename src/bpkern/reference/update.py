@@ -36,6 +36,8 @@ class Update:
     ----------
     iterations : int
         Updates so far: the learning rate is a function of it.
+    rate : float
+        The learning rate of the last of them.
     gradients, spare : list of ndarray
         Like the parameters: what a step takes, and room for it.
     average : list of ndarray or None
@@ -47,6 +49,7 @@ class Update:
         self._parameters = parameters
         self._state = None
         self.iterations = 0
+        self.rate = 0.0
         self.gradients = [np.empty_like(w) for w in parameters]
         self.spare = [np.empty_like(w) for w in parameters]
         self.average = None
@@ -61,7 +64,7 @@ class Update:
             clip_norm(self.gradients, norm_limit)
         if value_limit is not None:
             clip_value(self.gradients, value_limit)
-        lr = self.learning_rate(optimizer)
+        lr = self.rate = float(np.asarray(rates(optimizer.lr, self.iterations, 1)).item())
         self.iterations += 1
         move = STEPS[optimizer.rule]
         for w, gradient, state, spare in zip(
@@ -72,10 +75,6 @@ class Update:
             for average, w, spare in zip(self.average, self._parameters, self.spare, strict=True):
                 average *= ema
                 average += np.multiply(w, 1 - ema, out=spare)
-
-    def learning_rate(self, optimizer):
-        """That of the next update."""
-        return float(np.asarray(rates(optimizer.lr, self.iterations, 1)).item())
 
     def _begin_average(self, ema):
         """Without `ema` the weights move on alone, and an average of before says nothing of them."""
