@@ -35,6 +35,13 @@ def test_the_two_commands():
     assert all(command.count("\n") == 1 for command in commands.values())
 
 
+def test_links_lead_somewhere():
+    root = Path(__file__).parent.parent
+    for path in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", (root / path).read_text()):
+            assert (root / target).exists(), target
+
+
 def test_the_index_of_files_is_whole():
     """Every source file stands in CONTRIBUTING.md, by its name or by that of its family."""
     root = Path(__file__).parent.parent

@@ -19,6 +19,12 @@ MODES = ("auto", "min", "max")
 class Callback:
     """Hooks that do nothing: a subclass defines those it needs.
 
+    >>> class Halve(Callback):
+    ...     def on_epoch_end(self, model, epoch, logs):
+    ...         if logs["loss"] < 0.1:
+    ...             model.optimizer.lr /= 2  # of the next epoch
+    >>> model.fit(X, y, epochs=20, callbacks=Halve())
+
     Epochs count from 0, over the whole fit, so ``history[name][epoch]`` is the value of an epoch; batches
     count from 0 in each epoch. `logs` maps names to values: for an epoch what its History gets, ``loss`` and
     ``val_loss`` among them; for a batch ``loss``. Batch hooks cost time only where a callback defines one.
