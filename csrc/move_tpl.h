@@ -1,15 +1,19 @@
 /* Optimisers on plain arrays: one that has stored its gradients, or has just made some of them. */
 #include "move_vectors_tpl.h"
 
-static ALWAYS_INLINE void each(vec (*rule)(const constants *, states, vmask, vec), const bpk_move *move,
-                               ptrdiff_t n, const real *gradient, real *w, void *const state[BPK_STATES]) {
+static ALWAYS_INLINE void each(step_along *rule, const bpk_move *move, ptrdiff_t n, const real *gradient,
+                               real *w, void *const state[BPK_STATES]) {
     const constants c = constants_of(move);
     const vec lowest = vneg(c.limit);
+    const lanes whole = {.all = 1}, rest = {.mask = vtail(n % VEC)};
     ptrdiff_t j = 0;
-    for (vmask m = vtail(VEC); j < n; j += VEC) {
-        if (n - j < VEC) m = vtail(n - j);
-        vec g = vmul(c.scale, vmload(m, gradient + j));
-        move_vector(rule, &c, w + j, states_at(state, j), m, vmin(c.limit, vmax(lowest, g)));
+    for (; j + VEC <= n; j += VEC) {
+        vec g = vmin(c.limit, vmax(lowest, vmul(c.scale, vload(gradient + j))));
+        move_vector(rule, &c, w + j, states_at(state, j), whole, g);
+    }
+    if (j < n) {
+        vec g = vmin(c.limit, vmax(lowest, vmul(c.scale, load(rest, gradient + j))));
+        move_vector(rule, &c, w + j, states_at(state, j), rest, g);
     }
 }
 

@@ -50,43 +50,57 @@ static ALWAYS_INLINE vec over_root(const constants *c, vec x, vec v) {
     return vdiv(x, vmax(vset1(REAL_MIN), root));
 }
 
-/* Each returns the step, and writes the states of the lanes in m. */
-static ALWAYS_INLINE vec sgd(const constants *c, states s, vmask m, vec g) {
+/* The lanes that there are: all of them, or those of the mask. */
+typedef struct {
+    int all;
+    vmask mask;
+} lanes;
+
+static ALWAYS_INLINE vec load(lanes on, const real *p) { return on.all ? vload(p) : vmload(on.mask, p); }
+static ALWAYS_INLINE void store(lanes on, real *p, vec x) {
+    if (on.all)
+        vstore(p, x);
+    else
+        vmstore(p, on.mask, x);
+}
+
+/* Each returns the step, and writes the states. */
+static ALWAYS_INLINE vec sgd(const constants *c, states s, lanes on, vec g) {
     if (!s.m) return g;
-    vec velocity = vfma(c->momentum, vmload(m, s.m), g);
-    vmstore(s.m, m, velocity);
+    vec velocity = vfma(c->momentum, load(on, s.m), g);
+    store(on, s.m, velocity);
     return c->nesterov ? vfma(c->momentum, velocity, g) : velocity;
 }
 
-static ALWAYS_INLINE vec rmsprop(const constants *c, states s, vmask m, vec g) {
-    vec v = towards(c->square_decay, vmload(m, s.v), vmul(g, g));
-    vmstore(s.v, m, v);
+static ALWAYS_INLINE vec rmsprop(const constants *c, states s, lanes on, vec g) {
+    vec v = towards(c->square_decay, load(on, s.v), vmul(g, g));
+    store(on, s.v, v);
     if (c->centered) {
-        vec mean = towards(c->square_decay, vmload(m, s.u), g);
-        vmstore(s.u, m, mean);
+        vec mean = towards(c->square_decay, load(on, s.u), g);
+        store(on, s.u, mean);
         v = vmax(vzero(), vfnma(mean, mean, v));
     }
     vec step = over_root(c, g, v);
     if (!s.m) return step;
-    step = vfma(c->momentum, vmload(m, s.m), step);
-    vmstore(s.m, m, step);
+    step = vfma(c->momentum, load(on, s.m), step);
+    store(on, s.m, step);
     return step;
 }
 
-static ALWAYS_INLINE vec adagrad(const constants *c, states s, vmask m, vec g) {
-    vec v = vfma(g, g, vmload(m, s.v));
-    vmstore(s.v, m, v);
+static ALWAYS_INLINE vec adagrad(const constants *c, states s, lanes on, vec g) {
+    vec v = vfma(g, g, load(on, s.v));
+    store(on, s.v, v);
     return over_root(c, g, v);
 }
 
-static ALWAYS_INLINE vec adam(const constants *c, states s, vmask m, vec g) {
-    vec mean = towards(c->momentum, vmload(m, s.m), g);
-    vec v = towards(c->square_decay, vmload(m, s.v), vmul(g, g));
-    vmstore(s.m, m, mean);
-    vmstore(s.v, m, v);
+static ALWAYS_INLINE vec adam(const constants *c, states s, lanes on, vec g) {
+    vec mean = towards(c->momentum, load(on, s.m), g);
+    vec v = towards(c->square_decay, load(on, s.v), vmul(g, g));
+    store(on, s.m, mean);
+    store(on, s.v, v);
     if (c->amsgrad) {
-        v = vmax(v, vmload(m, s.u));
-        vmstore(s.u, m, v);
+        v = vmax(v, load(on, s.u));
+        store(on, s.u, v);
     }
     return over_root(c, mean, v);
 }
@@ -98,10 +112,12 @@ static ALWAYS_INLINE vec penalised(const constants *c, vec w, vec g) {
     return g;
 }
 
-static ALWAYS_INLINE void move_vector(vec (*rule)(const constants *, states, vmask, vec), const constants *c,
-                                      real *w, states s, vmask m, vec g) {
-    vec weight = vmload(m, w), step = rule(c, s, m, penalised(c, weight, g));
-    vmstore(w, m, vfnma(c->lr, step, vmul(c->shrink, weight)));
+typedef vec step_along(const constants *c, states s, lanes on, vec g);
+
+static ALWAYS_INLINE void move_vector(step_along *rule, const constants *c, real *w, states s, lanes on,
+                                      vec g) {
+    vec weight = load(on, w), step = rule(c, s, on, penalised(c, weight, g));
+    store(on, w, vfnma(c->lr, step, vmul(c->shrink, weight)));
 }
 
 #endif

@@ -31,7 +31,7 @@ static ALWAYS_INLINE void move_one(const mover *mover, real *w, vec gradient) {
     void *state[BPK_STATES];
     for (int i = 0; i < BPK_STATES; i++) state[i] = beside(mover->net, mover->stores[i], w);
     if (mover->move.rule == BPK_SGD) {
-        move_vector(sgd, &mover->sgd, w, states_at(state, 0), vtail(VEC), gradient);
+        move_vector(sgd, &mover->sgd, w, states_at(state, 0), (lanes){.all = 1}, gradient);
     } else {
         real row[VEC];
         vstore(row, gradient);

@@ -1,5 +1,6 @@
-/* Philox on vectors: every number of a counter in the low half of a 64-bit lane, where the products are made; the
- * lanes of one vector are the even counters, those of another the odd ones. What it computes stands in philox.h. */
+/* Philox on vectors: every number of a counter in the low half of a 64-bit lane, where the products are made;
+ * the lanes of one vector are the even counters, those of another the odd ones. What it computes stands in
+ * philox.h. */
 #ifndef BPK_PHILOX_TPL_H
 #define BPK_PHILOX_TPL_H
 

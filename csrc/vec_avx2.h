@@ -125,9 +125,7 @@ static inline real vmaximum(vec a) {
 typedef __m256i wide;
 enum { WIDE = 4 };
 static inline wide wset1(uint32_t x) { return _mm256_set1_epi64x(x); }
-static inline wide wevens(uint32_t x) {
-    return _mm256_add_epi64(wset1(x), _mm256_set_epi64x(6, 4, 2, 0));
-}
+static inline wide wevens(uint32_t x) { return _mm256_add_epi64(wset1(x), _mm256_set_epi64x(6, 4, 2, 0)); }
 static inline wide wmul(wide a, wide b) { return _mm256_mul_epu32(a, b); }
 static inline wide whigh(wide a) { return _mm256_srli_epi64(a, 32); }
 static inline wide wxor(wide a, wide b) { return _mm256_xor_si256(a, b); }

@@ -74,6 +74,8 @@ class Update:
 
 class Network:
     counts: tuple[int, int]
+    @property
+    def has_average(self) -> bool: ...
     def __init__(
         self,
         sizes: Sequence[int],

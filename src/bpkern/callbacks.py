@@ -88,7 +88,7 @@ class CallbackList:
     def __init__(self, callbacks: Callback | Iterable[Callback]) -> None:
         if isinstance(callbacks, Callback):
             callbacks = (callbacks,)
-        if not isinstance(callbacks, Iterable) or isinstance(callbacks, str):
+        if not hasattr(callbacks, "__iter__") or isinstance(callbacks, str):
             given = f"{callbacks!r}{_hint(callbacks)}"
             raise TypeError(f"callbacks must be a sequence of bpkern.callbacks.Callback, not {given}")
         self._callbacks = list(callbacks)

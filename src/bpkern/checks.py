@@ -33,6 +33,8 @@ def whole(name: str, value: object, at_least: int) -> int:
 
 def real(name: str, value: object, lowest: float = 0.0, highest: float = math.inf) -> float:
     """`value` as a float, where it is a finite number from `lowest` to `highest`."""
+    if type(value) is float and lowest <= value <= highest and value < math.inf:
+        return value
     number = _number(name, value)
     if not (math.isfinite(number) and lowest <= number <= highest):
         bound = f"from {lowest:g} to {highest:g}" if highest < math.inf else f"finite and at least {lowest:g}"

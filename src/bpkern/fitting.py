@@ -144,7 +144,7 @@ class Fit:
             model._fitted_1d,
             model.history_,
             net.counts,
-            "average" in net.stores(),
+            net.has_average,
         )
         try:
             watcher = FitWatcher(model, self._callbacks, self._progress)
@@ -174,7 +174,9 @@ class Fit:
         for epoch in range(first, arguments.epochs):
             if model.stop_training:
                 break
-            steps.set_optimizer(self._settings.step())
+            optimizer = self._settings.step()
+            if optimizer is not steps.optimizer:  # a callback has changed its settings
+                steps.set_optimizer(optimizer)
             self._callbacks.on_epoch_begin(model, epoch)
             watcher.begin_epoch()
             try:

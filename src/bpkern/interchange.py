@@ -7,6 +7,8 @@ import numpy as np
 
 def as_numeric(name: str, values: Any) -> np.ndarray:
     """An array of a real dtype; the same memory where `values` is one already, of whatever library."""
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":
+        return values
     if hasattr(values, "tocsr"):
         raise TypeError(f"{name} must be dense, not a sparse {type(values).__name__}: pass {name}.toarray()")
     if np.ma.isMaskedArray(values):

@@ -109,7 +109,7 @@ class Model:
         Of their average, where the last fit kept one: that is what predicts.
         """
         with self._net.reading():
-            return self._net.get_layers("average" if "average" in self._net.stores() else "parameters")
+            return self._net.get_layers("average" if self._net.has_average else "parameters")
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
         """Set all parameters, and nothing else of the model's state but for their average, which ends.
@@ -281,7 +281,7 @@ class Model:
         """Copies of those that are trained, and of their average where there is one."""
         with self._net.reading():
             parameters = state_of(self._net.get_layers())
-            if "average" in self._net.stores():
+            if self._net.has_average:
                 average = state_of(self._net.get_layers("average"))
                 parameters |= {f"average.{name}": array for name, array in average.items()}
         return parameters

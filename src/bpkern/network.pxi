@@ -135,13 +135,14 @@ cdef class Network:
 
     def prepare(self, Update update, optimizer):
         """Make the states that the optimiser uses, where they are not there yet."""
-        cdef double initial_squares = getattr(optimizer, "initial_accumulator_value", 0.0)
+        cdef bpk_store store
+        cdef int i
         for i in range(BPK_M, BPK_AVERAGE):
-            store = <bpk_store><int>i
+            store = <bpk_store>i
             if bpk_uses(&update.c.optimizer, store) and not bpk_net_has(self.net, store):
                 self.make(store)
-                if store == BPK_V and initial_squares:
-                    bpk_net_fill(self.net, store, initial_squares)
+                if store == BPK_V and update.c.optimizer.rule == BPK_ADAGRAD:
+                    bpk_net_fill(self.net, store, optimizer.initial_accumulator_value)
 
     def forget(self):
         """Drop the optimiser's states and the average of the parameters, and count from 0."""
@@ -196,6 +197,10 @@ cdef class Network:
 
     def finite(self):
         return bool(bpk_net_finite(self.net))
+
+    @property
+    def has_average(self):
+        return self.averaged()
 
     cdef bint averaged(self) noexcept:
         """Whether predictions are by the average."""

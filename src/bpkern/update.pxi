@@ -9,21 +9,22 @@ cdef bpk_optimizer optimizer_of(optimizer) except *:
     """Of its settings; the learning rate of a schedule is left 0."""
     cdef bpk_optimizer c
     memset(&c, 0, sizeof(c))
-    settings = optimizer.settings()
+    lr = optimizer.lr
+    c.lr = 0.0 if callable(lr) else lr
+    c.weight_decay = optimizer.weight_decay
     c.rule = <bpk_rule><int>RULES[optimizer.rule]
-    c.lr = 0.0 if callable(settings["lr"]) else settings["lr"]
-    c.weight_decay = settings["weight_decay"]
+    if c.rule == BPK_SGD:
+        c.momentum, c.nesterov = optimizer.momentum, optimizer.nesterov
+        return c
+    c.eps = optimizer.eps
+    if c.rule == BPK_RMSPROP:
+        c.momentum, c.square_decay, c.centered = optimizer.momentum, optimizer.alpha, optimizer.centered
+    elif c.rule == BPK_ADAGRAD:
+        c.lr_decay = optimizer.lr_decay
+    elif c.rule == BPK_ADAM:
+        (c.momentum, c.square_decay), c.amsgrad = optimizer.betas, optimizer.amsgrad
     if optimizer.rule == "adamw":
         c.decoupled_decay, c.weight_decay = c.weight_decay, 0.0
-    c.momentum = settings.get("momentum", 0.0)
-    c.square_decay = settings.get("alpha", 0.0)
-    if "betas" in settings:
-        c.momentum, c.square_decay = settings["betas"]
-    c.eps = settings.get("eps", 0.0)
-    c.lr_decay = settings.get("lr_decay", 0.0)
-    c.nesterov = settings.get("nesterov", False)
-    c.centered = settings.get("centered", False)
-    c.amsgrad = settings.get("amsgrad", False)
     return c
 
 
