@@ -6,7 +6,7 @@
 
 `MLP` is the trainer, and has the details. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules:
 `schedules` of learning rates, `losses` that have a parameter, `callbacks`, the `kernels` as functions, and
-`reference`, all of it in plain NumPy.
+`reference`, the training once more in plain NumPy.
 """
 
 from . import config
