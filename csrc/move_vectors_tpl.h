@@ -10,7 +10,8 @@ typedef struct {
     int nesterov, centered, amsgrad, decays, has_l1;
 } constants;
 
-/* 1 - decay, rounded once: of the rounded decay it would be wrong in the digits that decay near 1 has lost. */
+/* 1 - decay, rounded once: of the rounded decay it would be wrong in the digits that decay near 1 has lost.
+ */
 static ALWAYS_INLINE vec fresh_part(double decay) { return vset1((real)(1 - decay)); }
 
 static ALWAYS_INLINE constants constants_of(const bpk_move *move) {

@@ -69,7 +69,11 @@ def test_loss_is_required():
     [
         ({"lr": -0.1}, ValueError, "lr must be finite and at least 0, not -0.1"),
         ({"lr": np.inf}, ValueError, "lr must be finite"),
-        ({"lr": "0.1"}, TypeError, "lr must be a number, not '0.1'"),
+        (
+            {"lr": "0.1"},
+            TypeError,
+            "lr must be a number, a schedule or a callable of the iteration, not '0.1'",
+        ),
         ({"momentum": 9}, ValueError, "momentum must be from 0 to 1, not 9"),
         ({"nesterov": True}, ValueError, "nesterov needs a momentum above 0, not 0"),
         ({"nesterov": 1, "momentum": 0.9}, TypeError, "nesterov must be True or False, not 1"),
@@ -162,6 +166,8 @@ Y2 = np.eye(2)[Y]
         ("cross_entropy", 2 * Y2 - Y2[:, ::-1], ValueError, "values from 0 to 1, not from -1.0 to 2.0"),
         ("cross_entropy", Y.astype(str), TypeError, "y must hold real numbers, not dtype <U21; classes are"),
         ("cross_entropy", Y.astype(str).astype(object), TypeError, "y must hold numbers: strings are none"),
+        ("cross_entropy", Y[:, None], ValueError, r"not \(8, 1\): y.ravel\(\), for labels"),
+        ("mse", None, ValueError, "y "),
         ("mse", Y, ValueError, r"y must have shape \(8, 2\), not \(8,\)"),
         ("mse", Y[:, None], ValueError, r"y must have shape \(8, 2\), not \(8, 1\)"),
         ("mse", Y2[:, :, None], ValueError, r"not shape \(8, 2, 1\)"),
@@ -183,6 +189,25 @@ def test_targets(loss, y, error, message):
         assert np.array_equal(b, b_before)
 
 
+def test_a_fit_without_targets():
+    with pytest.raises(ValueError, match="y is missing: fit takes X and y, or for both an iterable"):
+        make().fit(X)
+    with pytest.raises(ValueError, match="y is missing"):
+        make().fit((X, Y))
+
+
+@pytest.mark.parametrize("loss", [None, bpkern.losses.Huber, 5])
+def test_what_is_no_loss(loss):
+    with pytest.raises(TypeError, match=r"loss must be a name, one of mse, .*, a loss of bpkern.losses, or"):
+        bpkern.MLP([2, 1], loss=loss)
+
+
+@pytest.mark.parametrize(("batch_size", "error"), [(0, ValueError), ("auto", TypeError)])
+def test_a_summary_of_no_batch(batch_size, error):
+    with pytest.raises(error, match="batch_size must be"):
+        make().summary(batch_size=batch_size)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -197,7 +222,7 @@ def test_targets(loss, y, error, message):
         ({"validation_split": 1.0}, ValueError, "validation_split 1.0 of 8 rows leaves one part empty"),
         ({"validation_split": 0.01}, ValueError, "leaves one part empty"),
         ({"validation_split": 0.5, "validation_data": (X, Y)}, ValueError, "not both"),
-        ({"validation_data": X}, ValueError, r"validation_data must be \(X, y\) or \(X, y, sample_weight\)"),
+        ({"validation_data": X}, ValueError, r"validation_data must be \(X, y\) or .*, not a ndarray"),
         ({"validation_data": (X[:, :2], Y)}, ValueError, "validation_data: X must have 3 columns"),
         ({"validation_data": (X[:0], Y[:0])}, ValueError, "X has no rows"),
         ({"sample_weight": np.ones(7)}, ValueError, r"sample_weight must have shape \(8,\)"),

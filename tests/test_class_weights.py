@@ -71,7 +71,7 @@ def test_balanced_is_scikit_learns(labels, seed):
 @pytest.mark.parametrize(
     ("class_weight", "error", "message"),
     [
-        ("even", ValueError, "unknown class_weight 'even': allowed are balanced"),
+        ("even", ValueError, "class_weight must be None, a mapping .* or .balanced., not .even."),
         ([1, 2], TypeError, "class_weight must be None, a mapping of class to weight, or 'balanced', not"),
         ({4: 1}, ValueError, "class_weight must name classes from 0 to 3, not 4"),
         ({-1: 1}, ValueError, "class_weight must name classes from 0 to 3, not -1"),

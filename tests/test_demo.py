@@ -75,3 +75,34 @@ def test_a_terminal_without_tqdm(monkeypatch, capsys):
     X, y = np.zeros((10, 2)), np.zeros(10)
     bpkern.MLP([2, 1], loss="mse", seed=0).fit(X, y, epochs=3)
     assert re.search(r"\repoch 3/3, loss 0\.0000, [\d,]+ samples/s", capsys.readouterr().err)
+
+
+def test_what_stays_on_a_terminal_is_the_last_epoch(monkeypatch, capsys):
+    """Also where the fit ends before all epochs are over, sooner than the line is drawn again."""
+
+    class Stop(bpkern.callbacks.Callback):
+        def on_epoch_end(self, model, epoch, logs):
+            model.stop_training = epoch == 4
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    X, y = np.zeros((10, 2)), np.zeros(10)
+    for tqdm in (True, False):
+        if not tqdm:
+            monkeypatch.setitem(sys.modules, "tqdm", None)
+        bpkern.MLP([2, 1], loss="mse", seed=0).fit(X, y, epochs=100, callbacks=Stop())
+        assert re.split(r"[\r\n]", capsys.readouterr().err.strip())[-1].startswith("epoch 5/100, loss 0.0000")
+
+
+def test_a_fit_without_an_epoch_shows_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bpkern.MLP([2, 1], loss="mse", seed=0).fit(np.zeros((10, 2)), np.zeros(10), epochs=0)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_an_epoch_has_all_metrics(capsys):
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
+    model = bpkern.MLP([2, 1], loss="mse", optimizer=bpkern.SGD(lr=0.0), seed=0)
+    history = model.fit(X, y, validation_data=(X, y), metrics=("mae", "r2"), verbose=1)
+    shown = capsys.readouterr().err
+    assert list(history) == ["loss", "mae", "r2", "val_loss", "val_mae", "val_r2"]
+    assert all(f"{name} {values[0]:.4f}" in shown for name, values in history.items())

@@ -258,7 +258,7 @@ def test_a_callable_is_a_loss_of_its_own():
     def loss(outputs, y):
         return ((outputs - y) ** 2).mean(), 2 * (outputs - y) / outputs.size
 
-    settings = Settings([2, 3], "relu", "identity", loss, None, "float32", "auto", 0.0)
+    settings = Settings([2, 3], "relu", "identity", loss, None, "float32", "auto", 0.0, 0.0, 0.0, 0.0)
     assert settings.loss == "custom"
     assert settings.custom_loss is loss
     assert bpkern.MLP([2, 3], loss=loss).loss == "custom"
@@ -274,9 +274,9 @@ def test_a_callable_is_a_loss_of_its_own():
         (lambda: Huber([]), ValueError, "delta must be a number, or a sequence of them, not empty"),
         (lambda: Huber("1"), TypeError, "delta must be a number, not '1'"),
         (lambda: Huber([[1.0]]), TypeError, "delta must be a number"),
-        (lambda: Quantile(0), ValueError, "q must be between 0 and 1, not 0"),
-        (lambda: Quantile(1.0), ValueError, "q must be between 0 and 1, not 1.0"),
-        (lambda: Quantile(1.5), ValueError, "q must be from 0 to 1, not 1.5"),
+        (lambda: Quantile(0), ValueError, "q must be above 0, not 0"),
+        (lambda: Quantile(1.0), ValueError, "q must be at least 0 and below 1, not 1.0"),
+        (lambda: Quantile(1.5), ValueError, "q must be at least 0 and below 1, not 1.5"),
         (lambda: Quantile([0.5, True]), TypeError, "q must be a number, not True"),
         (lambda: bpkern.MLP([2, 3], loss=Huber([1.0, 2.0])), ValueError, "one an output, 3, not 2"),
         (lambda: bpkern.MLP([2, 3], loss=Huber(1e-50)), ValueError, "1e-50 is out of the range of float32"),

@@ -190,5 +190,5 @@ def test_a_callable_that_returns_no_number():
     def wrong(y_true, y_pred):
         return y_true
 
-    with pytest.raises(TypeError, match=r"metric wrong must return a number, not array"):
+    with pytest.raises(TypeError, match=r"metric wrong must return a number, not an array of shape"):
         make_metrics(wrong, "mse", 1)[0](np.ones(2), np.ones(2), None)

@@ -1,19 +1,31 @@
-"""The README: its example runs as printed, and its two commands are where they are looked for."""
+"""The README: its examples run as printed, and its two commands are where they are looked for."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-def test_the_example_runs(capsys):
-    (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
+def test_the_examples_run(capsys, monkeypatch, tmp_path):
+    """One after the other, the first by itself."""
+    first, *others = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
     namespace = {}
-    exec(compile(code, "README.md", "exec"), namespace)
+    exec(compile(first, "README.md", "exec"), namespace)
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].startswith("History(30 epochs, 1290 iterations, last: loss=")
     assert namespace["model"].evaluate(namespace["X"], namespace["y"])["accuracy"] > 0.97
-    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    assert len([line for line in first.splitlines() if line.strip()]) <= 15
+
+    matplotlib = pytest.importorskip("matplotlib", reason="the second example plots")
+    matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    for code in others:
+        exec(compile(code, "README.md", "exec"), namespace)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circle.npz", "curves.png", "fit.npz"]
+    assert "total" in capsys.readouterr().out
+    assert namespace["model"].evaluate(namespace["X"], namespace["y"])["accuracy"] > 0.97
 
 
 def test_the_two_commands():
@@ -23,11 +35,19 @@ def test_the_two_commands():
     assert all(command.count("\n") == 1 for command in commands.values())
 
 
+def test_links_lead_somewhere():
+    root = Path(__file__).parent.parent
+    for path in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", (root / path).read_text()):
+            assert (root / target).exists(), target
+
+
 def test_the_index_of_files_is_whole():
     """Every source file stands in CONTRIBUTING.md, by its name or by that of its family."""
     root = Path(__file__).parent.parent
     index = (root / "CONTRIBUTING.md").read_text()
     families = re.findall(r"`(\w+_)\*`", index)
-    for path in [*(root / "csrc").iterdir(), *(root / "src" / "bpkern").iterdir()]:
+    package = root / "src" / "bpkern"
+    for path in [*(root / "csrc").iterdir(), *package.iterdir(), *(package / "reference").iterdir()]:
         if path.suffix in (".c", ".h", ".py", ".pyx", ".pxi", ".pxd", ".pyi") and path.name != "__init__.py":
             assert f"`{path.name}`" in index or path.name.startswith(tuple(families)), path.name

@@ -1,7 +1,12 @@
 """Multilayer perceptrons trained on CPUs by fused C kernels.
 
->>> model = bpkern.MLP([64, 128, 10], loss="cross_entropy", seed=0)
->>> history = model.fit(X, y, epochs=10)
+>>> model = bpkern.MLP([64, 128, 10], loss="cross_entropy", optimizer=bpkern.Adam(), seed=0)
+>>> history = model.fit(X, y, epochs=10, validation_split=0.1)
+>>> model.predict(X_new)
+
+`MLP` is the trainer, and has the details. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules:
+`schedules` of learning rates, `losses` that have a parameter, `callbacks`, the `kernels` as functions, and
+`reference`, the training once more in plain NumPy.
 """
 
 from typing import TYPE_CHECKING, Any

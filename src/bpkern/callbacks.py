@@ -17,6 +17,12 @@ MODES = ("auto", "min", "max")
 class Callback:
     """Hooks that do nothing: a subclass defines those it needs.
 
+    >>> class Halve(Callback):
+    ...     def on_epoch_end(self, model, epoch, logs):
+    ...         if logs["loss"] < 0.1:
+    ...             model.optimizer.lr /= 2  # of the next epoch
+    >>> model.fit(X, y, epochs=20, callbacks=Halve())
+
     Epochs count from 0, over the whole fit, so ``history[name][epoch]`` is the value of an epoch; batches
     count from 0 in each epoch. `logs` maps names to values: for an epoch what its History gets, ``loss`` and
     ``val_loss`` among them; for a batch ``loss``. Batch hooks cost time only where a callback defines one.
@@ -80,12 +86,15 @@ class CallbackList:
     def __init__(self, callbacks: Callback | Iterable[Callback]) -> None:
         if isinstance(callbacks, Callback):
             callbacks = (callbacks,)
-        if not hasattr(callbacks, "__iter__"):
-            raise TypeError(f"callbacks must be a sequence of bpkern.callbacks.Callback, not {callbacks!r}")
+        if not hasattr(callbacks, "__iter__") or isinstance(callbacks, str):
+            given = f"{callbacks!r}{_hint(callbacks)}"
+            raise TypeError(f"callbacks must be a sequence of bpkern.callbacks.Callback, not {given}")
         self._callbacks = list(callbacks)
         for callback in self._callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(f"a callback must be a bpkern.callbacks.Callback, not {callback!r}")
+                raise TypeError(
+                    f"a callback must be a bpkern.callbacks.Callback, not {callback!r}{_hint(callback)}"
+                )
         self._of_batches = [callback for callback in self._callbacks if has_batch_hooks(callback)]
         self.has_batch_hooks = bool(self._of_batches)
 
@@ -156,6 +165,11 @@ class CallbackList:
         return [(f"{i}.{type(callback).__name__}.", callback) for i, callback in enumerate(self._callbacks)]
 
 
+def _hint(given: Any) -> str:
+    is_class = isinstance(given, type) and issubclass(given, Callback)
+    return f": make one of it, {given.__name__}()" if is_class else ""
+
+
 class _Monitor:
     """A value of the logs, and which of two is better.
 
@@ -179,7 +193,8 @@ class _Monitor:
     def value(self, logs: Mapping[str, float]) -> float:
         """That of an epoch."""
         if self.name not in logs:
-            hint = ": val_ needs validation data" if self.name.startswith("val_") else ""
+            validated = any(name.startswith("val_") for name in logs)
+            hint = ": val_ needs validation data" if self.name.startswith("val_") and not validated else ""
             raise ValueError(f"monitor {self.name!r} is not in the logs, which hold {', '.join(logs)}{hint}")
         return float(logs[self.name])
 
@@ -316,9 +331,7 @@ class ReduceLROnPlateau(Callback):
         mode: str = "auto",
     ) -> None:
         self._monitor = _Monitor(monitor, mode, min_delta)
-        self._factor = checks.real("factor", factor, 0.0, 1.0)
-        if self._factor == 1:
-            raise ValueError(f"factor must be below 1, not {factor}")
+        self._factor = checks.fraction("factor", factor)
         self._patience = checks.whole("patience", patience, 0)
         self._cooldown = checks.whole("cooldown", cooldown, 0)
         self._min_lr = checks.real("min_lr", min_lr)

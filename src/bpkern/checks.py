@@ -35,16 +35,28 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
     """`value` as a float, where it is a finite number from `lowest` to `highest`."""
     if type(value) is float and lowest <= value <= highest and value < math.inf:
         return value
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, not {value!r}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    number = _number(name, value)
     if not (math.isfinite(number) and lowest <= number <= highest):
         bound = f"from {lowest:g} to {highest:g}" if highest < math.inf else f"finite and at least {lowest:g}"
         raise ValueError(f"{name} must be {bound}, not {number}")
     return number
+
+
+def fraction(name: str, value: object) -> float:
+    """`value` as a float, where it is a number from 0 to below 1."""
+    number = _number(name, value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, not {number}")
+    return number
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def one_or_several(name: str, value: object) -> list[object]:

@@ -47,15 +47,17 @@ def row_weights(
     """
     if class_weight is None:
         return sample_weight
-    if not isinstance(class_weight, (str, Mapping)):
-        raise TypeError(
+    if not isinstance(class_weight, Mapping) and not (
+        isinstance(class_weight, str) and class_weight == "balanced"
+    ):
+        kind = ValueError if isinstance(class_weight, str) else TypeError
+        raise kind(
             f"class_weight must be None, a mapping of class to weight, or 'balanced', not {class_weight!r}"
         )
     if targets is None:
         raise ValueError("class_weight needs one class a row: this loss and these outputs have none")
     labels = targets.astype(np.int64, copy=False)
     if isinstance(class_weight, str):
-        checks.one_of("class_weight", class_weight, ("balanced",))
         weights = _balanced(labels, sample_weight, classes)
     else:
         weights = _given(class_weight, classes)

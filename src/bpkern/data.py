@@ -47,7 +47,9 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
         also = {"cross_entropy": f" or labels ({rows},)"}.get(
             settings.loss, f" or ({rows},)" if width == 1 else ""
         )
-        raise ValueError(f"y must have shape {(rows, width)}{also}, not {targets.shape}")
+        is_column = settings.loss == "cross_entropy" and targets.shape[1:] == (1,)
+        hint = ": y.ravel(), for labels" if is_column else ""
+        raise ValueError(f"y must have shape {(rows, width)}{also}, not {targets.shape}{hint}")
     if settings.loss in ("cross_entropy", "binary_cross_entropy") and targets.size:
         lowest, highest = targets.min(), targets.max()
         if not (lowest >= 0 and highest <= 1 + SUM_TOLERANCE):

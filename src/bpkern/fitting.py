@@ -91,6 +91,8 @@ class Fit:
         self._one_dimension: bool | None = None  # a stream's first batch says so
         if streams.is_stream(X, y):
             self._check_stream(X, sample_weight)
+        elif y is None:
+            raise ValueError("y is missing: fit takes X and y, or for both an iterable of batches (X, y)")
         else:
             self._rows = read_rows(X, y, sample_weight, self._settings)
             self._data = self._weighted(self._rows)

@@ -157,7 +157,11 @@ class History(dict[str, list[float]]):
     def __repr__(self) -> str:
         epochs = len(next(iter(self.values()), []))
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.items())
-        return f"History({epochs} epochs, {self.iterations} iterations{', last: ' if last else ''}{last})"
+        counts = ", ".join(
+            f"{count} {name}{'' if count == 1 else 's'}"
+            for count, name in ((epochs, "epoch"), (self.iterations, "iteration"))
+        )
+        return f"History({counts}{', last: ' if last else ''}{last})"
 
 
 def _lowest(values: Sequence[float]) -> int | None:

@@ -107,8 +107,8 @@ class Quantile(Loss):
     def check(self) -> None:
         """Raise ValueError or TypeError where q as it is now makes no loss."""
         for q in checks.one_or_several("q", self.q):
-            if checks.real("q", q, 0.0, 1.0) in (0, 1):
-                raise ValueError(f"q must be between 0 and 1, not {q}")
+            if checks.fraction("q", q) == 0:
+                raise ValueError("q must be above 0, not 0")
 
 
 # By the names that `MLP(loss=...)` takes; each made without arguments is what the name alone stands for.

@@ -130,7 +130,8 @@ def _unweighted(function: Callable[[Any, Any], Any], name: str) -> Callable[[Any
         value = function(true, predicted)
         number = np.asarray(value)
         if number.ndim or number.dtype.kind not in "biuf":
-            raise TypeError(f"metric {name} must return a number, not {value!r}")
+            given = f"an array of shape {number.shape}" if number.ndim else repr(value)
+            raise TypeError(f"metric {name} must return a number, not {given}")
         return float(number)
 
     return metric

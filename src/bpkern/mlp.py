@@ -22,6 +22,10 @@ from .stepwise import Stepwise
 class MLP(Stepwise):
     """A multilayer perceptron, trained by mini-batch gradient descent in C.
 
+    >>> model = bpkern.MLP([4, 32, 3], loss="cross_entropy", optimizer=bpkern.Adam(), seed=0)
+    >>> history = model.fit(X, y, epochs=50, validation_split=0.2)
+    >>> model.predict(X_new)
+
     Parameters
     ----------
     layers : sequence of int
@@ -30,35 +34,37 @@ class MLP(Stepwise):
         Of the hidden layers: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "softplus", "gelu",
         "gelu_tanh" or "silu"; one name for all of them, or a list with one a layer. relu'(0) is 0; the slope
         of leaky_relu is 0.01; elu is exp(z) - 1 below 0; gelu is z times the cumulative normal distribution,
-        and gelu_tanh the approximation of it by tanh.
+        and gelu_tanh the approximation of it by tanh; silu is z times the sigmoid, also known as swish.
     output_activation : str
         Of the last layer; applied before the loss, whatever the loss. Leave it "identity" with the two
         cross-entropies, which have their own softmax or sigmoid inside.
     loss : str, loss of `bpkern.losses`, or callable
-        "mse" is the mean over all elements. "squared_error" is half the sum over the outputs, mean over the
-        rows. "cross_entropy" has the softmax inside: the outputs are its logits. "binary_cross_entropy" has
-        the sigmoid inside, and is the mean over all elements. "mae" is the mean of the absolute differences,
-        "huber" is ``losses.Huber()`` and "quantile" ``losses.Quantile()``; "poisson" is the mean of
-        ``exp(output) - y * output``, for y of at least 0, the outputs being logarithms of rates. A callable
-        is ``loss(outputs, y) -> (loss, gradient)`` with outputs (n, out) and the rows of y that belong to
-        them: losses (n,) and the gradient of each row's, or their mean and the gradient of that. It is called
-        once a mini-batch.
+        For classes: "cross_entropy", one of several, with the softmax inside: the outputs are its logits.
+        "binary_cross_entropy", yes or no for each output, with the sigmoid inside; mean over all elements.
+
+        For values, means over all elements: "mse" of the squared differences; "mae" of the absolute ones;
+        "huber", which is ``losses.Huber()``, and "quantile", which is ``losses.Quantile()``; "poisson" of
+        ``exp(output) - y * output``, for y of at least 0, the outputs being logarithms of rates. And
+        "squared_error", half the sum over the outputs, mean over the rows.
+
+        A callable is ``loss(outputs, y) -> (loss, gradient)``, called once a mini-batch with outputs (n, out)
+        and their rows of y, of the shape that y has. It returns either losses (n,) and the gradient (n, out)
+        of each row's by its outputs, or their mean and the gradient of the mean.
     optimizer : Optimizer, optional
         `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``.
     dtype : {"float32", "float64"}
         What the network computes in; results come in it.
     init : str or sequence of (W, b)
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
-        "orthogonal", with zero biases; or arrays, as for `set_weights`. "auto" is "he_uniform" before relu
-        and its kin, and "glorot_uniform" before identity, sigmoid and tanh.
+        "orthogonal", with zero biases; or arrays, as for `set_weights`. "auto" is "he_uniform" before relu,
+        leaky_relu, elu, gelu, gelu_tanh, silu and softplus, and "glorot_uniform" before the others.
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights and not biases.
     dropout : float or sequence of float
         The probability that an activation is dropped in training, from 0 to below 1: one for all hidden
         layers, or one a hidden layer. Those that are kept are divided by 1 less that.
     l1 : float
-        Adds ``l1 * sum(abs(W))`` to the loss and ``l1 * sign(W)`` to the gradient, for weights and not
-        biases.
+        Adds ``l1 * sum(abs(W))`` to the loss and ``l1 * sign(W)`` to the gradient, likewise.
     label_smoothing : float
         From 0 to 1, for cross_entropy: that part of each target is shared out equally among the classes.
     seed : None, int, SeedSequence or Generator
@@ -176,17 +182,17 @@ class MLP(Stepwise):
             Multiplied into `sample_weight`: that of each class, 1 where the mapping has none; "balanced"
             gives all classes the same weight in sum.
         metrics : str, callable, or sequence of these, optional
-            What else the history has, of the training data and of the validation data: "accuracy", "f1",
-            "precision" and "recall" for the two cross-entropies, where None is "accuracy"; "mae", "mse",
-            "rmse" and "r2" for other losses; ``metric(y_true, y_pred) -> number``. Those of the training data
-            are taken of the outputs before each update, as the loss is.
+            What else the history has, of the training data and of the validation data. For the two
+            cross-entropies "accuracy", "f1", "precision" and "recall"; None is "accuracy". For other losses
+            "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, known by its name. Those
+            of the training data are taken of the outputs before each update, as the loss is.
         callbacks : Callback or sequence of Callback
             See `bpkern.callbacks`.
         clip_norm, clip_value : float, optional
             Scale all gradients to a norm of at most `clip_norm`; then keep each within +-`clip_value`.
         accumulate : int
-            Mini-batches an update: as one of so many times the rows. At an epoch's end what there is makes
-            one.
+            Mini-batches an update: as one of so many times the rows. What there is at an epoch's end makes
+            one too.
         ema : float, optional
             Keep an average of the parameters, ``ema * average + (1 - ema) * parameters`` after each update,
             from 0 to 1. Predictions, `get_weights` and files are of the average, until a fit without one.

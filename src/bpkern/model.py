@@ -280,6 +280,8 @@ class Model:
         batch_size : int, optional
             Rows to tell the memory of the activations for.
         """
+        if batch_size is not None:
+            batch_size = checks.whole("batch_size", batch_size, 1)
         settings, update = self._settings, _core.Update(self._settings.step(), 0.0, 0.0, None, None, 1, None)
         return Summary(
             settings.layers,

@@ -38,8 +38,10 @@ class Optimizer:
 
     def check(self) -> None:
         """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
-        if isinstance(self.lr, type):
-            raise TypeError(f"lr must be a number or a callable of the iteration, not {self.lr!r}")
+        if isinstance(self.lr, (type, str)) or self.lr is None:
+            raise TypeError(
+                f"lr must be a number, a schedule or a callable of the iteration, not {self.lr!r}"
+            )
         if not callable(self.lr):
             checks.real("lr", self.lr)
 
@@ -307,8 +309,7 @@ class Adam(Optimizer):
         if len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, not {len(self.betas)}")
         for i, beta in enumerate(self.betas):
-            if checks.real(f"betas[{i}]", beta, 0.0, 1.0) == 1:
-                raise ValueError(f"betas[{i}] must be below 1, not {beta}")
+            checks.fraction(f"betas[{i}]", beta)
         checks.real("eps", self.eps)
         checks.real("weight_decay", self.weight_decay)
         checks.flag("amsgrad", self.amsgrad)

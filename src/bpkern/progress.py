@@ -41,10 +41,13 @@ def make_progress(verbose: Any) -> Progress:
 
 
 def _text(metrics: Mapping[str, float]) -> str:
-    """The loss and the most telling metric beside it: a line has no room for all."""
-    telling = next((name for name in ("val_accuracy", "val_loss", "accuracy") if name in metrics), None)
-    names = ["loss"] if telling is None else ["loss", telling]
-    return ", ".join(f"{name} {metrics[name]:.4f}" for name in names)
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
+def _telling(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The loss and the most telling metric beside it: a line of a terminal has no room for all."""
+    telling = next((name for name in ("val_accuracy", "val_loss", "accuracy") if name in metrics), "loss")
+    return {name: metrics[name] for name in ("loss", telling)}
 
 
 class Bar(Progress):
@@ -54,10 +57,13 @@ class Bar(Progress):
         self._tqdm = tqdm
         self._bar: Any = None
         self._ended = 0
+        self._metrics: Mapping[str, float] = {}
         self._shown_at = 0.0
 
     def begin(self, epochs: int, rows: int | None, done: int) -> None:
         self._epochs, self._rows, self._ended = epochs, rows, done
+        if done == epochs:
+            return
         self._bar = self._tqdm(
             total=epochs * (rows or 1),
             initial=done * (rows or 1),
@@ -75,25 +81,32 @@ class Bar(Progress):
             self._bar.update(self._ended * self._rows + done - self._bar.n)
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
-        self._ended = number
+        self._ended, self._metrics = number, metrics
         now = time.monotonic()
-        if number == self._epochs or now - self._shown_at > REFRESH_SECONDS:
+        if now - self._shown_at > REFRESH_SECONDS:
             self._shown_at = now
-            text = f"epoch {number}/{self._epochs}, {_text(metrics)}"
-            self._bar.set_description_str(text, refresh=False)
+            self._describe()
         self._bar.update(number * (self._rows or 1) - self._bar.n)
 
+    def _describe(self) -> None:
+        text = f"epoch {self._ended}/{self._epochs}, {_text(_telling(self._metrics))}"
+        self._bar.set_description_str(text, refresh=False)
+
     def close(self) -> None:
+        """What stays is the last epoch that has ended, whichever it was."""
         if self._bar is not None:
+            if self._metrics:
+                self._describe()
             self._bar.close()
 
 
 class EpochLines(Progress):
-    """A plain line an epoch; `in_place`, one line written over and over."""
+    """A plain line an epoch with all metrics; `in_place`, one line written over and over."""
 
     def __init__(self, in_place: bool = False) -> None:
         self._in_place = in_place
         self._shown_at = 0.0
+        self._unshown: str | None = None
 
     def begin(self, epochs: int, rows: int | None, done: int) -> None:
         self._epochs, self._samples, self._of_epoch = epochs, 0, 0
@@ -105,14 +118,25 @@ class EpochLines(Progress):
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self._samples += self._of_epoch
         now = time.monotonic()
-        if self._in_place and number < self._epochs and now - self._shown_at < REFRESH_SECONDS:
-            return
-        self._shown_at = now
         rate = self._samples / max(now - self._began, 1e-9)
-        line = f"epoch {number}/{self._epochs}, {_text(metrics)}, {rate:,.0f} samples/s"
-        sys.stderr.write(f"\r{line}\x1b[K" if self._in_place else line + "\n")
+        shown = _telling(metrics) if self._in_place else metrics
+        line = f"epoch {number}/{self._epochs}, {_text(shown)}, {rate:,.0f} samples/s"
+        if not self._in_place:
+            self._write(line + "\n")
+        elif now - self._shown_at < REFRESH_SECONDS:
+            self._unshown = line
+        else:
+            self._shown_at, self._unshown = now, None
+            self._write(f"\r{line}\x1b[K")
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stderr.write(text)
         sys.stderr.flush()
 
     def close(self) -> None:
+        """What stays is the last epoch that has ended, whichever it was."""
+        if self._unshown is not None:
+            self._write(f"\r{self._unshown}\x1b[K")
         if self._in_place and self._shown_at:
-            sys.stderr.write("\n")
+            self._write("\n")

@@ -2,9 +2,9 @@
 
 >>> bpkern.Adam(lr=bpkern.schedules.Cosine(0.001, iterations=epochs * steps, warmup=500))
 
-An epoch of n rows in batches of b makes ceil(n / b) iterations. They are counted over the whole life of a
-model, and not from each `fit` anew. Any callable of the iteration will do as well; a schedule gives all rates
-of an epoch in one call.
+An epoch of n rows (those that the validation split leaves) in batches of b makes ceil(n / b) iterations, and
+with ``accumulate=k`` a k-th of that, rounded up. They are counted over the whole life of a model, not from
+each `fit` anew. Any callable of the iteration will do too; a schedule gives all rates of an epoch at once.
 """
 
 # NumPy imports much at its first use; annotations that were evaluated would be one.

@@ -53,7 +53,10 @@ class FitArguments:
             if self.validation_split:
                 raise ValueError("give validation_data or validation_split, not both")
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise ValueError("validation_data must be (X, y) or (X, y, sample_weight)")
+                given = type(validation_data).__name__
+                if isinstance(validation_data, (tuple, list)):
+                    given += f" of {len(validation_data)}"
+                raise ValueError(f"validation_data must be (X, y) or (X, y, sample_weight), not a {given}")
 
 
 def limit(name: str, value: Any) -> float | None:
@@ -212,22 +215,20 @@ def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
     if isinstance(dropout, (list, tuple)):
         if len(dropout) != hidden:
             raise ValueError(f"dropout must name one a hidden layer, {hidden}, not {len(dropout)}")
-        return [_probability(each) for each in dropout]
-    return [_probability(dropout)] * hidden
-
-
-def _probability(dropout: Any) -> float:
-    probability = checks.real("dropout", dropout, 0.0, 1.0)
-    if probability == 1:
-        raise ValueError("dropout must be below 1, not 1")
-    return probability
+        return [checks.fraction("dropout", each) for each in dropout]
+    return [checks.fraction("dropout", dropout)] * hidden
 
 
 def checked_loss(loss: Any) -> Any:
     """`loss`, where it is one for some number of outputs."""
-    if not isinstance(loss, Loss) and (not callable(loss) or isinstance(loss, type)):
-        checks.one_of("loss", loss, LOSSES)
-    return loss
+    if isinstance(loss, Loss) or (callable(loss) and not isinstance(loss, type)):
+        return loss
+    if not isinstance(loss, str):
+        raise TypeError(
+            f"loss must be a name, one of {', '.join(LOSSES)}, a loss of bpkern.losses, or a function of "
+            f"(outputs, y), not {loss!r}"
+        )
+    return checks.one_of("loss", loss, LOSSES)
 
 
 def checked_optimizer(optimizer: Any) -> Optimizer:

@@ -1,0 +1,61 @@
+"""Rows from a file, a block at a time; and quantiles to predict from them: an interval and the median.
+
+An object whose `__iter__` starts anew gives the batches. They are read ahead on a thread while the network
+trains. (Where rows are to be drawn from the whole file, `fit` takes the memory map itself as X.)
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import bpkern
+
+ROWS, BLOCK, BATCH = 200_000, 20_000, 500
+
+
+class Batches:
+    """The rows of a file: blocks in any order, and in any order within a block."""
+
+    def __init__(self, path, rng):
+        self.path, self.rng = path, rng
+
+    def __iter__(self):
+        rows = np.load(self.path, mmap_mode="r")
+        for start in self.rng.permutation(range(0, len(rows), BLOCK)):
+            block = self.rng.permutation(rows[start : start + BLOCK])  # all of the file that is in memory
+            for batch in np.split(block, BLOCK // BATCH):
+                yield batch[:, :1], np.repeat(batch[:, 1:], 3, axis=1)
+
+
+def write(path, rng):
+    """x, and a y that scatters the more the larger x is."""
+    file = np.lib.format.open_memmap(path, "w+", np.float32, (ROWS, 2))
+    for start in range(0, ROWS, BLOCK):
+        x = rng.uniform(0, 3, BLOCK)
+        file[start : start + BLOCK] = np.stack(
+            [x, np.sin(2 * x) + 0.3 * x * rng.standard_normal(BLOCK)], axis=1
+        )
+    file.flush()
+
+
+rng = np.random.default_rng(0)
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "rows.npy"
+    write(path, rng)
+    model = bpkern.MLP(
+        [1, 32, 32, 3],
+        activation="silu",
+        loss=bpkern.losses.Quantile([0.1, 0.5, 0.9]),
+        optimizer=bpkern.Adam(lr=bpkern.schedules.Cosine(0.01, iterations=5 * ROWS // BATCH)),
+        seed=0,
+    )
+    history = model.fit(Batches(path, rng), epochs=5)
+    x, y = np.load(path).T
+
+low, median, high = model.predict(x[:, None]).T
+inside = (low < y) & (y < high)
+print(f"{history.iterations} batches; 8 of 10 should be inside: {10 * inside.mean():.1f} are")
+for at in (0.5, 1.5, 2.5):
+    [(low, median, high)] = model.predict([[at]])
+    print(f"x = {at}: from {low:5.2f} to {high:5.2f}, median {median:5.2f}; it is {np.sin(2 * at):5.2f}")

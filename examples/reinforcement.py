@@ -1,0 +1,66 @@
+"""Balancing a pole on a cart by policy gradients (Barto, Sutton and Anderson, 1983; Williams, 1992).
+
+Steps by hand: what is to be made larger is no loss of outputs and targets, so its derivative by the outputs
+is made here, and goes back through the network.
+"""
+
+import numpy as np
+
+import bpkern
+
+POLES, LONGEST = 32, 200  # balanced side by side, for so many steps at most
+
+
+def new_states(rng, count):
+    """Place and speed of the cart, angle of the pole and its change, all near 0."""
+    return rng.uniform(-0.05, 0.05, (count, 4))
+
+
+def moved(states, actions):
+    """The states 0.02 s later, with the cart pushed left (0) or right (1); and which poles have fallen."""
+    _, speed, angle, turn = states.T
+    force = np.where(actions == 1, 10.0, -10.0)
+    push = (force + 0.05 * turn**2 * np.sin(angle)) / 1.1
+    swing = (9.8 * np.sin(angle) - np.cos(angle) * push) / (0.5 * (4 / 3 - 0.1 * np.cos(angle) ** 2 / 1.1))
+    pull = push - 0.05 * swing * np.cos(angle) / 1.1
+    after = states + 0.02 * np.stack([speed, pull, turn, swing], axis=1)
+    return after, (np.abs(after[:, 0]) > 2.4) | (np.abs(after[:, 2]) > 0.21)
+
+
+def softmax(outputs):
+    e = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def play(model, rng):
+    """What all poles go through: states (steps, poles, 4), actions, and whether each still stood."""
+    states, standing, seen = new_states(rng, POLES), np.ones(POLES, bool), []
+    for _ in range(LONGEST):
+        actions = (rng.random(POLES) < softmax(model.forward(states))[:, 1]).astype(int)
+        seen.append((states, actions, standing))
+        states, fallen = moved(states, actions)
+        standing = standing & ~fallen
+    return [np.stack(each) for each in zip(*seen, strict=True)]
+
+
+rng = np.random.default_rng(0)
+# The outputs are logits of pushing left and of pushing right.
+model = bpkern.MLP(
+    [4, 32, 2], activation="tanh", loss="cross_entropy", optimizer=bpkern.Adam(lr=0.03), seed=0
+)
+
+for iteration in range(31):
+    states, actions, standing = play(model, rng)
+    if iteration % 10 == 0:
+        steps = standing.sum() / POLES
+        print(f"after {iteration:2d} updates a pole stays up for {steps:.0f} of {LONGEST} steps")
+    # How much longer each pole stood than the others did from that step on.
+    to_come = np.cumsum(standing[::-1], axis=0)[::-1].astype(float)
+    better = (to_come - to_come.mean(axis=1, keepdims=True))[standing]
+    better /= better.std() + 1e-9
+    # The derivative of -better * log(probability of the action), of its mean.
+    outputs = model.forward(states[standing], train=True)
+    gradient = softmax(outputs)
+    gradient[np.arange(len(gradient)), actions[standing]] -= 1
+    model.backward(gradient * better[:, None] / len(gradient), input_gradient=False)
+    model.step()
