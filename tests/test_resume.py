@@ -471,6 +471,39 @@ def test_checkpoints_of_other_callbacks(tmp_path):
     refused(tmp_path, "no more", callbacks=Picky("loss"), error=OSError)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (bpkern.SGD(), bpkern.SGD(momentum=0.9)),
+        (bpkern.Adam(), bpkern.Adam(amsgrad=True)),
+        (bpkern.RMSprop(), bpkern.RMSprop(centered=True, momentum=0.5)),
+    ],
+    ids=repr,
+)
+def test_other_settings_of_the_optimiser_make_the_states_they_need(tmp_path, before, after):
+    checkpoint_of(tmp_path, model_of(optimizer=before))
+    model = model_of(optimizer=after)
+    model.fit(X, LABELS, epochs=4, checkpoint=tmp_path / "checkpoint.npz", resume=True)
+    assert set(model._net.stores()) == {"parameters", *model_states(after)}
+    assert len(model.history_["loss"]) == 4
+
+
+def model_states(optimizer):
+    model = model_of(optimizer=optimizer)
+    model.fit(X, LABELS)
+    return model._net.stores()
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_data_that_are_refused_leave_the_model_as_of_the_checkpoint(tmp_path, ema):
+    path = tmp_path / "checkpoint.npz"
+    model_of().fit(X, LABELS, epochs=2, checkpoint=path, ema=ema)
+    model, bad = model_of(), np.full_like(X, np.nan)
+    with pytest.raises(ValueError, match="X holds nan at row"):
+        model.fit(bad, LABELS, epochs=4, checkpoint=path, resume=True, ema=ema)
+    assert snapshot(model) == snapshot(bpkern.MLP.load(path))
+
+
 def test_files_that_are_no_checkpoints(tmp_path):
     model = model_of()
     model.fit(X, LABELS)

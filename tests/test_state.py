@@ -445,6 +445,21 @@ def test_another_loss_or_optimizer(file_way, tmp_path):
         file_way(model, tmp_path, optimizer="adam")
 
 
+def test_another_kind_of_optimizer_starts_without_the_states_of_the_old_one(file_way, tmp_path):
+    model = make(optimizer=bpkern.Adam())
+    model.fit(X, LABELS)
+    other = file_way(model, tmp_path, optimizer=bpkern.SGD(lr=0.1, momentum=0.9))
+    assert other._net.stores() == ["parameters"]
+    # That of the same kind goes on with them, and makes those that it needs besides.
+    third = file_way(model, tmp_path, optimizer=bpkern.Adam(amsgrad=True))
+    assert bits(third) == bits(model)
+    model.optimizer = bpkern.SGD(lr=0.1, momentum=0.9)
+    for each in (model, other, third):
+        each.fit(X, LABELS)
+    assert bits(other) == bits(model)
+    assert "u" in third._net.stores()
+
+
 def test_subclasses_and_attributes_of_others(way, tmp_path):
     model = Named("iris")
     model.classes_ = np.array(["a", "b", "c"])

@@ -144,6 +144,8 @@ class Fit:
             from . import checkpoints
 
             first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
+            if first:
+                had_average = net.has_average
             self._take_snapshot()
         history = model.history_ if first and model.history_ is not None else History()
         before = model._random.state(), model._fitted_1d, model.history_, net.counts

@@ -240,9 +240,12 @@ class Model:
             checked_optimizer(optimizer)
         config, arrays = files.read(path)
         try:
-            return cls._of(state.arguments_of(config, arrays, loss, optimizer), config, arrays)
+            model = cls._of(state.arguments_of(config, arrays, loss, optimizer), config, arrays)
         except state.MALFORMED as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
+        if model.optimizer.rule != config["model"]["optimizer"]["rule"]:
+            model._net.drop_states()  # those of another kind of optimiser mean something else
+        return model
 
     @classmethod
     def _of(cls, arguments: dict[str, Any], config: state.Config, arrays: state.Arrays) -> Self:
