@@ -4,8 +4,9 @@
 
 #include "net.h"
 
-/* The weight of the batch, from what the members have gathered: the caller may change the array meanwhile, and
- * members who found other sums would go other ways. The share of a row is its part of the mean: w / sum w. */
+/* The weight of the batch, from what the members have gathered: the caller may change the array meanwhile,
+ * and members who found other sums would go other ways. The share of a row is its part of the mean: w / sum
+ * w. */
 static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
     bpk_workspace *ws = s->ws;
     s->weight = (double)s->m;
@@ -13,8 +14,7 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
         s->weight = 0;
         for (ptrdiff_t i = 0; i < s->m; i++) s->weight += ws->row_weight[i];
     }
-    for (ptrdiff_t i = from; i < to; i++)
-        ws->scale[i] = s->weight > 0 ? ws->row_weight[i] / s->weight : 0;
+    for (ptrdiff_t i = from; i < to; i++) ws->scale[i] = s->weight > 0 ? ws->row_weight[i] / s->weight : 0;
 }
 
 /* What the members have found, in the order of the rows. */
