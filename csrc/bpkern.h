@@ -250,7 +250,7 @@ void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
 
 /* A copy of all stores and counts to go back to. */
 bpk_status bpk_net_snapshot(bpk_net *net);
-void bpk_net_restore(bpk_net *net);     /* to the last one, if there is; newer stores go */
+void bpk_net_restore(bpk_net *net);     /* to the last one, if there is; newer stores go, dropped stay away */
 int bpk_net_finite(const bpk_net *net); /* all stores */
 
 /* l2 sum W^2 + l1 sum |W| over the weights, not the biases, of the parameters or of their average. */
@@ -295,8 +295,8 @@ typedef struct {
     int averaged; /* by the average of the parameters */
     int layers;   /* of prediction: how many to go through, or 0: all */
 
-    /* What is wanted besides the sums: of training the outputs before each update, of evaluation the losses
-     * of the rows; or NULL. In the order of the pass. */
+    /* What is wanted besides the sums: of training the outputs before each update; of evaluation the outputs,
+     * and of one without weights the losses of the rows; or NULL. In the order of the pass. */
     void *outputs;      /* (rows, last layer) */
     double *row_losses; /* (rows,) */
 
@@ -319,8 +319,8 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdi
 /* At most `steps` batches of loss and accuracy, without penalties and without a change. */
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
-/* The gradients of the mean loss over all rows of run->data, which are one batch, without penalties and
- * without dropout: added to those that the workspace stores. */
+/* The gradients of the mean loss over all rows of run->data, which are one batch and as many as run->batch,
+ * without penalties and without dropout: added to those that the workspace stores. */
 bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run);
 
 /* Layer l's stored gradients: dw (out, in) and db (out). */

@@ -169,8 +169,9 @@ ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from
         prefetch_row(batch, batch->next + i + AHEAD);
         int finite;
         if (ldo) {
-            memcpy(element(kernels, out, i * ldo), p, (size_t)source->columns * kernels->real_size);
-            finite = kernels->all_finite(source->columns, p);
+            void *copy = element(kernels, out, i * ldo);
+            memcpy(copy, p, (size_t)source->columns * kernels->real_size);
+            finite = kernels->all_finite(source->columns, copy);
         } else {
             finite = kernels->scatter(source->columns, p, out, rows, i);
         }

@@ -160,7 +160,7 @@ void bpk_net_start_average(bpk_net *net) {
 bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part) {
     if (net->kernels != other->kernels) return BPK_OTHER_KERNELS;
     if (part == 1) { /* all the way, to the bit */
-        memcpy(net->stores[BPK_PARAMETERS], other->stores[store], bytes_of_store(net));
+        memmove(net->stores[BPK_PARAMETERS], other->stores[store], bytes_of_store(net)); /* perhaps its own */
         return BPK_OK;
     }
     fp_mode mode = fp_enter();

@@ -4,19 +4,17 @@
 
 #include "net.h"
 
-/* The weight of each row, and of the batch. The share of a row is its part of the mean: w / sum w. */
+/* The weight of the batch, from what the members have gathered: the caller may change the array meanwhile,
+ * and members who found other sums would go other ways. The share of a row is its part of the mean: w / sum
+ * w. */
 static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
-    const bpk_data *data = &s->run->data;
     bpk_workspace *ws = s->ws;
     s->weight = (double)s->m;
-    if (data->weights) {
+    if (s->run->data.weights) {
         s->weight = 0;
-        for (ptrdiff_t i = 0; i < s->m; i++) s->weight += data->weights[row_of(data->index, s->next + i)];
+        for (ptrdiff_t i = 0; i < s->m; i++) s->weight += ws->row_weight[i];
     }
-    for (ptrdiff_t i = from; i < to; i++) {
-        ws->row_weight[i] = data->weights ? data->weights[row_of(data->index, s->next + i)] : 1;
-        ws->scale[i] = s->weight > 0 ? ws->row_weight[i] / s->weight : 0;
-    }
+    for (ptrdiff_t i = from; i < to; i++) ws->scale[i] = s->weight > 0 ? ws->row_weight[i] / s->weight : 0;
 }
 
 /* What the members have found, in the order of the rows. */
@@ -50,9 +48,11 @@ static bpk_status gather_batch(step *s) {
     }
     if (data->labels)
         for (ptrdiff_t i = from; i < to; i++) ws->labels[i] = data->labels[row_of(data->index, s->next + i)];
+    for (ptrdiff_t i = from; i < to; i++)
+        ws->row_weight[i] = data->weights ? data->weights[row_of(data->index, s->next + i)] : 1;
     ws->bad[s->me.index] = bad;
-    weigh(s, from, to);
     team_barrier(s->me);
+    weigh(s, from, to);
     return first_bad(s);
 }
 

@@ -79,7 +79,7 @@ static void update_member(void *context, member me) {
 
 bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *ws, bpk_run *run, void *out) {
     call c = {.net = net, .ws = ws, .run = run, .out = out};
-    workspace_set_height(net, ws, run->batch);
+    workspace_set_height(net, ws, run->data.rows); /* all are one batch, whatever run->batch says */
     team_run(run->threads, forward_member, &c);
     if (c.status == BPK_OK) net->counts.batches++;
     return c.status;

@@ -155,7 +155,8 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t st
         return status;
     }
     workspace_set_height(net, ws, run->batch);
-    if (bpk_stores_gradients(run) && run->next == 0 && run->pending == 0) clear_gradients(net, ws);
+    /* A run that was broken off, perhaps one that a callback made meanwhile, has left some of its own. */
+    if (bpk_stores_gradients(run) && run->pending == 0) clear_gradients(net, ws);
     return run_team((call){.net = net, .ws = ws, .run = run, .steps = steps}, train_member);
 }
 

@@ -58,7 +58,7 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const
     tile_start(rows, vecs, masked, tail, NULL, acc);
     tile_product(rows, vecs, masked, tail, args->k, (const real *)args->left + i, 1, args->ldl, args->right,
                  args->ldr, acc);
-    if (args->move->rule != BPK_SGD || args->move->l1 != 0) {
+    if (args->move->rule != BPK_SGD || args->move->l1 != 0 || args->move->shrink != 1) {
         move_rows(rows, vecs, args, i, acc);
         return;
     }

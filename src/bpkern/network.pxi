@@ -36,10 +36,10 @@ cdef class Network:
 
     def __cinit__(self, sizes, activations, str loss, dtype, parameters=None, double smoothing=0.0):
         cdef int layers = len(sizes) - 1, l
+        cdef bpk_loss_settings c_loss = bpk_loss_settings(<bpk_loss><int>LOSSES.index(loss), NULL, smoothing)
         cdef ptrdiff_t *c_sizes = <ptrdiff_t *>calloc(layers + 1, sizeof(ptrdiff_t))
         cdef bpk_activation *c_activations = <bpk_activation *>calloc(layers, sizeof(bpk_activation))
         cdef bpk_status status = BPK_NO_MEMORY
-        cdef bpk_loss_settings c_loss = bpk_loss_settings(<bpk_loss><int>LOSSES.index(loss), NULL, smoothing)
         if parameters is not None:  # float64, one an output
             c_loss.parameters = <const double *>data(parameters)
         try:
@@ -136,7 +136,7 @@ cdef class Network:
         return [name for i, name in enumerate(STORES) if bpk_net_has(self.net, <bpk_store><int>i)]
 
     def prepare(self, Update update):
-        """Make the states that the optimiser uses, where they are not there yet."""
+        """Make the states that the optimiser uses, and begin the average, where they are not there yet."""
         cdef bpk_store store
         cdef int i
         for i in range(BPK_M, BPK_AVERAGE):
@@ -145,6 +145,8 @@ cdef class Network:
                 self.make(store)
                 if store == BPK_V and update.initial_squares:
                     bpk_net_fill(self.net, store, update.initial_squares)
+        if update.averages:
+            self.start_average()
 
     def forget(self):
         """Drop the optimiser's states and the average of the parameters, and count from 0."""
@@ -211,8 +213,9 @@ cdef class Network:
 
     def penalty(self, double l1, double l2, bint trained=False):
         """Of the parameters that predictions are by, or of those that are trained."""
-        cdef bint averaged = self.averaged() and not trained
+        cdef bint averaged
         with self.reading():
+            averaged = self.averaged() and not trained
             return bpk_net_penalty(self.net, BPK_AVERAGE if averaged else BPK_PARAMETERS, l1, l2)
 
     # Runs ----------------------------------------------------------------------------------------------
@@ -264,7 +267,6 @@ cdef class Network:
         cdef bpk_run run
         cdef bpk_status status = BPK_OK
         start(&run, rows, index, batch)
-        self.changes += 1
         update.begin(&run)
         run.more = more
         run.threads = threads
@@ -281,7 +283,8 @@ cdef class Network:
             next, loss, weight = run.next, run.loss_sum, run.weight_sum
             if pace.single:
                 watcher.before()
-            self.prepare(update)  # a callback may have changed the optimiser, or called reset
+            self.prepare(update)  # a callback may have changed the optimiser, called reset or set weights
+            self.changes += 1  # in each slice: a callback may have gone forward since the last
             pace.begin(&run)
             with nogil:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)

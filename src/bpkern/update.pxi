@@ -38,6 +38,7 @@ cdef class Update:
 
     cdef bpk_run c  # a run but for its data
     cdef double initial_squares  # what the optimiser's v begins with
+    cdef bint averages
 
     def __init__(self, optimizer, double l1, double l2, clip_norm, clip_value, ptrdiff_t accumulate, ema):
         memset(&self.c, 0, sizeof(self.c))
@@ -46,7 +47,8 @@ cdef class Update:
         self.c.clip_norm = INFINITY if clip_norm is None else clip_norm
         self.c.clip_value = INFINITY if clip_value is None else clip_value
         self.c.accumulate = accumulate
-        self.c.average_decay = 0.0 if ema is None else ema
+        self.averages = ema is not None
+        self.c.average_decay = ema if self.averages else 0.0
 
     cdef void begin(self, bpk_run *run):
         """Into a run that has its data."""
