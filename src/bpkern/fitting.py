@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from . import _core, streams
 from .callbacks import Callback, CallbackList
 from .class_weights import row_weights
 from .data import Rows, classes_of, read_rows
-from .epochs import Epochs, RefusedError, RowEpochs, StreamEpochs
+from .epochs import Epochs, RowEpochs, StreamEpochs
 from .history import History
 from .measuring import measure, metrics_of
 from .metrics import make_metrics
@@ -28,15 +28,19 @@ if TYPE_CHECKING:
 class FitWatcher(Watcher):
     """Tells progress and batch hooks how far the steps of an epoch are."""
 
-    def __init__(self, model: MLP, callbacks: CallbackList, progress: Progress) -> None:
+    def __init__(
+        self, model: MLP, callbacks: CallbackList, progress: Progress, begin_average: Callable[[], None]
+    ) -> None:
         self.each = callbacks.has_batch_hooks
         self._model, self._callbacks, self._progress = model, callbacks, progress
+        self._begin_average = begin_average
 
     def begin_epoch(self) -> None:
         self._batch = self._rows = 0
 
     def before(self) -> None:
         self._callbacks.on_batch_begin(self._model, self._batch)
+        self._begin_average()  # anew, where a hook has ended it
 
     def after(self, rows: int, loss: float, weight: float) -> None:
         self._rows += rows
@@ -47,6 +51,22 @@ class FitWatcher(Watcher):
                 self._model, self._batch, {"loss": loss / weight if weight else math.nan}
             )
             self._batch += 1
+
+
+class _Before:
+    """What a fit that makes no update leaves as it was, besides the parameters."""
+
+    def __init__(self, model: MLP) -> None:
+        self._model, self._random = model, model._random.state()
+        self._fitted_1d, self._history = model._fitted_1d, model.history_
+        self._had_average, self.counts = model._net.has_average, model._net.counts
+
+    def come_back(self) -> None:
+        model = self._model
+        model._random.go_back(self._random)
+        model._fitted_1d, model.history_, model._net.counts = self._fitted_1d, self._history, self.counts
+        if not self._had_average:
+            model._net.drop_average()
 
 
 class Fit:
@@ -135,20 +155,20 @@ class Fit:
             arguments.accumulate,
             arguments.ema,
         )
-        had_average = net.has_average
-        threads = self._reserve(update)
-        model.stop_training = False
-        self._callbacks.on_fit_begin(model)
-        first = 0
-        if arguments.checkpoint is not None and arguments.resume:
-            from . import checkpoints
-
-            first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
-            self._take_snapshot()
-        history = model.history_ if first and model.history_ is not None else History()
-        before = model._random.state(), model._fitted_1d, model.history_, net.counts
+        before = _Before(model)
         try:
-            watcher = FitWatcher(model, self._callbacks, self._progress)
+            threads = self._reserve(update)
+            model.stop_training = False
+            self._callbacks.on_fit_begin(model)
+            first = 0
+            if arguments.checkpoint is not None and arguments.resume:
+                from . import checkpoints
+
+                first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
+                before = _Before(model)
+                self._take_snapshot()
+            history = model.history_ if first and model.history_ is not None else History()
+            watcher = FitWatcher(model, self._callbacks, self._progress, self._begin_average)
             steps = make_steps(
                 net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
             )
@@ -160,12 +180,12 @@ class Fit:
                 self._train(epochs, steps, watcher, history, first)
             finally:
                 self._progress.close()
-        except RefusedError as refused:
-            state, model._fitted_1d, model.history_, net.counts = before
-            model._random.go_back(state)
-            if not had_average:
-                net.drop_average()
-            raise refused.error from None
+        except BaseException:
+            if net.counts[0] == before.counts[0]:  # no update was made, or none is left
+                before.come_back()
+            else:
+                self._leave_average()
+            raise
         self._callbacks.on_fit_end(model)
         return history
 
@@ -180,14 +200,9 @@ class Fit:
             if optimizer is not steps.optimizer:  # a callback has changed its settings
                 steps.set_optimizer(optimizer)
             self._callbacks.on_epoch_begin(model, epoch)
+            self._begin_average()  # anew, where a callback has ended it
             watcher.begin_epoch()
-            try:
-                logs = epochs.run(epoch)
-            except RefusedError:
-                raise
-            except BaseException:
-                self._leave_average()
-                raise
+            logs = epochs.run(epoch)
             self._leave_average()
             if not self._wants_accuracy:
                 logs.pop("accuracy", None)
@@ -204,6 +219,10 @@ class Fit:
                 from . import checkpoints
 
                 checkpoints.write(model, arguments.checkpoint, self._callbacks, epoch + 1)
+
+    def _begin_average(self) -> None:
+        if self._arguments.ema is not None:
+            self._net.start_average()
 
     def _leave_average(self) -> None:
         """A net that is trained on without an average leaves the old one behind."""
@@ -237,8 +256,7 @@ class Fit:
 
     def _take_snapshot(self) -> None:
         """Of what an overflow in the first epoch goes back to; an average that begins is a part of it."""
-        if self._arguments.ema is not None:
-            self._net.start_average()
+        self._begin_average()
         self._net.snapshot()
 
     def _epochs(self, steps: Steps, update: _core.Update) -> Epochs:
@@ -270,9 +288,7 @@ class Fit:
         x, targets, weights = data
         train, held_out = self._model._random.split(len(x), fraction, classes_of(targets, self._settings))
         if weights is not None and not all(weights[part].any() for part in (train, held_out)):
-            raise RefusedError(
-                ValueError("sample_weight must not be 0 in every row of a part of the validation split")
-            )
+            raise ValueError("sample_weight must not be 0 in every row of a part of the validation split")
         # Held out rows are judged as they are, without the weights of their classes.
         self._validation, self._validation_index = self._rows, held_out
         return train
