@@ -268,5 +268,8 @@ def test_predictions_and_metrics_of_labels():
     assert own.evaluate(X, LABELS, metrics=right)["right"] == builtin.evaluate(X, LABELS)["accuracy"]
     assert own.predict(X).shape == (ROWS, 3)
     assert own.predict(X).tobytes() == own.forward(X).tobytes()
+    reference = bpkern.reference.MLP([5, 3], loss=rows_cross_entropy, seed=0)
+    reference.fit(X, LABELS)
+    assert reference.predict(X).shape == (ROWS, 3)
     with pytest.raises(ValueError, match="y must have the predictions' shape"):
         own.evaluate(X, LABELS, metrics="mae")
