@@ -235,7 +235,7 @@ def test_a_gradient_that_is_no_number():
 
 
 def test_a_mean_with_weights():
-    with pytest.raises(ValueError, match="with weights the loss must return one number a row"):
+    with pytest.raises(ValueError, match="the loss must return one number a row for weights"):
         make(mean_mse).fit(X, Y, sample_weight=WEIGHTS)
 
 
@@ -252,3 +252,24 @@ def test_the_function_sees_copies_and_any_targets():
     model.fit(X, Y[:, :, None], batch_size=35)
     assert seen == [(35, 3, 1)] * 2
     assert np.isfinite(model.forward(X)).all()
+
+
+def test_predictions_and_metrics_of_labels():
+    """y has one dimension, and the outputs are several all the same."""
+
+    def right(labels, outputs):
+        assert labels.shape == (len(outputs),)
+        return (outputs.argmax(axis=1) == labels).mean()
+
+    own, builtin = make(rows_cross_entropy), make("cross_entropy")
+    history = own.fit(X, LABELS, epochs=2, metrics=right)
+    expected = builtin.fit(X, LABELS, epochs=2)
+    assert history["right"] == pytest.approx(expected["accuracy"], abs=1e-12)
+    assert own.evaluate(X, LABELS, metrics=right)["right"] == builtin.evaluate(X, LABELS)["accuracy"]
+    assert own.predict(X).shape == (ROWS, 3)
+    assert own.predict(X).tobytes() == own.forward(X).tobytes()
+    reference = bpkern.reference.MLP([5, 3], loss=rows_cross_entropy, seed=0)
+    reference.fit(X, LABELS)
+    assert reference.predict(X).shape == (ROWS, 3)
+    with pytest.raises(ValueError, match="y must have the predictions' shape"):
+        own.evaluate(X, LABELS, metrics="mae")

@@ -337,3 +337,54 @@ def test_an_average_goes_on_over_fits_of_its_own():
     for _ in range(2):
         two.fit(X, Y, epochs=2, ema=0.9)
     assert bits(one) == bits(two)
+
+
+@pytest.mark.parametrize("callback", [DoAtBegin, Do, DoInBatch])
+def test_an_average_that_a_callback_ends_begins_anew(callback):
+    """set_weights ends it, and the updates that follow have one of their own."""
+
+    def move(model):
+        model.set_weights([(w / 2, b + 1) for w, b in model.get_weights()])
+
+    model = make(optimizer=bpkern.SGD(0.1))
+    model.fit(X, Y, epochs=3, batch_size=20, shuffle=False, ema=0.9, callbacks=callback(move))
+    assert model._net.has_average
+    for (trained, _), (average, _) in zip(model._net.get_layers(), model.get_weights(), strict=True):
+        assert not np.array_equal(trained, average)
+
+
+def raise_at_once():
+    raise Oops
+    yield
+
+
+def negative(iteration):
+    return -1.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "lr", "fit", "error"),
+    [
+        ("mse", negative, {"y": Y}, ValueError),
+        (lambda outputs, y: 1, 0.1, {"y": Y}, TypeError),
+        ("mse", 0.1, {}, Oops),
+        ("mse", negative, {"y": Y, "callbacks": ReduceLROnPlateau("loss")}, TypeError),
+    ],
+    ids=["rate", "loss", "stream", "callback"],
+)
+@pytest.mark.parametrize(("before", "ema"), [(0.5, None), (None, 0.5)])
+def test_a_fit_that_fails_before_its_first_update_changes_nothing(loss, lr, fit, error, before, ema):
+    model = make(loss="mse", optimizer=bpkern.SGD(0.1), dropout=0.1)
+    model.fit(X, Y, epochs=2, ema=before, validation_split=0.1)
+    kept = model.copy()
+    if callable(loss):
+        model = make(loss=loss, dropout=0.1)
+        kept = model.copy()
+    model.optimizer.lr = lr
+    history = model.history_
+    with pytest.raises(error):
+        model.fit(X if "y" in fit else raise_at_once(), ema=ema, **fit)
+    assert bits(model) == bits(kept)
+    assert model.history_ is history
+    assert model._random.config() == kept._random.config()
+    assert model._net.counts == kept._net.counts

@@ -159,8 +159,21 @@ def no_shuffle(folder):
     return model_of(layers=(5, 1), loss="mse"), dict(X=X, y=VALUES[:, 0], shuffle=False, batch_size=1), []
 
 
+class Hasten(Callback):
+    """Changes settings of the optimiser from what they are."""
+
+    def on_epoch_end(self, model, epoch, logs):
+        model.optimizer.betas = (model.optimizer.betas[0] * 0.9, 0.99)
+        model.optimizer.weight_decay += 0.01
+
+
+def changed_settings(folder):
+    return model_of(optimizer=bpkern.AdamW(lr=schedules.Step(0.01, 5))), dict(X=X, y=LABELS), [Hasten()]
+
+
 SCRIPTS = [
     plain,
+    changed_settings,
     all_at_once,
     early_stopping,
     plateau,

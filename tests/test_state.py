@@ -665,3 +665,16 @@ def test_a_model_in_training_is_not_saved_by_another_thread(tmp_path):
     model.fit(X, LABELS, callbacks=Other())
     assert len(errors) == 3
     assert bits(bpkern.MLP.load(tmp_path / "own.npz")) == bits(model)
+
+
+def test_a_loss_that_is_changed_later(tmp_path):
+    """The model goes on with what it was given, and so do its files and copies."""
+    deltas = [0.5, 2.0]
+    loss = bpkern.losses.Huber(deltas)
+    model = bpkern.MLP([3, 2], loss=loss, seed=0)
+    deltas[0], loss.delta = 7.0, 9.0
+    model.save(tmp_path / "model.npz")
+    rows, targets = np.ones((4, 3)), np.full((4, 2), 20.0)
+    for other in (bpkern.MLP.load(tmp_path / "model.npz"), model.copy()):
+        assert np.array_equal(other.losses(rows, targets), model.losses(rows, targets))
+    assert "Huber(delta=[0.5, 2.0])" in repr(model)

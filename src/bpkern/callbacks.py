@@ -407,7 +407,7 @@ class ModelCheckpoint(Callback):
     ) -> None:
         from string import Formatter
 
-        self._path = _text("path", path)
+        self._path = checks.path("path", path)
         self._fields = [field for _, field, _, _ in Formatter().parse(self._path) if field is not None]
         for field in self._fields:
             if not field.isidentifier():
@@ -469,7 +469,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
-        self._path = _text("path", path)
+        self._path = checks.path("path", path)
         self._append = checks.flag("append", append)
         if not isinstance(separator, str):
             raise TypeError(f"separator must be a character, not {separator!r}")
@@ -517,13 +517,3 @@ class CSVLogger(Callback):
         if state["columns"] and size >= state["size"]:
             self._columns = list(state["columns"])
             os.truncate(self._path, state["size"])
-
-
-def _text(name: str, path: Any) -> str:
-    try:
-        text = os.fspath(path)
-    except TypeError:
-        raise TypeError(f"{name} must be a path, not {path!r}") from None
-    if not isinstance(text, str):
-        raise TypeError(f"{name} must be a path of text, not {path!r}")
-    return text

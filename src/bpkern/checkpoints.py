@@ -11,6 +11,7 @@ import numpy as np
 
 from . import checks, files, state
 from .callbacks import CallbackList
+from .optimizers import Optimizer
 
 if TYPE_CHECKING:
     from .mlp import MLP
@@ -63,23 +64,31 @@ def resume(model: MLP, path: str, callbacks: CallbackList) -> int:
         values |= {
             name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)
         }
+        optimizer = _optimizer(model.optimizer, config["model"]["optimizer"])
         callbacks.load_state_dict(values)
     except state.MALFORMED as error:
         raise ValueError(f"{path}: {error}") from error
     state.restore(model, found)
-    # A callback may have changed the rate on the way.
-    lr = config["model"]["optimizer"]["lr"]
-    if isinstance(lr, float) and not callable(model.optimizer.lr):
-        model.optimizer.lr = lr
+    for name, value in optimizer.settings().items():
+        setattr(model.optimizer, name, value)
     model.stop_training = stopped
     return epochs
+
+
+def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
+    """One with the settings of the checkpoint, which a callback may have changed on the way. A rate that is a
+    function stays."""
+    settings = {name: value for name, value in found.items() if name != "rule"}
+    if callable(own.lr) or not isinstance(settings["lr"], float):
+        settings["lr"] = own.lr
+    return type(own)(**settings)
 
 
 def _check_model(model: MLP, found: state.Config) -> None:
     """Raise ValueError where the checkpoint is of a model that was made otherwise."""
     for name, given in state.model_config(model._settings).items():
         other = found[name]
-        # Of the optimiser only its kind: a rate changes on the way.
+        # Of the optimiser only its kind: settings may change on the way.
         if name == "optimizer":
             given, other = given["rule"], other["rule"]
         if given != other:

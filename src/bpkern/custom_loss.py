@@ -44,5 +44,5 @@ def row_losses(
     if losses.ndim:
         return losses, gradient
     if weighted:
-        raise ValueError("with weights the loss must return one number a row, not their mean")
+        raise ValueError("the loss must return one number a row for weights and for losses, not their mean")
     return np.full(rows, losses), gradient * rows

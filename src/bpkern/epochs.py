@@ -17,20 +17,6 @@ from .steps import Steps, Sums
 from .streams import Prefetched
 
 
-class RefusedError(Exception):
-    """An error that came before the first finished step: nothing has been changed, or is to stay so.
-
-    Attributes
-    ----------
-    error : Exception
-        What to raise.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
 def mean_metrics(sums: Sums, penalty: float, settings: Settings) -> dict[str, float]:
     """Loss and, where there is one, accuracy from their weighted sums and the sum of the weights."""
     loss, accuracy, weight = sums
@@ -74,27 +60,23 @@ class Epochs:
         """Epoch `number`, from 0; its metrics. However it ends, the weights are finite."""
         if self._stepped:
             self._net.snapshot()
-        finite, updates = True, self._net.counts[0]
+        finite = True
         try:
             sums = self._train()
         except _core.NonFiniteLossError as stop:
-            error = self._diverged("the loss is no longer finite", number, stop.step)
-            raise self._stopped(error, updates) from None
-        except RefusedError as refused:
-            raise self._stopped(refused.error, updates) from None
+            raise self._diverged("the loss is no longer finite", number, stop.step) from None
         finally:
             finite = self._net.finite()
             if not finite:
                 self._net.restore()
         if not finite:
-            error = self._diverged("the weights overflowed", number, self.iterations)
-            raise self._stopped(error, updates)
+            raise self._diverged("the weights overflowed", number, self.iterations)
         self._stepped = True
         self._done += self.iterations
         return mean_metrics(sums, 0.0, self._settings)
 
     def _train(self) -> Sums:
-        """All steps of an epoch. An error of the data is a RefusedError."""
+        """All steps of an epoch."""
         raise NotImplementedError
 
     def _rows(self, data: Rows, index: np.ndarray | None, more: bool) -> Sums:
@@ -106,17 +88,13 @@ class Epochs:
         try:
             sums = self._steps.train(data, index, outputs, more)
         except _core.BadRowError as stop:
-            raise RefusedError(bad_row(data, stop.row, self._settings.dtype)) from None
+            raise bad_row(data, stop.row, self._settings.dtype) from None
         if outputs is not None:
             _, targets, weights = data
             if index is not None:
                 targets, weights = targets[index], None if weights is None else weights[index]
             self.seen = targets, outputs, weights
         return sums
-
-    def _stopped(self, error: Exception, updates: int) -> Exception:
-        """A fit that has made no update, or has gone back to its start, has changed nothing."""
-        return error if self._stepped or self._net.counts[0] != updates else RefusedError(error)
 
     def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
         lr, iteration = self._steps.optimizer.lr, self._done + step
@@ -208,9 +186,9 @@ class StreamEpochs(Epochs):
                 if self.seen is not None:
                     seen.append(self.seen)
         if not self.iterations:
-            raise RefusedError(ValueError("X gave no batch"))
+            raise ValueError("X gave no batch")
         if weight == 0:
-            raise RefusedError(ValueError("sample_weight must not be 0 in every row"))
+            raise ValueError("sample_weight must not be 0 in every row")
         if seen:
             targets, outputs, weights = zip(*seen, strict=True)
             whole = None if weights[0] is None else np.concatenate(weights)
@@ -221,7 +199,7 @@ class StreamEpochs(Epochs):
         try:
             return self._read(item)
         except (ValueError, TypeError) as error:
-            raise RefusedError(type(error)(f"batch {self.iterations}: {error}")) from None
+            raise type(error)(f"batch {self.iterations}: {error}") from None
 
 
 def _with_more(items: Iterable[Any]) -> Iterable[tuple[Any, bool]]:

@@ -13,7 +13,7 @@ from . import _core, streams
 from .callbacks import Callback, CallbackList
 from .class_weights import row_weights
 from .data import Rows, classes_of, read_rows
-from .epochs import Epochs, RefusedError, RowEpochs, StreamEpochs
+from .epochs import Epochs, RowEpochs, StreamEpochs
 from .history import History
 from .measuring import measure, metrics_of
 from .metrics import make_metrics
@@ -47,6 +47,22 @@ class FitWatcher(Watcher):
                 self._model, self._batch, {"loss": loss / weight if weight else math.nan}
             )
             self._batch += 1
+
+
+class _Before:
+    """What a fit that makes no update leaves as it was, besides the parameters."""
+
+    def __init__(self, model: MLP) -> None:
+        self._model, self._random = model, model._random.state()
+        self._fitted_1d, self._history = model._fitted_1d, model.history_
+        self._had_average, self.counts = model._net.has_average, model._net.counts
+
+    def come_back(self) -> None:
+        model = self._model
+        model._random.go_back(self._random)
+        model._fitted_1d, model.history_, model._net.counts = self._fitted_1d, self._history, self.counts
+        if not self._had_average:
+            model._net.drop_average()
 
 
 class Fit:
@@ -135,21 +151,19 @@ class Fit:
             arguments.accumulate,
             arguments.ema,
         )
-        had_average = net.has_average
-        threads = self._reserve(update)
-        model.stop_training = False
-        self._callbacks.on_fit_begin(model)
-        first = 0
-        if arguments.checkpoint is not None and arguments.resume:
-            from . import checkpoints
-
-            first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
-            if first:
-                had_average = net.has_average
-            self._take_snapshot()
-        history = model.history_ if first and model.history_ is not None else History()
-        before = model._random.state(), model._fitted_1d, model.history_, net.counts
+        before = _Before(model)
         try:
+            threads = self._reserve(update)
+            model.stop_training = False
+            self._callbacks.on_fit_begin(model)
+            first = 0
+            if arguments.checkpoint is not None and arguments.resume:
+                from . import checkpoints
+
+                first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
+                before = _Before(model)
+                self._take_snapshot(update)
+            history = model.history_ if first and model.history_ is not None else History()
             watcher = FitWatcher(model, self._callbacks, self._progress)
             steps = make_steps(
                 net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
@@ -162,12 +176,14 @@ class Fit:
                 self._train(epochs, steps, watcher, history, first)
             finally:
                 self._progress.close()
-        except RefusedError as refused:
-            state, model._fitted_1d, model.history_, net.counts = before
-            model._random.go_back(state)
-            if not had_average:
-                net.drop_average()
-            raise refused.error from None
+                if type(self._settings.optimizer) is not type(steps.optimizer):
+                    net.drop_states()  # of the one that a callback has replaced in the last epoch
+        except BaseException:
+            if net.counts[0] == before.counts[0]:  # no update was made, or none is left
+                before.come_back()
+            else:
+                self._leave_average()
+            raise
         self._callbacks.on_fit_end(model)
         return history
 
@@ -183,13 +199,7 @@ class Fit:
                 steps.set_optimizer(optimizer)
             self._callbacks.on_epoch_begin(model, epoch)
             watcher.begin_epoch()
-            try:
-                logs = epochs.run(epoch)
-            except RefusedError:
-                raise
-            except BaseException:
-                self._leave_average()
-                raise
+            logs = epochs.run(epoch)
             self._leave_average()
             if not self._wants_accuracy:
                 logs.pop("accuracy", None)
@@ -226,7 +236,6 @@ class Fit:
         """All the memory that training takes: what fails later leaves the model as it was. Returns how many
         threads to take."""
         arguments, net = self._arguments, self._net
-        net.prepare(update)
         threads = 1
         if self._data is not None:
             rows = len(self._data[0])
@@ -234,13 +243,12 @@ class Fit:
             threads = net.reserve(batch_size, rows / batch_size, update, arguments.n_threads)
             if self._validation is not None or arguments.validation_split:
                 net.reserve_reader(len((self._validation or self._data)[0]), arguments.n_threads)
-        self._take_snapshot()
+        self._take_snapshot(update)
         return threads
 
-    def _take_snapshot(self) -> None:
-        """Of what an overflow in the first epoch goes back to; an average that begins is a part of it."""
-        if self._arguments.ema is not None:
-            self._net.start_average()
+    def _take_snapshot(self, update: _core.Update) -> None:
+        """Of what an overflow in the first epoch goes back to, states and an average that begin among it."""
+        self._net.prepare(update)
         self._net.snapshot()
 
     def _epochs(self, steps: Steps, update: _core.Update) -> Epochs:
@@ -272,9 +280,7 @@ class Fit:
         x, targets, weights = data
         train, held_out = self._model._random.split(len(x), fraction, classes_of(targets, self._settings))
         if weights is not None and not all(weights[part].any() for part in (train, held_out)):
-            raise RefusedError(
-                ValueError("sample_weight must not be 0 in every row of a part of the validation split")
-            )
+            raise ValueError("sample_weight must not be 0 in every row of a part of the validation split")
         # Held out rows are judged as they are, without the weights of their classes.
         self._validation, self._validation_index = self._rows, held_out
         return train

@@ -117,7 +117,9 @@ def _comparable(true: np.ndarray, predicted: np.ndarray, loss: str) -> tuple[np.
     if loss == "cross_entropy":
         classes = true.argmax(axis=1) if true.ndim == 2 else true
         return classes.astype(np.int64, copy=False), predicted
-    true = true.reshape(predicted.shape)
+    # The y of a loss of one's own may have a shape of its own.
+    if true.size == predicted.size:
+        true = true.reshape(predicted.shape)
     if loss == "binary_cross_entropy":
         return (true > 0.5).astype(np.int64), predicted
     if loss == "poisson":
@@ -213,6 +215,10 @@ def _over_outputs(
     function: Callable[..., np.ndarray], true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None
 ) -> float:
     """The mean over the outputs of a function of columns in float64."""
+    if true.shape != predicted.shape:
+        raise ValueError(
+            f"y must have the predictions' shape {predicted.shape} for metrics of values, not {true.shape}"
+        )
     columns = (np.asarray(array, np.float64).reshape(len(array), -1) for array in (true, predicted))
     return float(function(*columns, weights).mean())
 

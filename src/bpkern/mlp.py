@@ -9,7 +9,7 @@ import numpy as np
 from . import _core
 from .callbacks import Callback
 from .data import read_rows
-from .epochs import RefusedError, RowEpochs
+from .epochs import RowEpochs
 from .fitting import Fit
 from .history import History
 from .losses import Loss
@@ -204,8 +204,8 @@ class MLP(Stepwise):
         resume : bool
             Go on from the checkpoint where it exists, up to the same total of epochs, to the same bits as if
             the fit had never been broken off; start from the beginning where it does not. The settings of
-            model and fit must be the same, but for a learning rate that a callback has changed: that is in
-            the file.
+            model and fit must be the same, but for those of the optimiser that a callback has changed: they
+            are in the file.
         verbose : {"auto", 0, 1}
             "auto" draws a progress bar on a terminal only, by tqdm where that is installed; 0 is silent; 1
             shows progress anywhere, by a line an epoch on standard error.
@@ -284,9 +284,12 @@ class MLP(Stepwise):
             counts = net.counts
             try:
                 metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
-            except RefusedError as refused:
-                net.counts = counts
-                raise refused.error from None
+            except BaseException:
+                if net.counts[0] == counts[0]:
+                    net.counts = counts  # the mini-batch was none
+                else:
+                    net.drop_average()
+                raise
             net.drop_average()
-        self._fitted_1d = np.ndim(y) == 1
+            self._fitted_1d = np.ndim(y) == 1
         return metrics["loss"]

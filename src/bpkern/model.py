@@ -18,6 +18,18 @@ from .settings import Settings, checked_loss, checked_optimizer
 from .summary import Summary
 
 
+def new_network(settings: Settings) -> _core.Network:
+    """A network of these settings, without dropout; its parameters are yet to be set."""
+    return _core.Network(
+        settings.layers,
+        settings.activations,
+        "squared_error" if settings.custom_loss else settings.loss,
+        settings.dtype,
+        settings.loss_parameters,
+        settings.label_smoothing,
+    )
+
+
 class Model:
     """A network and what belongs to it. `bpkern.MLP` is one, and trains and predicts besides."""
 
@@ -36,14 +48,7 @@ class Model:
 
     def _make_net(self, settings: Settings) -> None:
         self._settings = settings
-        self._net = _core.Network(
-            settings.layers,
-            settings.activations,
-            "squared_error" if settings.custom_loss else settings.loss,
-            settings.dtype,
-            settings.loss_parameters,
-            settings.label_smoothing,
-        )
+        self._net = new_network(settings)
 
     def reset(self) -> None:
         """Go back to the seed's initial state: weights, the optimiser's states, generator, history.
@@ -154,6 +159,8 @@ class Model:
 
     def polyak_update(self, other: Model, tau: float) -> None:
         """Move all parameters a part of the way to another model's: ``(1 - tau) * own + tau * other's``.
+
+        Own ones are those that are trained: an average of them ends, as with `set_weights`.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ from .custom_loss import row_losses
 from .data import Rows, as_rows, bad_row, read_rows
 from .measuring import measure
 from .metrics import make_metrics
-from .model import Model
+from .model import Model, new_network
 from .parameters import Weights
 
 
@@ -73,9 +73,9 @@ class Prediction(Model):
         -------
         ndarray
             cross_entropy: int64 class indices (n,). binary_cross_entropy: int64 0 or 1, (n,) where out is 1
-            and (n, out) otherwise. Other losses: what `forward` gives, (n,) where the model was last trained
-            on a y of one dimension. That is no part of the weights: a model that was given its weights
-            predicts (n, out).
+            and (n, out) otherwise. Other losses: what `forward` gives, (n,) where out is 1 and the model was
+            last trained on a y of one dimension. That is no part of the weights: a model that was given its
+            weights predicts (n, out).
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Prediction(Model):
         if self._settings.loss == "binary_cross_entropy":
             classes = (outputs > 0).astype(np.int64)
             return classes[:, 0] if classes.shape[1] == 1 else classes
-        return outputs[:, 0] if self._fitted_1d else outputs
+        return outputs[:, 0] if self._fitted_1d and outputs.shape[1] == 1 else outputs
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities: the softmax (n, out) of cross_entropy, or the sigmoid (n, out) of
@@ -216,11 +216,11 @@ class Prediction(Model):
         return loss, gradients
 
     def _custom_gradients(self, data: Rows) -> tuple[float, Weights]:
-        """By a copy: this model's own way back may be under way."""
+        """By another network: this model's own way back may be under way."""
         x, targets, _ = data
         assert self._settings.custom_loss is not None
-        net = self.copy()._net
-        net.set_dropout([0.0] * len(self._settings.dropout), 0)
+        net = new_network(self._settings)
+        net.set_layers(self._net.get_layers())
         tape = _core.Tape(net)
         outputs = tape.forward(_core.Data(x), None)
         losses, gradient = row_losses(self._settings.custom_loss, outputs, targets, weighted=False)

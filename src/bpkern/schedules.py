@@ -344,6 +344,12 @@ def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
     return values
 
 
+def rate(lr: Any, iteration: int) -> float:
+    """The learning rate of one iteration; as `rates`."""
+    values = rates(lr, iteration, 1)
+    return values if isinstance(values, float) else float(values[0])
+
+
 def _number(function: Any, iteration: int) -> float:
     value = function(iteration)
     array = np.asarray(value)

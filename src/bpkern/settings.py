@@ -1,5 +1,6 @@
 """What a network is made of: the constructor's arguments, checked once for the kernels and the reference."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -81,7 +82,7 @@ class Settings:
     loss : str
         Its name; "custom" where it is a Python callable.
     given_loss : str, Loss or callable
-        The loss as it was given.
+        The loss as it was when it was given.
     loss_parameters : ndarray or None
         float64 (out,), of the losses that have a parameter.
     custom_loss : callable or None
@@ -111,8 +112,9 @@ class Settings:
         self.layers = _layers(layers)
         self.activations = _activations(activation, len(self.layers) - 2)
         self.activations.append(checks.one_of("output_activation", output_activation, ACTIVATIONS))
-        self.given_loss = loss
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
+        # The network has parameters of its own: a loss that is changed later is no longer this one.
+        self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else loss
         self.optimizer = SGD() if optimizer is None else checked_optimizer(optimizer)
         self.dtype = _dtype(dtype)
         self.init = checked_init(init, self.layers, self.dtype)

@@ -11,7 +11,7 @@ from . import _core
 from .custom_loss import row_losses
 from .data import Rows
 from .optimizers import Optimizer
-from .schedules import rates
+from .schedules import rate, rates
 from .settings import Settings
 
 # Sums over rows of the weighted loss, the weighted accuracy, and the weights.
@@ -157,8 +157,8 @@ class CustomLossSteps(Steps):
                 raise
             at_end = not more and end == len(order)
             first = self._net.counts[0]
-            lr = rates(self.optimizer.lr, first, 1)
-            tape.spend(self._update, float(np.asarray(lr).item()), weight, at_end)
+            lr = rate(self.optimizer.lr, first)
+            tape.spend(self._update, lr, weight, at_end)
             self._note(lr, self._net.counts[0] - first)
             loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
             if outputs is not None:

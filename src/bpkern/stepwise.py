@@ -10,7 +10,7 @@ import numpy as np
 from . import _core
 from .errors import DivergedError
 from .prediction import Prediction
-from .schedules import rates
+from .schedules import rate
 from .settings import limit
 
 
@@ -68,7 +68,8 @@ class Stepwise(Prediction):
         ValueError, TypeError
             For arguments that do not fit.
         DivergedError
-            Where the parameters are no longer finite; nothing was changed.
+            Where the parameters are no longer finite: the model is as before, but for the gradients, which
+            are forgotten.
         RuntimeError
             Without gradients, or while another thread uses the model.
         MemoryError
@@ -88,7 +89,7 @@ class Stepwise(Prediction):
         with net.writing():
             net.snapshot()
             first = net.counts[0]
-            self._tape.update(update, float(np.asarray(rates(optimizer.lr, first, 1)).item()), 1.0)
+            self._tape.update(update, rate(optimizer.lr, first), 1.0)
             if not net.finite():
                 net.restore()
                 raise DivergedError(

@@ -188,7 +188,7 @@ class MLP:
         if self._settings.loss == "binary_cross_entropy":
             classes = (outputs > 0).astype(np.int64)
             return classes[:, 0] if classes.shape[1] == 1 else classes
-        return outputs[:, 0] if self._fitted_1d else outputs
+        return outputs[:, 0] if self._fitted_1d and outputs.shape[1] == 1 else outputs
 
     def evaluate(self, X, y):
         """Loss and accuracy; see `bpkern.MLP.evaluate`."""

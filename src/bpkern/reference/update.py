@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..schedules import rates
+from ..schedules import rate
 from .optimizers import STEPS, new_state
 
 
@@ -64,7 +64,7 @@ class Update:
             clip_norm(self.gradients, norm_limit)
         if value_limit is not None:
             clip_value(self.gradients, value_limit)
-        lr = self.rate = float(np.asarray(rates(optimizer.lr, self.iterations, 1)).item())
+        lr = self.rate = rate(optimizer.lr, self.iterations)
         self.iterations += 1
         move = STEPS[optimizer.rule]
         for w, gradient, state, spare in zip(
