@@ -337,3 +337,40 @@ def test_an_average_goes_on_over_fits_of_its_own():
     for _ in range(2):
         two.fit(X, Y, epochs=2, ema=0.9)
     assert bits(one) == bits(two)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.set_weights(m._net.get_layers()),
+        lambda m: m.train_on_batch(X, Y),
+        lambda m: m.fit(X, Y),
+        lambda m: m.reset(),
+    ],
+    ids=["set_weights", "train_on_batch", "fit", "reset"],
+)
+def test_what_ends_an_average(change):
+    model = make()
+    model.fit(X, Y, ema=0.9)
+    change(model)
+    for (w, b), (trained_w, trained_b) in zip(model.get_weights(), model._net.get_layers(), strict=True):
+        assert np.array_equal(w, trained_w)
+        assert np.array_equal(b, trained_b)
+    assert "average" not in model._net.stores()
+
+
+def test_penalties_are_of_what_they_are_asked_of():
+    """Of the average in evaluate, and of the trained weights in gradients."""
+    model, plain = make(l1=0.1, l2=0.2), make()
+    model.fit(X, Y, epochs=3, ema=0.5)
+    plain.set_weights(model.get_weights())
+
+    def penalty(layers):
+        return sum(0.1 * np.abs(w).sum() + 0.2 * (w**2).sum() for w, _ in layers)
+
+    average = penalty(model.get_weights())
+    assert model.evaluate(X, Y)["loss"] == pytest.approx(plain.evaluate(X, Y)["loss"] + average, rel=1e-12)
+    plain.set_weights(model._net.get_layers())
+    trained = penalty(model._net.get_layers())
+    assert model.gradients(X, Y)[0] == pytest.approx(plain.evaluate(X, Y)["loss"] + trained, rel=1e-12)
+    assert abs(average - trained) > 1e-6
