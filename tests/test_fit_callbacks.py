@@ -192,6 +192,20 @@ def test_a_changed_optimiser_has_the_states_that_it_uses(
     assert bits(models[3]) == bits(fresh)
 
 
+def test_an_optimiser_that_is_replaced_in_an_epoch_begins_after_it_without_states():
+    """What the old one has made anew meanwhile is not the new one's."""
+    model, fresh, seen = make(), make(), []
+    after = Do(lambda m: seen.append((m.get_weights(), m._net.counts)))
+    arguments = dict(batch_size=7, shuffle=False)
+    model.fit(X, Y, epochs=3, callbacks=[DoInBatch(replace), after], **arguments)
+    ((weights, counts),) = seen
+    fresh.set_weights(weights)
+    fresh._net.counts = counts
+    replace(fresh)
+    fresh.fit(X, Y, epochs=2, **arguments)
+    assert bits(model) == bits(fresh)
+
+
 @pytest.mark.parametrize(
     "loss", ["mse", lambda a, y: (((a - y) ** 2).mean(axis=1), (a - y) * 2 / a.shape[1])]
 )

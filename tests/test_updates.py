@@ -101,14 +101,28 @@ def test_updates_are_the_references(isa, dtype, name, settings, arguments):
         assert loss == pytest.approx(expected, rel=TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("arguments", [{}, {"ema": 0.7}], ids=["plain", "average"])
+@pytest.mark.parametrize("penalties", [{}, {"l1": 0.02}, {"l2": 0.02}], ids=["", "l1", "l2"])
 @EVERY
-def test_one_row_at_a_time(isa, dtype, name, settings):
+def test_one_row_at_a_time(isa, dtype, name, settings, penalties, arguments):
     """Nets whose layers are no wider than a vector have a way of their own for it."""
-    for sizes in ((3, 4, 2), (1, 1), (4, 3, 4, 1)):
+    for sizes in ((3, 4, 2), (1, 1)):
         made = optimizer(name, settings, dtype)
-        (ours, loss), (theirs, expected) = both(sizes, made, dtype, {"batch_size": 1})
+        (ours, loss), (theirs, expected) = both(
+            sizes, made, dtype, {"batch_size": 1} | arguments, **penalties
+        )
         assert close(ours, theirs, 5 * TOLERANCE[dtype]), sizes
         assert loss == pytest.approx(expected, rel=5 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+@pytest.mark.parametrize("kind", [bpkern.SGD, bpkern.Adam])
+def test_rates_that_change(isa, kind, batch_size):
+    """From update to update; and in the second epoch they go on."""
+    for sizes in ((3, 4, 2), (3, 50, 2)):
+        made = kind(lambda t: 0.1 / (1 + t))
+        (ours, _), (theirs, _) = both(sizes, made, "float64", {"batch_size": batch_size})
+        assert close(ours, theirs, 1e-11)
 
 
 def bits(model):
