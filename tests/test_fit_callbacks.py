@@ -234,6 +234,20 @@ def test_states_that_overflow_do_not_outlive_a_fit():
     assert np.isfinite(model.fit(X, Y)["loss"]).all()
 
 
+def test_weights_that_overflow_go_back_to_the_start_of_their_epoch():
+    """And no farther: not to that of the fit."""
+    model, plain = make(optimizer=bpkern.SGD(1e-6, 0.9)), make(optimizer=bpkern.SGD(1e-6, 0.9))
+
+    def too_fast(model):
+        model.optimizer.lr = 1.7e308
+
+    with pytest.raises(bpkern.DivergedError, match="weights overflowed in epoch 3"):
+        model.fit(100 * X, 100 * Y, epochs=5, batch_size=60, callbacks=Do(too_fast, 2), ema=0.9)
+    plain.fit(100 * X, 100 * Y, epochs=3, batch_size=60, ema=0.9)
+    assert bits(model) == bits(plain)
+    assert model._net.counts == (3, 3)
+
+
 class Oops(Exception):
     pass
 
