@@ -236,9 +236,10 @@ bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, do
 /* Whether an optimiser uses a store: it must be there before a run of training. */
 int bpk_uses(const bpk_optimizer *optimizer, bpk_store store);
 
-/* Over the life of a network: the updates made, and the mini-batches trained on. */
+/* Over the life of a network: the updates made, and the mini-batches trained on. And the updates since the
+ * optimiser's states began: what t is in its formulas. */
 typedef struct {
-    int64_t updates, batches;
+    int64_t updates, batches, moves;
 } bpk_counts;
 bpk_counts bpk_net_counts(const bpk_net *net);
 void bpk_net_set_counts(bpk_net *net, bpk_counts counts);

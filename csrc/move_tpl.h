@@ -44,6 +44,9 @@ double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scal
         }
         total += (double)vsum(sum);
     }
+    if (!isinf(total)) return total;
+    total = 0; /* squares of floats overflow where those of the same numbers as doubles do not */
+    for (ptrdiff_t j = 0; j < n; j++) total += (double)g[j] * (double)g[j];
     return total;
 }
 

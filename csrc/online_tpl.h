@@ -131,6 +131,7 @@ bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps) {
         run->weight_sum += 1;
         run->updates++;
         net->counts.updates++;
+        net->counts.moves++;
         net->counts.batches++;
         run->next++;
     }

@@ -14,7 +14,7 @@ int bpk_uses(const bpk_optimizer *o, bpk_store store) {
 
 moves next_moves(const bpk_run *run, bpk_counts counts, ptrdiff_t updates) {
     const bpk_optimizer *o = &run->optimizer;
-    double lr = run->rates ? run->rates[updates] : o->lr, t = (double)counts.updates + 1;
+    double lr = run->rates ? run->rates[updates] : o->lr, t = (double)counts.moves + 1;
     bpk_move move = {.rule = o->rule,
                      .nesterov = o->nesterov,
                      .centered = o->centered,

@@ -95,4 +95,5 @@ void bpk_tape_update(bpk_net *net, bpk_workspace *ws, bpk_run *run, double scale
     call c = {.net = net, .ws = ws, .run = run, .scale = scale};
     team_run(run->threads, update_member, &c);
     net->counts.updates++;
+    net->counts.moves++;
 }

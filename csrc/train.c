@@ -37,6 +37,7 @@ static void copy_rows(const step *s, int l, void *out) {
 static void updated(step *s) {
     step_average(s);
     s->counts.updates++;
+    s->counts.moves++;
     s->updates++;
 }
 

@@ -86,6 +86,18 @@ def test_gradients_add_up_until_the_step(isa, dtype):
         assert np.abs(new_b - (b - 0.1 * db * len(often) / 40)).max() <= 50 * np.finfo(dtype).eps
 
 
+def test_batches_of_changing_size(isa, dtype):
+    """What a larger one has left in the workspace is no part of the next: also not of the norm to clip."""
+    model = make(dtype, optimizer=bpkern.SGD(0.1))
+    for rows in (37, 3, 20, 1, 40, 7):
+        fresh = make(dtype, optimizer=bpkern.SGD(0.1))
+        fresh.set_weights(model.get_weights())
+        for m in (model, fresh):
+            m.backward(mse_gradient(m.forward(X[:rows], train=True), Y[:rows]))
+            m.step(clip_norm=0.1)
+        assert distance(model, fresh) == 0
+
+
 @pytest.mark.parametrize("output", ["identity", "tanh", "gelu"])
 @pytest.mark.parametrize("hidden", NAMES)
 def test_the_gradient_by_the_input(hidden, output):

@@ -192,6 +192,20 @@ def test_a_changed_optimiser_has_the_states_that_it_uses(
     assert bits(models[3]) == bits(fresh)
 
 
+def test_an_optimiser_that_is_replaced_in_an_epoch_begins_after_it_without_states():
+    """What the old one has made anew meanwhile is not the new one's."""
+    model, fresh, seen = make(), make(), []
+    after = Do(lambda m: seen.append((m.get_weights(), m._net.counts)))
+    arguments = dict(batch_size=7, shuffle=False)
+    model.fit(X, Y, epochs=3, callbacks=[DoInBatch(replace), after], **arguments)
+    ((weights, counts),) = seen
+    fresh.set_weights(weights)
+    fresh._net.counts = counts
+    replace(fresh)
+    fresh.fit(X, Y, epochs=2, **arguments)
+    assert bits(model) == bits(fresh)
+
+
 @pytest.mark.parametrize(
     "loss", ["mse", lambda a, y: (((a - y) ** 2).mean(axis=1), (a - y) * 2 / a.shape[1])]
 )
@@ -218,6 +232,20 @@ def test_states_that_overflow_do_not_outlive_a_fit():
         model.fit(large, Y, epochs=4, shuffle=False, callbacks=DoAtBegin(bring_in))
     assert bits(model) == before
     assert np.isfinite(model.fit(X, Y)["loss"]).all()
+
+
+def test_weights_that_overflow_go_back_to_the_start_of_their_epoch():
+    """And no farther: not to that of the fit."""
+    model, plain = make(optimizer=bpkern.SGD(1e-6, 0.9)), make(optimizer=bpkern.SGD(1e-6, 0.9))
+
+    def too_fast(model):
+        model.optimizer.lr = 1.7e308
+
+    with pytest.raises(bpkern.DivergedError, match="weights overflowed in epoch 3"):
+        model.fit(100 * X, 100 * Y, epochs=5, batch_size=60, callbacks=Do(too_fast, 2), ema=0.9)
+    plain.fit(100 * X, 100 * Y, epochs=3, batch_size=60, ema=0.9)
+    assert bits(model) == bits(plain)
+    assert model._net.counts == (3, 3)
 
 
 class Oops(Exception):
@@ -388,3 +416,53 @@ def test_a_fit_that_fails_before_its_first_update_changes_nothing(loss, lr, fit,
     assert model.history_ is history
     assert model._random.config() == kept._random.config()
     assert model._net.counts == kept._net.counts
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.set_weights(m._net.get_layers()),
+        lambda m: m.train_on_batch(X, Y),
+        lambda m: m.fit(X, Y),
+        lambda m: m.reset(),
+    ],
+    ids=["set_weights", "train_on_batch", "fit", "reset"],
+)
+def test_what_ends_an_average(change):
+    model = make()
+    model.fit(X, Y, ema=0.9)
+    change(model)
+    for (w, b), (trained_w, trained_b) in zip(model.get_weights(), model._net.get_layers(), strict=True):
+        assert np.array_equal(w, trained_w)
+        assert np.array_equal(b, trained_b)
+    assert "average" not in model._net.stores()
+
+
+def test_penalties_are_of_what_they_are_asked_of():
+    """Of the average in evaluate, and of the trained weights in gradients."""
+    model, plain = make(l1=0.1, l2=0.2), make()
+    model.fit(X, Y, epochs=3, ema=0.5)
+    plain.set_weights(model.get_weights())
+
+    def penalty(layers):
+        return sum(0.1 * np.abs(w).sum() + 0.2 * (w**2).sum() for w, _ in layers)
+
+    average = penalty(model.get_weights())
+    assert model.evaluate(X, Y)["loss"] == pytest.approx(plain.evaluate(X, Y)["loss"] + average, rel=1e-12)
+    plain.set_weights(model._net.get_layers())
+    trained = penalty(model._net.get_layers())
+    assert model.gradients(X, Y)[0] == pytest.approx(plain.evaluate(X, Y)["loss"] + trained, rel=1e-12)
+    assert abs(average - trained) > 1e-6
+
+
+def test_an_optimiser_that_is_put_in_place_begins_anew():
+    """Its states and the t of its formulas; the iteration of its rate goes on."""
+    asked = []
+    model, fresh = make(optimizer=bpkern.SGD(0.01)), make()
+    model.fit(X, Y, epochs=3, batch_size=10, shuffle=False)
+    fresh.set_weights(model.get_weights())
+    model.optimizer = bpkern.Adam(lambda t: asked.append(t) or 0.01)
+    for each in (model, fresh):
+        each.fit(X, Y, epochs=2, batch_size=10, shuffle=False)
+    assert bits(model) == bits(fresh)
+    assert asked == list(range(18, 30))

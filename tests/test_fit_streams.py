@@ -213,9 +213,7 @@ def test_a_one_shot_iterator_does_for_one_epoch():
 @pytest.mark.parametrize("given", [X, X.tolist(), X.astype(np.float32), X[:, :3]])
 def test_rows_without_y(given):
     model, fresh = make(), make()
-    with pytest.raises(
-        ValueError, match="y is missing: fit takes X and y, or for both an iterable of batches"
-    ):
+    with pytest.raises(ValueError, match=r"y is missing: fit takes X and y, or for both an iterable"):
         model.fit(given)
     assert bits(model) == bits(fresh)
 

@@ -32,7 +32,7 @@ def numeric(model, X, y, names):
     model.load_state_dict(state)
 
 
-def check(layers, activation, output, loss, l2, seed):
+def check(layers, activation, output, loss, penalties, seed):
     rng = np.random.default_rng(seed)
     model = bpkern.MLP(
         layers,
@@ -40,8 +40,8 @@ def check(layers, activation, output, loss, l2, seed):
         output_activation=output,
         loss=loss,
         dtype="float64",
-        l2=l2,
         seed=seed,
+        **penalties,
     )
     # Biases away from zero, so that few rectifiers sit at their corner.
     model.set_weights([(w, rng.standard_normal(b.shape) / 2) for w, b in model.get_weights()])
@@ -65,16 +65,16 @@ def check(layers, activation, output, loss, l2, seed):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_loss_and_depth(activation, loss, depth):
     layers = [*[5, 9, 17, 8][:depth], 4]
-    check(layers, activation, "identity", loss, 0.0, 10 * depth)
+    check(layers, activation, "identity", loss, {}, 10 * depth)
 
 
 @pytest.mark.parametrize(("output", "loss"), list(itertools.product(ACTIVATIONS, LOSSES)))
-def test_every_output_activation_with_l2(isa, output, loss):
-    check([6, 11, 3], "tanh", output, loss, 0.01, 3)
+def test_every_output_activation_with_penalties(isa, output, loss):
+    check([6, 11, 3], "tanh", output, loss, {"l1": 0.02, "l2": 0.01}, 3)
 
 
 def test_mixed_activations():
-    check([4, 6, 7, 5, 2], ["relu", "sigmoid", "tanh"], "leaky_relu", "mse", 0.0, 5)
+    check([4, 6, 7, 5, 2], ["relu", "sigmoid", "tanh"], "leaky_relu", "mse", {}, 5)
 
 
 def test_gradients_change_nothing():

@@ -89,6 +89,7 @@ cdef extern from "bpkern.h" nogil:
     ctypedef struct bpk_counts:
         int64_t updates
         int64_t batches
+        int64_t moves
 
     ctypedef struct bpk_source:
         const char *data

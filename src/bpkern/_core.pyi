@@ -73,7 +73,7 @@ class Update:
     def set_optimizer(self, optimizer: Optimizer) -> None: ...
 
 class Network:
-    counts: tuple[int, int]
+    counts: tuple[int, int, int]
     @property
     def has_average(self) -> bool: ...
     def __init__(

@@ -130,11 +130,12 @@ def model_state(model: Model) -> tuple[Config, Arrays]:
         for store in STATES:
             if store in stores:
                 arrays |= _named(f"{store}.", net.get_layers(store))
-        updates, batches = net.counts
+        updates, batches, moves = net.counts
         history = model.history_
         training = {
             "updates": updates,
             "batches": batches,
+            "moves": moves,
             "random": model._random.config(),
             "one_dimension": model._fitted_1d,
             "iterations": None if history is None else history.iterations,
@@ -160,15 +161,15 @@ class State(NamedTuple):
     ----------
     stores : dict of str to Weights
         The parameters that are trained and, where they are there, the optimiser's states and the average.
-    counts : (int, int)
-        Updates and mini-batches.
+    counts : (int, int, int)
+        Updates, mini-batches, and updates since the optimiser's states began.
     random : RandomState
     one_dimension : bool
     history : History or None
     """
 
     stores: dict[str, Weights]
-    counts: tuple[int, int]
+    counts: tuple[int, int, int]
     random: RandomState
     one_dimension: bool
     history: History | None
@@ -193,7 +194,11 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     }
     return State(
         stores,
-        (checks.whole("updates", training["updates"], 0), checks.whole("batches", training["batches"], 0)),
+        (
+            checks.whole("updates", training["updates"], 0),
+            checks.whole("batches", training["batches"], 0),
+            checks.whole("moves", training["moves"], 0),
+        ),
         RandomState.of(training["random"]),
         checks.flag("one_dimension", training["one_dimension"]),
         None if training["iterations"] is None else _history(training, arrays),
