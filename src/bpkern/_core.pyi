@@ -73,7 +73,8 @@ class Update:
     def set_optimizer(self, optimizer: Optimizer) -> None: ...
 
 class Network:
-    counts: tuple[int, int, int]
+    counts: tuple[int, int]
+    moves: int
     @property
     def has_average(self) -> bool: ...
     def __init__(

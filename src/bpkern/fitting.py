@@ -162,6 +162,8 @@ class Fit:
 
                 first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
                 before = _Before(model)
+                self._optimizer = self._settings.step()  # as a callback may have left it
+                update.set_optimizer(self._optimizer)
                 self._take_snapshot(update)
             history = model.history_ if first and model.history_ is not None else History()
             watcher = FitWatcher(model, self._callbacks, self._progress)

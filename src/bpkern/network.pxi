@@ -152,7 +152,8 @@ cdef class Network:
         """Drop the optimiser's states and the average of the parameters, and count from 0."""
         for i in range(BPK_M, BPK_N_STORES):
             bpk_net_drop(self.net, <bpk_store><int>i)
-        self.counts = (0, 0, 0)
+        self.counts = (0, 0)
+        self.moves = 0
 
     def blend(self, Network other, double part):
         """Go a part of the way to the parameters that another network predicts by."""
@@ -166,8 +167,7 @@ cdef class Network:
         """The optimiser's: it begins anew."""
         for i in range(BPK_M, BPK_AVERAGE):
             bpk_net_drop(self.net, <bpk_store><int>i)
-        updates, batches, _ = self.counts
-        self.counts = updates, batches, 0
+        self.moves = 0
 
     def start_average(self):
         """Have the average of the parameters, begun as a copy of them where it is not there yet."""
@@ -180,15 +180,25 @@ cdef class Network:
 
     @property
     def counts(self):
-        """Over the network's life how many updates were made, and how many mini-batches trained on; and the
-        updates since the optimiser's states began."""
+        """How many updates were made, and how many mini-batches trained on, over the network's life."""
         cdef bpk_counts counts = bpk_net_counts(self.net)
-        return counts.updates, counts.batches, counts.moves
+        return counts.updates, counts.batches
 
     @counts.setter
     def counts(self, values):
-        cdef bpk_counts counts
-        counts.updates, counts.batches, counts.moves = values
+        cdef bpk_counts counts = bpk_net_counts(self.net)
+        counts.updates, counts.batches = values
+        bpk_net_set_counts(self.net, counts)
+
+    @property
+    def moves(self):
+        """How many updates were made since the optimiser's states began."""
+        return bpk_net_counts(self.net).moves
+
+    @moves.setter
+    def moves(self, value):
+        cdef bpk_counts counts = bpk_net_counts(self.net)
+        counts.moves = value
         bpk_net_set_counts(self.net, counts)
 
     def set_dropout(self, probabilities, uint64_t key):

@@ -130,12 +130,12 @@ def model_state(model: Model) -> tuple[Config, Arrays]:
         for store in STATES:
             if store in stores:
                 arrays |= _named(f"{store}.", net.get_layers(store))
-        updates, batches, moves = net.counts
+        updates, batches = net.counts
         history = model.history_
         training = {
             "updates": updates,
             "batches": batches,
-            "moves": moves,
+            "moves": net.moves,
             "random": model._random.config(),
             "one_dimension": model._fitted_1d,
             "iterations": None if history is None else history.iterations,
@@ -161,15 +161,18 @@ class State(NamedTuple):
     ----------
     stores : dict of str to Weights
         The parameters that are trained and, where they are there, the optimiser's states and the average.
-    counts : (int, int, int)
-        Updates, mini-batches, and updates since the optimiser's states began.
+    counts : (int, int)
+        Updates and mini-batches.
+    moves : int
+        Updates since the optimiser's states began.
     random : RandomState
     one_dimension : bool
     history : History or None
     """
 
     stores: dict[str, Weights]
-    counts: tuple[int, int, int]
+    counts: tuple[int, int]
+    moves: int
     random: RandomState
     one_dimension: bool
     history: History | None
@@ -194,11 +197,8 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     }
     return State(
         stores,
-        (
-            checks.whole("updates", training["updates"], 0),
-            checks.whole("batches", training["batches"], 0),
-            checks.whole("moves", training["moves"], 0),
-        ),
+        (checks.whole("updates", training["updates"], 0), checks.whole("batches", training["batches"], 0)),
+        checks.whole("moves", training["moves"], 0),
         RandomState.of(training["random"]),
         checks.flag("one_dimension", training["one_dimension"]),
         None if training["iterations"] is None else _history(training, arrays),
@@ -222,7 +222,7 @@ def restore(model: Model, state: State) -> None:
         net.forget()
         for store, layers in state.stores.items():
             net.set_layers(layers, store)
-        net.counts = state.counts
+        net.counts, net.moves = state.counts, state.moves
         net.set_dropout(model._settings.dropout, state.random.dropout_key)
         model._random, model.history_ = state.random, state.history
         model._fitted_1d, model.stop_training = state.one_dimension, False
