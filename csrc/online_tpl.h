@@ -19,38 +19,41 @@ static ALWAYS_INLINE vec layer_forward(const net_layer *layer, const real *x) {
     return activation_vector(layer->activation, vadd(even, odd));
 }
 
-/* How all parameters move: SGD in registers, the others through memory. */
+/* How all parameters move. SGD is made of `constants` in registers, the others go through memory. */
 typedef struct {
     const bpk_net *net;
-    bpk_move move;
-    constants sgd;
+    int is_sgd;
     void *stores[BPK_STATES]; /* NULL where the optimiser does not use one */
 } mover;
 
-static ALWAYS_INLINE void move_one(const mover *mover, real *w, vec gradient) {
-    void *state[BPK_STATES];
-    for (int i = 0; i < BPK_STATES; i++) state[i] = beside(mover->net, mover->stores[i], w);
-    if (mover->move.rule == BPK_SGD) {
-        move_vector(sgd, &mover->sgd, w, states_at(state, 0), (lanes){.all = 1}, gradient);
-    } else {
-        real row[VEC];
-        vstore(row, gradient);
-        BPK_NAME(move)(&mover->move, VEC, row, w, state);
+static ALWAYS_INLINE void move_one(mover mover, const constants *c, const bpk_move *move, real *w,
+                                   vec gradient) {
+    if (mover.is_sgd) {
+        const states velocity = {.m = beside(mover.net, mover.stores[0], w)};
+        vec weight = vload(w), step = sgd(c, velocity, (lanes){.all = 1}, penalised(c, weight, gradient));
+        vstore(w, vfnma(c->lr, step, weight));
+        return;
     }
+    void *state[BPK_STATES];
+    real row[VEC];
+    for (int i = 0; i < BPK_STATES; i++) state[i] = beside(mover.net, mover.stores[i], w);
+    vstore(row, gradient);
+    BPK_NAME(move)(move, VEC, row, w, state);
 }
 
 /* The sums over the layer's outputs of delta W, a lane for each column of the layer's input, and the update
  * of W after it has been read for them. They stay in registers: a vector cannot be loaded from the stores of
  * its lanes without waiting for all of them. */
-static ALWAYS_INLINE vec layer_backward(const net_layer *layer, const mover *mover, const vmask lane[VEC],
-                                        const real *x, vec delta, int is_first) {
+static ALWAYS_INLINE vec layer_backward(const net_layer *layer, mover mover, const constants *c,
+                                        const bpk_move *move, const vmask lane[VEC], const real *x, vec delta,
+                                        int is_first) {
     real *w = layer->w;
     vec below = vzero();
     for (ptrdiff_t k = 0; k < layer->in; k++) {
         if (!is_first) below = vselect(lane[k], vset1(vsum(vmul(delta, vload(w + k * VEC)))), below);
-        move_one(mover, w + k * VEC, vmul(vset1(x[k]), delta));
+        move_one(mover, c, move, w + k * VEC, vmul(vset1(x[k]), delta));
     }
-    move_one(mover, layer->b, delta);
+    move_one(mover, c, move, layer->b, delta);
     return below;
 }
 
@@ -63,14 +66,17 @@ static ALWAYS_INLINE double squares(bpk_loss loss, vec a, vec t, double n, vec *
     return (double)vsum(vmul(difference, difference)) * factor / 2;
 }
 
-/* The padding of the deltas is zero: by `out`, or because that of W is. */
-bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps) {
+/* The padding of the deltas is zero: by `out`, or because that of W is. `is_sgd` is a constant here: with it
+ * the registers are enough for what SGD asks for. */
+static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptrdiff_t steps, int is_sgd) {
     const bpk_data *data = &run->data;
     const net_layer *first = &net->layers[0], *last = &net->layers[net->count - 1];
-    const int is_constant = run->optimizer.rule == BPK_SGD && !run->rates;
-    mover mover = {.net = net};
+    mover mover = {.net = net, .is_sgd = is_sgd};
     for (int i = 0; i < BPK_STATES; i++)
         if (bpk_uses(&run->optimizer, BPK_M + i)) mover.stores[i] = net->stores[BPK_M + i];
+    bpk_counts counts = net->counts;
+    bpk_move move = next_moves(run, counts, run->updates).weights;
+    constants c = constants_of(&move);
     const int is_squares = net->loss == BPK_MSE || net->loss == BPK_SQUARED_ERROR;
     const double unit = 1;
     const vec most = vset1(REAL_MAX);
@@ -89,7 +95,7 @@ bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps) {
                           .row_accuracy = &row_accuracy};
     vmask lane[VEC];
     for (int k = 0; k < VEC; k++) lane[k] = vlane(k);
-    for (int first_step = 1; steps > 0 && run->next < data->rows; steps--, first_step = 0) {
+    for (; steps > 0 && run->next < data->rows; steps--) {
         ptrdiff_t row = row_of(data->index, run->next);
         vec t = vzero(), x = vmload(in, (const real *)(data->x.data + row * data->x.row_stride));
         int finite = vall(vle(vabs(x), most));
@@ -116,24 +122,34 @@ bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps) {
         }
         if (!isfinite(row_loss)) return BPK_DIVERGED;
 
-        if (first_step || !is_constant) {
-            mover.move = next_moves(run, net->counts, run->updates).weights;
-            mover.sgd = constants_of(&mover.move);
+        if (!is_sgd || run->rates) {
+            move = next_moves(run, counts, run->updates + counts.updates - net->counts.updates).weights;
+            c = constants_of(&move);
         }
         d = vmul(d, derivative_vector(last->activation, y));
         for (int l = net->count - 1; l > 0; l--) {
-            d = layer_backward(&net->layers[l], &mover, lane, a[l], d, 0);
+            d = layer_backward(&net->layers[l], mover, &c, &move, lane, a[l], d, 0);
             d = vmul(d, derivative_vector(net->layers[l - 1].activation, vload(a[l])));
         }
-        layer_backward(first, &mover, lane, a[0], d, 1);
+        layer_backward(first, mover, &c, &move, lane, a[0], d, 1);
         run->loss_sum += row_loss;
         run->accuracy_sum += row_accuracy;
         run->weight_sum += 1;
-        run->updates++;
-        net->counts.updates++;
-        net->counts.moves++;
-        net->counts.batches++;
+        counts.updates++;
+        counts.moves++;
         run->next++;
     }
     return BPK_OK;
+}
+
+bpk_status BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps) {
+    ptrdiff_t before = run->next;
+    bpk_status status =
+        run->optimizer.rule == BPK_SGD ? one_by_one(net, run, steps, 1) : one_by_one(net, run, steps, 0);
+    ptrdiff_t done = run->next - before;
+    run->updates += done;
+    net->counts.updates += done;
+    net->counts.moves += done;
+    net->counts.batches += done;
+    return status;
 }
