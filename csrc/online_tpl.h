@@ -30,7 +30,9 @@ static ALWAYS_INLINE void move_one(mover mover, const constants *c, const bpk_mo
                                    vec gradient) {
     if (mover.is_sgd) {
         const states velocity = {.m = beside(mover.net, mover.stores[0], w)};
-        vec weight = vload(w), step = sgd(c, velocity, (lanes){.all = 1}, penalised(c, weight, gradient));
+        vec weight = vload(w), step;
+        if (c->decays) gradient = vfma(c->decay, weight, gradient);
+        step = sgd(c, velocity, (lanes){.all = 1}, gradient);
         vstore(w, vfnma(c->lr, step, weight));
         return;
     }
