@@ -12,14 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpkern import schedules
+from bpkern.callback_list import CallbackList, has_batch_hooks
 from bpkern.callbacks import (
     Callback,
-    CallbackList,
     CSVLogger,
     EarlyStopping,
     ModelCheckpoint,
     ReduceLROnPlateau,
-    has_batch_hooks,
 )
 from bpkern.optimizers import SGD
 

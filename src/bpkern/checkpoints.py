@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checks, files, state
-from .callbacks import CallbackList
+from .callback_list import CallbackList
 from .optimizers import Optimizer
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core, streams
-from .callbacks import Callback, CallbackList
+from .callback_list import CallbackList
+from .callbacks import Callback
 from .class_weights import row_weights
 from .data import Rows, classes_of, read_rows
 from .epochs import Epochs, RowEpochs, StreamEpochs
