@@ -17,10 +17,10 @@ from .steps import Steps, Sums
 from .streams import Prefetched
 
 
-def mean_metrics(sums: Sums, penalty: float, settings: Settings) -> dict[str, float]:
+def _means(sums: Sums, settings: Settings) -> dict[str, float]:
     """Loss and, where there is one, accuracy from their weighted sums and the sum of the weights."""
     loss, accuracy, weight = sums
-    metrics = {"loss": loss / weight + penalty}
+    metrics = {"loss": loss / weight}
     if settings.has_accuracy:
         metrics["accuracy"] = accuracy / weight
     return metrics
@@ -73,7 +73,7 @@ class Epochs:
             raise self._diverged("the weights overflowed", number, self.iterations)
         self._stepped = True
         self._done += self.iterations
-        return mean_metrics(sums, 0.0, self._settings)
+        return _means(sums, self._settings)
 
     def _train(self) -> Sums:
         """All steps of an epoch."""
