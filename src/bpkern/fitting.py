@@ -151,6 +151,8 @@ class Fit:
             arguments.clip_value,
             arguments.accumulate,
             arguments.ema,
+            self._settings.conventions.penalty_per_weight,
+            self._settings.conventions.mean_by_rows,
         )
         before = _Before(model)
         try:

@@ -20,6 +20,7 @@ from .summary import Summary
 
 def new_network(settings: Settings) -> _core.Network:
     """A network of these settings, without dropout; its parameters are yet to be set."""
+    conventions = settings.conventions
     return _core.Network(
         settings.layers,
         settings.activations,
@@ -27,6 +28,9 @@ def new_network(settings: Settings) -> _core.Network:
         settings.dtype,
         settings.loss_parameters,
         settings.label_smoothing,
+        conventions.loss_factor,
+        conventions.slope_factor,
+        conventions.most,
     )
 
 

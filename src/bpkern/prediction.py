@@ -208,9 +208,11 @@ class Prediction(Model):
                 else:
                     loss, gradients = self._net.gradients(_core.Data(*data))
                 if settings.penalised:
-                    loss += self._net.penalty(settings.l1, settings.l2, trained=True)
+                    part = settings.penalty_part(len(data[0]))
+                    l1, l2 = part * settings.l1, part * settings.l2
+                    loss += self._net.penalty(l1, l2, trained=True)
                     for (dw, _), (w, _) in zip(gradients, self._net.get_layers(), strict=True):
-                        dw += 2 * settings.l2 * w + settings.l1 * np.sign(w)
+                        dw += 2 * l2 * w + l1 * np.sign(w)
         except _core.BadRowError as error:
             raise bad_row(data, error.row, settings.dtype) from None
         return loss, gradients
