@@ -13,7 +13,7 @@ from . import _core, checks, state
 from .history import History
 from .optimizers import Optimizer
 from .parameters import Weights, checked_weights, state_of, weights_of
-from .seeding import RandomState
+from .seeding import RandomState, Shuffler
 from .settings import Settings, checked_loss, checked_optimizer
 from .summary import Summary
 
@@ -309,6 +309,10 @@ class Model:
         )
 
     # Inside ------------------------------------------------------------------------------------------
+
+    def _shuffler(self) -> Shuffler:
+        """What the order of the rows of each epoch is drawn from."""
+        return self._random.generator
 
     def _get_parameters(self) -> dict[str, np.ndarray]:
         """Copies of those that are trained, and of their average where there is one."""
