@@ -116,7 +116,10 @@ class Prediction(Model):
             raise ValueError(
                 f"predict_proba is for cross_entropy and binary_cross_entropy, not {self._settings.loss}"
             )
-        outputs = self.forward(X)
+        return self._probabilities(self.forward(X))
+
+    def _probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """The softmax or sigmoid of outputs, which are overwritten."""
         if self._settings.loss == "binary_cross_entropy":
             e = np.exp(-np.abs(outputs))
             return np.asarray(np.where(outputs < 0, e, 1) / (1 + e))

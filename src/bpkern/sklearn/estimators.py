@@ -1,6 +1,5 @@
 """`MLPClassifier` and `MLPRegressor`, with the parameters and attributes of scikit-learn's."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -316,7 +315,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         X = self._validated(X)
         network = self._network(X)
-        probabilities = network.probabilities(network.outputs(X, n_threads=self.n_threads))
+        probabilities = network._probabilities(network.outputs(X, n_threads=self.n_threads))
         if self.n_outputs_ == 1:
             return np.concatenate([1 - probabilities, probabilities], axis=1)
         return probabilities
