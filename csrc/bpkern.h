@@ -105,6 +105,9 @@ typedef struct {
      * of a label and -t log p - (1-t) log(1-p) of an output count for at most `most`: infinity, as they are.
      */
     double value_factor, slope_factor, most;
+
+    /* The value of poisson has in its sum t log t - t besides, 0 for t = 0, which is half the deviance. */
+    int deviance;
 } bpk_loss_settings;
 
 typedef enum {

@@ -198,16 +198,13 @@ def test_one_row_at_a_time(isa, dtype, conventions, loss, monkeypatch):
     model = make(conventions, loss, monkeypatch, layers, dtype=dtype, l1=0.0, l2=0.0)
     twin = make(conventions, loss, monkeypatch, layers, dtype=dtype, l1=0.0, l2=0.0)
     got = model.fit(X[:, :3], y, batch_size=1, shuffle=False, verbose=0)
-    wanted = [twin.train_on_batch(X[i : i + 1, :3], y[i : i + 1]) for i in range(ROWS)]
     # By the general step: that of several rows, all but one of which count for nothing.
-    general = make(conventions, loss, monkeypatch, layers, dtype=dtype, l1=0.0, l2=0.0)
-    for i in range(ROWS):
-        weights = np.zeros(ROWS)
-        weights[i] = 1
-        general.fit(X[:, :3], y, batch_size=ROWS, shuffle=False, sample_weight=weights, verbose=0)
+    wanted = [
+        twin.fit(X[:, :3], y, batch_size=ROWS, shuffle=False, sample_weight=only, verbose=0)["loss"][0]
+        for only in np.eye(ROWS)
+    ]
     assert got["loss"][0] == pytest.approx(np.mean(wanted), rel=TOLERANCE[dtype])
-    for other in (twin, general):
-        assert distance(model.get_weights(), other.get_weights()) <= TOLERANCE[dtype]
+    assert distance(model.get_weights(), twin.get_weights()) <= TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize(
@@ -399,6 +396,33 @@ def test_other_losses_have_no_most(isa, dtype, monkeypatch):
             plain = identity_net(9, loss, dtype, MINE, monkeypatch)
             a, y = RNG.standard_normal((6, 9)), RNG.random((6, 9))
             assert np.array_equal(capped.losses(a, y), plain.losses(a, y))
+
+
+def test_poissons_deviance(isa, dtype, monkeypatch):
+    """Half of it: 0 where the rate is right, and the same gradients."""
+    eps, rng = float(np.finfo(dtype).eps), np.random.default_rng(2)
+    for width in WIDTHS:
+        y = rng.poisson(1.5, (12, width)).astype(dtype)
+        y[0], y[1] = 0, 1e-30
+        a = rng.standard_normal((12, width)).astype(dtype)
+        a[2:6] = np.log(np.maximum(y[2:6], 1e-6))
+        whole = identity_net(width, "poisson", dtype, Conventions(deviance=True), monkeypatch)
+        plain = identity_net(width, "poisson", dtype, MINE, monkeypatch)
+        t, z = y.astype(np.float64), a.astype(np.float64)
+        each = np.where(t > 0, t * (np.log(np.maximum(t, 1e-300)) - z), 0) - t + np.exp(z)
+        assert (np.abs(each[2:6]) < 1e-5).all()
+        size = (np.exp(z) + t * (np.abs(z) + 4)).mean(axis=1)
+        assert (np.abs(whole.losses(a, y) - each.mean(axis=1)) <= 16 * eps * size).all()
+        assert (np.abs(plain.losses(a, y) - each.mean(axis=1))[6:] > 1e-3).any()
+        assert bits(whole.gradients(a, y)[1]) == bits(plain.gradients(a, y)[1])
+    x, y = X[:, :3], np.abs(TARGETS["squared_error"][:, :2])
+    small, general = (
+        make(Conventions(deviance=True), "poisson", monkeypatch, (3, 4, 2), dtype=dtype, l1=0.0, l2=0.0)
+        for _ in "ab"
+    )
+    one_by_one = small.fit(x, y, batch_size=1, shuffle=False, verbose=0)["loss"]
+    weighed = general.fit(x, y, batch_size=1, shuffle=False, sample_weight=np.ones(ROWS), verbose=0)["loss"]
+    assert one_by_one == pytest.approx(weighed, rel=TOLERANCE[dtype])
 
 
 # The scale of weights --------------------------------------------------------------------------------------
