@@ -297,7 +297,7 @@ typedef struct {
     bpk_optimizer optimizer;
     const double *rates; /* learning rates, one an update of this run, or NULL: the optimiser's */
     double l1, l2;
-    int penalty_per_weight; /* of the penalties counts what is left after a division by the batch's weight */
+    int penalty_per_weight;       /* the penalties are divided by the weight of the batch */
     double clip_norm, clip_value; /* infinite: no clipping */
     ptrdiff_t accumulate;
     double average_decay; /* of the average of the parameters, where that is there */
