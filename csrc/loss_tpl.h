@@ -11,6 +11,7 @@ typedef struct {
     double scale;
     const real *parameters; /* (n,), or NULL */
     double smoothing, most;
+    int deviance;
 } row;
 
 /* What is left of a row at j: the lanes to use, all of them but at the end. */
@@ -76,6 +77,16 @@ static double huber_row(const row *r, double *accuracy) {
     return (double)vsum(sum) / (double)r->n;
 }
 
+/* What the deviance of poisson has besides: sum t log t - t. */
+static double of_targets(const row *r) {
+    double sum = 0;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double t = (double)r->t[j];
+        if (t > 0) sum += t * (log(t) - 1);
+    }
+    return sum;
+}
+
 static double poisson_row(const row *r, double *accuracy) {
     (void)accuracy;
     vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
@@ -85,7 +96,7 @@ static double poisson_row(const row *r, double *accuracy) {
         sum = vadd(sum, vselect(m, vfnma(t, a, e), vzero()));
         if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(e, t)));
     }
-    return (double)vsum(sum) / (double)r->n;
+    return ((double)vsum(sum) + (r->deviance ? of_targets(r) : 0)) / (double)r->n;
 }
 
 /* -log p of z >= 0 is log1p(exp(-z)), and of z < 0 that of -z, minus z. */
@@ -178,7 +189,8 @@ void BPK_NAME(loss)(const bpk_loss_args *args) {
                  args->scale[i],
                  args->parameters,
                  args->smoothing,
-                 args->most};
+                 args->most,
+                 args->deviance};
         args->row_loss[i] = args->row_accuracy[i] = 0;
         switch (args->loss) {
 #define ROW(NAME, name) \

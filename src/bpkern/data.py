@@ -97,8 +97,9 @@ def as_sample_weight(
     if not weights.any():
         raise ValueError("sample_weight must not be 0 in every row")
     if has_scale:
-        if not np.isfinite(weights.sum()):
-            raise ValueError("sample_weight must have a finite sum")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(weights.sum()):
+                raise ValueError("sample_weight must have a finite sum")
         return weights
     # A mean does not depend on their scale, and a power of two changes no bit of it: sums cannot overflow.
     return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
