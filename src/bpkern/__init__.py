@@ -5,8 +5,8 @@
 >>> model.predict(X_new)
 
 `MLP` is the trainer, and has the details; `fit_many` trains several at once. Optimisers: `SGD`, `RMSprop`,
-`Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` that have a parameter, `callbacks`,
-the `kernels` as functions, and `reference`, the training once more in plain NumPy.
+`Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` that have a parameter,
+`callbacks`, the `kernels` as functions, and `reference`, the training once more in plain NumPy.
 """
 
 from typing import TYPE_CHECKING, Any

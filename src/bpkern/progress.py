@@ -41,7 +41,7 @@ def make_progress(verbose: Any, of: str = "epoch") -> Progress:
 
 
 def _text(metrics: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    return "".join(f", {name} {value:.4f}" for name, value in metrics.items())
 
 
 def _telling(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -89,7 +89,7 @@ class Bar(Progress):
         self._bar.update(number * (self._rows or 1) - self._bar.n)
 
     def _describe(self) -> None:
-        text = f"{self._of} {self._ended}/{self._epochs}, {_text(_telling(self._metrics))}"
+        text = f"{self._of} {self._ended}/{self._epochs}{_text(_telling(self._metrics))}"
         self._bar.set_description_str(text, refresh=False)
 
     def close(self) -> None:
@@ -118,9 +118,8 @@ class Lines(Progress):
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self._samples += self._of_epoch
         now = time.monotonic()
-        line = (
-            f"{self._of} {number}/{self._epochs}, {_text(_telling(metrics) if self._in_place else metrics)}"
-        )
+        shown = _telling(metrics) if self._in_place else metrics
+        line = f"{self._of} {number}/{self._epochs}{_text(shown)}"
         if self._samples:
             line += f", {self._samples / max(now - self._began, 1e-9):,.0f} samples/s"
         if not self._in_place:
