@@ -109,6 +109,21 @@ def test_models_of_all_kinds():
     assert models[3].predict(X).shape == (120,)  # as the y was of one dimension
 
 
+def test_one_y_for_several_losses():
+    """It stands for classes here and for values there."""
+
+    def make():
+        return [
+            *classifiers(2),
+            bpkern.MLP([6, 1], loss="mse", seed=2),
+            bpkern.MLP([6, 4, 1], loss="mae", seed=3),
+        ]
+
+    assert_as_alone(make, lambda: [(X, LABELS, {})] * 4, X, LABELS)
+    with pytest.raises(ValueError, match="y must have shape"):
+        bpkern.fit_many([*make(), bpkern.MLP([6, 2], loss="mse", seed=4)], X, LABELS)
+
+
 def test_arguments_of_each_stand_in_place_of_the_shared():
     own = [{}, {"batch_size": 50, "shuffle": False}, {"epochs": 4, "sample_weight": None}, {"epochs": 0}]
     shared = {"epochs": 2, "sample_weight": WEIGHTS}

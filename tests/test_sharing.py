@@ -1,4 +1,4 @@
-"""Calls under way at the same time share the threads of the process, but for those that are given a number."""
+"""Calls under way at the same time share the threads of the process, unless they are given a number."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def in_threads(*calls):
 
 
 class Meet(Callback):
-    """In the first epoch all wait for each other; in the second one waits for an event."""
+    """All wait for each other before and after the first epoch, and one for an event before the second."""
 
     def __init__(self, together, event=None):
         self.together, self.event = together, event
@@ -77,6 +77,10 @@ class Meet(Callback):
             self.together.wait(timeout=60)
         elif self.event is not None:
             assert self.event.wait(timeout=60)
+
+    def on_epoch_end(self, model, epoch, logs):
+        if epoch == 0:
+            self.together.wait(timeout=60)
 
 
 def test_a_fit_alone_takes_all(taken):

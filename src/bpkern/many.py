@@ -295,10 +295,9 @@ class _Fits:
             self._progress.epoch(len(self._histories), last)
 
     def _end(self, error: BaseException) -> None:
-        """No fit is begun, and those under way stop where they look for signals."""
+        """All stop where they look for signals."""
         if self._stopped_by is None:
             self._stopped_by = error
-        self._left.clear()
         self._stop.stop()
         self._together.abort()
 
