@@ -224,7 +224,7 @@ void step_backward(const step *s, int stores, double factor, int dx) {
     const bpk_net *net = s->net;
     bpk_workspace *ws = s->ws;
     backward b = {.step = s, .gradients = stores ? ws->gradients : NULL};
-    b.moves = stores ? adding(factor) : next_moves(s->run, s->counts, s->updates);
+    b.moves = stores ? adding(factor) : next_moves(s->run, s->counts, s->updates, s->weight);
     for (int i = 0; i < BPK_STATES && !stores; i++)
         if (bpk_uses(&s->run->optimizer, BPK_M + i)) b.states[i] = net->stores[BPK_M + i];
     for (int l = net->count - 1; l >= 0; l--) {

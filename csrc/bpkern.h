@@ -99,6 +99,12 @@ typedef struct {
     bpk_loss loss;
     const double *parameters; /* (last layer,) of huber and quantile, finite as reals; NULL for the others */
     double smoothing;         /* of the labels, from 0 to 1; 0 but for cross_entropy */
+
+    /* Libraries differ by factors. The loss is told `value_factor` times, and its derivative taken
+     * `slope_factor` times: 1, as it stands above. And in the value, not in the derivative, -log softmax(a)
+     * of a label and -t log p - (1-t) log(1-p) of an output count for at most `most`: infinity, as they are.
+     */
+    double value_factor, slope_factor, most;
 } bpk_loss_settings;
 
 typedef enum {
@@ -131,6 +137,7 @@ const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
  *     adam     m <- momentum m + (1 - momentum) g;  v <- square_decay v + (1 - square_decay) g^2
  *              amsgrad: u <- max(u, v), and u for v below
  *              step = m / (1 - momentum^t) / (sqrt(v / (1 - square_decay^t)) + eps)
+ *              eps_hat: step = m / (1 - momentum^t) sqrt(1 - square_decay^t) / (sqrt v + eps)
  */
 typedef enum { BPK_SGD, BPK_RMSPROP, BPK_ADAGRAD, BPK_ADAM } bpk_rule;
 
@@ -138,7 +145,7 @@ typedef struct {
     bpk_rule rule;
     double lr, weight_decay, decoupled_decay;
     double momentum, square_decay, eps, lr_decay;
-    int nesterov, centered, amsgrad;
+    int nesterov, centered, amsgrad, eps_hat;
 } bpk_optimizer;
 
 /* The kernels on plain row-major matrices. */
@@ -287,10 +294,12 @@ typedef struct {
     bpk_optimizer optimizer;
     const double *rates; /* learning rates, one an update of this run, or NULL: the optimiser's */
     double l1, l2;
+    int penalty_per_weight; /* of the penalties counts what is left after a division by the batch's weight */
     double clip_norm, clip_value; /* infinite: no clipping */
     ptrdiff_t accumulate;
     double average_decay; /* of the average of the parameters, where that is there */
     int more;             /* whether another run goes on with what is pending at the end of this one's data */
+    int mean_by_rows;     /* in the sums a batch counts by its rows instead of its weight, if it has any */
 
     /* Passes without training. */
     int averaged; /* by the average of the parameters */
@@ -309,6 +318,7 @@ typedef struct {
     double loss_sum;     /* of weight * loss, each before its update */
     double accuracy_sum; /* of weight * accuracy, for the two cross-entropies */
     double weight_sum;
+    double total_weight; /* of all rows, for their gradients */
 } bpk_run;
 
 /* Whether the gradients of such a run are stored before they are spent. */
@@ -320,9 +330,9 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdi
 /* At most `steps` batches of loss and accuracy, without penalties and without a change. */
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
-/* The gradients of the mean loss over all rows of run->data, which are one batch and as many as run->batch,
- * without penalties and without dropout: added to those that the workspace stores. */
-bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run);
+/* What at most `steps` batches add to the gradients of the mean loss over all rows of run->data, without
+ * penalties and without dropout: to those that the workspace stores. */
+bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
 /* Layer l's stored gradients: dw (out, in) and db (out). */
 void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db);

@@ -113,7 +113,7 @@ typedef struct {
 typedef struct {
     bpk_loss loss;
     const void *parameters; /* (n,) of the losses that have some */
-    double smoothing;
+    double smoothing, most; /* as bpk_loss_settings has them */
     ptrdiff_t m, n;
     const void *a;
     ptrdiff_t lda;

@@ -11,7 +11,7 @@ typedef struct {
     real *d; /* (n,), or NULL: gets scale times the derivative */
     double scale;
     const real *parameters; /* (n,), or NULL */
-    double smoothing;
+    double smoothing, most;
 } row;
 
 /* The target for output j, before smoothing. */
@@ -57,14 +57,16 @@ static double cross_entropy_row(const row *r, double *accuracy) {
         if (r->d) r->d[j] = (real)(r->scale * (exp(z) / sum - target));
     }
     *accuracy = best == target_class(r);
-    return loss + log(sum);
+    loss += log(sum);
+    return !r->targets && loss > r->most ? r->most : loss;
 }
 
 static double binary_cross_entropy_row(const row *r, double *accuracy) {
     double loss = 0, right = 0, n = (double)r->n;
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double z = (double)r->a[j], e = exp(-fabs(z)), p = (z < 0 ? e : 1) / (1 + e);
-        loss += ((z > 0 ? z : 0) - z * t(r, j) + log1p(e)) / n;
+        double of_one = (z > 0 ? z : 0) - z * t(r, j) + log1p(e);
+        loss += (of_one > r->most ? r->most : of_one) / n;
         right += (z > 0) == (t(r, j) > 0.5);
         if (r->d) r->d[j] = (real)(r->scale * (p - t(r, j)) / n);
     }
@@ -125,7 +127,8 @@ void BPK_NAME(loss)(const bpk_loss_args *args) {
                  args->delta ? (real *)args->delta + i * args->ldd : NULL,
                  args->scale[i],
                  args->parameters,
-                 args->smoothing};
+                 args->smoothing,
+                 args->most};
         args->row_loss[i] = args->row_accuracy[i] = 0;
         switch (args->loss) {
 #define ROW(NAME, name) \

@@ -10,7 +10,7 @@ typedef struct {
     real *delta;       /* or NULL */
     double scale;
     const real *parameters; /* (n,), or NULL */
-    double smoothing;
+    double smoothing, most;
 } row;
 
 /* What is left of a row at j: the lanes to use, all of them but at the end. */
@@ -90,13 +90,13 @@ static double poisson_row(const row *r, double *accuracy) {
 
 /* -log p of z >= 0 is log1p(exp(-z)), and of z < 0 that of -z, minus z. */
 static double binary_cross_entropy_row(const row *r, double *accuracy) {
-    vec sum = vzero(), right = vzero(), half = vset1((real)0.5), unit = vset1(1);
+    vec sum = vzero(), right = vzero(), half = vset1((real)0.5), unit = vset1(1), most = vset1((real)r->most);
     vec scale = vset1((real)(r->scale / (double)r->n));
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = lanes(r->n, j);
         vec z = vmload(m, r->a + j), t = vmload(m, r->t + j), e = vexp(vneg(vabs(z)));
         vec loss = vadd(vfnma(z, t, vmax(vzero(), z)), vlog1p_unit(e));
-        sum = vadd(sum, vselect(m, loss, vzero()));
+        sum = vadd(sum, vselect(m, vmin(most, loss), vzero()));
         vec said = vselect(vgt(z, vzero()), unit, vzero()), is = vselect(vgt(t, half), unit, vzero());
         right = vadd(right, vselect(m, vsub(unit, vabs(vsub(said, is))), vzero()));
         if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(sigmoid_of(z, e), t)));
@@ -156,7 +156,8 @@ static double cross_entropy_row(const row *r, double *accuracy) {
         }
         if (!r->t) r->delta[r->label] -= (real)(r->scale * kept);
     }
-    return log(total) - at_target;
+    double loss = log(total) - at_target;
+    return !r->t && loss > r->most ? r->most : loss;
 }
 
 void BPK_NAME(loss)(const bpk_loss_args *args) {
@@ -168,7 +169,8 @@ void BPK_NAME(loss)(const bpk_loss_args *args) {
                  args->delta ? (real *)args->delta + i * args->ldd : NULL,
                  args->scale[i],
                  args->parameters,
-                 args->smoothing};
+                 args->smoothing,
+                 args->most};
         args->row_loss[i] = args->row_accuracy[i] = 0;
         switch (args->loss) {
 #define ROW(NAME, name) \

@@ -37,6 +37,9 @@ static void lay_out(bpk_net *net, void *memory) {
 static bpk_status copy_loss(bpk_net *net, const bpk_loss_settings *loss, ptrdiff_t outputs) {
     net->loss = loss->loss;
     net->smoothing = loss->smoothing;
+    net->value_factor = loss->value_factor;
+    net->slope_factor = loss->slope_factor;
+    net->most = loss->most;
     if (!loss->parameters) return BPK_OK;
     net->loss_parameters = allocate(outputs, net->kernels->real_size);
     if (!net->loss_parameters) return BPK_NO_MEMORY;

@@ -18,7 +18,7 @@ struct bpk_net {
     const bpk_kernels *kernels;
     bpk_loss loss;
     void *loss_parameters; /* (last layer,) reals, or NULL where the loss has none */
-    double smoothing;
+    double smoothing, value_factor, slope_factor, most; /* of the loss */
     uint64_t dropout_key;
     bpk_counts counts;
     void *stores[BPK_N_STORES]; /* NULL: not there */
@@ -86,7 +86,7 @@ ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from
 int is_plain(const bpk_kernels *kernels, const bpk_source *source);
 
 /* Whether a run is one for kernels->online: mini-batches of one row of plain numbers, through layers that one
- * vector holds, and whose derivatives are functions of the activation. */
+ * vector holds, whose derivatives are functions of the activation, with a loss as it is defined. */
 enum { ONLINE_LAYERS = 8 };
 int goes_online(const bpk_net *net, const bpk_run *run);
 
@@ -148,10 +148,15 @@ double step_sums(const step *step);
 /* How many sums that are. */
 ptrdiff_t count_chunks(const bpk_net *net);
 
-/* How weights and biases move at the update to come. */
+/* How weights and biases move at the update to come, of which a batch of that weight is all there is. */
 typedef struct {
     bpk_move weights, biases;
 } moves;
-moves next_moves(const bpk_run *run, bpk_counts counts, ptrdiff_t updates);
+moves next_moves(const bpk_run *run, bpk_counts counts, ptrdiff_t updates, double weight);
+
+/* What the penalties are multiplied by in a batch of that weight. */
+static inline double penalty_part(const bpk_run *run, double weight) {
+    return run->penalty_per_weight ? 1 / weight : 1;
+}
 
 #endif

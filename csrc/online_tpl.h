@@ -77,7 +77,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     for (int i = 0; i < BPK_STATES; i++)
         if (bpk_uses(&run->optimizer, BPK_M + i)) mover.stores[i] = net->stores[BPK_M + i];
     bpk_counts counts = net->counts;
-    bpk_move move = next_moves(run, counts, run->updates).weights;
+    bpk_move move = next_moves(run, counts, run->updates, 1).weights;
     constants c = constants_of(&move);
     const int is_squares = net->loss == BPK_MSE || net->loss == BPK_SQUARED_ERROR;
     const double unit = 1;
@@ -88,6 +88,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     bpk_loss_args loss = {.loss = net->loss,
                           .parameters = net->loss_parameters,
                           .smoothing = net->smoothing,
+                          .most = net->most,
                           .m = 1,
                           .n = last->out,
                           .a = a[net->count],
@@ -125,7 +126,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
         if (!isfinite(row_loss)) return BPK_DIVERGED;
 
         if (!is_sgd || run->rates) {
-            move = next_moves(run, counts, run->updates + counts.updates - net->counts.updates).weights;
+            move = next_moves(run, counts, run->updates + counts.updates - net->counts.updates, 1).weights;
             c = constants_of(&move);
         }
         d = vmul(d, derivative_vector(last->activation, y));

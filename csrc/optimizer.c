@@ -12,7 +12,7 @@ int bpk_uses(const bpk_optimizer *o, bpk_store store) {
     }
 }
 
-moves next_moves(const bpk_run *run, bpk_counts counts, ptrdiff_t updates) {
+moves next_moves(const bpk_run *run, bpk_counts counts, ptrdiff_t updates, double weight) {
     const bpk_optimizer *o = &run->optimizer;
     double lr = run->rates ? run->rates[updates] : o->lr, t = (double)counts.moves + 1;
     bpk_move move = {.rule = o->rule,
@@ -32,11 +32,14 @@ moves next_moves(const bpk_run *run, bpk_counts counts, ptrdiff_t updates) {
     if (o->rule == BPK_ADAM) {
         move.lr /= 1 - pow(o->momentum, t);
         move.correction = sqrt(1 - pow(o->square_decay, t));
+        /* sqrt(v) / correction + eps / correction is (sqrt(v) + eps) / correction. */
+        if (o->eps_hat) move.eps /= move.correction;
     }
     moves both = {move, move};
     if (!bpk_stores_gradients(run)) {
-        both.weights.decay += 2 * run->l2; /* the penalty l2 sum W^2 has the gradient 2 l2 W */
-        both.weights.l1 = run->l1;
+        double part = penalty_part(run, weight);
+        both.weights.decay += 2 * run->l2 * part; /* the penalty l2 sum W^2 has the gradient 2 l2 W */
+        both.weights.l1 = run->l1 * part;
     }
     return both;
 }

@@ -86,12 +86,13 @@ void step_spend(const step *s, double scale) {
     const bpk_kernels *kernels = net->kernels;
     const bpk_run *run = s->run;
     void *gradients = s->ws->gradients;
+    const double part = run->penalty_per_weight ? scale : 1, l2 = part * run->l2, l1 = part * run->l1;
     team_barrier(s->me);
     for (chunk c = own_chunks(s); next_chunk(&c);)
         s->ws->sums[c.number] = kernels->collect(c.n, beside(net, gradients, c.parameters), c.parameters,
-                                                 scale, c.is_bias ? 0 : 2 * run->l2, c.is_bias ? 0 : run->l1);
+                                                 scale, c.is_bias ? 0 : 2 * l2, c.is_bias ? 0 : l1);
     team_barrier(s->me);
-    bpk_move move = next_moves(run, s->counts, s->updates).biases;
+    bpk_move move = next_moves(run, s->counts, s->updates, 1).biases;
     if (isfinite(run->clip_norm)) move.scale = clipping(s, run->clip_norm);
     move.limit = run->clip_value;
     for (chunk c = own_chunks(s); next_chunk(&c);) {

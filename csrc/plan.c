@@ -1,5 +1,7 @@
 /* Which way a call goes: how much work its steps are, how many threads that is worth, and whether the net is
  * so small that it takes the way of its own. */
+#include <math.h>
+
 #include "net.h"
 
 /* Threads for one call cost about a hundred microseconds to start, and wait for each other several times a
@@ -25,7 +27,8 @@ int goes_online(const bpk_net *net, const bpk_run *run) {
     if (!kernels->online || run->batch != 1 || run->l2 != 0 || run->l1 != 0 || data->weights ||
         bpk_stores_gradients(run) || run->outputs || net->stores[BPK_AVERAGE] ||
         !is_plain(kernels, &data->x) || !(data->labels || is_plain(kernels, &data->y)) ||
-        net->count > ONLINE_LAYERS || net->layers[0].in > kernels->vector)
+        net->count > ONLINE_LAYERS || net->layers[0].in > kernels->vector || net->value_factor != 1 ||
+        net->slope_factor != 1 || isfinite(net->most))
         return 0;
     for (int l = 0; l < net->count; l++)
         if (net->layers[l].out > kernels->vector || keeps_slope(&net->layers[l])) return 0;

@@ -5,8 +5,8 @@
 #include "net.h"
 
 /* The weight of the batch, from what the members have gathered: the caller may change the array meanwhile,
- * and members who found other sums would go other ways. The share of a row is its part of the mean: w / sum
- * w. */
+ * and members who found other sums would go other ways. The share of a row is its part of the mean, w / sum
+ * w, times the factor of the loss's derivative. */
 static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
     bpk_workspace *ws = s->ws;
     s->weight = (double)s->m;
@@ -14,7 +14,8 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
         s->weight = 0;
         for (ptrdiff_t i = 0; i < s->m; i++) s->weight += ws->row_weight[i];
     }
-    for (ptrdiff_t i = from; i < to; i++) ws->scale[i] = s->weight > 0 ? ws->row_weight[i] / s->weight : 0;
+    for (ptrdiff_t i = from; i < to; i++)
+        ws->scale[i] = s->weight > 0 ? s->net->slope_factor * (ws->row_weight[i] / s->weight) : 0;
 }
 
 /* What the members have found, in the order of the rows. */
@@ -153,6 +154,7 @@ static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
     bpk_loss_args args = {.loss = s->net->loss,
                           .parameters = s->net->loss_parameters,
                           .smoothing = s->net->smoothing,
+                          .most = s->net->most,
                           .m = to - from,
                           .n = layer->out,
                           .a = element(kernels, ws->layers[last].a, start),
@@ -166,6 +168,7 @@ static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
                           .row_loss = ws->row_loss + from,
                           .row_accuracy = ws->row_accuracy + from};
     kernels->loss(&args);
+    for (ptrdiff_t i = from; i < to; i++) ws->row_loss[i] *= s->net->value_factor;
     if (with_delta) step_out_delta(s, plain, from, to);
 }
 
@@ -184,6 +187,6 @@ bpk_status step_loss(step *s, int with_delta) {
         s->loss += s->ws->row_weight[i] * s->ws->row_loss[i];
         s->accuracy += s->ws->row_weight[i] * s->ws->row_accuracy[i];
     }
-    if (penalised) s->loss += s->weight * step_sums(s);
+    if (penalised) s->loss += s->weight * penalty_part(s->run, s->weight) * step_sums(s);
     return BPK_OK;
 }

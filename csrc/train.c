@@ -19,10 +19,11 @@ typedef bpk_status one_step(const call *c, step *s);
 
 /* Adds the batch to the sums of the run. */
 static void count(const call *c, const step *s) {
-    if (s->me.index) return;
-    c->run->loss_sum += s->loss;
-    c->run->accuracy_sum += s->accuracy;
-    c->run->weight_sum += s->weight;
+    if (s->me.index || s->weight == 0) return;
+    const double part = c->run->mean_by_rows ? (double)s->m / s->weight : 1;
+    c->run->loss_sum += part * s->loss;
+    c->run->accuracy_sum += part * s->accuracy;
+    c->run->weight_sum += part * s->weight;
 }
 
 /* The member's share of the rows of the batch, to their place in the order of the pass. */
@@ -88,7 +89,7 @@ static bpk_status evaluate_step(const call *c, step *s) {
 static bpk_status gradients_step(const call *c, step *s) {
     bpk_status status = step_loss(s, 1);
     if (status != BPK_OK) return status;
-    step_backward(s, 1, 1, 0);
+    if (s->weight > 0) step_backward(s, 1, s->weight / c->run->total_weight, 0);
     count(c, s);
     return BPK_OK;
 }
@@ -165,9 +166,18 @@ bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptr
     return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps}, evaluate_member);
 }
 
-bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run) {
+/* In the order in which a step adds up those of a batch: of all rows in one batch they are the same. */
+static double weight_of(const bpk_data *data) {
+    if (!data->weights) return (double)data->rows;
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < data->rows; i++) sum += data->weights[row_of(data->index, i)];
+    return sum;
+}
+
+bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
     workspace_set_height(net, ws, run->batch);
-    return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = 1}, gradients_member);
+    if (run->next == 0) run->total_weight = weight_of(&run->data);
+    return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps}, gradients_member);
 }
 
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps, void *out) {

@@ -26,8 +26,22 @@ DEFAULTS = {
         "initial_accumulator_value": 0.0,
         "eps": 1e-10,
     },
-    Adam: {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False},
-    AdamW: {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01, "amsgrad": False},
+    Adam: {
+        "lr": 0.001,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "amsgrad": False,
+        "eps_hat": False,
+    },
+    AdamW: {
+        "lr": 0.001,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.01,
+        "amsgrad": False,
+        "eps_hat": False,
+    },
 }
 OTHERS = {
     "lr": 0.5,
@@ -41,6 +55,7 @@ OTHERS = {
     "initial_accumulator_value": 2.0,
     "betas": (0.5, 0.75),
     "amsgrad": True,
+    "eps_hat": True,
 }
 
 
@@ -88,7 +103,9 @@ def test_the_rule_names_the_class(kind):
 
 def test_repr():
     assert repr(SGD(0.1, 0.9, True)) == "SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)"
-    assert repr(AdamW()) == "AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False)"
+    assert repr(AdamW()) == (
+        "AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False, eps_hat=False)"
+    )
     step = schedules.Step(0.1, 30)
     assert repr(Adagrad(step)).startswith("Adagrad(lr=Step(lr=0.1, every=30, factor=0.1), lr_decay=0.0")
 
@@ -110,6 +127,7 @@ BAD = [
     (Adam, "betas", 0.9, TypeError, "betas must be a tuple of two numbers, not 0.9"),
     (Adam, "betas", ("0.9", 0.9), TypeError, r"betas\[0\] must be a number, not '0.9'"),
     (AdamW, "amsgrad", None, TypeError, "amsgrad must be True or False, not None"),
+    (Adam, "eps_hat", 1, TypeError, "eps_hat must be True or False, not 1"),
     (AdamW, "weight_decay", -1e-9, ValueError, "weight_decay must be finite and at least 0"),
 ]
 ANYWHERE = [

@@ -35,7 +35,7 @@ layer  shape       activation  dropout  parameters    memory  flops forward  flo
 -------------------------------------------------------------------------------------------
 total                                      203,530  814.1 kB        406,528         818,176
 
-Optimiser: Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False)
+Optimiser: Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False, eps_hat=False)
 Memory: parameters 814.1 kB, optimiser 1.6 MB, activations of 64 rows 268.8 kB"""
 
 

@@ -37,8 +37,13 @@ OPTIMIZERS = {
     ),
     "adam": ("Adam", {"lr": 0.01, "betas": (0.8, 0.9)}),
     "adam-amsgrad": ("Adam", {"lr": 0.01, "betas": (0.3, 0.4), "amsgrad": True, "weight_decay": 0.1}),
+    "adam-eps-hat": ("Adam", {"lr": 0.01, "eps": 1e-2, "eps_hat": True, "weight_decay": 0.1}),
     "adam-no-memory": ("Adam", {"lr": 0.01, "betas": (0.0, 0.0), "eps": 0.1}),
     "adamw": ("AdamW", {"lr": 0.01, "weight_decay": 0.5}),
+    "adamw-eps-hat": (
+        "AdamW",
+        {"lr": 0.01, "betas": (0.3, 0.4), "amsgrad": True, "eps": 0.1, "eps_hat": True, "weight_decay": 0.5},
+    ),
     "adamw-amsgrad": ("AdamW", {"lr": 0.01, "betas": (0.3, 0.4), "amsgrad": True, "weight_decay": 0.5}),
 }
 

@@ -22,6 +22,9 @@ cdef extern from "bpkern.h" nogil:
         bpk_loss loss
         const double *parameters
         double smoothing
+        double value_factor
+        double slope_factor
+        double most
 
     ctypedef enum bpk_status:
         BPK_OK
@@ -85,6 +88,7 @@ cdef extern from "bpkern.h" nogil:
         int nesterov
         int centered
         int amsgrad
+        int eps_hat
 
     ctypedef struct bpk_counts:
         int64_t updates
@@ -122,11 +126,13 @@ cdef extern from "bpkern.h" nogil:
         const double *rates
         double l1
         double l2
+        int penalty_per_weight
         double clip_norm
         double clip_value
         ptrdiff_t accumulate
         double average_decay
         int more
+        int mean_by_rows
         int averaged
         int layers
         void *outputs
@@ -139,6 +145,7 @@ cdef extern from "bpkern.h" nogil:
         double loss_sum
         double accuracy_sum
         double weight_sum
+        double total_weight
 
     int bpk_isa_count()
     const char *bpk_isa_name(int isa)
@@ -191,7 +198,7 @@ cdef extern from "bpkern.h" nogil:
     int bpk_stores_gradients(const bpk_run *run)
     bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
-    bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run)
+    bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     void bpk_workspace_get_layer(
         const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db)
     void bpk_workspace_take_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *source)

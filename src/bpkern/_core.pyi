@@ -65,6 +65,8 @@ class Update:
         clip_value: float | None,
         accumulate: int,
         ema: float | None,
+        penalty_per_weight: bool = False,
+        mean_by_rows: bool = False,
     ) -> None: ...
     @property
     def accumulate(self) -> int: ...
@@ -85,6 +87,9 @@ class Network:
         dtype: np.dtype[Any],
         loss_parameters: np.ndarray | None = None,
         smoothing: float = 0.0,
+        value_factor: float = 1.0,
+        slope_factor: float = 1.0,
+        most: float = ...,
     ) -> None: ...
     def writing(self) -> AbstractContextManager[None]: ...
     def reading(self) -> AbstractContextManager[None]: ...
@@ -131,7 +136,9 @@ class Network:
     def forward_data(
         self, rows: Data, index: np.ndarray | None = None, layers: int = 0, n_threads: int | None = None
     ) -> np.ndarray: ...
-    def gradients(self, rows: Data) -> tuple[float, list[tuple[np.ndarray, np.ndarray]]]: ...
+    def gradients(
+        self, rows: Data, batch: int = 0, n_threads: int | None = None
+    ) -> tuple[float, list[tuple[np.ndarray, np.ndarray]]]: ...
 
 class Tape:
     def __init__(self, network: Network) -> None: ...

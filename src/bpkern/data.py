@@ -80,9 +80,11 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
     return np.array(targets, np.int64)
 
 
-def as_sample_weight(sample_weight: Any, rows: int, is_part: bool = False) -> np.ndarray | None:
+def as_sample_weight(
+    sample_weight: Any, rows: int, is_part: bool = False, has_scale: bool = False
+) -> np.ndarray | None:
     """sample_weight as float64 (n,), or None. Where the rows are a part of more, their weights keep their
-    scale, and may all be 0."""
+    scale, and may all be 0; where their sum means something, `has_scale`, they keep it too."""
     if sample_weight is None:
         return None
     weights = np.require(as_numeric("sample_weight", sample_weight), np.float64, ["C", "A"])
@@ -94,6 +96,10 @@ def as_sample_weight(sample_weight: Any, rows: int, is_part: bool = False) -> np
         return weights
     if not weights.any():
         raise ValueError("sample_weight must not be 0 in every row")
+    if has_scale:
+        if not np.isfinite(weights.sum()):
+            raise ValueError("sample_weight must have a finite sum")
+        return weights
     # A mean does not depend on their scale, and a power of two changes no bit of it: sums cannot overflow.
     return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
 
@@ -103,7 +109,8 @@ def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: b
     x = as_rows(X, settings.layers[0])
     if len(x) == 0:
         raise ValueError("X has no rows")
-    return x, as_targets(y, len(x), settings), as_sample_weight(sample_weight, len(x), is_part)
+    weights = as_sample_weight(sample_weight, len(x), is_part, settings.conventions.penalty_per_weight)
+    return x, as_targets(y, len(x), settings), weights
 
 
 def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:

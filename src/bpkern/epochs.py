@@ -12,6 +12,7 @@ import numpy as np
 from . import _core
 from .data import Rows, bad_row
 from .errors import DivergedError
+from .seeding import Shuffler
 from .settings import Settings
 from .steps import Steps, Sums
 from .streams import Prefetched
@@ -114,8 +115,8 @@ class RowEpochs(Epochs):
     data : Rows
     index : ndarray of int64 or None
         Which rows to train on; None is all of them.
-    generator : Generator or None
-        What shuffles; None takes the rows as they come.
+    shuffler : Shuffler or None
+        None takes the rows as they come.
     """
 
     def __init__(
@@ -126,10 +127,10 @@ class RowEpochs(Epochs):
         keep_outputs: bool,
         data: Rows,
         index: np.ndarray | None,
-        generator: np.random.Generator | None,
+        shuffler: Shuffler | None,
     ) -> None:
         super().__init__(net, settings, steps, keep_outputs)
-        self._data, self._index, self._generator = data, index, generator
+        self._data, self._index, self._shuffler = data, index, shuffler
         self._count = self.rows = len(data[0]) if index is None else len(index)
         self.iterations = steps.iterations(self._count)
 
@@ -137,9 +138,9 @@ class RowEpochs(Epochs):
         return self._rows(self._data, self._order(), more=False)
 
     def _order(self) -> np.ndarray | None:
-        if self._generator is None:
+        if self._shuffler is None:
             return self._index
-        order = self._generator.permutation(self._count).astype(np.int64, copy=False)
+        order = self._shuffler.permutation(self._count).astype(np.int64, copy=False)
         return order if self._index is None else np.asarray(self._index[order])
 
 

@@ -66,6 +66,12 @@ class _Before:
             model._net.drop_average()
 
 
+def _check_parts(what: str, weights: np.ndarray | None, *parts: np.ndarray | None) -> None:
+    """Raise ValueError where a part of the rows has no weight."""
+    if weights is not None and not all(weights[part].any() for part in parts if part is not None):
+        raise ValueError(f"sample_weight must not be 0 in every row of a part of the {what}")
+
+
 class Fit:
     """What `MLP.fit` was given, checked; `run` does it.
 
@@ -75,6 +81,9 @@ class Fit:
     X, y, sample_weight, class_weight, metrics, callbacks, verbose
         As for `MLP.fit`.
     arguments : FitArguments
+    split : (train, validation), optional
+        Rows of X to train on, and rows to validate on or None: int64, contiguous and within X. Not together
+        with a stream, `validation_data` or `validation_split`.
     """
 
     def __init__(
@@ -88,6 +97,7 @@ class Fit:
         callbacks: Callback | Iterable[Callback],
         verbose: Any,
         arguments: FitArguments,
+        split: tuple[np.ndarray, np.ndarray | None] | None = None,
     ) -> None:
         self._model, self._arguments = model, arguments
         self._net, self._settings = model._net, model._settings
@@ -98,24 +108,29 @@ class Fit:
         self._others = [metric for metric in self._metrics if metric.name != "accuracy"]
         self._wants_accuracy = len(self._others) < len(self._metrics)
         self._class_weight = class_weight
+        self._validation: Rows | None = None
+        self._validation_index: np.ndarray | None = None
         self._progress = make_progress(verbose)
         if arguments.checkpoint is not None:
             from . import files  # with what it needs, half of the package's import
 
             files.check_path(arguments.checkpoint)
         self._data: Rows | None = None
+        self._index: np.ndarray | None = None  # the rows of the data to train on; None for all of them
         self._batches: Any = None
         self._one_dimension: bool | None = None  # a stream's first batch says so
         if streams.is_stream(X, y):
+            if split is not None:
+                raise ValueError("a split names rows of X, and batches have none before they come")
             self._check_stream(X, sample_weight)
         elif y is None:
             raise ValueError("y is missing: fit takes X and y, or for both an iterable of batches (X, y)")
         else:
             self._rows = read_rows(X, y, sample_weight, self._settings)
-            self._data = self._weighted(self._rows)
+            if split is not None:
+                self._take_split(*split)
+            self._data = self._weighted(self._rows, self._index)
             self._one_dimension = np.ndim(y) == 1
-        self._validation: Rows | None = None
-        self._validation_index: np.ndarray | None = None
         if arguments.validation_data is not None:
             try:
                 X, y, *weights = arguments.validation_data
@@ -133,10 +148,28 @@ class Fit:
         streams.check_epochs(batches, self._arguments.epochs)
         self._batches = batches
 
-    def _weighted(self, data: Rows, is_part: bool = False) -> Rows:
+    def _weighted(self, data: Rows, index: np.ndarray | None = None, is_part: bool = False) -> Rows:
+        """The same rows with the weights of their classes, which are those of the rows that `index` names."""
         x, targets, weights = data
+        if self._class_weight is None:
+            return data
         classes, count = classes_of(targets, self._settings), max(self._settings.layers[-1], 2)
-        return x, targets, row_weights(self._class_weight, classes, weights, count, is_part)
+        if index is None:
+            return x, targets, row_weights(self._class_weight, classes, weights, count, is_part)
+        if classes is not None:
+            classes = classes[index]
+        own = row_weights(self._class_weight, classes, None if weights is None else weights[index], count)
+        spread = np.zeros(len(x))
+        spread[index] = own
+        return x, targets, spread
+
+    def _take_split(self, train: np.ndarray, validation: np.ndarray | None) -> None:
+        if self._arguments.validation_data is not None or self._arguments.validation_split:
+            raise ValueError("give a split, validation_data or validation_split, and not two of them")
+        self._index = train
+        if validation is not None:
+            self._validation, self._validation_index = self._rows, validation
+        _check_parts("split", self._rows[2], train, validation)
 
     # The fit -----------------------------------------------------------------------------------------
 
@@ -151,6 +184,8 @@ class Fit:
             arguments.clip_value,
             arguments.accumulate,
             arguments.ema,
+            self._settings.conventions.penalty_per_weight,
+            self._settings.conventions.mean_by_rows,
         )
         before = _Before(model)
         try:
@@ -241,11 +276,14 @@ class Fit:
         arguments, net = self._arguments, self._net
         threads = 1
         if self._data is not None:
-            rows = len(self._data[0])
+            rows = len(self._data[0]) if self._index is None else len(self._index)
             batch_size = min(arguments.batch_size, rows)
             threads = net.reserve(batch_size, rows / batch_size, update, arguments.n_threads)
             if self._validation is not None or arguments.validation_split:
-                net.reserve_reader(len((self._validation or self._data)[0]), arguments.n_threads)
+                rows = len((self._validation or self._data)[0])
+                if self._validation_index is not None:
+                    rows = len(self._validation_index)
+                net.reserve_reader(rows, arguments.n_threads)
         self._take_snapshot(update)
         return threads
 
@@ -267,8 +305,8 @@ class Fit:
                 lambda rows: net.reserve(rows, 1, update, self._arguments.n_threads),
             )
         index = self._split(self._data)
-        generator = self._model._random.generator if self._arguments.shuffle else None
-        return RowEpochs(net, settings, steps, keeps, self._data, index, generator)
+        shuffler = self._model._shuffler() if self._arguments.shuffle else None
+        return RowEpochs(net, settings, steps, keeps, self._data, index, shuffler)
 
     def _read_batch(self, item: Any) -> Rows:
         X, y, weights = streams.as_batch(item)
@@ -279,11 +317,10 @@ class Fit:
         """The rows to train on; the others are validated on."""
         fraction = self._arguments.validation_split
         if not fraction:
-            return None
+            return self._index
         x, targets, weights = data
         train, held_out = self._model._random.split(len(x), fraction, classes_of(targets, self._settings))
-        if weights is not None and not all(weights[part].any() for part in (train, held_out)):
-            raise ValueError("sample_weight must not be 0 in every row of a part of the validation split")
+        _check_parts("validation split", weights, train, held_out)
         # Held out rows are judged as they are, without the weights of their classes.
         self._validation, self._validation_index = self._rows, held_out
         return train

@@ -47,7 +47,7 @@ def measure(
         losses, _ = row_losses(settings.custom_loss, outputs, targets, weights is not None)
         weight = rows if weights is None else float(weights.sum())
         loss = float(losses.sum() if weights is None else losses @ weights)
-    logs = {"loss": loss / weight + penalty}
+    logs = {"loss": loss / weight + penalty * settings.penalty_part(weight)}
     if wants_accuracy and settings.has_accuracy:
         logs["accuracy"] = accuracy / weight
     if others:

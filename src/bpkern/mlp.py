@@ -274,7 +274,10 @@ class MLP(Stepwise):
         settings, net = self._settings, self._net
         optimizer = settings.step()
         data = read_rows(X, y, None, settings)
-        update = _core.Update(optimizer, settings.l1, settings.l2, None, None, 1, None)
+        conventions = settings.conventions
+        update = _core.Update(
+            optimizer, settings.l1, settings.l2, None, None, 1, None, conventions.penalty_per_weight
+        )
         rows = len(data[0])
         with net.writing():
             net.prepare(update)

@@ -13,13 +13,14 @@ from . import _core, checks, state
 from .history import History
 from .optimizers import Optimizer
 from .parameters import Weights, checked_weights, state_of, weights_of
-from .seeding import RandomState
+from .seeding import RandomState, Shuffler
 from .settings import Settings, checked_loss, checked_optimizer
 from .summary import Summary
 
 
 def new_network(settings: Settings) -> _core.Network:
     """A network of these settings, without dropout; its parameters are yet to be set."""
+    conventions = settings.conventions
     return _core.Network(
         settings.layers,
         settings.activations,
@@ -27,6 +28,9 @@ def new_network(settings: Settings) -> _core.Network:
         settings.dtype,
         settings.loss_parameters,
         settings.label_smoothing,
+        conventions.loss_factor,
+        conventions.slope_factor,
+        conventions.most,
     )
 
 
@@ -305,6 +309,10 @@ class Model:
         )
 
     # Inside ------------------------------------------------------------------------------------------
+
+    def _shuffler(self) -> Shuffler:
+        """What the order of the rows of each epoch is drawn from."""
+        return self._random.generator
 
     def _get_parameters(self) -> dict[str, np.ndarray]:
         """Copies of those that are trained, and of their average where there is one."""

@@ -34,9 +34,14 @@ cdef class Network:
     cdef int writes, reads
     cdef unsigned long changes  # of the parameters: a forward pass from before one is not gone back through
 
-    def __cinit__(self, sizes, activations, str loss, dtype, parameters=None, double smoothing=0.0):
+    def __cinit__(
+        self, sizes, activations, str loss, dtype, parameters=None, double smoothing=0.0,
+        double value_factor=1.0, double slope_factor=1.0, double most=INFINITY,
+    ):
         cdef int layers = len(sizes) - 1, l
-        cdef bpk_loss_settings c_loss = bpk_loss_settings(<bpk_loss><int>LOSSES.index(loss), NULL, smoothing)
+        cdef bpk_loss_settings c_loss = bpk_loss_settings(
+            <bpk_loss><int>LOSSES.index(loss), NULL, smoothing, value_factor, slope_factor, most
+        )
         cdef ptrdiff_t *c_sizes = <ptrdiff_t *>calloc(layers + 1, sizeof(ptrdiff_t))
         cdef bpk_activation *c_activations = <bpk_activation *>calloc(layers, sizeof(bpk_activation))
         cdef bpk_status status = BPK_NO_MEMORY
@@ -429,19 +434,28 @@ cdef class Network:
         self.read(run, n_threads, data(out))
         return out
 
-    def gradients(self, Data rows):
-        """The mean loss over all rows and its gradients [(dW, db), ...], without penalties."""
+    def gradients(self, Data rows, ptrdiff_t batch=0, n_threads=None):
+        """The mean loss over all rows and its gradients [(dW, db), ...], without penalties. All rows are one batch,
+        or go through in batches of so many, which need the less room."""
         cdef bpk_run run
         cdef bpk_status status
         cdef bpk_workspace *workspace = NULL
-        start(&run, rows, None, rows.c.rows)
+        cdef Pace pace = Pace()
+        start(&run, rows, None, rows.c.rows if batch == 0 else min(batch, rows.c.rows))
+        cdef double steps = <double>((rows.c.rows + run.batch - 1) // run.batch)
         gradients = self.empty_layers()
         try:
-            run.threads = self.threads_for(None, rows.c.rows, 1, BPK_FOR_TRAINING)
-            workspace = self.new_workspace(rows.c.rows, BPK_FOR_GRADIENTS, run.threads)
-            with self.reading(), nogil:
-                status = bpk_gradients(self.net, workspace, &run)
-            raise_for(status, &run)
+            run.threads = self.threads_for(n_threads, run.batch, steps, BPK_FOR_TRAINING)
+            workspace = self.new_workspace(run.batch, BPK_FOR_GRADIENTS, run.threads)
+            pace.guess(bpk_step_work(self.net, run.batch, BPK_FOR_TRAINING), run.threads)
+            with self.reading():
+                while run.next < run.data.rows:
+                    pace.begin(&run)
+                    with nogil:
+                        status = bpk_gradients(self.net, workspace, &run, pace.steps)
+                    raise_for(status, &run)
+                    pace.end()
+                    PyErr_CheckSignals()
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.net, workspace, l, data(dw), data(db))
         finally:

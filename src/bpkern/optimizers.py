@@ -261,6 +261,10 @@ class Adam(Optimizer):
         d <- sqrt(s) / sqrt(1 - beta2**t) + eps
         w <- w - lr / (1 - beta1**t) * m / d
 
+    With `eps_hat`, as scikit-learn, TensorFlow and Keras have it (section 2 of Kingma and Ba)::
+
+        d <- (sqrt(s) + eps) / sqrt(1 - beta2**t)
+
     Parameters
     ----------
     lr : float or callable
@@ -273,6 +277,8 @@ class Adam(Optimizer):
         At least 0; for weights and biases alike. It becomes part of the gradient, and so of its averages.
     amsgrad : bool
         Divide by the largest average of the squares there has been.
+    eps_hat : bool
+        Add `eps` to the root of the average as it stands, before what it lacks at first is made up for.
 
     Raises
     ------
@@ -280,7 +286,7 @@ class Adam(Optimizer):
         For values out of range or of the wrong kind.
     """
 
-    names = ("lr", "betas", "eps", "weight_decay", "amsgrad")
+    names = ("lr", "betas", "eps", "weight_decay", "amsgrad", "eps_hat")
     __slots__ = names[1:]
 
     rule = "adam"
@@ -292,6 +298,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
+        eps_hat: bool = False,
     ) -> None:
         super().__init__(lr)
         # A list could change without the attribute being set.
@@ -299,6 +306,7 @@ class Adam(Optimizer):
         self.eps = eps
         self.weight_decay = weight_decay
         self.amsgrad = amsgrad
+        self.eps_hat = eps_hat
         self.check()
 
     def check(self) -> None:
@@ -313,6 +321,7 @@ class Adam(Optimizer):
         checks.real("eps", self.eps)
         checks.real("weight_decay", self.weight_decay)
         checks.flag("amsgrad", self.amsgrad)
+        checks.flag("eps_hat", self.eps_hat)
 
 
 class AdamW(Adam):
@@ -324,7 +333,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, betas, eps, amsgrad
+    lr, betas, eps, amsgrad, eps_hat
         As for `Adam`.
     weight_decay : float
         At least 0; for weights and biases alike, times the learning rate.
@@ -346,8 +355,9 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         amsgrad: bool = False,
+        eps_hat: bool = False,
     ) -> None:
-        super().__init__(lr, betas, eps, weight_decay, amsgrad)
+        super().__init__(lr, betas, eps, weight_decay, amsgrad, eps_hat)
 
 
 # By rule: what a name in a file stands for.

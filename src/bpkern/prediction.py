@@ -116,7 +116,10 @@ class Prediction(Model):
             raise ValueError(
                 f"predict_proba is for cross_entropy and binary_cross_entropy, not {self._settings.loss}"
             )
-        outputs = self.forward(X)
+        return self._probabilities(self.forward(X))
+
+    def _probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """The softmax or sigmoid of outputs, which are overwritten."""
         if self._settings.loss == "binary_cross_entropy":
             e = np.exp(-np.abs(outputs))
             return np.asarray(np.where(outputs < 0, e, 1) / (1 + e))
@@ -208,9 +211,11 @@ class Prediction(Model):
                 else:
                     loss, gradients = self._net.gradients(_core.Data(*data))
                 if settings.penalised:
-                    loss += self._net.penalty(settings.l1, settings.l2, trained=True)
+                    part = settings.penalty_part(len(data[0]))
+                    l1, l2 = part * settings.l1, part * settings.l2
+                    loss += self._net.penalty(l1, l2, trained=True)
                     for (dw, _), (w, _) in zip(gradients, self._net.get_layers(), strict=True):
-                        dw += 2 * settings.l2 * w + settings.l1 * np.sign(w)
+                        dw += 2 * l2 * w + l1 * np.sign(w)
         except _core.BadRowError as error:
             raise bad_row(data, error.row, settings.dtype) from None
         return loss, gradients

@@ -8,7 +8,7 @@ there is any, one for the splits when the first is asked for, then one permutati
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,13 @@ def make_generator(seed: Any) -> np.random.Generator:
         raise TypeError(
             f"seed must be None, a whole number, a SeedSequence or a Generator, not {seed!r}"
         ) from None
+
+
+class Shuffler(Protocol):
+    """What has orders of rows: NumPy's generators do."""
+
+    def permutation(self, x: int, /) -> np.ndarray:
+        """The numbers from 0 to below `x` in a new order."""
 
 
 # Those of NumPy: a file cannot name anything else.

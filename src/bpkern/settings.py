@@ -8,6 +8,7 @@ import numpy as np
 
 from . import checks
 from ._core import ACTIVATIONS, LOSSES
+from .conventions import Conventions
 from .initializers import checked_init
 from .losses import BY_NAME, Loss
 from .optimizers import OPTIMIZERS, SGD, Optimizer
@@ -93,6 +94,8 @@ class Settings:
     dropout : list of float
         One a hidden layer.
     label_smoothing : float
+    conventions : Conventions
+        Not an argument: what a subclass of `MLP` that follows another library has put there.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Settings:
         self.label_smoothing = checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")
+        self.conventions = Conventions()
         self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
 
     def step(self) -> Optimizer:
@@ -148,6 +152,10 @@ class Settings:
     def penalised(self) -> bool:
         """Whether the loss has a penalty on the weights."""
         return self.l1 != 0 or self.l2 != 0
+
+    def penalty_part(self, weight: float) -> float:
+        """What the penalties are multiplied by where the rows have that weight in sum."""
+        return 1 / weight if self.conventions.penalty_per_weight else 1.0
 
     @property
     def has_accuracy(self) -> bool:

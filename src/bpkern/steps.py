@@ -177,8 +177,9 @@ class CustomLossSteps(Steps):
             losses, gradient = losses * weights, gradient * weights[:, None]
         total = float(len(outputs) if weights is None else weights.sum())
         loss = float(losses.sum())
-        if settings.penalised:
-            loss += total * self._net.penalty(settings.l1, settings.l2, trained=True)
+        if settings.penalised and total > 0:
+            penalty = self._net.penalty(settings.l1, settings.l2, trained=True)
+            loss += total * settings.penalty_part(total) * penalty
         if np.isfinite(loss) and total > 0:
             tape.backward(np.ascontiguousarray(gradient, settings.dtype), False)
         return loss, total

@@ -85,6 +85,7 @@ class Stepwise(Prediction):
             limit("clip_value", clip_value),
             1,
             None,
+            settings.conventions.penalty_per_weight,
         )
         with net.writing():
             net.snapshot()

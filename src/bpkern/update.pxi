@@ -22,7 +22,8 @@ cdef bpk_optimizer optimizer_of(optimizer) except *:
     elif c.rule == BPK_ADAGRAD:
         c.lr_decay = optimizer.lr_decay
     elif c.rule == BPK_ADAM:
-        (c.momentum, c.square_decay), c.amsgrad = optimizer.betas, optimizer.amsgrad
+        c.momentum, c.square_decay = optimizer.betas
+        c.amsgrad, c.eps_hat = optimizer.amsgrad, optimizer.eps_hat
     if optimizer.rule == "adamw":
         c.decoupled_decay, c.weight_decay = c.weight_decay, 0.0
     return c
@@ -33,14 +34,17 @@ cdef class Update:
     """From gradients to new parameters: the optimiser, the penalties, clipping, accumulation and the average.
 
     Kept over the runs of a fit: `pending` mini-batches go on from one to the next. `clip_norm` and `clip_value`
-    of None do not clip; `ema` of None keeps no average.
+    of None do not clip; `ema` of None keeps no average. The last two are as `Conventions` has them.
     """
 
     cdef bpk_run c  # a run but for its data
     cdef double initial_squares  # what the optimiser's v begins with
     cdef bint averages
 
-    def __init__(self, optimizer, double l1, double l2, clip_norm, clip_value, ptrdiff_t accumulate, ema):
+    def __init__(
+        self, optimizer, double l1, double l2, clip_norm, clip_value, ptrdiff_t accumulate, ema,
+        bint penalty_per_weight=False, bint mean_by_rows=False,
+    ):
         memset(&self.c, 0, sizeof(self.c))
         self.set_optimizer(optimizer)
         self.c.l1, self.c.l2 = l1, l2
@@ -49,6 +53,7 @@ cdef class Update:
         self.c.accumulate = accumulate
         self.averages = ema is not None
         self.c.average_decay = ema if self.averages else 0.0
+        self.c.penalty_per_weight, self.c.mean_by_rows = penalty_per_weight, mean_by_rows
 
     cdef void begin(self, bpk_run *run):
         """Into a run that has its data."""
@@ -57,6 +62,7 @@ cdef class Update:
         run.clip_norm, run.clip_value = self.c.clip_norm, self.c.clip_value
         run.accumulate = self.c.accumulate
         run.average_decay = self.c.average_decay
+        run.penalty_per_weight, run.mean_by_rows = self.c.penalty_per_weight, self.c.mean_by_rows
         run.pending, run.pending_weight = self.c.pending, self.c.pending_weight
 
     cdef void end(self, const bpk_run *run):

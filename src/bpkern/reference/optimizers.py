@@ -91,9 +91,14 @@ def _adam_step(w, gradient, state, t, lr, settings, spare):
     if settings.amsgrad:
         square = np.maximum(state["largest"], square, out=state["largest"])
     # Both averages began at zero: what they lack of a whole is 1 - beta^t.
+    correction = math.sqrt(1 - keep_square**t)
     np.sqrt(square, out=spare)
-    spare /= math.sqrt(1 - keep_square**t)
-    spare += settings.eps
+    if settings.eps_hat:
+        spare += settings.eps
+        spare /= correction
+    else:
+        spare /= correction
+        spare += settings.eps
     np.divide(mean, spare, out=spare)
     spare *= lr / (1 - keep_mean**t)
     w -= spare

@@ -1,0 +1,18 @@
+"""scikit-learn's multilayer perceptrons, trained by bpkern's kernels.
+
+>>> from bpkern.sklearn import MLPClassifier  # in place of sklearn.neural_network
+>>> MLPClassifier(random_state=0).fit(X, y).score(X_test, y_test)
+
+`MLPClassifier` and `MLPRegressor` take scikit-learn's parameters, draw the same random numbers, and go by its
+definitions: with equal parameters they make the same steps, up to rounding. What they add is off by default.
+Needs the extra ``sklearn``.
+"""
+
+try:
+    import sklearn  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("bpkern.sklearn needs scikit-learn: pip install bpkern[sklearn]") from error
+
+from .estimators import MLPClassifier, MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,490 @@
+"""`MLPClassifier` and `MLPRegressor`, with the parameters and attributes of scikit-learn's."""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.preprocessing import LabelBinarizer, LabelEncoder
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import validate_data
+
+from ..metrics import make_metrics
+from .perceptron import BaseMLP
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """A multilayer perceptron that classifies: scikit-learn's `MLPClassifier`, many times faster.
+
+    Trained by the log loss. With the parameters that scikit-learn's has, and the same `random_state`, it makes
+    the same steps up to rounding; what comes after `max_fun` is added.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default=(100,)
+        The widths of the hidden layers.
+    activation : str or list of str, default="relu"
+        Of the hidden layers: "identity", "logistic", "tanh" or "relu"; or another of `bpkern.MLP`:
+        "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus". A list names one a hidden layer.
+    solver : {"adam", "sgd", "lbfgs"}, default="adam"
+        "lbfgs" takes all rows at once, by SciPy.
+    alpha : float, default=0.0001
+        L2 penalty: ``alpha / 2 * sum(W**2)``, over the number of rows of a batch (or their weight), is added
+        to its loss.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch; "auto" is 200, or all where there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        Of "sgd". "invscaling" divides by ``(t_ + 1) ** power_t`` after each epoch. "adaptive" divides by 5,
+        instead of stopping, each time that loss or score has stopped improving.
+    learning_rate_init : float, default=0.001
+    power_t : float, default=0.5
+    max_iter : int, default=200
+        Epochs; iterations of "lbfgs".
+    shuffle : bool, default=True
+        Draw a new order of the rows each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Of initial weights, held out rows, shuffles and dropout.
+    tol : float, default=1e-4
+        Where the loss, or with `early_stopping` the score, has not improved by so much for more than
+        `n_iter_no_change` epochs, training ends. For "lbfgs" it ends where no gradient is larger.
+    verbose : bool, default=False
+        Print the loss of each iteration.
+    warm_start : bool, default=False
+        `fit` goes on from the parameters of the last.
+    momentum : float, default=0.9
+        Of "sgd".
+    nesterovs_momentum : bool, default=True
+        Of "sgd".
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the rows, stop by the score of these, and keep the parameters that
+        scored best.
+    validation_fraction : float, default=0.1
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Of "adam".
+    epsilon : float, default=1e-8
+        Of "adam".
+    n_iter_no_change : int, default=10
+    max_fun : int, default=15000
+        Evaluations of the loss that "lbfgs" may make.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes, multiplied into those of the rows, as scikit-learn's other classifiers do it.
+    dropout : float or list of float, default=0.0
+        The probability that a hidden activation is dropped in training, from 0 to below 1; a list has one a
+        hidden layer. Not for "lbfgs".
+    optimizer : bpkern optimizer or None, default=None
+        One of `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, in place of `solver` and what belongs to
+        it: its `lr` may be a schedule of `bpkern.schedules`.
+    callbacks : bpkern callback or sequence of these, default=()
+        See `bpkern.callbacks`; their hooks get the `bpkern.MLP` that trains. Not for "lbfgs". Those of
+        scikit-learn are set by `set_callbacks`.
+    dtype : {"float32", "float64"} or None, default=None
+        What to compute in; None is what X comes in.
+    n_threads : int or None, default=None
+        None takes up to `bpkern.get_num_threads()`, fewer where more would lose, and shares them with other
+        fits of this process that are under way. The result does not depend on it.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray
+        The weights of each layer, (in, out). They may be changed: predictions go by them.
+    intercepts_ : list of ndarray
+        The biases of each layer, (out,).
+    classes_ : ndarray of shape (n_classes,), or list of ndarray
+    loss_ : float
+        That of the last iteration.
+    best_loss_ : float or None
+        The smallest; None with `early_stopping`.
+    loss_curve_ : list of float
+        One an iteration; of "sgd" and "adam".
+    validation_scores_ : list of float or None
+        Accuracies of the rows held out, with `early_stopping`.
+    best_validation_score_ : float or None
+    validation_loss_curve_ : list of float or None
+        Losses of X_val, where `fit` was given it.
+    history_ : bpkern.History or None
+        Of "sgd" and "adam": all that the last fit measured, with a `plot` method.
+    n_iter_ : int
+    t_ : int
+        Rows trained on.
+    n_layers_, n_outputs_ : int
+    out_activation_ : str
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where X has names.
+
+    Raises
+    ------
+    ValueError
+        From `fit`, for parameters and data that do not fit, and where weights are no longer finite.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from bpkern.sklearn import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> classifier = MLPClassifier(solver="lbfgs", random_state=1).fit(X, y)
+    >>> classifier.predict(X[:3])
+    array([0, 0, 0])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMLP._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: int = 15000,
+        class_weight: Any = None,
+        dropout: Any = 0.0,
+        optimizer: Any = None,
+        callbacks: Any = (),
+        dtype: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            class_weight=class_weight,
+            dropout=dropout,
+            optimizer=optimizer,
+            callbacks=callbacks,
+            dtype=dtype,
+            n_threads=n_threads,
+        )
+
+    # Training ----------------------------------------------------------------------------------------
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+        elif self.warm_start:
+            classes = unique_labels(y)
+            if set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {classes}"
+                )
+        return X, self._codes(y)
+
+    def _encode(self, y: Any, rows: int) -> np.ndarray:
+        labels = np.asarray(y)
+        if labels.shape[:1] != (rows,):
+            raise ValueError(f"y_val must have as many rows as X_val, {rows}, not shape {labels.shape}")
+        return self._codes(column_or_1d(labels, warn=True) if labels.shape[1:] == (1,) else labels)
+
+    def _codes(self, y: Any) -> np.ndarray:
+        """Class numbers (n,) of several classes; otherwise yes or no, (n, n_outputs)."""
+        classes = unique_labels(y)
+        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                "`y` has classes not in `self.classes_`. "
+                f"`self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+        if self._label_binarizer.y_type_ == "multiclass":
+            encoder = LabelEncoder()
+            encoder.classes_ = self.classes_
+            return np.asarray(encoder.transform(y), np.int64)
+        return np.asarray(self._label_binarizer.transform(y)).astype(bool)
+
+    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str]:
+        if y.ndim == 1:
+            return len(self.classes_), "softmax", "cross_entropy"
+        return y.shape[1], "logistic", "binary_cross_entropy"
+
+    def _row_weights(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return sample_weight
+        weights = compute_sample_weight(self.class_weight, y)
+        return weights if sample_weight is None else weights * sample_weight
+
+    def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        right = outputs.argmax(axis=1) == y if y.ndim == 1 else ((outputs > 0) == y).all(axis=1)
+        return float(np.average(right, weights=weights))
+
+    @available_if(lambda estimator: estimator._has_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Make one iteration over these rows, going on from where the estimator is.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+        classes : array of shape (n_classes,), default=None
+            All that there will be; needed at the first call.
+
+        Returns
+        -------
+        self : object
+        """
+        if _check_partial_fit_first_call(self, classes):
+            multilabel = type_of_target(y).startswith("multilabel")
+            self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
+        return self._partial_fit(X, y, sample_weight)
+
+    # Prediction --------------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> Any:
+        """The most likely classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_outputs) with several labels
+        """
+        probabilities = self.predict_proba(X)
+        if self.n_outputs_ == 1:
+            probabilities = probabilities[:, 1]
+        return self._label_binarizer.inverse_transform(probabilities)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            With several labels, that of each.
+        """
+        X = self._validated(X)
+        network = self._network(X)
+        probabilities = network._probabilities(network.outputs(X, n_threads=self.n_threads))
+        if self.n_outputs_ == 1:
+            return np.concatenate([1 - probabilities, probabilities], axis=1)
+        return probabilities
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithms of `predict_proba`, likewise."""
+        probabilities = self.predict_proba(X)
+        return np.log(probabilities, out=probabilities)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """A multilayer perceptron for values: scikit-learn's `MLPRegressor`, many times faster.
+
+    With the parameters that scikit-learn's has, and the same `random_state`, it makes the same steps up to
+    rounding; what comes after `max_fun` is added.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default="squared_error"
+        Half the squared error, or half the Poisson deviance, for y of at least 0, where the outputs are
+        logarithms of what is predicted.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, \
+max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, \
+validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, optimizer, callbacks, dtype, \
+n_threads
+        As those of `MLPClassifier`. The score of early stopping is R2.
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, \
+validation_loss_curve_, history_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, \
+feature_names_in_
+        As those of `MLPClassifier`.
+
+    Raises
+    ------
+    ValueError
+        From `fit`, for parameters and data that do not fit, and where weights are no longer finite.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from bpkern.sklearn import MLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> regressor = MLPRegressor(solver="lbfgs", max_iter=1000, random_state=1).fit(X, y)
+    >>> regressor.predict(X).shape
+    (442,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: int = 15000,
+        dropout: Any = 0.0,
+        optimizer: Any = None,
+        callbacks: Any = (),
+        dtype: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        super().__init__(
+            loss=loss,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            dropout=dropout,
+            optimizer=optimizer,
+            callbacks=callbacks,
+            dtype=dtype,
+            n_threads=n_threads,
+        )
+
+    # Training ----------------------------------------------------------------------------------------
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y.reshape(len(y), -1)
+
+    def _encode(self, y: Any, rows: int) -> np.ndarray:
+        values = np.asarray(y, np.float64)
+        if values.shape[:1] != (rows,):
+            raise ValueError(f"y_val must have as many rows as X_val, {rows}, not shape {values.shape}")
+        return values.reshape(rows, -1)
+
+    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str]:
+        return y.shape[1], "exp" if self.loss == "poisson" else "identity", self.loss
+
+    def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        (r2,) = make_metrics("r2", "squared_error", outputs.shape[1])
+        return r2(y, self._values(outputs), weights)
+
+    # Prediction --------------------------------------------------------------------------------------
+
+    def _values(self, outputs: np.ndarray) -> np.ndarray:
+        return np.exp(outputs, out=outputs) if self.out_activation_ == "exp" else outputs
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Values.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        values = self._values(self._outputs(X))
+        return values[:, 0] if values.shape[1] == 1 else values

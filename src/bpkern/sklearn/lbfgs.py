@@ -1,0 +1,76 @@
+"""L-BFGS: SciPy's steps over this package's gradients."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult, minimize
+
+from ..data import Rows
+from .trainer import Trainer
+
+
+def _packed(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> np.ndarray:
+    """All parameters as one float64 vector."""
+    return np.concatenate([array.ravel() for array in (*coefs, *intercepts)]).astype(np.float64)
+
+
+def _unpacked(
+    vector: np.ndarray, coefs: list[np.ndarray], intercepts: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The same as arrays of the shapes and dtypes of these."""
+    likes = [*coefs, *intercepts]
+    parts = np.split(vector, np.cumsum([like.size for like in likes])[:-1])
+    arrays = [part.reshape(like.shape).astype(like.dtype) for part, like in zip(parts, likes, strict=True)]
+    return arrays[: len(coefs)], arrays[len(coefs) :]
+
+
+def minimise(
+    trainer: Trainer,
+    rows: Rows,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    n_threads: int | None,
+    callback: Callable[[OptimizeResult], None],
+) -> OptimizeResult:
+    """Train a network by L-BFGS, all rows at once, and leave it with the parameters that were found.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    rows : Rows
+    max_iter, max_fun : int
+        Iterations, and evaluations of loss and gradients.
+    tol : float
+        It ends where no gradient is larger.
+    n_threads : int or None
+    callback : callable
+        Called with SciPy's result so far after each iteration; StopIteration makes it the last.
+
+    Returns
+    -------
+    OptimizeResult
+    """
+    coefs, intercepts = trainer.get_coefs()
+
+    def loss_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
+        trainer.put_coefs(*_unpacked(vector, coefs, intercepts))
+        loss, gradients = trainer.loss_and_gradients(rows, n_threads)
+        return loss, _packed([dw.T for dw, _ in gradients], [db for _, db in gradients])
+
+    def note(intermediate_result: OptimizeResult) -> None:
+        trainer.put_coefs(*_unpacked(intermediate_result.x, coefs, intercepts))
+        callback(intermediate_result)
+
+    result: Any = minimize(
+        loss_and_gradient,
+        _packed(coefs, intercepts),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+        callback=note,
+    )
+    trainer.put_coefs(*_unpacked(result.x, coefs, intercepts))
+    return result

@@ -1,0 +1,432 @@
+"""What both estimators do to train: check, and run one of the solvers."""
+
+import copy
+import warnings
+from abc import abstractmethod
+from itertools import pairwise
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import _fit_context, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from .._core import ACTIVATIONS
+from ..data import read_rows
+from ..errors import DivergedError
+from ..optimizers import SGD, Adam, Optimizer
+from .epoch_rules import EpochRules, PoissonConstant
+from .lbfgs import minimise
+from .predictor import ALIASES, Predictor
+from .protocol import CallbackSupportMixin, Tasks, with_callbacks
+from .trainer import Orders, Split, Trainer
+
+OVERFLOW = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+    "preprocessed."
+)
+
+
+class BaseMLP(CallbackSupportMixin, Predictor):
+    """The estimators' common part. Beside the parameters stands the network that has trained them, for
+    `partial_fit` to go on with."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), list, tuple],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "optimizer": [Optimizer, None],
+        "callbacks": "no_validation",
+        "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    @abstractmethod
+    def __init__(self, **parameters: Any) -> None:
+        for name, value in parameters.items():
+            setattr(self, name, value)
+
+    # What the two kinds differ in --------------------------------------------------------------------
+
+    @abstractmethod
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        """X as float32 or float64, dense or CSR, and y as the network takes it."""
+
+    @abstractmethod
+    def _encode(self, y: Any, rows: int) -> np.ndarray:
+        """The y of validation rows, likewise."""
+
+    @abstractmethod
+    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str]:
+        """The number of outputs, scikit-learn's name of the output activation, and the network's loss."""
+
+    @abstractmethod
+    def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        """Accuracy or R2 of outputs before the output activation."""
+
+    def _row_weights(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        """`sample_weight`, with what else weighs rows."""
+        return sample_weight
+
+    # Training ----------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            At least 0.
+        X_val, y_val, sample_weight_val : optional
+            Rows to take the loss of after each iteration, into `validation_loss_curve_`; with
+            `early_stopping`, the rows that the score is of. Not for the solver "lbfgs".
+
+        Returns
+        -------
+        self : object
+        """
+        validation = (X_val, y_val, sample_weight_val)
+        if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
+            raise ValueError("X_val and y_val go together, and sample_weight_val with them")
+        return self._fit(X, y, sample_weight, None if X_val is None else validation, incremental=False)
+
+    def _has_partial_fit(self) -> bool:
+        if self.solver == "lbfgs" and self.optimizer is None:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
+            )
+        return True
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        return self._fit(X, y, sample_weight, None, incremental=True)
+
+    @available_if(lambda estimator: estimator._has_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Make one iteration over these rows, going on from where the estimator is.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, *, incremental: bool) -> Self:
+        stochastic = self.solver != "lbfgs" or self.optimizer is not None
+        self._check_combinations(stochastic, incremental, validation is not None)
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        given = X, y, sample_weight
+        X, targets = self._validate_input(X, y, incremental, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        weights = self._row_weights(y, sample_weight)
+        if weights is not None:
+            weights = np.ascontiguousarray(weights, np.float64)
+        if validation is not None:
+            validation = self._validate_validation(*validation)
+        random_state = check_random_state(self.random_state)
+        outputs, out_activation, loss = self._outputs_and_loss(targets)
+        layers = [X.shape[1], *self._hidden(), outputs]
+        if first:
+            self._initialize(random_state, layers, out_activation, self._compute_dtype(X))
+        self._check_layers(layers)
+        trainer = self._trainer_for(loss, random_state, goes_on=incremental)
+        data = X, targets, weights
+        if stochastic:
+            tasks = None if incremental else Tasks(self, *given)
+            self._fit_stochastic(trainer, data, validation, random_state, tasks)
+        else:
+            tasks = Tasks(self, *given)
+            self._fit_lbfgs(trainer, data, tasks)
+        if not all(np.isfinite(parameter).all() for parameter in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(OVERFLOW)
+        if tasks is not None:
+            tasks.end_fit()
+        return self
+
+    def _check_combinations(self, stochastic: bool, incremental: bool, validates: bool) -> None:
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if stochastic:
+            return
+        dropout, callbacks = self.dropout, self.callbacks
+        for name, given in (
+            ("dropout", np.any(dropout)),
+            ("callbacks", not isinstance(callbacks, (tuple, list)) or callbacks),
+            ("X_val", validates),
+        ):
+            if given:
+                raise ValueError(f"{name} is for the solvers 'sgd' and 'adam', not 'lbfgs'")
+
+    def _hidden(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(hidden) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        return hidden
+
+    def _compute_dtype(self, X: Any) -> "np.dtype[Any]":
+        return np.dtype(X.dtype if self.dtype is None else self.dtype)
+
+    def _check_layers(self, layers: list[int]) -> None:
+        """Those that there are must be those that are asked for."""
+        found = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        if found != layers:
+            raise ValueError(
+                f"training goes on with the layers {found} of the last fit, not {layers}: for others use "
+                "fit with warm_start=False"
+            )
+
+    def _validate_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        targets = self._encode(y, X.shape[0])
+        if sample_weight is None:
+            return X, targets
+        return X, targets, np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
+
+    def _initialize(
+        self, random_state: Any, layers: list[int], out_activation: str, dtype: "np.dtype[Any]"
+    ) -> None:
+        """The fitted attributes as they are before the first iteration (Glorot and Bengio, 2010)."""
+        self.n_iter_ = self.t_ = 0
+        self.n_outputs_, self.n_layers_ = layers[-1], len(layers)
+        self.out_activation_ = out_activation
+        activations = self._activations(len(layers) - 2)
+        # That of the last layer goes by the activation below it.
+        scales = [2.0 if name == "sigmoid" else 6.0 for name in activations + activations[-1:]]
+        if not activations:
+            scales = [2.0 if self.activation == "logistic" else 6.0]
+        self.coefs_, self.intercepts_ = [], []
+        for (fan_in, fan_out), scale in zip(pairwise(layers), scales, strict=True):
+            bound = np.sqrt(scale / (fan_in + fan_out))
+            coef = random_state.uniform(-bound, bound, (fan_in, fan_out))
+            intercept = random_state.uniform(-bound, bound, fan_out)
+            self.coefs_.append(coef.astype(dtype, copy=False))
+            self.intercepts_.append(intercept.astype(dtype, copy=False))
+        self._trainer: Trainer | None = None
+        self._note_parameters()
+        self.history_ = self.validation_loss_curve_ = None
+        if self.solver == "lbfgs" and self.optimizer is None:
+            return
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        stops = self.early_stopping
+        self.best_loss_ = None if stops else np.inf
+        self.validation_scores_ = [] if stops else None
+        self.best_validation_score_ = -np.inf if stops else None
+
+    def _trainer_for(self, loss: str, random_state: Any, goes_on: bool) -> Trainer:
+        """A network with the estimator's parameters: the last one, where `partial_fit` may go on with it."""
+        activations, last = self._activations(len(self.coefs_) - 1), self._trainer
+        key = (activations, loss, self.alpha, self.dropout)
+        goes_on = goes_on and last is not None
+        if goes_on and self._trainer_key == key:
+            assert last is not None
+            last.set_coefs(self.coefs_, self.intercepts_)  # they may have been changed
+            return last
+        trainer = Trainer(
+            self.coefs_,
+            self.intercepts_,
+            activation=activations,
+            loss=loss,
+            alpha=self.alpha,
+            optimizer=last.optimizer if goes_on and last is not None else self._new_optimizer(),
+            dropout=self.dropout,
+            dtype=self.coefs_[0].dtype,
+            seed=random_state.randint(2**31) if np.any(self.dropout) else 0,
+        )
+        if goes_on and last is not None:
+            trainer.take_states(last)
+        self._trainer_key = copy.deepcopy(key)
+        return trainer
+
+    def _new_optimizer(self) -> Optimizer | None:
+        lr = self.learning_rate_init
+        if self.optimizer is not None:
+            return copy.deepcopy(self.optimizer)  # callbacks may change it
+        if self.solver == "sgd":
+            return SGD(lr, self.momentum, bool(self.nesterovs_momentum) and self.momentum > 0)
+        if self.solver == "adam":
+            return Adam(lr, (self.beta_1, self.beta_2), self.epsilon, eps_hat=True)
+        return None
+
+    def _split(self, targets: np.ndarray, weights: Any, random_state: Any) -> Split:
+        """Rows to train on and rows to take the score of; two classes are in both in proportion."""
+        rows = np.arange(len(targets))
+        stratify = targets if is_classifier(self) and self.n_outputs_ == 1 else None
+        train, held_out = train_test_split(
+            rows, random_state=random_state, test_size=self.validation_fraction, stratify=stratify
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        return train, held_out
+
+    def _batch_size(self, rows: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, rows)
+        if self.batch_size > rows:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                stacklevel=5,
+            )
+        return int(np.clip(self.batch_size, 1, rows))
+
+    def _fit_stochastic(
+        self, trainer: Trainer, data: tuple[Any, ...], validation: Any, random_state: Any, tasks: Tasks | None
+    ) -> None:
+        X, targets, weights = data
+        split, scored = None, None
+        if self.early_stopping and validation is None:
+            split = self._split(targets, weights, random_state)
+            scored = X, targets, weights, split[1]
+        elif self.early_stopping:
+            scored = (*validation, *(None,) * (4 - len(validation)))
+        chosen = slice(None) if split is None else split[0]
+        train_targets, train_weights = targets[chosen], None if weights is None else weights[chosen]
+        rows = len(train_targets)
+        batch_size = self._batch_size(rows)
+        orders = Orders(random_state, rows) if self.shuffle else None
+        constant = None
+        if trainer.loss == "poisson":
+            constant = PoissonConstant(train_targets, train_weights, batch_size)
+        rules = EpochRules(
+            self, rows, orders, None if scored is None else lambda trainer: self._score(trainer, *scored), constant
+        )
+        self.n_iter_ = 0
+        if validation is not None and self.validation_loss_curve_ is None:
+            self.validation_loss_curve_ = []
+        given = self.callbacks if isinstance(self.callbacks, (tuple, list)) else (self.callbacks,)
+        try:
+            trainer.train(
+                data,
+                orders,
+                None if split is None else (split[0], None),
+                validation,
+                [rules, *given] if tasks is None else [rules, tasks, *given],
+                epochs=1 if tasks is None else self.max_iter,
+                batch_size=batch_size,
+                n_threads=self.n_threads,
+            )
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        except DivergedError as error:
+            if not self.early_stopping:
+                raise ValueError(OVERFLOW) from error
+            self._note_divergence()
+        else:
+            if tasks is not None and self.n_iter_ == self.max_iter and not rules.ended:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
+                    "hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+        finally:
+            if rules.best is not None:
+                trainer.set_weights(rules.best)
+            self.coefs_, self.intercepts_ = trainer.get_coefs()
+            self._note_parameters()
+            self._trainer, self.history_ = trainer, trainer.history_
+
+    def _note_divergence(self) -> None:
+        """An iteration that has no score: the parameters of the best one are what is left."""
+        self.n_iter_ += 1
+        self.loss_ = np.nan
+        self.loss_curve_.append(self.loss_)
+        self.validation_scores_.append(np.nan)
+        warnings.warn(
+            f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. The parameters of the best "
+            "validation score are kept.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+    def _score(self, trainer: Trainer, X: Any, y: Any, weights: Any, index: np.ndarray | None) -> float:
+        """Of the rows that early stopping goes by."""
+        outputs = trainer.outputs(X, index, n_threads=self.n_threads)
+        if index is not None:
+            y, weights = y[index], None if weights is None else weights[index]
+        if not np.isfinite(outputs).all():
+            return np.nan
+        return self._score_of(y, outputs, weights)
+
+    def _fit_lbfgs(self, trainer: Trainer, data: tuple[Any, ...], tasks: Tasks) -> None:
+        iterations = 0
+
+        def note(result: Any) -> None:
+            nonlocal iterations
+            iterations += 1
+            if self.verbose:
+                print(f"Iteration {iterations}, loss = {result.fun:.8f}")
+            if tasks.end(trainer):
+                raise StopIteration
+            if iterations < self.max_iter:
+                tasks.begin()
+
+        rows = read_rows(*data, trainer._settings)
+        tasks.begin()
+        try:
+            result = minimise(
+                trainer,
+                rows,
+                max_iter=self.max_iter,
+                max_fun=self.max_fun,
+                tol=self.tol,
+                n_threads=self.n_threads,
+                callback=note,
+            )
+        finally:
+            self.coefs_, self.intercepts_ = trainer.get_coefs()
+            self._note_parameters()
+        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+        self.loss_ = result.fun
+        if trainer.loss == "poisson":
+            self.loss_ += PoissonConstant(rows[1], rows[2], len(rows[1])).of_epoch(None)

@@ -1,0 +1,123 @@
+"""What both estimators do without training: predict by `coefs_` and `intercepts_` as they are now."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .trainer import Trainer
+
+# scikit-learn's name of an activation, and this package's.
+ALIASES = {"logistic": "sigmoid"}
+
+# scikit-learn's name of an output activation, and the loss that has it inside.
+LOSSES = {
+    "softmax": "cross_entropy",
+    "logistic": "binary_cross_entropy",
+    "identity": "squared_error",
+    "exp": "poisson",
+}
+
+
+class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """`coefs_` and `intercepts_` are the truth: who changes them changes what is predicted.
+
+    The networks that predict are made of them, one a dtype, and made anew where they have changed.
+    """
+
+    coefs_: list[np.ndarray]
+    intercepts_: list[np.ndarray]
+
+    def _note_parameters(self) -> None:
+        """The parameters as they are now, and no networks of them yet."""
+        self._networks: dict[str, Trainer] = {}
+        self._noted = [parameter.copy() for parameter in (*self.coefs_, *self.intercepts_)]
+
+    def _are_noted(self) -> bool:
+        """Whether nobody has changed the parameters since."""
+        parameters = (*self.coefs_, *self.intercepts_)
+        return len(parameters) == len(self._noted) and all(
+            now.dtype == then.dtype and np.array_equal(now, then)
+            for now, then in zip(parameters, self._noted, strict=True)
+        )
+
+    def _activations(self, hidden: int) -> list[str]:
+        """Of the hidden layers, by this package's names."""
+        given = self.activation
+        names = [given] * hidden if isinstance(given, str) else list(given)
+        if len(names) != hidden:
+            raise ValueError(f"activation must name one a hidden layer, {hidden}, not {len(names)}")
+        return [ALIASES.get(name, name) for name in names]
+
+    def _network(self, X: Any) -> Trainer:
+        """What predicts for X: in the dtype that both X and the parameters fit in, or in the one asked for."""
+        if not self._are_noted():
+            self._note_parameters()
+        dtype = np.dtype(np.result_type(X.dtype, self.coefs_[0].dtype) if self.dtype is None else self.dtype)
+        network = self._networks.get(dtype.name)
+        if network is None:
+            network = self._networks[dtype.name] = Trainer(
+                self.coefs_,
+                self.intercepts_,
+                activation=self._activations(len(self.coefs_) - 1),
+                loss=LOSSES[self.out_activation_],
+                alpha=0.0,
+                optimizer=None,
+                dropout=0.0,
+                dtype=dtype,
+                seed=0,
+            )
+        return network
+
+    def _validated(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The outputs (n, n_outputs_), before the output activation."""
+        X = self._validated(X)
+        return self._network(X).outputs(X, n_threads=self.n_threads)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The activations of the last hidden layer: features that the network has made of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, width of the last hidden layer)
+
+        Raises
+        ------
+        ValueError
+            Without a hidden layer.
+        """
+        X = self._validated(X)
+        hidden = len(self.coefs_) - 1
+        if hidden == 0:
+            raise ValueError("transform gives the activations of a hidden layer, and hidden_layer_sizes is empty")
+        return self._network(X).outputs(X, layer=hidden, n_threads=self.n_threads)
+
+    @property
+    def _n_features_out(self) -> int:
+        """What `get_feature_names_out` counts."""
+        return self.coefs_[-1].shape[0]
+
+    def _fitted_so_far(self, trainer: Trainer) -> dict[str, Any]:
+        """The attributes that a copy of this estimator needs to predict by a network in training."""
+        coefs, intercepts = trainer.get_coefs()
+        return {"coefs_": coefs, "intercepts_": intercepts, "_noted": [], "_networks": {}}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the networks that predict: they are made of the parameters again."""
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "_networks": {}} if "_networks" in state else state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
