@@ -76,13 +76,8 @@ def assert_close(ours, theirs, units, dtype="float64"):
     assert np.abs(ours - theirs).max(initial=0) <= bound
 
 
-def steps_of(theirs):
-    """Updates that this fit has made, at most."""
-    return max(1, theirs.n_iter_ * ROWS)
-
-
 def assert_same_training(ours, theirs, steps, growth=GROWTH, dtype="float64"):
-    """The fitted attributes agree: counts and names exactly, numbers to what `steps` of rounding make of them."""
+    """The fitted attributes agree: counts and names exactly, numbers to what so many steps make of rounding."""
     units = growth * (1 + steps)
     for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_"):
         assert getattr(ours, name) == getattr(theirs, name), name

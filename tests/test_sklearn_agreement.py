@@ -1,7 +1,7 @@
 """Equal parameters, data and random_state: the same training as scikit-learn's, to rounding.
 
 Weights, losses, counts and predictions are compared after few epochs of float64, for training makes of a
-rounding more with every step. What is drawn at random has to be drawn in the same order for any of this to hold.
+rounding more with every step. What is drawn at random has to be drawn in the same order for any of it to hold.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ TASKS = CLASSIFIED + REGRESSED
 EPOCHS, BATCH = 4, 16
 BASE = dict(hidden_layer_sizes=(7, 5), max_iter=EPOCHS, batch_size=BATCH, random_state=3)
 
-# Line searches and the inverse Hessian that L-BFGS builds of differences carry a rounding further than steps do.
+# The line searches and differences of L-BFGS carry a rounding further than steps do.
 LBFGS_GROWTH = 1e5
 
 SGD = dict(solver="sgd", learning_rate_init=0.05)
@@ -96,7 +96,7 @@ def test_depths(sizes, solver):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("alpha", [0.0, 5.0])
 def test_penalties(alpha, solver):
-    """A batch of fewer rows is penalised more: the last one of an epoch, and all of them with batches of 1."""
+    """A batch of fewer rows is penalised more: the last one of an epoch, and all of them where each is of 1."""
     for task in ("binary", "multioutput"):
         compare(task, alpha=alpha, **SOLVERS[solver])
         compare(task, alpha=alpha, max_iter=1, **{**SOLVERS[solver], "batch_size": 1})
@@ -191,7 +191,7 @@ def test_early_stopping_with_sample_weights():
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("n_iter_no_change", [1, 3])
 def test_no_improvement(n_iter_no_change, early_stopping):
-    ours, theirs = compare(
+    ours, _ = compare(
         "multiclass",
         tol=0.1,
         n_iter_no_change=n_iter_no_change,
@@ -323,7 +323,7 @@ def state(random_state):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_a_generator_is_left_as_theirs_leaves_it(early_stopping, solver):
-    """Two fits draw from it in turn, so the second goes wrong where the first has drawn too much or too little."""
+    """Two fits draw from it in turn: the second goes wrong where the first draws too much or too little."""
     X = rows()
     y = targets("multiclass", X)
     ours, theirs = pair("multiclass", **(BASE | SOLVERS[solver]), early_stopping=early_stopping)
@@ -340,13 +340,13 @@ def test_without_a_seed_the_global_generator_is_drawn_from():
     X = rows()
     y = targets("regression", X)
     ours, theirs = pair("regression", **(BASE | {"random_state": None}))
-    before = np.random.get_state()
+    before = np.random.get_state()  # noqa: NPY002
     try:
         for each in (ours, theirs):
-            np.random.seed(5)
+            np.random.seed(5)  # noqa: NPY002
             quietly(each.fit, X, y)
     finally:
-        np.random.set_state(before)
+        np.random.set_state(before)  # noqa: NPY002
     assert_same_training(ours, theirs, 4 * EPOCHS)
 
 
@@ -377,10 +377,10 @@ def test_losses_of_rows_far_from_one():
 def test_losses_of_certain_answers(task):
     """Without a step the loss is known from the probabilities.
 
-    Theirs takes log(1 - p) of a p that is rounded, so it is only known to what that rounding makes of it; ours
-    has to be right.
+    Theirs takes log(1 - p) of a p that is rounded, and is only known to what that rounding makes of it; ours has
+    to be right.
     """
-    X = 30 * rows()
+    X = 100 * rows()
     y = targets(task, X)
     still = dict(solver="sgd", learning_rate_init=1e-300, alpha=0.0, batch_size=20, max_iter=2, shuffle=False)
     ours, theirs = pair(task, **(BASE | still))

@@ -65,8 +65,9 @@ def test_methods_have_their_arguments(ours):
     for name in ("partial_fit", "predict", "predict_proba", "predict_log_proba", "score"):
         assert hasattr(ours(), name) == hasattr(THEIRS[ours](), name)
         if hasattr(ours(), name):
-            their = inspect.signature(getattr(THEIRS[ours](), name))
-            assert str(inspect.signature(getattr(ours(), name))) == str(their)
+            signatures = [inspect.signature(getattr(kind(), name)) for kind in (ours, THEIRS[ours])]
+            own, their = ([(p.name, p.kind, p.default) for p in s.parameters.values()] for s in signatures)
+            assert own == their
 
 
 @BOTH
@@ -123,7 +124,7 @@ except ImportError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'bpkern[sklearn]'" in done.stdout
+    assert re.search(r"pip install '?bpkern\[sklearn\]", done.stdout)
 
 
 # Fitted attributes --------------------------------------------------------------------------------------
@@ -151,8 +152,7 @@ def test_attributes(task, early_stopping, solver):
     for model in models:
         assert quietly(model.fit, X, targets(task, X)) is model
     ours, theirs = models
-    added = {"validation_loss_curve_"} if solver == "lbfgs" else {"history_", "validation_loss_curve_"}
-    assert fitted_names(ours) - fitted_names(theirs) <= added
+    assert fitted_names(ours) - fitted_names(theirs) == {"history_", "validation_loss_curve_"}
     for name in fitted_names(theirs):
         assert kind_of(getattr(ours, name)) == kind_of(getattr(theirs, name)), name
     assert [w.flags["C_CONTIGUOUS"] for w in ours.coefs_] == [True, True]
@@ -243,7 +243,7 @@ def test_results(task, given):
             assert (
                 np.allclose(own, their, 1e-3, 1e-4) if own.dtype.kind == "f" else np.array_equal(own, their)
             )
-    assert ours.score(X, y) == pytest.approx(theirs.score(X, y), abs=1e-4)
+    assert ours.score(X, y) == pytest.approx(theirs.score(X, y), rel=1e-4, abs=1e-4)
     assert [w.dtype for w in ours.coefs_] == [w.dtype for w in theirs.coefs_]
 
 
@@ -457,7 +457,7 @@ def test_weights_of_zero(solver, ours):
     """Of every row: theirs divides by their sum."""
     models = [kind(**SMALL, solver=solver) for kind in (ours, THEIRS[ours])]
     for model in models:
-        with pytest.raises((ValueError, ZeroDivisionError), match="(?i)weight"):
+        with pytest.raises((ValueError, ZeroDivisionError), match=r"(?i)weight"):
             model.fit(rows(), targets("binary", rows()), sample_weight=np.zeros(len(rows())))
 
 
