@@ -77,7 +77,7 @@ def assert_close(ours, theirs, units, dtype="float64"):
 
 
 def assert_same_training(ours, theirs, steps, growth=GROWTH, dtype="float64"):
-    """The fitted attributes agree: counts and names exactly, numbers to what so many steps make of rounding."""
+    """The fitted attributes agree: counts and names exactly, numbers to what steps make of rounding."""
     units = growth * (1 + steps)
     for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_"):
         assert getattr(ours, name) == getattr(theirs, name), name

@@ -1,7 +1,7 @@
 """Equal parameters, data and random_state: the same training as scikit-learn's, to rounding.
 
 Weights, losses, counts and predictions are compared after few epochs of float64, for training makes of a
-rounding more with every step. What is drawn at random has to be drawn in the same order for any of it to hold.
+rounding more with every step. What is random has to be drawn in the same order for any of it to hold.
 """
 
 import numpy as np
@@ -96,7 +96,7 @@ def test_depths(sizes, solver):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("alpha", [0.0, 5.0])
 def test_penalties(alpha, solver):
-    """A batch of fewer rows is penalised more: the last one of an epoch, and all of them where each is of 1."""
+    """A batch of fewer rows is penalised more: the last one of an epoch, and all where each is of one row."""
     for task in ("binary", "multioutput"):
         compare(task, alpha=alpha, **SOLVERS[solver])
         compare(task, alpha=alpha, max_iter=1, **{**SOLVERS[solver], "batch_size": 1})
@@ -233,13 +233,32 @@ def test_warm_start(task, solver):
 
 
 def test_warm_start_with_early_stopping():
+    """The best score of the first fit is what the second has to beat."""
     X = rows()
     y = targets("multiclass", X)
-    ours, theirs = pair("multiclass", **BASE, **SGD, warm_start=True, early_stopping=True)
+    ours, theirs = pair("multiclass", **BASE, warm_start=True, early_stopping=True, learning_rate_init=0.02)
+    best = []
     for _ in range(2):
         for each in (ours, theirs):
             quietly(each.fit, X, y)
-        assert_same_training(ours, theirs, 4 * 8)
+        best.append(ours.best_validation_score_)
+        assert_same_training(ours, theirs, 4 * 8, 1e3)
+    assert best[0] < best[1]
+
+
+def test_a_warm_start_that_finds_no_better_score_keeps_the_best_parameters():
+    """Theirs has its best parameters in the arrays that it trains, and ends with the last."""
+    X = rows()
+    y = targets("multiclass", X)
+    ours, theirs = pair("multiclass", **BASE, **SGD, warm_start=True, early_stopping=True)
+    for each in (ours, theirs):
+        quietly(each.fit, X, y)
+    before = ours.coefs_
+    for each in (ours, theirs):
+        quietly(each.fit, X, y)
+    assert ours.validation_scores_ == theirs.validation_scores_
+    assert max(ours.validation_scores_[EPOCHS:]) < ours.best_validation_score_
+    assert all(np.array_equal(now, then) for now, then in zip(ours.coefs_, before, strict=True))
 
 
 def test_warm_start_from_weights_that_were_changed():
@@ -377,8 +396,7 @@ def test_losses_of_rows_far_from_one():
 def test_losses_of_certain_answers(task):
     """Without a step the loss is known from the probabilities.
 
-    Theirs takes log(1 - p) of a p that is rounded, and is only known to what that rounding makes of it; ours has
-    to be right.
+    Theirs takes log(1 - p) of a p that is rounded, and is only known to what that rounding makes of it.
     """
     X = 100 * rows()
     y = targets(task, X)

@@ -338,11 +338,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         if trainer.loss == "poisson":
             constant = PoissonConstant(train_targets, train_weights, batch_size)
         rules = EpochRules(
-            self,
-            rows,
-            orders,
-            None if scored is None else lambda trainer: self._score(trainer, *scored),
-            constant,
+            self, rows, orders, None if scored is None else lambda trainer: self._score(trainer, *scored), constant
         )
         self.n_iter_ = 0
         if validation is not None and self.validation_loss_curve_ is None:

@@ -98,9 +98,7 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         X = self._validated(X)
         hidden = len(self.coefs_) - 1
         if hidden == 0:
-            raise ValueError(
-                "transform gives the activations of a hidden layer, and hidden_layer_sizes is empty"
-            )
+            raise ValueError("transform gives the activations of a hidden layer, and hidden_layer_sizes is empty")
         return self._network(X).outputs(X, layer=hidden, n_threads=self.n_threads)
 
     @property
