@@ -235,8 +235,8 @@ def test_warm_start(task, solver):
 def test_warm_start_with_early_stopping():
     """The best score of the first fit is what the second has to beat."""
     X = rows()
-    y = targets("multiclass", X)
-    ours, theirs = pair("multiclass", **BASE, warm_start=True, early_stopping=True, learning_rate_init=0.02)
+    y = targets("regression", X)
+    ours, theirs = pair("regression", **BASE, warm_start=True, early_stopping=True, learning_rate_init=0.02)
     best = []
     for _ in range(2):
         for each in (ours, theirs):
