@@ -161,11 +161,10 @@ def test_pipeline_with_the_hidden_layer_as_features():
 def test_set_output():
     pandas = pytest.importorskip("pandas", reason="pandas makes the tables")
     X, y = iris
+    X = pandas.DataFrame(X, index=np.arange(len(X)) + 7, columns=list("abcd"))
     for kind in (MLPClassifier, MLPRegressor):
         model = kind(**SMALL).set_output(transform="pandas").fit(X, y)
-        table = model.transform(
-            pandas.DataFrame(X, index=np.arange(len(X)) + 7, columns=list("abcd")).iloc[:3]
-        )
+        table = model.transform(X.iloc[:3])
         assert list(table.columns) == list(model.get_feature_names_out())
         assert list(table.index) == [7, 8, 9]
         # Predictions are no tables.
