@@ -208,6 +208,12 @@ def test_a_tolerance_that_no_epoch_meets_and_endless_patience():
     assert ours.n_iter_ == EPOCHS
 
 
+@pytest.mark.parametrize("task", ["multiclass", "multioutput"])
+def test_lbfgs_ends_where_the_gradients_are_small(task):
+    ours, _ = compare(task, solver="lbfgs", tol=0.05, max_iter=200, alpha=1.0, growth=1e8)
+    assert 2 < ours.n_iter_ < 100
+
+
 def test_adaptive_ends_where_the_rate_is_too_small():
     parameters = dict(solver="sgd", learning_rate="adaptive", learning_rate_init=1e-4, tol=10.0)
     ours, theirs = compare("binary", n_iter_no_change=1, max_iter=30, **parameters)
@@ -261,20 +267,53 @@ def test_a_warm_start_that_finds_no_better_score_keeps_the_best_parameters():
     assert all(np.array_equal(now, then) for now, then in zip(ours.coefs_, before, strict=True))
 
 
-def test_warm_start_from_weights_that_were_changed():
-    """Weights of another fit may be put in place, or changed in place."""
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_parameters_may_be_changed(method, solver):
+    """In place, or others put in their place: both predictions and training go by what they are."""
     X = rows()
     y = targets("regression", X)
-    ours, theirs = pair("regression", **BASE, **SGD, warm_start=True)
+    ours, theirs = pair("regression", **(BASE | SOLVERS[solver]), warm_start=True)
     for each in (ours, theirs):
         quietly(each.fit, X, y)
+    assert_same_predictions(ours, theirs, X, 4 * EPOCHS)
+    for each in (ours, theirs):
         each.coefs_[0][:3] *= 0.5
         each.intercepts_[1] = np.full(5, 0.25)
     assert_same_predictions(ours, theirs, X, 4 * EPOCHS)
     for each in (ours, theirs):
-        quietly(each.fit, X, y)
+        quietly(getattr(each, method), X, y)
     assert_same_training(ours, theirs, 8 * EPOCHS)
     assert_same_predictions(ours, theirs, X, 8 * EPOCHS)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "sgd, invscaling"])
+def test_settings_changed_between_partial_fits(solver):
+    """The optimiser is that of the first call, with its settings; others count from the next call on."""
+    X = rows()
+    y = targets("multiclass", X)
+    ours, theirs = pair("multiclass", **(BASE | SOLVERS[solver]))
+    changes = [
+        {},
+        dict(alpha=2.0, batch_size=10),
+        dict(learning_rate_init=0.3, momentum=0.2),
+        dict(shuffle=False),
+    ]
+    for change in changes:
+        for each in (ours, theirs):
+            each.set_params(**change).partial_fit(X, y, classes=[0, 1, 2])
+        assert_same_training(ours, theirs, 30)
+
+
+def test_settings_changed_between_warm_starts():
+    """Every fit makes an optimiser of its own."""
+    X = rows()
+    y = targets("multiclass", X)
+    ours, theirs = pair("multiclass", **BASE, **SGD, warm_start=True)
+    for change in ({}, dict(learning_rate_init=0.01), dict(solver="adam"), dict(solver="sgd", momentum=0.2)):
+        for each in (ours, theirs):
+            quietly(each.set_params(**change).fit, X, y)
+        assert_same_training(ours, theirs, 64)
 
 
 @pytest.mark.parametrize(
