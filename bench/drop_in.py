@@ -1,0 +1,167 @@
+"""`bpkern.sklearn` beside scikit-learn: how long a fit takes, and how good it is.
+
+python bench/drop_in.py [--rounds 7]
+python bench/drop_in.py --quality [--seeds 10]
+
+On one thread, in turns: fits with equal parameters and random_state, of digits with the defaults and of 50000
+rows of 50 features; medians, and the median of the ratios within a round, of the time an iteration takes.
+With --quality instead: the scores of five data sets, paired by seed.
+"""
+
+import argparse
+import warnings
+
+from pinning import pin
+
+DTYPES = ("float32", "float64")
+SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+# Of the 50000 rows; none of these epochs may be the last for having converged.
+EPOCHS = 5
+LARGE = dict(max_iter=EPOCHS, tol=0.0, n_iter_no_change=EPOCHS)
+
+
+def digits():
+    """Pixels from 0 to 1."""
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+def large():
+    """50000 rows of 50 features, in ten classes."""
+    from sklearn.datasets import make_classification
+
+    return make_classification(50000, 50, n_informative=30, n_classes=10, random_state=0)
+
+
+def large_regression():
+    """The same rows, with a value that depends on them in no linear way."""
+    import numpy as np
+
+    X, _ = large()
+    return X, np.sin(X[:, :10]).sum(axis=1) + 0.1 * X[:, 10] * X[:, 11]
+
+
+def cases():
+    """Name, class, parameters and data."""
+    return {
+        "digits, defaults": ("MLPClassifier", {}, digits()),
+        "50000 x 50, ten classes": ("MLPClassifier", LARGE, large()),
+        "50000 x 50, regression": ("MLPRegressor", LARGE, large_regression()),
+    }
+
+
+def compare_times(rounds: int) -> None:
+    """Print the table of seconds."""
+    import numpy as np
+    from sklearn import neural_network
+    from timing import in_turns
+
+    import bpkern
+    from bpkern import sklearn as drop_in
+
+    modules = {"scikit-learn": neural_network, "bpkern": drop_in}
+    runs, models = {}, {}
+    for case, (kind, parameters, (X, y)) in cases().items():
+        for dtype in DTYPES:
+            rows = X.astype(dtype)
+            for name, module in modules.items():
+                model = getattr(module, kind)(random_state=0, **parameters)
+
+                def run(count, model=model, rows=rows, y=y):
+                    for _ in range(count):
+                        model.fit(rows, y)
+
+                key = case, dtype, name
+                runs[key], models[key] = (run, 1), model
+    for run, _ in runs.values():
+        run(1)
+    samples = in_turns(runs, rounds, float("inf"))
+
+    print(f"1 thread, {bpkern.isa()}, medians of {rounds} rounds\n")
+    print(f"{'':26}{'':9}{'iterations':>22}{'seconds':>22}")
+    print(f"{'':26}{'':9}" + f"{'scikit-learn':>14}{'bpkern':>8}" * 2 + f"{'x an iteration':>17}")
+    for case in cases():
+        for dtype in DTYPES:
+            keys = [(case, dtype, name) for name in modules]
+            counts = [models[key].n_iter_ for key in keys]
+            seconds = [np.array(samples[key].seconds) for key in keys]
+            ratio = np.median((seconds[0] / counts[0]) / (seconds[1] / counts[1]))
+            medians = [np.median(each) for each in seconds]
+            print(
+                f"{case:26}{dtype:9}{counts[0]:14}{counts[1]:8}{medians[0]:14.3f}{medians[1]:8.3f}{ratio:17.2f}"
+            )
+
+
+def parts(name: str, seed: int):
+    """Rows to train on and a quarter to test, standardised."""
+    from sklearn import datasets
+    from sklearn.model_selection import train_test_split
+    from sklearn.preprocessing import StandardScaler
+
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    if name == "diabetes":
+        y = (y - y.mean()) / y.std()
+    X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, random_state=seed)
+    scaler = StandardScaler().fit(X)
+    return scaler.transform(X), scaler.transform(X_test), y, y_test
+
+
+def compare_scores(seeds: int) -> None:
+    """Print the table of scores, and the difference of all pairs."""
+    import numpy as np
+    from sklearn import neural_network
+
+    from bpkern import sklearn as drop_in
+
+    print(f"defaults, {seeds} seeds; accuracy, of diabetes R2; difference and its standard error\n")
+    print(f"{'':16}{'scikit-learn':>14}" + "".join(f"{dtype:>12}{'difference':>20}" for dtype in DTYPES))
+    pooled = {dtype: [] for dtype in DTYPES}
+    for name in SETS:
+        kind = "MLPRegressor" if name == "diabetes" else "MLPClassifier"
+        theirs, ours = [], {dtype: [] for dtype in DTYPES}
+        for seed in range(seeds):
+            X, X_test, y, y_test = parts(name, seed)
+            model = getattr(neural_network, kind)(random_state=seed).fit(X, y)
+            theirs.append(model.score(X_test, y_test))
+            for dtype in DTYPES:
+                model = getattr(drop_in, kind)(random_state=seed).fit(X.astype(dtype), y)
+                ours[dtype].append(model.score(X_test.astype(dtype), y_test))
+        line = f"{name:16}{np.mean(theirs):14.4f}"
+        for dtype in DTYPES:
+            differences = np.subtract(ours[dtype], theirs)
+            pooled[dtype] += differences.tolist()
+            line += f"{np.mean(ours[dtype]):12.4f}{with_error(differences):>20}"
+        print(line)
+    print(f"{'all pairs':16}{'':14}" + "".join(f"{'':12}{with_error(pooled[d]):>20}" for d in DTYPES))
+
+
+def with_error(differences) -> str:
+    """Their mean, and its standard error."""
+    import numpy as np
+
+    error = np.std(differences, ddof=1) / np.sqrt(len(differences))
+    return f"{np.mean(differences):+.5f} +-{error:.5f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quality", action="store_true", help="scores instead of seconds")
+    parser.add_argument("--rounds", type=int, default=7, help="the medians are of so many (7)")
+    parser.add_argument("--seeds", type=int, default=10, help="of --quality, at least 2 (10)")
+    args = parser.parse_args()
+    pin(1)
+
+    from sklearn.exceptions import ConvergenceWarning
+
+    # The defaults end after 200 iterations, converged or not.
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    if args.quality:
+        compare_scores(args.seeds)
+    else:
+        compare_times(args.rounds)
+
+
+if __name__ == "__main__":
+    main()
