@@ -137,12 +137,12 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     const void *x = element(kernels, b->x, c->place), *delta = element(kernels, b->delta, k * s->rows);
     bpk_update_args args = {.k = s->m, .move = &b->moves.weights};
     if (layer->narrow) {
-        args.to = outputs, args.n = c->n;
+        args.to = outputs, args.n = args.filled = c->n;
         args.left = delta, args.ldl = width;
         args.right = x, args.ldr = c->width;
         at = c->block * layer->rows + c->j - c->block;
     } else {
-        args.to = c->n, args.n = width;
+        args.to = c->n, args.n = width, args.filled = outputs;
         args.left = x, args.ldl = c->width;
         args.right = delta, args.ldr = width;
         at = k * layer->rows + c->j * width;

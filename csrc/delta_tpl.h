@@ -15,4 +15,4 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const
                                args->lda, delta, args->ldd);
 }
 
-void BPK_NAME(delta)(const bpk_delta_args *args) { run_block(args); }
+void BPK_NAME(delta)(const bpk_delta_args *args) { run_block(args, args->n); }

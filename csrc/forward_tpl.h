@@ -14,4 +14,4 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const
     BPK_NAME(activate)(args->activation, rows, args->n, a, args->lda);
 }
 
-void BPK_NAME(forward)(const bpk_forward_args *args) { run_block(args); }
+void BPK_NAME(forward)(const bpk_forward_args *args) { run_block(args, args->n); }

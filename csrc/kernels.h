@@ -75,9 +75,11 @@ typedef struct {
 } bpk_move;
 
 /* Rows `from` to `to` of w (.., n) along left (k, ..)' right (k, n), k being the rows of the batch. The
- * states lie as w does, with rows ld_state apart; those that the optimiser does not use are NULL. */
+ * states lie as w does, with rows ld_state apart; those that the optimiser does not use are NULL. What is
+ * beyond the first `filled` columns of right is padding. */
 typedef struct {
     ptrdiff_t from, to, n, k;
+    ptrdiff_t filled;
     const void *left;
     ptrdiff_t ldl;
     const void *right;

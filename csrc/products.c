@@ -139,6 +139,7 @@ void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_
         .to = out, .k = n, .left = delta, .ldl = ldd, .ldr = ldx, .ldw = ldw, .ld_state = ldv, .move = move};
     for (ptrdiff_t j = 0; j < in; j += args.n) {
         args.n = smaller(block_width(kernels, in - j), in - j);
+        args.filled = args.n;
         args.right = element(kernels, x, j);
         args.w = element(kernels, w, j);
         args.state[0] = velocity ? element(kernels, velocity, j) : NULL;

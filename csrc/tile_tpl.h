@@ -10,13 +10,42 @@
     for (int r = 0; r < rows; r++) UNROLL \
     for (int j = 0; j < vecs; j++)
 
+/* What there is of the last vector of a tile: all of it; what the mask `tail` says; or that, where it is no
+ * more than half and halves are multiplied in half the time. */
+enum { WHOLE, MASKED, HALVED };
+
 /* acc[i][j] += sum over k of x[i rs + k cs] w[k ldw + j VEC], for i < rows and j < vecs, both constants once
  * this is inlined. The bounds of acc are literals everywhere: gcc gives an array with a bound that is merely
- * constant a place on the stack, and every step a store. With `masked`, the last vector of w is `tail` wide.
+ * constant a place on the stack, and every step a store. `masked` is one of the three above.
  */
 static ALWAYS_INLINE void tile_product(int rows, int vecs, int masked, vmask tail, ptrdiff_t depth,
                                        const real *x, ptrdiff_t rs, ptrdiff_t cs, const real *w,
                                        ptrdiff_t ldw, vec acc[TILE_ROWS_MAX][TILE_VECS]) {
+#ifdef VEC_HALF
+    if (masked == HALVED) {
+        const int wholes = vecs - 1;
+        vhalf half[TILE_ROWS_MAX];
+        UNROLL
+        for (int i = 0; i < rows; i++) half[i] = hlower(acc[i][wholes]);
+        for (ptrdiff_t k = 0; k < depth; k++, x += cs, w += ldw) {
+            vec right[TILE_VECS];
+            vhalf last = hmload(tail, w + wholes * VEC);
+            UNROLL
+            for (int j = 0; j < wholes; j++) right[j] = vload(w + j * VEC);
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                vec left = vset1(x[i * rs]);
+                IN_REGISTER(left);
+                UNROLL
+                for (int j = 0; j < wholes; j++) acc[i][j] = vfma(left, right[j], acc[i][j]);
+                half[i] = hfma(hlower(left), last, half[i]);
+            }
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++) acc[i][wholes] = hwiden(half[i]);
+        return;
+    }
+#endif
     for (ptrdiff_t k = 0; k < depth; k++, x += cs, w += ldw) {
         vec right[TILE_VECS];
         UNROLL
@@ -111,8 +140,7 @@ static ALWAYS_INLINE void run_tile(int rows, int vecs, int masked, vmask tail, c
 }
 
 /* The rows of a block as the fewest tiles, their heights equal but for one row. */
-static ALWAYS_INLINE void run_rows(int vecs, int masked, const ARGS *args) {
-    vmask tail = vtail(args->n - (vecs - 1) * VEC);
+static ALWAYS_INLINE void run_rows(int vecs, int masked, vmask tail, const ARGS *args) {
     ptrdiff_t tiles = (args->to - args->from + tile_rows(vecs) - 1) / tile_rows(vecs);
     for (ptrdiff_t i = args->from; tiles > 0; tiles--) {
         ptrdiff_t rows = (args->to - i) / tiles;
@@ -121,14 +149,28 @@ static ALWAYS_INLINE void run_rows(int vecs, int masked, const ARGS *args) {
     }
 }
 
-/* A block of n <= TILE_VECS VEC columns. */
-static ALWAYS_INLINE void run_block(const ARGS *args) {
+/* A block of n <= TILE_VECS VEC columns, of which the first `filled` hold anything but padding. */
+static ALWAYS_INLINE void run_block(const ARGS *args, ptrdiff_t filled) {
     int vecs = (int)((args->n + VEC - 1) / VEC);
-#define RUN(v) args->n % VEC ? run_rows(v, 1, args) : run_rows(v, 0, args)
-    if (vecs == 1) RUN(1);
-    if (vecs == 2) RUN(2);
-    if (vecs == 3) RUN(3);
+    ptrdiff_t last = filled - (vecs - 1) * VEC;
+    vmask tail = vtail(last);
+#ifdef VEC_HALF
+#define RUN_HALVED(v) \
+    if (v > 1 && last <= VEC / 2) return run_rows(v, HALVED, tail, args);
+#else
+#define RUN_HALVED(v)
+#endif
+#define RUN(v)                                                     \
+    if (vecs == v) {                                               \
+        RUN_HALVED(v)                                              \
+        if (args->n % VEC) return run_rows(v, MASKED, tail, args); \
+        return run_rows(v, WHOLE, tail, args);                     \
+    }
+    RUN(1)
+    RUN(2)
+    RUN(3)
 #undef RUN
+#undef RUN_HALVED
 }
 
 #endif

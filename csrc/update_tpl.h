@@ -70,7 +70,7 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int masked, vmask tail, const
     }
 }
 
-void BPK_NAME(update)(const bpk_update_args *args) { run_block(args); }
+void BPK_NAME(update)(const bpk_update_args *args) { run_block(args, args->filled); }
 
 /* Four sums go side by side, for an addition takes four clocks. */
 void BPK_NAME(update_bias)(const bpk_bias_args *args) {

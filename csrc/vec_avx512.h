@@ -72,6 +72,24 @@ static inline int vall(vmask m) { return m == vtail(VEC); }
 /* The first lane that is set, or VEC where none is. */
 static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)m | 1u << VEC); }
 
+/* The lower half of a vector. Where registers are wider than the units that multiply, as on Zen 4, it takes
+ * half as long. */
+#define VEC_HALF
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#if BPK_REAL_IS_DOUBLE
+typedef __m256d vhalf;
+static inline vhalf hlower(vec a) { return _mm512_castpd512_pd256(a); }
+static inline vec hwiden(vhalf a) { return _mm512_zextpd256_pd512(a); }
+static inline vhalf hmload(vmask m, const real *p) { return _mm256_maskz_loadu_pd(m, p); }
+static inline vhalf hfma(vhalf a, vhalf b, vhalf c) { return _mm256_fmadd_pd(a, b, c); }
+#else
+typedef __m256 vhalf;
+static inline vhalf hlower(vec a) { return _mm512_castps512_ps256(a); }
+static inline vec hwiden(vhalf a) { return _mm512_zextps256_ps512(a); }
+static inline vhalf hmload(vmask m, const real *p) { return _mm256_maskz_loadu_ps((__mmask8)m, p); }
+static inline vhalf hfma(vhalf a, vhalf b, vhalf c) { return _mm256_fmadd_ps(a, b, c); }
+#endif
+
 static inline vec vround(vec a) { return VOP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vec vscale(vec a, vec n) { return VOP(scalef)(a, n); } /* a 2^n, n integral */
 
