@@ -20,7 +20,7 @@ from .measuring import measure, metrics_of
 from .metrics import make_metrics
 from .progress import Progress, make_progress
 from .settings import FitArguments, Settings
-from .steps import Steps, Watcher, make_steps
+from .steps import Steps, Watcher, make_steps, share_of
 
 if TYPE_CHECKING:
     from .mlp import MLP
@@ -221,7 +221,7 @@ class Fit:
             if self._one_dimension is not None:
                 model._fitted_1d = self._one_dimension
             try:
-                self._train(update, epochs, steps, watcher, history, first)
+                self._train(epochs, steps, watcher, history, first)
             finally:
                 self._progress.close()
                 if type(self._settings.optimizer) is not type(steps.optimizer):
@@ -235,16 +235,8 @@ class Fit:
         self._callbacks.on_fit_end(model)
         return history
 
-    def _train(
-        self,
-        update: _core.Update,
-        epochs: Epochs,
-        steps: Steps,
-        watcher: FitWatcher,
-        history: History,
-        first: int,
-    ) -> None:
-        model, arguments = self._model, self._arguments
+    def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
+        model, arguments, most = self._model, self._arguments, steps.threads
         if first < arguments.epochs and not model.stop_training:
             self._progress.begin(arguments.epochs, epochs.rows, first)
         for epoch in range(first, arguments.epochs):
@@ -254,8 +246,7 @@ class Fit:
             if optimizer is not steps.optimizer:  # a callback has changed its settings
                 steps.set_optimizer(optimizer)
             self._callbacks.on_epoch_begin(model, epoch)
-            if self._data is not None:  # a stream asks for each of its batches
-                steps.threads = self._make_room(update)
+            steps.threads = share_of(most, arguments.n_threads)  # a stream asks for each of its batches
             watcher.begin_epoch()
             logs = epochs.run(epoch)
             self._leave_average()
@@ -292,11 +283,13 @@ class Fit:
 
     def _reserve(self, update: _core.Update) -> int:
         """All the memory that training takes: what fails later leaves the model as it was. Returns how many
-        threads to take."""
+        threads to take where no other call is under way."""
         arguments = self._arguments
         threads = 1
         if self._data is not None:
-            threads = self._make_room(update)
+            rows = self.rows
+            batch_size = min(arguments.batch_size, rows)
+            threads = self._net.reserve(batch_size, rows / batch_size, update, arguments.n_threads)
             if self._validation is not None or arguments.validation_split:
                 rows = len((self._validation or self._data)[0])
                 if self._validation_index is not None:
@@ -305,11 +298,6 @@ class Fit:
         self._take_snapshot(update)
         return threads
 
-    def _make_room(self, update: _core.Update) -> int:
-        """For an epoch over rows in memory; how many threads to take for it."""
-        batch_size = min(self._arguments.batch_size, self.rows)
-        return self._net.reserve(batch_size, self.rows / batch_size, update, self._arguments.n_threads)
-
     def _take_snapshot(self, update: _core.Update) -> None:
         """Of what an overflow in the first epoch goes back to, states and an average that begin among it."""
         self._net.prepare(update)
@@ -317,6 +305,7 @@ class Fit:
 
     def _epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         net, settings, keeps = self._net, self._settings, bool(self._others)
+        n_threads = self._arguments.n_threads
         if self._data is None:
             return StreamEpochs(
                 net,
@@ -325,7 +314,7 @@ class Fit:
                 keeps,
                 self._batches,
                 self._read_batch,
-                lambda rows: net.reserve(rows, 1, update, self._arguments.n_threads),
+                lambda rows: share_of(net.reserve(rows, 1, update, n_threads), n_threads),
             )
         self._index = self._split(self._data)
         shuffler = self._model._shuffler() if self._arguments.shuffle else None

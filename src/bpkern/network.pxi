@@ -266,7 +266,7 @@ cdef class Network:
 
     def reserve(self, ptrdiff_t batch, double steps, Update update, n_threads):
         """Make the workspace for training in such batches, where it is not there yet; how many threads are to
-        take the `steps` of the next epoch. Others may come or go after it, and there is room for either."""
+        take the `steps` of an epoch where no other call is under way."""
         cdef int threads = self.most_threads(n_threads, batch, steps, BPK_FOR_TRAINING)
         cdef bpk_workspace *workspace
         cdef bint stores = bpk_stores_gradients(&update.c)
@@ -279,7 +279,7 @@ cdef class Network:
             bpk_workspace_free(self.workspace)
             self.workspace, self.workspace_rows, self.workspace_threads = workspace, rows, most
             self.workspace_stores = stores
-        return self.share_of(threads, n_threads)
+        return threads
 
     def train(
         self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
