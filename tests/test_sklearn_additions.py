@@ -126,6 +126,14 @@ def test_dropout_starts_from_the_same_weights():
     assert same(fitted(**still), fitted(**still, dropout=0.5))
 
 
+def test_dropout_is_drawn_by_the_random_state():
+    """What is dropped differs where everything else is the same."""
+    still = SMALL | dict(solver="sgd", learning_rate_init=1e-300, shuffle=False, warm_start=True, max_iter=1)
+    model = MLPClassifier(**still, dropout=0.5).fit(*data())
+    losses = [model.set_params(random_state=seed).fit(*data()).loss_ for seed in (1, 2, 1)]
+    assert losses[0] == losses[2] != losses[1]
+
+
 def test_dropout_differs_from_call_to_call_of_partial_fit():
     X, y = data()
     still = SMALL | dict(solver="sgd", learning_rate_init=1e-300, shuffle=False)
