@@ -105,6 +105,9 @@ typedef struct {
      * of a label and -t log p - (1-t) log(1-p) of an output count for at most `most`: infinity, as they are.
      */
     double value_factor, slope_factor, most;
+
+    /* The value of poisson has in its sum t log t - t besides, 0 for t = 0, which is half the deviance. */
+    int deviance;
 } bpk_loss_settings;
 
 typedef enum {
@@ -294,7 +297,7 @@ typedef struct {
     bpk_optimizer optimizer;
     const double *rates; /* learning rates, one an update of this run, or NULL: the optimiser's */
     double l1, l2;
-    int penalty_per_weight; /* of the penalties counts what is left after a division by the batch's weight */
+    int penalty_per_weight;       /* the penalties are divided by the weight of the batch */
     double clip_norm, clip_value; /* infinite: no clipping */
     ptrdiff_t accumulate;
     double average_decay; /* of the average of the parameters, where that is there */

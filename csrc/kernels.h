@@ -113,7 +113,8 @@ typedef struct {
 typedef struct {
     bpk_loss loss;
     const void *parameters; /* (n,) of the losses that have some */
-    double smoothing, most; /* as bpk_loss_settings has them */
+    double smoothing, most; /* these three as bpk_loss_settings has them */
+    int deviance;
     ptrdiff_t m, n;
     const void *a;
     ptrdiff_t lda;

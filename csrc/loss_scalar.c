@@ -12,6 +12,7 @@ typedef struct {
     double scale;
     const real *parameters; /* (n,), or NULL */
     double smoothing, most;
+    int deviance;
 } row;
 
 /* The target for output j, before smoothing. */
@@ -113,6 +114,7 @@ static double poisson_row(const row *r, double *accuracy) {
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double a = (double)r->a[j], rate = (real)exp(a); /* infinite where the derivative would be */
         loss += (rate - t(r, j) * a) / n;
+        if (r->deviance && t(r, j) > 0) loss += t(r, j) * (log(t(r, j)) - 1) / n;
         if (r->d) r->d[j] = (real)(r->scale * (rate - t(r, j)) / n);
     }
     return loss;
@@ -128,7 +130,8 @@ void BPK_NAME(loss)(const bpk_loss_args *args) {
                  args->scale[i],
                  args->parameters,
                  args->smoothing,
-                 args->most};
+                 args->most,
+                 args->deviance};
         args->row_loss[i] = args->row_accuracy[i] = 0;
         switch (args->loss) {
 #define ROW(NAME, name) \

@@ -11,6 +11,7 @@ typedef struct {
     double scale;
     const real *parameters; /* (n,), or NULL */
     double smoothing, most;
+    int deviance;
 } row;
 
 /* What is left of a row at j: the lanes to use, all of them but at the end. */
@@ -76,6 +77,16 @@ static double huber_row(const row *r, double *accuracy) {
     return (double)vsum(sum) / (double)r->n;
 }
 
+/* What the deviance of poisson has besides: sum t log t - t. */
+static double of_targets(const row *r) {
+    double sum = 0;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double t = (double)r->t[j];
+        if (t > 0) sum += t * (log(t) - 1);
+    }
+    return sum;
+}
+
 static double poisson_row(const row *r, double *accuracy) {
     (void)accuracy;
     vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
@@ -85,7 +96,7 @@ static double poisson_row(const row *r, double *accuracy) {
         sum = vadd(sum, vselect(m, vfnma(t, a, e), vzero()));
         if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(e, t)));
     }
-    return (double)vsum(sum) / (double)r->n;
+    return ((double)vsum(sum) + (r->deviance ? of_targets(r) : 0)) / (double)r->n;
 }
 
 /* -log p of z >= 0 is log1p(exp(-z)), and of z < 0 that of -z, minus z. */
@@ -124,20 +135,29 @@ static ptrdiff_t first_equal(ptrdiff_t n, const real *a, real value) {
     return n - 1;
 }
 
+/* The targets from j on: those given, or 1 for the label. */
+static inline vec targets_at(const row *r, vmask m, ptrdiff_t j) {
+    if (r->t) return vmload(m, r->t + j);
+    ptrdiff_t lane = (ptrdiff_t)r->label - j;
+    return lane >= 0 && lane < VEC ? vselect(vlane((int)lane), vset1(1), vzero()) : vzero();
+}
+
 /* With s = sum exp(a - max a): loss = log s - sum t (a - max a), and softmax = exp(a - max a) / s. Smoothing
- * keeps a part of t and shares out the rest, `equal` to each output. */
+ * keeps a part of t and shares out the rest, `equal` to each output. The exponentials wait for s in delta,
+ * but for the last vector of them: what was just stored under a mask is slow to load. */
 static double cross_entropy_row(const row *r, double *accuracy) {
     real top = largest(r->n, r->a);
-    ptrdiff_t said = first_equal(r->n, r->a, top);
-    vec shift = vset1(top), sum = vzero(), along = vzero(), all = vzero();
+    ptrdiff_t said = first_equal(r->n, r->a, top), end = (r->n - 1) / VEC * VEC;
+    vec shift = vset1(top), sum = vzero(), along = vzero(), all = vzero(), last = vzero();
     double kept = 1 - r->smoothing, equal = r->smoothing / (double)r->n;
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = lanes(r->n, j);
-        vec z = vsub(vmload(m, r->a + j), shift), e = vselect(m, vexp(z), vzero());
-        sum = vadd(sum, e);
+        vec z = vsub(vmload(m, r->a + j), shift);
+        last = vselect(m, vexp(z), vzero());
+        sum = vadd(sum, last);
         if (r->t) along = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), along);
         if (r->smoothing != 0) all = vadd(all, vselect(m, z, vzero()));
-        if (r->delta) vmstore(r->delta + j, m, e);
+        if (r->delta && j < end) vstore(r->delta + j, last);
     }
     double total = (double)vsum(sum);
     double at_target = r->t ? (double)vsum(along) : (double)(r->a[r->label] - top);
@@ -149,12 +169,11 @@ static double cross_entropy_row(const row *r, double *accuracy) {
         vec share = vset1((real)(r->scale * equal));
         for (ptrdiff_t j = 0; j < r->n; j += VEC) {
             vmask m = lanes(r->n, j);
-            vec d = vmul(vmload(m, r->delta + j), norm);
-            if (r->t) d = vfnma(scale, vmload(m, r->t + j), d);
+            vec d = vmul(j < end ? vload(r->delta + j) : last, norm);
+            d = vfnma(scale, targets_at(r, m, j), d);
             if (r->smoothing != 0) d = vsub(d, share);
             vmstore(r->delta + j, m, d);
         }
-        if (!r->t) r->delta[r->label] -= (real)(r->scale * kept);
     }
     double loss = log(total) - at_target;
     return !r->t && loss > r->most ? r->most : loss;
@@ -170,7 +189,8 @@ void BPK_NAME(loss)(const bpk_loss_args *args) {
                  args->scale[i],
                  args->parameters,
                  args->smoothing,
-                 args->most};
+                 args->most,
+                 args->deviance};
         args->row_loss[i] = args->row_accuracy[i] = 0;
         switch (args->loss) {
 #define ROW(NAME, name) \

@@ -40,6 +40,7 @@ static bpk_status copy_loss(bpk_net *net, const bpk_loss_settings *loss, ptrdiff
     net->value_factor = loss->value_factor;
     net->slope_factor = loss->slope_factor;
     net->most = loss->most;
+    net->deviance = loss->deviance;
     if (!loss->parameters) return BPK_OK;
     net->loss_parameters = allocate(outputs, net->kernels->real_size);
     if (!net->loss_parameters) return BPK_NO_MEMORY;

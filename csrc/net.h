@@ -19,6 +19,7 @@ struct bpk_net {
     bpk_loss loss;
     void *loss_parameters; /* (last layer,) reals, or NULL where the loss has none */
     double smoothing, value_factor, slope_factor, most; /* of the loss */
+    int deviance;
     uint64_t dropout_key;
     bpk_counts counts;
     void *stores[BPK_N_STORES]; /* NULL: not there */
@@ -86,7 +87,7 @@ ptrdiff_t gather(const bpk_kernels *kernels, const origin *batch, ptrdiff_t from
 int is_plain(const bpk_kernels *kernels, const bpk_source *source);
 
 /* Whether a run is one for kernels->online: mini-batches of one row of plain numbers, through layers that one
- * vector holds, whose derivatives are functions of the activation, with a loss as it is defined. */
+ * vector holds, whose derivatives are functions of the activation, with a loss that has no factors. */
 enum { ONLINE_LAYERS = 8 };
 int goes_online(const bpk_net *net, const bpk_run *run);
 

@@ -89,6 +89,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
                           .parameters = net->loss_parameters,
                           .smoothing = net->smoothing,
                           .most = net->most,
+                          .deviance = net->deviance,
                           .m = 1,
                           .n = last->out,
                           .a = a[net->count],

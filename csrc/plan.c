@@ -1,7 +1,5 @@
 /* Which way a call goes: how much work its steps are, how many threads that is worth, and whether the net is
  * so small that it takes the way of its own. */
-#include <math.h>
-
 #include "net.h"
 
 /* Threads for one call cost about a hundred microseconds to start, and wait for each other several times a
@@ -28,7 +26,7 @@ int goes_online(const bpk_net *net, const bpk_run *run) {
         bpk_stores_gradients(run) || run->outputs || net->stores[BPK_AVERAGE] ||
         !is_plain(kernels, &data->x) || !(data->labels || is_plain(kernels, &data->y)) ||
         net->count > ONLINE_LAYERS || net->layers[0].in > kernels->vector || net->value_factor != 1 ||
-        net->slope_factor != 1 || isfinite(net->most))
+        net->slope_factor != 1)
         return 0;
     for (int l = 0; l < net->count; l++)
         if (net->layers[l].out > kernels->vector || keeps_slope(&net->layers[l])) return 0;

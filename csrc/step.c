@@ -155,6 +155,7 @@ static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
                           .parameters = s->net->loss_parameters,
                           .smoothing = s->net->smoothing,
                           .most = s->net->most,
+                          .deviance = s->net->deviance,
                           .m = to - from,
                           .n = layer->out,
                           .a = element(kernels, ws->layers[last].a, start),

@@ -28,7 +28,7 @@ typedef __mmask16 vmask;
 #define TILE_ROWS_3 9
 #define TILE_ROWS_MAX 14
 #define ONLINE BPK_NAME(online)
-#define NARROW 4
+#define NARROW (VEC / 2)
 #define DOT_ROWS 16
 #define DOT_DEPTH 24
 

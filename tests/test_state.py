@@ -155,6 +155,7 @@ OPTIMIZERS = [
     bpkern.Adam(lr=0.01, betas=(0.8, 0.95), eps=1e-6),
     bpkern.Adam(lr=0.01, amsgrad=True, weight_decay=0.02),
     bpkern.AdamW(lr=0.01, weight_decay=0.1, amsgrad=True),
+    bpkern.Adam(lr=0.01, eps=0.1, eps_hat=True),
 ]
 
 
@@ -497,6 +498,21 @@ def test_a_file_of_another_instruction_set(isa, after, way, tmp_path, dtype):
         before = other.fit(X, LABELS, epochs=3)["loss"]
     history = model.fit(X, LABELS, epochs=3)["loss"]
     assert before == pytest.approx(history, rel=1e-3 if dtype == "float32" else 1e-9)
+
+
+def test_an_older_file_without_a_setting_of_the_optimizer(tmp_path):
+    path = tmp_path / "net.npz"
+    for optimizer in (bpkern.Adam(0.01, amsgrad=True), bpkern.AdamW(0.01)):
+        model = make(optimizer=optimizer)
+        model.fit(X, LABELS, checkpoint=path, verbose=0)
+        config, arrays = files.read(path)
+        assert config["model"]["optimizer"].pop("eps_hat") is False
+        files.write(path, config, arrays)
+        same(model, bpkern.MLP.load(path))
+        resumed = make(optimizer=optimizer)
+        model.fit(X, LABELS, verbose=0)
+        resumed.fit(X, LABELS, epochs=2, checkpoint=path, resume=True, verbose=0)
+        assert bits(resumed) == bits(model)
 
 
 # Files that are no models ----------------------------------------------------------------------------------

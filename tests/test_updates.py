@@ -166,6 +166,32 @@ def test_the_same_bits_at_any_number_of_threads(isa, name, arguments):
     assert all(result == results[0] for result in results)
 
 
+@pytest.mark.parametrize("eps_hat", [False, True])
+@pytest.mark.parametrize("arguments", [{}, {"clip_value": 1e6}], ids=["fused", "stored"])
+@pytest.mark.parametrize("trainer", [bpkern.MLP, reference.MLP])
+def test_where_adam_adds_epsilon(isa, dtype, trainer, arguments, eps_hat):
+    """By hand: to the root of the average made whole, or to that of the average as it is."""
+    X, y = data((3, 20), dtype)
+    lr, (keep_m, keep_v), eps = 0.1, (0.8, 0.95), 0.05
+    made = bpkern.Adam(lr, (keep_m, keep_v), eps, eps_hat=eps_hat)
+    model = trainer([3, 20], loss="mse", optimizer=made, dtype=dtype, seed=1)
+    exact = bpkern.MLP([3, 20], loss="mse", dtype="float64", seed=1)
+    exact.set_weights(model.get_weights())
+    m = v = 0
+    for t in range(1, 6):
+        ((w, b),) = exact.get_weights()
+        ((dw, db),) = exact.gradients(X, y)[1]
+        g = np.column_stack([dw, db])
+        m, v = keep_m * m + (1 - keep_m) * g, keep_v * v + (1 - keep_v) * g**2
+        first, second = 1 / (1 - keep_m**t), 1 / (1 - keep_v**t)
+        root = np.sqrt(v) + eps if eps_hat else np.sqrt(second * v) + eps
+        step = lr * first * m / (root * (np.sqrt(second) if eps_hat else 1))
+        exact.set_weights([(w - step[:, :-1], b - step[:, -1])])
+        model.fit(X, y, batch_size=23, shuffle=False, verbose=0, **arguments)
+        wanted = [array.astype(dtype) for array in exact.get_weights()[0]]
+        assert close(model.get_weights(), [wanted], TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize("decay", [0.999, 0.9999, 0.99999, 0.9999999])
 def test_decays_near_one_in_float32(isa, decay):
     """What is left of them has its digits: the first step of Adam is of size lr, whatever the betas."""

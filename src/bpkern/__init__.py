@@ -4,9 +4,9 @@
 >>> history = model.fit(X, y, epochs=10, validation_split=0.1)
 >>> model.predict(X_new)
 
-`MLP` is the trainer, and has the details. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules:
-`schedules` of learning rates, `losses` that have a parameter, `callbacks`, the `kernels` as functions, and
-`reference`, the training once more in plain NumPy.
+`MLP` is the trainer, and has the details; `fit_many` trains several at once. Optimisers: `SGD`, `RMSprop`,
+`Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` that have a parameter,
+`callbacks`, the `kernels` as functions, and `reference`, the training once more in plain NumPy.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from ._core import __version__, available_isas, isa  # noqa: E402
 from .config import show_config  # noqa: E402
 from .errors import DivergedError  # noqa: E402
 from .history import History  # noqa: E402
+from .many import fit_many  # noqa: E402
 from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 from .threads import get_num_threads, set_num_threads  # noqa: E402
@@ -39,6 +40,7 @@ __all__ = [
     "__version__",
     "available_isas",
     "callbacks",
+    "fit_many",
     "get_num_threads",
     "isa",
     "kernels",

@@ -25,6 +25,7 @@ cdef extern from "bpkern.h" nogil:
         double value_factor
         double slope_factor
         double most
+        int deviance
 
     ctypedef enum bpk_status:
         BPK_OK

@@ -12,6 +12,7 @@ from libc.string cimport memset
 
 from bpkern._ckernels cimport *
 
+import os
 from time import perf_counter
 
 import numpy as np
@@ -250,6 +251,7 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
         bpk_sgd_update(kernels, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
 
 
+include "callers.pxi"
 include "data.pxi"
 include "pace.pxi"
 include "update.pxi"

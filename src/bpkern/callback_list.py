@@ -1,6 +1,6 @@
 """The callbacks of one fit, called in order."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .callbacks import Callback
@@ -47,6 +47,9 @@ class CallbackList:
 
     def __len__(self) -> int:
         return len(self._callbacks)
+
+    def __iter__(self) -> Iterator[Callback]:
+        return iter(self._callbacks)
 
     def on_fit_begin(self, model: Any) -> None:
         """Call the hook of each."""

@@ -25,6 +25,9 @@ class Conventions(NamedTuple):
     mean_by_rows : bool
         The loss and the accuracy of an epoch are means of its batches', each counted by its rows and not by
         its weight. A batch of zero weight has none.
+    deviance : bool
+        The poisson loss, not its derivative, has ``y * log(y) - y`` besides, and so is half the deviance: 0
+        where the rate is right.
     """
 
     loss_factor: float = 1.0
@@ -32,3 +35,4 @@ class Conventions(NamedTuple):
     most: float = math.inf
     penalty_per_weight: bool = False
     mean_by_rows: bool = False
+    deviance: bool = False

@@ -1,5 +1,6 @@
 """From what users pass as X, y and sample_weight to arrays that the kernels read, without copying numbers."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,9 @@ def as_sample_weight(
     if not weights.any():
         raise ValueError("sample_weight must not be 0 in every row")
     if has_scale:
-        if not np.isfinite(weights.sum()):
-            raise ValueError("sample_weight must have a finite sum")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(weights.sum()):
+                raise ValueError("sample_weight must have a finite sum")
         return weights
     # A mean does not depend on their scale, and a power of two changes no bit of it: sums cannot overflow.
     return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
@@ -106,11 +108,50 @@ def as_sample_weight(
 
 def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: bool = False) -> Rows:
     """What `fit` and `evaluate` are given, as rows; at least one. With `is_part` they are some of more."""
-    x = as_rows(X, settings.layers[0])
-    if len(x) == 0:
-        raise ValueError("X has no rows")
+    x = _some_rows(X, settings.layers[0])
     weights = as_sample_weight(sample_weight, len(x), is_part, settings.conventions.penalty_per_weight)
     return x, as_targets(y, len(x), settings), weights
+
+
+def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
+    x = as_rows(X, width)
+    if len(x) == 0:
+        raise ValueError("X has no rows")
+    return x
+
+
+class Reader:
+    """`read_rows` for several fits of the same data: what is the same object is read once."""
+
+    def __init__(self) -> None:
+        # With what each was made of, or its identity could become another's.
+        self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+
+    def __call__(self, X: Any, y: Any, sample_weight: Any, settings: Settings) -> Rows:
+        x = self.rows(X, settings.layers[0])
+        keeps_scale = settings.conventions.penalty_per_weight
+        return (
+            x,
+            self._once(
+                lambda: as_targets(y, len(x), settings), y, ("y", len(x), settings.loss, settings.layers[-1])
+            ),
+            self._once(
+                lambda: as_sample_weight(sample_weight, len(x), keeps_scale=keeps_scale),
+                sample_weight,
+                ("weights", len(x), keeps_scale),
+            ),
+        )
+
+    def rows(self, X: Any, width: int) -> np.ndarray | SparseRows:
+        """X as `as_rows` makes it, with at least one row."""
+        x: np.ndarray | SparseRows = self._once(lambda: _some_rows(X, width), X, ("X", width))
+        return x
+
+    def _once(self, make: Callable[[], Any], given: Any, kind: tuple[Any, ...]) -> Any:
+        key = id(given), kind
+        if key not in self._made:
+            self._made[key] = given, make()
+        return self._made[key][1]
 
 
 def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:

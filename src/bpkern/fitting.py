@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from .history import History
 from .measuring import measure, metrics_of
 from .metrics import make_metrics
 from .progress import Progress, make_progress
-from .settings import FitArguments
+from .settings import FitArguments, Settings
 from .steps import Steps, Watcher, make_steps
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ class Fit:
     split : (train, validation), optional
         Rows of X to train on, and rows to validate on or None: int64, contiguous and within X. Not together
         with a stream, `validation_data` or `validation_split`.
+    read : callable
+        `read_rows`, or what stands in for it.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Fit:
         verbose: Any,
         arguments: FitArguments,
         split: tuple[np.ndarray, np.ndarray | None] | None = None,
+        read: Callable[[Any, Any, Any, Settings], Rows] = read_rows,
     ) -> None:
         self._model, self._arguments = model, arguments
         self._net, self._settings = model._net, model._settings
@@ -126,7 +129,7 @@ class Fit:
         elif y is None:
             raise ValueError("y is missing: fit takes X and y, or for both an iterable of batches (X, y)")
         else:
-            self._rows = read_rows(X, y, sample_weight, self._settings)
+            self._rows = read(X, y, sample_weight, self._settings)
             if split is not None:
                 self._take_split(*split)
             self._data = self._weighted(self._rows, self._index)
@@ -134,7 +137,7 @@ class Fit:
         if arguments.validation_data is not None:
             try:
                 X, y, *weights = arguments.validation_data
-                self._validation = read_rows(X, y, weights[0] if weights else None, self._settings)
+                self._validation = read(X, y, weights[0] if weights else None, self._settings)
             except (ValueError, TypeError) as error:
                 raise type(error)(f"validation_data: {error}") from None
 
@@ -170,6 +173,13 @@ class Fit:
         if validation is not None:
             self._validation, self._validation_index = self._rows, validation
         _check_parts("split", self._rows[2], train, validation)
+
+    @property
+    def rows(self) -> int:
+        """How many are trained on in an epoch; 0 where only a stream knows."""
+        if self._index is not None:
+            return len(self._index)
+        return 0 if self._data is None else len(self._data[0])
 
     # The fit -----------------------------------------------------------------------------------------
 
@@ -211,7 +221,7 @@ class Fit:
             if self._one_dimension is not None:
                 model._fitted_1d = self._one_dimension
             try:
-                self._train(epochs, steps, watcher, history, first)
+                self._train(update, epochs, steps, watcher, history, first)
             finally:
                 self._progress.close()
                 if type(self._settings.optimizer) is not type(steps.optimizer):
@@ -225,7 +235,15 @@ class Fit:
         self._callbacks.on_fit_end(model)
         return history
 
-    def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
+    def _train(
+        self,
+        update: _core.Update,
+        epochs: Epochs,
+        steps: Steps,
+        watcher: FitWatcher,
+        history: History,
+        first: int,
+    ) -> None:
         model, arguments = self._model, self._arguments
         if first < arguments.epochs and not model.stop_training:
             self._progress.begin(arguments.epochs, epochs.rows, first)
@@ -236,6 +254,8 @@ class Fit:
             if optimizer is not steps.optimizer:  # a callback has changed its settings
                 steps.set_optimizer(optimizer)
             self._callbacks.on_epoch_begin(model, epoch)
+            if self._data is not None:  # a stream asks for each of its batches
+                steps.threads = self._make_room(update)
             watcher.begin_epoch()
             logs = epochs.run(epoch)
             self._leave_average()
@@ -273,19 +293,22 @@ class Fit:
     def _reserve(self, update: _core.Update) -> int:
         """All the memory that training takes: what fails later leaves the model as it was. Returns how many
         threads to take."""
-        arguments, net = self._arguments, self._net
+        arguments = self._arguments
         threads = 1
         if self._data is not None:
-            rows = len(self._data[0]) if self._index is None else len(self._index)
-            batch_size = min(arguments.batch_size, rows)
-            threads = net.reserve(batch_size, rows / batch_size, update, arguments.n_threads)
+            threads = self._make_room(update)
             if self._validation is not None or arguments.validation_split:
                 rows = len((self._validation or self._data)[0])
                 if self._validation_index is not None:
                     rows = len(self._validation_index)
-                net.reserve_reader(rows, arguments.n_threads)
+                self._net.reserve_reader(rows, arguments.n_threads)
         self._take_snapshot(update)
         return threads
+
+    def _make_room(self, update: _core.Update) -> int:
+        """For an epoch over rows in memory; how many threads to take for it."""
+        batch_size = min(self._arguments.batch_size, self.rows)
+        return self._net.reserve(batch_size, self.rows / batch_size, update, self._arguments.n_threads)
 
     def _take_snapshot(self, update: _core.Update) -> None:
         """Of what an overflow in the first epoch goes back to, states and an average that begin among it."""
@@ -304,9 +327,9 @@ class Fit:
                 self._read_batch,
                 lambda rows: net.reserve(rows, 1, update, self._arguments.n_threads),
             )
-        index = self._split(self._data)
+        self._index = self._split(self._data)
         shuffler = self._model._shuffler() if self._arguments.shuffle else None
-        return RowEpochs(net, settings, steps, keeps, self._data, index, shuffler)
+        return RowEpochs(net, settings, steps, keeps, self._data, self._index, shuffler)
 
     def _read_batch(self, item: Any) -> Rows:
         X, y, weights = streams.as_batch(item)

@@ -91,7 +91,8 @@ class MLP(Stepwise):
     Notes
     -----
     One thread may change a model at a time, or several may read it; a call that comes in between raises
-    RuntimeError. Different models in different threads train side by side.
+    RuntimeError. Different models in different threads train side by side; `bpkern.fit_many` does that for
+    many on the same data.
     """
 
     def __init__(
@@ -213,7 +214,8 @@ class MLP(Stepwise):
             How many threads to take, exactly, but for at most 1024, what the system has, and one for batches
             of one row through a net whose layers are all no wider than a vector. More than there are
             processors is slow, and not wrong. None takes up to `bpkern.get_num_threads()`, and fewer where
-            more would lose. The result is the same to the bit at any number.
+            more would lose; fits that run side by side in several threads share them. The result is the same
+            to the bit at any number.
 
         Returns
         -------

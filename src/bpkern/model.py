@@ -31,6 +31,7 @@ def new_network(settings: Settings) -> _core.Network:
         conventions.loss_factor,
         conventions.slope_factor,
         conventions.most,
+        conventions.deviance,
     )
 
 

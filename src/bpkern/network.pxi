@@ -37,10 +37,11 @@ cdef class Network:
     def __cinit__(
         self, sizes, activations, str loss, dtype, parameters=None, double smoothing=0.0,
         double value_factor=1.0, double slope_factor=1.0, double most=INFINITY,
+        bint deviance=False,
     ):
         cdef int layers = len(sizes) - 1, l
         cdef bpk_loss_settings c_loss = bpk_loss_settings(
-            <bpk_loss><int>LOSSES.index(loss), NULL, smoothing, value_factor, slope_factor, most
+            <bpk_loss><int>LOSSES.index(loss), NULL, smoothing, value_factor, slope_factor, most, deviance
         )
         cdef ptrdiff_t *c_sizes = <ptrdiff_t *>calloc(layers + 1, sizeof(ptrdiff_t))
         cdef bpk_activation *c_activations = <bpk_activation *>calloc(layers, sizeof(bpk_activation))
@@ -246,7 +247,16 @@ cdef class Network:
         return workspace
 
     cdef int threads_for(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
-        """`n_threads` itself, or where that is None as many as the work is worth, up to get_num_threads()."""
+        """`n_threads` itself, or where that is None as many as the work is worth, up to the thread's share."""
+        return self.share_of(self.most_threads(n_threads, batch, steps, purpose), n_threads)
+
+    cdef int share_of(self, int most, n_threads) except -1:
+        if n_threads is not None or most == 1:
+            return most
+        return min(most, <int>fair_share())
+
+    cdef int most_threads(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
+        """The same for a thread that shares with no other."""
         if n_threads is not None:
             return min(n_threads, BPK_MOST_THREADS)
         cdef double work = bpk_step_work(self.net, batch, purpose)
@@ -256,8 +266,8 @@ cdef class Network:
 
     def reserve(self, ptrdiff_t batch, double steps, Update update, n_threads):
         """Make the workspace for training in such batches, where it is not there yet; how many threads are to
-        take the `steps` of an epoch."""
-        cdef int threads = self.threads_for(n_threads, batch, steps, BPK_FOR_TRAINING)
+        take the `steps` of the next epoch. Others may come or go after it, and there is room for either."""
+        cdef int threads = self.most_threads(n_threads, batch, steps, BPK_FOR_TRAINING)
         cdef bpk_workspace *workspace
         cdef bint stores = bpk_stores_gradients(&update.c)
         if batch > self.workspace_rows or threads > self.workspace_threads or stores > self.workspace_stores:
@@ -269,7 +279,7 @@ cdef class Network:
             bpk_workspace_free(self.workspace)
             self.workspace, self.workspace_rows, self.workspace_threads = workspace, rows, most
             self.workspace_stores = stores
-        return threads
+        return self.share_of(threads, n_threads)
 
     def train(
         self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
@@ -309,7 +319,7 @@ cdef class Network:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)
             raise_for(status, &run)
             pace.end()
-            PyErr_CheckSignals()
+            look_for_signals()
             watcher.after(run.next - next, run.loss_sum - loss, run.weight_sum - weight)
         update.end(&run)
         return run.loss_sum, run.accuracy_sum, run.weight_sum
@@ -330,12 +340,13 @@ cdef class Network:
         """A workspace for a pass without training: the one that is kept, if nobody else has it and it is large
         enough. Returns whether it is that one. Sets the threads of the run."""
         cdef double steps = <double>((run.data.rows + run.batch - 1) // max(run.batch, 1))
-        run.threads = self.threads_for(n_threads, run.batch, steps, BPK_FOR_FORWARD)
+        cdef int most = self.most_threads(n_threads, run.batch, steps, BPK_FOR_FORWARD)
+        run.threads = self.share_of(most, n_threads)
         if self.reader_taken:
             workspace[0] = self.new_workspace(run.batch, BPK_FOR_FORWARD, run.threads)
             return 0
-        if run.batch > self.reader_rows or run.threads > self.reader_threads:
-            rows, threads = max(run.batch, self.reader_rows), max(run.threads, self.reader_threads)
+        if run.batch > self.reader_rows or most > self.reader_threads:
+            rows, threads = max(run.batch, self.reader_rows), max(most, self.reader_threads)
             workspace[0] = self.new_workspace(rows, BPK_FOR_FORWARD, threads)
             bpk_workspace_free(self.reader)
             self.reader, self.reader_rows, self.reader_threads = workspace[0], rows, threads
@@ -346,11 +357,12 @@ cdef class Network:
     cdef int read(self, bpk_run *run, n_threads, void *out) except -1:
         """A pass without training: outputs where `out` is given, the sums of losses otherwise."""
         cdef bpk_workspace *workspace = NULL
-        cdef bint kept
+        cdef bint kept, is_call = False
         if run.data.rows == 0:
             return 0
         self.begin_read()
         try:
+            is_call = run.data.rows > run.batch and begin_call()
             run.averaged = self.averaged()
             kept = self.begin_reader(run, n_threads, &workspace)
             try:
@@ -362,6 +374,8 @@ cdef class Network:
                     bpk_workspace_free(workspace)
         finally:
             self.end_read()
+            if is_call:
+                end_call()
         return 0
 
     cdef int read_slices(self, bpk_run *run, bpk_workspace *workspace, void *out) except -1:
@@ -380,7 +394,7 @@ cdef class Network:
             raise_for(status, run)
             if several:
                 pace.end()
-            PyErr_CheckSignals()
+            look_for_signals()
         return 0
 
     def evaluate(self, Data rows, index, n_threads, row_losses=None, outputs=None):
@@ -468,19 +482,27 @@ cdef class Section:
     """What `Network.writing` and `reading` give: entered and left in C, where no signal comes between."""
 
     cdef Network network
-    cdef bint writes
+    cdef bint writes, is_call
 
     def __cinit__(self, Network network, bint writes):
         self.network, self.writes = network, writes
 
     def __enter__(self):
         if self.writes:
-            self.network.begin_write()
+            self.is_call = begin_call()
+            try:
+                self.network.begin_write()
+            except BaseException:
+                if self.is_call:
+                    end_call()
+                raise
         else:
             self.network.begin_read()
 
     def __exit__(self, *error):
         if self.writes:
             self.network.end_write()
+            if self.is_call:
+                end_call()
         else:
             self.network.end_read()

@@ -1,4 +1,4 @@
-"""What a fit shows on the terminal while it runs."""
+"""What a fit, or one of many models, shows on the terminal while it runs."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ REFRESH_SECONDS = 0.1
 
 
 class Progress:
-    """Told how far a fit is. This one shows nothing."""
+    """Told how far a fit is; or a fit of many models, whose epochs are those that are done. Shows nothing."""
 
     def begin(self, epochs: int, rows: int | None, done: int) -> None:
         """A fit of so many epochs begins, of which some are done; of so many rows, where that is known."""
@@ -24,37 +24,37 @@ class Progress:
         """The fit has ended, or been stopped."""
 
 
-def make_progress(verbose: Any) -> Progress:
-    """The display that `verbose` asks for: "auto", 0 or 1."""
+def make_progress(verbose: Any, of: str = "epoch") -> Progress:
+    """The display that `verbose` asks for, "auto", 0 or 1: of epochs, or of what they stand for."""
     if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1):
         raise ValueError(f"unknown verbose {verbose!r}: allowed are 'auto', 0, 1")
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if verbose == 0 or (verbose == "auto" and not terminal):
         return Progress()
     if not terminal:
-        return EpochLines()
+        return Lines(of)
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
-        return EpochLines(in_place=True)
-    return Bar(tqdm)
+        return Lines(of, in_place=True)
+    return Bar(tqdm, of)
 
 
 def _text(metrics: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    return "".join(f", {name} {value:.4f}" for name, value in metrics.items())
 
 
 def _telling(metrics: Mapping[str, float]) -> dict[str, float]:
     """The loss and the most telling metric beside it: a line of a terminal has no room for all."""
     telling = next((name for name in ("val_accuracy", "val_loss", "accuracy") if name in metrics), "loss")
-    return {name: metrics[name] for name in ("loss", telling)}
+    return {name: metrics[name] for name in ("loss", telling) if name in metrics}
 
 
 class Bar(Progress):
     """tqdm's bar over all rows of all epochs, with the epoch and its metrics beside it."""
 
-    def __init__(self, tqdm: Any) -> None:
-        self._tqdm = tqdm
+    def __init__(self, tqdm: Any, of: str) -> None:
+        self._tqdm, self._of = tqdm, of
         self._bar: Any = None
         self._ended = 0
         self._metrics: Mapping[str, float] = {}
@@ -67,8 +67,8 @@ class Bar(Progress):
         self._bar = self._tqdm(
             total=epochs * (rows or 1),
             initial=done * (rows or 1),
-            desc=f"epoch {min(done + 1, epochs)}/{epochs}",
-            unit=" samples" if rows else " epochs",
+            desc=f"{self._of} {min(done + 1, epochs)}/{epochs}",
+            unit=" samples" if rows else f" {self._of}s",
             unit_scale=True,
             mininterval=REFRESH_SECONDS,
             dynamic_ncols=True,
@@ -89,7 +89,7 @@ class Bar(Progress):
         self._bar.update(number * (self._rows or 1) - self._bar.n)
 
     def _describe(self) -> None:
-        text = f"epoch {self._ended}/{self._epochs}, {_text(_telling(self._metrics))}"
+        text = f"{self._of} {self._ended}/{self._epochs}{_text(_telling(self._metrics))}"
         self._bar.set_description_str(text, refresh=False)
 
     def close(self) -> None:
@@ -100,11 +100,11 @@ class Bar(Progress):
             self._bar.close()
 
 
-class EpochLines(Progress):
+class Lines(Progress):
     """A plain line an epoch with all metrics; `in_place`, one line written over and over."""
 
-    def __init__(self, in_place: bool = False) -> None:
-        self._in_place = in_place
+    def __init__(self, of: str, in_place: bool = False) -> None:
+        self._of, self._in_place = of, in_place
         self._shown_at = 0.0
         self._unshown: str | None = None
 
@@ -118,9 +118,10 @@ class EpochLines(Progress):
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self._samples += self._of_epoch
         now = time.monotonic()
-        rate = self._samples / max(now - self._began, 1e-9)
         shown = _telling(metrics) if self._in_place else metrics
-        line = f"epoch {number}/{self._epochs}, {_text(shown)}, {rate:,.0f} samples/s"
+        line = f"{self._of} {number}/{self._epochs}{_text(shown)}"
+        if self._samples:
+            line += f", {self._samples / max(now - self._began, 1e-9):,.0f} samples/s"
         if not self._in_place:
             self._write(line + "\n")
         elif now - self._shown_at < REFRESH_SECONDS:

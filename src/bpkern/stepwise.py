@@ -85,7 +85,6 @@ class Stepwise(Prediction):
             limit("clip_value", clip_value),
             1,
             None,
-            settings.conventions.penalty_per_weight,
         )
         with net.writing():
             net.snapshot()

@@ -23,6 +23,7 @@ cdef class Tape:
         cdef bpk_run run
         cdef bpk_status status
         cdef cnp.npy_intp shape[2]
+        look_for_signals()  # a loss in Python goes from step to step by way of here
         start(&run, rows, index, 0)
         run.batch = run.data.rows
         run.threads = self.network.threads_for(n_threads, run.batch, 1, BPK_FOR_TRAINING)

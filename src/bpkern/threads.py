@@ -14,6 +14,10 @@ OPENMP_VARIABLE = "OMP_NUM_THREADS"
 def set_num_threads(n: int | None) -> None:
     """Set how many threads a call may use at most where its `n_threads` is None.
 
+    Calls that are under way at the same time in several threads of Python share them: of 8, each of three
+    fits takes 2. A fit looks anew how many there are when it begins an epoch. So pools of threads that fit
+    need no setting; processes do not know of each other, and joblib sets OMP_NUM_THREADS for its own.
+
     Parameters
     ----------
     n : int or None
@@ -32,7 +36,7 @@ def set_num_threads(n: int | None) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a call may use at most where its `n_threads` is None.
+    """How many threads a call may use at most where its `n_threads` is None, and no other is under way.
 
     Returns
     -------

@@ -1,0 +1,78 @@
+# The threads of Python that are at work in here: they share the processors, and those of a crew stop together.
+# Included by _core.pyx.
+
+# By identity, those that train and those that read for long: the crew that each is of, or None.
+cdef dict callers = {}
+
+# None of them goes on in the child.
+os.register_at_fork(after_in_child=callers.clear)
+
+
+cdef bint begin_call() except -1:
+    """This thread is one of them. Returns whether it was none before: then `end_call` belongs to it."""
+    me = PyThread_get_thread_ident()
+    if me in callers:
+        return False
+    callers[me] = None
+    return True
+
+
+cdef int end_call() except -1:
+    callers.pop(PyThread_get_thread_ident(), None)
+    return 0
+
+
+def fair_share():
+    """How many threads a call of this thread may take that is told no number: those of the process, in equal parts
+    for all that are at work."""
+    cdef Py_ssize_t sharing = len(callers) + (PyThread_get_thread_ident() not in callers)
+    return max(1, get_num_threads() // sharing)
+
+
+@cython.final
+cdef class Crew:
+    """Threads that stop together: a signal reaches the main thread alone."""
+
+    cdef bint stopped
+
+    def member(self):
+        """A context in which the thread is one of the crew."""
+        return Member(self)
+
+    def stop(self):
+        """Have each member raise KeyboardInterrupt where it looks for signals."""
+        self.stopped = True
+
+
+@cython.final
+cdef class Member:
+    """What `Crew.member` gives: entered and left in C, where no signal comes between."""
+
+    cdef Crew crew
+    cdef object before
+    cdef bint is_call
+
+    def __cinit__(self, Crew crew):
+        self.crew = crew
+
+    def __enter__(self):
+        me = PyThread_get_thread_ident()
+        self.is_call = me not in callers
+        self.before = callers.get(me)
+        callers[me] = self.crew
+
+    def __exit__(self, *error):
+        if self.is_call:
+            end_call()
+        else:
+            callers[PyThread_get_thread_ident()] = self.before
+
+
+cdef int look_for_signals() except -1:
+    """Raises what Python's handlers of signals raise, and KeyboardInterrupt where the thread's crew is to stop."""
+    PyErr_CheckSignals()
+    if callers:
+        crew = callers.get(PyThread_get_thread_ident())
+        if crew is not None and (<Crew>crew).stopped:
+            raise KeyboardInterrupt
+    return 0

@@ -1,0 +1,315 @@
+"""Many models trained at once on the same rows: `fit_many`."""
+
+# NumPy imports much at its first use; annotations that were evaluated would be one.
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _core, checks, streams
+from .callback_list import CallbackList
+from .data import Reader
+from .fitting import Fit
+from .history import History
+from .mlp import MLP
+from .progress import Progress, make_progress
+from .settings import FitArguments
+from .threads import get_num_threads
+
+# The arguments of `MLP.fit` besides X, y and those of `FitArguments`, in the order in which `Fit` takes them.
+OTHERS: dict[str, Any] = {"sample_weight": None, "class_weight": None, "metrics": None, "callbacks": ()}
+
+Split = tuple[np.ndarray, np.ndarray | None]
+
+
+def fit_many(
+    models: Iterable[MLP],
+    X: Any,
+    y: Any,
+    *,
+    splits: Iterable[tuple[Any, Any]] | None = None,
+    each: Iterable[Mapping[str, Any]] | None = None,
+    n_threads: int | None = None,
+    verbose: Literal["auto", 0, 1] = "auto",
+    **settings: Any,
+) -> list[History]:
+    """Train several models on the same rows at once: seeds, folds, a grid.
+
+    Each model ends as ``model.fit`` would leave it, to the bit; only the time differs. Threads take one model
+    after another, those with the most work first, so that the processors are busy though each net is too
+    small for more than one of them. X is shared, and read once where it has to be converted.
+
+    >>> models = [bpkern.MLP([64, 32, 10], loss="cross_entropy", seed=seed) for seed in range(16)]
+    >>> histories = bpkern.fit_many(models, X, y, epochs=50)
+
+    Folds, as scikit-learn's cross-validators give them:
+
+    >>> bpkern.fit_many(models, X, y, splits=KFold(len(models)).split(X), epochs=50)
+
+    Parameters
+    ----------
+    models : iterable of MLP
+        Different ones, each with a generator of its own. Their layers, losses and optimisers may differ.
+    X : array_like, shape (n, in)
+        As for `MLP.fit`, but for batches.
+    y : array_like
+        As for `MLP.fit`; None where all of `each` have their own.
+    splits : iterable of (train, validation), optional
+        For each model the rows of X to train on, and those to take ``val_loss`` and the metrics of, or None:
+        whole numbers, as if it were given ``X[train]``, ``y[train]`` and the same of `sample_weight`. Not
+        together with `validation_data` or `validation_split`.
+    each : iterable of mappings, optional
+        For each model, arguments of `fit` that stand in place of the shared ones: "y", "epochs",
+        "batch_size", "callbacks", "checkpoint", ...
+    n_threads : int, optional
+        How many threads to take in all, exactly; the caller's is one of them. Where there are fewer models,
+        each takes an equal part of them. None is `bpkern.get_num_threads()`, shared with whatever else trains
+        in this process, and by fewer models where the others are done.
+    verbose : {"auto", 0, 1}
+        Counts the models that are done, where and how `fit` shows its epochs.
+    **settings
+        All other arguments of `fit`. Callbacks have a state and a checkpoint is one model's: with several
+        models they go into `each`.
+
+    Returns
+    -------
+    list of History
+        One a model, in their order; also kept as their ``history_``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `fit`, and for the same model, callback, generator or checkpoint given twice. What can be told
+        before training is told before any model is trained, with a note that says which model it is about.
+    Exception
+        What a fit raises ends that fit and no other. When all are done, that of the first such model is
+        raised, with a note that says which it is; the others' histories are in their ``history_``.
+    KeyboardInterrupt
+        Within 200 ms all fits have stopped, each model as of a finished step.
+
+    Notes
+    -----
+    Python functions among the settings (callbacks, metrics, a loss, a learning rate) are called from several
+    threads. An optimiser may be shared where nothing changes its settings on the way, as `ReduceLROnPlateau`
+    does.
+    """
+    progress = make_progress(verbose, of="model")
+    checked = _checked_models(models)
+    _check_names(settings, "fit_many", TypeError)
+    if streams.is_stream(X, y):
+        raise ValueError("fit_many shares rows in memory among its models: give X and y, not batches")
+    most = get_num_threads() if n_threads is None else checks.whole("n_threads", n_threads, 1)
+    workers = max(1, min(most, len(checked)))
+    own = _listed("each", each, len(checked), {})
+    parts = _listed("splits", splits, len(checked), None)
+    if "callbacks" in settings:  # the first fit would use an iterator up
+        settings["callbacks"] = CallbackList(settings["callbacks"])
+    threads = None if n_threads is None else most // workers
+    read, fits = Reader(), []
+    for number, model in enumerate(checked):
+        try:
+            fits.append(_make_fit(model, X, y, parts[number], settings, own[number], threads, read))
+        except Exception as error:
+            error.add_note(f"It is about models[{number}] of fit_many.")
+            raise
+    _check_apart("callback", [list(fit._callbacks) for fit in fits])
+    checkpoints = [fit._arguments.checkpoint for fit in fits]
+    _check_apart("checkpoint", [[] if path is None else [os.path.abspath(path)] for path in checkpoints])
+    return _Fits(fits, progress).run(workers)
+
+
+# Arguments -------------------------------------------------------------------------------------------------
+
+
+def _checked_models(models: Any) -> list[MLP]:
+    if not hasattr(models, "__iter__"):
+        raise TypeError(f"models must be a sequence of bpkern.MLP, not {models!r}")
+    listed = list(models)
+    for model in listed:
+        if not isinstance(model, MLP):
+            raise TypeError(f"models must be a sequence of bpkern.MLP, not of {model!r}")
+    _check_apart("model", [[model] for model in listed])
+    _check_apart("generator", [[model._random.generator.bit_generator] for model in listed])
+    return listed
+
+
+def _check_apart(what: str, belongings: Sequence[Sequence[Any]]) -> None:
+    """Raise ValueError where two models have the same object, or path."""
+    owners: dict[Hashable, int] = {}
+    for number, things in enumerate(belongings):
+        for thing in things:
+            owner = owners.setdefault(thing if isinstance(thing, str) else id(thing), number)
+            if owner != number:
+                raise ValueError(
+                    f"each model needs its own {what}: models[{owner}] and models[{number}] have the same"
+                )
+
+
+def _check_names(given: Any, whose: str, kind: type[Exception]) -> None:
+    allowed = {*OTHERS, *(FitArguments.__init__.__kwdefaults__ or ())} - {"n_threads"}
+    if kind is ValueError:
+        allowed.add("y")
+    for name in given:
+        if name not in allowed:
+            raise kind(f"unknown argument {name!r} of {whose}: allowed are {', '.join(sorted(allowed))}")
+
+
+def _listed(name: str, given: Any, count: int, default: Any) -> list[Any]:
+    """One a model."""
+    if given is None:
+        return [default] * count
+    if not hasattr(given, "__iter__") or isinstance(given, (str, Mapping)):
+        raise TypeError(f"{name} must be a sequence with an item for each model, not {given!r}")
+    items = list(given)
+    if len(items) != count:
+        raise ValueError(f"{name} must have an item for each of the {count} models, not {len(items)}")
+    return items
+
+
+def _make_fit(
+    model: MLP,
+    X: Any,
+    y: Any,
+    split: Any,
+    shared: Mapping[str, Any],
+    own: Any,
+    n_threads: int | None,
+    read: Reader,
+) -> Fit:
+    if not isinstance(own, Mapping):
+        raise TypeError(f"each must hold mappings of fit's arguments, not {own!r}")
+    _check_names(own, "each", ValueError)
+    settings = {"y": y, **shared, **own}
+    y = settings.pop("y")
+    weights, class_weight, metrics, callbacks = (settings.pop(*other) for other in OTHERS.items())
+    rows = None
+    if split is not None:
+        rows = _checked_split(split, len(read.rows(X, model.layers[0])))
+    arguments = FitArguments(**settings, n_threads=n_threads)
+    return Fit(model, X, y, weights, class_weight, metrics, callbacks, 0, arguments, rows, read)
+
+
+def _checked_split(split: Any, rows: int) -> Split:
+    if not isinstance(split, (tuple, list)) or len(split) != 2:
+        raise ValueError(f"splits must hold pairs (train, validation), not {split!r}")
+    train, validation = split
+    return (
+        _checked_index("train", train, rows),
+        None if validation is None else _checked_index("validation", validation, rows),
+    )
+
+
+def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
+    """int64 and contiguous: C reads the rows that it names."""
+    array = np.asarray(index)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"the {part} rows of a split must be a list of at least one, not shape {array.shape}"
+        )
+    if array.dtype.kind not in "iu":
+        hint = ": numpy.flatnonzero(mask)" if array.dtype.kind == "b" else ""
+        raise TypeError(f"the {part} rows of a split must be whole numbers, not {array.dtype}{hint}")
+    if array.min() < 0 or array.max() >= rows:
+        raise ValueError(
+            f"the {part} rows of a split must be from 0 to {rows - 1}, "
+            f"not from {array.min()} to {array.max()}"
+        )
+    return np.array(array, np.int64)  # a copy: the caller may change it
+
+
+# The fits --------------------------------------------------------------------------------------------------
+
+
+class _Fits:
+    """Threads that take one fit after another, until none is left or one of them has to stop."""
+
+    def __init__(self, fits: list[Fit], progress: Progress) -> None:
+        self._fits, self._progress = fits, progress
+        work = [fit.rows * fit._arguments.epochs * _weights(fit._model) for fit in fits]
+        # The last to begin should not be the longest: the others would have to wait for it.
+        self._left = deque(sorted(range(len(fits)), key=work.__getitem__, reverse=True))
+        self._histories: dict[int, History] = {}
+        self._errors: dict[int, Exception] = {}
+        self._stopped_by: BaseException | None = None
+        self._stop = _core.Crew()
+        self._lock = threading.Lock()
+
+    def run(self, workers: int) -> list[History]:
+        """All fits in so many threads, the caller's among them."""
+        self._progress.begin(len(self._fits), None, 0)
+        # They share the processors from the first fit on, when all are there.
+        self._together = threading.Barrier(workers)
+        helpers = [threading.Thread(target=self._help, name="bpkern fit_many") for _ in range(workers - 1)]
+        try:
+            for helper in helpers:
+                helper.start()
+            self._work()
+            for helper in helpers:
+                helper.join()
+        except BaseException as error:
+            self._end(error)
+        finally:
+            for helper in helpers:
+                if helper.ident is not None:
+                    helper.join()
+            self._progress.close()
+        if self._stopped_by is not None:
+            raise self._stopped_by
+        if self._errors:
+            raise self._first_error()
+        return [self._histories[number] for number in range(len(self._fits))]
+
+    def _help(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # the caller's thread raises it
+            self._end(error)
+
+    def _work(self) -> None:
+        with self._stop.member():
+            self._together.wait()
+            while self._left:
+                try:
+                    number = self._left.popleft()
+                except IndexError:  # another thread has taken it meanwhile
+                    return
+                self._fit(number)
+
+    def _fit(self, number: int) -> None:
+        fit = self._fits[number]
+        try:
+            with fit._model._net.writing():
+                history = fit.run()
+        except Exception as error:
+            self._errors[number] = error
+            history = History()
+        self._histories[number] = history
+        with self._lock:
+            last = {name: values[-1] for name, values in history.items()}
+            self._progress.epoch(len(self._histories), last)
+
+    def _end(self, error: BaseException) -> None:
+        """All stop where they look for signals."""
+        if self._stopped_by is None:
+            self._stopped_by = error
+        self._stop.stop()
+        self._together.abort()
+
+    def _first_error(self) -> Exception:
+        first, *others = sorted(self._errors)
+        error = self._errors[first]
+        note = f"models[{first}] of fit_many raised it"
+        if others:
+            note += f"; models {', '.join(map(str, others))} raised errors, too"
+        error.add_note(f"{note}. The other models are trained.")
+        return error
+
+
+def _weights(model: MLP) -> int:
+    return sum(n * m for n, m in pairwise(model.layers))
