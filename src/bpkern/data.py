@@ -129,16 +129,16 @@ class Reader:
 
     def __call__(self, X: Any, y: Any, sample_weight: Any, settings: Settings) -> Rows:
         x = self.rows(X, settings.layers[0])
-        keeps_scale = settings.conventions.penalty_per_weight
+        has_scale = settings.conventions.penalty_per_weight
         return (
             x,
             self._once(
                 lambda: as_targets(y, len(x), settings), y, ("y", len(x), settings.loss, settings.layers[-1])
             ),
             self._once(
-                lambda: as_sample_weight(sample_weight, len(x), keeps_scale=keeps_scale),
+                lambda: as_sample_weight(sample_weight, len(x), has_scale=has_scale),
                 sample_weight,
-                ("weights", len(x), keeps_scale),
+                ("weights", len(x), has_scale),
             ),
         )
 

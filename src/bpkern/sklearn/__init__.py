@@ -11,7 +11,7 @@ Needs the extra ``sklearn``.
 try:
     import sklearn  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("bpkern.sklearn needs scikit-learn: pip install bpkern[sklearn]") from error
+    raise ModuleNotFoundError("bpkern.sklearn needs scikit-learn: pip install 'bpkern[sklearn]'") from error
 
 from .estimators import MLPClassifier, MLPRegressor
 

@@ -19,8 +19,8 @@ from .perceptron import BaseMLP
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """A multilayer perceptron that classifies: scikit-learn's `MLPClassifier`, many times faster.
 
-    Trained by the log loss. With the parameters that scikit-learn's has, and the same `random_state`, it makes
-    the same steps up to rounding; what comes after `max_fun` is added.
+    Trained by the log loss. With the parameters that scikit-learn's has, and the same `random_state`, it
+    makes the same steps up to rounding; what comes after `max_fun` is added.
 
     Parameters
     ----------
@@ -221,8 +221,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             classes = unique_labels(y)
             if set(classes) != set(self.classes_):
                 raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {classes}"
+                    "warm_start can only be used where `y` has the same classes as in the previous call to "
+                    f"fit. Previously got {self.classes_}, `y` has {classes}"
                 )
         return X, self._codes(y)
 
@@ -344,8 +344,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         logarithms of what is predicted.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, \
 max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, \
-validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, optimizer, callbacks, dtype, \
-n_threads
+validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, optimizer, callbacks, \
+dtype, n_threads
         As those of `MLPClassifier`. The score of early stopping is R2.
 
     Attributes

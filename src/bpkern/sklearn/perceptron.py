@@ -18,14 +18,15 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .._core import ACTIVATIONS
-from ..data import read_rows
+from ..data import Rows
 from ..errors import DivergedError
+from ..history import History
 from ..optimizers import SGD, Adam, Optimizer
-from .epoch_rules import EpochRules, PoissonConstant
+from .epoch_rules import EpochRules
 from .lbfgs import minimise
 from .predictor import ALIASES, Predictor
 from .protocol import CallbackSupportMixin, Tasks, with_callbacks
-from .trainer import Orders, Split, Trainer
+from .trainer import Orders, RateMode, Split, Trainer
 
 OVERFLOW = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -72,6 +73,17 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     def __init__(self, **parameters: Any) -> None:
         for name, value in parameters.items():
             setattr(self, name, value)
+
+    # The fitted attributes that are not always there, or None -----------------------------------------
+
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    validation_loss_curve_: list[float] | None
+    history_: History | None
+    _trainer: Trainer | None
+    _trainer_key: tuple[Any, ...]
 
     # What the two kinds differ in --------------------------------------------------------------------
 
@@ -160,6 +172,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, *, incremental: bool) -> Self:
         stochastic = self.solver != "lbfgs" or self.optimizer is not None
         self._check_combinations(stochastic, incremental, validation is not None)
+        hidden = self._hidden()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         given = X, y, sample_weight
         X, targets = self._validate_input(X, y, incremental, reset=first)
@@ -172,18 +185,22 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             validation = self._validate_validation(*validation)
         random_state = check_random_state(self.random_state)
         outputs, out_activation, loss = self._outputs_and_loss(targets)
-        layers = [X.shape[1], *self._hidden(), outputs]
-        if first:
-            self._initialize(random_state, layers, out_activation, self._compute_dtype(X))
-        self._check_layers(layers)
-        trainer = self._trainer_for(loss, random_state, goes_on=incremental)
-        data = X, targets, weights
+        layers = [X.shape[1], *hidden, outputs]
+        coefs, intercepts = (
+            self._initial_parameters(random_state, layers, X) if first else (self.coefs_, self.intercepts_)
+        )
+        _check_layers(coefs, layers)
+        trainer = self._trainer_for(coefs, intercepts, loss, random_state, goes_on=incremental and not first)
+        rows = trainer.checked(X, targets, weights)
+        if first:  # whatever can be refused has been
+            self.coefs_, self.intercepts_ = coefs, intercepts
+            self._start(layers, out_activation, stochastic)
+        tasks = None if incremental else Tasks(self, *given)
         if stochastic:
-            tasks = None if incremental else Tasks(self, *given)
-            self._fit_stochastic(trainer, data, validation, random_state, tasks)
+            self._fit_stochastic(trainer, (X, targets, weights), validation, random_state, tasks)
         else:
-            tasks = Tasks(self, *given)
-            self._fit_lbfgs(trainer, data, tasks)
+            assert tasks is not None
+            self._fit_lbfgs(trainer, rows, tasks)
         if not all(np.isfinite(parameter).all() for parameter in (*self.coefs_, *self.intercepts_)):
             raise ValueError(OVERFLOW)
         if tasks is not None:
@@ -211,18 +228,6 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
 
-    def _compute_dtype(self, X: Any) -> "np.dtype[Any]":
-        return np.dtype(X.dtype if self.dtype is None else self.dtype)
-
-    def _check_layers(self, layers: list[int]) -> None:
-        """Those that there are must be those that are asked for."""
-        found = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        if found != layers:
-            raise ValueError(
-                f"training goes on with the layers {found} of the last fit, not {layers}: for others use "
-                "fit with warm_start=False"
-            )
-
     def _validate_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         targets = self._encode(y, X.shape[0])
@@ -230,59 +235,69 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             return X, targets
         return X, targets, np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
 
-    def _initialize(
-        self, random_state: Any, layers: list[int], out_activation: str, dtype: "np.dtype[Any]"
-    ) -> None:
-        """The fitted attributes as they are before the first iteration (Glorot and Bengio, 2010)."""
+    def _initial_parameters(
+        self, random_state: Any, layers: list[int], X: Any
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Drawn layer by layer, weights before biases (Glorot and Bengio, 2010)."""
+        dtype = np.dtype(X.dtype if self.dtype is None else self.dtype)
+        activations = self._activations(len(layers) - 2)
+        # The range of the last layer goes by the activation below it.
+        last = activations[-1] if activations else self.activation
+        coefs, intercepts = [], []
+        for (fan_in, fan_out), name in zip(pairwise(layers), [*activations, last], strict=True):
+            bound = np.sqrt((2.0 if name in ("sigmoid", "logistic") else 6.0) / (fan_in + fan_out))
+            coef = random_state.uniform(-bound, bound, (fan_in, fan_out))
+            intercept = random_state.uniform(-bound, bound, fan_out)
+            coefs.append(coef.astype(dtype, copy=False))
+            intercepts.append(intercept.astype(dtype, copy=False))
+        return coefs, intercepts
+
+    def _start(self, layers: list[int], out_activation: str, stochastic: bool) -> None:
+        """The fitted attributes as they are before the first iteration."""
         self.n_iter_ = self.t_ = 0
         self.n_outputs_, self.n_layers_ = layers[-1], len(layers)
         self.out_activation_ = out_activation
-        activations = self._activations(len(layers) - 2)
-        # That of the last layer goes by the activation below it.
-        scales = [2.0 if name == "sigmoid" else 6.0 for name in activations + activations[-1:]]
-        if not activations:
-            scales = [2.0 if self.activation == "logistic" else 6.0]
-        self.coefs_, self.intercepts_ = [], []
-        for (fan_in, fan_out), scale in zip(pairwise(layers), scales, strict=True):
-            bound = np.sqrt(scale / (fan_in + fan_out))
-            coef = random_state.uniform(-bound, bound, (fan_in, fan_out))
-            intercept = random_state.uniform(-bound, bound, fan_out)
-            self.coefs_.append(coef.astype(dtype, copy=False))
-            self.intercepts_.append(intercept.astype(dtype, copy=False))
-        self._trainer: Trainer | None = None
+        self._trainer = None
         self._note_parameters()
         self.history_ = self.validation_loss_curve_ = None
-        if self.solver == "lbfgs" and self.optimizer is None:
+        if not stochastic:
             return
-        self.loss_curve_: list[float] = []
+        self.loss_curve_ = []
         self._no_improvement_count = 0
         stops = self.early_stopping
         self.best_loss_ = None if stops else np.inf
         self.validation_scores_ = [] if stops else None
         self.best_validation_score_ = -np.inf if stops else None
 
-    def _trainer_for(self, loss: str, random_state: Any, goes_on: bool) -> Trainer:
-        """A network with the estimator's parameters: the last one, where `partial_fit` may go on with it."""
-        activations, last = self._activations(len(self.coefs_) - 1), self._trainer
+    def _trainer_for(
+        self,
+        coefs: list[np.ndarray],
+        intercepts: list[np.ndarray],
+        loss: str,
+        random_state: Any,
+        goes_on: bool,
+    ) -> Trainer:
+        """A network with these parameters: the last one, where `partial_fit` may go on with it."""
+        activations, last = self._activations(len(coefs) - 1), self._trainer if goes_on else None
         key = (activations, loss, self.alpha, self.dropout)
-        goes_on = goes_on and last is not None
-        if goes_on and self._trainer_key == key:
-            assert last is not None
-            last.set_coefs(self.coefs_, self.intercepts_)  # they may have been changed
+        if last is not None and self._trainer_key == key:
+            last.set_coefs(coefs, intercepts)  # they may have been changed
             return last
         trainer = Trainer(
-            self.coefs_,
-            self.intercepts_,
+            coefs,
+            intercepts,
             activation=activations,
             loss=loss,
             alpha=self.alpha,
-            optimizer=last.optimizer if goes_on and last is not None else self._new_optimizer(),
+            optimizer=self._new_optimizer() if last is None else last.optimizer,
             dropout=self.dropout,
-            dtype=self.coefs_[0].dtype,
+            dtype=coefs[0].dtype,
             seed=random_state.randint(2**31) if np.any(self.dropout) else 0,
         )
-        if goes_on and last is not None:
+        if last is not None:
             trainer.take_states(last)
+        elif self.solver == "sgd" and self.optimizer is None:
+            trainer.rate_mode = RateMode(self.learning_rate, float(self.learning_rate_init), self.power_t)
         self._trainer_key = copy.deepcopy(key)
         return trainer
 
@@ -329,17 +344,11 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             scored = X, targets, weights, split[1]
         elif self.early_stopping:
             scored = (*validation, *(None,) * (4 - len(validation)))
-        chosen = slice(None) if split is None else split[0]
-        train_targets, train_weights = targets[chosen], None if weights is None else weights[chosen]
-        rows = len(train_targets)
+        rows = len(targets) if split is None else len(split[0])
         batch_size = self._batch_size(rows)
         orders = Orders(random_state, rows) if self.shuffle else None
-        constant = None
-        if trainer.loss == "poisson":
-            constant = PoissonConstant(train_targets, train_weights, batch_size)
-        rules = EpochRules(
-            self, rows, orders, None if scored is None else lambda trainer: self._score(trainer, *scored), constant
-        )
+        score = None if scored is None else lambda trainer: self._score(trainer, *scored)
+        rules = EpochRules(self, rows, score)
         self.n_iter_ = 0
         if validation is not None and self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
@@ -364,8 +373,8 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         else:
             if tasks is not None and self.n_iter_ == self.max_iter and not rules.ended:
                 warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
-                    "hasn't converged yet.",
+                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                    "optimization hasn't converged yet.",
                     ConvergenceWarning,
                     stacklevel=4,
                 )
@@ -381,10 +390,11 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         self.n_iter_ += 1
         self.loss_ = np.nan
         self.loss_curve_.append(self.loss_)
+        assert self.validation_scores_ is not None
         self.validation_scores_.append(np.nan)
         warnings.warn(
-            f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. The parameters of the best "
-            "validation score are kept.",
+            f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. The parameters of the "
+            "best validation score are kept.",
             ConvergenceWarning,
             stacklevel=5,
         )
@@ -398,7 +408,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             return np.nan
         return self._score_of(y, outputs, weights)
 
-    def _fit_lbfgs(self, trainer: Trainer, data: tuple[Any, ...], tasks: Tasks) -> None:
+    def _fit_lbfgs(self, trainer: Trainer, rows: Rows, tasks: Tasks) -> None:
         iterations = 0
 
         def note(result: Any) -> None:
@@ -411,7 +421,6 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             if iterations < self.max_iter:
                 tasks.begin()
 
-        rows = read_rows(*data, trainer._settings)
         tasks.begin()
         try:
             result = minimise(
@@ -428,5 +437,13 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             self._note_parameters()
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
         self.loss_ = result.fun
-        if trainer.loss == "poisson":
-            self.loss_ += PoissonConstant(rows[1], rows[2], len(rows[1])).of_epoch(None)
+
+
+def _check_layers(coefs: list[np.ndarray], layers: list[int]) -> None:
+    """Those that there are must be those that are asked for."""
+    found = [coefs[0].shape[0], *(coef.shape[1] for coef in coefs)]
+    if found != layers:
+        raise ValueError(
+            f"training goes on with the layers {found} of the last fit, not {layers}: for others use fit "
+            "with warm_start=False"
+        )

@@ -51,7 +51,7 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return [ALIASES.get(name, name) for name in names]
 
     def _network(self, X: Any) -> Trainer:
-        """What predicts for X: in the dtype that both X and the parameters fit in, or in the one asked for."""
+        """What predicts for X: in the dtype that both X and the parameters fit in, or the one asked for."""
         if not self._are_noted():
             self._note_parameters()
         dtype = np.dtype(np.result_type(X.dtype, self.coefs_[0].dtype) if self.dtype is None else self.dtype)
@@ -98,7 +98,9 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         X = self._validated(X)
         hidden = len(self.coefs_) - 1
         if hidden == 0:
-            raise ValueError("transform gives the activations of a hidden layer, and hidden_layer_sizes is empty")
+            raise ValueError(
+                "transform gives the activations of a hidden layer, and hidden_layer_sizes is empty"
+            )
         return self._network(X).outputs(X, layer=hidden, n_threads=self.n_threads)
 
     @property

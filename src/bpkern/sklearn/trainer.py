@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _core
 from ..callbacks import Callback
 from ..conventions import Conventions
-from ..data import Rows, as_rows, bad_row
+from ..data import Rows, as_rows, bad_row, read_rows
 from ..fitting import Fit
 from ..history import History
 from ..mlp import MLP
@@ -21,6 +21,14 @@ from ..settings import FitArguments, Settings
 GRADIENT_ROWS = 256
 
 Split = tuple[np.ndarray, np.ndarray | None]
+
+
+class RateMode(NamedTuple):
+    """scikit-learn's settings of the learning rate, as they were when the optimiser was made."""
+
+    name: str
+    initial: float
+    power: float
 
 
 class Orders:
@@ -51,8 +59,8 @@ class Orders:
 
 def _conventions(settings: Settings) -> Conventions:
     """scikit-learn's: sums over the outputs where this package has means, but a mean in the loss that it
-    reports of squared errors; log losses of probabilities that are no closer to 0 than eps; alpha over the
-    weight of the batch; epochs as means over the rows."""
+    reports of squared errors; log losses of probabilities that are no closer to 0 than eps; half the Poisson
+    deviance; alpha over the weight of the batch; epochs as means over the rows."""
     outputs = settings.layers[-1]
     factors = {
         "cross_entropy": (1.0, 1.0),
@@ -62,7 +70,9 @@ def _conventions(settings: Settings) -> Conventions:
     }
     loss_factor, slope_factor = factors[settings.loss]
     most = -math.log(np.finfo(settings.dtype).eps)
-    return Conventions(loss_factor, slope_factor, most, penalty_per_weight=True, mean_by_rows=True)
+    return Conventions(
+        loss_factor, slope_factor, most, penalty_per_weight=True, mean_by_rows=True, deviance=True
+    )
 
 
 class Trainer(MLP):
@@ -82,6 +92,11 @@ class Trainer(MLP):
     dtype : numpy.dtype
     seed : int
         Of dropout, and of nothing else.
+
+    Attributes
+    ----------
+    rate_mode : RateMode or None
+        How the learning rate changes after an epoch, where scikit-learn's `learning_rate` says so.
     """
 
     def __init__(
@@ -97,6 +112,7 @@ class Trainer(MLP):
         dtype: "np.dtype[Any]",
         seed: int,
     ) -> None:
+        self.rate_mode: RateMode | None = None
         super().__init__(
             [coefs[0].shape[0], *(coef.shape[1] for coef in coefs)],
             activation=activation,
@@ -131,10 +147,17 @@ class Trainer(MLP):
 
     def take_states(self, other: "Trainer") -> None:
         """Go on with the optimiser's states of another network of the same layers and dtype."""
+        self.rate_mode = other.rate_mode
         for store in other._net.stores():
             if store in ("m", "v", "u"):
                 self._net.set_layers(other._net.get_layers(store), store)
         self._net.counts, self._net.moves = other._net.counts, other._net.moves
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of an optimiser that has no schedule."""
+        assert not callable(self.optimizer.lr)
+        return self.optimizer.lr
 
     def change_rate(self, lr: float) -> None:
         """Go on with another learning rate, as SGD with the rate inside the velocity does.
@@ -142,18 +165,21 @@ class Trainer(MLP):
         scikit-learn's velocity is this one's times the rate that was then: where the rate changes, this
         one's has to, so that their product does not.
         """
-        before, optimizer = self.optimizer.lr, self.optimizer
-        assert isinstance(before, float)
-        optimizer.lr = lr
+        before, self.optimizer.lr = self.rate, lr
         if "m" in self._net.stores():
             ratio, most = before / lr, np.finfo(self.dtype).max
-            velocities = [
-                tuple(np.clip(ratio * v.astype(np.float64), -most, most).astype(self.dtype) for v in layer)
-                for layer in self._net.get_layers("m")
-            ]
+
+            def scaled(velocity: np.ndarray) -> np.ndarray:
+                return np.clip(ratio * velocity.astype(np.float64), -most, most).astype(self.dtype)
+
+            velocities = [(scaled(w), scaled(b)) for w, b in self._net.get_layers("m")]
             self._net.set_layers(velocities, "m")
 
     # Runs --------------------------------------------------------------------------------------------
+
+    def checked(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> Rows:
+        """The rows, where they can be trained on."""
+        return read_rows(X, y, sample_weight, self._settings)
 
     def _shuffler(self) -> Any:
         return self._orders
