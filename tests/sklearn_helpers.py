@@ -61,7 +61,7 @@ def quietly(method, *args, **kwargs):
 
 # What a step may add to the difference, in units of rounding of the largest element of an array. Sums of some
 # tens of terms in another order differ by a few; training carries them on, and grows them.
-GROWTH = 64
+GROWTH = 32
 
 
 def assert_close(ours, theirs, units, dtype="float64"):

@@ -126,6 +126,14 @@ def test_dropout_starts_from_the_same_weights():
     assert same(fitted(**still), fitted(**still, dropout=0.5))
 
 
+def test_dropout_is_drawn_by_the_random_state():
+    """What is dropped differs where everything else is the same."""
+    still = SMALL | dict(solver="sgd", learning_rate_init=1e-300, shuffle=False, warm_start=True, max_iter=1)
+    model = MLPClassifier(**still, dropout=0.5).fit(*data())
+    losses = [model.set_params(random_state=seed).fit(*data()).loss_ for seed in (1, 2, 1)]
+    assert losses[0] == losses[2] != losses[1]
+
+
 def test_dropout_differs_from_call_to_call_of_partial_fit():
     X, y = data()
     still = SMALL | dict(solver="sgd", learning_rate_init=1e-300, shuffle=False)
@@ -709,6 +717,24 @@ def test_a_dtype_is_what_the_rows_are_taken_in():
 @pytest.mark.parametrize("bad", ["float16", "double", int], ids=str)
 def test_bad_dtypes(bad):
     refused((ValueError, TypeError), "dtype", dtype=bad)
+
+
+# Refused ------------------------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "bad", [dict(dropout=[0.5]), dict(activation=["relu", "soft"]), dict(hidden_layer_sizes=[3, 0])], ids=str
+)
+def test_a_refused_fit_leaves_the_last_one(bad, kind):
+    X, y = data(kind)
+    model = fitted(kind)
+    before = pickle.dumps((model.coefs_, model.loss_curve_, model.predict(X)))
+    model.set_params(**bad)
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        model.fit(X, y)
+    model.set_params(dropout=0.0, activation="relu")
+    assert pickle.dumps((model.coefs_, model.loss_curve_, model.predict(X))) == before
 
 
 # All together -------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ rounding more with every step. What is random has to be drawn in the same order 
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("sklearn", minversion="1.9", reason="scikit-learn 1.9 is what the estimators agree with")
 
@@ -481,6 +483,47 @@ def test_float32(solver, task):
         quietly(each.fit, X, y)
     assert ours.coefs_[0].dtype == ours.intercepts_[0].dtype == np.float32
     assert_same_training(ours, theirs, 4 * EPOCHS, dtype="float32")
+
+
+# Any shape ----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(
+    task=st.sampled_from(TASKS),
+    solver=st.sampled_from(
+        ["adam", "adam, large settings", "sgd", "sgd, momentum of old", "sgd, invscaling"]
+    ),
+    activation=st.sampled_from(["identity", "logistic", "tanh", "relu"]),
+    sizes=st.lists(st.integers(1, 40), max_size=3),
+    features=st.integers(1, 20),
+    count=st.integers(12, 80),
+    batch=st.integers(1, 80),
+    alpha=st.sampled_from([0.0, 1e-4, 0.5]),
+    shuffle=st.booleans(),
+    weighted=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_shape(task, solver, activation, sizes, features, count, batch, alpha, shuffle, weighted, seed):
+    X = rows(count, features)
+    y = targets(task, X)
+    # Small rates: a step that is too long makes much of a rounding.
+    parameters = SOLVERS[solver] | dict(
+        hidden_layer_sizes=sizes,
+        activation=activation,
+        batch_size=min(batch, count),
+        alpha=alpha,
+        shuffle=shuffle,
+        random_state=seed,
+        learning_rate_init=1e-3,
+        max_iter=2,
+    )
+    weights = np.random.default_rng(seed).uniform(0.1, 3, count) if weighted else None
+    ours, theirs = pair(task, **parameters)
+    for each in (ours, theirs):
+        quietly(each.fit, X, y, sample_weight=weights)
+    steps = 2 * -(-count // parameters["batch_size"])
+    assert_same_training(ours, theirs, steps, 1e3)
 
 
 @pytest.mark.parametrize("ours", [MLPClassifier, MLPRegressor])

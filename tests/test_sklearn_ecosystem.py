@@ -15,12 +15,12 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_iris
 from sklearn.ensemble import BaggingClassifier, StackingRegressor
 from sklearn.inspection import permutation_importance
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score, learning_curve
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn_helpers import quietly, rows, targets
 
 from bpkern.sklearn import MLPClassifier, MLPRegressor
@@ -36,15 +36,18 @@ SMALL = dict(hidden_layer_sizes=5, max_iter=4, random_state=0)
 # scikit-learn's checks ----------------------------------------------------------------------------------
 
 
-@parametrize_with_checks(
-    # As scikit-learn checks its own: 200 iterations are for data that are not as small.
-    [
-        MLPClassifier(max_iter=100),
-        MLPRegressor(max_iter=100),
-        MLPClassifier(solver="lbfgs", hidden_layer_sizes=5, max_iter=20),
-        MLPRegressor(solver="lbfgs", hidden_layer_sizes=5, max_iter=20),
-    ]
-)
+def their_checks():
+    """As scikit-learn checks its own, and by L-BFGS: 200 iterations are for data that are not as small."""
+    few = dict(solver="lbfgs", hidden_layer_sizes=5, max_iter=20)
+    for kind in (MLPClassifier, MLPRegressor):
+        for model in (kind(max_iter=100), kind(**few)):
+            for estimator, check in estimator_checks_generator(model):
+                known = getattr(check, "func", check)
+                keywords = [f"{name}={value}" for name, value in getattr(check, "keywords", {}).items()]
+                yield pytest.param(estimator, check, id=" ".join([repr(model), known.__name__, *keywords]))
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(their_checks()))
 def test_their_checks(estimator, check):
     """None is expected to fail."""
     check(estimator)
@@ -149,7 +152,7 @@ def test_pipeline():
 def test_pipeline_with_the_hidden_layer_as_features():
     pandas = pytest.importorskip("pandas", reason="pandas makes the tables")
     X, y = iris
-    model = make_pipeline(StandardScaler(), MLPClassifier(**SMALL), LogisticRegression())
+    model = make_pipeline(StandardScaler(), MLPClassifier(**SMALL), RidgeClassifier())
     model.set_output(transform="pandas").fit(X, y)
     features = model[:-1].transform(X)
     assert isinstance(features, pandas.DataFrame)

@@ -1,7 +1,6 @@
 """The same quality as scikit-learn's, on its data: the short form of ``python bench/drop_in.py --quality``.
 
-Scores of equal parameters are paired by seed and pooled over the data sets. In float64 the two are nearly the
-same fit, so float32 is the one that could be worse.
+Scores of equal parameters are paired by seed and pooled over the data sets.
 """
 
 import numpy as np
@@ -22,17 +21,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 SEEDS = range(3)
 
-# Name, kind, epochs: enough for scores near the best there are.
+# Name, kind, epochs: while scores still rise, what learns more slowly is seen to.
 SETS = {
-    "digits": (MLPClassifier, 15),
-    "iris": (MLPClassifier, 60),
-    "wine": (MLPClassifier, 40),
-    "breast_cancer": (MLPClassifier, 30),
-    "diabetes": (MLPRegressor, 40),
+    "digits": (MLPClassifier, 7),
+    "iris": (MLPClassifier, 30),
+    "wine": (MLPClassifier, 20),
+    "breast_cancer": (MLPClassifier, 15),
+    "diabetes": (MLPRegressor, 20),
 }
 
 # What a score must at least be: far above chance, so that two estimators that learn nothing do not pass.
-LEAST = {"digits": 0.9, "iris": 0.85, "wine": 0.9, "breast_cancer": 0.9, "diabetes": 0.2}
+LEAST = {"digits": 0.85, "iris": 0.8, "wine": 0.85, "breast_cancer": 0.85, "diabetes": 0.2}
 
 
 def parts(name, seed):
@@ -59,5 +58,7 @@ def test_scores_are_no_worse(dtype):
             differences.append(own - their)
     differences = np.array(differences)
     error = differences.std(ddof=1) / np.sqrt(len(differences))
-    # Equal scores differ by what rounding makes of r2.
+    # Scores that are equal but for the rounding of R2 have next to no standard error.
     assert differences.mean() >= -2 * error - 1e-6
+    # The same random numbers make nearly the same fit, in float32 too.
+    assert np.abs(differences).mean() < 0.01
