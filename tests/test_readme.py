@@ -48,6 +48,7 @@ def test_the_index_of_files_is_whole():
     index = (root / "CONTRIBUTING.md").read_text()
     families = re.findall(r"`(\w+_)\*`", index)
     package = root / "src" / "bpkern"
-    for path in [*(root / "csrc").iterdir(), *package.iterdir(), *(package / "reference").iterdir()]:
+    folders = (root / "csrc", package, package / "reference", package / "sklearn")
+    for path in [path for folder in folders for path in folder.iterdir()]:
         if path.suffix in (".c", ".h", ".py", ".pyx", ".pxi", ".pxd", ".pyi") and path.name != "__init__.py":
             assert f"`{path.name}`" in index or path.name.startswith(tuple(families)), path.name

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
+from threadpoolctl import threadpool_limits
 
 from ..data import Rows
 from .trainer import Trainer
@@ -64,13 +65,15 @@ def minimise(
         trainer.put_coefs(*_unpacked(intermediate_result.x, coefs, intercepts))
         callback(intermediate_result)
 
-    result: Any = minimize(
-        loss_and_gradient,
-        _packed(coefs, intercepts),
-        method="L-BFGS-B",
-        jac=True,
-        options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
-        callback=note,
-    )
+    # Between two gradients SciPy has little to do, and several threads would take longer for it.
+    with threadpool_limits(1, "blas"):
+        result: Any = minimize(
+            loss_and_gradient,
+            _packed(coefs, intercepts),
+            method="L-BFGS-B",
+            jac=True,
+            options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+            callback=note,
+        )
     trainer.put_coefs(*_unpacked(result.x, coefs, intercepts))
     return result
