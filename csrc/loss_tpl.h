@@ -14,6 +14,19 @@ typedef struct {
     int deviance;
 } row;
 
+static inline row row_of(const bpk_loss_args *args, ptrdiff_t i) {
+    return (row){args->n,
+                 (const real *)args->a + i * args->lda,
+                 args->labels ? NULL : (const real *)args->targets + i * args->ldt,
+                 args->labels ? args->labels[i] : 0,
+                 args->delta ? (real *)args->delta + i * args->ldd : NULL,
+                 args->scale[i],
+                 args->parameters,
+                 args->smoothing,
+                 args->most,
+                 args->deviance};
+}
+
 /* What is left of a row at j: the lanes to use, all of them but at the end. */
 static inline vmask lanes(ptrdiff_t n, ptrdiff_t j) { return vtail(n - j < VEC ? n - j : VEC); }
 
@@ -143,61 +156,103 @@ static inline vec targets_at(const row *r, vmask m, ptrdiff_t j) {
 }
 
 /* With s = sum exp(a - max a): loss = log s - sum t (a - max a), and softmax = exp(a - max a) / s. Smoothing
- * keeps a part of t and shares out the rest, `equal` to each output. The exponentials wait for s in delta,
- * but for the last vector of them: what was just stored under a mask is slow to load. */
-static double cross_entropy_row(const row *r, double *accuracy) {
-    real top = largest(r->n, r->a);
-    ptrdiff_t said = first_equal(r->n, r->a, top), end = (r->n - 1) / VEC * VEC;
-    vec shift = vset1(top), sum = vzero(), along = vzero(), all = vzero(), last = vzero();
-    double kept = 1 - r->smoothing, equal = r->smoothing / (double)r->n;
+ * keeps a part of t and shares out the rest, `equal` to each output.
+ *
+ * Each of max, s and softmax waits for the one before. So some rows at a time take one step after the other:
+ * what one row waits for is done in the time of the others. The exponentials wait for s in delta, but for the
+ * last vector of them: what was stored under a mask is slow to load. */
+enum { ROWS_TOGETHER = 16 };
+
+typedef struct {
+    real top[ROWS_TOGETHER];
+    vec last[ROWS_TOGETHER];
+    double total[ROWS_TOGETHER], at_target[ROWS_TOGETHER];
+} softmaxes;
+
+/* Where the last vector of n begins. */
+static inline ptrdiff_t last_vector(ptrdiff_t n) { return (n - 1) / VEC * VEC; }
+
+/* Returns the last vector of them. */
+static inline vec exponentials(const row *r, real top, double *total, double *at_target) {
+    vec shift = vset1(top), sum = vzero(), along = vzero(), all = vzero(), e = vzero();
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = lanes(r->n, j);
         vec z = vsub(vmload(m, r->a + j), shift);
-        last = vselect(m, vexp(z), vzero());
-        sum = vadd(sum, last);
+        e = vselect(m, vexp(z), vzero());
+        sum = vadd(sum, e);
         if (r->t) along = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), along);
         if (r->smoothing != 0) all = vadd(all, vselect(m, z, vzero()));
-        if (r->delta && j < end) vstore(r->delta + j, last);
+        if (r->delta && j < last_vector(r->n)) vstore(r->delta + j, e);
     }
-    double total = (double)vsum(sum);
-    double at_target = r->t ? (double)vsum(along) : (double)(r->a[r->label] - top);
-    if (r->smoothing != 0) at_target = kept * at_target + equal * (double)vsum(all);
-    *accuracy = said == (r->t ? first_equal(r->n, r->t, largest(r->n, r->t)) : r->label);
-
-    if (r->delta) {
-        vec norm = vset1((real)(r->scale / total)), scale = vset1((real)(r->scale * kept));
-        vec share = vset1((real)(r->scale * equal));
-        for (ptrdiff_t j = 0; j < r->n; j += VEC) {
-            vmask m = lanes(r->n, j);
-            vec d = vmul(j < end ? vload(r->delta + j) : last, norm);
-            d = vfnma(scale, targets_at(r, m, j), d);
-            if (r->smoothing != 0) d = vsub(d, share);
-            vmstore(r->delta + j, m, d);
-        }
-    }
-    double loss = log(total) - at_target;
-    return !r->t && loss > r->most ? r->most : loss;
+    *total = (double)vsum(sum);
+    *at_target = r->t ? (double)vsum(along) : (double)(r->a[r->label] - top);
+    if (r->smoothing != 0)
+        *at_target = (1 - r->smoothing) * *at_target + r->smoothing / (double)r->n * (double)vsum(all);
+    return e;
 }
 
-void BPK_NAME(loss)(const bpk_loss_args *args) {
-    for (ptrdiff_t i = 0; i < args->m; i++) {
-        row r = {args->n,
-                 (const real *)args->a + i * args->lda,
-                 args->labels ? NULL : (const real *)args->targets + i * args->ldt,
-                 args->labels ? args->labels[i] : 0,
-                 args->delta ? (real *)args->delta + i * args->ldd : NULL,
-                 args->scale[i],
-                 args->parameters,
-                 args->smoothing,
-                 args->most,
-                 args->deviance};
-        args->row_loss[i] = args->row_accuracy[i] = 0;
-        switch (args->loss) {
-#define ROW(NAME, name) \
-    case BPK_##NAME: args->row_loss[i] = name##_row(&r, &args->row_accuracy[i]); break;
-            BPK_LOSSES(ROW)
-#undef ROW
-            case BPK_N_LOSSES: break;
+static inline void softmax_delta(const row *r, vec last, double total) {
+    double kept = 1 - r->smoothing, equal = r->smoothing / (double)r->n;
+    vec norm = vset1((real)(r->scale / total)), scale = vset1((real)(r->scale * kept));
+    vec share = vset1((real)(r->scale * equal));
+    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
+        vmask m = lanes(r->n, j);
+        vec e = j < last_vector(r->n) ? vload(r->delta + j) : last;
+        vec d = vfnma(scale, targets_at(r, m, j), vmul(e, norm));
+        if (r->smoothing != 0) d = vsub(d, share);
+        vmstore(r->delta + j, m, d);
+    }
+}
+
+static void cross_entropy_rows(const bpk_loss_args *args) {
+    softmaxes s;
+    for (ptrdiff_t from = 0, count; from < args->m; from += count) {
+        count = args->m - from < ROWS_TOGETHER ? args->m - from : ROWS_TOGETHER;
+        for (ptrdiff_t i = 0; i < count; i++) {
+            row r = row_of(args, from + i);
+            s.top[i] = largest(r.n, r.a);
         }
+        for (ptrdiff_t i = 0; i < count; i++) {
+            row r = row_of(args, from + i);
+            s.last[i] = exponentials(&r, s.top[i], &s.total[i], &s.at_target[i]);
+        }
+        for (ptrdiff_t i = 0; i < count; i++) {
+            row r = row_of(args, from + i);
+            ptrdiff_t is = r.t ? first_equal(r.n, r.t, largest(r.n, r.t)) : r.label;
+            args->row_accuracy[from + i] = first_equal(r.n, r.a, s.top[i]) == is;
+            if (r.delta) softmax_delta(&r, s.last[i], s.total[i]);
+        }
+        for (ptrdiff_t i = 0; i < count; i++) {
+            double loss = log(s.total[i]) - s.at_target[i];
+            args->row_loss[from + i] = args->labels && loss > args->most ? args->most : loss;
+        }
+    }
+}
+
+/* The others take the rows one by one. */
+#define ROW_BY_ROW(name)                                                \
+    static void name##_rows(const bpk_loss_args *args) {                \
+        for (ptrdiff_t i = 0; i < args->m; i++) {                       \
+            row r = row_of(args, i);                                    \
+            args->row_accuracy[i] = 0;                                  \
+            args->row_loss[i] = name##_row(&r, &args->row_accuracy[i]); \
+        }                                                               \
+    }
+ROW_BY_ROW(mse)
+ROW_BY_ROW(squared_error)
+ROW_BY_ROW(binary_cross_entropy)
+ROW_BY_ROW(mae)
+ROW_BY_ROW(huber)
+ROW_BY_ROW(quantile)
+ROW_BY_ROW(poisson)
+#undef ROW_BY_ROW
+
+void BPK_NAME(loss)(const bpk_loss_args *args) {
+    switch (args->loss) {
+#define ROWS(NAME, name) \
+    case BPK_##NAME: name##_rows(args); break;
+        BPK_LOSSES(ROWS)
+#undef ROWS
+        case BPK_N_LOSSES: break;
     }
 }
