@@ -62,7 +62,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
         "optimizer": [Optimizer, None],
         "callbacks": "no_validation",
         "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
