@@ -17,8 +17,11 @@ _limiting = threading.Lock()
 
 @contextmanager
 def _one_thread_of_blas() -> Iterator[None]:
-    """A context in which BLAS takes one thread. How many it takes is one number for the whole process: of fits
-    that overlap the first alone sets it, or a later one would in the end set back what the first had set."""
+    """A context in which BLAS takes one thread.
+
+    How many it takes is one number for the whole process: of fits that overlap the first alone sets it, or a
+    later one would at its end set back what the first had set.
+    """
     if not _limiting.acquire(blocking=False):
         yield
         return
