@@ -785,6 +785,30 @@ def test_a_refused_fit_leaves_the_last_one(bad, kind):
     assert pickle.dumps((model.coefs_, model.loss_curve_, model.predict(X))) == before
 
 
+@pytest.mark.parametrize(
+    ("bad", "arguments", "match"),
+    [
+        (dict(callbacks="stop"), {}, "callbacks must be"),
+        (dict(callbacks=[EarlyStopping]), {}, "a callback must be"),
+        (dict(early_stopping=True, validation_fraction=0.001), {}, "validation set is too small"),
+        (dict(early_stopping=True), dict(sample_weight=np.eye(60)[0]), "sample_weight must not be 0"),
+        ({}, dict(sample_weight_val=np.zeros(20)), "[sS]ample.weight"),
+    ],
+    ids=str,
+)
+@BOTH
+def test_what_a_fit_refuses_late_leaves_the_last_one(bad, arguments, match, kind):
+    X, y = data(kind)
+    if "sample_weight_val" in arguments:
+        arguments = {"X_val": X[:20], "y_val": y[:20]} | arguments
+    model = fitted(kind)
+    before = pickle.dumps((model.coefs_, model.loss_curve_, model.n_iter_, model.predict(X)))
+    model.set_params(**bad)
+    with pytest.raises((ValueError, TypeError), match=match):
+        model.fit(X, y, **arguments)
+    assert pickle.dumps((model.coefs_, model.loss_curve_, model.n_iter_, model.predict(X))) == before
+
+
 # All together -------------------------------------------------------------------------------------------
 
 
