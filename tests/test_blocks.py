@@ -117,9 +117,48 @@ def test_random_nets(sizes, rows, activation, n_threads, seed):
 def test_narrow_layers(isa, dtype):
     """Few outputs, few inputs, and both sides of the number from which weights are transposed."""
     batches = itertools.cycle((1, 5, 16, 17, 40, 300))
-    for i, (wide, narrow) in enumerate(itertools.product((17, 48, 65, 600), (1, 2, 3, 4, 5))):
+    for i, (wide, narrow) in enumerate(itertools.product((17, 48, 65, 600), (1, 2, 3, 4, 5, 7, 8, 9))):
         for sizes in ([wide, narrow], [wide, narrow, wide + 1, narrow, 3], [narrow, wide, narrow]):
             check(sizes, next(batches), dtype, "sigmoid", seed=i, n_threads=1 + i % 3)
+
+
+OPTIMIZERS = (
+    bpkern.SGD(0.1, weight_decay=0.01),
+    bpkern.SGD(0.02, momentum=0.9, nesterov=True, weight_decay=0.01),
+    bpkern.RMSprop(0.001, eps=0.01, momentum=0.5, centered=True),
+    bpkern.Adagrad(0.02, eps=0.01),
+    bpkern.Adam(0.01, eps=0.01, amsgrad=True),
+    bpkern.AdamW(0.01, eps=0.01, eps_hat=True),
+)
+
+# Up to a block of the widest vectors: halves of vectors of 16, 8 and 4 and their neighbours.
+NEAR_HALVES = sorted({n + d for n in range(4, 49, 4) for d in (-1, 0, 1)})
+
+
+@pytest.mark.parametrize("wide", [3, 70])
+def test_training_at_widths_near_halves_of_vectors(isa, dtype, wide):
+    """Weights after some steps of each optimiser, as the reference's; and no padding that counts. A net with
+    a wide layer keeps its narrow ones otherwise than a net without."""
+    rng = np.random.default_rng(9)
+    x = rng.standard_normal((23, wide)).astype(dtype)
+    # Six steps round every weight some times; eps keeps the optimisers' slopes small.
+    tolerance = 50 * np.finfo(dtype).eps
+    for width, optimizer in zip(NEAR_HALVES, itertools.cycle(OPTIMIZERS)):
+        sizes, y = [wide, width, width, width], rng.standard_normal((23, width)).astype(dtype)
+        given = dict(activation="tanh", loss="squared_error", optimizer=optimizer, dtype=dtype, seed=1)
+        for penalties in ({}, {"l1": 1e-3, "l2": 1e-2}):
+            model = bpkern.MLP(sizes, **given, **penalties)
+            expected = bpkern.reference.MLP(sizes, **given, **penalties)
+            before = model.get_weights()
+            for each in (model, expected):
+                each.fit(x, y, epochs=2, batch_size=8)
+            squares = 0.0
+            for l, (pair, wanted) in enumerate(zip(model.get_weights(), expected.get_weights(), strict=True)):
+                for got, exact, old in zip(pair, wanted, before[l], strict=True):
+                    assert np.abs(got - exact).max() <= tolerance, (sizes, optimizer, l)
+                    assert np.abs(got - old).max() > 1e-3, (sizes, optimizer, l)
+                squares += float((pair[0].astype(np.float64) ** 2).sum())
+            assert model._net.penalty(0.0, 1.0) == pytest.approx(squares, rel=1e-6), (sizes, optimizer)
 
 
 def bits(model):

@@ -568,6 +568,14 @@ own = [{"callbacks": Begun()} for _ in models]
 if kind == "helpers":  # the caller's thread has nothing left to do, and waits
     own[0]["epochs"] = 1
     models, own = models[:2], own[:2]
+if kind == "nested":
+
+    class Nested(bpkern.callbacks.Callback):
+        def on_epoch_end(self, model, epoch, logs):
+            inner = bpkern.MLP([20, 30, 3], loss="cross_entropy", optimizer=bpkern.SGD(1e-3), seed=epoch)
+            bpkern.fit_many([inner], X, y, callbacks=Begun(), epochs=10**9)
+
+    own = [{"callbacks": Nested()} for _ in models]
 pressed = []
 
 
@@ -591,7 +599,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("kind", ["training", "custom", "validation", "helpers"])
+@pytest.mark.parametrize("kind", ["training", "custom", "validation", "helpers", "nested"])
 def test_ctrl_c_stops_all(kind):
     """In a process of its own: the signal goes to the main thread, and the others are told."""
     done = subprocess.run(

@@ -128,6 +128,21 @@ def test_update_at_every_boundary(isa, dtype):
         check_update(rng, m, n, k, dtype, next(settings))
 
 
+@pytest.mark.parametrize("kind", ["forward", "delta", "update"])
+def test_every_width_up_to_a_tile(isa, dtype, kind):
+    """Each part of a last vector, also those that are multiplied in halves; tiles of several heights."""
+    rng, which = np.random.default_rng(7), itertools.count()
+    for n in range(1, 3 * 16 + 2):
+        for m, k in ((1, 3), (9, 4), (14, 17), (29, 2)):
+            i = next(which)
+            if kind == "forward":
+                check_forward(rng, m, n, k, dtype, list(ACTIVATIONS)[i % len(ACTIVATIONS)])
+            elif kind == "delta":
+                check_delta(rng, m, n, k, dtype, list(DERIVATIVES)[i % len(DERIVATIVES)])
+            else:
+                check_update(rng, m, n, k, dtype, SGDS[i % len(SGDS)])
+
+
 SIZE = st.integers(0, 70)
 
 

@@ -184,7 +184,8 @@ def test_calls_that_raise_leave_nobody_behind():
         in_threads(lambda: model.fit(X, Y))
 
 
-def test_a_long_pass_without_training_counts():
+@pytest.mark.parametrize("name", ["evaluate", "gradients"])
+def test_a_long_pass_without_training_counts(name):
     """Seen from a handler of a signal that comes in its midst."""
     shares = []
 
@@ -194,12 +195,17 @@ def test_a_long_pass_without_training_counts():
         raise InterruptedError
 
     rows = np.lib.stride_tricks.as_strided(X, (1 << 40, 5), (0, 4))
+    values = np.lib.stride_tricks.as_strided(X, (1 << 40, 2), (0, 4))
     model = bpkern.MLP([5, 2], loss="mse", seed=0)
+    calls = {
+        "evaluate": lambda: model.evaluate(rows, values),
+        "gradients": lambda: model._net.gradients(_core.Data(rows, values, None), 256),
+    }
     before = signal.signal(signal.SIGALRM, look)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
         with pytest.raises(InterruptedError):
-            model.evaluate(rows, np.lib.stride_tricks.as_strided(X, (1 << 40, 2), (0, 4)))
+            calls[name]()
     finally:
         signal.signal(signal.SIGALRM, before)
     assert shares == [4, 2]
@@ -228,6 +234,26 @@ def test_fit_many_shares_out_the_threads_it_is_given(taken, n_threads, each):
     models = [make(0), make(1)]
     bpkern.fit_many(models, X, Y, epochs=2, batch_size=128, n_threads=n_threads)
     assert taken == {model._net: [each, each] for model in models}
+
+
+def test_fit_many_begins_with_the_threads_that_others_leave():
+    """So a pool of threads that each call it makes few more of them."""
+    counts = []
+
+    class Count(Callback):
+        def on_fit_begin(self, model):
+            counts.append(sum(thread.name == "bpkern fit_many" for thread in threading.enumerate()))
+
+    def fit_four():
+        models = [make(seed) for seed in range(4)]
+        bpkern.fit_many(models, X, Y, epochs=0, each=[{"callbacks": Count()} for _ in models])
+
+    fit_four()
+    assert max(counts) == 3  # and the caller's
+    counts.clear()
+    with make()._net.writing():
+        in_threads(fit_four)
+    assert max(counts) == 1
 
 
 def test_the_models_of_fit_many_share_like_other_fits(taken):

@@ -3,6 +3,7 @@
 import math
 import pickle
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn_helpers import assert_same_training, estimator_of, quietly, rows, targets
+from threadpoolctl import threadpool_info
 
 import bpkern
 from bpkern.callbacks import Callback, EarlyStopping
-from bpkern.sklearn import MLPClassifier, MLPRegressor
+from bpkern.sklearn import MLPClassifier, MLPRegressor, lbfgs
 
 BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 STOCHASTIC = pytest.mark.parametrize("solver", ["adam", "sgd"])
@@ -49,6 +51,52 @@ def refused(error, match, kind=MLPClassifier, arguments=None, **parameters):
     with pytest.raises(error, match=match):
         model.fit(*data(kind), **(arguments or {}))
     assert not hasattr(model, "coefs_")
+
+
+# Between calls ------------------------------------------------------------------------------------------
+
+
+def test_l_bfgs_side_by_side_leaves_blas_its_threads(monkeypatch):
+    """The first to begin is the first to end: the second must not take its one thread for what there was."""
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+    waits, minimize = iter([(first_in, second_in), (second_in, first_out)]), lbfgs.minimize
+
+    def waiting(*arguments, **options):
+        tell, other = next(waits)
+        tell.set()
+        assert other.wait(timeout=60)
+        return minimize(*arguments, **options)
+
+    def fit():
+        fitted(solver="lbfgs")
+        first_out.set()
+
+    def blas_threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = blas_threads()
+    if max(before, default=1) == 1:
+        pytest.skip("BLAS has but one thread here")
+    monkeypatch.setattr(lbfgs, "minimize", waiting)
+    threads = [threading.Thread(target=fit) for _ in "ab"]
+    threads[0].start()
+    assert first_in.wait(timeout=60)
+    threads[1].start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert first_out.is_set()
+    assert blas_threads() == before
+
+
+def test_predictions_go_by_the_activation_that_is_set():
+    """Also where it is set after the fit, as in scikit-learn."""
+    X = data()[0]
+    model = fitted(max_iter=1)
+    model.predict_proba(X)
+    model.set_params(activation="tanh")
+    other = fitted(max_iter=1, activation="tanh")
+    other.coefs_, other.intercepts_ = model.coefs_, model.intercepts_
+    assert np.array_equal(model.predict_proba(X), other.predict_proba(X))
 
 
 # Class weights ------------------------------------------------------------------------------------------
@@ -143,7 +191,7 @@ def test_dropout_differs_from_call_to_call_of_partial_fit():
     assert len(set(model.loss_curve_)) == 3
 
 
-@pytest.mark.parametrize("bad", [1.0, -0.1, [0.5], [0.5, 1.0], "half", None], ids=str)
+@pytest.mark.parametrize("bad", [1.0, -0.1, [0.5], [0.5, 1.0], np.array([0.5, 0.5]), "half", None], ids=str)
 def test_bad_dropout(bad):
     refused((ValueError, TypeError), "dropout", dropout=bad)
 
@@ -735,6 +783,30 @@ def test_a_refused_fit_leaves_the_last_one(bad, kind):
         model.fit(X, y)
     model.set_params(dropout=0.0, activation="relu")
     assert pickle.dumps((model.coefs_, model.loss_curve_, model.predict(X))) == before
+
+
+@pytest.mark.parametrize(
+    ("bad", "arguments", "match"),
+    [
+        (dict(callbacks="stop"), {}, "callbacks must be"),
+        (dict(callbacks=[EarlyStopping]), {}, "a callback must be"),
+        (dict(early_stopping=True, validation_fraction=0.001), {}, "validation set is too small"),
+        (dict(early_stopping=True), dict(sample_weight=np.eye(60)[0]), "sample_weight must not be 0"),
+        ({}, dict(sample_weight_val=np.zeros(20)), "[sS]ample.weight"),
+    ],
+    ids=str,
+)
+@BOTH
+def test_what_a_fit_refuses_late_leaves_the_last_one(bad, arguments, match, kind):
+    X, y = data(kind)
+    if "sample_weight_val" in arguments:
+        arguments = {"X_val": X[:20], "y_val": y[:20]} | arguments
+    model = fitted(kind)
+    before = pickle.dumps((model.coefs_, model.loss_curve_, model.n_iter_, model.predict(X)))
+    model.set_params(**bad)
+    with pytest.raises((ValueError, TypeError), match=match):
+        model.fit(X, y, **arguments)
+    assert pickle.dumps((model.coefs_, model.loss_curve_, model.n_iter_, model.predict(X))) == before
 
 
 # All together -------------------------------------------------------------------------------------------

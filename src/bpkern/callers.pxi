@@ -31,9 +31,14 @@ def fair_share():
 
 @cython.final
 cdef class Crew:
-    """Threads that stop together: a signal reaches the main thread alone."""
+    """Threads that stop together: a signal reaches the main thread alone. Where a member of another crew makes
+    one, that crew stops with the other."""
 
     cdef bint stopped
+    cdef Crew outer
+
+    def __cinit__(self):
+        self.outer = callers.get(PyThread_get_thread_ident())
 
     def member(self):
         """A context in which the thread is one of the crew."""
@@ -70,9 +75,12 @@ cdef class Member:
 
 cdef int look_for_signals() except -1:
     """Raises what Python's handlers of signals raise, and KeyboardInterrupt where the thread's crew is to stop."""
+    cdef Crew crew
     PyErr_CheckSignals()
     if callers:
         crew = callers.get(PyThread_get_thread_ident())
-        if crew is not None and (<Crew>crew).stopped:
-            raise KeyboardInterrupt
+        while crew is not None:
+            if crew.stopped:
+                raise KeyboardInterrupt
+            crew = crew.outer
     return 0

@@ -77,7 +77,7 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
             f"labels must be from 0 to {classes - 1}, as the last layer, "
             f"not from {targets.min():g} to {targets.max():g}"
         )
-    # A copy: the kernels write where a label says, and the caller may change y in another thread.
+    # A copy: the kernels read where a label says, and the caller may change y in another thread.
     return np.array(targets, np.int64)
 
 

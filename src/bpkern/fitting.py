@@ -66,7 +66,7 @@ class _Before:
             model._net.drop_average()
 
 
-def _check_parts(what: str, weights: np.ndarray | None, *parts: np.ndarray | None) -> None:
+def check_parts(what: str, weights: np.ndarray | None, *parts: np.ndarray | None) -> None:
     """Raise ValueError where a part of the rows has no weight."""
     if weights is not None and not all(weights[part].any() for part in parts if part is not None):
         raise ValueError(f"sample_weight must not be 0 in every row of a part of the {what}")
@@ -172,7 +172,7 @@ class Fit:
         self._index = train
         if validation is not None:
             self._validation, self._validation_index = self._rows, validation
-        _check_parts("split", self._rows[2], train, validation)
+        check_parts("split", self._rows[2], train, validation)
 
     @property
     def rows(self) -> int:
@@ -332,7 +332,7 @@ class Fit:
             return self._index
         x, targets, weights = data
         train, held_out = self._model._random.split(len(x), fraction, classes_of(targets, self._settings))
-        _check_parts("validation split", weights, train, held_out)
+        check_parts("validation split", weights, train, held_out)
         # Held out rows are judged as they are, without the weights of their classes.
         self._validation, self._validation_index = self._rows, held_out
         return train

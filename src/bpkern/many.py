@@ -20,7 +20,6 @@ from .history import History
 from .mlp import MLP
 from .progress import Progress, make_progress
 from .settings import FitArguments
-from .threads import get_num_threads
 
 # The arguments of `MLP.fit` besides X, y and those of `FitArguments`, in the order in which `Fit` takes them.
 OTHERS: dict[str, Any] = {"sample_weight": None, "class_weight": None, "metrics": None, "callbacks": ()}
@@ -104,7 +103,7 @@ def fit_many(
     _check_names(settings, "fit_many", TypeError)
     if streams.is_stream(X, y):
         raise ValueError("fit_many shares rows in memory among its models: give X and y, not batches")
-    most = get_num_threads() if n_threads is None else checks.whole("n_threads", n_threads, 1)
+    most = _core.fair_share() if n_threads is None else checks.whole("n_threads", n_threads, 1)
     workers = max(1, min(most, len(checked)))
     own = _listed("each", each, len(checked), {})
     parts = _listed("splits", splits, len(checked), None)

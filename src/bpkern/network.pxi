@@ -458,6 +458,7 @@ cdef class Network:
         start(&run, rows, None, rows.c.rows if batch == 0 else min(batch, rows.c.rows))
         cdef double steps = <double>((rows.c.rows + run.batch - 1) // run.batch)
         gradients = self.empty_layers()
+        cdef bint is_call = begin_call()
         try:
             run.threads = self.threads_for(n_threads, run.batch, steps, BPK_FOR_TRAINING)
             workspace = self.new_workspace(run.batch, BPK_FOR_GRADIENTS, run.threads)
@@ -469,11 +470,13 @@ cdef class Network:
                         status = bpk_gradients(self.net, workspace, &run, pace.steps)
                     raise_for(status, &run)
                     pace.end()
-                    PyErr_CheckSignals()
+                    look_for_signals()
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.net, workspace, l, data(dw), data(db))
         finally:
             bpk_workspace_free(workspace)
+            if is_call:
+                end_call()
         return run.loss_sum / run.weight_sum, gradients
 
 

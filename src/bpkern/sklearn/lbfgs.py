@@ -1,6 +1,8 @@
 """L-BFGS: SciPy's steps over this package's gradients."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,25 @@ from threadpoolctl import threadpool_limits
 
 from ..data import Rows
 from .trainer import Trainer
+
+_limiting = threading.Lock()
+
+
+@contextmanager
+def _one_thread_of_blas() -> Iterator[None]:
+    """A context in which BLAS takes one thread.
+
+    How many it takes is one number for the whole process: of fits that overlap the first alone sets it, or a
+    later one would at its end set back what the first had set.
+    """
+    if not _limiting.acquire(blocking=False):
+        yield
+        return
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
+        _limiting.release()
 
 
 def _packed(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> np.ndarray:
@@ -66,7 +87,7 @@ def minimise(
         callback(intermediate_result)
 
     # Between two gradients SciPy has little to do, and several threads would take longer for it.
-    with threadpool_limits(1, "blas"):
+    with _one_thread_of_blas():
         result: Any = minimize(
             loss_and_gradient,
             _packed(coefs, intercepts),

@@ -18,15 +18,17 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .._core import ACTIVATIONS
+from ..callback_list import CallbackList
 from ..data import Rows
 from ..errors import DivergedError
+from ..fitting import check_parts
 from ..history import History
 from ..optimizers import SGD, Adam, Optimizer
 from .epoch_rules import EpochRules
 from .lbfgs import minimise
 from .predictor import ALIASES, Predictor
 from .protocol import CallbackSupportMixin, Tasks, with_callbacks
-from .trainer import Orders, RateMode, Split, Trainer
+from .trainer import Orders, RateMode, Trainer
 
 OVERFLOW = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -62,7 +64,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
         "optimizer": [Optimizer, None],
         "callbacks": "no_validation",
         "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
@@ -172,7 +174,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, *, incremental: bool) -> Self:
         stochastic = self.solver != "lbfgs" or self.optimizer is not None
         self._check_combinations(stochastic, incremental, validation is not None)
-        hidden = self._hidden()
+        hidden, callbacks = self._hidden(), CallbackList(self.callbacks)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         given = X, y, sample_weight
         X, targets = self._validate_input(X, y, incremental, reset=first)
@@ -192,12 +194,19 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         _check_layers(coefs, layers)
         trainer = self._trainer_for(coefs, intercepts, loss, random_state, goes_on=incremental and not first)
         rows = trainer.checked(X, targets, weights)
+        split = None
+        if validation is not None:
+            trainer.checked(*validation)
+        elif stochastic and self.early_stopping:
+            split = self._split(targets, outputs, random_state)
+            check_parts("validation split", weights, *split)
         if first:  # whatever can be refused has been
             self.coefs_, self.intercepts_ = coefs, intercepts
             self._start(layers, out_activation, stochastic)
         tasks = None if incremental else Tasks(self, *given)
         if stochastic:
-            self._fit_stochastic(trainer, (X, targets, weights), validation, random_state, tasks)
+            data = X, targets, weights
+            self._fit_stochastic(trainer, data, split, validation, callbacks, random_state, tasks)
         else:
             assert tasks is not None
             self._fit_lbfgs(trainer, rows, tasks)
@@ -212,10 +221,9 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             raise ValueError("partial_fit does not support early_stopping=True")
         if stochastic:
             return
-        dropout, callbacks = self.dropout, self.callbacks
         for name, given in (
-            ("dropout", np.any(dropout)),
-            ("callbacks", not isinstance(callbacks, (tuple, list)) or callbacks),
+            ("dropout", np.any(self.dropout)),
+            ("callbacks", not isinstance(self.callbacks, (tuple, list)) or self.callbacks),
             ("X_val", validates),
         ):
             if given:
@@ -231,9 +239,9 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     def _validate_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         targets = self._encode(y, X.shape[0])
-        if sample_weight is None:
-            return X, targets
-        return X, targets, np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
+        if sample_weight is not None:
+            sample_weight = np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
+        return X, targets, sample_weight
 
     def _initial_parameters(
         self, random_state: Any, layers: list[int], X: Any
@@ -311,10 +319,10 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             return Adam(lr, (self.beta_1, self.beta_2), self.epsilon, eps_hat=True)
         return None
 
-    def _split(self, targets: np.ndarray, weights: Any, random_state: Any) -> Split:
+    def _split(self, targets: np.ndarray, outputs: int, random_state: Any) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on and rows to take the score of; two classes are in both in proportion."""
         rows = np.arange(len(targets))
-        stratify = targets if is_classifier(self) and self.n_outputs_ == 1 else None
+        stratify = targets if is_classifier(self) and outputs == 1 else None
         train, held_out = train_test_split(
             rows, random_state=random_state, test_size=self.validation_fraction, stratify=stratify
         )
@@ -335,15 +343,21 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         return int(np.clip(self.batch_size, 1, rows))
 
     def _fit_stochastic(
-        self, trainer: Trainer, data: tuple[Any, ...], validation: Any, random_state: Any, tasks: Tasks | None
+        self,
+        trainer: Trainer,
+        data: tuple[Any, ...],
+        split: tuple[np.ndarray, np.ndarray] | None,
+        validation: Any,
+        callbacks: CallbackList,
+        random_state: Any,
+        tasks: Tasks | None,
     ) -> None:
         X, targets, weights = data
-        split, scored = None, None
-        if self.early_stopping and validation is None:
-            split = self._split(targets, weights, random_state)
+        scored = None
+        if split is not None:
             scored = X, targets, weights, split[1]
         elif self.early_stopping:
-            scored = (*validation, *(None,) * (4 - len(validation)))
+            scored = (*validation, None)
         rows = len(targets) if split is None else len(split[0])
         batch_size = self._batch_size(rows)
         orders = Orders(random_state, rows) if self.shuffle else None
@@ -352,14 +366,13 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         self.n_iter_ = 0
         if validation is not None and self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
-        given = self.callbacks if isinstance(self.callbacks, (tuple, list)) else (self.callbacks,)
         try:
             trainer.train(
                 data,
                 orders,
                 None if split is None else (split[0], None),
                 validation,
-                [rules, *given] if tasks is None else [rules, tasks, *given],
+                [rules, *callbacks] if tasks is None else [rules, tasks, *callbacks],
                 epochs=1 if tasks is None else self.max_iter,
                 batch_size=batch_size,
                 n_threads=self.n_threads,
