@@ -3,6 +3,8 @@
 import copy
 import warnings
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -20,6 +22,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from .._core import ACTIVATIONS
 from ..data import Rows
 from ..errors import DivergedError
+from ..fitting import Fit
 from ..history import History
 from ..optimizers import SGD, Adam, Optimizer
 from .epoch_rules import EpochRules
@@ -65,7 +68,12 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "optimizer": [Optimizer, None],
         "callbacks": "no_validation",
-        "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
+        "dtype": [
+            StrOptions({"float32", "float64"}),
+            Options(type, {np.float32, np.float64}),
+            Options(np.dtype, {np.dtype("float32"), np.dtype("float64")}),
+            None,
+        ],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
 
@@ -103,8 +111,10 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """Accuracy or R2 of outputs before the output activation."""
 
-    def _row_weights(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
-        """`sample_weight`, with what else weighs rows."""
+    def _row_weights(
+        self, y: Any, targets: np.ndarray, sample_weight: np.ndarray | None, incremental: bool
+    ) -> np.ndarray | None:
+        """`sample_weight`, with what else weighs rows; `targets` are y as the network takes it."""
         return sample_weight
 
     # Training ----------------------------------------------------------------------------------------
@@ -171,33 +181,43 @@ class BaseMLP(CallbackSupportMixin, Predictor):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, *, incremental: bool) -> Self:
         stochastic = self.solver != "lbfgs" or self.optimizer is not None
-        self._check_combinations(stochastic, incremental, validation is not None)
-        hidden = self._hidden()
-        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        given = X, y, sample_weight
-        X, targets = self._validate_input(X, y, incremental, reset=first)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        weights = self._row_weights(y, sample_weight)
-        if weights is not None:
-            weights = np.ascontiguousarray(weights, np.float64)
-        if validation is not None:
-            validation = self._validate_validation(*validation)
-        random_state = check_random_state(self.random_state)
-        outputs, out_activation, loss = self._outputs_and_loss(targets)
-        layers = [X.shape[1], *hidden, outputs]
-        coefs, intercepts = (
-            self._initial_parameters(random_state, layers, X) if first else (self.coefs_, self.intercepts_)
-        )
-        _check_layers(coefs, layers)
-        trainer = self._trainer_for(coefs, intercepts, loss, random_state, goes_on=incremental and not first)
-        rows = trainer.checked(X, targets, weights)
-        if first:  # whatever can be refused has been
-            self.coefs_, self.intercepts_ = coefs, intercepts
-            self._start(layers, out_activation, stochastic)
-        tasks = None if incremental else Tasks(self, *given)
+        with _unchanged_by_errors(self):
+            self._check_combinations(stochastic, incremental, validation is not None)
+            hidden = self._hidden()
+            first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+            given = X, y, sample_weight
+            X, targets = self._validate_input(X, y, incremental, reset=first)
+            if sample_weight is not None:
+                sample_weight = _check_sample_weight(sample_weight, X)
+            weights = self._row_weights(y, targets, sample_weight, incremental)
+            if weights is not None:
+                weights = np.ascontiguousarray(weights, np.float64)
+            if validation is not None:
+                validation = self._validate_validation(*validation)
+            random_state = check_random_state(self.random_state)
+            outputs, out_activation, loss = self._outputs_and_loss(targets)
+            layers = [X.shape[1], *hidden, outputs]
+            coefs, intercepts = (
+                self._initial_parameters(random_state, layers, X)
+                if first
+                else (self.coefs_, self.intercepts_)
+            )
+            _check_layers(coefs, layers)
+            trainer = self._trainer_for(
+                coefs, intercepts, loss, random_state, goes_on=incremental and not first
+            )
+            rows = trainer.checked(X, targets, weights)
+            if first:
+                self.coefs_, self.intercepts_ = coefs, intercepts
+                self._start(layers, out_activation)
+            tasks = None if incremental else Tasks(self, *given)
+            if stochastic:
+                self._start_curves(first)
+                run = self._stochastic_run(trainer, (X, targets, weights), validation, random_state, tasks)
+        if tasks is not None:
+            tasks.begin_fit()
         if stochastic:
-            self._fit_stochastic(trainer, (X, targets, weights), validation, random_state, tasks)
+            self._fit_stochastic(trainer, *run, tasks)
         else:
             assert tasks is not None
             self._fit_lbfgs(trainer, rows, tasks)
@@ -212,7 +232,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             raise ValueError("partial_fit does not support early_stopping=True")
         if stochastic:
             return
-        dropout, callbacks = self.dropout, self.callbacks
+        dropout, callbacks = self._dropout(), self.callbacks
         for name, given in (
             ("dropout", np.any(dropout)),
             ("callbacks", not isinstance(callbacks, (tuple, list)) or callbacks),
@@ -227,6 +247,10 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
+
+    def _dropout(self) -> Any:
+        """One of all hidden layers, or a list: an array would be compared by its elements."""
+        return list(self.dropout) if hasattr(self.dropout, "__iter__") else self.dropout
 
     def _validate_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
@@ -252,7 +276,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             intercepts.append(intercept.astype(dtype, copy=False))
         return coefs, intercepts
 
-    def _start(self, layers: list[int], out_activation: str, stochastic: bool) -> None:
+    def _start(self, layers: list[int], out_activation: str) -> None:
         """The fitted attributes as they are before the first iteration."""
         self.n_iter_ = self.t_ = 0
         self.n_outputs_, self.n_layers_ = layers[-1], len(layers)
@@ -260,11 +284,15 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         self._trainer = None
         self._note_parameters()
         self.history_ = self.validation_loss_curve_ = None
-        if not stochastic:
+
+    def _start_curves(self, first: bool) -> None:
+        """What the stochastic solvers go by, unless the last fit has left it to go on with."""
+        stops = bool(self.early_stopping)
+        if first or not hasattr(self, "loss_curve_"):
+            self.loss_curve_ = []
+        elif stops == (self.validation_scores_ is not None):
             return
-        self.loss_curve_ = []
         self._no_improvement_count = 0
-        stops = self.early_stopping
         self.best_loss_ = None if stops else np.inf
         self.validation_scores_ = [] if stops else None
         self.best_validation_score_ = -np.inf if stops else None
@@ -279,7 +307,8 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     ) -> Trainer:
         """A network with these parameters: the last one, where `partial_fit` may go on with it."""
         activations, last = self._activations(len(coefs) - 1), self._trainer if goes_on else None
-        key = (activations, loss, self.alpha, self.dropout)
+        dropout = self._dropout()
+        key = (activations, loss, self.alpha, dropout)
         if last is not None and self._trainer_key == key:
             last.set_coefs(coefs, intercepts)  # they may have been changed
             return last
@@ -290,9 +319,9 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             loss=loss,
             alpha=self.alpha,
             optimizer=self._new_optimizer() if last is None else last.optimizer,
-            dropout=self.dropout,
+            dropout=dropout,
             dtype=coefs[0].dtype,
-            seed=random_state.randint(2**31) if np.any(self.dropout) else 0,
+            seed=random_state.randint(2**31) if np.any(dropout) else 0,
         )
         if last is not None:
             trainer.take_states(last)
@@ -334,9 +363,10 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             )
         return int(np.clip(self.batch_size, 1, rows))
 
-    def _fit_stochastic(
+    def _stochastic_run(
         self, trainer: Trainer, data: tuple[Any, ...], validation: Any, random_state: Any, tasks: Tasks | None
-    ) -> None:
+    ) -> tuple[Fit, Orders | None, EpochRules]:
+        """All that a stochastic solver runs, with what can be refused refused."""
         X, targets, weights = data
         split, scored = None, None
         if self.early_stopping and validation is None:
@@ -349,21 +379,27 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         orders = Orders(random_state, rows) if self.shuffle else None
         score = None if scored is None else lambda trainer: self._score(trainer, *scored)
         rules = EpochRules(self, rows, score)
-        self.n_iter_ = 0
         if validation is not None and self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
         given = self.callbacks if isinstance(self.callbacks, (tuple, list)) else (self.callbacks,)
+        fit = trainer.fit_of(
+            data,
+            None if split is None else (split[0], None),
+            validation,
+            [rules, *given] if tasks is None else [rules, tasks, *given],
+            epochs=1 if tasks is None else self.max_iter,
+            batch_size=batch_size,
+            shuffle=orders is not None,
+            n_threads=self.n_threads,
+        )
+        return fit, orders, rules
+
+    def _fit_stochastic(
+        self, trainer: Trainer, fit: Fit, orders: Orders | None, rules: EpochRules, tasks: Tasks | None
+    ) -> None:
+        self.n_iter_ = 0
         try:
-            trainer.train(
-                data,
-                orders,
-                None if split is None else (split[0], None),
-                validation,
-                [rules, *given] if tasks is None else [rules, tasks, *given],
-                epochs=1 if tasks is None else self.max_iter,
-                batch_size=batch_size,
-                n_threads=self.n_threads,
-            )
+            trainer.run(fit, orders)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         except DivergedError as error:
@@ -437,6 +473,20 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             self._note_parameters()
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
         self.loss_ = result.fun
+
+
+@contextmanager
+def _unchanged_by_errors(estimator: BaseMLP) -> Iterator[None]:
+    """What refuses a fit leaves the estimator as it was: the classes of y with the weights of an earlier
+    fit would be an estimator that predicts nonsense."""
+    attributes = estimator.__dict__
+    before = attributes.copy()
+    try:
+        yield
+    except BaseException:
+        attributes.clear()
+        attributes.update(before)
+        raise
 
 
 def _check_layers(coefs: list[np.ndarray], layers: list[int]) -> None:
