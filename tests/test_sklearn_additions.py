@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn_helpers import assert_same_training, estimator_of, quietly, rows, targets
+from sklearn_helpers import THEIRS, assert_same_training, estimator_of, quietly, rows, targets
 
 import bpkern
 from bpkern.callbacks import Callback, EarlyStopping
@@ -333,6 +333,24 @@ def test_activations_of_the_core(name):
 )
 def test_bad_activations(bad):
     refused((ValueError, TypeError), "activation", activation=bad)
+
+
+@BOTH
+def test_an_activation_that_is_set_after_the_fit_predicts(kind):
+    """As scikit-learn has it: whether it has predicted before, and whether it was pickled, does not count."""
+    X, y = data(kind)
+    fresh, used = fitted(kind), fitted(kind)
+    before = used.predict(X), used.transform(X)
+    for model in (fresh, used):
+        model.set_params(activation="tanh")
+    assert not np.array_equal(used.transform(X), before[1])
+    for model in (fresh, pickle.loads(pickle.dumps(used))):
+        assert np.array_equal(used.predict(X), model.predict(X))
+        assert np.array_equal(used.transform(X), model.transform(X))
+    theirs = THEIRS[kind](**SMALL).fit(X, y).set_params(activation="tanh")
+    assert np.allclose(used.predict(X), theirs.predict(X))
+    used.set_params(activation="relu")
+    assert np.array_equal(used.predict(X), before[0])
 
 
 # Optimisers ---------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Accuracies of the rows held out, with `early_stopping`.
     best_validation_score_ : float or None
     validation_loss_curve_ : list of float or None
-        Losses of X_val, where `fit` was given it.
+        Losses of X_val, where `fit` was given it, with the penalty as in `loss_curve_`.
     history_ : bpkern.History or None
         Of "sgd" and "adam": all that the last fit measured, with a `plot` method.
     n_iter_ : int

@@ -23,7 +23,8 @@ LOSSES = {
 class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """`coefs_` and `intercepts_` are the truth: who changes them changes what is predicted.
 
-    The networks that predict are made of them, one a dtype, and made anew where they have changed.
+    The networks that predict are made of them, one a dtype and choice of activations, and made anew where
+    they have changed.
     """
 
     coefs_: list[np.ndarray]
@@ -31,7 +32,7 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _note_parameters(self) -> None:
         """The parameters as they are now, and no networks of them yet."""
-        self._networks: dict[str, Trainer] = {}
+        self._networks: dict[tuple[str, ...], Trainer] = {}
         self._noted = [parameter.copy() for parameter in (*self.coefs_, *self.intercepts_)]
 
     def _are_noted(self) -> bool:
@@ -55,12 +56,14 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         if not self._are_noted():
             self._note_parameters()
         dtype = np.dtype(np.result_type(X.dtype, self.coefs_[0].dtype) if self.dtype is None else self.dtype)
-        network = self._networks.get(dtype.name)
+        activations = self._activations(len(self.coefs_) - 1)
+        key = dtype.name, *activations
+        network = self._networks.get(key)
         if network is None:
-            network = self._networks[dtype.name] = Trainer(
+            network = self._networks[key] = Trainer(
                 self.coefs_,
                 self.intercepts_,
-                activation=self._activations(len(self.coefs_) - 1),
+                activation=activations,
                 loss=LOSSES[self.out_activation_],
                 alpha=0.0,
                 optimizer=None,
@@ -114,9 +117,9 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return {"coefs_": coefs, "intercepts_": intercepts, "_noted": [], "_networks": {}}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the networks that predict: they are made of the parameters again."""
+        """Without the networks that predict: they are made of the parameters again, which are noted anew."""
         state: dict[str, Any] = super().__getstate__()
-        return {**state, "_networks": {}} if "_networks" in state else state
+        return {**state, "_networks": {}, "_noted": []} if "_networks" in state else state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
