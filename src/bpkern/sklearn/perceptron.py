@@ -403,9 +403,11 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         except DivergedError as error:
-            if not self.early_stopping:
+            # scikit-learn's accuracy of what is not finite counts as a score: it is an error there, too.
+            has_best = self.best_validation_score_ not in (None, -np.inf)
+            if not self.early_stopping or (is_classifier(self) and not has_best):
                 raise ValueError(OVERFLOW) from error
-            self._note_divergence()
+            self._note_divergence(has_best)
         else:
             if tasks is not None and self.n_iter_ == self.max_iter and not rules.ended:
                 warnings.warn(
@@ -421,16 +423,20 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             self._note_parameters()
             self._trainer, self.history_ = trainer, trainer.history_
 
-    def _note_divergence(self) -> None:
-        """An iteration that has no score: the parameters of the best one are what is left."""
+    def _note_divergence(self, has_best: bool) -> None:
+        """An iteration that has no score: the parameters of the best one, or the first, are what is left."""
         self.n_iter_ += 1
         self.loss_ = np.nan
         self.loss_curve_.append(self.loss_)
         assert self.validation_scores_ is not None
         self.validation_scores_.append(np.nan)
         warnings.warn(
-            f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. The parameters of the "
-            "best validation score are kept.",
+            f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. "
+            + (
+                "The parameters of the best validation score are kept."
+                if has_best
+                else "No iteration had a validation score: the parameters are not trained."
+            ),
             ConvergenceWarning,
             stacklevel=5,
         )
