@@ -434,7 +434,7 @@ def test_models_that_are_none():
 def test_models_that_are_the_same():
     """One in two threads, or two that draw their shuffles from one generator, would depend on their turns."""
     models = classifiers(2)
-    with pytest.raises(ValueError, match=r"needs its own model: models\[0\] and models\[2\] have the same"):
+    with pytest.raises(ValueError, match=r"must be different: models\[0\] and models\[2\] are the same"):
         bpkern.fit_many(models * 2, X, LABELS)
     generator = np.random.default_rng(0)
     models = [bpkern.MLP([6, 3], loss="cross_entropy", seed=generator) for _ in range(2)]
@@ -480,7 +480,7 @@ def test_an_error_in_one_model_stops_no_other(n_threads):
     with pytest.raises(OSError, match="the disk is full") as caught:
         bpkern.fit_many(models, X, LABELS, epochs=4, each=own, n_threads=n_threads)
     assert caught.value.__notes__ == [
-        "models[1] of fit_many raised it; models 3 raised errors, too. The other models are trained."
+        "models[1] of fit_many raised it, and models[3] an error, too. The other models are trained."
     ]
     alone(expected, [(X, LABELS, {"epochs": 4})] * 5)
     for i in (0, 2, 4):
@@ -490,6 +490,9 @@ def test_an_error_in_one_model_stops_no_other(n_threads):
     with pytest.raises(bpkern.DivergedError) as caught:
         bpkern.fit_many(models[2:4], X, LABELS, epochs=4)
     assert caught.value.__notes__ == ["models[1] of fit_many raised it. The other models are trained."]
+    with pytest.raises(bpkern.DivergedError) as caught:
+        bpkern.fit_many(models[3:4], X, LABELS, epochs=4)
+    assert caught.value.__notes__ == ["models[0] of fit_many raised it."]
 
 
 def test_a_model_in_use_is_an_error_of_its_own():

@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn_helpers import assert_same_training, estimator_of, quietly, rows, targets
+from sklearn_helpers import THEIRS, assert_same_training, estimator_of, quietly, rows, targets
 from threadpoolctl import threadpool_info
 
 import bpkern
@@ -147,7 +147,27 @@ def test_class_weights_of_partial_fit():
 def test_bad_class_weights():
     refused(ValueError, "class_weight", class_weight="even")
     refused(ValueError, "class_weight", class_weight=3.0)
-    refused(ValueError, r"(?i)weight", class_weight={0: -1.0})
+    refused(ValueError, "class_weight must hold finite weights", class_weight={0: -1.0})
+    refused(ValueError, "class_weight must hold finite weights", class_weight={0: np.inf})
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_class_weights_of_a_stream_whose_parts_lack_classes(count):
+    X, y = data()
+    y %= count
+    model, other = MLPClassifier(**SMALL, class_weight={0: 5.0}), MLPClassifier(**SMALL)
+    for part in (y == 0, y == 1, y > 0):
+        model.partial_fit(X[part], y[part], classes=range(count))
+        weights = np.where(y[part] == 0, 5.0, 1.0)
+        other.partial_fit(X[part], y[part], classes=range(count), sample_weight=weights)
+    assert same(model, other)
+
+
+def test_balanced_weights_need_all_rows():
+    model = MLPClassifier(**SMALL, class_weight="balanced")
+    with pytest.raises(ValueError, match="'balanced' is not for partial_fit"):
+        model.partial_fit(*data(), classes=[0, 1, 2])
+    assert not hasattr(model, "coefs_")
 
 
 # Dropout ------------------------------------------------------------------------------------------------
@@ -191,7 +211,15 @@ def test_dropout_differs_from_call_to_call_of_partial_fit():
     assert len(set(model.loss_curve_)) == 3
 
 
-@pytest.mark.parametrize("bad", [1.0, -0.1, [0.5], [0.5, 1.0], np.array([0.5, 0.5]), "half", None], ids=str)
+@BOTH
+def test_dropout_by_an_array(kind):
+    X, y = data(kind)
+    given = fitted(kind, dropout=np.array([0.5, 0.25])).partial_fit(X, y)
+    assert same(given, fitted(kind, dropout=[0.5, 0.25]).partial_fit(X, y))
+    assert isinstance(given.dropout, np.ndarray)
+
+
+@pytest.mark.parametrize("bad", [1.0, -0.1, [0.5], [0.5, 1.0], "half", None], ids=str)
 def test_bad_dropout(bad):
     refused((ValueError, TypeError), "dropout", dropout=bad)
 
@@ -353,6 +381,24 @@ def test_activations_of_the_core(name):
 )
 def test_bad_activations(bad):
     refused((ValueError, TypeError), "activation", activation=bad)
+
+
+@BOTH
+def test_an_activation_that_is_set_after_the_fit_predicts(kind):
+    """As scikit-learn has it: whether it has predicted before, and whether it was pickled, does not count."""
+    X, y = data(kind)
+    fresh, used = fitted(kind), fitted(kind)
+    before = used.predict(X), used.transform(X)
+    for model in (fresh, used):
+        model.set_params(activation="tanh")
+    assert not np.array_equal(used.transform(X), before[1])
+    for model in (fresh, pickle.loads(pickle.dumps(used))):
+        assert np.array_equal(used.predict(X), model.predict(X))
+        assert np.array_equal(used.transform(X), model.transform(X))
+    theirs = THEIRS[kind](**SMALL).fit(X, y).set_params(activation="tanh")
+    assert np.allclose(used.predict(X), theirs.predict(X))
+    used.set_params(activation="relu")
+    assert np.array_equal(used.predict(X), before[0])
 
 
 # Optimisers ---------------------------------------------------------------------------------------------
@@ -767,6 +813,12 @@ def test_bad_dtypes(bad):
     refused((ValueError, TypeError), "dtype", dtype=bad)
 
 
+def test_a_dtype_of_an_array():
+    X, y = data()
+    model = clone(MLPClassifier(**SMALL, dtype=X.astype("float32").dtype)).fit(X, y)
+    assert same(model, MLPClassifier(**SMALL, dtype="float32").fit(X, y))
+
+
 # Refused ------------------------------------------------------------------------------------------------
 
 
@@ -807,6 +859,84 @@ def test_what_a_fit_refuses_late_leaves_the_last_one(bad, arguments, match, kind
     with pytest.raises((ValueError, TypeError), match=match):
         model.fit(X, y, **arguments)
     assert pickle.dumps((model.coefs_, model.loss_curve_, model.n_iter_, model.predict(X))) == before
+
+
+class Raise(Callback):
+    def on_epoch_end(self, model, epoch, logs):
+        raise RuntimeError("in training")
+
+
+@pytest.mark.parametrize(
+    ("match", "bad", "arguments"),
+    [
+        ("dropout", dict(dropout=[0.5]), {}),
+        ("callback", dict(callbacks=[3]), {}),
+        ("validation set is too small", dict(early_stopping=True, validation_fraction=1e-9), {}),
+        ("sample_weight", {}, dict(sample_weight=-np.ones(60))),
+        ("features", {}, dict(X_val=np.zeros((2, 7)), y_val=["elm", "oak"])),
+        ("not in `self.classes_`", {}, dict(X_val=np.zeros((2, 2)), y_val=["elm", "yew"])),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("fitted_before", [True, False])
+def test_a_fit_refused_for_other_classes_and_columns_leaves_the_last_one(
+    match, bad, arguments, fitted_before
+):
+    X, y = data()
+    model = fitted() if fitted_before else MLPClassifier(**SMALL)
+    model.set_params(**bad)
+    before = vars(model).copy()
+    names = np.array(["ash", "elm", "oak"])[y]
+    with pytest.raises((ValueError, TypeError), match=match):
+        model.fit(X[:, :2], names, **arguments)
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())
+
+
+def test_values_to_validate_on_that_are_no_numbers():
+    X, y = data(MLPRegressor)
+    model = fitted(MLPRegressor)
+    before = vars(model).copy()
+    with pytest.raises(ValueError, match="y_val contains NaN"):
+        model.fit(X, y, X_val=X[:2], y_val=[1.0, math.nan])
+    with pytest.raises(ValueError, match=r"y must have shape \(2, 1\) or \(2,\)"):
+        model.fit(X, y, X_val=X[:2], y_val=np.ones((2, 2)))
+    assert all(vars(model)[name] is value for name, value in before.items())
+
+
+def test_an_error_in_training_leaves_what_was_trained():
+    model = fitted()
+    first = model.coefs_[0]
+    with pytest.raises(RuntimeError, match="in training"):
+        model.set_params(callbacks=Raise()).fit(*data())
+    assert model.n_iter_ == 1
+    assert not np.array_equal(model.coefs_[0], first)
+
+
+# What ends training may change between fits -------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("then", ["fit", "partial_fit"])
+def test_going_on_by_another_criterion(then, kind):
+    X, y = data(kind)
+    model = fitted(kind, warm_start=True, early_stopping=True).set_params(early_stopping=False)
+    getattr(model, then)(X, y)
+    assert len(model.loss_curve_) == (8 if then == "fit" else 5)
+    assert model.validation_scores_ is None
+    assert model.best_loss_ == min(model.loss_curve_[4:])
+    model.set_params(early_stopping=True).fit(X, y)
+    assert model.best_loss_ is None
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert len(model.validation_scores_) == 4
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_going_on_from_lbfgs(early_stopping):
+    model = fitted(solver="lbfgs", warm_start=True)
+    model.set_params(solver="adam", early_stopping=early_stopping).fit(*data())
+    assert len(model.loss_curve_) == 4
+    assert (model.validation_scores_ is None) != early_stopping
 
 
 # All together -------------------------------------------------------------------------------------------

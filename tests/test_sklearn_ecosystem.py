@@ -106,6 +106,19 @@ def test_copies_predict_and_go_on_the_same(solver, way, kind, tmp_path):
     assert made.loss_curve_ == model.loss_curve_
 
 
+def test_a_file_holds_the_parameters_once():
+    X = np.random.default_rng(0).standard_normal((20, 50))
+    model = MLPClassifier((200, 100), solver="lbfgs", max_iter=1).fit(X, np.arange(20) % 2)
+    model.predict(X)
+    size = sum(parameter.nbytes for parameter in model.coefs_ + model.intercepts_)
+    data = pickle.dumps(model)
+    assert size < len(data) < 1.1 * size
+    made = pickle.loads(data)
+    assert np.array_equal(made.predict_proba(X), model.predict_proba(X))
+    made.coefs_[0][:] = 0
+    assert not np.array_equal(made.predict_proba(X), model.predict_proba(X))
+
+
 def test_parameters_mapped_from_a_file(tmp_path):
     """joblib maps large arrays read-only, as it does for its worker processes."""
     X, y = rows(), targets("multiclass", rows())

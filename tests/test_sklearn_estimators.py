@@ -499,11 +499,14 @@ def test_early_stopping_that_cannot_be(ours):
     assert_same_complaint(models, lambda model: model.partial_fit(X, y, **first), ValueError)
 
 
-@BOTH
-def test_weights_that_are_not_finite(ours):
+@pytest.mark.parametrize(
+    ("ours", "early_stopping"), [(MLPClassifier, False), (MLPRegressor, False), (MLPClassifier, True)]
+)
+def test_weights_that_are_not_finite(ours, early_stopping):
     """A fit that diverges is the error that theirs is, and a fit may follow."""
     X, y = 1e150 * rows(), targets("binary", rows())
-    models = [kind(**SMALL, solver="sgd", learning_rate_init=1e10) for kind in (ours, THEIRS[ours])]
+    parameters = SMALL | dict(solver="sgd", learning_rate_init=1e10, early_stopping=early_stopping)
+    models = [kind(**parameters) for kind in (ours, THEIRS[ours])]
 
     def fit(model):
         with np.errstate(all="ignore"):
@@ -513,6 +516,25 @@ def test_weights_that_are_not_finite(ours):
     models[0].set_params(learning_rate_init=0.1)
     quietly(models[0].fit, rows(), y)
     assert np.isfinite(models[0].loss_)
+
+
+@pytest.mark.parametrize(
+    ("rate", "kept"), [(1.0, "best validation score are kept"), (1e3, "are not trained")]
+)
+def test_early_stopping_of_a_fit_that_diverges(rate, kept):
+    """What is left is what theirs, which goes on with what is not finite, comes to."""
+    X, y = rows(), targets("regression", rows())
+    parameters = SMALL | dict(solver="sgd", learning_rate_init=rate, momentum=0, activation="identity")
+    parameters |= dict(early_stopping=True, max_iter=20, batch_size=16, hidden_layer_sizes=(6, 5))
+    model = MLPRegressor(**parameters)
+    with pytest.warns(ConvergenceWarning, match=kept):
+        model.fit(X, y)
+    theirs = THEIRS[MLPRegressor](**parameters)
+    with np.errstate(all="ignore"):
+        quietly(theirs.fit, X, y)
+    assert np.allclose(model.best_validation_score_, theirs.best_validation_score_, rtol=1e-9)
+    for own, their in zip(model.coefs_, theirs.coefs_, strict=True):
+        assert np.allclose(own, their, rtol=1e-9, atol=1e-12)
 
 
 @BOTH

@@ -145,8 +145,11 @@ def _check_apart(what: str, belongings: Sequence[Sequence[Any]]) -> None:
         for thing in things:
             owner = owners.setdefault(thing if isinstance(thing, str) else id(thing), number)
             if owner != number:
+                pair = f"models[{owner}] and models[{number}]"
                 raise ValueError(
-                    f"each model needs its own {what}: models[{owner}] and models[{number}] have the same"
+                    f"the models must be different: {pair} are the same"
+                    if what == "model"
+                    else f"each model needs its own {what}: {pair} have the same"
                 )
 
 
@@ -305,8 +308,10 @@ class _Fits:
         error = self._errors[first]
         note = f"models[{first}] of fit_many raised it"
         if others:
-            note += f"; models {', '.join(map(str, others))} raised errors, too"
-        error.add_note(f"{note}. The other models are trained.")
+            note += f", and {', '.join(f'models[{number}]' for number in others)} an error, too"
+        if len(self._errors) < len(self._fits):
+            note += ". The other models are trained"
+        error.add_note(f"{note}.")
         return error
 
 

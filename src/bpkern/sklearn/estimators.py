@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
@@ -70,7 +70,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_fun : int, default=15000
         Evaluations of the loss that "lbfgs" may make.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Weights of the classes, multiplied into those of the rows, as scikit-learn's other classifiers do it.
+        Weights of the classes, multiplied into those of the rows, as scikit-learn's other classifiers do it;
+        into those of rows that are held out, too, and not of X_val. "balanced" is not for `partial_fit`.
     dropout : float or list of float, default=0.0
         The probability that a hidden activation is dropped in training, from 0 to below 1; a list has one a
         hidden layer. Not for "lbfgs".
@@ -80,7 +81,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     callbacks : bpkern callback or sequence of these, default=()
         See `bpkern.callbacks`; their hooks get the `bpkern.MLP` that trains. Not for "lbfgs". Those of
         scikit-learn are set by `set_callbacks`.
-    dtype : {"float32", "float64"} or None, default=None
+    dtype : {"float32", "float64"}, that as a NumPy dtype, or None, default=None
         What to compute in; None is what X comes in.
     n_threads : int or None, default=None
         None takes up to `bpkern.get_num_threads()`, fewer where more would lose, and shares them with other
@@ -103,7 +104,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Accuracies of the rows held out, with `early_stopping`.
     best_validation_score_ : float or None
     validation_loss_curve_ : list of float or None
-        Losses of X_val, where `fit` was given it.
+        Losses of X_val, where `fit` was given it, with the penalty as in `loss_curve_`.
     history_ : bpkern.History or None
         Of "sgd" and "adam": all that the last fit measured, with a `plot` method.
     n_iter_ : int
@@ -251,10 +252,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return len(self.classes_), "softmax", "cross_entropy"
         return y.shape[1], "logistic", "binary_cross_entropy"
 
-    def _row_weights(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
+    def _row_weights(
+        self, y: Any, targets: np.ndarray, sample_weight: np.ndarray | None, incremental: bool
+    ) -> np.ndarray | None:
         if self.class_weight is None:
             return sample_weight
-        weights = compute_sample_weight(self.class_weight, y)
+        if incremental and isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight 'balanced' is not for partial_fit, which does not see all rows: give a dict, "
+                "as of sklearn.utils.class_weight.compute_class_weight"
+            )
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            weights = compute_sample_weight(self.class_weight, y)
+        else:
+            # By all classes, of which a part of a stream may not have each.
+            codes = targets if targets.ndim == 1 else targets[:, 0].astype(np.intp)
+            classes = self.classes_
+            weights = compute_class_weight(self.class_weight, classes=classes, y=classes[codes])[codes]
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            raise ValueError(
+                f"class_weight must hold finite weights of at least 0, not {self.class_weight!r}"
+            )
         return weights if sample_weight is None else weights * sample_weight
 
     def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
@@ -458,7 +476,7 @@ feature_names_in_
         return X, y.reshape(len(y), -1)
 
     def _encode(self, y: Any, rows: int) -> np.ndarray:
-        values = np.asarray(y, np.float64)
+        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y_val")
         if values.shape[:1] != (rows,):
             raise ValueError(f"y_val must have as many rows as X_val, {rows}, not shape {values.shape}")
         return values.reshape(rows, -1)

@@ -3,6 +3,8 @@
 import copy
 import warnings
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -18,17 +20,16 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .._core import ACTIVATIONS
-from ..callback_list import CallbackList
 from ..data import Rows
 from ..errors import DivergedError
-from ..fitting import check_parts
+from ..fitting import Fit
 from ..history import History
 from ..optimizers import SGD, Adam, Optimizer
 from .epoch_rules import EpochRules
 from .lbfgs import minimise
 from .predictor import ALIASES, Predictor
 from .protocol import CallbackSupportMixin, Tasks, with_callbacks
-from .trainer import Orders, RateMode, Trainer
+from .trainer import Orders, RateMode, Split, Trainer
 
 OVERFLOW = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -64,10 +65,15 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "optimizer": [Optimizer, None],
         "callbacks": "no_validation",
-        "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
+        "dtype": [
+            StrOptions({"float32", "float64"}),
+            Options(type, {np.float32, np.float64}),
+            Options(np.dtype, {np.dtype("float32"), np.dtype("float64")}),
+            None,
+        ],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
 
@@ -105,8 +111,10 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """Accuracy or R2 of outputs before the output activation."""
 
-    def _row_weights(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
-        """`sample_weight`, with what else weighs rows."""
+    def _row_weights(
+        self, y: Any, targets: np.ndarray, sample_weight: np.ndarray | None, incremental: bool
+    ) -> np.ndarray | None:
+        """`sample_weight`, with what else weighs rows; `targets` are y as the network takes it."""
         return sample_weight
 
     # Training ----------------------------------------------------------------------------------------
@@ -173,40 +181,43 @@ class BaseMLP(CallbackSupportMixin, Predictor):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, *, incremental: bool) -> Self:
         stochastic = self.solver != "lbfgs" or self.optimizer is not None
-        self._check_combinations(stochastic, incremental, validation is not None)
-        hidden, callbacks = self._hidden(), CallbackList(self.callbacks)
-        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        given = X, y, sample_weight
-        X, targets = self._validate_input(X, y, incremental, reset=first)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        weights = self._row_weights(y, sample_weight)
-        if weights is not None:
-            weights = np.ascontiguousarray(weights, np.float64)
-        if validation is not None:
-            validation = self._validate_validation(*validation)
-        random_state = check_random_state(self.random_state)
-        outputs, out_activation, loss = self._outputs_and_loss(targets)
-        layers = [X.shape[1], *hidden, outputs]
-        coefs, intercepts = (
-            self._initial_parameters(random_state, layers, X) if first else (self.coefs_, self.intercepts_)
-        )
-        _check_layers(coefs, layers)
-        trainer = self._trainer_for(coefs, intercepts, loss, random_state, goes_on=incremental and not first)
-        rows = trainer.checked(X, targets, weights)
-        split = None
-        if validation is not None:
-            trainer.checked(*validation)
-        elif stochastic and self.early_stopping:
-            split = self._split(targets, outputs, random_state)
-            check_parts("validation split", weights, *split)
-        if first:  # whatever can be refused has been
-            self.coefs_, self.intercepts_ = coefs, intercepts
-            self._start(layers, out_activation, stochastic)
-        tasks = None if incremental else Tasks(self, *given)
+        with _unchanged_by_errors(self):
+            self._check_combinations(stochastic, incremental, validation is not None)
+            hidden = self._hidden()
+            first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+            given = X, y, sample_weight
+            X, targets = self._validate_input(X, y, incremental, reset=first)
+            if sample_weight is not None:
+                sample_weight = _check_sample_weight(sample_weight, X)
+            weights = self._row_weights(y, targets, sample_weight, incremental)
+            if weights is not None:
+                weights = np.ascontiguousarray(weights, np.float64)
+            if validation is not None:
+                validation = self._validate_validation(*validation)
+            random_state = check_random_state(self.random_state)
+            outputs, out_activation, loss = self._outputs_and_loss(targets)
+            layers = [X.shape[1], *hidden, outputs]
+            coefs, intercepts = (
+                self._initial_parameters(random_state, layers, X)
+                if first
+                else (self.coefs_, self.intercepts_)
+            )
+            _check_layers(coefs, layers)
+            trainer = self._trainer_for(
+                coefs, intercepts, loss, random_state, goes_on=incremental and not first
+            )
+            rows = trainer.checked(X, targets, weights)
+            if first:
+                self.coefs_, self.intercepts_ = coefs, intercepts
+                self._start(layers, out_activation)
+            tasks = None if incremental else Tasks(self, *given)
+            if stochastic:
+                self._start_curves(first)
+                run = self._stochastic_run(trainer, (X, targets, weights), validation, random_state, tasks)
+        if tasks is not None:
+            tasks.begin_fit()
         if stochastic:
-            data = X, targets, weights
-            self._fit_stochastic(trainer, data, split, validation, callbacks, random_state, tasks)
+            self._fit_stochastic(trainer, *run, tasks)
         else:
             assert tasks is not None
             self._fit_lbfgs(trainer, rows, tasks)
@@ -221,9 +232,10 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             raise ValueError("partial_fit does not support early_stopping=True")
         if stochastic:
             return
+        dropout, callbacks = self._dropout(), self.callbacks
         for name, given in (
-            ("dropout", np.any(self.dropout)),
-            ("callbacks", not isinstance(self.callbacks, (tuple, list)) or self.callbacks),
+            ("dropout", np.any(dropout)),
+            ("callbacks", not isinstance(callbacks, (tuple, list)) or callbacks),
             ("X_val", validates),
         ):
             if given:
@@ -236,12 +248,16 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
 
+    def _dropout(self) -> Any:
+        """One of all hidden layers, or a list: an array would be compared by its elements."""
+        return list(self.dropout) if hasattr(self.dropout, "__iter__") else self.dropout
+
     def _validate_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         targets = self._encode(y, X.shape[0])
-        if sample_weight is not None:
-            sample_weight = np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
-        return X, targets, sample_weight
+        if sample_weight is None:
+            return X, targets
+        return X, targets, np.ascontiguousarray(_check_sample_weight(sample_weight, X), np.float64)
 
     def _initial_parameters(
         self, random_state: Any, layers: list[int], X: Any
@@ -260,7 +276,7 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             intercepts.append(intercept.astype(dtype, copy=False))
         return coefs, intercepts
 
-    def _start(self, layers: list[int], out_activation: str, stochastic: bool) -> None:
+    def _start(self, layers: list[int], out_activation: str) -> None:
         """The fitted attributes as they are before the first iteration."""
         self.n_iter_ = self.t_ = 0
         self.n_outputs_, self.n_layers_ = layers[-1], len(layers)
@@ -268,11 +284,15 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         self._trainer = None
         self._note_parameters()
         self.history_ = self.validation_loss_curve_ = None
-        if not stochastic:
+
+    def _start_curves(self, first: bool) -> None:
+        """What the stochastic solvers go by, unless the last fit has left it to go on with."""
+        stops = bool(self.early_stopping)
+        if first or not hasattr(self, "loss_curve_"):
+            self.loss_curve_ = []
+        elif stops == (self.validation_scores_ is not None):
             return
-        self.loss_curve_ = []
         self._no_improvement_count = 0
-        stops = self.early_stopping
         self.best_loss_ = None if stops else np.inf
         self.validation_scores_ = [] if stops else None
         self.best_validation_score_ = -np.inf if stops else None
@@ -287,7 +307,8 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     ) -> Trainer:
         """A network with these parameters: the last one, where `partial_fit` may go on with it."""
         activations, last = self._activations(len(coefs) - 1), self._trainer if goes_on else None
-        key = (activations, loss, self.alpha, self.dropout)
+        dropout = self._dropout()
+        key = (activations, loss, self.alpha, dropout)
         if last is not None and self._trainer_key == key:
             last.set_coefs(coefs, intercepts)  # they may have been changed
             return last
@@ -298,9 +319,9 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             loss=loss,
             alpha=self.alpha,
             optimizer=self._new_optimizer() if last is None else last.optimizer,
-            dropout=self.dropout,
+            dropout=dropout,
             dtype=coefs[0].dtype,
-            seed=random_state.randint(2**31) if np.any(self.dropout) else 0,
+            seed=random_state.randint(2**31) if np.any(dropout) else 0,
         )
         if last is not None:
             trainer.take_states(last)
@@ -319,10 +340,10 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             return Adam(lr, (self.beta_1, self.beta_2), self.epsilon, eps_hat=True)
         return None
 
-    def _split(self, targets: np.ndarray, outputs: int, random_state: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, targets: np.ndarray, weights: Any, random_state: Any) -> Split:
         """Rows to train on and rows to take the score of; two classes are in both in proportion."""
         rows = np.arange(len(targets))
-        stratify = targets if is_classifier(self) and outputs == 1 else None
+        stratify = targets if is_classifier(self) and self.n_outputs_ == 1 else None
         train, held_out = train_test_split(
             rows, random_state=random_state, test_size=self.validation_fraction, stratify=stratify
         )
@@ -342,47 +363,51 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             )
         return int(np.clip(self.batch_size, 1, rows))
 
-    def _fit_stochastic(
-        self,
-        trainer: Trainer,
-        data: tuple[Any, ...],
-        split: tuple[np.ndarray, np.ndarray] | None,
-        validation: Any,
-        callbacks: CallbackList,
-        random_state: Any,
-        tasks: Tasks | None,
-    ) -> None:
+    def _stochastic_run(
+        self, trainer: Trainer, data: tuple[Any, ...], validation: Any, random_state: Any, tasks: Tasks | None
+    ) -> tuple[Fit, Orders | None, EpochRules]:
+        """All that a stochastic solver runs, with what can be refused refused."""
         X, targets, weights = data
-        scored = None
-        if split is not None:
+        split, scored = None, None
+        if self.early_stopping and validation is None:
+            split = self._split(targets, weights, random_state)
             scored = X, targets, weights, split[1]
         elif self.early_stopping:
-            scored = (*validation, None)
+            scored = (*validation, *(None,) * (4 - len(validation)))
         rows = len(targets) if split is None else len(split[0])
         batch_size = self._batch_size(rows)
         orders = Orders(random_state, rows) if self.shuffle else None
         score = None if scored is None else lambda trainer: self._score(trainer, *scored)
         rules = EpochRules(self, rows, score)
-        self.n_iter_ = 0
         if validation is not None and self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
+        given = self.callbacks if isinstance(self.callbacks, (tuple, list)) else (self.callbacks,)
+        fit = trainer.fit_of(
+            data,
+            None if split is None else (split[0], None),
+            validation,
+            [rules, *given] if tasks is None else [rules, tasks, *given],
+            epochs=1 if tasks is None else self.max_iter,
+            batch_size=batch_size,
+            shuffle=orders is not None,
+            n_threads=self.n_threads,
+        )
+        return fit, orders, rules
+
+    def _fit_stochastic(
+        self, trainer: Trainer, fit: Fit, orders: Orders | None, rules: EpochRules, tasks: Tasks | None
+    ) -> None:
+        self.n_iter_ = 0
         try:
-            trainer.train(
-                data,
-                orders,
-                None if split is None else (split[0], None),
-                validation,
-                [rules, *callbacks] if tasks is None else [rules, tasks, *callbacks],
-                epochs=1 if tasks is None else self.max_iter,
-                batch_size=batch_size,
-                n_threads=self.n_threads,
-            )
+            trainer.run(fit, orders)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         except DivergedError as error:
-            if not self.early_stopping:
+            # scikit-learn's accuracy of what is not finite counts as a score: it is an error there, too.
+            has_best = self.best_validation_score_ not in (None, -np.inf)
+            if not self.early_stopping or (is_classifier(self) and not has_best):
                 raise ValueError(OVERFLOW) from error
-            self._note_divergence()
+            self._note_divergence(has_best)
         else:
             if tasks is not None and self.n_iter_ == self.max_iter and not rules.ended:
                 warnings.warn(
@@ -398,16 +423,20 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             self._note_parameters()
             self._trainer, self.history_ = trainer, trainer.history_
 
-    def _note_divergence(self) -> None:
-        """An iteration that has no score: the parameters of the best one are what is left."""
+    def _note_divergence(self, has_best: bool) -> None:
+        """An iteration that has no score: the parameters of the best one, or the first, are what is left."""
         self.n_iter_ += 1
         self.loss_ = np.nan
         self.loss_curve_.append(self.loss_)
         assert self.validation_scores_ is not None
         self.validation_scores_.append(np.nan)
         warnings.warn(
-            f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. The parameters of the "
-            "best validation score are kept.",
+            f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. "
+            + (
+                "The parameters of the best validation score are kept."
+                if has_best
+                else "No iteration had a validation score: the parameters are not trained."
+            ),
             ConvergenceWarning,
             stacklevel=5,
         )
@@ -450,6 +479,20 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             self._note_parameters()
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
         self.loss_ = result.fun
+
+
+@contextmanager
+def _unchanged_by_errors(estimator: BaseMLP) -> Iterator[None]:
+    """What refuses a fit leaves the estimator as it was: the classes of y with the weights of an earlier
+    fit would be an estimator that predicts nonsense."""
+    attributes = estimator.__dict__
+    before = attributes.copy()
+    try:
+        yield
+    except BaseException:
+        attributes.clear()
+        attributes.update(before)
+        raise
 
 
 def _check_layers(coefs: list[np.ndarray], layers: list[int]) -> None:

@@ -37,13 +37,17 @@ class Tasks(Callback):
     def __init__(self, estimator: "BaseMLP", X: Any, y: Any, sample_weight: Any) -> None:
         self._estimator = estimator
         self._wanted = False
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self._data = dict(estimator=estimator, X=X, y=y, metadata=metadata)
+
+    def begin_fit(self) -> None:
+        """The fit begins: nothing of it has been refused."""
+        estimator = self._estimator
         if not hasattr(estimator, "_init_callback_context"):
             return
         self._fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
         # Without callbacks nobody asks for the iterations.
         self._wanted = bool(getattr(estimator, "_skl_callbacks", ()))
-        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-        self._data = dict(estimator=estimator, X=X, y=y, metadata=metadata)
         self._fit.call_on_fit_task_begin(**self._data)
 
     def begin(self) -> None:

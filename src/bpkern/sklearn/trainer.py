@@ -184,29 +184,32 @@ class Trainer(MLP):
     def _shuffler(self) -> Any:
         return self._orders
 
-    def train(
+    def fit_of(
         self,
         data: tuple[Any, Any, Any],
-        orders: Orders | None,
         split: Split | None,
         validation: tuple[Any, ...] | None,
         callbacks: Iterable[Callback],
         *,
         epochs: int,
         batch_size: int,
+        shuffle: bool,
         n_threads: int | None,
-    ) -> History:
-        """Train, as `MLP.fit` does, on the rows of (X, y, sample_weight) that the split names."""
+    ) -> Fit:
+        """A fit, as of `MLP.fit`, of the rows of (X, y, sample_weight) that the split names: checked."""
         arguments = FitArguments(
             epochs=epochs,
             batch_size=batch_size,
-            shuffle=orders is not None,
+            shuffle=shuffle,
             validation_data=validation,
             n_threads=n_threads,
         )
+        return Fit(self, *data, None, None, callbacks, 0, arguments, split)
+
+    def run(self, fit: Fit, orders: Orders | None) -> History:
+        """Train."""
         self._orders = orders
         try:
-            fit = Fit(self, *data, None, None, callbacks, 0, arguments, split)
             with self._net.writing():
                 return fit.run()
         finally:
