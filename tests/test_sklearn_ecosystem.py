@@ -106,6 +106,17 @@ def test_copies_predict_and_go_on_the_same(solver, way, kind, tmp_path):
     assert made.loss_curve_ == model.loss_curve_
 
 
+@BOTH
+def test_predictions_add_nothing_to_a_file(kind):
+    """The networks that predict are not in it, nor what tells whether the parameters have changed."""
+    model = kind(**SMALL | {"hidden_layer_sizes": 300, "solver": "lbfgs"}).fit(
+        rows(), targets("binary", rows())
+    )
+    model.predict(rows())
+    parameters = sum(array.nbytes for array in (*model.coefs_, *model.intercepts_))
+    assert parameters < len(pickle.dumps(model)) < 1.5 * parameters
+
+
 def test_parameters_mapped_from_a_file(tmp_path):
     """joblib maps large arrays read-only, as it does for its worker processes."""
     X, y = rows(), targets("multiclass", rows())

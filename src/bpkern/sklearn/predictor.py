@@ -117,9 +117,9 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return {"coefs_": coefs, "intercepts_": intercepts, "_noted": [], "_networks": {}}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the networks that predict: they are made of the parameters again."""
+        """Without what is made of the parameters again: a copy of them, and the networks that predict."""
         state: dict[str, Any] = super().__getstate__()
-        return {**state, "_networks": {}} if "_networks" in state else state
+        return {**state, "_noted": [], "_networks": {}} if "_networks" in state else state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
