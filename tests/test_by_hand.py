@@ -121,7 +121,10 @@ def test_the_gradient_by_the_input(hidden, output):
         assert got[:, j] == pytest.approx((grad * difference).sum(axis=1), abs=1e-8)
 
 
-@pytest.mark.parametrize("sizes", [(1, 3), (3, 1), (5, 2, 60, 1), (60, 2), (100, 49, 47, 64)])
+@pytest.mark.parametrize(
+    "sizes",
+    [(1, 3), (3, 1), (5, 2, 60, 1), (60, 2), (100, 49, 47, 64), (8, 40, 8), (9, 12, 41, 4), (4, 24, 20, 7)],
+)
 def test_the_gradient_by_the_input_at_any_width(isa, dtype, sizes):
     model = bpkern.MLP(sizes, activation="tanh", loss="mse", dtype=dtype, seed=2)
     x, grad = (RNG.standard_normal((9, sizes[i])).astype(dtype) for i in (0, -1))

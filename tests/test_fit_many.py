@@ -1,11 +1,13 @@
 """Many models trained in one call: each ends as it would alone, to the bit; what is refused; how it ends."""
 
+import gc
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -533,6 +535,26 @@ def test_an_exit_stops_all(from_main):
     assert [model._net.counts[0] > 0 for model in models] == [True, True, False, False]
     assert all(np.isfinite(w).all() for model in models for w, _ in model.get_weights())
     bpkern.fit_many(models, X, LABELS)
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt])
+def test_the_rows_are_not_kept_after_an_error(kind):
+    """Not until the garbage collector comes by, which may be long."""
+
+    class Raise(Callback):
+        def on_epoch_end(self, model, epoch, logs):
+            raise kind
+
+    rows = X.copy()
+    kept = weakref.ref(rows)
+    gc.disable()
+    try:
+        with pytest.raises(kind):
+            bpkern.fit_many(classifiers(), rows, LABELS, each=[{"callbacks": Raise()} for _ in range(4)])
+        del rows
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 CTRL_C = """

@@ -261,10 +261,8 @@ class _Fits:
                 if helper.ident is not None:
                     helper.join()
             self._progress.close()
-        if self._stopped_by is not None:
-            raise self._stopped_by
-        if self._errors:
-            raise self._first_error()
+        if self._stopped_by is not None or self._errors:
+            raise self._take_error()
         return [self._histories[number] for number in range(len(self._fits))]
 
     def _help(self) -> None:
@@ -303,9 +301,14 @@ class _Fits:
         self._stop.stop()
         self._together.abort()
 
-    def _first_error(self) -> Exception:
-        first, *others = sorted(self._errors)
-        error = self._errors[first]
+    def _take_error(self) -> BaseException:
+        """What is to be raised, and kept here no longer: its traceback leads back to this and to the data."""
+        stopped_by, errors = self._stopped_by, self._errors
+        self._stopped_by, self._errors = None, {}
+        if stopped_by is not None:
+            return stopped_by
+        first, *others = sorted(errors)
+        error = errors[first]
         note = f"models[{first}] of fit_many raised it"
         if others:
             note += f", and {', '.join(f'models[{number}]' for number in others)} an error, too"
