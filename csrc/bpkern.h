@@ -100,11 +100,11 @@ typedef struct {
     const double *parameters; /* (last layer,) of huber and quantile, finite as reals; NULL for the others */
     double smoothing;         /* of the labels, from 0 to 1; 0 but for cross_entropy */
 
-    /* Libraries differ by factors. The loss is told `value_factor` times, and its derivative taken
+    /* Libraries differ by factors. The loss is told `loss_factor` times, and its derivative taken
      * `slope_factor` times: 1, as it stands above. And in the value, not in the derivative, -log softmax(a)
      * of a label and -t log p - (1-t) log(1-p) of an output count for at most `most`: infinity, as they are.
      */
-    double value_factor, slope_factor, most;
+    double loss_factor, slope_factor, most;
 
     /* The value of poisson has in its sum t log t - t besides, 0 for t = 0, which is half the deviance. */
     int deviance;

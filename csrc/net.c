@@ -37,7 +37,7 @@ static void lay_out(bpk_net *net, void *memory) {
 static bpk_status copy_loss(bpk_net *net, const bpk_loss_settings *loss, ptrdiff_t outputs) {
     net->loss = loss->loss;
     net->smoothing = loss->smoothing;
-    net->value_factor = loss->value_factor;
+    net->loss_factor = loss->loss_factor;
     net->slope_factor = loss->slope_factor;
     net->most = loss->most;
     net->deviance = loss->deviance;

@@ -18,7 +18,7 @@ struct bpk_net {
     const bpk_kernels *kernels;
     bpk_loss loss;
     void *loss_parameters; /* (last layer,) reals, or NULL where the loss has none */
-    double smoothing, value_factor, slope_factor, most; /* of the loss */
+    double smoothing, loss_factor, slope_factor, most; /* of the loss */
     int deviance;
     uint64_t dropout_key;
     bpk_counts counts;

@@ -25,7 +25,7 @@ int goes_online(const bpk_net *net, const bpk_run *run) {
     if (!kernels->online || run->batch != 1 || run->l2 != 0 || run->l1 != 0 || data->weights ||
         bpk_stores_gradients(run) || run->outputs || net->stores[BPK_AVERAGE] ||
         !is_plain(kernels, &data->x) || !(data->labels || is_plain(kernels, &data->y)) ||
-        net->count > ONLINE_LAYERS || net->layers[0].in > kernels->vector || net->value_factor != 1 ||
+        net->count > ONLINE_LAYERS || net->layers[0].in > kernels->vector || net->loss_factor != 1 ||
         net->slope_factor != 1)
         return 0;
     for (int l = 0; l < net->count; l++)

@@ -169,7 +169,7 @@ static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
                           .row_loss = ws->row_loss + from,
                           .row_accuracy = ws->row_accuracy + from};
     kernels->loss(&args);
-    for (ptrdiff_t i = from; i < to; i++) ws->row_loss[i] *= s->net->value_factor;
+    for (ptrdiff_t i = from; i < to; i++) ws->row_loss[i] *= s->net->loss_factor;
     if (with_delta) step_out_delta(s, plain, from, to);
 }
 

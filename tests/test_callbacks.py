@@ -170,6 +170,15 @@ def test_what_is_no_callback(callbacks, message):
         CallbackList(callbacks)
 
 
+def test_repr():
+    assert (
+        repr(EarlyStopping("val_accuracy", patience=3)) == "EarlyStopping(monitor='val_accuracy', patience=3)"
+    )
+    assert repr(ReduceLROnPlateau()).startswith("ReduceLROnPlateau(monitor='val_loss', factor=0.")
+    assert repr(ModelCheckpoint("best.npz")) == "ModelCheckpoint('best.npz')"
+    assert repr(CSVLogger("log.csv")) == "CSVLogger('log.csv')"
+
+
 def test_states_of_other_callbacks_are_refused():
     state = CallbackList([Callback(), EarlyStopping(), ReduceLROnPlateau()]).state_dict()
     assert set(state) >= {"1.EarlyStopping.best", "2.ReduceLROnPlateau.best"}

@@ -101,6 +101,20 @@ def test_the_rule_names_the_class(kind):
     assert isinstance(kind(), Optimizer)
 
 
+@pytest.mark.parametrize("kind", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_settings_as_parameters(kind):
+    optimizer = kind()
+    assert optimizer.get_params() == optimizer.settings()
+    assert optimizer.set_params(lr=0.25, weight_decay=0.5) is optimizer
+    assert (optimizer.lr, optimizer.weight_decay) == (0.25, 0.5)
+    before = optimizer.settings()
+    with pytest.raises(ValueError, match="has no setting 'rate': there are lr, "):
+        optimizer.set_params(lr=1.0, rate=2.0)
+    with pytest.raises(ValueError, match="weight_decay"):
+        optimizer.set_params(lr=1.0, weight_decay=-1.0)
+    assert optimizer.settings() == before
+
+
 def test_repr():
     assert repr(SGD(0.1, 0.9, True)) == "SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)"
     assert repr(AdamW()) == (

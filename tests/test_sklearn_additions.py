@@ -13,6 +13,7 @@ pytest.importorskip("sklearn", minversion="1.6", reason="scikit-learn is not ins
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn_helpers import THEIRS, assert_same_training, estimator_of, quietly, rows, targets
 from threadpoolctl import threadpool_info
@@ -911,6 +912,29 @@ def test_an_error_in_training_leaves_what_was_trained():
         model.set_params(callbacks=Raise()).fit(*data())
     assert model.n_iter_ == 1
     assert not np.array_equal(model.coefs_[0], first)
+
+
+def test_a_search_over_settings_of_an_optimizer():
+    X, y = data()
+    model = MLPClassifier(**SMALL | {"optimizer": bpkern.AdamW(betas=(0.8, 0.9))})
+    search = GridSearchCV(model, {"optimizer__lr": [1e-3, 1e-1]}, cv=2)
+    quietly(search.fit, X, y)
+    best = search.best_estimator_.optimizer
+    assert best.lr in (1e-3, 1e-1)
+    assert best.betas == (0.8, 0.9)
+    assert model.optimizer.lr == 0.001
+    twin = clone(model)
+    assert twin.optimizer is not model.optimizer
+    assert twin.optimizer.settings() == model.optimizer.settings()
+
+
+def test_callbacks_of_scikit_learn_have_a_place_of_their_own():
+    class Theirs:
+        def on_fit_task_end(self, estimator, context):
+            raise AssertionError
+
+    with pytest.raises(TypeError, match="set_callbacks takes those"):
+        MLPClassifier(**SMALL | {"callbacks": [Theirs()]}).fit(*data())
 
 
 # What ends training may change between fits -------------------------------------------------------------

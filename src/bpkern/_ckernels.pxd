@@ -22,7 +22,7 @@ cdef extern from "bpkern.h" nogil:
         bpk_loss loss
         const double *parameters
         double smoothing
-        double value_factor
+        double loss_factor
         double slope_factor
         double most
         int deviance

@@ -92,7 +92,7 @@ class Network:
         dtype: np.dtype[Any],
         loss_parameters: np.ndarray | None = None,
         smoothing: float = 0.0,
-        value_factor: float = 1.0,
+        loss_factor: float = 1.0,
         slope_factor: float = 1.0,
         most: float = ...,
         deviance: bool = False,

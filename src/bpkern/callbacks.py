@@ -133,6 +133,9 @@ class EarlyStopping(Callback):
         self._patience = checks.whole("patience", patience, 0)
         self._forget()
 
+    def __repr__(self) -> str:
+        return f"EarlyStopping(monitor={self._monitor.name!r}, patience={self._patience})"
+
     def _forget(self) -> None:
         self.best_: float | None = None
         self.best_epoch_: int | None = None
@@ -226,6 +229,12 @@ class ReduceLROnPlateau(Callback):
         self._min_lr = checks.real("min_lr", min_lr)
         self._forget()
 
+    def __repr__(self) -> str:
+        return (
+            f"ReduceLROnPlateau(monitor={self._monitor.name!r}, factor={self._factor}, "
+            f"patience={self._patience})"
+        )
+
     def _forget(self) -> None:
         self._best: float | None = None
         self._waited = 0
@@ -306,6 +315,9 @@ class ModelCheckpoint(Callback):
         self._every = checks.whole("every", every, 1)
         self._best: float | None = None
 
+    def __repr__(self) -> str:
+        return f"ModelCheckpoint({self._path!r})"
+
     def on_fit_begin(self, model: Any) -> None:
         self._best = None
 
@@ -368,6 +380,9 @@ class CSVLogger(Callback):
             )
         self._separator = separator
         self._columns: list[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"CSVLogger({self._path!r})"
 
     def on_fit_begin(self, model: Any) -> None:
         self._columns = None

@@ -312,7 +312,7 @@ class _Fits:
         note = f"models[{first}] of fit_many raised it"
         if others:
             note += f", and {', '.join(f'models[{number}]' for number in others)} an error, too"
-        if len(self._errors) < len(self._fits):
+        if len(errors) < len(self._fits):
             note += ". The other models are trained"
         error.add_note(f"{note}.")
         return error

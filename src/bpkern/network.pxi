@@ -36,12 +36,12 @@ cdef class Network:
 
     def __cinit__(
         self, sizes, activations, str loss, dtype, parameters=None, double smoothing=0.0,
-        double value_factor=1.0, double slope_factor=1.0, double most=INFINITY,
+        double loss_factor=1.0, double slope_factor=1.0, double most=INFINITY,
         bint deviance=False,
     ):
         cdef int layers = len(sizes) - 1, l
         cdef bpk_loss_settings c_loss = bpk_loss_settings(
-            <bpk_loss><int>LOSSES.index(loss), NULL, smoothing, value_factor, slope_factor, most, deviance
+            <bpk_loss><int>LOSSES.index(loss), NULL, smoothing, loss_factor, slope_factor, most, deviance
         )
         cdef ptrdiff_t *c_sizes = <ptrdiff_t *>calloc(layers + 1, sizeof(ptrdiff_t))
         cdef bpk_activation *c_activations = <bpk_activation *>calloc(layers, sizeof(bpk_activation))

@@ -54,6 +54,28 @@ class Optimizer:
         """The attributes as they are now by name, in the order of the constructor."""
         return dict(zip(self.names, self.values(), strict=True))
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings by name. scikit-learn's searches know them by it, as in ``optimizer__lr``."""
+        return self.settings()
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings: all that are given, or none where one of them does not fit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a setting that there is none of, and as the constructor.
+        """
+        for name in settings:
+            if name not in self.names:
+                raise ValueError(
+                    f"{type(self).__name__} has no setting {name!r}: there are {', '.join(self.names)}"
+                )
+        checked = type(self)(**{**self.settings(), **settings})
+        for name in settings:
+            setattr(self, name, getattr(checked, name))
+        return self
+
     def checked_copy(self) -> Self:
         """An optimiser of the same class and settings.
 

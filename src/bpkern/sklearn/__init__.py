@@ -13,6 +13,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("bpkern.sklearn needs scikit-learn: pip install 'bpkern[sklearn]'") from error
 
-from .estimators import MLPClassifier, MLPRegressor
+from .classifier import MLPClassifier
+from .regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

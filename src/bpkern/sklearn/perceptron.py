@@ -1,7 +1,6 @@
 """What both estimators do to train: check, and run one of the solvers."""
 
 import copy
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import _fit_context, is_classifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -21,23 +18,15 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .._core import ACTIVATIONS
 from ..data import Rows
-from ..errors import DivergedError
-from ..fitting import Fit
-from ..history import History
-from ..optimizers import SGD, Adam, Optimizer
-from .epoch_rules import EpochRules
+from ..optimizers import Optimizer
 from .lbfgs import minimise
-from .predictor import ALIASES, Predictor
+from .predictor import ALIASES
 from .protocol import CallbackSupportMixin, Tasks, with_callbacks
-from .trainer import Orders, RateMode, Split, Trainer
-
-OVERFLOW = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-    "preprocessed."
-)
+from .stochastic import OVERFLOW, StochasticSolvers
+from .trainer import RateMode, Trainer
 
 
-class BaseMLP(CallbackSupportMixin, Predictor):
+class BaseMLP(CallbackSupportMixin, StochasticSolvers):
     """The estimators' common part. Beside the parameters stands the network that has trained them, for
     `partial_fit` to go on with."""
 
@@ -82,15 +71,6 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         for name, value in parameters.items():
             setattr(self, name, value)
 
-    # The fitted attributes that are not always there, or None -----------------------------------------
-
-    loss_curve_: list[float]
-    best_loss_: float | None
-    validation_scores_: list[float] | None
-    best_validation_score_: float | None
-    validation_loss_curve_: list[float] | None
-    history_: History | None
-    _trainer: Trainer | None
     _trainer_key: tuple[Any, ...]
 
     # What the two kinds differ in --------------------------------------------------------------------
@@ -106,10 +86,6 @@ class BaseMLP(CallbackSupportMixin, Predictor):
     @abstractmethod
     def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str]:
         """The number of outputs, scikit-learn's name of the output activation, and the network's loss."""
-
-    @abstractmethod
-    def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
-        """Accuracy or R2 of outputs before the output activation."""
 
     def _row_weights(
         self, y: Any, targets: np.ndarray, sample_weight: np.ndarray | None, incremental: bool
@@ -285,18 +261,6 @@ class BaseMLP(CallbackSupportMixin, Predictor):
         self._note_parameters()
         self.history_ = self.validation_loss_curve_ = None
 
-    def _start_curves(self, first: bool) -> None:
-        """What the stochastic solvers go by, unless the last fit has left it to go on with."""
-        stops = bool(self.early_stopping)
-        if first or not hasattr(self, "loss_curve_"):
-            self.loss_curve_ = []
-        elif stops == (self.validation_scores_ is not None):
-            return
-        self._no_improvement_count = 0
-        self.best_loss_ = None if stops else np.inf
-        self.validation_scores_ = [] if stops else None
-        self.best_validation_score_ = -np.inf if stops else None
-
     def _trainer_for(
         self,
         coefs: list[np.ndarray],
@@ -329,126 +293,6 @@ class BaseMLP(CallbackSupportMixin, Predictor):
             trainer.rate_mode = RateMode(self.learning_rate, float(self.learning_rate_init), self.power_t)
         self._trainer_key = copy.deepcopy(key)
         return trainer
-
-    def _new_optimizer(self) -> Optimizer | None:
-        lr = self.learning_rate_init
-        if self.optimizer is not None:
-            return copy.deepcopy(self.optimizer)  # callbacks may change it
-        if self.solver == "sgd":
-            return SGD(lr, self.momentum, bool(self.nesterovs_momentum) and self.momentum > 0)
-        if self.solver == "adam":
-            return Adam(lr, (self.beta_1, self.beta_2), self.epsilon, eps_hat=True)
-        return None
-
-    def _split(self, targets: np.ndarray, weights: Any, random_state: Any) -> Split:
-        """Rows to train on and rows to take the score of; two classes are in both in proportion."""
-        rows = np.arange(len(targets))
-        stratify = targets if is_classifier(self) and self.n_outputs_ == 1 else None
-        train, held_out = train_test_split(
-            rows, random_state=random_state, test_size=self.validation_fraction, stratify=stratify
-        )
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        return train, held_out
-
-    def _batch_size(self, rows: int) -> int:
-        if self.batch_size == "auto":
-            return min(200, rows)
-        if self.batch_size > rows:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                stacklevel=5,
-            )
-        return int(np.clip(self.batch_size, 1, rows))
-
-    def _stochastic_run(
-        self, trainer: Trainer, data: tuple[Any, ...], validation: Any, random_state: Any, tasks: Tasks | None
-    ) -> tuple[Fit, Orders | None, EpochRules]:
-        """All that a stochastic solver runs, with what can be refused refused."""
-        X, targets, weights = data
-        split, scored = None, None
-        if self.early_stopping and validation is None:
-            split = self._split(targets, weights, random_state)
-            scored = X, targets, weights, split[1]
-        elif self.early_stopping:
-            scored = (*validation, *(None,) * (4 - len(validation)))
-        rows = len(targets) if split is None else len(split[0])
-        batch_size = self._batch_size(rows)
-        orders = Orders(random_state, rows) if self.shuffle else None
-        score = None if scored is None else lambda trainer: self._score(trainer, *scored)
-        rules = EpochRules(self, rows, score)
-        if validation is not None and self.validation_loss_curve_ is None:
-            self.validation_loss_curve_ = []
-        given = self.callbacks if isinstance(self.callbacks, (tuple, list)) else (self.callbacks,)
-        fit = trainer.fit_of(
-            data,
-            None if split is None else (split[0], None),
-            validation,
-            [rules, *given] if tasks is None else [rules, tasks, *given],
-            epochs=1 if tasks is None else self.max_iter,
-            batch_size=batch_size,
-            shuffle=orders is not None,
-            n_threads=self.n_threads,
-        )
-        return fit, orders, rules
-
-    def _fit_stochastic(
-        self, trainer: Trainer, fit: Fit, orders: Orders | None, rules: EpochRules, tasks: Tasks | None
-    ) -> None:
-        self.n_iter_ = 0
-        try:
-            trainer.run(fit, orders)
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        except DivergedError as error:
-            # scikit-learn's accuracy of what is not finite counts as a score: it is an error there, too.
-            has_best = self.best_validation_score_ not in (None, -np.inf)
-            if not self.early_stopping or (is_classifier(self) and not has_best):
-                raise ValueError(OVERFLOW) from error
-            self._note_divergence(has_best)
-        else:
-            if tasks is not None and self.n_iter_ == self.max_iter and not rules.ended:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
-                    "optimization hasn't converged yet.",
-                    ConvergenceWarning,
-                    stacklevel=4,
-                )
-        finally:
-            if rules.best is not None:
-                trainer.set_weights(rules.best)
-            self.coefs_, self.intercepts_ = trainer.get_coefs()
-            self._note_parameters()
-            self._trainer, self.history_ = trainer, trainer.history_
-
-    def _note_divergence(self, has_best: bool) -> None:
-        """An iteration that has no score: the parameters of the best one, or the first, are what is left."""
-        self.n_iter_ += 1
-        self.loss_ = np.nan
-        self.loss_curve_.append(self.loss_)
-        assert self.validation_scores_ is not None
-        self.validation_scores_.append(np.nan)
-        warnings.warn(
-            f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. "
-            + (
-                "The parameters of the best validation score are kept."
-                if has_best
-                else "No iteration had a validation score: the parameters are not trained."
-            ),
-            ConvergenceWarning,
-            stacklevel=5,
-        )
-
-    def _score(self, trainer: Trainer, X: Any, y: Any, weights: Any, index: np.ndarray | None) -> float:
-        """Of the rows that early stopping goes by."""
-        outputs = trainer.outputs(X, index, n_threads=self.n_threads)
-        if index is not None:
-            y, weights = y[index], None if weights is None else weights[index]
-        if not np.isfinite(outputs).all():
-            return np.nan
-        return self._score_of(y, outputs, weights)
 
     def _fit_lbfgs(self, trainer: Trainer, rows: Rows, tasks: Tasks) -> None:
         iterations = 0
