@@ -1,9 +1,10 @@
 """scikit-learn's callbacks, which estimators call since its version 1.9."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..callbacks import Callback
+from .predictor import Predictor
 from .trainer import Trainer
 
 try:
@@ -18,9 +19,6 @@ except ModuleNotFoundError:
         return method
 
 
-if TYPE_CHECKING:
-    from .perceptron import BaseMLP
-
 __all__ = ["CallbackSupportMixin", "Tasks", "with_callbacks"]
 
 
@@ -29,12 +27,13 @@ class Tasks(Callback):
 
     Parameters
     ----------
-    estimator : BaseMLP
+    estimator : Predictor
+        That is being fitted.
     X, y, sample_weight
         As `fit` was given them.
     """
 
-    def __init__(self, estimator: "BaseMLP", X: Any, y: Any, sample_weight: Any) -> None:
+    def __init__(self, estimator: Predictor, X: Any, y: Any, sample_weight: Any) -> None:
         self._estimator = estimator
         self._wanted = False
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
