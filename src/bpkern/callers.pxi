@@ -29,6 +29,12 @@ def fair_share():
     return max(1, get_num_threads() // sharing)
 
 
+cpdef int share_of(int most, n_threads) except -1:
+    """Of `most` threads, which the work is worth, those that the other calls under way leave; all where `n_threads`
+    is given."""
+    return most if most == 1 or n_threads is not None else min(most, <int>fair_share())
+
+
 @cython.final
 cdef class Crew:
     """Threads that stop together: a signal reaches the main thread alone. Where a member of another crew makes

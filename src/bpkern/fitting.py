@@ -20,7 +20,7 @@ from .measuring import measure, metrics_of
 from .metrics import make_metrics
 from .progress import Progress, make_progress
 from .settings import FitArguments, Settings
-from .steps import Steps, Watcher, make_steps, share_of
+from .steps import Steps, Watcher, make_steps
 
 if TYPE_CHECKING:
     from .mlp import MLP
@@ -246,7 +246,7 @@ class Fit:
             if optimizer is not steps.optimizer:  # a callback has changed its settings
                 steps.set_optimizer(optimizer)
             self._callbacks.on_epoch_begin(model, epoch)
-            steps.threads = share_of(most, arguments.n_threads)  # a stream asks for each of its batches
+            steps.threads = _core.share_of(most, arguments.n_threads)  # a stream asks for each of its batches
             watcher.begin_epoch()
             logs = epochs.run(epoch)
             self._leave_average()
@@ -314,7 +314,7 @@ class Fit:
                 keeps,
                 self._batches,
                 self._read_batch,
-                lambda rows: share_of(net.reserve(rows, 1, update, n_threads), n_threads),
+                lambda rows: _core.share_of(net.reserve(rows, 1, update, n_threads), n_threads),
             )
         self._index = self._split(self._data)
         shuffler = self._model._shuffler() if self._arguments.shuffle else None

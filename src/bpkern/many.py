@@ -24,6 +24,9 @@ from .settings import FitArguments
 # The arguments of `MLP.fit` besides X, y and those of `FitArguments`, in the order in which `Fit` takes them.
 OTHERS: dict[str, Any] = {"sample_weight": None, "class_weight": None, "metrics": None, "callbacks": ()}
 
+# All that the models may share.
+SHARED = frozenset({*OTHERS, *(FitArguments.__init__.__kwdefaults__ or ())} - {"n_threads"})
+
 Split = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -103,7 +106,8 @@ def fit_many(
     """
     progress = make_progress(verbose, of="model")
     checked = _checked_models(models)
-    _check_names(settings, "fit_many", TypeError)
+    if complaint := _unknown(settings, "fit_many", SHARED):
+        raise TypeError(complaint)
     if streams.is_stream(X, y):
         raise ValueError("fit_many shares rows in memory among its models: give X and y, not batches")
     most = _core.fair_share() if n_threads is None else checks.whole("n_threads", n_threads, 1)
@@ -156,13 +160,12 @@ def _check_apart(what: str, belongings: Sequence[Sequence[Any]]) -> None:
                 )
 
 
-def _check_names(given: Any, whose: str, kind: type[Exception]) -> None:
-    allowed = {*OTHERS, *(FitArguments.__init__.__kwdefaults__ or ())} - {"n_threads"}
-    if kind is ValueError:
-        allowed.add("y")
+def _unknown(given: Iterable[str], whose: str, allowed: frozenset[str]) -> str:
+    """What to say of the first name that is not allowed; nothing where all are."""
     for name in given:
         if name not in allowed:
-            raise kind(f"unknown argument {name!r} of {whose}: allowed are {', '.join(sorted(allowed))}")
+            return f"unknown argument {name!r} of {whose}: allowed are {', '.join(sorted(allowed))}"
+    return ""
 
 
 def _listed(name: str, given: Any, count: int, default: Any) -> list[Any]:
@@ -189,7 +192,8 @@ def _make_fit(
 ) -> Fit:
     if not isinstance(own, Mapping):
         raise TypeError(f"each must hold mappings of fit's arguments, not {own!r}")
-    _check_names(own, "each", ValueError)
+    if complaint := _unknown(own, "each", SHARED | {"y"}):
+        raise ValueError(complaint)
     settings = {"y": y, **shared, **own}
     y = settings.pop("y")
     weights, class_weight, metrics, callbacks = (settings.pop(*other) for other in OTHERS.items())

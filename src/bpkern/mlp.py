@@ -15,7 +15,7 @@ from .history import History
 from .losses import Loss
 from .optimizers import Optimizer
 from .settings import FitArguments, Settings
-from .steps import Watcher, make_steps, share_of
+from .steps import Watcher, make_steps
 from .stepwise import Stepwise
 
 
@@ -283,7 +283,7 @@ class MLP(Stepwise):
         rows = len(data[0])
         with net.writing():
             net.prepare(update)
-            threads = share_of(net.reserve(rows, 1, update, None), None)
+            threads = _core.share_of(net.reserve(rows, 1, update, None), None)
             net.snapshot()
             steps = make_steps(net, settings, update, optimizer, rows, threads, Watcher())
             counts = net.counts

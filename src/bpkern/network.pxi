@@ -248,12 +248,7 @@ cdef class Network:
 
     cdef int threads_for(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
         """`n_threads` itself, or where that is None as many as the work is worth, up to the thread's share."""
-        return self.share_of(self.most_threads(n_threads, batch, steps, purpose), n_threads)
-
-    cdef int share_of(self, int most, n_threads) except -1:
-        if n_threads is not None or most == 1:
-            return most
-        return min(most, <int>fair_share())
+        return share_of(self.most_threads(n_threads, batch, steps, purpose), n_threads)
 
     cdef int most_threads(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
         """The same for a thread that shares with no other."""
@@ -341,7 +336,7 @@ cdef class Network:
         enough. Returns whether it is that one. Sets the threads of the run."""
         cdef double steps = <double>((run.data.rows + run.batch - 1) // max(run.batch, 1))
         cdef int most = self.most_threads(n_threads, run.batch, steps, BPK_FOR_FORWARD)
-        run.threads = self.share_of(most, n_threads)
+        run.threads = share_of(most, n_threads)
         if self.reader_taken:
             workspace[0] = self.new_workspace(run.batch, BPK_FOR_FORWARD, run.threads)
             return 0

@@ -36,12 +36,6 @@ class Watcher:
         """So many rows more are done, with the sum of their weighted losses, and of their weights."""
 
 
-def share_of(most: int, n_threads: int | None) -> int:
-    """Of `most` threads, which the work is worth, those that the other calls under way leave; all where
-    `n_threads` is given."""
-    return most if most == 1 or n_threads is not None else min(most, _core.fair_share())
-
-
 class Steps:
     """Mini-batches over rows, one after the other.
 
