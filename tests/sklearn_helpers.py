@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 from sklearn import neural_network
 from sklearn.exceptions import ConvergenceWarning
 
@@ -115,3 +116,40 @@ def assert_same_predictions(ours, theirs, X, steps, growth=GROWTH, dtype="float6
         assert_close(ours.predict_proba(X), theirs.predict_proba(X), units, dtype)
     else:
         assert_close(ours.predict(X), theirs.predict(X), units, dtype)
+
+
+# Small fits of both kinds -------------------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+STOCHASTIC = pytest.mark.parametrize("solver", ["adam", "sgd"])
+
+SMALL = dict(hidden_layer_sizes=(6, 5), max_iter=4, batch_size=16, random_state=0)
+
+
+def data(kind=MLPClassifier, count=60):
+    X = rows(count)
+    return X, targets("multiclass" if kind is MLPClassifier else "regression", X)
+
+
+def fitted(kind=MLPClassifier, arguments=None, **parameters):
+    """Of the data for this kind, and `arguments` of fit."""
+    return kind(**SMALL | parameters).fit(*data(kind), **(arguments or {}))
+
+
+def same(one, other):
+    """Whether they have the same parameters, bit by bit."""
+    pairs = zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True)
+    return all(np.array_equal(*pair) for pair in pairs)
+
+
+def refused(error, match, kind=MLPClassifier, arguments=None, **parameters):
+    """Fit raises that error, and leaves an estimator that is not fitted."""
+    model = kind(**SMALL | parameters)
+    with pytest.raises(error, match=match):
+        model.fit(*data(kind), **(arguments or {}))
+    assert not hasattr(model, "coefs_")
+
+
+def validation(kind=MLPClassifier):
+    X, y = data(kind, 100)
+    return X[60:], y[60:]
