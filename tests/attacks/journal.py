@@ -17,8 +17,8 @@ A file that ends in `main(__file__)` is then a command:
 
     python tests/attacks/numbers.py [sums ...] [--trials N] [--seed S] [--state DIR] [--anew]
 
-with an exit status of 1 where a trial failed. A trial must depend on nothing but its number and the seed. What
-was found of other sources than those in the checkout is forgotten.
+with an exit status of 1 where a trial failed. A trial must depend on nothing but its number and the seed.
+What was found of other sources than those in the checkout is forgotten.
 """
 
 import argparse
