@@ -1,24 +1,28 @@
-"""All attacks, one file after another; what was stopped goes on, and what is done is not done again.
+"""All attacks, one file after another: what was stopped goes on, and what is done is not done again."""
 
-python tests/attacks [--state DIR] [--anew]
-
-Exit status 1 where one failed.
-"""
-
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-HELPERS = {"__main__.py", "journal.py", "table.py"}
+from journal import STATE
+
+# What is no attack itself.
+OTHERS = {"__main__.py", "journal.py", "table.py"}
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python tests/attacks", description=__doc__)
+    parser.add_argument("--state", type=Path, default=STATE, help="of the journals; .attacks by default")
+    parser.add_argument("--anew", action="store_true", help="from the first trials on")
+    given = parser.parse_args()
+    options = ["--state", str(given.state), *(["--anew"] if given.anew else [])]
     folder = Path(__file__).resolve().parent
-    scripts = [path for path in sorted(folder.glob("*.py")) if path.name not in HELPERS]
     failed = [
         path.name
-        for path in scripts
-        if subprocess.run([sys.executable, str(path), *sys.argv[1:]], check=False).returncode
+        for path in sorted(folder.glob("*.py"))
+        if path.name not in OTHERS
+        and subprocess.run([sys.executable, str(path), *options], check=False).returncode
     ]
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
