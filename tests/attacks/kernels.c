@@ -1,0 +1,148 @@
+/* The kernels attacked from C: trials of one attack, on every instruction set that runs here.
+ *
+ *     cmake -S . -B build/attacks -DBPKERN_ATTACKS=ON && cmake --build build/attacks --target attack_kernels
+ *     build/attacks/attack_kernels <attack> --from a --count n --seed s
+ *
+ * in an environment with NumPy, which the rest of the build asks for; tests/attacks/kernels.py does so. It
+ * prints lines: "fail <trial> <how>", "largest <figure> <value>", "counted <figure> <number>", "crash <trial>
+ * <how>" where a signal ended it, "missing <instruction set>", and "done". The exit status is 1 where a trial
+ * failed, and 3 where one crashed.
+ */
+#define _GNU_SOURCE /* strsignal, sigaltstack */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels_trial.h"
+
+table tables[MOST_TABLES];
+int count_tables;
+
+static const struct {
+    const char *name;
+    void (*trial)(ptrdiff_t number, rng *r);
+} ATTACKS[] = {
+    {"boundaries", boundaries},
+    {"random_sizes", random_sizes},
+    {"large_sizes", large_sizes},
+    {"misalignments", misalignments},
+    {"integers", integers},
+    {"integer_nets", integer_nets},
+    {"special_values", special_values},
+    {"scratch", scratch},
+    {"net_scratch", net_scratch},
+    {"fences", fences},
+    {"table_fences", table_fences},
+    {"net_fences", net_fences},
+};
+enum { N_ATTACKS = sizeof ATTACKS / sizeof ATTACKS[0], MOST_FIGURES = 16 };
+
+static ptrdiff_t trial;
+static int failed;
+static char now[300];
+
+static struct {
+    const char *name;
+    double value;
+    int is_count;
+} figures[MOST_FIGURES];
+
+void doing(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(now, sizeof now, format, arguments);
+    va_end(arguments);
+}
+
+void fail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("fail %td ", trial);
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+    failed = 1;
+}
+
+static void figure(const char *name, double value, int is_count) {
+    for (int i = 0; i < MOST_FIGURES; i++) {
+        if (figures[i].name && strcmp(figures[i].name, name)) continue;
+        figures[i].name = name, figures[i].is_count = is_count;
+        if (is_count)
+            figures[i].value += value;
+        else if (value > figures[i].value)
+            figures[i].value = value;
+        return;
+    }
+}
+
+void largest(const char *name, double value) { figure(name, value, 0); }
+void counted(const char *name, long more) { figure(name, (double)more, 1); }
+
+static void print_figures(void) {
+    for (int i = 0; i < MOST_FIGURES && figures[i].name; i++)
+        printf("%s %s %.6g\n", figures[i].is_count ? "counted" : "largest", figures[i].name,
+               figures[i].value);
+}
+
+/* What it was doing when it faulted; nothing here but what a handler may call. */
+static void crashed(int number, siginfo_t *info, void *context) {
+    (void)context;
+    char text[400];
+    int n = snprintf(text, sizeof text, "crash %td signal %d at %p: %s\n", trial, number, info->si_addr, now);
+    if (write(STDOUT_FILENO, text, (size_t)n) != n) _exit(4);
+    _exit(3);
+}
+
+static void catch_signals(void) {
+    static char stack[1 << 16];
+    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+    struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaction(numbers[i], &action, NULL);
+}
+
+static void find_tables(void) {
+    for (int isa = 0; isa < bpk_isa_count(); isa++) {
+        if (!bpk_isa_runs(isa)) printf("missing %s\n", bpk_isa_name(isa));
+        for (bpk_dtype dtype = 0; bpk_isa_runs(isa) && dtype < BPK_N_DTYPES; dtype++)
+            tables[count_tables++] = (table){bpk_isa_name(isa), dtype, bpk_isa_kernels(isa, dtype)};
+    }
+}
+
+/* Seed and attack say where a trial's random numbers begin, besides its own number. */
+static rng generator(uint64_t seed, int attack) {
+    rng r = {seed * N_ATTACKS + (uint64_t)attack};
+    uint64_t first = draw(&r);
+    return (rng){first ^ ((uint64_t)trial * 0xd1342543de82ef95u)};
+}
+
+int main(int count, char **arguments) {
+    ptrdiff_t from = 0, trials = 1;
+    uint64_t seed = 0;
+    int attack = 0;
+    while (attack < N_ATTACKS && (count < 2 || strcmp(arguments[1], ATTACKS[attack].name))) attack++;
+    for (int i = 2; i + 1 < count; i += 2) {
+        if (!strcmp(arguments[i], "--from")) from = atoll(arguments[i + 1]);
+        if (!strcmp(arguments[i], "--count")) trials = atoll(arguments[i + 1]);
+        if (!strcmp(arguments[i], "--seed")) seed = (uint64_t)atoll(arguments[i + 1]);
+    }
+    if (attack == N_ATTACKS) {
+        fprintf(stderr, "%s: an attack, and --from, --count and --seed; one of\n", arguments[0]);
+        for (int i = 0; i < N_ATTACKS; i++) fprintf(stderr, "  %s\n", ATTACKS[i].name);
+        return 2;
+    }
+    find_tables();
+    catch_signals();
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses nothing that was told before */
+    for (trial = from; trial < from + trials; trial++) {
+        rng r = generator(seed, attack);
+        ATTACKS[attack].trial(trial, &r);
+    }
+    print_figures();
+    printf("done\n");
+    return failed;
+}

@@ -1,0 +1,239 @@
+/* The attacks on the three products. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fp_mode.h"
+#include "kernels_products.h"
+
+/* All tables and all products on one shape. */
+static void check_shape(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, numbers numbers, rng *r) {
+    for (product product = 0; product < N_PRODUCTS; product++)
+        for (bpk_dtype dtype = 0; dtype < BPK_N_DTYPES; dtype++) {
+            problem p = make_problem(product, dtype, m, n, k, numbers, r);
+            solve(&p);
+            for (int i = 0; i < count_tables; i++)
+                if (tables[i].dtype == dtype) check_problem(&p, &tables[i]);
+            free_problem(&p);
+        }
+}
+
+static numbers some_numbers(rng *r) { return (numbers)whole(r, 0, N_NUMBERS - 1); }
+
+/* Sizes without repetition, in the order in which they came. */
+typedef struct {
+    ptrdiff_t count, size[64];
+} sizes;
+
+static void add(sizes *s, ptrdiff_t size) {
+    for (ptrdiff_t i = 0; i < s->count; i++)
+        if (s->size[i] == size) return;
+    if (size >= 0) s->size[s->count++] = size;
+}
+
+static void add_around(sizes *s, ptrdiff_t size) {
+    for (ptrdiff_t by = -1; by <= 1; by++) add(s, size + by);
+}
+
+/* TILE_ROWS_1 to 3 of vec_<isa>.h; and how many rows a batch must have for the update to prefetch. */
+static const struct {
+    const char *isa;
+    ptrdiff_t tile_rows[3];
+} TILES[] = {{"scalar", {1, 1, 1}}, {"avx2", {12, 6, 4}}, {"avx512", {14, 13, 9}}};
+enum { N_ISAS = 3, PREFETCH_DEPTH = 128 };
+
+/* Rows, columns and terms of one instruction set. What a vector and a panel are, its name and dtype say: it
+ * need not run here to be counted. */
+static void boundary_sizes(int isa, bpk_dtype dtype, sizes *m, sizes *n, sizes *k) {
+    ptrdiff_t vector = isa == 0 ? 8 : (isa == 1 ? 8 : 16) / (dtype == BPK_F64 ? 2 : 1);
+    ptrdiff_t panel = isa == 0 ? vector : 3 * vector;
+    m->count = n->count = k->count = 0;
+    add(m, 0), add(n, 0), add(k, 0), add(m, 1), add(n, 1), add(k, 1);
+    for (int i = 0; i < 3; i++) add_around(m, TILES[isa].tile_rows[i]);
+    add(m, 2 * TILES[isa].tile_rows[0] + 1), add(m, 3 * TILES[isa].tile_rows[2] + 1);
+    add_around(n, vector / 2);
+    for (ptrdiff_t size = vector; size <= panel + 2 * vector; size += vector) add_around(n, size);
+    add_around(n, 2 * panel), add(n, 2 * panel + vector + 1);
+    for (ptrdiff_t size = vector; size <= panel; size += vector) add_around(k, size);
+    add_around(k, panel + vector), add_around(k, PREFETCH_DEPTH), add_around(k, DEPTH),
+        add_around(k, DEPTH + panel);
+}
+
+/* How many there are, of all instruction sets and dtypes; and a prime that does not divide it, so that the
+ * first trials are some of everything. */
+enum { BOUNDARIES = 26162, STRIDE = 7919 };
+
+/* All products on one shape, where that instruction set runs. */
+static void check_boundary(const char *isa, bpk_dtype dtype, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, rng *r) {
+    int runs = 0;
+    for (int i = 0; i < count_tables; i++) {
+        const table *t = &tables[i];
+        if (strcmp(t->isa, isa) || t->dtype != dtype) continue;
+        runs = 1;
+        for (product product = 0; product < N_PRODUCTS; product++) {
+            problem p = make_problem(product, dtype, m, n, k, some_numbers(r), r);
+            solve(&p);
+            check_problem(&p, t);
+            free_problem(&p);
+        }
+    }
+    if (!runs) counted("not run", 1);
+}
+
+void boundaries(ptrdiff_t number, rng *r) {
+    ptrdiff_t left = number * STRIDE % BOUNDARIES, all = 0;
+    for (int isa = 0; isa < N_ISAS; isa++)
+        for (bpk_dtype dtype = 0; dtype < BPK_N_DTYPES; dtype++) {
+            sizes m, n, k;
+            boundary_sizes(isa, dtype, &m, &n, &k);
+            ptrdiff_t count = m.count * n.count * k.count, at = left - all;
+            all += count;
+            if (at >= 0 && at < count)
+                check_boundary(TILES[isa].isa, dtype, m.size[at % m.count], n.size[at / m.count % n.count],
+                               k.size[at / m.count / n.count], r);
+        }
+    if (all != BOUNDARIES) fail("there are %td of them, not %d", all, BOUNDARIES);
+}
+
+void random_sizes(ptrdiff_t number, rng *r) {
+    (void)number;
+    ptrdiff_t m = whole(r, 0, 70), n = whole(r, 0, 70), k = whole(r, 0, 70);
+    check_shape(m, n, k, some_numbers(r), r);
+}
+
+/* Up to 2048, of at most 2^22 multiplications: two sizes are small where one is large. */
+void large_sizes(ptrdiff_t number, rng *r) {
+    (void)number;
+    ptrdiff_t m, n, k;
+    do {
+        m = whole(r, 1, 2048), n = whole(r, 1, 2048), k = whole(r, 1, 2048);
+    } while (m * n * k > 1 << 22);
+    check_shape(m, n, k, some_numbers(r), r);
+}
+
+static int same_bits(const problem *p, const void *a, const void *b) {
+    return !memcmp(a, b, (size_t)p->results * (p->dtype == BPK_F64 ? sizeof(double) : sizeof(float)));
+}
+
+/* The bits must not depend on where the operands lie. */
+static void compare_places(const problem *p, const table *t, const places *at, const char *how,
+                           ptrdiff_t which) {
+    void *there = results_memory(p), *aligned = results_memory(p);
+    const places lines = all_at(INSIDE, 0);
+    int whole = run_problem(p, t, &lines, aligned) && run_problem(p, t, at, there);
+    if (whole && !same_bits(p, aligned, there))
+        fail("%s: other bits with operand %td %s", told(p, t), which, how);
+    free(there), free(aligned);
+}
+
+/* Every table and product on one shape, the operands at other places, one by one and all at once. */
+static void move_operands(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, place where, ptrdiff_t offset,
+                          const char *how, rng *r) {
+    for (int i = 0; i < count_tables; i++)
+        for (product product = 0; product < N_PRODUCTS; product++) {
+            problem p = make_problem(product, tables[i].dtype, m, n, k, SIGNED, r);
+            for (int operand = 0; operand < count_operands(product); operand++) {
+                places at = all_at(INSIDE, 0);
+                at.where[operand] = where, at.offset[operand] = offset;
+                compare_places(&p, &tables[i], &at, how, operand);
+            }
+            places all = all_at(where, offset);
+            compare_places(&p, &tables[i], &all, how, -1);
+            free_problem(&p);
+        }
+}
+
+/* Operands so many elements off a cache line. */
+void misalignments(ptrdiff_t number, rng *r) {
+    for (int shape = 0; shape < 30; shape++) {
+        ptrdiff_t m = whole(r, 1, 30), n = whole(r, 1, 100), k = whole(r, 1, 40);
+        move_operands(m, n, k, INSIDE, number, "misaligned", r);
+    }
+}
+
+void fences(ptrdiff_t number, rng *r) {
+    (void)number;
+    ptrdiff_t m = whole(r, 0, 70), n = whole(r, 0, 70), k = whole(r, 0, 70);
+    move_operands(m, n, k, AT_START, 0, "behind a fence", r);
+    move_operands(m, n, k, AT_END, 0, "before a fence", r);
+}
+
+void integers(ptrdiff_t number, rng *r) {
+    (void)number;
+    ptrdiff_t k = one_in(r, 8) ? whole(r, 400, 1100) : whole(r, 0, 150);
+    check_shape(whole(r, 0, 40), whole(r, 0, 120), k, INTEGERS, r);
+}
+
+/* NaN and infinities at random places of any operand. */
+static void spoil(problem *p, rng *r) {
+    static const double values[] = {NAN, INFINITY, -INFINITY};
+    struct {
+        double *at;
+        ptrdiff_t count;
+    } operands[] = {{p->left, p->m * p->k},
+                    {p->right, p->n * p->k},
+                    {p->bias, p->product == UPDATE    ? p->m
+                              : p->product == FORWARD ? p->n
+                                                      : 0},
+                    {p->given, p->product == FORWARD ? 0 : p->m * p->n},
+                    {p->speed, p->speed && p->sgd.momentum != 0 ? p->m * p->n + p->m : 0}};
+    for (ptrdiff_t left = whole(r, 1, 3); left > 0; left--) {
+        int which = (int)whole(r, 0, 4);
+        double value = values[whole(r, 0, 2)];
+        /* No activation is minus infinity but those that are z. */
+        int is_a = which == 3 && p->product == DELTA && p->activation != BPK_IDENTITY;
+        if (is_a && !bpk_needs_z(p->activation) && value < 0) value = INFINITY;
+        if (is_a && !isnan(value) && (p->activation == BPK_SIGMOID || p->activation == BPK_TANH)) value = 1;
+        if (operands[which].count) operands[which].at[whole(r, 0, operands[which].count - 1)] = value;
+    }
+}
+
+void special_values(ptrdiff_t number, rng *r) {
+    (void)number;
+    ptrdiff_t m = whole(r, 1, 30), n = whole(r, 1, 60), k = whole(r, 1, 30);
+    for (product product = 0; product < N_PRODUCTS; product++)
+        for (bpk_dtype dtype = 0; dtype < BPK_N_DTYPES; dtype++) {
+            problem p = make_problem(product, dtype, m, n, k, SIGNED, r);
+            spoil(&p, r);
+            solve(&p);
+            for (int i = 0; i < count_tables; i++)
+                if (tables[i].dtype == dtype) check_problem(&p, &tables[i]);
+            free_problem(&p);
+        }
+}
+
+/* The forward product in memory for its blocks that holds NaN, exactly as much as they take, between fences.
+ */
+void scratch(ptrdiff_t number, rng *r) {
+    (void)number;
+    ptrdiff_t m = whole(r, 1, 40), n = whole(r, 1, 120),
+              k = one_in(r, 8) ? whole(r, 400, 700) : whole(r, 1, 70);
+    for (int i = 0; i < count_tables; i++) {
+        const bpk_kernels *kernels = tables[i].kernels;
+        problem p = make_problem(FORWARD, tables[i].dtype, m, n, k, SIGNED, r);
+        const places inside = all_at(INSIDE, 0);
+        char *results = results_memory(&p), *again = results_memory(&p);
+        run_problem(&p, &tables[i], &inside, results);
+        matrix x = place_matrix(0, p.dtype, m, k, k, READ, AT_END, 0),
+               w = place_matrix(1, p.dtype, n, k, k, READ, AT_END, 0);
+        matrix b = place_matrix(2, p.dtype, 1, n, n, READ, AT_END, 0),
+               a = place_matrix(3, p.dtype, m, n, n, READ, AT_END, 0);
+        for (ptrdiff_t j = 0; j < m * k; j++) set(&x, j / k, j % k, p.left[j]);
+        for (ptrdiff_t j = 0; j < n * k; j++) set(&w, j / k, j % k, p.right[j]);
+        for (ptrdiff_t j = 0; j < n; j++) set(&b, 0, j, p.bias[j]);
+        matrix blocks = place_matrix(4, p.dtype, k, padded(kernels, n), padded(kernels, n), READ,
+                                     one_in(r, 2) ? AT_END : AT_START, 0);
+        const bpk_left rows = {.at = x.at, .ld = k};
+        doing("%s with scratch memory of NaN", told(&p, &tables[i]));
+        fp_mode mode = fp_enter();
+        pack_weights(kernels, k, n, w.at, k, blocks.at);
+        forward_product(kernels, (member){.count = 1}, m, k, n, &rows, blocks.at, b.at, p.activation, a.at, 0,
+                        n);
+        fp_leave(mode);
+        copy_out(&a, again);
+        if (!same_bits(&p, results, again))
+            fail("%s: other bits with scratch memory of NaN", told(&p, &tables[i]));
+        free(results), free(again);
+        free_problem(&p);
+    }
+}

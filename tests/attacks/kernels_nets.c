@@ -1,0 +1,405 @@
+/* Nets: whole steps of training, evaluation, prediction, gradients and steps by hand must come to the same
+ * bits whatever the memory that they work in held before, and wherever that memory ends. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels_arena.h"
+#include "kernels_trial.h"
+
+enum { MOST_LAYERS = 4, OUT_SIZE = 4 << 20, POISON = 0xff };
+
+typedef enum { PLAIN, POISONED, BEHIND_FENCES, BEFORE_FENCES } surroundings;
+
+/* A net, its data, and how it is trained; all of it from one generator, whatever the surroundings. */
+typedef struct {
+    const table *t;
+    rng random;
+    surroundings around;
+    int layers;
+    ptrdiff_t sizes[MOST_LAYERS + 1], rows, batch, columns;
+    bpk_loss_settings loss;
+    bpk_net *net;
+    bpk_workspace *ws;
+    bpk_purpose purpose;
+    bpk_run run;
+    void *own_memory[BPK_N_STORES]; /* what the net has allocated, where something else stands in for it */
+    int slots;
+    char *out;
+    size_t size;
+} scene;
+
+static void keep(scene *s, const void *p, size_t bytes) {
+    if (s->size + bytes > OUT_SIZE) abort();
+    memcpy(s->out + s->size, p, bytes);
+    s->size += bytes;
+}
+
+static place where_of(const scene *s) {
+    return s->around == BEHIND_FENCES ? AT_START : s->around == BEFORE_FENCES ? AT_END : INSIDE;
+}
+
+static matrix put(scene *s, size_t item, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t ld, access access) {
+    return place_items(s->slots++, item, rows, columns, ld, access, where_of(s), 0);
+}
+
+/* The memory of a workspace, piece by piece, as workspace.c carves it out of one. What is kept from step to
+ * step, stored gradients, is named as such: all else is scratch. */
+typedef struct {
+    void **at;
+    ptrdiff_t count;
+    size_t item;
+    int kept;
+} piece;
+
+enum { MOST_PIECES = 14 + 3 * MOST_LAYERS };
+
+static int pieces_of(const scene *s, piece all[MOST_PIECES]) {
+    bpk_workspace *ws = s->ws;
+    const bpk_net *net = s->net;
+    size_t real = net->kernels->real_size;
+    ptrdiff_t rows = ws->rows, in = padded(net->kernels, net->layers[0].in), last = last_layer(net)->width;
+    int n = 0;
+    for (int l = 0; l < net->count; l++) {
+        ptrdiff_t elements = rows * net->layers[l].width;
+        all[n++] = (piece){&ws->layers[l].a, elements, real, 0};
+        all[n++] = (piece){&ws->layers[l].delta, elements, real, 0};
+        all[n++] = (piece){&ws->layers[l].slope, elements, real, 0};
+    }
+    all[n++] = (piece){&ws->x, rows * in, real, 0};
+    all[n++] = (piece){&ws->targets, rows * last, real, 0};
+    all[n++] = (piece){&ws->out_delta, rows * last, real, 0};
+    all[n++] = (piece){(void **)&ws->labels, rows, sizeof *ws->labels, 0};
+    all[n++] = (piece){(void **)&ws->scale, rows, sizeof(double), 0};
+    all[n++] = (piece){(void **)&ws->row_weight, rows, sizeof(double), 0};
+    all[n++] = (piece){(void **)&ws->row_loss, rows, sizeof(double), 0};
+    all[n++] = (piece){(void **)&ws->row_accuracy, rows, sizeof(double), 0};
+    all[n++] = (piece){(void **)&ws->sums, count_chunks(net), sizeof(double), 0};
+    all[n++] = (piece){&ws->gradients, net->size, real, 1};
+    all[n++] = (piece){&ws->x_delta, rows * in, real, 0};
+    all[n++] = (piece){(void **)&ws->bad, ws->threads, sizeof *ws->bad, 0};
+    all[n++] = (piece){&ws->rows_of_threads, ws->threads * ws->row_size, real, 0};
+    all[n++] = (piece){&ws->strips, ws->threads * ws->strip_size, real, 0};
+    return n;
+}
+
+/* NaN in all scratch memory. The padding of deltas is to be zero: with a height of 0 the next step sees to
+ * it, as the first one does. */
+static void poison(scene *s) {
+    piece all[MOST_PIECES];
+    for (int i = 0, n = pieces_of(s, all); i < n; i++)
+        if (*all[i].at && !all[i].kept) memset(*all[i].at, POISON, (size_t)all[i].count * all[i].item);
+    s->ws->height = 0;
+}
+
+static void fence_workspace(scene *s) {
+    piece all[MOST_PIECES];
+    for (int i = 0, n = pieces_of(s, all); i < n; i++) {
+        if (!*all[i].at) continue;
+        matrix m = put(s, all[i].item, 1, all[i].count, all[i].count, WRITTEN);
+        if (all[i].kept) memset(m.at, 0, bytes_of(&m));
+        *all[i].at = m.at;
+    }
+}
+
+/* The stores go between fences, and the layers with those of the parameters. */
+static void fence_stores(scene *s) {
+    bpk_net *net = s->net;
+    for (int store = 0; store < BPK_N_STORES; store++) {
+        char *own = s->own_memory[store] = net->stores[store];
+        if (!own) continue;
+        matrix m = put(s, net->kernels->real_size, 1, net->size, net->size, WRITTEN);
+        memcpy(m.at, own, bytes_of(&m));
+        net->stores[store] = m.at;
+        for (int l = 0; store == BPK_PARAMETERS && l < net->count; l++) {
+            net->layers[l].w = m.at + ((char *)net->layers[l].w - own);
+            net->layers[l].b = m.at + ((char *)net->layers[l].b - own);
+        }
+    }
+}
+
+static void between_steps(scene *s) {
+    if (s->around == POISONED) poison(s);
+}
+
+static bpk_loss_settings some_loss(rng *r, double parameters[]) {
+    bpk_loss_settings loss = {
+        .loss = (bpk_loss)whole(r, 0, BPK_N_LOSSES - 1), .loss_factor = 1, .slope_factor = 1};
+    loss.most = INFINITY;
+    for (int j = 0; j < 600; j++) parameters[j] = between(r, 0.2, 0.8);
+    if (loss.loss == BPK_HUBER || loss.loss == BPK_QUANTILE) loss.parameters = parameters;
+    if (loss.loss == BPK_CROSS_ENTROPY && one_in(r, 3)) loss.smoothing = 0.1;
+    if (one_in(r, 6)) loss.loss_factor = 0.5, loss.slope_factor = 2;
+    return loss;
+}
+
+static ptrdiff_t some_width(const scene *s, rng *r, int online) {
+    if (online) return whole(r, 1, s->t->kernels->vector);
+    if (one_in(r, 4)) return whole(r, 1, 3);
+    if (one_in(r, 20)) return whole(r, DEPTH, DEPTH + 100);
+    return whole(r, 1, 70);
+}
+
+static void make_net(scene *s) {
+    rng *r = &s->random;
+    static double parameters[600];
+    bpk_activation activations[MOST_LAYERS];
+    int online = one_in(r, 5) && s->t->kernels->online;
+    s->layers = (int)whole(r, 1, MOST_LAYERS);
+    for (int l = 0; l <= s->layers; l++) s->sizes[l] = some_width(s, r, online);
+    for (int l = 0; l < s->layers; l++) activations[l] = (bpk_activation)whole(r, 0, BPK_N_ACTIVATIONS - 1);
+    for (int l = 0; online && l < s->layers; l++) activations[l] = (bpk_activation)whole(r, 0, BPK_SOFTPLUS);
+    s->loss = some_loss(r, parameters);
+    if (online) s->loss.loss_factor = s->loss.slope_factor = 1;
+    s->batch = online ? 1 : whole(r, 1, 40);
+    s->rows = s->batch * whole(r, 1, 3) - whole(r, 0, s->batch - 1);
+    if (bpk_net_create(s->t->kernels, s->layers, s->sizes, activations, &s->loss, &s->net) != BPK_OK) abort();
+    bpk_net_set_dropout_key(s->net, draw(r));
+    for (int l = 0; !online && l + 1 < s->layers; l++)
+        if (one_in(r, 3)) bpk_net_set_dropout(s->net, l, 0.3);
+    s->run = (bpk_run){.batch = s->batch,
+                       .threads = one_in(r, 3) ? 2 : 1,
+                       .clip_norm = INFINITY,
+                       .clip_value = INFINITY,
+                       .accumulate = 1};
+    s->run.optimizer = (bpk_optimizer){.rule = (bpk_rule)whole(r, BPK_SGD, BPK_ADAM),
+                                       .lr = 1e-3,
+                                       .square_decay = 0.99,
+                                       .eps = 1e-6,
+                                       .momentum = one_in(r, 2) ? 0.5 : 0};
+    s->run.optimizer.nesterov = one_in(r, 2), s->run.optimizer.centered = one_in(r, 2);
+    s->run.optimizer.amsgrad = one_in(r, 2), s->run.optimizer.weight_decay = one_in(r, 2) ? 0.01 : 0;
+    s->run.optimizer.decoupled_decay = one_in(r, 3) ? 0.01 : 0;
+    if (!online && one_in(r, 3)) s->run.l2 = 1e-3;
+    if (!online && one_in(r, 4)) s->run.l1 = 1e-3;
+    if (!online && one_in(r, 5)) s->run.clip_norm = 0.1;
+    if (!online && one_in(r, 5)) s->run.clip_value = 0.05;
+    if (!online && one_in(r, 5)) s->run.accumulate = 2;
+    for (int i = BPK_M; i <= BPK_U; i++)
+        if (bpk_uses(&s->run.optimizer, (bpk_store)i) && bpk_net_make(s->net, (bpk_store)i) != BPK_OK)
+            abort();
+    if (!online && one_in(r, 3)) {
+        s->run.average_decay = 0.9;
+        if (bpk_net_make(s->net, BPK_AVERAGE) != BPK_OK) abort();
+    }
+    int stores = bpk_stores_gradients(&s->run) || one_in(r, 2);
+    s->purpose = stores ? BPK_FOR_GRADIENTS : BPK_FOR_TRAINING;
+}
+
+static void set_weights(scene *s) {
+    rng *r = &s->random;
+    size_t real = s->t->kernels->real_size;
+    for (int l = 0; l < s->layers; l++) {
+        ptrdiff_t in = s->sizes[l], out = s->sizes[l + 1];
+        double most = sqrt(2.0 / (double)(in + out));
+        matrix w = put(s, real, out, in, in, READ), b = put(s, real, 1, out, out, READ);
+        for (ptrdiff_t i = 0; i < out * in; i++) set(&w, i / in, i % in, between(r, -most, most));
+        for (ptrdiff_t j = 0; j < out; j++) set(&b, 0, j, between(r, -0.1, 0.1));
+        bpk_net_set_layer(s->net, BPK_PARAMETERS, l, w.at, b.at);
+        s->slots -= 2;
+    }
+    if (bpk_net_has(s->net, BPK_AVERAGE)) bpk_net_start_average(s->net);
+}
+
+/* Rows of reals or, one time in five each, of the other floats, bytes, columns, or sparse. */
+static bpk_source some_rows(scene *s, ptrdiff_t columns, double low, double high, int odd) {
+    rng *r = &s->random;
+    bpk_type same = s->t->dtype == BPK_F64 ? BPK_DOUBLE : BPK_FLOAT,
+             other = same == BPK_FLOAT ? BPK_DOUBLE : BPK_FLOAT;
+    int kind = odd ? (int)whole(r, 0, 9) : 9;
+    bpk_type type = kind == 0 ? other : kind == 1 ? BPK_INT8 : same;
+    ptrdiff_t item = type == BPK_INT8 ? 1 : type == BPK_FLOAT ? 4 : 8;
+    bpk_source source = {.type = type, .columns = columns};
+    if (kind == 2) { /* sparse: a third of the columns */
+        ptrdiff_t some = columns / 3 + 1, entries = s->rows * some;
+        matrix data = put(s, (size_t)item, 1, entries, entries, READ);
+        matrix indices = put(s, sizeof(int32_t), 1, entries, entries, READ);
+        matrix starts = put(s, sizeof(int32_t), 1, s->rows + 1, s->rows + 1, READ);
+        for (ptrdiff_t i = 0; i < entries; i++) {
+            set(&data, 0, i, between(r, low, high));
+            ((int32_t *)indices.at)[i] = (int32_t)whole(r, 0, columns - 1);
+        }
+        for (ptrdiff_t i = 0; i <= s->rows; i++) ((int32_t *)starts.at)[i] = (int32_t)(i * some);
+        source.data = data.at, source.column_stride = item, source.entries = entries;
+        source.indices = indices.at, source.indptr = starts.at;
+        return source;
+    }
+    int by_columns = kind == 3;
+    ptrdiff_t high_side = by_columns ? columns : s->rows, wide = by_columns ? s->rows : columns;
+    ptrdiff_t ld = wide + (kind == 4 ? 3 : 0);
+    matrix data = put(s, (size_t)item, high_side, wide, ld, READ);
+    for (ptrdiff_t i = 0; i < high_side; i++)
+        for (ptrdiff_t j = 0; j < wide; j++)
+            if (type == BPK_INT8)
+                ((int8_t *)data.at)[i * ld + j] = (int8_t)whole(r, -3, 3);
+            else
+                set(&data, i, j, between(r, low, high));
+    source.data = data.at;
+    source.row_stride = item * (by_columns ? 1 : ld), source.column_stride = item * (by_columns ? ld : 1);
+    return source;
+}
+
+static void make_data(scene *s) {
+    rng *r = &s->random;
+    ptrdiff_t outputs = s->sizes[s->layers];
+    bpk_data *data = &s->run.data;
+    data->rows = s->rows;
+    data->x = some_rows(s, s->sizes[0], -2, 2, s->batch > 1);
+    if (s->loss.loss == BPK_CROSS_ENTROPY && one_in(r, 2)) {
+        matrix labels = put(s, sizeof(int64_t), 1, s->rows, s->rows, READ);
+        for (ptrdiff_t i = 0; i < s->rows; i++) ((int64_t *)labels.at)[i] = whole(r, 0, outputs - 1);
+        data->labels = (const int64_t *)labels.at;
+    } else {
+        data->y = some_rows(s, outputs, 0, 1, 0);
+    }
+    if (s->batch > 1 && one_in(r, 3)) {
+        matrix weights = put(s, sizeof(double), 1, s->rows, s->rows, READ);
+        for (ptrdiff_t i = 0; i < s->rows; i++) set(&weights, 0, i, between(r, 0, 2));
+        data->weights = (const double *)weights.at;
+    }
+    if (one_in(r, 2)) {
+        matrix index = put(s, sizeof(int64_t), 1, s->rows, s->rows, READ);
+        for (ptrdiff_t i = 0; i < s->rows; i++) ((int64_t *)index.at)[i] = s->rows - 1 - i;
+        data->index = (const int64_t *)index.at;
+    }
+}
+
+static void keep_run(scene *s, bpk_status status, ptrdiff_t at) {
+    const bpk_run *run = &s->run;
+    double sums[] = {(double)status,    (double)at,      run->loss_sum,
+                     run->accuracy_sum, run->weight_sum, (double)run->updates};
+    keep(s, sums, sizeof sums);
+}
+
+/* Passes over the data from its first row, a batch a call. */
+static void passes(scene *s, bpk_status (*one)(scene *s)) {
+    bpk_status status = BPK_OK;
+    s->run.next = s->run.updates = 0;
+    s->run.loss_sum = s->run.accuracy_sum = s->run.weight_sum = 0;
+    while (status == BPK_OK && s->run.next < s->rows) {
+        between_steps(s);
+        status = one(s);
+    }
+    keep_run(s, status, s->run.next);
+}
+
+static matrix predictions; /* of the pass under way */
+
+static bpk_status train_one(scene *s) { return bpk_train(s->net, s->ws, &s->run, 1); }
+static bpk_status evaluate_one(scene *s) { return bpk_evaluate(s->net, s->ws, &s->run, 1); }
+static bpk_status gradients_one(scene *s) { return bpk_gradients(s->net, s->ws, &s->run, 1); }
+static bpk_status forward_one(scene *s) { return bpk_forward(s->net, s->ws, &s->run, 1, predictions.at); }
+
+static void predict(scene *s) {
+    ptrdiff_t outputs = s->sizes[s->layers];
+    matrix losses = put(s, sizeof(double), 1, s->rows, s->rows, WRITTEN);
+    if (!s->run.data.weights) s->run.row_losses = (double *)losses.at;
+    passes(s, evaluate_one);
+    keep(s, losses.at, bytes_of(&losses));
+    s->run.row_losses = NULL;
+    predictions = put(s, s->t->kernels->real_size, s->rows, outputs, outputs, WRITTEN);
+    passes(s, forward_one);
+    keep(s, predictions.at, bytes_of(&predictions));
+    if (!untouched(&predictions) || !untouched(&losses))
+        fail("%s %s: what is around the predictions was written to", s->t->isa, dtype_name(s->t->dtype));
+    s->slots -= 2;
+}
+
+/* Parameters, or gradients, as the caller has them. */
+static void keep_layers(scene *s, int gradients) {
+    size_t real = s->t->kernels->real_size;
+    for (int store = 0; store < (gradients ? 1 : BPK_N_STORES); store++)
+        for (int l = 0; s->net->stores[store] && l < s->layers; l++) {
+            ptrdiff_t in = s->sizes[l], out = s->sizes[l + 1];
+            matrix w = put(s, real, out, in, in, WRITTEN), b = put(s, real, 1, out, out, WRITTEN);
+            if (gradients)
+                bpk_workspace_get_layer(s->net, s->ws, l, w.at, b.at);
+            else
+                bpk_net_get_layer(s->net, (bpk_store)store, l, w.at, b.at);
+            keep(s, w.at, bytes_of(&w)), keep(s, b.at, bytes_of(&b));
+            if (!untouched(&w) || !untouched(&b))
+                fail("%s %s: what is around layer %d was written to", s->t->isa, dtype_name(s->t->dtype), l);
+            s->slots -= 2;
+        }
+}
+
+static void clear_gradients(const scene *s) {
+    memset(s->ws->gradients, 0, (size_t)s->net->size * s->t->kernels->real_size);
+}
+
+/* Forward, back from the derivatives of the plainest loss, and an update, all rows being one batch. */
+static void by_hand(scene *s) {
+    size_t real = s->t->kernels->real_size;
+    ptrdiff_t outputs = s->sizes[s->layers], in = s->sizes[0], all = s->rows;
+    s->run.data.rows = smaller(all, s->batch);
+    s->run.next = s->run.updates = 0;
+    matrix out = put(s, real, s->run.data.rows, outputs, outputs, WRITTEN);
+    matrix dx = put(s, real, s->run.data.rows, in, in, WRITTEN);
+    clear_gradients(s);
+    between_steps(s);
+    bpk_status status = bpk_tape_forward(s->net, s->ws, &s->run, out.at);
+    keep_run(s, status, 0);
+    keep(s, out.at, bytes_of(&out));
+    bpk_tape_backward(s->net, s->ws, &s->run, out.at, dx.at);
+    keep(s, dx.at, bytes_of(&dx));
+    keep_layers(s, 1);
+    between_steps(s);
+    bpk_tape_update(s->net, s->ws, &s->run, 0.1);
+    if (!untouched(&out) || !untouched(&dx))
+        fail("%s %s: what is around the derivatives was written to", s->t->isa, dtype_name(s->t->dtype));
+    s->slots -= 2;
+    s->run.data.rows = all;
+}
+
+/* What it comes to is in s->out. */
+static void play(const table *t, rng random, surroundings around, scene *s) {
+    s->t = t, s->random = random, s->around = around, s->slots = 0, s->size = 0;
+    memset(s->own_memory, 0, sizeof s->own_memory);
+    doing("%s %s, a net, surroundings %d", t->isa, dtype_name(t->dtype), (int)around);
+    make_net(s);
+    doing("%s %s, %td-%td, %d layers, %td rows at %td, surroundings %d", t->isa, dtype_name(t->dtype),
+          s->sizes[0], s->sizes[s->layers], s->layers, s->rows, s->batch, (int)around);
+    if (bpk_workspace_create(s->net, s->batch, s->purpose, s->run.threads, &s->ws) != BPK_OK) abort();
+    if (around == BEFORE_FENCES || around == BEHIND_FENCES) {
+        fence_stores(s);
+        fence_workspace(s);
+    }
+    set_weights(s);
+    make_data(s);
+    passes(s, train_one);
+    predict(s);
+    if (s->purpose == BPK_FOR_GRADIENTS) {
+        clear_gradients(s);
+        passes(s, gradients_one);
+        keep_layers(s, 1);
+        by_hand(s);
+    }
+    keep_layers(s, 0);
+    for (int store = 0; store < BPK_N_STORES; store++)
+        if (s->own_memory[store]) s->net->stores[store] = s->own_memory[store];
+    bpk_workspace_free(s->ws);
+    bpk_net_free(s->net);
+}
+
+static void compare(const table *t, const rng *r, surroundings around, const char *how) {
+    static char plain[OUT_SIZE], other[OUT_SIZE];
+    scene here = {.out = plain}, there = {.out = other};
+    play(t, *r, PLAIN, &here);
+    play(t, *r, around, &there);
+    if (here.size != there.size || memcmp(plain, other, here.size))
+        fail("%s %s: other bits %s; %d layers, %td to %td, %td rows at %td", t->isa, dtype_name(t->dtype),
+             how, here.layers, here.sizes[0], here.sizes[here.layers], here.rows, here.batch);
+}
+
+void net_scratch(ptrdiff_t number, rng *r) {
+    (void)number;
+    for (int i = 0; i < count_tables; i++) compare(&tables[i], r, POISONED, "with NaN in scratch memory");
+}
+
+void net_fences(ptrdiff_t number, rng *r) {
+    (void)number;
+    for (int i = 0; i < count_tables; i++) {
+        compare(&tables[i], r, BEHIND_FENCES, "behind fences");
+        compare(&tables[i], r, BEFORE_FENCES, "before fences");
+    }
+}

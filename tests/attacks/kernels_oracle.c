@@ -1,0 +1,126 @@
+/* What the kernels should come to, in more digits than they have. */
+#include "kernels_oracle.h"
+
+#include <float.h>
+#include <math.h>
+
+static const long double PI = 3.14159265358979323846264338327950288L;
+static const long double LEAK = 0.01L, CUBIC = 0.044715L;
+
+static long double sigmoid(long double z) {
+    long double e = expl(-fabsl(z));
+    return (z < 0 ? e : 1) / (1 + e);
+}
+static long double normal(long double z) { return erfcl(-z * sqrtl(0.5L)) / 2; }
+static long double density(long double z) { return expl(-z * z / 2) / sqrtl(2 * PI); }
+static long double twice_u(long double z) { return sqrtl(8 / PI) * (z + CUBIC * z * z * z); }
+static long double twice_u_slope(long double z) { return sqrtl(8 / PI) * (1 + 3 * CUBIC * z * z); }
+
+long double activation_of(bpk_activation activation, long double z) {
+    switch (activation) {
+        case BPK_RELU: return z < 0 ? 0 : z;
+        case BPK_LEAKY_RELU: return z < 0 ? LEAK * z : z;
+        case BPK_SIGMOID: return sigmoid(z);
+        case BPK_TANH: return tanhl(z);
+        case BPK_ELU: return z < 0 ? expm1l(z) : z;
+        case BPK_SOFTPLUS: return isnan(z) ? z : fmaxl(z, 0) + log1pl(expl(-fabsl(z)));
+        case BPK_GELU: return z * normal(z);
+        case BPK_GELU_TANH: return z * sigmoid(twice_u(z));
+        case BPK_SILU: return z * sigmoid(z);
+        default: return z;
+    }
+}
+
+long double slope_from(bpk_activation activation, long double x) {
+    if (bpk_needs_z(activation) && isinf(x)) return x > 0;
+    switch (activation) {
+        case BPK_RELU: return x > 0;
+        case BPK_LEAKY_RELU: return x > 0 ? 1 : LEAK;
+        case BPK_SIGMOID: return x * (1 - x);
+        case BPK_TANH: return 1 - x * x;
+        case BPK_ELU: return x > 0 ? 1 : x + 1;
+        case BPK_SOFTPLUS: return -expm1l(-x);
+        case BPK_GELU: return normal(x) + x * density(x);
+        case BPK_GELU_TANH: {
+            long double g = sigmoid(twice_u(x));
+            return g + x * g * (1 - g) * twice_u_slope(x);
+        }
+        case BPK_SILU: {
+            long double g = sigmoid(x);
+            return g + x * g * (1 - g);
+        }
+        default: return 1;
+    }
+}
+
+/* As tests/helpers.py has them; bench/ulp.py measures them. */
+double activation_ulp(bpk_activation activation) {
+    switch (activation) {
+        case BPK_LEAKY_RELU: return 1;
+        case BPK_ELU: return 2;
+        case BPK_SIGMOID:
+        case BPK_TANH:
+        case BPK_SOFTPLUS: return 3;
+        case BPK_SILU: return 4;
+        case BPK_GELU:
+        case BPK_GELU_TANH: return 5;
+        default: return 0;
+    }
+}
+
+double steepest(bpk_activation activation) { return bpk_needs_z(activation) ? 1.13 : 1; }
+
+static void exact_sum(ptrdiff_t k, const double *a, const double *b, double start, long double *sum,
+                      double *size) {
+    long double s = start;
+    double absolute = fabs(start);
+    for (ptrdiff_t i = 0; i < k; i++) {
+        s += (long double)a[i] * b[i];
+        absolute += fabs(a[i] * b[i]);
+    }
+    *sum = s;
+    *size = absolute;
+}
+
+/* The products of floats are exact in double. */
+static void double_sum(ptrdiff_t k, const double *a, const double *b, double start, long double *sum,
+                       double *size) {
+    double s = start, absolute = fabs(start);
+    for (ptrdiff_t i = 0; i < k; i++) {
+        double term = a[i] * b[i];
+        s += term;
+        absolute += fabs(term);
+    }
+    *sum = s;
+    *size = absolute;
+}
+
+void exact_product(bpk_dtype dtype, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const double *left,
+                   const double *right, const double *start, long double *sums, double *sizes) {
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++)
+            (dtype == BPK_F64 ? exact_sum : double_sum)(k, left + i * k, right + j * k, start ? start[j] : 0,
+                                                        &sums[i * n + j], &sizes[i * n + j]);
+}
+
+parameter sgd_step(const bpk_optimizer *sgd, parameter at, long double gradient) {
+    if (sgd->weight_decay != 0) gradient += sgd->weight_decay * at.w;
+    parameter to = at;
+    long double step = gradient;
+    if (sgd->momentum != 0) {
+        to.v = sgd->momentum * at.v + gradient;
+        step = sgd->nesterov ? gradient + sgd->momentum * to.v : to.v;
+    }
+    to.w = at.w - sgd->lr * step;
+    return to;
+}
+
+double type_eps(bpk_dtype dtype) { return dtype == BPK_F64 ? DBL_EPSILON : FLT_EPSILON; }
+double type_smallest(bpk_dtype dtype) { return dtype == BPK_F64 ? DBL_MIN : FLT_MIN; }
+
+double unit_in_last_place(bpk_dtype dtype, double x) {
+    double size = fmax(fabs(x), type_smallest(dtype));
+    int exponent;
+    frexp(size, &exponent);
+    return ldexp(type_eps(dtype), exponent - 1);
+}

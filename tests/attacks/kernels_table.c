@@ -1,0 +1,334 @@
+/* The kernels of the private table, every operand between fences: no fault, nothing else written to, and the
+ * bits that come out where there is room around. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels_arena.h"
+#include "kernels_trial.h"
+
+/* A round of calls: operands in slots one after the other, and all that came out. */
+typedef struct {
+    const table *t;
+    place where;
+    rng random;
+    int slots;
+    matrix operands[SLOTS];
+    char *out;
+    size_t size;
+} calls;
+
+enum { OUT_SIZE = 1 << 20 };
+
+static matrix *operand(calls *c, size_t item, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t ld,
+                       access access) {
+    matrix *m = &c->operands[c->slots];
+    *m = place_items(c->slots++, item, rows, columns, ld, access, c->where, 0);
+    return m;
+}
+
+/* A matrix of reals from low to high. */
+static matrix *reals_from(calls *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t ld, access access,
+                          double low, double high) {
+    matrix *m = operand(c, c->t->kernels->real_size, rows, columns, ld, access);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++) set(m, i, j, between(&c->random, low, high));
+    return m;
+}
+
+static matrix *reals(calls *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t ld, access access) {
+    return reals_from(c, rows, columns, ld, access, -2, 2);
+}
+
+/* A matrix in blocks of `rows` rows: whole vectors of random numbers, or the padding zero. */
+static matrix *in_blocks(calls *c, ptrdiff_t rows, ptrdiff_t columns, access access, int zero_padding) {
+    const bpk_kernels *kernels = c->t->kernels;
+    ptrdiff_t all = rows * padded(kernels, columns);
+    matrix *m = reals(c, 1, all, all, access);
+    for (ptrdiff_t j = 0, width; zero_padding && j < columns; j += width) {
+        width = block_width(kernels, columns - j);
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t k = columns - j; k < width; k++) set(m, 0, j * rows + i * width + k, 0);
+    }
+    return m;
+}
+
+static void keep(calls *c, const void *p, size_t bytes) {
+    if (c->size + bytes > OUT_SIZE) abort();
+    memcpy(c->out + c->size, p, bytes);
+    c->size += bytes;
+}
+
+/* The end of a kernel's calls: what was written is kept, and the slots are free. */
+static void finish(calls *c, const char *kernel) {
+    for (int i = 0; i < c->slots; i++) {
+        const matrix *m = &c->operands[i];
+        if (!untouched(m))
+            fail("%s %s %s: what is around operand %d was written to", c->t->isa, dtype_name(c->t->dtype),
+                 kernel, i);
+        if (m->access != WRITTEN) continue;
+        if (c->size + bytes_of(m) > OUT_SIZE) abort();
+        copy_out(m, c->out + c->size);
+        c->size += bytes_of(m);
+    }
+    c->slots = 0;
+}
+
+static ptrdiff_t up_to(calls *c, ptrdiff_t most) { return whole(&c->random, 0, most); }
+
+/* Some rows of a matrix. */
+static void some_rows(calls *c, ptrdiff_t rows, ptrdiff_t *from, ptrdiff_t *to) {
+    *from = up_to(c, rows), *to = whole(&c->random, *from, rows);
+}
+
+static void call_forward(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    ptrdiff_t rows = up_to(c, 40), n = whole(&c->random, 1, kernels->panel), k = up_to(c, 70),
+              lda = n + up_to(c, 3);
+    bpk_forward_args args = {.n = n, .k = k, .ldw = n + up_to(c, 3), .lda = lda};
+    int blocks = one_in(&c->random, 2), biased = one_in(&c->random, 2);
+    some_rows(c, rows, &args.from, &args.to);
+    args.resume = one_in(&c->random, 3);
+    args.activation = (bpk_activation)whole(&c->random, 0, BPK_N_ACTIVATIONS - 1);
+    ptrdiff_t ldx = k + up_to(c, 3);
+    args.x = blocks ? (bpk_left){.at = in_blocks(c, rows, k, READ, 0)->at, .rows = rows}
+                    : (bpk_left){.at = reals(c, rows, k, ldx, READ)->at, .ld = ldx};
+    args.w = reals(c, k, n, args.ldw, READ)->at;
+    args.b = biased ? reals(c, 1, n, n, READ)->at : NULL;
+    args.a = reals(c, rows, n, lda, WRITTEN)->at;
+    kernels->forward(&args);
+    finish(c, "forward");
+}
+
+static void call_delta(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    ptrdiff_t rows = up_to(c, 40), n = whole(&c->random, 1, kernels->panel), k = up_to(c, 70);
+    bpk_delta_args args = {
+        .n = n, .k = k, .ldw = n + up_to(c, 3), .lda = n + up_to(c, 3), .ldd = n + up_to(c, 3)};
+    some_rows(c, rows, &args.from, &args.to);
+    args.resume = one_in(&c->random, 3);
+    args.activation = (bpk_activation)whole(&c->random, 0, BPK_SLOPE);
+    args.delta_next = (bpk_left){.at = in_blocks(c, rows, k, READ, 0)->at, .rows = rows};
+    args.w = reals(c, k, n, args.ldw, READ)->at;
+    args.a = reals_from(c, rows, n, args.lda, READ, 0, 1)->at;
+    args.delta = reals(c, rows, n, args.ldd, WRITTEN)->at;
+    kernels->delta(&args);
+    finish(c, "delta");
+}
+
+static void call_dot(calls *c) {
+    ptrdiff_t rows = up_to(c, 40), n = up_to(c, 20), k = up_to(c, 120), spare = up_to(c, 5);
+    bpk_dot_args args = {.n = n, .k = k, .x_rows = rows, .w_rows = n + spare, .lds = n + up_to(c, 3)};
+    some_rows(c, rows, &args.from, &args.to);
+    args.w_from = up_to(c, spare);
+    args.resume = one_in(&c->random, 3);
+    args.x = in_blocks(c, rows, k, READ, 0)->at;
+    args.w = in_blocks(c, args.w_rows, k, READ, 1)->at;
+    args.b = one_in(&c->random, 2) ? reals(c, 1, n, n, READ)->at : NULL;
+    args.sums = reals(c, rows, n, args.lds, WRITTEN)->at;
+    c->t->kernels->dot(&args);
+    finish(c, "dot");
+}
+
+/* An optimiser's move, and which states it uses. */
+static bpk_move some_move(calls *c, int uses[BPK_STATES]) {
+    bpk_move move = {.rule = (bpk_rule)whole(&c->random, BPK_SGD, BPK_ADAM),
+                     .scale = 0.5,
+                     .limit = 1.5,
+                     .decay = one_in(&c->random, 2) ? 0.1 : 0,
+                     .l1 = one_in(&c->random, 2) ? 0.01 : 0,
+                     .shrink = one_in(&c->random, 2) ? 0.9 : 1,
+                     .lr = 0.1,
+                     .momentum = 0.9,
+                     .square_decay = 0.99,
+                     .eps = 1e-8,
+                     .correction = 0.5};
+    move.centered = one_in(&c->random, 2), move.amsgrad = one_in(&c->random, 2);
+    move.nesterov = one_in(&c->random, 2);
+    uses[0] = move.rule == BPK_ADAM || (move.rule != BPK_ADAGRAD && one_in(&c->random, 2));
+    uses[1] = move.rule != BPK_SGD;
+    uses[2] = (move.rule == BPK_RMSPROP && move.centered) || (move.rule == BPK_ADAM && move.amsgrad);
+    return move;
+}
+
+static void call_update(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    int uses[BPK_STATES];
+    bpk_move move = some_move(c, uses);
+    ptrdiff_t rows = up_to(c, 40), n = whole(&c->random, 1, kernels->panel), k = up_to(c, 150);
+    bpk_update_args args = {
+        .n = n, .filled = n, .k = k, .ldl = rows + up_to(c, 3), .ldr = n + up_to(c, 3), .move = &move};
+    some_rows(c, rows, &args.from, &args.to);
+    args.ldw = n + up_to(c, 3), args.ld_state = one_in(&c->random, 2) ? args.ldw : n;
+    args.left = reals(c, k, rows, args.ldl, READ)->at;
+    args.right = reals(c, k, n, args.ldr, READ)->at;
+    args.w = reals(c, rows, n, args.ldw, WRITTEN)->at;
+    for (int i = 0; i < BPK_STATES; i++)
+        args.state[i] = uses[i] ? reals_from(c, rows, n, args.ld_state, WRITTEN, 0, 1)->at : NULL;
+    kernels->update(&args);
+    finish(c, "update");
+}
+
+static void call_update_bias(calls *c) {
+    int uses[BPK_STATES];
+    bpk_move move = some_move(c, uses);
+    ptrdiff_t n = up_to(c, 70), k = up_to(c, 30);
+    bpk_bias_args args = {.n = n, .k = k, .ldd = n + up_to(c, 3), .move = &move};
+    args.delta = reals(c, k, n, args.ldd, READ)->at;
+    args.b = reals(c, 1, n, n, WRITTEN)->at;
+    for (int i = 0; i < BPK_STATES; i++)
+        args.state[i] = uses[i] ? reals_from(c, 1, n, n, WRITTEN, 0, 1)->at : NULL;
+    c->t->kernels->update_bias(&args);
+    finish(c, "update_bias");
+}
+
+static void call_moves(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    int uses[BPK_STATES];
+    bpk_move move = some_move(c, uses);
+    ptrdiff_t n = up_to(c, 70);
+    void *states[BPK_STATES];
+    const matrix *gradient = reals(c, 1, n, n, READ), *w = reals(c, 1, n, n, WRITTEN);
+    for (int i = 0; i < BPK_STATES; i++)
+        states[i] = uses[i] ? reals_from(c, 1, n, n, WRITTEN, 0, 1)->at : NULL;
+    kernels->move(&move, n, gradient->at, w->at, states);
+    finish(c, "move");
+
+    ptrdiff_t many = one_in(&c->random, 4) ? up_to(c, 2500) : n;
+    const matrix *collected = reals(c, 1, many, many, WRITTEN), *weights = reals(c, 1, many, many, READ);
+    double squares = kernels->collect(many, collected->at, weights->at, 0.5, move.decay, move.l1);
+    keep(c, &squares, sizeof squares);
+    finish(c, "collect");
+
+    const matrix *average = reals(c, 1, n, n, WRITTEN), *now = reals(c, 1, n, n, READ);
+    kernels->average(n, average->at, now->at, 0.9);
+    finish(c, "average");
+}
+
+static void call_reductions(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    ptrdiff_t n = one_in(&c->random, 4) ? up_to(c, 2500) : up_to(c, 70);
+    const matrix *x = reals(c, 1, n, n, READ);
+    double sums[] = {kernels->all_finite(n, x->at), kernels->sum_squares(n, x->at),
+                     kernels->sum_absolute(n, x->at)};
+    if (sums[0] != 1) fail("%s %s: %td finite numbers are not finite", c->t->isa, dtype_name(c->t->dtype), n);
+    keep(c, sums, sizeof sums);
+    if (n) {
+        set(x, 0, whole(&c->random, 0, n - 1), __builtin_nan(""));
+        if (kernels->all_finite(n, x->at))
+            fail("%s %s: NaN among %td numbers is finite", c->t->isa, dtype_name(c->t->dtype), n);
+    }
+    finish(c, "reduce");
+}
+
+static void call_layouts(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    ptrdiff_t rows = whole(&c->random, 1, 40), columns = up_to(c, 70);
+    ptrdiff_t lds = columns + up_to(c, 3), ldd = rows + up_to(c, 3);
+    const matrix *s = reals(c, rows, columns, lds, READ), *d = reals(c, columns, rows, ldd, WRITTEN);
+    kernels->transpose(rows, columns, s->at, lds, d->at, ldd);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            if (get(s, i, j) != get(d, j, i)) {
+                fail("%s %s: %td x %td transposed is other numbers", c->t->isa, dtype_name(c->t->dtype), rows,
+                     columns);
+                i = rows;
+                break;
+            }
+    finish(c, "transpose");
+
+    const matrix *row = reals(c, 1, columns, columns, READ),
+                 *blocks = in_blocks(c, rows, columns, WRITTEN, 0);
+    int finite = kernels->scatter(columns, row->at, blocks->at, rows, up_to(c, rows - 1));
+    keep(c, &finite, sizeof finite);
+    finish(c, "scatter");
+}
+
+static void call_activations(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    for (int activation = 0; activation < BPK_N_ACTIVATIONS; activation++) {
+        ptrdiff_t m = up_to(c, 5), n = up_to(c, 70), lda = n + up_to(c, 3), lds = n + up_to(c, 3);
+        const matrix *z = reals_from(c, m, n, lda, WRITTEN, -6, 6);
+        kernels->activate((bpk_activation)activation, m, n, z->at, lda);
+        finish(c, "activate");
+        const matrix *a = reals_from(c, m, n, lda, READ, 0, 1), *delta = reals(c, m, n, lds, WRITTEN);
+        kernels->apply_derivative((bpk_activation)activation, m, n, a->at, lda, delta->at, lds);
+        finish(c, "apply_derivative");
+        const matrix *both = reals_from(c, m, n, lda, WRITTEN, -6, 6), *slope = reals(c, m, n, lds, WRITTEN);
+        kernels->activate_with_slope((bpk_activation)activation, m, n, both->at, lda, slope->at, lds);
+        finish(c, "activate_with_slope");
+    }
+}
+
+static void call_drop(calls *c) {
+    ptrdiff_t rows = whole(&c->random, 1, 30), n = up_to(c, 200);
+    bpk_drop_args args = {.key = draw(&c->random),
+                          .batch = draw(&c->random),
+                          .layer = 3,
+                          .probability = 0.4,
+                          .n = n,
+                          .rows = rows};
+    some_rows(c, rows, &args.from, &args.to);
+    args.a = in_blocks(c, rows, n, WRITTEN, 0)->at;
+    args.slope = in_blocks(c, rows, n, WRITTEN, 0)->at;
+    c->t->kernels->drop(&args);
+    finish(c, "drop");
+}
+
+static void call_losses(calls *c) {
+    for (int loss = 0; loss < BPK_N_LOSSES; loss++) {
+        ptrdiff_t m = up_to(c, 40), n = whole(&c->random, 1, 70);
+        bpk_loss_args args = {.loss = (bpk_loss)loss, .m = m, .n = n, .most = 1e300};
+        args.lda = n + up_to(c, 3), args.ldt = n + up_to(c, 3), args.ldd = n + up_to(c, 3);
+        args.a = reals_from(c, m, n, args.lda, READ, -5, 5)->at;
+        int labelled = loss == BPK_CROSS_ENTROPY && one_in(&c->random, 2);
+        if (loss == BPK_CROSS_ENTROPY && one_in(&c->random, 2)) args.smoothing = 0.1;
+        if (loss == BPK_POISSON) args.deviance = one_in(&c->random, 2);
+        if (loss == BPK_HUBER || loss == BPK_QUANTILE)
+            args.parameters = reals_from(c, 1, n, n, READ, 0.1, 0.9)->at;
+        if (labelled) {
+            const matrix *labels = operand(c, sizeof(int64_t), 1, m, m, READ);
+            for (ptrdiff_t i = 0; i < m; i++) ((int64_t *)labels->at)[i] = whole(&c->random, 0, n - 1);
+            args.labels = (const int64_t *)labels->at;
+        } else {
+            args.targets = reals_from(c, m, n, args.ldt, READ, 0, 1)->at;
+        }
+        const matrix *scale = operand(c, sizeof(double), 1, m, m, READ);
+        for (ptrdiff_t i = 0; i < m; i++) set(scale, 0, i, uniform(&c->random));
+        args.scale = (const double *)scale->at;
+        args.delta =
+            one_in(&c->random, 4) ? NULL : operand(c, c->t->kernels->real_size, m, n, args.ldd, WRITTEN)->at;
+        args.row_loss = (double *)operand(c, sizeof(double), 1, m, m, WRITTEN)->at;
+        args.row_accuracy = (double *)operand(c, sizeof(double), 1, m, m, WRITTEN)->at;
+        c->t->kernels->loss(&args);
+        finish(c, bpk_loss_name(loss));
+    }
+}
+
+static void make_calls(const table *t, place where, rng random, calls *c) {
+    static void (*const all[])(calls *) = {call_forward,     call_delta, call_dot,        call_update,
+                                           call_update_bias, call_moves, call_reductions, call_layouts,
+                                           call_activations, call_drop,  call_losses};
+    c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,
+              where == INSIDE   ? "with room around"
+              : where == AT_END ? "before fences"
+                                : "behind fences");
+        all[i](c);
+    }
+}
+
+void table_fences(ptrdiff_t number, rng *r) {
+    (void)number;
+    static char with_room[OUT_SIZE], fenced[OUT_SIZE];
+    static const place ends[] = {AT_START, AT_END};
+    for (int i = 0; i < count_tables; i++) {
+        calls inside = {.out = with_room}, at_fence = {.out = fenced};
+        make_calls(&tables[i], INSIDE, *r, &inside);
+        for (int end = 0; end < 2; end++) {
+            make_calls(&tables[i], ends[end], *r, &at_fence);
+            if (inside.size != at_fence.size || memcmp(with_room, fenced, inside.size))
+                fail("%s %s: other bits between fences", tables[i].isa, dtype_name(tables[i].dtype));
+        }
+    }
+}
