@@ -7,7 +7,6 @@ trials are a short form. `library` and `threads` run a program of their own, thr
 .attacks/; they need what `pip install --no-build-isolation` of the package needs.
 """
 
-import os
 import platform
 import re
 import shutil
@@ -16,22 +15,9 @@ import sys
 from pathlib import Path
 
 from journal import ROOT, STATE, Journal, Missing, attack, main
+from suite import FILES, environment, install, make, run_tests, tests_made
 
 SANITIZERS = "address,undefined,float-cast-overflow"
-
-# First the tests that reach C in the most different ways.
-REACHING_C = (
-    *("kernels", "blocks", "by_hand", "updates", "threads", "inputs", "dropout", "accumulation", "sparse"),
-    *("losses", "activations", "custom_loss", "reference", "conventions"),
-)
-
-
-def place(name: str) -> tuple[int, str]:
-    stem = name.removeprefix("test_").removesuffix(".py")
-    return (REACHING_C.index(stem) if stem in REACHING_C else len(REACHING_C)), name
-
-
-FILES = sorted((path.name for path in (ROOT / "tests").glob("test_*.py")), key=place)
 
 # Before its trials an attack makes an error that has to be reported.
 WRITE_BEYOND = "import ctypes; ctypes.memset(ctypes.create_string_buffer(4000), 0, 4001)"
@@ -48,15 +34,6 @@ sys.stdout.flush()
 os._exit(code)
 """
 
-# How pytest ends where all passed, and where all were skipped.
-FINE = (0, 5)
-
-
-def environment(**more: str) -> dict[str, str]:
-    """This one, with the programs that stand beside its Python, and nothing of other sanitizers' settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("SAN_OPTIONS")}
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"} | more
-
 
 def output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -72,29 +49,8 @@ def compiler_of(family: str, runtime: str) -> tuple[str, Path]:
     raise Missing(f"{family} with {runtime}")
 
 
-def make(command: list[str | Path], compiler: str) -> None:
-    """Run a command of a build."""
-    for tool in ("cmake", "ninja"):
-        if not shutil.which(tool, path=environment()["PATH"]):
-            raise Missing(f"{tool}, to build with")
-    made = subprocess.run(
-        command, env=environment(CC=compiler), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if made.returncode:
-        sys.exit(f"{made.stdout}\n{compiler} could not build it")
-    for line in made.stdout.splitlines():
-        if "warning:" in line:
-            print(line, file=sys.stderr)
-
-
 def build_package(folder: Path, compiler: str) -> Path:
-    """The package built with the sanitizers, in a folder that Python can import it from."""
-    site = folder / "site"
-    settings = [f"-Cbuild-dir={folder / 'build'}", f"-Ccmake.define.BPKERN_SANITIZE={SANITIZERS}"]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    make(
-        [*pip, "--no-build-isolation", "--no-deps", "--upgrade", "--target", site, *settings, ROOT], compiler
-    )
+    site = install(folder, environment(CC=compiler), [f"-Ccmake.define.BPKERN_SANITIZE={SANITIZERS}"])
     (core,) = site.glob("bpkern/_core*.so")
     for called in (b"__asan_report_load", b"__ubsan_handle"):
         assert called in core.read_bytes(), f"{core} was built without sanitizers"
@@ -104,8 +60,9 @@ def build_package(folder: Path, compiler: str) -> Path:
 def build_program(folder: Path, compiler: str, sanitizers: str) -> Path:
     build, python = folder / "build", f"-DPython_EXECUTABLE={sys.executable}"
     options = ["-DBPKERN_ATTACKS=ON", f"-DBPKERN_SANITIZE={sanitizers}", python]
-    make(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *options], compiler)
-    make(["cmake", "--build", build, "--target", "attack_threads"], compiler)
+    env = environment(CC=compiler)
+    make(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *options], env)
+    make(["cmake", "--build", build, "--target", "attack_threads"], env)
     return build / "attack_threads"
 
 
@@ -116,24 +73,6 @@ def reports_in(folder: Path) -> str:
     for path in files:
         path.unlink()
     return text
-
-
-def run_tests(journal: Journal, trial: int, command: list[str], env: dict[str, str]) -> str:
-    """A file of tests. Counts what passed, and returns how it failed, where it did."""
-    options = ["-q", "-p", "no:cacheprovider", f"--hypothesis-seed={journal.seed}", f"tests/{FILES[trial]}"]
-    made = subprocess.run(
-        [sys.executable, *command, *options], cwd=ROOT, env=env, capture_output=True, text=True
-    )
-    summary = made.stdout.strip().rpartition("\n")[2]
-    for number, outcome in re.findall(r"(\d+) (passed|skipped)", summary):
-        journal.count(outcome, int(number))
-    if made.returncode in FINE:
-        return ""
-    return f"exit status {made.returncode}\n{made.stdout[-3000:]}{made.stderr[-3000:]}"
-
-
-def tests_made(journal: Journal) -> str:
-    return f"{journal.figures.get('passed', 0)} tests passed, {journal.figures.get('skipped', 0)} skipped"
 
 
 def version(compiler: str) -> str:
