@@ -19,6 +19,12 @@ typedef float real;
 #define BPK_DTYPE f32
 #endif
 
+/* For sanitizers, which watch every access: in tiles unrolled and inlined at all their sizes these are so
+ * many that compilers take minutes and gigabytes. The bits are the same. */
+#if BPK_PLAIN_LOOPS
+#define ALWAYS_INLINE inline
+#define UNROLL
+#else
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 /* A loop over the rows or vectors of a tile, unrolled whole: only then are its accumulators registers. */
@@ -26,6 +32,7 @@ typedef float real;
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 #endif
 
 #define BPK_JOIN_(a, b, c) bpk_##a##_##b##_##c

@@ -1,0 +1,180 @@
+"""The suite and the C library under the compilers' sanitizers.
+
+python tests/attacks/sanitizers.py [address_gcc ...] [--trials N] [--seed S] [--state DIR] [--anew]
+
+A trial of `address_...` and `leaks` is a file of tests; those that reach C most come first, so that fewer
+trials are a short form. `library` and `threads` run a program of their own, threads.c. The builds are kept in
+.attacks/; they need what `pip install --no-build-isolation` of the package needs.
+"""
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from journal import ROOT, STATE, Journal, Missing, attack, main
+from suite import FILES, environment, install, make, run_tests, tests_made
+
+SANITIZERS = "address,undefined,float-cast-overflow"
+
+# Before its trials an attack makes an error that has to be reported.
+WRITE_BEYOND = "import ctypes; ctypes.memset(ctypes.create_string_buffer(4000), 0, 4001)"
+FORGET = "[ctypes.CDLL(None).malloc(100) for _ in range(100)]; code = 0"
+RUN_TESTS = "import pytest; code = pytest.main(sys.argv[1:])"
+
+# At the end of the tests nothing of theirs may be unreachable; at the end of Python much of its own would be.
+CHECK_LEAKS = """
+import ctypes, gc, os, sys
+{}
+gc.collect()
+ctypes.CDLL(None).__lsan_do_recoverable_leak_check()
+sys.stdout.flush()
+os._exit(code)
+"""
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def compiler_of(family: str, runtime: str) -> tuple[str, Path]:
+    """The newest compiler of a family that has a runtime, and where that is."""
+    for name in (family, *(f"{family}-{version}" for version in range(30, 9, -1))):
+        if shutil.which(name):
+            path = Path(output(name, f"-print-file-name={runtime}"))
+            if path.is_absolute():
+                return name, path.resolve()
+    raise Missing(f"{family} with {runtime}")
+
+
+def build_package(folder: Path, compiler: str) -> Path:
+    site = install(folder, environment(CC=compiler), [f"-Ccmake.define.BPKERN_SANITIZE={SANITIZERS}"])
+    (core,) = site.glob("bpkern/_core*.so")
+    for called in (b"__asan_report_load", b"__ubsan_handle"):
+        assert called in core.read_bytes(), f"{core} was built without sanitizers"
+    return site
+
+
+def build_program(folder: Path, compiler: str, sanitizers: str) -> Path:
+    build, python = folder / "build", f"-DPython_EXECUTABLE={sys.executable}"
+    options = ["-DBPKERN_ATTACKS=ON", f"-DBPKERN_SANITIZE={sanitizers}", python]
+    env = environment(CC=compiler)
+    make(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *options], env)
+    make(["cmake", "--build", build, "--target", "attack_threads"], env)
+    return build / "attack_threads"
+
+
+def reports_in(folder: Path) -> str:
+    """What the sanitizers of all processes have written since the last time."""
+    files = sorted(folder.glob("report.*"))
+    text = "\n".join(path.read_text(errors="replace") for path in files)
+    for path in files:
+        path.unlink()
+    return text
+
+
+def version(compiler: str) -> str:
+    return output(compiler, "--version").partition("\n")[0]
+
+
+def address(journal: Journal, folder: Path, compiler: str, preload: list[Path]) -> str:
+    """Each file of tests in a process with these runtimes."""
+    site = build_package(folder, compiler)
+    log = f"log_path={folder / 'report'}"
+    env = environment(
+        LD_PRELOAD=" ".join(map(str, preload)),
+        PYTHONPATH=str(site),
+        # Leaks have an attack of their own. Tests ask for more memory than there is.
+        ASAN_OPTIONS=f"detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1:{log}",
+        UBSAN_OPTIONS=f"print_stacktrace=1:{log}",
+    )
+    reports_in(folder)
+    subprocess.run([sys.executable, "-c", WRITE_BEYOND], env=env, capture_output=True)
+    if "buffer-overflow" not in reports_in(folder):
+        sys.exit("the address sanitizer did not report a write beyond the end")
+    for trial in journal:
+        failure = run_tests(journal, trial, ["-m", "pytest"], env)
+        report = reports_in(folder)
+        journal.count("reports", bool(report))
+        if failure or report:
+            journal.fail(trial, f"{FILES[trial]}: {failure}\n{report}")
+    return f"{version(compiler)}: {tests_made(journal)}, reports in {journal.figures['reports']} files"
+
+
+@attack(trials=len(FILES))
+def address_gcc(journal):
+    """The suite built by GCC with the address and undefined-behaviour sanitizers: no report."""
+    compiler, runtime = compiler_of("gcc", "libasan.so")
+    undefined = compiler_of("gcc", "libubsan.so")[1]
+    return address(journal, STATE / "address_gcc", compiler, [runtime, undefined])
+
+
+@attack(trials=len(FILES))
+def address_clang(journal):
+    """The suite built by Clang with the address and undefined-behaviour sanitizers: no report."""
+    compiler, runtime = compiler_of("clang", f"libclang_rt.asan-{platform.machine()}.so")
+    return address(journal, STATE / "address_clang", compiler, [runtime])
+
+
+@attack(trials=len(FILES))
+def leaks(journal):
+    """The suite under the leak sanitizer: after each file no memory of the extension's is out of reach."""
+    folder = STATE / "leaks"
+    folder.mkdir(parents=True, exist_ok=True)
+    env = environment(
+        LD_PRELOAD=str(compiler_of("gcc", "liblsan.so")[1]),
+        PYTHONMALLOC="malloc",
+        LSAN_OPTIONS=f"leak_check_at_exit=0:log_path={folder / 'report'}",
+    )
+    reports_in(folder)
+    subprocess.run([sys.executable, "-c", CHECK_LEAKS.format(FORGET)], env=env, capture_output=True)
+    if "leak of" not in reports_in(folder):
+        sys.exit("the leak sanitizer, which has to trace its own process, did not report a leak")
+    for trial in journal:
+        failure = run_tests(journal, trial, ["-c", CHECK_LEAKS.format(RUN_TESTS)], env)
+        found = [leak for leak in re.split(r"\n\s*\n", reports_in(folder)) if "leak of" in leak]
+        ours = [leak for leak in found if "bpkern/_core" in leak]
+        journal.count("ours", len(ours))
+        journal.count("others", len(found) - len(ours))
+        if failure or ours:
+            journal.fail(trial, "\n".join([f"{FILES[trial]}: {failure}", *ours]))
+    figures = journal.figures
+    return f"{tests_made(journal)}; leaks: {figures['ours']}, and {figures['others']} of other packages"
+
+
+def run_program(
+    journal: Journal, compiler: str, sanitizers: str, env: dict[str, str], mistake: str, message: str
+) -> str:
+    """The program built with these sanitizers, after one that makes a mistake has been reported."""
+    program = build_program(STATE / mistake, compiler, sanitizers)
+    made = subprocess.run([program, mistake], env=env, capture_output=True, text=True)
+    if message not in made.stderr or not made.returncode:
+        sys.exit(f"{made.stderr}\nthe sanitizer did not report {message}")
+    for trial in journal:
+        made = subprocess.run([program, str(trial), str(trial + 1)], env=env, capture_output=True, text=True)
+        if made.returncode:
+            journal.fail(trial, (made.stdout + made.stderr)[:3000])
+    return f"{version(compiler)}: {4 * journal.done} networks in all, {journal.failed} trials with a report"
+
+
+@attack(trials=60)
+def library(journal):
+    """Random networks in C, by teams and in several threads: nothing out of bounds, undefined or leaked."""
+    compiler = compiler_of("gcc", "libasan.so")[0]
+    asan = "detect_leaks=1:detect_stack_use_after_return=1"
+    env = environment(ASAN_OPTIONS=asan, UBSAN_OPTIONS="print_stacktrace=1")
+    return run_program(journal, compiler, SANITIZERS, env, "leak", "detected memory leaks")
+
+
+@attack(trials=60)
+def threads(journal):
+    """Teams, networks trained at the same time and readers of one, in C: no data race, and the same bits."""
+    compiler = compiler_of("gcc", "libtsan.so")[0]
+    env = environment(TSAN_OPTIONS="halt_on_error=1")
+    return run_program(journal, compiler, "thread", env, "race", "data race")
+
+
+if __name__ == "__main__":
+    main(__file__)

@@ -1,0 +1,73 @@
+"""The files of tests, and builds of the package to run them on; for the attacks that do."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from journal import ROOT, Journal, Missing
+
+# First the tests that reach C in the most different ways.
+REACHING_C = (
+    *("kernels", "blocks", "by_hand", "updates", "threads", "inputs", "dropout", "accumulation", "sparse"),
+    *("losses", "activations", "custom_loss", "reference", "conventions"),
+)
+
+
+def place(name: str) -> tuple[int, str]:
+    stem = name.removeprefix("test_").removesuffix(".py")
+    return (REACHING_C.index(stem) if stem in REACHING_C else len(REACHING_C)), name
+
+
+FILES = sorted((path.name for path in (ROOT / "tests").glob("test_*.py")), key=place)
+
+# How pytest ends where all passed, and where all were skipped.
+FINE = (0, 5)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This one, with the programs that stand beside its Python, and nothing of other sanitizers' settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("SAN_OPTIONS")}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"} | more
+
+
+def make(command: list[str | Path], env: dict[str, str]) -> None:
+    """Run a command of a build, and show its warnings."""
+    for tool in ("cmake", "ninja"):
+        if not shutil.which(tool, path=env["PATH"]):
+            raise Missing(f"{tool}, to build with")
+    made = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if made.returncode:
+        sys.exit(f"{made.stdout}\n{command[0]} failed")
+    for line in made.stdout.splitlines():
+        if "warning:" in line:
+            print(line, file=sys.stderr)
+
+
+def install(folder: Path, env: dict[str, str], settings: list[str]) -> Path:
+    """The package built with these settings, in a folder to import it from."""
+    site, build = folder / "site", folder / "build"
+    pip = [sys.executable, "-m", "pip", "install", "--verbose", "--disable-pip-version-check"]
+    plain = ["--no-build-isolation", "--no-deps", "--upgrade", "--target", site]
+    make([*pip, *plain, f"-Cbuild-dir={build}", *settings, ROOT], env)
+    return site
+
+
+def run_tests(journal: Journal, trial: int, command: list[str], env: dict[str, str]) -> str:
+    """A file of tests. Counts what passed, and returns how it failed, where it did."""
+    options = ["-q", "-p", "no:cacheprovider", f"--hypothesis-seed={journal.seed}", f"tests/{FILES[trial]}"]
+    made = subprocess.run(
+        [sys.executable, *command, *options], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+    summary = made.stdout.strip().rpartition("\n")[2]
+    for number, outcome in re.findall(r"(\d+) (passed|skipped)", summary):
+        journal.count(outcome, int(number))
+    if made.returncode in FINE:
+        return ""
+    return f"exit status {made.returncode}\n{made.stdout[-3000:]}{made.stderr[-3000:]}"
+
+
+def tests_made(journal: Journal) -> str:
+    return f"{journal.figures.get('passed', 0)} tests passed, {journal.figures.get('skipped', 0)} skipped"

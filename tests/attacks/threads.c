@@ -1,0 +1,447 @@
+/* Many threads over the C library, for a sanitizer to watch: of races, or of addresses and leaks.
+ *
+ *     threads FROM TO      trials FROM ... TO - 1: in each, random networks that are trained in several ways
+ *     threads race|leak    an error that the sanitizer has to report
+ *
+ * A trial goes over three networks. Each alone, by one thread, says what the results are; then a team comes
+ * to the same bits, then teams at work on all three at once, then several threads that read one network. And
+ * a team counts at its barriers in memory that is not atomic. Exit status 1 where bits differ.
+ */
+#include <math.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpkern.h"
+#include "team.h"
+
+enum { MOST_LAYERS = 4, MOST_WIDTH = 70, MOST_ROWS = 50, EPOCHS = 2, NETWORKS = 3, READERS = 4, TEAM = 4 };
+
+/* SplitMix64 */
+static uint64_t bits(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+static int below(uint64_t *state, int n) { return (int)(bits(state) % (unsigned)n); }
+static int maybe(uint64_t *state) { return below(state, 2); }
+static double uniform(uint64_t *state) { return (double)(bits(state) >> 11) * 0x1p-53; }
+
+static void *room(size_t count, size_t size) {
+    void *p = calloc(count ? count : 1, size);
+    if (!p) {
+        perror("threads");
+        exit(2);
+    }
+    return p;
+}
+
+static void check(bpk_status status) {
+    if (status != BPK_OK) {
+        fprintf(stderr, "threads: status %d\n", status);
+        exit(2);
+    }
+}
+
+/* What one trial trains, and on what. */
+typedef struct {
+    const bpk_kernels *kernels;
+    size_t real;
+    int layers;
+    ptrdiff_t sizes[MOST_LAYERS + 1];
+    bpk_activation activations[MOST_LAYERS];
+    double dropout[MOST_LAYERS], loss_parameters[MOST_WIDTH];
+    bpk_loss_settings loss;
+    void *w[MOST_LAYERS], *b[MOST_LAYERS], *x, *y;
+    int32_t *indices, *indptr;
+    int64_t *labels, *index;
+    double *weights, *rates;
+    int averages;
+    bpk_run run;
+} problem;
+
+static void *reals(uint64_t *state, size_t real, ptrdiff_t n, double from, double to) {
+    void *p = room((size_t)n, real);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double value = from + (to - from) * uniform(state);
+        if (real == sizeof(double))
+            ((double *)p)[i] = value;
+        else
+            ((float *)p)[i] = (float)value;
+    }
+    return p;
+}
+
+static bpk_source plain(const problem *p, const void *data, ptrdiff_t columns) {
+    return (bpk_source){.data = data,
+                        .type = p->real == sizeof(double) ? BPK_DOUBLE : BPK_FLOAT,
+                        .columns = columns,
+                        .row_stride = columns * (ptrdiff_t)p->real,
+                        .column_stride = (ptrdiff_t)p->real};
+}
+
+/* X as a sparse matrix that has all of its entries. */
+static void make_sparse(problem *p, ptrdiff_t rows) {
+    ptrdiff_t columns = p->sizes[0];
+    p->indices = room((size_t)(rows * columns), sizeof *p->indices);
+    p->indptr = room((size_t)rows + 1, sizeof *p->indptr);
+    for (ptrdiff_t i = 0; i < rows * columns; i++) p->indices[i] = (int32_t)(i % columns);
+    for (ptrdiff_t i = 0; i <= rows; i++) p->indptr[i] = (int32_t)(i * columns);
+    p->run.data.x.indices = p->indices;
+    p->run.data.x.indptr = p->indptr;
+    p->run.data.x.entries = rows * columns;
+}
+
+static void make_data(problem *p, uint64_t *state) {
+    ptrdiff_t rows = 1 + below(state, MOST_ROWS), outputs = p->sizes[p->layers];
+    p->x = reals(state, p->real, rows * p->sizes[0], -1, 1);
+    p->y = reals(state, p->real, rows * outputs, 0, 1);
+    bpk_data *data = &p->run.data;
+    *data = (bpk_data){.x = plain(p, p->x, p->sizes[0]), .y = plain(p, p->y, outputs), .rows = rows};
+    if (p->loss.loss == BPK_CROSS_ENTROPY) {
+        p->labels = room((size_t)rows, sizeof *p->labels);
+        for (ptrdiff_t i = 0; i < rows; i++) p->labels[i] = below(state, (int)outputs);
+        data->labels = p->labels;
+    }
+    if (maybe(state)) {
+        p->index = room((size_t)rows, sizeof *p->index);
+        for (ptrdiff_t i = 0; i < rows; i++) p->index[i] = rows - 1 - i;
+        data->index = p->index;
+    }
+    if (below(state, 4) == 0) make_sparse(p, rows);
+}
+
+/* Everything that takes a step off the shortest way, each of them sometimes. */
+static void make_settings(problem *p, uint64_t *state) {
+    bpk_run *run = &p->run;
+    ptrdiff_t rows = run->data.rows;
+    run->batch = 1 + below(state, (int)rows);
+    run->optimizer = (bpk_optimizer){.rule = (bpk_rule)below(state, 4),
+                                     .lr = 1e-3,
+                                     .momentum = maybe(state) ? 0.9 : 0,
+                                     .square_decay = 0.99,
+                                     .eps = 1e-8,
+                                     .weight_decay = maybe(state) ? 1e-3 : 0,
+                                     .decoupled_decay = maybe(state) ? 1e-3 : 0,
+                                     .centered = maybe(state),
+                                     .amsgrad = maybe(state)};
+    run->clip_norm = below(state, 4) ? INFINITY : 0.1;
+    run->clip_value = below(state, 4) ? INFINITY : 0.01;
+    run->accumulate = 1 + (below(state, 4) ? 0 : below(state, 4));
+    run->l1 = below(state, 4) ? 0 : 1e-3;
+    run->l2 = below(state, 4) ? 0 : 1e-3;
+    if (below(state, 4) == 0) {
+        p->weights = reals(state, sizeof(double), rows, 0, 2);
+        run->data.weights = p->weights;
+    }
+    if (maybe(state)) {
+        p->rates = reals(state, sizeof(double), rows, 0, 1e-3);
+        run->rates = p->rates;
+    }
+    p->averages = maybe(state);
+    run->average_decay = 0.9;
+    for (int l = 0; l < p->layers - 1; l++) p->dropout[l] = below(state, 3) ? 0 : 0.3;
+}
+
+/* Of the nets that go a whole step in registers: narrow, one row a step, nothing besides. */
+static void make_online(problem *p) {
+    bpk_run *run = &p->run;
+    run->batch = 1;
+    run->clip_norm = run->clip_value = INFINITY;
+    run->accumulate = 1;
+    run->l1 = run->l2 = 0;
+    run->data.weights = NULL;
+    run->data.x.indices = run->data.x.indptr = NULL;
+    p->averages = 0;
+    memset(p->dropout, 0, sizeof p->dropout);
+}
+
+static problem make_problem(uint64_t seed) {
+    uint64_t state = seed, *s = &state;
+    int isa = below(s, bpk_isa_count());
+    while (!bpk_isa_runs(isa)) isa--; /* the first one runs everywhere */
+    bpk_dtype dtype = (bpk_dtype)below(s, BPK_N_DTYPES);
+    problem p = {
+        .kernels = bpk_isa_kernels(isa, dtype),
+        .real = dtype == BPK_F64 ? sizeof(double) : sizeof(float),
+        .layers = 1 + below(s, MOST_LAYERS),
+        .loss = {
+            .loss = (bpk_loss)below(s, BPK_N_LOSSES), .loss_factor = 1, .slope_factor = 1, .most = INFINITY}};
+    int online = below(s, 4) == 0, widest = online ? 4 : MOST_WIDTH;
+    for (int l = 0; l <= p.layers; l++) p.sizes[l] = 1 + below(s, widest);
+    for (int l = 0; l < p.layers; l++) {
+        p.activations[l] = (bpk_activation)below(s, online ? BPK_SOFTPLUS : BPK_N_ACTIVATIONS);
+        p.w[l] = reals(s, p.real, p.sizes[l] * p.sizes[l + 1], -0.3, 0.3);
+        p.b[l] = reals(s, p.real, p.sizes[l + 1], -0.1, 0.1);
+    }
+    for (int i = 0; i < MOST_WIDTH; i++) p.loss_parameters[i] = 0.3;
+    make_data(&p, s);
+    make_settings(&p, s);
+    if (online) make_online(&p);
+    return p;
+}
+
+static void free_problem(problem *p) {
+    for (int l = 0; l < p->layers; l++) {
+        free(p->w[l]);
+        free(p->b[l]);
+    }
+    void *others[] = {p->x, p->y, p->indices, p->indptr, p->labels, p->index, p->weights, p->rates};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) free(others[i]);
+}
+
+static bpk_net *make_net(const problem *p) {
+    bpk_net *net;
+    bpk_loss_settings loss = p->loss;
+    if (loss.loss == BPK_HUBER || loss.loss == BPK_QUANTILE) loss.parameters = p->loss_parameters;
+    check(bpk_net_create(p->kernels, p->layers, p->sizes, p->activations, &loss, &net));
+    for (int l = 0; l < p->layers; l++) {
+        bpk_net_set_layer(net, BPK_PARAMETERS, l, p->w[l], p->b[l]);
+        bpk_net_set_dropout(net, l, p->dropout[l]);
+    }
+    bpk_net_set_dropout_key(net, 77);
+    for (int store = BPK_M; store < BPK_AVERAGE; store++)
+        if (bpk_uses(&p->run.optimizer, (bpk_store)store)) check(bpk_net_make(net, (bpk_store)store));
+    if (p->averages) {
+        check(bpk_net_make(net, BPK_AVERAGE));
+        bpk_net_start_average(net);
+    }
+    return net;
+}
+
+/* The bits of all that came out, one after the other. */
+typedef struct {
+    char *bytes;
+    size_t size;
+} record;
+
+static void add(record *r, const void *bytes, size_t size) {
+    r->bytes = realloc(r->bytes, r->size + size);
+    if (!r->bytes) exit(2);
+    memcpy(r->bytes + r->size, bytes, size);
+    r->size += size;
+}
+
+static void add_number(record *r, double number) { add(r, &number, sizeof number); }
+
+static int equal(const record *a, const record *b) {
+    return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
+}
+
+static bpk_run fresh(const problem *p, int threads) {
+    bpk_run run = p->run;
+    run.threads = threads;
+    return run;
+}
+
+static void train(const problem *p, bpk_net *net, bpk_workspace *ws, int threads, record *r) {
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        bpk_run run = fresh(p, threads);
+        while (run.next < run.data.rows) check(bpk_train(net, ws, &run, 3));
+        add_number(r, run.loss_sum);
+        add_number(r, run.accuracy_sum);
+    }
+}
+
+/* Evaluation and prediction, which only read the network. */
+static void predict(const problem *p, const bpk_net *net, int threads, record *r) {
+    size_t size = (size_t)(p->run.data.rows * p->sizes[p->layers]) * p->real;
+    char *out = room(size, 1);
+    bpk_workspace *ws;
+    check(bpk_workspace_create(net, p->run.batch, BPK_FOR_FORWARD, threads, &ws));
+    bpk_run evaluation = fresh(p, threads), prediction = fresh(p, threads);
+    evaluation.averaged = p->averages;
+    check(bpk_evaluate(net, ws, &evaluation, PTRDIFF_MAX));
+    add_number(r, evaluation.loss_sum);
+    check(bpk_forward(net, ws, &prediction, PTRDIFF_MAX, out));
+    add(r, out, size);
+    bpk_workspace_free(ws);
+    free(out);
+}
+
+static void by_hand(const problem *p, bpk_net *net, bpk_workspace *ws, int threads, record *r) {
+    size_t outputs = (size_t)(p->run.data.rows * p->sizes[p->layers]) * p->real,
+           inputs = (size_t)(p->run.data.rows * p->sizes[0]) * p->real;
+    char *out = room(outputs, 1), *dx = room(inputs, 1);
+    bpk_run run = fresh(p, threads);
+    run.batch = run.data.rows;
+    check(bpk_gradients(net, ws, &run, 1));
+    check(bpk_tape_forward(net, ws, &run, out));
+    bpk_tape_backward(net, ws, &run, out, dx);
+    bpk_tape_update(net, ws, &run, 1e-3);
+    add(r, out, outputs);
+    add(r, dx, inputs);
+    free(out);
+    free(dx);
+}
+
+/* One life of a network; what comes out must not depend on the threads. */
+static record live(const problem *p, int threads) {
+    record r = {0};
+    bpk_net *net = make_net(p);
+    bpk_workspace *ws;
+    check(bpk_workspace_create(net, p->run.data.rows, BPK_FOR_GRADIENTS, threads, &ws));
+    check(bpk_net_snapshot(net));
+    train(p, net, ws, threads, &r);
+    predict(p, net, threads, &r);
+    by_hand(p, net, ws, threads, &r);
+    bpk_workspace_free(ws);
+    for (int l = 0; l < p->layers; l++) {
+        size_t outputs = (size_t)p->sizes[l + 1], size = (size_t)p->sizes[l] * outputs * p->real;
+        char *w = room(size, 1), *b = room(outputs, p->real);
+        bpk_net_get_layer(net, BPK_PARAMETERS, l, w, b);
+        add(&r, w, size);
+        add(&r, b, outputs * p->real);
+        free(w);
+        free(b);
+    }
+    add_number(&r, bpk_net_finite(net));
+    bpk_net_restore(net);
+    bpk_net_free(net);
+    return r;
+}
+
+/* What a thread is given, and what it has to show. */
+typedef struct {
+    const problem *problem;
+    bpk_net *net;
+    record record;
+} task;
+
+static void *live_in_thread(void *argument) {
+    task *t = argument;
+    t->record = live(t->problem, 2);
+    return NULL;
+}
+
+static void *read_in_thread(void *argument) {
+    task *t = argument;
+    predict(t->problem, t->net, 2, &t->record);
+    return NULL;
+}
+
+static void *train_in_thread(void *argument) {
+    task *t = argument;
+    bpk_workspace *ws;
+    check(bpk_workspace_create(t->net, t->problem->run.batch, BPK_FOR_GRADIENTS, 1, &ws));
+    train(t->problem, t->net, ws, 1, &t->record);
+    bpk_workspace_free(ws);
+    return NULL;
+}
+
+static void at_once(void *(*work)(void *task), task *tasks, int count) {
+    pthread_t threads[NETWORKS + READERS];
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&threads[i], NULL, work, &tasks[i])) exit(2);
+    for (int i = 0; i < count; i++) pthread_join(threads[i], NULL);
+}
+
+static int same(const char *what, uint64_t trial, const record *expected, record *got) {
+    int is = equal(expected, got);
+    if (!is) printf("trial %llu: %s: other bits\n", (unsigned long long)trial, what);
+    free(got->bytes);
+    return is;
+}
+
+static int networks(uint64_t trial) {
+    problem problems[NETWORKS];
+    record alone[NETWORKS];
+    task tasks[NETWORKS] = {0};
+    int good = 1;
+    for (int i = 0; i < NETWORKS; i++) {
+        problems[i] = make_problem(trial * NETWORKS + (unsigned)i);
+        tasks[i].problem = &problems[i];
+        alone[i] = live(&problems[i], 1);
+        record by_team = live(&problems[i], TEAM);
+        good &= same("a team", trial, &alone[i], &by_team);
+    }
+    at_once(live_in_thread, tasks, NETWORKS);
+    for (int i = 0; i < NETWORKS; i++) {
+        good &= same("networks at once", trial, &alone[i], &tasks[i].record);
+        free(alone[i].bytes);
+        free_problem(&problems[i]);
+    }
+    return good;
+}
+
+static int readers(uint64_t trial) {
+    problem p = make_problem(trial);
+    bpk_net *net = make_net(&p);
+    record alone = {0};
+    task tasks[READERS];
+    int good = 1;
+    predict(&p, net, 1, &alone);
+    for (int i = 0; i < READERS; i++) tasks[i] = (task){&p, net, {0}};
+    at_once(read_in_thread, tasks, READERS);
+    for (int i = 0; i < READERS; i++) good &= same("readers of one", trial, &alone, &tasks[i].record);
+    free(alone.bytes);
+    bpk_net_free(net);
+    free_problem(&p);
+    return good;
+}
+
+enum { ROUNDS = 50 };
+
+/* Each member writes its own count, and reads all of them between barriers. */
+static void count_rounds(void *context, member me) {
+    int *counts = context, *wrong = counts + BPK_MOST_THREADS + me.index;
+    for (int round = 1; round <= ROUNDS; round++) {
+        counts[me.index] = round;
+        team_barrier(me);
+        for (int i = 0; i < me.count; i++) *wrong |= counts[i] != round;
+        team_barrier(me);
+    }
+}
+
+static int barriers(int threads) {
+    int *counts = room(2 * BPK_MOST_THREADS, sizeof *counts), wrong = 0;
+    team_run(threads, count_rounds, counts);
+    for (int i = 0; i < threads; i++)
+        wrong |= counts[BPK_MOST_THREADS + i] || (i == 0 && counts[i] != ROUNDS);
+    free(counts);
+    if (wrong) printf("%d threads: not all had come to a barrier that was behind\n", threads);
+    return !wrong;
+}
+
+/* Two threads train one network: what the API forbids. */
+static void race(void) {
+    problem p = make_problem(0);
+    bpk_net *net = make_net(&p);
+    task tasks[2] = {{&p, net, {0}}, {&p, net, {0}}};
+    at_once(train_in_thread, tasks, 2);
+    for (int i = 0; i < 2; i++) free(tasks[i].record.bytes);
+    bpk_net_free(net);
+    free_problem(&p);
+}
+
+static void leak(void) {
+    problem p = make_problem(0);
+    make_net(&p);
+    free_problem(&p);
+}
+
+int main(int count, char **arguments) {
+    if (count == 2 && !strcmp(arguments[1], "race")) {
+        race();
+        return 0;
+    }
+    if (count == 2 && !strcmp(arguments[1], "leak")) {
+        leak();
+        return 0;
+    }
+    if (count != 3) {
+        fputs("usage: threads FROM TO | race | leak\n", stderr);
+        return 2;
+    }
+    int good = 1;
+    for (uint64_t trial = strtoull(arguments[1], NULL, 10); trial < strtoull(arguments[2], NULL, 10);
+         trial++) {
+        good &= networks(trial);
+        good &= readers(trial);
+        good &= barriers(2 + (int)(trial % 7));
+    }
+    return !good;
+}
