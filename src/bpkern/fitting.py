@@ -60,9 +60,9 @@ class _Before:
 
     def come_back(self) -> None:
         model = self._model
-        model._random.go_back(self._random)
         model._fitted_1d, model.history_, model._net.counts = self._fitted_1d, self._history, self.counts
         model._net.keep_only(self._stores)
+        model._random.go_back(self._random)  # which allocates, and may fail as well
 
 
 def check_parts(what: str, weights: np.ndarray | None, *parts: np.ndarray | None) -> None:

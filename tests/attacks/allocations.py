@@ -3,7 +3,7 @@
 python tests/attacks/allocations.py [library arrays threads interpreter] [--trials N] [--seed S]
 
 The allocations of each call (failing/scenarios.py) are counted; then it is made as often as there are, on
-things made anew, in a process whose allocations failing/memory.c fails by number. `--trials N` takes N of them,
+things made anew, in a process whose allocations failing/memory.c fails by number. `--trials N` takes N,
 at random.
 """
 

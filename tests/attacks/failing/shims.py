@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,11 @@ def build(source: str) -> Path:
 
 class Child:
     """A script beside this file in a process of its own, under a preloaded library. It reads a JSON line a
-    trial and answers each with another; one that died is started anew for the next."""
+    trial and answers each with another; one that died is started anew for the next. `before` is a command
+    that runs it."""
 
-    def __init__(self, script: str, library: Path, *arguments: str) -> None:
-        self._command = [sys.executable, str(HERE / script), *arguments]
+    def __init__(self, script: str, library: Path, *arguments: str, before: Sequence[str] = ()) -> None:
+        self._command = [*before, sys.executable, str(HERE / script), *arguments]
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
         self._environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": path}
         self._process: subprocess.Popen[str] | None = None

@@ -1,5 +1,6 @@
 """What trials of failing allocations and of failing writes share: what a model is, to the bit; silence."""
 
+import faulthandler
 import hashlib
 import json
 import os
@@ -23,30 +24,36 @@ class Wrong(Exception):
     """Something does not hold."""
 
 
-def digest(thing: Any) -> str:
-    """Of all the bits of models, arrays, files, and what is made of these."""
+def digest(thing: Any, generators: bool = True) -> str:
+    """Of all the bits of models, with or without their generators, arrays, files, and what holds these."""
     hashed = hashlib.sha256()
-    _feed(hashed.update, thing)
+    _feed(hashed.update, thing, generators)
     return hashed.hexdigest()
 
 
-def _feed(update: Callable[[bytes], None], thing: Any) -> None:
+def _feed(update: Callable[[bytes], None], thing: Any, generators: bool = True) -> None:
     update(type(thing).__name__.encode())
     if isinstance(thing, bpkern.MLP):
-        _feed(update, [*state.model_state(thing), thing.stop_training])
+        config, arrays = state.model_state(thing)
+        if not generators:
+            del config["training"]["random"]
+        _feed(update, [config, arrays, thing.stop_training])
     elif isinstance(thing, np.ndarray):
         update(f"{thing.dtype} {thing.shape}".encode())
         update(np.ascontiguousarray(thing).tobytes())
     elif isinstance(thing, Mapping):
         for name, value in thing.items():
             update(f"{name}=".encode())
-            _feed(update, value)
+            _feed(update, value, generators)
     elif isinstance(thing, (list, tuple)):
         for value in thing:
-            _feed(update, value)
+            _feed(update, value, generators)
     elif isinstance(thing, Path):
         for path in sorted(thing.iterdir()):
             update(f"{path.name} {path.stat().st_mode} {path.is_symlink()}".encode())
+            if path.is_dir():
+                _feed(update, path)
+                continue
             # The safetensors library writes its metadata in any order.
             safe = path.suffix == ".safetensors"
             _feed(update, list(files.read(path)) if safe else path.read_bytes())
@@ -98,6 +105,7 @@ def serve(answer: Callable[[Any], Any]) -> None:
     """Answer the questions of `shims.Child`. Nothing else may be written to where people look."""
     bpkern.set_num_threads(THREADS)
     errors = os.dup(2)
+    faulthandler.enable(errors)
     with os.fdopen(os.dup(1), "w") as told, tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 1)
         os.dup2(printed.fileno(), 2)
