@@ -1,9 +1,12 @@
 """Callbacks, on a model that has nothing but what they touch."""
 
+import contextlib
 import csv
+import errno
 import inspect
 import json
 import math
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -577,3 +580,36 @@ def test_a_resumed_log_that_is_lost_or_cut_begins_anew(tmp_path):
         spoil()
         fit(Model(), CSVLogger(path), log([1.0, 2.0, 3.0]), state, 2)
         assert rows(path) == [["epoch", "loss", "val_loss"], ["3", "0.5", "3.0"]]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_log_that_cannot_be_looked_at_is_not_begun_anew(tmp_path, monkeypatch, resumed):
+    path = tmp_path / "log.csv"
+    _, state = fit(Model(), CSVLogger(path), log([1.0, 2.0]))
+    before = path.read_text()
+    look = os.stat
+
+    def refuse(which, **settings):
+        if which == str(path):
+            raise OSError(errno.EIO, "refused", which)
+        return look(which, **settings)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with contextlib.suppress(OSError):  # or it is written to without a look
+        if resumed:
+            fit(Model(), CSVLogger(path), log([1.0, 2.0, 3.0]), state, 2)
+        else:
+            fit(Model(), CSVLogger(path, append=True), log([1.0]))
+    monkeypatch.undo()
+    assert path.read_text().startswith(before)
+
+
+def test_errors_of_the_log_name_it(tmp_path, monkeypatch):
+    class Full:
+        def writerows(self, rows):
+            raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(csv, "writer", lambda *arguments, **settings: Full())
+    with pytest.raises(OSError, match="full") as caught:
+        fit(Model(), CSVLogger(tmp_path / "log.csv"), log([1.0]))
+    assert caught.value.filename == str(tmp_path / "log.csv")

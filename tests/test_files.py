@@ -296,6 +296,46 @@ def test_folders_that_cannot_be_synced(path, monkeypatch, number):
     assert files.read(path)[0] == CONFIG
 
 
+@pytest.mark.parametrize("step", ["fsync", "replace", "chmod", "unlink"])
+def test_errors_of_the_system_name_the_file(path, monkeypatch, step):
+    files.write(path, CONFIG, ARRAYS)
+
+    def refuse(*arguments, **settings):
+        raise OSError(errno.EIO, "refused")
+
+    # Where what was written cannot be removed either, the first error is told.
+    for name in {step, "fsync"}:
+        monkeypatch.setattr(os, name, refuse)
+    if step == "unlink":
+        monkeypatch.setattr(os, step, lambda *arguments: os.rmdir(path.parent / "none"))
+    with pytest.raises(OSError, match="refused") as caught:
+        files.write(path, {}, {})
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(path))
+    monkeypatch.undo()
+    assert files.read(path)[0] == CONFIG
+
+
+def test_a_link_that_cannot_be_read_is_not_replaced(path, monkeypatch):
+    folder = path.parent / "elsewhere"
+    folder.mkdir()
+    files.write(folder / path.name, CONFIG, ARRAYS)
+    path.symlink_to(folder / path.name)
+    look = os.lstat
+
+    def refuse(which, **settings):
+        if os.fspath(which) == str(path):
+            raise OSError(errno.EIO, "refused")
+        return look(which, **settings)
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    for call in (lambda: files.write(path, {}, {}), lambda: files.check_path(path)):
+        with pytest.raises(OSError, match="refused"):
+            call()
+    monkeypatch.undo()
+    assert path.is_symlink()
+    assert files.read(path)[0] == CONFIG
+
+
 def test_modes(path):
     before = os.umask(0o027)
     try:

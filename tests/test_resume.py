@@ -1,7 +1,9 @@
 """A fit that is broken off and resumed ends as one that never was: weights, history, callbacks, files."""
 
 import csv
+import errno
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -626,6 +628,28 @@ def test_states_that_no_file_holds(tmp_path, value):
     with pytest.raises(TypeError, match=r"0\.Strange\.thing"):
         model_of().fit(X, LABELS, checkpoint=tmp_path / "net.npz", callbacks=Strange())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_that_cannot_be_looked_at_is_not_begun_anew(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.npz"
+    model_of().fit(X, LABELS, checkpoint=path)
+    before = path.read_bytes()
+    look = os.stat
+
+    def refuse(which, **settings):
+        if which == str(path):
+            raise OSError(errno.EIO, "refused", which)
+        return look(which, **settings)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with monkeypatch.context() as patches:
+        patches.setattr(files, "read", lambda path: refuse(str(path)))
+        model = model_of()
+        weights = snapshot(model)
+        with pytest.raises(OSError, match="refused"):
+            model.fit(X, LABELS, epochs=2, checkpoint=path, resume=True)
+    assert path.read_bytes() == before
+    assert snapshot(model) == weights
 
 
 def test_leftovers_of_a_killed_run_are_removed(tmp_path):

@@ -400,23 +400,31 @@ class CSVLogger(Callback):
             raise ValueError(f"{self._path} has the columns {self._columns}, and this fit {columns}")
         import csv
 
-        with open(self._path, mode, encoding="utf-8", newline="") as file:
+        from . import files
+
+        with files.naming(self._path), open(self._path, mode, encoding="utf-8", newline="") as file:
             csv.writer(file, delimiter=self._separator, lineterminator="\n").writerows(rows)
 
     def _header(self) -> list[str] | None:
         """The columns of the file, where there are any yet."""
         import csv
 
-        if not os.path.exists(self._path):
+        from . import files
+
+        try:
+            with files.naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
+                return next(csv.reader(file, delimiter=self._separator), None)
+        except FileNotFoundError:
             return None
-        with open(self._path, encoding="utf-8", newline="") as file:
-            return next(csv.reader(file, delimiter=self._separator), None)
 
     def state_dict(self) -> dict[str, Any]:
         return {"columns": self._columns, "size": os.path.getsize(self._path) if self._columns else 0}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        size = os.path.getsize(self._path) if os.path.exists(self._path) else 0
+        try:
+            size = os.path.getsize(self._path)
+        except FileNotFoundError:
+            size = 0
         # Rows of epochs that come again are cut off. A file that has been lost or cut begins anew.
         if state["columns"] and size >= state["size"]:
             self._columns = list(state["columns"])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +49,10 @@ def resume(model: MLP, path: str, callbacks: CallbackList) -> int:
         was changed.
     """
     files.remove_leftovers(path)
-    if not os.path.exists(path):
+    try:
+        config, arrays = files.read(path)
+    except FileNotFoundError:  # and no other: who cannot read it does not start from the beginning
         return 0
-    config, arrays = files.read(path)
     if "fit" not in config:
         raise ValueError(f"{path} holds a model and no checkpoint of a fit")
     try:

@@ -13,8 +13,9 @@ import json
 import math
 import os
 import re
+import stat
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -52,10 +53,24 @@ def write(path: "str | os.PathLike[str]", config: dict[str, Any], arrays: Mappin
     ModuleNotFoundError
         For .safetensors where that library is not installed.
     OSError
-        Where the file cannot be written; an old one is as it was, and nothing else is left.
+        Where the file cannot be written; an old one is as it was, and nothing else is left. Where only the
+        folder cannot be synced, the new file is in place, whole: a loss of power may bring the old one back.
     """
     encode = _encoder(path)
-    _replace(os.fspath(path), encode, *_checked(config, arrays))
+    metadata, stored = _checked(config, arrays)
+    with naming(path):
+        _replace(os.fspath(path), encode, metadata, stored)
+
+
+@contextlib.contextmanager
+def naming(path: "str | os.PathLike[str]") -> Iterator[None]:
+    """A context whose errors of the operating system name this file, as those of a write or a sync do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # not the operating system's
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
@@ -76,7 +91,7 @@ def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
         Where the file cannot be read.
     """
     decode = _decoder(path)
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         raw = file.read()
     try:
         metadata, arrays = decode(raw)
@@ -94,14 +109,16 @@ class _NewerError(Exception):
 def check_path(path: "str | os.PathLike[str]") -> None:
     """Raise what `write` would raise for the path itself, before there is anything to write."""
     _suffix(path)
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+    with naming(path):
+        folder = os.path.dirname(_target(path))
+    if not stat.S_ISDIR(os.stat(folder).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
 
 
 def remove_leftovers(path: "str | os.PathLike[str]") -> None:
     """Delete what writers of this file left next to it when they were killed; none may be at work."""
-    folder, name = os.path.split(os.path.realpath(path))
+    with naming(path):
+        folder, name = os.path.split(_target(path))
     leftover = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\.tmp")
     for entry in os.listdir(folder):
         if leftover.fullmatch(entry):
@@ -296,6 +313,14 @@ def _read_safetensors(raw: bytes) -> tuple[dict[str, str], Arrays]:
 # Files -----------------------------------------------------------------------------------------------------
 
 
+def _target(path: "str | os.PathLike[str]") -> str:
+    """Where the path leads: a link stays a link, and one that cannot be read is not taken for a file."""
+    try:
+        return os.path.realpath(path, strict=True)
+    except FileNotFoundError:  # it is yet to be written
+        return os.path.realpath(path)
+
+
 def _replace(
     path: str,
     encode: "Callable[[BinaryIO, dict[str, str], Arrays], None]",
@@ -303,7 +328,7 @@ def _replace(
     arrays: Arrays,
 ) -> None:
     """Write a new file next to the old one, and then put it in its place at once."""
-    target = os.path.realpath(path)  # a link stays a link
+    target = _target(path)
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.tmp")
     try:
@@ -315,7 +340,8 @@ def _replace(
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):  # it could not be made, or has just been put in place
+        # It could not be made, is in place already, or stays: what went wrong first is told.
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     _sync_folder(folder)

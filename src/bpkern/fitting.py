@@ -56,14 +56,13 @@ class _Before:
     def __init__(self, model: MLP) -> None:
         self._model, self._random = model, model._random.state()
         self._fitted_1d, self._history = model._fitted_1d, model.history_
-        self._had_average, self.counts = model._net.has_average, model._net.counts
+        self._stores, self.counts = model._net.stores(), model._net.counts
 
     def come_back(self) -> None:
         model = self._model
-        model._random.go_back(self._random)
         model._fitted_1d, model.history_, model._net.counts = self._fitted_1d, self._history, self.counts
-        if not self._had_average:
-            model._net.drop_average()
+        model._net.keep_only(self._stores)
+        model._random.go_back(self._random)  # which allocates, and may fail as well
 
 
 def check_parts(what: str, weights: np.ndarray | None, *parts: np.ndarray | None) -> None:

@@ -282,16 +282,17 @@ class MLP(Stepwise):
         )
         rows = len(data[0])
         with net.writing():
-            net.prepare(update)
-            threads = _core.share_of(net.reserve(rows, 1, update, None), None)
-            net.snapshot()
-            steps = make_steps(net, settings, update, optimizer, rows, threads, Watcher())
-            counts = net.counts
+            stores, counts = net.stores(), net.counts
             try:
+                net.prepare(update)
+                threads = _core.share_of(net.reserve(rows, 1, update, None), None)
+                net.snapshot()
+                steps = make_steps(net, settings, update, optimizer, rows, threads, Watcher())
                 metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
             except BaseException:
                 if net.counts[0] == counts[0]:
                     net.counts = counts  # the mini-batch was none
+                    net.keep_only(stores)
                 else:
                     net.drop_average()
                 raise

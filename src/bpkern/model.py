@@ -48,8 +48,7 @@ class Model:
 
     def _make(self, settings: Settings, seed: Any) -> None:
         self._make_net(settings)
-        self._random = RandomState(seed)
-        self._start()
+        self._start(RandomState(seed))
 
     def _make_net(self, settings: Settings) -> None:
         self._settings = settings
@@ -64,19 +63,18 @@ class Model:
             While another thread uses the model.
         """
         with self._net.writing():
-            self._random.reset()
-            self._start()
+            self._start(self._random.at_start())
 
-    def _start(self) -> None:
+    def _start(self, random: RandomState) -> None:
+        """Begin with these random numbers; what has no memory raises before anything is changed."""
         settings = self._settings
-        self._net.forget()
-        self._net.set_layers(
-            self._random.initial_weights(settings.init, settings.layers, settings.activations, settings.dtype)
-        )
+        weights = random.initial_weights(settings.init, settings.layers, settings.activations, settings.dtype)
         if any(settings.dropout):
-            self._random.draw_dropout_key()
-        self._net.set_dropout(settings.dropout, self._random.dropout_key)
-        self._tape = _core.Tape(self._net)
+            random.draw_dropout_key()
+        self._random, self._tape = random, _core.Tape(self._net)
+        self._net.forget()
+        self._net.set_layers(weights)
+        self._net.set_dropout(settings.dropout, random.dropout_key)
         self._fitted_1d = False
         self.history_ = None
         self.stop_training = False

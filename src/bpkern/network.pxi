@@ -142,17 +142,45 @@ cdef class Network:
         return [name for i, name in enumerate(STORES) if bpk_net_has(self.net, <bpk_store><int>i)]
 
     def prepare(self, Update update):
-        """Make the states that the optimiser uses, and begin the average, where they are not there yet."""
-        cdef bpk_store store
-        cdef int i
+        """Make the states that the optimiser uses, and begin the average, where they are not there yet: all of
+        them, or none where there is no memory."""
+        cdef int i, wanted = update.averages << <int>BPK_AVERAGE, made
         for i in range(BPK_M, BPK_AVERAGE):
-            store = <bpk_store>i
-            if bpk_uses(&update.c.optimizer, store) and not bpk_net_has(self.net, store):
-                self.make(store)
-                if store == BPK_V and update.initial_squares:
-                    bpk_net_fill(self.net, store, update.initial_squares)
-        if update.averages:
-            self.start_average()
+            if bpk_uses(&update.c.optimizer, <bpk_store>i):
+                wanted |= 1 << i
+        made = self.make_all(wanted)
+        if made >> <int>BPK_V & 1 and update.initial_squares:
+            bpk_net_fill(self.net, BPK_V, update.initial_squares)
+        if made >> <int>BPK_AVERAGE & 1:
+            bpk_net_start_average(self.net)
+
+    cdef int make_all(self, int wanted) except -1:
+        """Make those of a set of stores, a bit each, that are not there; which these were."""
+        cdef int i, made = 0
+        try:
+            for i in range(BPK_N_STORES):
+                if wanted >> i & 1 and not bpk_net_has(self.net, <bpk_store>i):
+                    self.make(<bpk_store>i)
+                    made |= 1 << i
+        except MemoryError:
+            for i in range(BPK_N_STORES):
+                if made >> i & 1:
+                    bpk_net_drop(self.net, <bpk_store>i)
+            raise
+        return made
+
+    def make_room(self, stores):
+        """Make those of these names that are not there, or none where there is no memory."""
+        cdef int wanted = 0
+        for store in stores:
+            wanted |= 1 << <int>STORES.index(store)
+        self.make_all(wanted)
+
+    def keep_only(self, stores):
+        """Drop the states and the average that are not of these names."""
+        for i in range(BPK_M, BPK_N_STORES):
+            if STORES[i] not in stores:
+                bpk_net_drop(self.net, <bpk_store><int>i)
 
     def forget(self):
         """Drop the optimiser's states and the average of the parameters, and count from 0."""
@@ -174,12 +202,6 @@ cdef class Network:
         for i in range(BPK_M, BPK_AVERAGE):
             bpk_net_drop(self.net, <bpk_store><int>i)
         self.moves = 0
-
-    def start_average(self):
-        """Have the average of the parameters, begun as a copy of them where it is not there yet."""
-        if not bpk_net_has(self.net, BPK_AVERAGE):
-            self.make(BPK_AVERAGE)
-            bpk_net_start_average(self.net)
 
     def drop_average(self):
         bpk_net_drop(self.net, BPK_AVERAGE)

@@ -86,10 +86,12 @@ class RandomState:
         self._split_seed: int | None = None
         self.dropout_key = 0
 
-    def reset(self) -> None:
-        """Back to the state at the start. A caller's Generator is left alone from here on."""
-        self.generator = copy.deepcopy(self._start)
-        self._split_seed = None
+    def at_start(self) -> RandomState:
+        """Another in the state at the start. A caller's Generator is left alone from there on."""
+        random = copy.copy(self)
+        random.generator = copy.deepcopy(self._start)
+        random._split_seed = None
+        return random
 
     def draw_dropout_key(self) -> None:
         """The key of the generator that says which activations are dropped (csrc/philox.h)."""

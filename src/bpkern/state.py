@@ -218,8 +218,9 @@ def restore(model: Model, state: State) -> None:
     """Put a model into a state that was checked with its settings. The optimiser is left as it is."""
     net = model._net
     with net.writing():
+        net.make_room(state.stores)  # before anything is changed
         model._tape = _core.Tape(net)  # gradients that are stored are of other weights
-        net.forget()
+        net.keep_only(state.stores)
         for store, layers in state.stores.items():
             net.set_layers(layers, store)
         net.counts, net.moves = state.counts, state.moves

@@ -1,0 +1,69 @@
+"""Every allocation of a call failed in turn: once, and with all that come after it.
+
+python tests/attacks/allocations.py [library arrays threads interpreter] [--trials N] [--seed S]
+
+The allocations of each call (failing/scenarios.py) are counted; then it is made as often as there are, on
+things made anew, in a process whose allocations failing/memory.c fails by number. `--trials N` takes N,
+at random.
+"""
+
+import random
+
+from failing.shims import Child, build
+from journal import Journal, attack, main
+
+# More than there are: each attack counts its own.
+ALL = 10**9
+# All that come after, too.
+ON = 10**9
+
+
+def fail_in_turn(journal: Journal, kind: str) -> str:
+    with Child("allocation_trials.py", build("memory.c"), kind) as child:
+        if "places" not in journal.figures:
+            journal.figures["places"] = {name: child.ask(["count", name]) for name in child.ask(["names"])}
+        counts: dict[str, int] = journal.figures["places"]
+        places = [
+            (name, n, last) for name, count in counts.items() for n in range(1, count + 1) for last in (n, ON)
+        ]
+        random.Random(journal.seed).shuffle(places)
+        journal.trials = min(journal.trials, len(places))
+        for trial in journal:
+            name, n, last = places[trial]
+            try:
+                wrong = child.ask(["fail", name, n, last])
+            except ChildProcessError as error:
+                wrong = str(error)
+            if wrong:
+                mode = "once" if last == n else "and all after it"
+                journal.fail(trial, f"{name}, allocation {n} of {counts[name]} {mode}: {wrong}")
+    reached = sum(count > 0 for count in counts.values())
+    return f"{sum(counts.values())} in {reached} calls, each once and from there on"
+
+
+@attack(trials=ALL)
+def library(journal: Journal) -> str:
+    """An allocation of the C library that fails is a MemoryError: nothing leaks, the model is as it was."""
+    return fail_in_turn(journal, "library")
+
+
+@attack(trials=ALL)
+def arrays(journal: Journal) -> str:
+    """An array that NumPy cannot allocate is a MemoryError: nothing leaks, the model is as it was."""
+    return fail_in_turn(journal, "arrays")
+
+
+@attack(trials=ALL)
+def threads(journal: Journal) -> str:
+    """A thread that cannot be started is gone without: the same bits."""
+    return fail_in_turn(journal, "threads")
+
+
+@attack(trials=ALL)
+def interpreter(journal: Journal) -> str:
+    """An object that Python cannot allocate is a MemoryError: nothing leaks, the model is as it was."""
+    return fail_in_turn(journal, "interpreter")
+
+
+if __name__ == "__main__":
+    main(__file__)

@@ -1,0 +1,94 @@
+"""What fails in turn: a library in C to be preloaded, and a process that answers one question a line."""
+
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from journal import ROOT, STATE, Missing
+
+HERE = Path(__file__).resolve().parent
+
+# How long a trial may take until it counts as one that hangs, in seconds.
+PATIENCE = 120.0
+
+
+def build(source: str) -> Path:
+    """The library of a source beside this file, compiled anew where that has changed."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise Missing("no C compiler, cc")
+    if not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"):
+        raise Missing("no GNU C library, whose functions are replaced")
+    path, library = HERE / source, STATE / f"{Path(source).stem}.so"
+    if not library.exists() or library.stat().st_mtime_ns <= path.stat().st_mtime_ns:
+        STATE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=STATE) as folder:
+            made = Path(folder) / library.name
+            options = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+            subprocess.run([compiler, *options, str(path), "-o", str(made), "-ldl", "-pthread"], check=True)
+            os.replace(made, library)
+    return library
+
+
+class Child:
+    """A script beside this file in a process of its own, under a preloaded library. It reads a JSON line a
+    trial and answers each with another; one that died is started anew for the next. `before` is a command
+    that runs it."""
+
+    def __init__(self, script: str, library: Path, *arguments: str, before: Sequence[str] = ()) -> None:
+        self._command = [*before, sys.executable, str(HERE / script), *arguments]
+        path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+        self._environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": path}
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, question: Any) -> Any:
+        """The answer, or a ChildProcessError that says how the child ended."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env=self._environment,
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            print(json.dumps(question), file=process.stdin, flush=True)
+            if not select.select([process.stdout], [], [], PATIENCE)[0]:
+                raise ChildProcessError(f"hangs for {PATIENCE:.0f} s")
+            answer = process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        except BaseException:
+            self.close()
+            raise
+        if not answer:
+            self._process = None
+            status = process.wait()
+            how = signal.Signals(-status).name if status < 0 else f"status {status}"
+            raise ChildProcessError(f"the process died: {how}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

@@ -1,0 +1,115 @@
+"""Where there is memory for a part of what a call needs, it raises MemoryError, and the model is as it was.
+
+`tests/attacks/allocations.py` fails each allocation in turn; here some large ones fail in earnest, in a
+process that may not grow further.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+resource = pytest.importorskip("resource", reason="limits a process's memory")
+if not sys.platform.startswith("linux"):
+    pytest.skip("the limit is on Linux that of the process's address space", allow_module_level=True)
+if "asan" in os.environ.get("LD_PRELOAD", ""):
+    pytest.skip("a sanitizer has an address space of its own", allow_module_level=True)
+
+BEGIN = """
+import re, resource
+import numpy as np
+import bpkern
+from bpkern import _core, state
+
+WIDTH = 2500
+STORE = WIDTH * WIDTH * 4  # bytes of the parameters, or of one of the optimiser's states
+X, y = np.zeros((2, WIDTH), np.float32), np.zeros((2, WIDTH), np.float32)
+
+def model():
+    # Given weights: random ones would need more memory than anything else.
+    weights = [(np.full((WIDTH, WIDTH), 0.5, np.float32), np.zeros(WIDTH))]
+    optimizer = bpkern.Adam(amsgrad=True)
+    return bpkern.MLP([WIDTH, WIDTH], loss="mse", optimizer=optimizer, init=weights)
+
+def room_for(stores):
+    size = 1024 * int(re.search(r"VmSize:\\s*(\\d+)", open("/proc/self/status").read())[1])
+    resource.setrlimit(resource.RLIMIT_AS, (size + int(stores * STORE), -1))
+
+def fails(call):
+    try:
+        call()
+    except MemoryError:
+        return True
+    return False
+
+net = model()
+def first():
+    return float(net._net.get_layers()[0][0][0, 0])
+net.forward(X)
+"""
+
+
+def run(program):
+    text = BEGIN + textwrap.dedent(program)
+    result = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "net.train_on_batch(X, y)",
+        "net.fit(X, y)",
+        "net.fit([(X, y)])",
+        "(net.forward(X, train=True), net.backward(y), net.step())",
+    ],
+)
+def test_states_of_an_optimiser_are_made_all_or_none(call):
+    # m and v, and not u; by hand there is a copy of the parameters before, and gradients.
+    room = 4.5 if "step" in call else 2.5
+    run(f"""
+    room_for({room})
+    assert fails(lambda: {call})
+    assert net._net.stores() == ["parameters"], net._net.stores()
+    assert net._net.counts[0] == 0
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    {call}
+    assert net._net.stores() == ["parameters", "m", "v", "u"]
+    """)
+
+
+def test_states_that_a_call_has_made_go_with_it():
+    run("""
+    room_for(3.5)  # and not for a copy to go back to
+    assert fails(lambda: net.train_on_batch(X, y))
+    assert net._net.stores() == ["parameters"], net._net.stores()
+    """)
+
+
+def test_a_state_is_restored_whole_or_not_at_all():
+    run("""
+    other = model()
+    other.train_on_batch(X, y + 1)
+    config, arrays = state.model_state(other)
+    found = state.checked_state(net._settings, config, arrays)
+    net._net.counts = (7, 7)
+    room_for(1.5)
+    assert fails(lambda: state.restore(net, found))
+    assert net._net.stores() == ["parameters"]
+    assert net._net.counts == (7, 7) and first() == 0.5
+    """)
+
+
+def test_reset_needs_memory_before_it_changes_anything():
+    run("""
+    net = bpkern.MLP([WIDTH, WIDTH], loss="mse", optimizer=bpkern.SGD(), dropout=0.0, seed=0)
+    net.train_on_batch(X, y + 1)
+    before, weight = net._random.config(), first()
+    assert net._net.counts == (1, 1)
+    room_for(0.5)
+    assert fails(net.reset)
+    assert net._net.counts == (1, 1)
+    assert net._random.config() == before
+    """)
