@@ -301,5 +301,110 @@ def safetensors(journal: Journal) -> str:
     return fuzz(journal, ".safetensors")
 
 
+# One model in either format, small enough that there is time for everything.
+SMALL = [GOLDEN / f"v1_checkpoint{suffix}" for suffix in SUFFIXES]
+SIZES = [path.stat().st_size for path in SMALL]
+
+
+def damage(journal: Journal, changes: int, change: Callable[[bytes, int], bytes]) -> str:
+    """Every change there is, so many for each byte: it is refused, or the model is the same."""
+    with folder_in_memory() as folder:
+        model = bpkern.MLP.load(SMALL[0])
+        expected = bits(model)
+
+        def work(trial: int) -> str:
+            number, which = (trial, 0) if trial < changes * SIZES[0] else (trial - changes * SIZES[0], 1)
+            path = os.path.join(folder, f"net{SUFFIXES[which]}")
+            Path(path).write_bytes(change(SMALL[which].read_bytes(), number))
+            try:
+                found = bpkern.MLP.load(path)
+            except ValueError as error:
+                if path not in str(error):
+                    raise Wrong(f"an error that does not name the file: {error}") from error
+                return "refused"
+            if bits(found) != expected:
+                raise Wrong("another model")
+            return "equal"
+
+        for first in (0, changes * SIZES[0]):
+            work(first)
+        in_children(journal, work)
+    return " and ".join(f"{count} {word}" for word, count in sorted(journal.figures.items(), reverse=True))
+
+
+def flipped(raw: bytes, bit: int) -> bytes:
+    changed = bytearray(raw)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+@attack(trials=8 * sum(SIZES))
+def bit_flips(journal: Journal) -> str:
+    """A small model's file with any one bit flipped is refused, or loads the same weights and states."""
+    return damage(journal, 8, flipped)
+
+
+@attack(trials=sum(SIZES))
+def truncations(journal: Journal) -> str:
+    """A small model's file cut off anywhere is refused."""
+    result = damage(journal, 1, lambda raw, length: raw[:length])
+    if journal.figures.get("equal"):
+        journal.fail(0, "a part of a file that loads")
+    return result
+
+
+@attack(trials=20_000)
+def audit(journal: Journal) -> str:
+    """Loading runs nothing and opens the file alone: Python's audit events, over good files and changed ones."""
+    with folder_in_memory() as folder:
+        good = {suffix: originals(suffix, folder) for suffix in SUFFIXES}
+        seen: list[tuple[str, Any]] = []
+        hooked: list[bool] = []
+        watching = [False]
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            if watching[0] and event != "builtins.id":  # of an object: copies ask for it
+                seen.append((event, arguments[0] if arguments else None))
+
+        def work(trial: int) -> str:
+            rng = journal.generator(trial)
+            suffix = one(rng, SUFFIXES)
+            raw = mutated(rng, suffix, good[suffix]) if rng.random() < 0.9 else one(rng, good[suffix]).raw
+            path = os.path.join(folder, f"net{suffix}")
+            Path(path).write_bytes(raw)
+            if rng.random() < 0.1:
+                link = os.path.join(folder, f"link{suffix}")
+                os.replace(path, link)
+                os.symlink(link, path)
+            if not hooked:  # it stays as long as the child
+                sys.addaudithook(hook)
+                hooked.append(True)
+            seen.clear()
+            watching[0] = True
+            try:
+                bpkern.MLP.load(path)
+                word = "loaded"
+            except ValueError:
+                word = "refused"
+            finally:
+                watching[0] = False
+                os.unlink(path)
+            others = [event for event in seen if event != ("open", path)]
+            if others:
+                raise Wrong(f"{others[:3]}")
+            if len(seen) != 1:
+                raise Wrong(f"the file was opened {len(seen)} times")
+            return word
+
+        for trial in range(100):  # what is imported at the first use of anything
+            with contextlib.suppress(ValueError):
+                suffix = SUFFIXES[trial % 2]
+                path = os.path.join(folder, f"net{suffix}")
+                Path(path).write_bytes(mutated(np.random.default_rng(trial), suffix, good[suffix]))
+                bpkern.MLP.load(path)
+        in_children(journal, work)
+    return told(journal)
+
+
 if __name__ == "__main__":
     main(__file__)
