@@ -158,7 +158,7 @@ def test_safetensors_alone_reads_safetensors(tmp_path):
         ({1: 2}, {}, TypeError, "config must hold only what JSON gives back"),
         ({"a": np.float32(1)}, {}, TypeError, "not JSON serializable"),
         ({"a": {1, 2}}, {}, TypeError, "not JSON serializable"),
-        ({"a": "x" * files.MOST_TEXT}, {}, ValueError, "must be at most 16777216 bytes in a file"),
+        ({"a": "x" * files.MOST_TEXT}, {}, ValueError, "must be at most 1048576 bytes in a file"),
         ({}, {"a": np.array([None])}, TypeError, "must hold booleans, integers or floats: a is object"),
         ({}, {"a": np.array(["x"])}, TypeError, "a is <U1"),
         ({}, {"a": np.ones(1, complex)}, TypeError, "a is complex128"),
@@ -624,9 +624,7 @@ def test_a_directory_too_long_is_not_taken_apart(tmp_path):
     count = files.MOST_TEXT // (end - start) + 1
     entries = many[start:end] * count
     tail = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 65535, 65535, len(entries), start, 0)
-    refused(
-        tmp_path / "net.npz", many[:start] + entries + tail, "its directory is longer than 16777216 bytes"
-    )
+    refused(tmp_path / "net.npz", many[:start] + entries + tail, "its directory is longer than 1048576 bytes")
 
 
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}

@@ -618,7 +618,7 @@ def test_configurations_that_do_not_belong(tmp_path, seed):
 def test_a_size_is_believed_where_its_arrays_are_there(tmp_path):
     path, config, arrays = saved(tmp_path)
     config["model"]["init"] = "auto"
-    for layers in ([5, 4, 10**6], [10**9, 10**9], [2**62, 4, 3], [5] * 10**5):
+    for layers in ([5, 4, 10**6], [10**9, 10**9], [2**62, 4, 3], [5] * 10**4):
         config["model"]["layers"] = layers
         config["model"]["activation"] = ["relu"] * (len(layers) - 2)
         config["model"]["dropout"] = [0.0] * (len(layers) - 2)

@@ -18,8 +18,8 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     return value
 
 
-def whole(name: str, value: object, at_least: int) -> int:
-    """`value` as an int, where it is a whole number not below `at_least`."""
+def whole(name: str, value: object, at_least: int, at_most: int | None = None) -> int:
+    """`value` as an int, where it is a whole number not below `at_least`, nor above `at_most`."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -28,6 +28,8 @@ def whole(name: str, value: object, at_least: int) -> int:
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     if number < at_least:
         raise ValueError(f"{name} must be at least {at_least}, not {number}")
+    if at_most is not None and number > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, not {number}")
     return number
 
 
@@ -61,7 +63,7 @@ def _number(name: str, value: object) -> float:
 
 def one_or_several(name: str, value: object) -> list[object]:
     """`value` itself, or its items where it is a sequence of at least one: each is yet to be checked."""
-    if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) == 1:
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 1):
         if len(value) == 0:
             raise ValueError(f"{name} must be a number, or a sequence of them, not empty")
         return list(value)

@@ -25,8 +25,9 @@ Arrays = dict[str, np.ndarray]
 FORMAT, VERSION = "bpkern", 1
 METADATA = "__metadata__"
 
-# What describes the arrays may be this long, in bytes: parsed, it takes many times the memory.
-MOST_TEXT = 1 << 24
+# What describes the arrays may be this long, in bytes, and hold so many lists and objects: parsed, it takes many
+# times the memory. Nothing that is read takes more than twice the file and 32 MiB.
+MOST_TEXT, MOST_CONTAINERS = 1 << 20, 1 << 15
 
 # What both formats can hold: booleans, integers and floats up to 8 bytes.
 KINDS, MOST_ITEM_SIZE = "biuf", 8
@@ -98,8 +99,12 @@ def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
         return _config_of(metadata, arrays), arrays
     except _NewerError as error:
         raise ValueError(f"{os.fspath(path)} {error}") from None
-    except (ValueError, LookupError, TypeError, RecursionError, EOFError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{os.fspath(path)} is no bpkern file, or was damaged: {error}") from error
+
+
+# What zipfile, json, NumPy and safetensors make of files that are none of theirs.
+DAMAGED = (ArithmeticError, EOFError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError)
 
 
 class _NewerError(Exception):
@@ -161,10 +166,16 @@ def _checked(config: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
     if json.loads(text) != config:
         raise TypeError("config must hold only what JSON gives back as it was: str keys, lists, no tuples")
-    # At most, of what either format makes of the text and of a name.
-    length = 2 * len(text) + sum(6 * len(name) + 200 for name in arrays)
+    # At most, of what either format makes of the text and of an array.
+    length = len(json.dumps(text)) + 200
+    length += sum(len(json.dumps(name)) + 110 + 21 * np.ndim(array) for name, array in arrays.items())
     if length > MOST_TEXT:
         raise ValueError(f"config and names must be at most {MOST_TEXT} bytes in a file, not {length}")
+    containers = _containers(text) + 3 * len(arrays) + 2
+    if containers > MOST_CONTAINERS:
+        raise ValueError(
+            f"config and arrays must be at most {MOST_CONTAINERS} lists and objects in a file, not {containers}"
+        )
     stored = {}
     for name, array in sorted(arrays.items()):
         if not name or name == METADATA or "\0" in name:
@@ -204,8 +215,15 @@ def _config_of(metadata: Any, arrays: Arrays) -> dict[str, Any]:
     return config
 
 
-def _json(text: "str | bytes") -> Any:
+def _json(text: str) -> Any:
+    if _containers(text) > MOST_CONTAINERS:
+        raise ValueError(f"its JSON has more than {MOST_CONTAINERS} lists and objects")
     return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _containers(text: str) -> int:
+    """The lists and objects of a JSON text, and the brackets in its strings."""
+    return text.count("[") + text.count("{")
 
 
 def _refuse_constant(name: str) -> None:
@@ -253,7 +271,7 @@ def _read_npz(raw: bytes) -> tuple[dict[str, str], Arrays]:
     text = stored.pop(METADATA, None)
     if text is None or text.dtype != np.uint8 or text.size > MOST_TEXT:
         raise ValueError("it does not say that it is one")
-    return _json(text.tobytes()), {name: stored[name].copy() for name in sorted(stored)}
+    return _json(str(text.data, "ascii")), {name: stored[name].copy() for name in sorted(stored)}
 
 
 # The start of an array as NumPy writes it, of the first version of its format.
@@ -295,13 +313,14 @@ def _read_safetensors(raw: bytes) -> tuple[dict[str, str], Arrays]:
     length = int.from_bytes(raw[:8], "little")
     if length > min(len(raw) - 8, MOST_TEXT):
         raise ValueError(f"its header is longer than the file, or than {MOST_TEXT} bytes")
-    header = _json(raw[8 : 8 + length])
+    header = _json(str(raw[8 : 8 + length], "utf-8"))
     if not isinstance(header, dict):
         raise ValueError("its header is no JSON object")
     metadata = header.pop(METADATA, None)
     for name, entry in header.items():
         if entry["dtype"] not in SAFETENSORS_TYPES:
             raise ValueError(f"its array {name} is of type {entry['dtype']}")
+    del header  # the library makes one of its own
     try:
         # That the arrays lie side by side and fill the file is the library's to check.
         arrays = library.numpy.load(raw)

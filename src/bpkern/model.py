@@ -251,9 +251,10 @@ class Model:
         config, arrays = files.read(path)
         try:
             model = cls._of(state.arguments_of(config, arrays, loss, optimizer), config, arrays)
+            rule = config["model"]["optimizer"]["rule"]
         except state.MALFORMED as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
-        if model.optimizer.rule != config["model"]["optimizer"]["rule"]:
+        if model.optimizer.rule != rule:
             model._net.drop_states()  # those of another kind of optimiser mean something else
         return model
 

@@ -48,19 +48,34 @@ def _plain(state: Any) -> Any:
     return state if isinstance(state, str) else int(state)
 
 
-def _unplain(state: Any) -> Any:
-    if isinstance(state, dict) and set(state) == {"dtype", "values"}:
-        return np.array(state["values"], state["dtype"])
-    if isinstance(state, dict):
-        return {name: _unplain(value) for name, value in state.items()}
-    return state
+# The places in a buffer and the flag of a bit generator's state, and the most that each may be. NumPy takes any
+# number, and reads the memory beyond.
+PLACES = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
+
+
+def _unplain(state: Any, example: Any, name: str = "state") -> Any:
+    """What `_plain` was given, where it is of the same form as the example."""
+    if isinstance(example, dict):
+        if not isinstance(state, dict) or set(state) != set(example):
+            raise ValueError(f"the {name} of a bit generator must hold just {', '.join(example)}")
+        if set(example) == {"dtype", "values"}:
+            numbers = [_unplain(number, 0, name) for number in state["values"]]
+            if state["dtype"] != example["dtype"] or len(numbers) != len(example["values"]):
+                raise ValueError(
+                    f"the {name} of a bit generator must be {len(example['values'])} of {example['dtype']}"
+                )
+            return np.array(numbers, example["dtype"])
+        return {key: _unplain(value, example[key], key) for key, value in state.items()}
+    if isinstance(example, str):
+        return checks.one_of(name, state, (example,))
+    return checks.whole(name, state, 0, PLACES.get(name, 2**128 - 1))
 
 
 def _generator_in(state: dict[str, Any]) -> np.random.Generator:
     name = state["bit_generator"]
     _check_name(name)
     bit_generator = getattr(np.random, name)(0)
-    bit_generator.state = _unplain(state)
+    bit_generator.state = _unplain(state, _plain(bit_generator.state))
     return np.random.Generator(bit_generator)
 
 
@@ -126,7 +141,9 @@ class RandomState:
         """What `config` was taken of."""
         random = cls(_generator_in(config["generator"]))
         random._start = _generator_in(config["start"])
-        random._split_seed, random.dropout_key = config["split_seed"], config["dropout_key"]
+        if config["split_seed"] is not None:
+            random._split_seed = checks.whole("split_seed", config["split_seed"], 0, 2**63 - 1)
+        random.dropout_key = checks.whole("dropout_key", config["dropout_key"], 0, 2**64 - 1)
         return random
 
     def initial_weights(

@@ -18,7 +18,7 @@ from . import _core, checks, losses, optimizers, schedules
 from .history import History
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
-from .settings import Settings
+from .settings import DTYPES, Settings
 
 if TYPE_CHECKING:
     from .model import Model
@@ -30,7 +30,10 @@ CALLABLE = {"callable": True}
 STATES = ("m", "v", "u")
 
 # What a configuration or arrays that no model has made are found out by.
-MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+# So many updates a file may say that there have been: there is room to go on counting.
+MOST_COUNT = 1 << 62
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -86,11 +89,24 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     """The constructor's arguments of a configuration. `loss` and `optimizer`, where they are not None, take
     the place of those in it; they have to where these were Python callables."""
     arguments = dict(config["model"])
+    # Before anything is made of these sizes, which a file may claim.
+    found = _sizes(arrays)
+    if arguments["layers"] != found:
+        raise ValueError(f"the layers must be those of the arrays, {found}")
+    checks.one_of("dtype", arguments["dtype"], DTYPES)
     arguments["loss"] = _loss_of(arguments["loss"]) if loss is None else loss
     arguments["optimizer"] = optimizer_of(arguments["optimizer"]) if optimizer is None else optimizer
     if arguments["init"] is None:
         arguments["init"] = _layers(arrays, "init.", len(arguments["layers"]) - 1)
     return arguments
+
+
+def _sizes(arrays: Arrays) -> list[int]:
+    """The sizes of the layers that the weights are of."""
+    sizes: list[int] = []
+    while (w := arrays.get(f"{len(sizes)}.weight")) is not None:
+        sizes.append(w.shape[0])
+    return [arrays["0.weight"].shape[1], *sizes]
 
 
 def _loss_of(config: Any) -> Any:
@@ -191,14 +207,19 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     prefixes = {"parameters": "trained.", "average": ""} if has_average else {"parameters": ""}
     prefixes |= {store: f"{store}." for store in STATES if f"{store}.0.weight" in arrays}
     count = len(settings.layers) - 1
-    stores = {
-        store: checked_weights(_layers(arrays, prefix, count), settings.layers, settings.dtype)
-        for store, prefix in prefixes.items()
-    }
+    stores = {}
+    for store, prefix in prefixes.items():
+        layers = _layers(arrays, prefix, count)
+        if any(array.dtype != settings.dtype for pair in layers for array in pair):
+            raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
+        stores[store] = checked_weights(layers, settings.layers, settings.dtype)
+    updates, batches, moves = (
+        checks.whole(name, training[name], 0, MOST_COUNT) for name in ("updates", "batches", "moves")
+    )
     return State(
         stores,
-        (checks.whole("updates", training["updates"], 0), checks.whole("batches", training["batches"], 0)),
-        checks.whole("moves", training["moves"], 0),
+        (updates, batches),
+        moves,
         RandomState.of(training["random"]),
         checks.flag("one_dimension", training["one_dimension"]),
         None if training["iterations"] is None else _history(training, arrays),
@@ -210,7 +231,7 @@ def _history(training: Config, arrays: Arrays) -> History:
     for name, values in columns.items():
         if values.shape != (len(columns["lr"]),) or values.dtype != np.float64:
             raise ValueError(f"the history must hold one number an epoch for {name}")
-    iterations = checks.whole("iterations", training["iterations"], 0)
+    iterations = checks.whole("iterations", training["iterations"], 0, MOST_COUNT)
     return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
 
 

@@ -1,0 +1,410 @@
+"""Model files that somebody has changed: loading them gives the model, or an error that names the file.
+
+Each input is loaded in a child process, in which a warning is an error and memory is limited. What loads is
+used, too: it predicts and trains.
+"""
+
+import contextlib
+import faulthandler
+import hashlib
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from journal import ROOT, Journal, Missing, attack, main
+from mutations import Original, mutated, one
+
+import bpkern
+from bpkern import callbacks, files, losses, schedules, state
+
+MOST_SECONDS, MOST_BYTES = 1.0, 32 << 20
+GOLDEN = ROOT / "tests" / "golden"
+SUFFIXES = (".npz", ".safetensors")
+
+X = np.linspace(-1, 1, 40).reshape(8, 5)
+Y = np.arange(8) % 3
+VALUES = np.linspace(0, 1, 24).reshape(8, 3)
+
+# What may stop a model that was trained by somebody else from being trained on: its numbers.
+REFUSALS = (ValueError, TypeError, bpkern.DivergedError)
+
+
+class Wrong(Exception):
+    """What must not be."""
+
+
+# Good files ------------------------------------------------------------------------------------------------
+
+
+def make_classifier(seed: Any = 0) -> bpkern.MLP:
+    optimizer = bpkern.Adam(lr=0.01, amsgrad=True)
+    return bpkern.MLP(
+        [5, 4, 3], loss="cross_entropy", optimizer=optimizer, dropout=0.1, label_smoothing=0.1, seed=seed
+    )
+
+
+def make_regressor(kind: str) -> bpkern.MLP:
+    generator = np.random.Generator(getattr(np.random, kind)(3))
+    return bpkern.MLP(
+        [5, 17, 3],
+        activation="silu",
+        loss=losses.Huber([0.5, 1.0, 2.0]),
+        optimizer=bpkern.RMSprop(momentum=0.5, centered=True),
+        dtype="float64",
+        seed=generator,
+    )
+
+
+class Resumed(callbacks.Callback):
+    """Knows whether the checkpoint was accepted: a fit whose epochs are done goes on to its end."""
+
+    accepted = False
+
+    def on_fit_end(self, model: Any) -> None:
+        self.accepted = True
+
+
+def resume(model: bpkern.MLP, path: str, resumed: Resumed) -> None:
+    """What a checkpoint is for; its two epochs are done."""
+    others = [callbacks.EarlyStopping("loss", patience=9), callbacks.ReduceLROnPlateau("loss")]
+    model.fit(X, Y, epochs=2, ema=0.9, callbacks=[resumed, *others], checkpoint=path, resume=True, verbose=0)
+
+
+def models() -> Iterator[bpkern.MLP]:
+    for kind in ("MT19937", "Philox", "SFC64"):
+        model = make_regressor(kind)
+        model.fit(X, VALUES, verbose=0)
+        yield model
+    falling = bpkern.SGD(lr=schedules.Cosine(0.01, 50, restarts=2), momentum=0.9)
+    yield bpkern.MLP([5, 4, 3], loss="mse", init=make_classifier().get_weights(), optimizer=falling, seed=1)
+    model = bpkern.MLP(
+        [5, 1], loss="quantile", optimizer=bpkern.Adagrad(initial_accumulator_value=0.1), seed=2
+    )
+    model.fit(X, VALUES[:, 0], metrics="mae", validation_split=0.25, verbose=0)
+    yield model
+
+
+def originals(suffix: str, folder: str) -> list[Original]:
+    """The last one is a checkpoint."""
+    path = os.path.join(folder, f"good{suffix}")
+    found = []
+    for model in models():
+        model.save(path)
+        found.append(Original(Path(path).read_bytes(), *files.read(path)))
+    os.unlink(path)
+    resume(make_classifier(), path, Resumed())
+    for _ in range(2):  # one file in three or so is a checkpoint
+        found.append(Original(Path(path).read_bytes(), *files.read(path)))
+    return found
+
+
+# One input -------------------------------------------------------------------------------------------------
+
+
+def use(model: bpkern.MLP) -> None:
+    """Predictions and a step of training: none reads or writes where it must not."""
+    width, outputs = model.layers[0], model.layers[-1]
+    if width * outputs > 10**6:
+        return
+    with contextlib.suppress(*REFUSALS):
+        if not np.isfinite(model.get_weights()[0][0]).all():
+            raise Wrong("weights that are not finite")
+        model.predict(np.ones((2, width)))
+        y = np.zeros(4, np.int64) if model.loss == "cross_entropy" else np.zeros((4, outputs))
+        model.fit(np.ones((4, width)), y, validation_split=0.25, verbose=0)
+
+
+def bits(model: bpkern.MLP) -> bytes:
+    """All of a model's state; states of an optimiser that are zero are as good as none."""
+    config, arrays = state.model_state(model)
+    digest = hashlib.sha256(repr((config, model.stop_training)).encode())
+    for name, array in sorted(arrays.items()):
+        if array.any():
+            digest.update(name.encode() + array.tobytes())
+    return digest.digest()
+
+
+def load(path: str) -> str:
+    """What became of it, in a word."""
+    try:
+        model = bpkern.MLP.load(path)
+    except ValueError as error:
+        if path not in str(error):
+            raise Wrong(f"an error that does not name the file: {error}") from error
+        return "refused"
+    use(model)
+    return "loaded"
+
+
+def take_up(path: str) -> str:
+    """The same of a fit that goes on from the file."""
+    model, resumed = make_classifier(), Resumed()
+    before = bits(model)
+    try:
+        resume(model, path, resumed)
+    except ValueError as error:
+        if resumed.accepted:  # by what a callback has stored for the fit's end
+            return "loaded"
+        if path not in str(error):
+            raise Wrong(f"an error that does not name the file: {error}") from error
+        if bits(model) != before:
+            raise Wrong("a refused checkpoint that has changed the model") from error
+        return "refused"
+    use(model)
+    return "loaded"
+
+
+# Children --------------------------------------------------------------------------------------------------
+
+
+def mapped() -> int:
+    """The bytes of this process's address space."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+@contextlib.contextmanager
+def limits(size: int) -> Iterator[None]:
+    """No more than twice the file and a bit may be allocated meanwhile, touched or not; nor may it hang."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (mapped() + 2 * size + MOST_BYTES, hard))
+    signal.alarm(60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+def folder_in_memory() -> tempfile.TemporaryDirectory[str]:
+    """Where so many files are written without a disk, where there is such a place."""
+    return tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+
+
+def descriptors() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+def one_trial(work: Callable[[int], str], trial: int) -> tuple[str, str | None]:
+    try:
+        return work(trial), None
+    except BaseException as error:  # an error of Rust's is no Exception
+        return "failed", f"{type(error).__name__}: {error}"[:500]
+
+
+def child(work: Callable[[int], str], chunk: range, pipe: Any, output: Any) -> None:
+    """Make the trials, and say of each what it came to."""
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+    faulthandler.disable()
+    warnings.simplefilter("error")
+    before = descriptors()
+    for trial in chunk:
+        word, how = one_trial(work, trial)
+        if how is None and descriptors() != before:
+            word, how = "failed", "a descriptor that is left open"
+            before = descriptors()
+        if how is None and output.tell():
+            word, how = "failed", "something that was printed"
+        pipe.write(f"{word}\t{'' if how is None else ascii(how)}\n")
+        pipe.flush()
+
+
+def in_children(journal: Journal, work: Callable[[int], str], size: int = 500) -> None:
+    """Make the trials that are left in children; one that dies is a failure of the trial it was at."""
+    if not os.path.exists("/proc/self/statm"):
+        raise Missing("/proc, which says how much memory a process has")
+    for chunk in journal.chunks(size):
+        left = chunk
+        while left:
+            done, status = a_child(journal, work, left)
+            if done < len(left):
+                journal.fail(left[done], f"the process ended with status {status}")
+                done += 1
+            left = left[done:]
+
+
+def a_child(journal: Journal, work: Callable[[int], str], chunk: range) -> tuple[int, int]:
+    """How many of the trials it has made, and its exit status."""
+    readable, writable = os.pipe()
+    with tempfile.TemporaryFile() as output:
+        pid = os.fork()
+        if not pid:
+            try:
+                os.close(readable)
+                child(work, chunk, os.fdopen(writable, "w"), output)
+            finally:
+                os._exit(0)
+        os.close(writable)
+        done = 0
+        with os.fdopen(readable) as pipe:
+            for line in pipe:
+                word, _, how = line.rstrip("\n").partition("\t")
+                journal.count(word)
+                if how:
+                    journal.fail(chunk[done], how)
+                done += 1
+        return done, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+# The attacks -----------------------------------------------------------------------------------------------
+
+
+def fuzz(journal: Journal, suffix: str) -> str:
+    with folder_in_memory() as folder:
+        good = originals(suffix, folder)
+        path = os.path.join(folder, f"net{suffix}")
+
+        def work(trial: int) -> str:
+            rng = journal.generator(trial)
+            raw = mutated(rng, suffix, good)
+            Path(path).write_bytes(raw)
+            attempt = one(rng, (load, load, take_up))
+            with limits(len(raw)):
+                start = time.process_time()  # of this process: what others do at the same time is no matter
+                word = attempt(path)
+                seconds = time.process_time() - start
+            if seconds > MOST_SECONDS:
+                raise Wrong(f"{seconds:.2f} s for {len(raw)} bytes")
+            return word
+
+        for original in good:  # what is imported at the first use of anything is no part of what a file takes
+            Path(path).write_bytes(original.raw)
+            load(path)
+        Path(path).write_bytes(good[-1].raw)
+        take_up(path)
+        in_children(journal, work)
+    return told(journal)
+
+
+def told(journal: Journal) -> str:
+    loaded, refused = (journal.figures.get(word, 0) for word in ("loaded", "refused"))
+    return f"{refused} refused, {loaded} loaded"
+
+
+@attack(trials=100_000)
+def npz(journal: Journal) -> str:
+    """A changed `.npz` loads or is refused by a ValueError that names it, within 1 s and 2 x file + 32 MiB."""
+    return fuzz(journal, ".npz")
+
+
+@attack(trials=100_000)
+def safetensors(journal: Journal) -> str:
+    """A changed `.safetensors` loads or is refused by a ValueError that names it, within 1 s and 2 x file + 32 MiB."""
+    return fuzz(journal, ".safetensors")
+
+
+# One model in either format, small enough that there is time for everything.
+SMALL = [GOLDEN / f"v1_checkpoint{suffix}" for suffix in SUFFIXES]
+SIZES = [path.stat().st_size for path in SMALL]
+
+
+def damage(journal: Journal, changes: int, change: Callable[[bytes, int], bytes]) -> str:
+    """Every change there is, so many for each byte: it is refused, or the model is the same."""
+    with folder_in_memory() as folder:
+        model = bpkern.MLP.load(SMALL[0])
+        expected = bits(model)
+
+        def work(trial: int) -> str:
+            number, which = (trial, 0) if trial < changes * SIZES[0] else (trial - changes * SIZES[0], 1)
+            path = os.path.join(folder, f"net{SUFFIXES[which]}")
+            Path(path).write_bytes(change(SMALL[which].read_bytes(), number))
+            try:
+                found = bpkern.MLP.load(path)
+            except ValueError as error:
+                if path not in str(error):
+                    raise Wrong(f"an error that does not name the file: {error}") from error
+                return "refused"
+            if bits(found) != expected:
+                raise Wrong("another model")
+            return "equal"
+
+        for first in (0, changes * SIZES[0]):
+            work(first)
+        in_children(journal, work)
+    return " and ".join(f"{count} {word}" for word, count in sorted(journal.figures.items(), reverse=True))
+
+
+def flipped(raw: bytes, bit: int) -> bytes:
+    changed = bytearray(raw)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+@attack(trials=8 * sum(SIZES))
+def bit_flips(journal: Journal) -> str:
+    """A small model's file with any one bit flipped is refused, or loads the same weights and states."""
+    return damage(journal, 8, flipped)
+
+
+@attack(trials=sum(SIZES))
+def truncations(journal: Journal) -> str:
+    """A small model's file cut off anywhere is refused."""
+    result = damage(journal, 1, lambda raw, length: raw[:length])
+    if journal.figures.get("equal"):
+        journal.fail(0, "a part of a file that loads")
+    return result
+
+
+@attack(trials=20_000)
+def audit(journal: Journal) -> str:
+    """Loading runs nothing and opens the file alone: Python's audit events, over good files and changed ones."""
+    with folder_in_memory() as folder:
+        good = {suffix: originals(suffix, folder) for suffix in SUFFIXES}
+        seen: list[tuple[str, Any]] = []
+        hooked: list[bool] = []
+        watching = [False]
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            if watching[0] and event != "builtins.id":  # of an object: copies ask for it
+                seen.append((event, arguments[0] if arguments else None))
+
+        def work(trial: int) -> str:
+            rng = journal.generator(trial)
+            suffix = one(rng, SUFFIXES)
+            raw = mutated(rng, suffix, good[suffix]) if rng.random() < 0.9 else one(rng, good[suffix]).raw
+            path = os.path.join(folder, f"net{suffix}")
+            Path(path).write_bytes(raw)
+            if rng.random() < 0.1:
+                link = os.path.join(folder, f"link{suffix}")
+                os.replace(path, link)
+                os.symlink(link, path)
+            if not hooked:  # it stays as long as the child
+                sys.addaudithook(hook)
+                hooked.append(True)
+            seen.clear()
+            watching[0] = True
+            try:
+                bpkern.MLP.load(path)
+                word = "loaded"
+            except ValueError:
+                word = "refused"
+            finally:
+                watching[0] = False
+                os.unlink(path)
+            others = [event for event in seen if event != ("open", path)]
+            if others:
+                raise Wrong(f"{others[:3]}")
+            if len(seen) != 1:
+                raise Wrong(f"the file was opened {len(seen)} times")
+            return word
+
+        for trial in range(100):  # what is imported at the first use of anything
+            with contextlib.suppress(ValueError):
+                suffix = SUFFIXES[trial % 2]
+                path = os.path.join(folder, f"net{suffix}")
+                Path(path).write_bytes(mutated(np.random.default_rng(trial), suffix, good[suffix]))
+                bpkern.MLP.load(path)
+        in_children(journal, work)
+    return told(journal)
+
+
+if __name__ == "__main__":
+    main(__file__)

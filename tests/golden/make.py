@@ -1,0 +1,106 @@
+"""The golden files: models as a version of the format wrote them, to be read by all later ones.
+
+python tests/golden/make.py
+
+writes those of this version's format, where they are not there yet: v<format>_<name>.npz and .safetensors, and
+v<format>_predictions.npz with what the models predicted and how they trained on. None is ever written anew.
+tests/test_golden.py reads them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import bpkern
+from bpkern import callbacks, files, losses, schedules
+
+FOLDER = Path(__file__).resolve().parent
+
+# Exact in binary, whatever made them.
+X = (np.arange(60).reshape(12, 5) * 37 % 64 - 32) / 16
+CLASSES = np.arange(12) * 7 % 3
+VALUES = (np.arange(36).reshape(12, 3) * 29 % 64) / 64
+
+
+def classes() -> bpkern.MLP:
+    """Everything that comes with classes, and an average of the parameters."""
+    model = bpkern.MLP(
+        [5, 7, 6, 3],
+        activation=["gelu", "tanh"],
+        loss="cross_entropy",
+        optimizer=bpkern.Adam(lr=schedules.Cosine(0.02, 30, warmup=3, restarts=2), amsgrad=True),
+        dropout=[0.25, 0.5],
+        l1=1e-4,
+        l2=1e-3,
+        label_smoothing=0.1,
+        seed=5,
+    )
+    model.fit(
+        X, CLASSES, epochs=3, batch_size=5, ema=0.9, validation_split=0.25, metrics=["accuracy", "f1"], verbose=0
+    )
+    return model
+
+
+def values() -> bpkern.MLP:
+    """All other activations in float64, a loss with parameters, and another generator."""
+    model = bpkern.MLP(
+        [5, 4, 4, 4, 4, 4, 4, 4, 3],
+        activation=["relu", "leaky_relu", "sigmoid", "elu", "softplus", "gelu_tanh", "silu"],
+        output_activation="identity",
+        loss=losses.Huber([0.25, 0.5, 1.0]),
+        optimizer=bpkern.RMSprop(lr=0.01, centered=True, weight_decay=1e-3),
+        dtype="float64",
+        init="orthogonal",
+        seed=np.random.Generator(np.random.Philox(9)),
+    )
+    model.fit(X, VALUES, epochs=2, batch_size=4, verbose=0)
+    return model
+
+
+def untrained() -> bpkern.MLP:
+    """What the checkpoint is of, with arrays as initial weights."""
+    weights = [(np.full((2, 5), 0.25), np.zeros(2)), (np.full((1, 2), -0.5), np.ones(1))]
+    return bpkern.MLP(
+        [5, 2, 1],
+        loss="binary_cross_entropy",
+        optimizer=bpkern.SGD(lr=0.125, momentum=0.9, nesterov=True),
+        init=weights,
+        seed=1,
+    )
+
+
+def fit_with(path: Path, epochs: int) -> bpkern.MLP:
+    """A fit that leaves a checkpoint, and goes on from one."""
+    model = untrained()
+    watching = [callbacks.EarlyStopping("loss", patience=7), callbacks.ReduceLROnPlateau("loss", patience=3)]
+    model.fit(
+        X, VALUES[:, 0], epochs=epochs, callbacks=watching, checkpoint=path, resume=True, verbose=0
+    )
+    return model
+
+
+TARGETS = {"classes": CLASSES, "values": VALUES, "checkpoint": VALUES[:, 0]}
+
+
+def main() -> None:
+    found = {}
+    for name, y in TARGETS.items():
+        for suffix in (".npz", ".safetensors"):
+            path = FOLDER / f"v{files.VERSION}_{name}{suffix}"
+            if path.exists():
+                raise SystemExit(f"{path.name} is there, and is never written anew")
+            if name == "checkpoint":
+                fit_with(path, epochs=2)
+            else:
+                {"classes": classes, "values": values}[name]().save(path)
+        model = bpkern.MLP.load(path)
+        found[f"{name}.forward"] = model.forward(X)
+        found[f"{name}.predict"] = model.predict(X)
+        found |= {f"{name}.{key}": array for key, array in model.state_dict().items()}
+        # Another epoch: the optimiser's states, dropout and the order of the rows.
+        found[f"{name}.loss"] = np.array(model.fit(X, y, batch_size=4, verbose=0)["loss"])
+    np.savez_compressed(FOLDER / f"v{files.VERSION}_predictions.npz", **found)
+
+
+if __name__ == "__main__":
+    main()
