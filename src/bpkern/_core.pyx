@@ -3,10 +3,11 @@
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stddef cimport ptrdiff_t
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -254,6 +255,7 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
 include "callers.pxi"
 include "data.pxi"
 include "pace.pxi"
+include "shuffle.pxi"
 include "update.pxi"
 include "network.pxi"
 include "tape.pxi"

@@ -4,8 +4,42 @@
 # By identity, those that train and those that read for long: the crew that each is of, or None.
 cdef dict callers = {}
 
-# None of them goes on in the child.
-os.register_at_fork(after_in_child=callers.clear)
+cdef extern from *:
+    """
+    static _Thread_local unsigned long thread_number; /* 0: it has none yet */
+    static _Thread_local int thread_readings; /* sections of reading, of any network, that it is in */
+    """
+    unsigned long thread_number
+    int thread_readings
+
+# How many threads have a number.
+cdef unsigned long numbered = 0
+
+# How often this process and its ancestors came out of a fork as the child, and the thread that went into the last.
+cdef unsigned long forks = 0
+cdef unsigned long forker = 0
+
+
+cdef inline unsigned long this_thread() noexcept:
+    """A number that no other thread gets: in the child of a fork, the identity of one that is gone is given again."""
+    global thread_number, numbered
+    if thread_number == 0:
+        numbered += 1
+        thread_number = numbered
+    return thread_number
+
+
+def after_fork():
+    """No other thread goes on in the child. Where this one forks while it reads, as a handler of a signal may, its
+    readings cannot be told from theirs: then the networks believe that all are there."""
+    global forks, forker
+    callers.clear()
+    if thread_readings == 0:
+        forks += 1
+        forker = this_thread()
+
+
+os.register_at_fork(after_in_child=after_fork)
 
 
 cdef bint begin_call() except -1:

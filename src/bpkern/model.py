@@ -312,7 +312,7 @@ class Model:
 
     def _shuffler(self) -> Shuffler:
         """What the order of the rows of each epoch is drawn from."""
-        return self._random.generator
+        return self._random
 
     def _get_parameters(self) -> dict[str, np.ndarray]:
         """Copies of those that are trained, and of their average where there is one."""

@@ -32,6 +32,7 @@ cdef class Network:
     cdef int typenum
     cdef unsigned long writer
     cdef int writes, reads
+    cdef unsigned long forks  # those after which writer, writes and reads were looked at
     cdef unsigned long changes  # of the parameters: a forward pass from before one is not gone back through
 
     def __cinit__(
@@ -64,6 +65,7 @@ cdef class Network:
             free(c_activations)
         if status != BPK_OK:
             raise MemoryError(f"no memory for a network of layers {list(sizes)}")
+        self.forks = forks
         self.sizes = tuple(sizes)
         self.inputs, self.outputs = sizes[0], sizes[-1]
         self.dtype = np.dtype(dtype)
@@ -88,7 +90,9 @@ cdef class Network:
         return Section(self, False)
 
     cdef int begin_write(self) except -1:
-        cdef unsigned long me = PyThread_get_thread_ident()
+        cdef unsigned long me = this_thread()
+        if self.forks != forks:
+            self.look_after_fork()
         if self.reads or (self.writes and self.writer != me):
             raise RuntimeError("another thread is using this model: give each thread its own, or take turns")
         self.writer = me
@@ -99,13 +103,29 @@ cdef class Network:
         self.writes -= 1
 
     cdef int begin_read(self) except -1:
-        if self.writes and self.writer != <unsigned long>PyThread_get_thread_ident():
+        if self.forks != forks:
+            self.look_after_fork()
+        if self.writes and self.writer != this_thread():
             raise RuntimeError("another thread is changing this model: give each thread its own, or take turns")
         self.reads += 1
+        global thread_readings
+        thread_readings += 1
         return 0
 
     cdef void end_read(self) noexcept:
         self.reads -= 1
+        global thread_readings
+        thread_readings -= 1
+
+    cdef int look_after_fork(self) except -1:
+        """In a child, where the threads that were in here are gone, but for the one that forked in its own writing.
+        Another writer has left half a step, for good."""
+        if self.writes and self.writer != forker:
+            raise RuntimeError(
+                "another thread was changing this model when the process was forked: load it, or make it anew"
+            )
+        self.reads, self.reader_taken, self.forks = 0, False, forks
+        return 0
 
     # Parameters ----------------------------------------------------------------------------------------
 

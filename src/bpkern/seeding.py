@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import checks, initializers
+from . import _core, checks, initializers
 from .parameters import Weights
 
 
@@ -34,6 +34,9 @@ class Shuffler(Protocol):
     def permutation(self, x: int, /) -> np.ndarray:
         """The numbers from 0 to below `x` in a new order."""
 
+
+# Of more rows an order takes so long that it is drawn in slices.
+MOST_AT_ONCE = 1 << 18
 
 # Those of NumPy: a file cannot name anything else.
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
@@ -145,6 +148,12 @@ class RandomState:
             random._split_seed = checks.whole("split_seed", config["split_seed"], 0, 2**63 - 1)
         random.dropout_key = checks.whole("dropout_key", config["dropout_key"], 0, 2**64 - 1)
         return random
+
+    def permutation(self, rows: int) -> np.ndarray:
+        """The generator's next, broken off by Ctrl-C wherever it is."""
+        if rows > MOST_AT_ONCE:
+            return _core.permutation(self.generator, rows)
+        return self.generator.permutation(rows)
 
     def initial_weights(
         self, init: str | Weights, layers: list[int], activations: list[str], dtype: np.dtype[Any]

@@ -1,0 +1,52 @@
+# Orders of very many rows, drawn in slices: NumPy takes a second for ten million or so, and looks for no signals.
+# Included by _core.pyx.
+
+cdef extern from "numpy/random/bitgen.h":
+    # Not cimported: NumPy's own declaration imports numpy.random, which takes as long as the rest of the package.
+    ctypedef struct bitgen_t:
+        void *state
+        uint64_t (*next_uint64)(void *state) nogil
+        uint32_t (*next_uint32)(void *state) nogil
+
+# Swaps between two looks for signals: some tens of milliseconds where each misses the caches.
+cdef ptrdiff_t SLICE_SWAPS = 1 << 18
+
+
+cdef inline uint64_t draw(bitgen_t *bits, uint64_t most, uint64_t mask) noexcept nogil:
+    """From 0 to `most`, as NumPy's shuffles draw it: `mask` has all bits up to the highest one of `most`."""
+    cdef uint64_t drawn = most + 1
+    while drawn > most:
+        if most >> 32 == 0:
+            drawn = bits.next_uint32(bits.state) & mask
+        else:
+            drawn = bits.next_uint64(bits.state) & mask
+    return drawn
+
+
+def permutation(generator, ptrdiff_t n):
+    """`generator.permutation(n)` in int64, of n from 1, for a Generator of NumPy's: the same numbers, and the same
+    state left behind. Where a signal breaks it off, nothing was drawn."""
+    bit_generator = generator.bit_generator
+    cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef cnp.ndarray order = np.arange(n, dtype=np.int64)
+    cdef int64_t *o = <int64_t *>cnp.PyArray_DATA(order)
+    cdef ptrdiff_t i = n - 1, last
+    cdef uint64_t j, mask = 1
+    while mask < <uint64_t>i:
+        mask = 2 * mask + 1
+    before = bit_generator.state
+    try:
+        while i > 0:
+            last = max(i - SLICE_SWAPS, 0)
+            with bit_generator.lock, nogil:
+                while i > last:
+                    while mask >> 1 >= <uint64_t>i:
+                        mask >>= 1
+                    j = draw(bits, i, mask)
+                    o[i], o[j] = o[j], o[i]
+                    i -= 1
+            look_for_signals()
+    except BaseException:
+        bit_generator.state = before
+        raise
+    return order
