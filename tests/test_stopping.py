@@ -28,7 +28,7 @@ def finite(model):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_learning_rate_too_high(isa, momentum):
     model = bpkern.MLP([5, 8, 1], loss="mse", optimizer=bpkern.SGD(lr=1e3, momentum=momentum), seed=0)
-    message = r"lower the learning rate \(lr=1000.0\), or scale X"
+    message = r"lower the learning rate \(lr=1000.0\), clip the gradients \(clip_norm\), or scale X and y"
     with pytest.raises(bpkern.DivergedError, match=message) as info:
         model.fit(X, Y, epochs=50, batch_size=4)
     assert isinstance(info.value, ArithmeticError)
