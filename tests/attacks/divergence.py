@@ -132,7 +132,7 @@ class Problem:
         if rng.random() < 0.02:  # losses that are finite one by one, and not in sum
             self.dtype = self.settings["dtype"] = "float64"
             self.loss = self.settings["loss"] = "mae"
-            self.batch_size, self.layers[-1] = 1, 1
+            self.batch_size, self.layers[-1], self.weights = 1, 1, None
             self.arguments["batch_size"] = 1
             self.x, self.y = self.x.astype("float64"), np.full((self.rows, 1), 1e308)
 
@@ -206,8 +206,8 @@ class Recorder(Callback):
 
 def reference_losses(model, problem, rows, batch_number, parameters, scale) -> set[float]:
     """Of a mini-batch as the reference computes it, with everything that could overflow scaled. Two where a
-    product does: the order of its sum says then whether it is infinite or no number, which a bounded
-    activation makes a difference of."""
+    product does and its activation is bounded: the order of the sum says then whether that is a limit or no
+    number."""
     settings, dtype = model._settings, getattr(np, problem.dtype)
     batch = Batch(len(rows), settings, problem.y.ndim == 1)
     layers = range(len(settings.layers) - 1)
@@ -223,17 +223,16 @@ def reference_losses(model, problem, rows, batch_number, parameters, scale) -> s
     losses = {net.loss(batch)[0]}
     if problem.isa == "scalar" and not settings.custom_loss and losses == {math.inf}:
         losses = {loss_in_double(settings, net, batch)}
-    a, overflows = batch.x, False
+    if not all(np.isfinite(parameters[name]).all() for name in names):
+        return losses
+    a = batch.x
     for l in layers:
         z = np.asarray(a.astype(np.longdouble) @ net.w[l].T.astype(np.longdouble) + net.b[l], dtype)
-        overflows = overflows or not np.isfinite(z).all()
+        if not np.isfinite(z).all() and settings.activations[l] not in ("identity", "leaky_relu"):
+            return {0.0, math.nan}
         a = ACTIVATIONS[settings.activations[l]](z)
         if l < len(batch.masks) and batch.masks[l] is not None:
             a = a * batch.masks[l]
-    if overflows and all(np.isfinite(parameters[name]).all() for name in names):
-        losses.add(math.nan)
-        if np.isfinite(a).all():
-            losses.add(0.0)
     return losses
 
 
