@@ -482,13 +482,14 @@ def scaled(array: np.ndarray, factor: float) -> np.ndarray:
 
 
 def ratio(problem: Near, call) -> float:
-    """How many times as long the call takes with small numbers, the two in turns."""
+    """How many times as long the call takes with small numbers, the two in turns, by the processor's time: what
+    others run meanwhile does not count."""
     times: dict[bool, list[float]] = {True: [], False: []}
     for really in [True, False] * (ROUNDS + 1):
         problem.prepare(really)
-        start = time.perf_counter()
+        start = time.thread_time()
         call()
-        times[really].append(time.perf_counter() - start)
+        times[really].append(time.thread_time() - start)
     return statistics.median(times[True][1:]) / statistics.median(times[False][1:])
 
 
