@@ -445,18 +445,29 @@ class Near:
             SIZES, activation="tanh", loss="mse", optimizer=optimizer, dtype=dtype, seed=0
         )
         self.model.fit(self.x, self.y, batch_size=BATCH, n_threads=1)
-        self.start = {name: self.model._net.get_layers(name) for name in self.model._net.stores()}
+        # Both made before: to make them in between would leave the caches cold for one of the two.
+        self.sets = {really: self.numbers(really) for really in (True, False)}
+
+    def numbers(self, really: bool) -> tuple[dict, np.ndarray, np.ndarray]:
+        """Stores, rows and deltas: small ones, or those of a usual fit."""
+        small = self.small if really else ""
+        states = self.tiny if small in ("velocities", "adam states") else 1.0
+        weights = {"weights": self.tiny, "weights at the edge": self.edge}.get(small, 1.0)
+        stores = {
+            name: [
+                tuple(scaled(array, weights if name == "parameters" else states) for array in pair)
+                for pair in self.model._net.get_layers(name)
+            ]
+            for name in self.model._net.stores()
+        }
+        rows = scaled(self.x, self.tiny if small == "inputs" else 1.0)
+        return stores, rows, scaled(self.deltas, self.tiny if small == "deltas" else 1.0)
 
     def prepare(self, really: bool) -> None:
-        """The same start for each round: with small numbers, or with those of a usual fit."""
-        small = self.small if really else ""
-        factors = {name: self.tiny for name in self.start if small in ("velocities", "adam states")}
-        factors["parameters"] = {"weights": self.tiny, "weights at the edge": self.edge}.get(small, 1.0)
-        for name, layers in self.start.items():
-            sized = [tuple(scaled(array, factors.get(name, 1.0)) for array in pair) for pair in layers]
-            self.model._net.set_layers(sized, name)
-        self.rows = scaled(self.x, self.tiny if small == "inputs" else 1.0)
-        self.delta = scaled(self.deltas, self.tiny if small == "deltas" else 1.0)
+        """The same start for each round."""
+        stores, self.rows, self.delta = self.sets[really]
+        for name, layers in stores.items():
+            self.model._net.set_layers(layers, name)
         self.first = self.model._net.get_layers()[0]
         self.velocities = self.model._net.get_layers("m")[0]
 
@@ -476,14 +487,14 @@ class Near:
 def scaled(array: np.ndarray, factor: float) -> np.ndarray:
     """Numbers of about that size and of the array's signs, at least 0 where all of those are."""
     if factor == 1.0:
-        return array
+        return array.copy()
     spread = 0.5 + np.abs(np.random.default_rng(array.size).standard_normal(array.shape))
     return np.asarray(np.where(array < 0, -1, 1) * spread * factor, array.dtype)
 
 
 def ratio(problem: Near, call) -> float:
-    """How many times as long the call takes with small numbers, the two in turns, by the processor's time: what
-    others run meanwhile does not count."""
+    """How many times as long the call takes with small numbers, the two in turns, in time of this thread: the
+    other programs' does not count."""
     times: dict[bool, list[float]] = {True: [], False: []}
     for really in [True, False] * (ROUNDS + 1):
         problem.prepare(really)
