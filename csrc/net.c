@@ -204,7 +204,7 @@ void bpk_net_restore(bpk_net *net) {
 }
 
 int bpk_net_finite(const bpk_net *net) {
-    fp_mode mode = fp_enter(); /* to compare with NaN is an invalid operation */
+    fp_mode mode = fp_enter(); /* to compare denormals raises a flag */
     int finite = 1;
     for (int store = 0; finite && store < BPK_N_STORES; store++)
         finite = !net->stores[store] || net->kernels->all_finite(net->size, net->stores[store]);
