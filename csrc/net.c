@@ -204,9 +204,12 @@ void bpk_net_restore(bpk_net *net) {
 }
 
 int bpk_net_finite(const bpk_net *net) {
-    for (int store = 0; store < BPK_N_STORES; store++)
-        if (net->stores[store] && !net->kernels->all_finite(net->size, net->stores[store])) return 0;
-    return 1;
+    fp_mode mode = fp_enter(); /* to compare denormals raises a flag */
+    int finite = 1;
+    for (int store = 0; finite && store < BPK_N_STORES; store++)
+        finite = !net->stores[store] || net->kernels->all_finite(net->size, net->stores[store]);
+    fp_leave(mode);
+    return finite;
 }
 
 double bpk_net_penalty(const bpk_net *net, bpk_store store, double l1, double l2) {

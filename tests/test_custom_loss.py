@@ -225,6 +225,22 @@ def test_a_loss_that_is_no_number(value):
     model.fit(X, Y, batch_size=10)
 
 
+def test_a_batch_without_weight_does_not_ask_the_loss():
+    """It is passed over, whatever the loss would be, as it is with the losses by name."""
+    weights = np.where(np.arange(30) < 20, 1.0, 0.0)
+    model = make(Fails(3, lambda a, y: (np.full(len(a), np.inf), a)))
+    history = model.fit(X[:30], Y[:30], sample_weight=weights, batch_size=10, shuffle=False)
+    assert np.isfinite(history["loss"]).all()
+    assert model._net.counts == (2, 3)
+
+
+def test_weights_and_losses_that_overflow_together():
+    """NumPy's warnings of that do not come first."""
+    model = make(lambda a, y: (np.full(len(a), 1e308), np.full_like(a, 1e300, dtype=np.float64)))
+    with pytest.raises(bpkern.DivergedError, match="the loss is no longer finite in epoch 0, at iteration 0"):
+        model.fit(X, Y, batch_size=10, sample_weight=np.full(len(X), 10.0))
+
+
 def test_a_gradient_that_is_no_number():
     model = make(Fails(4, lambda a, y: (np.ones(len(a)), np.full_like(a, np.nan))))
     with pytest.raises(bpkern.DivergedError):

@@ -28,7 +28,7 @@ def finite(model):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_learning_rate_too_high(isa, momentum):
     model = bpkern.MLP([5, 8, 1], loss="mse", optimizer=bpkern.SGD(lr=1e3, momentum=momentum), seed=0)
-    message = r"lower the learning rate \(lr=1000.0\), or scale X"
+    message = r"lower the learning rate \(lr=1000.0\), clip the gradients \(clip_norm\), or scale X and y"
     with pytest.raises(bpkern.DivergedError, match=message) as info:
         model.fit(X, Y, epochs=50, batch_size=4)
     assert isinstance(info.value, ArithmeticError)
@@ -97,6 +97,61 @@ def test_a_loss_that_is_not_finite_stops_before_its_update():
             call([[1e9]], [1.0])
         assert model.get_weights()[0][0][0, 0] == np.float32(1e30)
     assert model.evaluate([[1e9]], [1.0])["loss"] == np.inf
+
+
+def test_losses_whose_sum_overflows():
+    """Each is finite, and no update moves anything; the history would hold infinity."""
+    model = bpkern.MLP([1, 1], loss="mae", dtype="float64", optimizer=bpkern.SGD(lr=1e-9), seed=0)
+    before = model.get_weights()[0][0]
+    x, y = [[1.0], [2.0], [3.0]], [1e308, 1e308, 1e308]
+    with pytest.raises(bpkern.DivergedError, match="the loss is no longer finite in epoch 0, at iteration 3"):
+        model.fit(x, y, batch_size=1)
+    assert model.get_weights()[0][0] == before
+    assert model.history_ is None
+
+
+class AtEpoch(bpkern.callbacks.Callback):
+    """Calls a function at the beginning of one epoch."""
+
+    def __init__(self, epoch, what):
+        self.epoch, self.what = epoch, what
+
+    def on_epoch_begin(self, model, epoch):
+        if epoch == self.epoch:
+            self.what(model)
+
+
+def too_fast(model):
+    model.optimizer.lr = 1e30
+
+
+def test_a_resumed_fit_counts_on(tmp_path):
+    """It ends as the fit that was not broken off does: in the same words, with the same weights."""
+    errors, weights = [], []
+    arguments = dict(batch_size=16, checkpoint=tmp_path / "fit.npz", callbacks=AtEpoch(3, too_fast))
+    for resume in (False, True):
+        model = bpkern.MLP([5, 8, 1], loss="mse", seed=0)
+        if resume:
+            model.fit(X, Y, epochs=2, **arguments)
+        with pytest.raises(bpkern.DivergedError) as caught:
+            model.fit(X, Y, epochs=6, resume=resume, **arguments)
+        errors.append((str(caught.value), caught.value.epoch, caught.value.iteration))
+        weights.append(model.get_weights()[0][0])
+        (tmp_path / "fit.npz").unlink()
+    assert errors[0] == errors[1]
+    assert 12 < errors[0][2] <= 20
+    assert np.array_equal(*weights)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_an_overflow_keeps_what_callbacks_made_of_the_start(epoch):
+    optimizer = bpkern.SGD(lr=lambda update: 1e30 if update == epoch else 0.0)
+    model = bpkern.MLP([1, 1], loss="squared_error", optimizer=optimizer, seed=0)
+    begin = AtEpoch(epoch, lambda model: model.set_weights([([[2.0]], [3.0])]))
+    with pytest.raises(bpkern.DivergedError, match=f"the weights overflowed in epoch {epoch}"):
+        model.fit([[1e9]], [1.0], epochs=2, callbacks=begin)
+    [(w, b)] = model.get_weights()
+    assert (w[0, 0], b[0]) == (2.0, 3.0)
 
 
 def test_diverged_errors_can_be_pickled():

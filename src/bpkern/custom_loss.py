@@ -45,4 +45,5 @@ def row_losses(
         return losses, gradient
     if weighted:
         raise ValueError("the loss must return one number a row for weights and for losses, not their mean")
-    return np.full(rows, losses), gradient * rows
+    with np.errstate(over="ignore"):  # whoever calls looks whether the loss is finite
+        return np.full(rows, losses), gradient * rows

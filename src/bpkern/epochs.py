@@ -4,6 +4,7 @@ these diverge."""
 # NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -41,6 +42,8 @@ class Epochs:
     ----------
     iterations : int
         Mini-batches of the last epoch.
+    done : int
+        Those of the epochs before it, also of a fit that is resumed.
     rows : int or None
         Of an epoch, where that is known before.
     seen : tuple or None
@@ -52,8 +55,7 @@ class Epochs:
         self._net, self._settings, self._steps = net, settings, steps
         self._keep_outputs = keep_outputs
         self._stepped = False
-        self._done = 0  # mini-batches of the epochs before
-        self.iterations = 0
+        self.iterations = self.done = 0
         self.rows: int | None = None
         self.seen: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None
 
@@ -72,9 +74,13 @@ class Epochs:
                 self._net.restore()
         if not finite:
             raise self._diverged("the weights overflowed", number, self.iterations)
+        metrics = _means(sums, self._settings)
+        if not math.isfinite(metrics["loss"]):  # each batch's is, and their sum is not
+            self._net.restore()
+            raise self._diverged("the loss is no longer finite", number, self.iterations)
         self._stepped = True
-        self._done += self.iterations
-        return _means(sums, self._settings)
+        self.done += self.iterations
+        return metrics
 
     def _train(self) -> Sums:
         """All steps of an epoch."""
@@ -98,10 +104,10 @@ class Epochs:
         return sums
 
     def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
-        lr, iteration = self._steps.optimizer.lr, self._done + step
+        lr, iteration = self._steps.optimizer.lr, self.done + step
         return DivergedError(
-            f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate "
-            f"(lr={lr}), or scale X; reset() starts again",
+            f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate (lr={lr}), clip the "
+            "gradients (clip_norm), or scale X and y; reset() starts again",
             epoch,
             iteration,
         )

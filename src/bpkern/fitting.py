@@ -216,6 +216,7 @@ class Fit:
                 net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
             )
             epochs = self._epochs(steps, update)
+            epochs.done = history.iterations
             model.history_ = history
             if self._one_dimension is not None:
                 model._fitted_1d = self._one_dimension
@@ -245,6 +246,8 @@ class Fit:
             if optimizer is not steps.optimizer:  # a callback has changed its settings
                 steps.set_optimizer(optimizer)
             self._callbacks.on_epoch_begin(model, epoch)
+            if epoch == first and self._callbacks:
+                self._net.snapshot()  # what an overflow goes back to is what they have made of it
             steps.threads = _core.share_of(most, arguments.n_threads)  # a stream asks for each of its batches
             watcher.begin_epoch()
             logs = epochs.run(epoch)

@@ -172,16 +172,20 @@ class CustomLossSteps(Steps):
         """The weight of the batch times its loss, and its weight; goes back where the loss is finite."""
         settings, tape = self._settings, self._tape
         assert settings.custom_loss is not None
-        losses, gradient = row_losses(settings.custom_loss, outputs, targets, weights is not None)
-        if weights is not None:
-            losses, gradient = losses * weights, gradient * weights[:, None]
         total = float(len(outputs) if weights is None else weights.sum())
-        loss = float(losses.sum())
-        if settings.penalised and total > 0:
+        if total == 0:  # passed over: what its rows would make of the loss, infinity too, is not asked
+            return 0.0, 0.0
+        losses, gradient = row_losses(settings.custom_loss, outputs, targets, weights is not None)
+        with np.errstate(all="ignore"):  # what overflows is told by DivergedError
+            if weights is not None:
+                losses, gradient = losses * weights, gradient * weights[:, None]
+            loss = float(losses.sum())
+            gradient = np.ascontiguousarray(gradient, settings.dtype)
+        if settings.penalised:
             penalty = self._net.penalty(settings.l1, settings.l2, trained=True)
             loss += total * settings.penalty_part(total) * penalty
-        if np.isfinite(loss) and total > 0:
-            tape.backward(np.ascontiguousarray(gradient, settings.dtype), False)
+        if np.isfinite(loss):
+            tape.backward(gradient, False)
         return loss, total
 
 

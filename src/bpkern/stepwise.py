@@ -93,6 +93,9 @@ class Stepwise(Prediction):
             if not net.finite():
                 net.restore()
                 raise DivergedError(
-                    f"the weights overflowed: lower the learning rate (lr={optimizer.lr})", 0, first
+                    f"the weights overflowed: lower the learning rate (lr={optimizer.lr}), clip the "
+                    "gradients (clip_norm), or scale X",
+                    0,
+                    first,
                 )
             net.drop_average()

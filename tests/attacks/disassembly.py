@@ -1,0 +1,214 @@
+"""What the compilers made of the sources, instruction by instruction.
+
+python tests/attacks/disassembly.py [gcc ...] [--trials N]
+
+Builds the extension under .attacks/ and reads every object file: a function of a file for all processors that
+held an instruction of some would be an illegal one on the others.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from journal import ROOT, STATE, Journal, Missing, attack, main
+
+LEVELS = ("baseline", "avx2", "avx512")
+FAMILY = re.compile(r"_(scalar|avx2|avx512)\.c$")
+
+# What stands before the name of an instruction.
+PREFIXES = {"lock", "rep", "repz", "repnz", "cs", "ds", "es", "ss", "data16", "addr32", "bnd", "notrack"}
+
+# Instructions of extensions that nothing checks for; tzcnt is not among them, for gcc writes bsf so, as `rep
+# bsf`, where both give the same.
+NEVER = re.compile(
+    r"(andn|bextr|blsi|blsmsk|blsr|bzhi|mulx|pdep|pext|rorx|sarx|shlx|shrx|lzcnt|popcnt|movbe|adcx|adox"
+    r"|crc32|rdrand|rdseed|rdfsbase|rdgsbase|cmpxchg16b|lahf|sahf|v?aes\w+|v?pclmul\w+|sha(1|256)\w+|v?gf2p8\w+"
+    r"|x(save|rstor)\w*|xbegin|xend|xabort|clwb|clflushopt|prefetchw\w*|monitor|mwait|vcvtph2ps|vcvtps2ph)[bwlq]?"
+)
+# Those of the AVX-512 extensions beyond F, DQ, BW and VL; what ends in "ph" or "sh" is half precision.
+NEVER_512 = re.compile(
+    r"vpconflict\w+|vplzcnt\w+|vpbroadcastm\w+|vpermb|vperm[it]2b|vpmultishiftqb|vpmadd52\w+|vp(compress|expand)[bw]"
+    r"|vpsh[lr]d\w*|vp?dp\w+|vpopcnt\w+|vpshufbitqmb|vcvtne\w*bf16|vexp2\w+|vrcp28\w+|vrsqrt28\w+|v4f\w+|vp4dp\w+"
+    r"|vgatherpf\w+|vscatterpf\w+|vp2intersect\w+|v(?!pp)\w+(ph|sh)"
+)
+# SSE3, SSSE3, SSE4.1, SSE4.2 and SSE4A.
+BEYOND_SSE2 = re.compile(
+    r"addsubp[sd]|h(add|sub)p[sd]|lddqu|mov(ddup|shdup|sldup)|fisttp\w*"
+    r"|pshufb|palignr|pabs[bwd]|psign[bwd]|ph(add|sub)(w|d|sw)|pmaddubsw|pmulhrsw"
+    r"|p?blendv?\w+|dpp[sd]|extractps|insertps|mpsadbw|packusdw|pcmpeqq|pcmpgtq|pextr[bdq]|pinsr[bdq]|phminposuw"
+    r"|p(min|max)(sb|sd|uw|ud)|pmov[sz]x\w+|pmuldq|pmulld|ptest|round[ps][sd]|movntdqa|pcmp[ei]str[im]"
+    r"|extrq|insertq|movnts[sd]"
+)
+WIDE_REGISTERS = re.compile(r"%[yz]mm\d+|%k[0-7]\b|%xmm(1[6-9]|2\d|3[01])")
+EVEX_REGISTERS = re.compile(r"%zmm\d+|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])|\{1to\d+\}|\{r[nuzd]-sae\}|\{sae\}")
+
+
+def expected_level(source: str) -> str:
+    """What a file may be made of, by its name."""
+    found = FAMILY.search(source)
+    return found[1] if found and found[1] != "scalar" else "baseline"
+
+
+def complaint(name: str, operands: str, level: str) -> bool:
+    """Whether the instruction is none of that level."""
+    if NEVER.fullmatch(name):
+        return True
+    if level == "baseline":
+        vex = name.startswith("v") and name not in ("verr", "verw")
+        return vex or bool(WIDE_REGISTERS.search(operands) or BEYOND_SSE2.fullmatch(name))
+    if level == "avx2":
+        return bool(EVEX_REGISTERS.search(operands))
+    return bool(NEVER_512.fullmatch(name))
+
+
+def instructions(path: Path) -> list[tuple[str, str, str]]:
+    """(function, instruction, operands) of an object file."""
+    command = ["objdump", "-d", "--no-show-raw-insn", "-w", str(path)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found, function = [], ""
+    for line in text.splitlines():
+        if line.endswith(">:"):
+            function = line.partition("<")[2][:-2]
+        elif "\t" in line:
+            words = line.partition("\t")[2].split()
+            while words and (words[0] in PREFIXES or words[0].startswith(("rex", "{"))):
+                words.pop(0)
+            if words:
+                found.append((function, words[0], " ".join(words[1:])))
+    return found
+
+
+def symbols(path: Path) -> list[tuple[str, str]]:
+    """(type, name) as nm has them."""
+    lines = subprocess.run(["nm", str(path)], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [(words[-2], words[-1]) for words in map(str.split, lines)]
+
+
+def sources() -> list[str]:
+    """The file of each object, in the order of the trials: kernels are compiled for each dtype."""
+    files = sorted(path.name for path in (ROOT / "csrc").glob("*.c"))
+    return [f"{name} {dtype}" for name in files for dtype in ((0, 1) if FAMILY.search(name) else ("",))]
+
+
+OBJECTS = [*sources(), "_core.c "]
+
+
+def built(compiler: str) -> Path:
+    """The folder of a build by that compiler."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for tool in ("cmake", "objdump", "nm", "readelf"):
+        if shutil.which(tool, path=path) is None:
+            raise Missing(f"there is no {tool}")
+    # Some systems have it with a version alone.
+    names = [compiler, *(f"{compiler}-{version}" for version in range(30, 10, -1))]
+    found = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+    if found is None:
+        raise Missing(f"there is no {compiler}")
+    folder = STATE.resolve() / f"disassembly_{compiler}"
+    settings = [
+        f"-DCMAKE_C_COMPILER={found}",
+        "-DCMAKE_BUILD_TYPE=Release",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    ]
+    steps = [
+        ["cmake", "-S", str(ROOT), "-B", str(folder), *settings],
+        ["cmake", "--build", str(folder), "--target", "_core", "-j", "2"],
+    ]
+    for step in steps:
+        done = subprocess.run(
+            step, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(step)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return folder
+
+
+def object_of(folder: Path, name: str) -> Path:
+    source, _, dtype = name.partition(" ")
+    found = [
+        path
+        for path in folder.rglob(f"{source}.o")
+        if not dtype or path.relative_to(folder).parts[1].endswith(f"_{dtype}.dir")
+    ]
+    if len(found) != 1:
+        raise RuntimeError(f"{name}: {len(found)} object files {found}")
+    return found[0]
+
+
+def check_symbols(path: Path, source: str) -> str:
+    """What is wrong with what the file gives to the linker and takes from it."""
+    level = expected_level(source)
+    for kind, name in symbols(path):
+        if kind in "wvVWu" and name != "__gmon_start__":
+            # The linker keeps one copy of those, of whichever file: perhaps of one with wide instructions.
+            return f"a weak symbol {name}"
+        if level != "baseline" and kind in "TDRBC" and f"_{level}_f" not in name:
+            return f"a global symbol without its instruction set, {name}"
+        wide = re.search(r"_(avx2|avx512)_f(32|64)$", name)
+        if kind == "U" and wide and wide[1] != level and source != "dispatch.c":
+            return f"a use of {name} without dispatch"
+    return ""
+
+
+def check_all(journal: Journal, compiler: str) -> str:
+    folder = built(compiler)
+    for trial in journal:
+        name = OBJECTS[trial]
+        source = name.partition(" ")[0]
+        path, level = object_of(folder, name), expected_level(source)
+        found = instructions(path)
+        wrong = [
+            f"{function}: {name} {operands}"
+            for function, name, operands in found
+            if complaint(name, operands, level)
+        ]
+        if wrong:
+            journal.fail(trial, f"{source}, for {level}, has {len(wrong)} others: {'; '.join(wrong[:3])}")
+        if told := check_symbols(path, source):
+            journal.fail(trial, f"{source}: {told}")
+        if level != "baseline" and not source.startswith("table_"):
+            # That these rules can tell: what is of this level must be none of the one below.
+            below = LEVELS[LEVELS.index(level) - 1]
+            if not any(complaint(name, operands, below) for _, name, operands in found):
+                journal.fail(trial, f"{source} holds nothing that {below} does not have")
+        journal.count("instructions", len(found))
+    return f"{journal.figures['instructions']} instructions of {len(OBJECTS)} objects"
+
+
+@attack(trials=len(OBJECTS))
+def gcc(journal: Journal) -> str:
+    """Built by gcc, only dispatched objects hold wide instructions, of what dispatch asks for alone."""
+    return check_all(journal, "gcc")
+
+
+@attack(trials=len(OBJECTS))
+def clang(journal: Journal) -> str:
+    """Built by clang, only dispatched objects hold wide instructions, of what dispatch asks for alone."""
+    return check_all(journal, "clang")
+
+
+@attack(trials=1)
+def constructors(journal: Journal) -> str:
+    """The extension has no constructor but the C runtime's: none sets a fast mode while it is loaded."""
+    folder = built("gcc")
+    for trial in journal:
+        (library,) = folder.glob("_core*.so")
+        names = {name for _, name in symbols(library)}
+        if fast := {name for name in names if "fast_math" in name}:
+            journal.fail(trial, f"the extension has {fast}")
+        sections = subprocess.run(
+            ["readelf", "-SW", str(library)], capture_output=True, text=True, check=True
+        ).stdout
+        found = re.search(r"\.init_array\s+INIT_ARRAY\s+\w+\s+\w+\s+(\w+)", sections)
+        entries = int(found[1], 16) // 8 if found else 0
+        journal.keep("constructors", max, entries)
+        if entries > 1 or "frame_dummy" not in names:
+            journal.fail(trial, f"the extension has {entries} constructors")
+    return f"{journal.figures['constructors']}, frame_dummy"
+
+
+if __name__ == "__main__":
+    main(__file__)
