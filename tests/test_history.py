@@ -182,3 +182,17 @@ def test_nothing_to_plot(pyplot):
     with pytest.raises(ValueError, match="nothing to plot"):
         History().plot()
     assert not pyplot.get_fignums()
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_an_epoch_is_added_whole_or_not_at_all(error):
+    class Breaking(dict):
+        def items(self):
+            yield "loss", 1.0
+            raise error
+
+    history = History()
+    history.add_epoch({"loss": 0.5, "val_loss": 0.25}, 3, 0.1)
+    with pytest.raises(error):
+        history.add_epoch(Breaking(), 3, 0.1)
+    assert (history, history.lr, history.iterations) == ({"loss": [0.5], "val_loss": [0.25]}, [0.1], 3)

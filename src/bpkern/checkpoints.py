@@ -26,7 +26,7 @@ def write(model: MLP, path: str, callbacks: CallbackList, epochs: int) -> None:
     TypeError
         For a callback's state that no file holds.
     OSError
-        Where the file cannot be written; the old one is as it was.
+        Where the file cannot be written; as for `files.write`.
     """
     config, arrays = state.model_state(model)
     values: dict[str, Any] = {}

@@ -45,10 +45,16 @@ class History(dict[str, list[float]]):
 
     def add_epoch(self, metrics: Mapping[str, float], iterations: int, lr: float) -> None:
         """One epoch's values, how many mini-batches it took, and the learning rate of its last update."""
-        for name, value in metrics.items():
-            self.setdefault(name, []).append(value)
+        epochs = len(self.lr)
+        try:
+            for name, value in metrics.items():
+                self.setdefault(name, []).append(value)
+            self.lr.append(lr)
+        except BaseException:  # a signal, or no memory: a file takes lists of one length
+            for values in (*self.values(), self.lr):
+                del values[epochs:]
+            raise
         self.iterations += iterations
-        self.lr.append(lr)
 
     def columns(self) -> dict[str, list[float]]:
         """All lists, the learning rates among them."""

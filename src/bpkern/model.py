@@ -209,7 +209,8 @@ class Model:
         ValueError
             For another suffix, or a seed whose bit generator is not NumPy's.
         OSError
-            Where the file cannot be written; the old one is as it was.
+            Where the file cannot be written; the old one is as it was. Where only the folder could not be
+            synced, the new one is in place, and a loss of power may bring the old one back.
         ModuleNotFoundError
             For .safetensors without that library.
         RuntimeError

@@ -42,6 +42,26 @@ def take_arrays() -> None:
     set_handler(make(ctypes.addressof(ctypes.c_char.in_dll(shim, "failing_arrays")), b"mem_handler", None))
 
 
+class Method(ctypes.Structure):
+    """PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+NO_ARGUMENTS = 4  # METH_NOARGS
+method = Method(b"disarm", ctypes.cast(shim.failing_disarm_method, ctypes.c_void_p), NO_ARGUMENTS, None)
+make_function = ctypes.pythonapi.PyCFunction_NewEx
+make_function.restype = ctypes.py_object
+make_function.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+# Nothing can be allocated until it has been called: a call by ctypes would be one that fails.
+disarm = make_function(ctypes.addressof(method), None, None)
+
+
 class Undisturbed:
     """What a scenario comes to where nothing fails."""
 
@@ -76,9 +96,9 @@ def fail(kind: str, name: str, first: int, last: int) -> str:
         check(kind, scenario, undisturbed[name], first, last)
         gc.collect()
         left = alive()
-        if left[0] > there[0]:
+        if left[0] > there[0] and kind != "interpreter":
             raise Wrong(f"{left[0] - there[0]} allocations of the library were never freed")
-        if left[1] <= there[1]:
+        if left[1] <= there[1] or kind == "interpreter":
             return ""
     raise Wrong(f"{left[1] - there[1]} arrays were never freed")
 
@@ -89,13 +109,13 @@ def check(kind: str, scenario: scenarios.Scenario, reference: Undisturbed, first
     counts = [model._net.counts[0] for model in models]
     threads, descriptors = count_of("task"), count_of("fd")
     result = raised = None
-    shim.failing_arm(KINDS.index(kind), first, last)
     try:
+        shim.failing_arm(KINDS.index(kind), first, last)
         result = scenario.act(things)
     except BaseException as error:
-        shim.failing_disarm()
+        disarm()
         raised = error
-    shim.failing_disarm()
+    disarm()
     hit = shim.failing_failed()
     said = f"{type(raised).__name__}: {raised}"
     cut(raised)
@@ -116,7 +136,8 @@ def check(kind: str, scenario: scenarios.Scenario, reference: Undisturbed, first
         return
     if not hit:
         raise Wrong(f"nothing failed, and it raised {said}")
-    if kind == "threads" or not isinstance(raised, MemoryError):
+    # Where Python and NumPy have no memory for an object, they do not always say so.
+    if kind == "threads" or (kind != "interpreter" and not isinstance(raised, MemoryError)):
         raise Wrong(f"it raised {said}")
     stepped = [model._net.counts[0] != count for model, count in zip(models, counts, strict=True)]
     if digest(things) == before:
@@ -148,7 +169,7 @@ def count(kind: str, name: str) -> int:
     try:
         scenario.act(things)
     finally:
-        shim.failing_disarm()
+        disarm()
     return shim.failing_counted()
 
 
@@ -168,7 +189,8 @@ def main() -> None:
             return list(scenarios.ALL)
         return {"count": count, "fail": fail}[what](kind, *arguments)
 
-    serve(answer)
+    # Python tells of errors in what it clears away.
+    serve(answer, may_print=kind == "interpreter")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,15 @@ void failing_arm(int of_kind, long first, long last) {
 }
 
 void failing_disarm(void) { armed = OTHER; }
+
+/* The same as a method of a Python object, which gives that object: calling it allocates nothing. */
+void *failing_disarm_method(void *self, void *no_arguments) {
+    void (*keep)(void *) = (__typeof__(keep))dlsym(RTLD_DEFAULT, "Py_IncRef");
+    (void)no_arguments;
+    armed = OTHER;
+    keep(self);
+    return self;
+}
 long failing_counted(void) { return counted; }
 long failing_failed(void) { return failed; }
 
