@@ -1,7 +1,7 @@
 /* The kernels attacked from C: trials of one attack, on every instruction set that runs here.
  *
  *     cmake -S . -B build/attacks -DBPKERN_ATTACKS=ON && cmake --build build/attacks --target attack_kernels
- *     build/attacks/attack_kernels <attack> --from a --count n --seed s
+ *     build/attacks/attack_kernels <attack> --from a --count n --seed s [--isa name]
  *
  * in an environment with NumPy, which the rest of the build asks for; tests/attacks/kernels.py does so. It
  * prints lines: "fail <trial> <how>", "largest <figure> <value>", "counted <figure> <number>", "crash <trial>
@@ -105,9 +105,11 @@ static void catch_signals(void) {
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaction(numbers[i], &action, NULL);
 }
 
-static void find_tables(void) {
+/* Those of one instruction set, or of all that run. */
+static void find_tables(const char *only) {
     for (int isa = 0; isa < bpk_isa_count(); isa++) {
-        if (!bpk_isa_runs(isa)) printf("missing %s\n", bpk_isa_name(isa));
+        if (only && strcmp(only, bpk_isa_name(isa))) continue;
+        printf("%s %s\n", bpk_isa_runs(isa) ? "ran" : "missing", bpk_isa_name(isa));
         for (bpk_dtype dtype = 0; bpk_isa_runs(isa) && dtype < BPK_N_DTYPES; dtype++)
             tables[count_tables++] = (table){bpk_isa_name(isa), dtype, bpk_isa_kernels(isa, dtype)};
     }
@@ -123,19 +125,21 @@ static rng generator(uint64_t seed, int attack) {
 int main(int count, char **arguments) {
     ptrdiff_t from = 0, trials = 1;
     uint64_t seed = 0;
+    const char *isa = NULL;
     int attack = 0;
     while (attack < N_ATTACKS && (count < 2 || strcmp(arguments[1], ATTACKS[attack].name))) attack++;
     for (int i = 2; i + 1 < count; i += 2) {
         if (!strcmp(arguments[i], "--from")) from = atoll(arguments[i + 1]);
         if (!strcmp(arguments[i], "--count")) trials = atoll(arguments[i + 1]);
         if (!strcmp(arguments[i], "--seed")) seed = (uint64_t)atoll(arguments[i + 1]);
+        if (!strcmp(arguments[i], "--isa")) isa = arguments[i + 1];
     }
     if (attack == N_ATTACKS) {
-        fprintf(stderr, "%s: an attack, and --from, --count and --seed; one of\n", arguments[0]);
+        fprintf(stderr, "%s: an attack, and --from, --count, --seed and --isa; one of\n", arguments[0]);
         for (int i = 0; i < N_ATTACKS; i++) fprintf(stderr, "  %s\n", ATTACKS[i].name);
         return 2;
     }
-    find_tables();
+    find_tables(isa);
     catch_signals();
     setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses nothing that was told before */
     for (trial = from; trial < from + trials; trial++) {

@@ -46,8 +46,8 @@ def read(journal: Journal, lines: list[str]) -> None:
         elif kind in ("largest", "counted"):
             name, _, value = rest.rpartition(" ")
             journal.keep(name, max if kind == "largest" else lambda a, b: a + b, float(value))
-        elif kind == "missing":
-            journal.keep("missing", lambda a, b: a if b in a else f"{a}, {b}", rest)
+        elif kind in ("ran", "missing"):
+            journal.keep(kind, lambda a, b: a if b in a.split(", ") else f"{a}, {b}", rest)
 
 
 def make(journal: Journal, name: str, size: int) -> None:
@@ -81,7 +81,7 @@ def told(journal: Journal, text: str = "") -> str:
     """The figures, in words."""
     products = ("forward", "delta", "update")
     errors = [f"{name} {journal.figures[name]:.2f}" for name in products if journal.figures.get(name)]
-    parts = [text] if text else []
+    parts = [journal.figures.get("ran", "nothing ran")] + ([text] if text else [])
     if errors:
         parts.append(f"largest errors as parts of the bound: {', '.join(errors)}")
     if "too large for float32" in journal.figures:
@@ -171,8 +171,8 @@ def numpys_special_values(journal: Journal) -> str:
             below = reference.delta_backward(delta, w, x, "identity")
             w_after, b_after = w.copy(), b.copy()
             reference.sgd_update(w_after, b_after, delta, x, 0.5)
-        # At an infinite z these have limits, and NumPy's formulas infinity times 0.
-        finite = not np.isinf(x @ w.T + b).any() if activation in NEED_Z else True
+            # At an infinite z these have limits, and NumPy's formulas infinity times 0.
+            finite = activation not in NEED_Z or not np.isinf(x @ w.T + b).any()
         for isa in _core.available_isas():
             with using(isa):
                 if finite:
@@ -215,7 +215,7 @@ def table_fences(journal: Journal) -> str:
 
 @attack(trials=300)
 def net_fences(journal: Journal) -> str:
-    """Whole steps and predictions touch nothing outside data, stores and scratch memory between such pages."""
+    """Whole steps and predictions touch nothing outside data, stores and scratch memory like that."""
     make(journal, "net_fences", 10)
     return told(journal)
 

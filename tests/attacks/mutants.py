@@ -1,0 +1,298 @@
+"""Mutants of the kernels: one operator, constant, bound or mask of one line changed, in one object file.
+
+A mutant must be found by the program of kernels.py in a short form or by the suite's tests of the kernels.
+One whose object file is the same as without the change is none, and another is drawn for it.
+"""
+
+import functools
+import json
+import os
+import re
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from journal import ROOT, STATE, Journal, Missing, attack, main
+
+WORK = STATE / "mutants"
+BUILD, SITE, SOURCES, MADE = (WORK / name for name in ("build", "site", "csrc", "made"))
+LIBRARY, PROGRAM = "libbpkern_c.a", "attack_kernels"
+
+# Bodies of kernels, by their names in csrc/.
+BODIES = ("*_tpl.h", "*_scalar.c", "vec_*.h", "scalar.h", "philox.h", "products.c", "kernels.c")
+
+# The program's attacks in a short form, those that find most first.
+SHORT = {
+    "random_sizes": 120,
+    "table_fences": 25,
+    "integer_nets": 30,
+    "special_values": 100,
+    "boundaries": 250,
+    "integers": 40,
+    "net_scratch": 10,
+    "fences": 20,
+    "scratch": 20,
+    "net_fences": 5,
+}
+TESTS = (
+    "kernels",
+    "activations",
+    "losses",
+    "row_losses",
+    "updates",
+    "dropout",
+    "gradients",
+    "accumulation",
+    "sparse",
+    "by_hand",
+    "blocks",
+)
+ISAS = ("scalar", "avx2", "avx512")
+
+# Seconds of a processor, not of a clock: a mutant that does not end is found, however busy the machine is.
+PROGRAM_SECONDS, TESTS_SECONDS = 60, 300
+
+# Mutants that survive because they change nothing that is promised: the changed line without its indentation,
+# and why. Any other survivor is a failure.
+HARMLESS: dict[str, str] = {}
+
+# What a change replaces, and by what; of a line that has it in several places, each is a change of its own.
+CHANGES = (
+    (r" \+ ", " - "),
+    (r" - ", " + "),
+    (r"(?<=\w) \* (?=\w)", " + "),
+    (r" / ", " * "),
+    (r" < ", " <= "),
+    (r" <= ", " < "),
+    (r" > ", " >= "),
+    (r" >= ", " > "),
+    (r" == ", " != "),
+    (r" != ", " == "),
+    (r" && ", " || "),
+    (r" \|\| ", " && "),
+    (r" \+= ", " = "),
+    (r" \+= ", " -= "),
+    (r"(?<=\()!", ""),
+    (r"(?<= )-(?=\w)", ""),
+    (r"(?<=\()-(?=\w)", ""),
+    (r"\bvadd\(", "vsub("),
+    (r"\bvsub\(", "vadd("),
+    (r"\bvmul\(", "vadd("),
+    (r"\bvdiv\(", "vmul("),
+    (r"\bvfma\(", "vfnma("),
+    (r"\bvfnma\(", "vfma("),
+    (r"\bvmax\(", "vmin("),
+    (r"\bvmin\(", "vmax("),
+    (r"\bvgt\(", "vlt("),
+    (r"\bvlt\(", "vle("),
+    (r"\bvle\(", "vlt("),
+    (r"\bvabs\(", "("),
+    (r"\bvneg\(", "("),
+    (r"\bvmload\(\w+, ", "vload("),
+    (r"\bvmstore\(([^,]+), \w+, ", r"vstore(\1, "),
+    (r"\b(vsub|vdiv|vgt|vlt|vmax|vmin)\((\w+), (\w+)\)", r"\1(\3, \2)"),
+    (r"\bvselect\((.+), (\w+), (\w+)\)", r"vselect(\1, \3, \2)"),
+    (r"_mm(\w+)_unpacklo_", r"_mm\1_unpackhi_"),
+    (r"\b(\d+)\b(?![.\w])(?<!\.)", lambda m: str(int(m[1]) + 1)),
+    (r"(?<![.\w])([1-9]\d*)\b(?!\.)", lambda m: str(int(m[1]) - 1)),
+    (r"(?<!\w)(\d+\.\d+)(?=[ef,;)])", lambda m: repr(float(m[1]) * 1.01)),
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of a line, and the object file that is compiled with it."""
+
+    path: Path
+    number: int
+    before: str
+    after: str
+    compiled: dict[str, str]
+
+    @property
+    def isa(self) -> str | None:
+        """Of which instruction set the object file is; None: of all."""
+        return next((isa for isa in ISAS if f"kernels_{isa}_" in self.compiled["output"]), None)
+
+    def __str__(self) -> str:
+        place = f"{self.path.name}:{self.number} in {Path(self.compiled['output']).parent.parent.stem}"
+        return f"{place}/{Path(self.compiled['output']).name}: {self.before.strip()} -> {self.after.strip()}"
+
+
+def without_comments(text: str) -> str:
+    """The same lines, their comments blanks."""
+    return re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.DOTALL)
+
+
+@functools.cache
+def code_lines() -> list[tuple[Path, int, str]]:
+    """Each line of the bodies that some change fits, with its file and number."""
+    paths = sorted({path for pattern in BODIES for path in (ROOT / "csrc").glob(pattern)})
+    return [
+        (path, number, line)
+        for path in paths
+        for number, line in enumerate(without_comments(path.read_text()).splitlines(), 1)
+        if not line.lstrip().startswith(("#", "typedef")) and list(changed(line))
+    ]
+
+
+def changed(line: str) -> Iterator[str]:
+    """All that one change makes of a line."""
+    for pattern, replacement in CHANGES:
+        for match in re.finditer(pattern, line):
+            new = replacement(match) if callable(replacement) else match.expand(replacement)
+            yield line[: match.start()] + new + line[match.end() :]
+
+
+def run(command: list[str] | str, **more) -> subprocess.CompletedProcess:
+    """A command that has to succeed."""
+    made = subprocess.run(command, capture_output=True, text=True, check=False, **more)
+    if made.returncode:
+        raise RuntimeError(f"{command}: {made.stdout}{made.stderr}")
+    return made
+
+
+@functools.cache
+def build() -> list[dict[str, str]]:
+    """Builds what is not mutated, with few optimisations, for it is compiled often: how each file is."""
+    tools = [tool for tool in ("cmake", "ninja") if not shutil.which(tool)]
+    if tools:
+        raise Missing(f"{' and '.join(tools)}, to compile mutants with")
+    options = [
+        "-DBPKERN_ATTACKS=ON",
+        f"-DPython_EXECUTABLE={sys.executable}",
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DCMAKE_C_FLAGS_RELEASE=-O1 -DNDEBUG",
+        "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
+        "-DSKBUILD_PROJECT_VERSION_FULL=0",
+    ]
+    run(["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(BUILD), *options])
+    run(["cmake", "--build", str(BUILD), "--target", PROGRAM, "_core"])
+    shutil.rmtree(SITE, ignore_errors=True)
+    shutil.copytree(ROOT / "src" / "bpkern", SITE / "bpkern", ignore=shutil.ignore_patterns("__pycache__"))
+    MADE.mkdir(exist_ok=True)
+    commands = json.loads((BUILD / "compile_commands.json").read_text())
+    return [one for one in commands if Path(one["file"]).parent == ROOT / "csrc"]
+
+
+@functools.cache
+def included(path: Path) -> frozenset[Path]:
+    """A file of the library, and those that it includes, and so on."""
+    names = re.findall(r'#include "(\w+\.h)"', path.read_text())
+    return frozenset({path}).union(*(included(path.parent / name) for name in names))
+
+
+def draw(rng: np.random.Generator) -> Mutant:
+    path, number, line = code_lines()[rng.integers(len(code_lines()))]
+    changes = sorted(set(changed(line)))
+    objects = [one for one in build() if path in included(Path(one["file"]))]
+    after = changes[rng.integers(len(changes))]
+    return Mutant(path, number, line, after, objects[rng.integers(len(objects))])
+
+
+def compile_mutant(mutant: Mutant) -> bytes | None:
+    """Its object file, or None where it does not compile."""
+    shutil.rmtree(SOURCES, ignore_errors=True)
+    shutil.copytree(ROOT / "csrc", SOURCES)
+    lines = mutant.path.read_text().splitlines()
+    indent = len(mutant.before) - len(mutant.before.lstrip())
+    lines[mutant.number - 1] = " " * indent + mutant.after.strip()
+    (SOURCES / mutant.path.name).write_text("\n".join(lines) + "\n")
+    target = MADE / "mutant.o"
+    command = shlex.split(mutant.compiled["command"])
+    command[command.index("-o") + 1] = str(target)
+    command[command.index("-c") + 1] = str(SOURCES / Path(mutant.compiled["file"]).name)
+    made = subprocess.run(
+        [*command, "-w"], cwd=mutant.compiled["directory"], capture_output=True, check=False
+    )
+    return target.read_bytes() if made.returncode == 0 else None
+
+
+def link(mutant: Mutant | None) -> None:
+    """Links the program and the extension, with the mutant's object file in place of the original one."""
+    listed = run(["ninja", "-C", str(BUILD), "-t", "commands", PROGRAM, "_core"]).stdout
+    for command in listed.splitlines():
+        if " -c " in command or LIBRARY not in command:
+            continue
+        if mutant and " qc " in command:
+            original = os.path.relpath(mutant.compiled["output"], BUILD)
+            if f" {original}" not in command:
+                raise RuntimeError(f"{original} is not among what the library is made of: {command}")
+            command = command.replace(f" {original}", f" {MADE / 'mutant.o'}")
+        command = command.replace(f" {LIBRARY}", f" {MADE / LIBRARY}")
+        command = command.replace(f"-o {PROGRAM}", f"-o {MADE / PROGRAM}")
+        command = command.replace("-o _core", f"-o {SITE / 'bpkern' / '_core'}")
+        run(command, shell=True, cwd=BUILD)
+
+
+def limited(command: list[str], seconds: int, env: dict[str, str] | None = None) -> bool:
+    """Whether a command succeeds in so many seconds of a processor."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+
+    made = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False, preexec_fn=limit)
+    return made.returncode == 0
+
+
+def found_by(isa: str | None) -> str | None:
+    """What finds a mutant: an attack of the program, the suite, or None."""
+    only = ["--isa", isa] if isa else []
+    for name, count in SHORT.items():
+        if not limited([str(MADE / PROGRAM), name, "--count", str(count), *only], PROGRAM_SECONDS):
+            return name
+    tests = [f"tests/test_{name}.py" for name in TESTS]
+    others = [f"not {other}-" for other in ISAS if isa and other != isa]
+    chosen = ["-k", " and ".join(others)] if others else []
+    kept = {"PYTHONPATH": str(SITE), "HYPOTHESIS_STORAGE_DIRECTORY": str(WORK / "hypothesis")}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    if not limited([*command, *chosen, *tests], TESTS_SECONDS, os.environ | kept):
+        return "the suite"
+    return None
+
+
+@attack(trials=100)
+def mutants(journal: Journal) -> str:
+    """A mutant of a kernel's body is found by the attacks in a short form, or by the suite's kernel tests."""
+    build()
+    if journal.done == 0:
+        link(None)
+        by = found_by(None)
+        if by:
+            raise RuntimeError(f"without a change, {by} fails")
+    for trial in journal:
+        rng = journal.generator(trial)
+        while True:
+            mutant = draw(rng)
+            made = compile_mutant(mutant)
+            original = (BUILD / mutant.compiled["output"]).read_bytes()
+            if made and made != original:
+                break
+            journal.count("of the same object file" if made else "not compiled")
+        link(mutant)
+        by = found_by(mutant.isa)
+        if by:
+            journal.count(f"by {by}")
+            continue
+        journal.keep("survivors", lambda a, b: a + b, [f"trial {trial}: {mutant}"])
+        why = HARMLESS.get(mutant.after.strip())
+        if why:
+            journal.count("harmless")
+        else:
+            journal.fail(trial, f"survives: {mutant}")
+    by_program = sum(journal.figures.get(f"by {name}", 0) for name in SHORT)
+    same = journal.figures.get("of the same object file", 0)
+    harmless = f"{journal.figures.get('harmless', 0)} change nothing that is promised"
+    by_suite = journal.figures.get("by the suite", 0)
+    found = f"{by_program} found by the program, {by_suite} by the suite, {harmless}"
+    return f"{found}; {same} of the same object file not counted"
+
+
+if __name__ == "__main__":
+    main(__file__)
