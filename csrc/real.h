@@ -35,6 +35,19 @@ typedef float real;
 #endif
 #endif
 
+/* What sanitizers do not see of masked loads and stores: the lanes that these touch. */
+#if BPK_PLAIN_LOOPS
+static inline void show_read(unsigned lanes, const real *p) {
+    for (; lanes; lanes &= lanes - 1) (void)*(const volatile real *)(p + __builtin_ctz(lanes));
+}
+static inline void show_write(unsigned lanes, real *p) {
+    for (; lanes; lanes &= lanes - 1) *(volatile real *)(p + __builtin_ctz(lanes)) = 0;
+}
+#else
+#define show_read(lanes, p) ((void)0)
+#define show_write(lanes, p) ((void)0)
+#endif
+
 #define BPK_JOIN_(a, b, c) bpk_##a##_##b##_##c
 #define BPK_JOIN(a, b, c) BPK_JOIN_(a, b, c)
 #define BPK_NAME(a) BPK_JOIN(a, BPK_ISA, BPK_DTYPE)

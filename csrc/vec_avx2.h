@@ -51,8 +51,14 @@ static inline vmask vtail(ptrdiff_t n) {
     return VOP(loadu)((const real *)(ones_then_zeros + VEC - n));
 }
 static inline vmask vlane(int i) { return VOP(andnot)(vtail(i), vtail(i + 1)); }
-static inline vec vmload(vmask m, const real *p) { return VOP(maskload)(p, VINT(m)); }
-static inline void vmstore(real *p, vmask m, vec v) { VOP(maskstore)(p, VINT(m), v); }
+static inline vec vmload(vmask m, const real *p) {
+    show_read((unsigned)VOP(movemask)(m), p);
+    return VOP(maskload)(p, VINT(m));
+}
+static inline void vmstore(real *p, vmask m, vec v) {
+    show_write((unsigned)VOP(movemask)(m), p);
+    VOP(maskstore)(p, VINT(m), v);
+}
 
 static inline vec vadd(vec a, vec b) { return VOP(add)(a, b); }
 static inline vec vsub(vec a, vec b) { return VOP(sub)(a, b); }

@@ -40,8 +40,14 @@ static inline void vstore(real *p, vec v) { VOP(storeu)(p, v); }
 /* The first n lanes, 0 <= n <= VEC, or lane i alone; what is masked off is not touched, and loads as zero. */
 static inline vmask vtail(ptrdiff_t n) { return (vmask)((1u << n) - 1); }
 static inline vmask vlane(int i) { return (vmask)(1u << i); }
-static inline vec vmload(vmask m, const real *p) { return VOP(maskz_loadu)(m, p); }
-static inline void vmstore(real *p, vmask m, vec v) { VOP(mask_storeu)(p, m, v); }
+static inline vec vmload(vmask m, const real *p) {
+    show_read(m, p);
+    return VOP(maskz_loadu)(m, p);
+}
+static inline void vmstore(real *p, vmask m, vec v) {
+    show_write(m, p);
+    VOP(mask_storeu)(p, m, v);
+}
 
 static inline vec vadd(vec a, vec b) { return VOP(add)(a, b); }
 static inline vec vsub(vec a, vec b) { return VOP(sub)(a, b); }
@@ -80,13 +86,19 @@ static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)m | 1u << VEC
 typedef __m256d vhalf;
 static inline vhalf hlower(vec a) { return _mm512_castpd512_pd256(a); }
 static inline vec hwiden(vhalf a) { return _mm512_zextpd256_pd512(a); }
-static inline vhalf hmload(vmask m, const real *p) { return _mm256_maskz_loadu_pd(m, p); }
+static inline vhalf hmload(vmask m, const real *p) {
+    show_read(m, p);
+    return _mm256_maskz_loadu_pd(m, p);
+}
 static inline vhalf hfma(vhalf a, vhalf b, vhalf c) { return _mm256_fmadd_pd(a, b, c); }
 #else
 typedef __m256 vhalf;
 static inline vhalf hlower(vec a) { return _mm512_castps512_ps256(a); }
 static inline vec hwiden(vhalf a) { return _mm512_zextps256_ps512(a); }
-static inline vhalf hmload(vmask m, const real *p) { return _mm256_maskz_loadu_ps((__mmask8)m, p); }
+static inline vhalf hmload(vmask m, const real *p) {
+    show_read((__mmask8)m, p);
+    return _mm256_maskz_loadu_ps((__mmask8)m, p);
+}
 static inline vhalf hfma(vhalf a, vhalf b, vhalf c) { return _mm256_fmadd_ps(a, b, c); }
 #endif
 

@@ -12,7 +12,7 @@ from journal import ROOT, Journal, Missing
 # First the tests that reach C in the most different ways.
 REACHING_C = (
     *("kernels", "blocks", "by_hand", "updates", "threads", "inputs", "dropout", "accumulation", "sparse"),
-    *("losses", "activations", "custom_loss", "reference", "conventions"),
+    *("losses", "activations", "custom_loss", "reference", "conventions", "bad_input"),
 )
 
 

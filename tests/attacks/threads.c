@@ -128,9 +128,9 @@ static void make_settings(problem *p, uint64_t *state) {
                                      .decoupled_decay = maybe(state) ? 1e-3 : 0,
                                      .centered = maybe(state),
                                      .amsgrad = maybe(state)};
-    run->clip_norm = below(state, 4) ? INFINITY : 0.1;
-    run->clip_value = below(state, 4) ? INFINITY : 0.01;
-    run->accumulate = 1 + (below(state, 4) ? 0 : below(state, 4));
+    run->clip_norm = below(state, 6) ? INFINITY : 0.1;
+    run->clip_value = below(state, 6) ? INFINITY : 0.01;
+    run->accumulate = 1 + (below(state, 6) ? 0 : below(state, 4));
     run->l1 = below(state, 4) ? 0 : 1e-3;
     run->l2 = below(state, 4) ? 0 : 1e-3;
     if (below(state, 4) == 0) {
