@@ -1,4 +1,4 @@
-"""Model files as somebody would make them who means harm: bytes, archives, headers and configurations changed.
+"""Model files as somebody would make them who means harm: bytes, archives, headers, configurations changed.
 
 `mutated` makes one of some good ones, by a generator alone. A part of them carries a digest that is right, so
 that what is behind it is reached.
@@ -45,7 +45,7 @@ def mutated(rng: Rng, suffix: str, originals: list[Original]) -> bytes:
     """A changed file of that suffix."""
     original = one(rng, originals)
     kind = rng.random()
-    if kind < 0.002:
+    if kind < 0.001:
         raw = many(rng, suffix, original)
     elif kind < 0.25:
         return changed_bytes(rng, one(rng, originals).raw, one(rng, originals).raw)
@@ -572,7 +572,7 @@ UNITS = (
 
 def many(rng: Rng, suffix: str, original: Original) -> bytes:
     """A file of up to some megabytes, which holds nothing else."""
-    size, unit = 1 << int(rng.integers(16, 25)), one(rng, UNITS)
+    size, unit = 1 << int(rng.integers(14, 23)), one(rng, UNITS)
     text = f"[{unit * (size // len(unit))}0]"
     if unit == "0,":
         config = as_text(original.config)
