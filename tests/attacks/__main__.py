@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HELPERS = {"__main__.py", "journal.py", "table.py"}
+HELPERS = {"__main__.py", "journal.py", "table.py", "hostile.py", "containers.py", "mutations.py"}
 
 
 def main() -> None:

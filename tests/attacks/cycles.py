@@ -213,7 +213,7 @@ def left() -> tuple[int, int]:
 
 @attack(trials=10_000)
 def cycles(journal: Journal) -> str:
-    """After 500 cycles of fit, predict, save and load, 9500 more take 1 MiB at most and leave nothing open."""
+    """After 500 cycles of fit, predict, save and load, 9500 more take at most 1 MiB, and leave nothing."""
     if journal.done < journal.trials:
         measure(journal)
     growth, fewest = journal.figures["growth"], journal.figures["resident"]
