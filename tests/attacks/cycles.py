@@ -216,8 +216,11 @@ def cycles(journal: Journal) -> str:
     """After 500 cycles of fit, predict, save and load, 9500 more take at most 1 MiB, and leave nothing."""
     if journal.done < journal.trials:
         measure(journal)
-    growth, fewest = journal.figures["growth"], journal.figures["resident"]
-    return f"{growth / 2**10:.0f} KiB more than {fewest / 2**20:.0f} MiB, nothing left open"
+    growth, first = journal.figures["growth"], journal.figures["resident"]
+    now, threads = journal.figures["left"]
+    return (
+        f"{growth / 2**10:.0f} KiB more than {first / 2**20:.0f} MiB, {now} descriptors and {threads} threads"
+    )
 
 
 def measure(journal: Journal) -> None:
@@ -239,7 +242,7 @@ def measure(journal: Journal) -> None:
     # Medians, for what a moment needs is no growth.
     medians = [statistics.median(sizes[i : i + WINDOW]) for i in range(0, len(sizes), WINDOW)]
     growth = max(medians) - medians[0]
-    journal.figures |= {"growth": growth, "resident": medians[0]}
+    journal.figures |= {"growth": growth, "resident": medians[0], "left": left()}
     if growth > MOST_GROWTH:
         journal.fail(journal.trials, f"grown by {growth / 2**20:.2f} MiB: {medians}")
 
