@@ -1,4 +1,4 @@
-"""Files of every version of the format are read as they were meant, whatever has become of the package since."""
+"""Files of every version of the format are read as they were meant, whatever has become of the package."""
 
 import sys
 from pathlib import Path
@@ -48,8 +48,9 @@ def expected(version, name):
 
 
 def error_of(model):
-    """How far outputs may be from exact ones: each layer hands on the errors of the one before, which its weights
-    and its activation's slope, of 1.2 at most, make larger, and adds that of a product and an activation."""
+    """How far outputs may be from exact ones: each layer hands on the errors of the one before, which its
+    weights and its activation's slope, of 1.2 at most, make larger, and adds that of a product and an
+    activation."""
     a, error = X, np.zeros_like(X)
     for (w, b), activation in zip(model.get_weights(), model._settings.activations, strict=True):
         w, b = w.astype(np.float64), b.astype(np.float64)

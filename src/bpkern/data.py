@@ -68,6 +68,9 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
 
 
 def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
+    # A copy: the kernels read where a label says, and the caller may change y in another thread. Its room
+    # comes before a look at the labels: with a stride of 0 they may be more than memory holds.
+    labels = np.empty(targets.shape, np.int64)
     if targets.dtype.kind == "f":
         wrong = np.flatnonzero(~(targets == np.floor(targets)) | np.isinf(targets))
         if wrong.size:
@@ -77,8 +80,8 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
             f"labels must be from 0 to {classes - 1}, as the last layer, "
             f"not from {targets.min():g} to {targets.max():g}"
         )
-    # A copy: the kernels read where a label says, and the caller may change y in another thread.
-    return np.array(targets, np.int64)
+    labels[...] = targets
+    return labels
 
 
 def as_sample_weight(

@@ -25,8 +25,8 @@ Arrays = dict[str, np.ndarray]
 FORMAT, VERSION = "bpkern", 1
 METADATA = "__metadata__"
 
-# What describes the arrays may be this long, in bytes, and hold so many lists and objects: parsed, it takes many
-# times the memory. Nothing that is read takes more than twice the file and 32 MiB.
+# What describes the arrays may be this long, in bytes, and hold so many lists and objects: parsed, it takes
+# many times the memory. No file takes more than twice its size and 32 MiB to be read.
 MOST_TEXT, MOST_CONTAINERS = 1 << 20, 1 << 15
 
 # What both formats can hold: booleans, integers and floats up to 8 bytes.
@@ -174,7 +174,8 @@ def _checked(config: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[
     containers = _containers(text) + 3 * len(arrays) + 2
     if containers > MOST_CONTAINERS:
         raise ValueError(
-            f"config and arrays must be at most {MOST_CONTAINERS} lists and objects in a file, not {containers}"
+            f"config and arrays must be at most {MOST_CONTAINERS} lists and objects in a file, "
+            f"not {containers}"
         )
     stored = {}
     for name, array in sorted(arrays.items()):

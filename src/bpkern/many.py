@@ -224,12 +224,14 @@ def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
     if array.dtype.kind not in "iu":
         hint = ": numpy.flatnonzero(mask)" if array.dtype.kind == "b" else ""
         raise TypeError(f"the {part} rows of a split must be whole numbers, not {array.dtype}{hint}")
+    room = np.empty(array.shape, np.int64)  # a copy: the caller may change it
     if array.min() < 0 or array.max() >= rows:
         raise ValueError(
             f"the {part} rows of a split must be from 0 to {rows - 1}, "
             f"not from {array.min()} to {array.max()}"
         )
-    return np.array(array, np.int64)  # a copy: the caller may change it
+    room[...] = array
+    return room
 
 
 # The fits --------------------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ import numpy as np
 
 from . import checks
 
+# So many iterations, and times the length of a period, there may be: float64 holds the product of two.
+MOST = 2**62
+
 
 class Schedule:
     """What all schedules have in common. A schedule does not change once it is made.
@@ -98,7 +101,7 @@ class Step(Schedule):
     def __init__(self, lr: float, every: int, factor: float = 0.1) -> None:
         super().__init__(
             lr=checks.real("lr", lr),
-            every=checks.whole("every", every, 1),
+            every=checks.whole("every", every, 1, MOST),
             factor=checks.real("factor", factor),
         )
 
@@ -130,7 +133,7 @@ class Exponential(Schedule):
         super().__init__(
             lr=checks.real("lr", lr),
             factor=checks.real("factor", factor),
-            every=checks.whole("every", every, 1),
+            every=checks.whole("every", every, 1, MOST),
         )
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
@@ -200,13 +203,13 @@ class Cosine(Schedule):
     def __init__(
         self, lr: float, iterations: int, lowest: float = 0.0, warmup: int = 0, restarts: int | None = None
     ) -> None:
-        lr, iterations = checks.real("lr", lr), checks.whole("iterations", iterations, 1)
+        lr, iterations = checks.real("lr", lr), checks.whole("iterations", iterations, 1, MOST)
         super().__init__(
             lr=lr,
             iterations=iterations,
             lowest=checks.real("lowest", lowest, 0.0, lr),
-            warmup=checks.whole("warmup", warmup, 0),
-            restarts=None if restarts is None else checks.whole("restarts", restarts, 1),
+            warmup=checks.whole("warmup", warmup, 0, MOST),
+            restarts=None if restarts is None else checks.whole("restarts", restarts, 1, MOST),
         )
         if self.warmup >= iterations:
             raise ValueError(f"warmup must be below iterations, {iterations}, not {self.warmup}")
@@ -276,7 +279,7 @@ class OneCycle(Schedule):
     ) -> None:
         super().__init__(
             highest=checks.real("highest", highest),
-            iterations=checks.whole("iterations", iterations, 1),
+            iterations=checks.whole("iterations", iterations, 1, MOST),
             pct_start=checks.real("pct_start", pct_start, 0.0, 1.0),
             div_factor=checks.real("div_factor", div_factor, 1.0),
             final_div_factor=checks.real("final_div_factor", final_div_factor, 1.0),

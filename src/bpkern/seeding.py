@@ -51,8 +51,8 @@ def _plain(state: Any) -> Any:
     return state if isinstance(state, str) else int(state)
 
 
-# The places in a buffer and the flag of a bit generator's state, and the most that each may be. NumPy takes any
-# number, and reads the memory beyond.
+# The places in a buffer and the flag of a bit generator's state, and the most that each may be. NumPy takes
+# any number, and reads the memory beyond.
 PLACES = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
 
 

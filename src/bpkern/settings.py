@@ -42,7 +42,8 @@ class FitArguments:
         self.validation_split = checks.real("validation_split", validation_split, 0.0, 1.0)
         self.clip_norm = limit("clip_norm", clip_norm)
         self.clip_value = limit("clip_value", clip_value)
-        self.accumulate = checks.whole("accumulate", accumulate, 1)
+        # More mini-batches than anybody lives to see are as good as all of an epoch, and C counts them.
+        self.accumulate = min(checks.whole("accumulate", accumulate, 1), 2**62)
         self.ema = None if ema is None else checks.real("ema", ema, 0.0, 1.0)
         self.checkpoint = None if checkpoint is None else checks.path("checkpoint", checkpoint)
         self.checkpoint_every = checks.whole("checkpoint_every", checkpoint_every, 1)

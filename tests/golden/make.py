@@ -2,9 +2,9 @@
 
 python tests/golden/make.py
 
-writes those of this version's format, where they are not there yet: v<format>_<name>.npz and .safetensors, and
-v<format>_predictions.npz with what the models predicted and how they trained on. None is ever written anew.
-tests/test_golden.py reads them.
+writes those of this version's format, where they are not there yet: v<format>_<name>.npz and .safetensors,
+and v<format>_predictions.npz with what the models predicted and how they trained on. None is ever written
+anew. tests/test_golden.py reads them.
 """
 
 from pathlib import Path
@@ -36,7 +36,14 @@ def classes() -> bpkern.MLP:
         seed=5,
     )
     model.fit(
-        X, CLASSES, epochs=3, batch_size=5, ema=0.9, validation_split=0.25, metrics=["accuracy", "f1"], verbose=0
+        X,
+        CLASSES,
+        epochs=3,
+        batch_size=5,
+        ema=0.9,
+        validation_split=0.25,
+        metrics=["accuracy", "f1"],
+        verbose=0,
     )
     return model
 
@@ -73,9 +80,7 @@ def fit_with(path: Path, epochs: int) -> bpkern.MLP:
     """A fit that leaves a checkpoint, and goes on from one."""
     model = untrained()
     watching = [callbacks.EarlyStopping("loss", patience=7), callbacks.ReduceLROnPlateau("loss", patience=3)]
-    model.fit(
-        X, VALUES[:, 0], epochs=epochs, callbacks=watching, checkpoint=path, resume=True, verbose=0
-    )
+    model.fit(X, VALUES[:, 0], epochs=epochs, callbacks=watching, checkpoint=path, resume=True, verbose=0)
     return model
 
 
