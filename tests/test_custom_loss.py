@@ -226,7 +226,7 @@ def test_a_loss_that_is_no_number(value):
 
 
 def test_what_stops_a_batch_before_its_update_leaves_it_uncounted():
-    """As Ctrl-C may: dropout goes by the count, and a fit that goes on drops what the next batch would have."""
+    """As Ctrl-C may: dropout goes by the count, and the next batch is to have that of this one."""
     calls = []
 
     def rate(step):

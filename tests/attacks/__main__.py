@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HELPERS = {"__main__.py", "journal.py", "table.py"}
+HELPERS = {"__main__.py", "interrupted_calls.py", "journal.py", "table.py"}
 
 
 def main() -> None:

@@ -224,9 +224,11 @@ def during_fit_many(journal: Journal) -> str:
         model, models, untils = make(seed), [make(seed + i) for i in range(4)], [Until() for _ in range(4)]
         given = {"batch_size": 32, "epochs": 10**9, "verbose": 0, "n_threads": 2}
         each = [{"callbacks": until} for until in untils]
-        with meanwhile(
-            lambda m=models, x=X, y=y, e=each, g=given: bpkern.fit_many(m, x, y, each=e, **g), untils
-        ):
+
+        def fit(models=models, X=X, y=y, each=each, given=given):
+            bpkern.fit_many(models, X, y, each=each, **given)
+
+        with meanwhile(fit, untils):
             time.sleep(journal.generator(trial).exponential(0.005))
 
             def work(model=model, X=X, y=y, seed=seed):
@@ -243,7 +245,7 @@ def during_fit_many(journal: Journal) -> str:
 
 @attack(trials=100)
 def in_callback(journal: Journal) -> str:
-    """A child forked from a callback trains other models and goes on with its parent's fit, to the same bits."""
+    """A child forked from a callback trains others, or goes on with its parent's fit to the same bits."""
     needs_fork()
 
     class Fork(Callback):
@@ -332,7 +334,7 @@ def by_multiprocessing(journal, method):
 
 @attack(trials=100)
 def spawned(journal: Journal) -> str:
-    """A child of multiprocessing's "spawn" gets a model, trains and predicts to the parent's bits within 5 s."""
+    """A child of multiprocessing's "spawn" trains and predicts to the parent's bits within 5 s."""
     return by_multiprocessing(journal, "spawn")
 
 
@@ -354,9 +356,8 @@ def of_loky(journal: Journal) -> str:
         model, (X, y) = make(seed), data(seed)
         trained(model, X, y, seed)
         began = time.monotonic()
-        executor = loky.get_reusable_executor(
-            max_workers=2, kill_workers=trial % 10 == 0, reuse=trial % 10 != 0
-        )
+        anew = trial % 10 == 0
+        executor = loky.get_reusable_executor(max_workers=2, kill_workers=anew, reuse=not anew)
         futures = [executor.submit(trained, model, X, y, seed) for _ in range(2)]
         try:
             got = [future.result(timeout=LIMIT) for future in futures]

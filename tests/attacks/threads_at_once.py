@@ -121,34 +121,27 @@ def one_model(journal: Journal) -> str:
         shared, order, refused, errors = bpkern.MLP(**made), [], [0], []
         parts = [(X[i::3], y[i::3]) for i in range(3)]
 
-        def write(whose, model=shared, parts=parts, given=given, order=order, refused=refused, errors=errors):
-            for _ in range(10):
-                try:
-                    model.fit(*parts[whose], callbacks=Noted(whose, order), **given)
-                except RuntimeError as error:
-                    refused[0] += 1
-                    if CLEAR not in str(error):
-                        errors.append(repr(error))
-                except BaseException as error:
+        def attempt(call, refused=refused, errors=errors):
+            try:
+                call()
+            except RuntimeError as error:
+                refused[0] += 1
+                if CLEAR not in str(error):
                     errors.append(repr(error))
+            except BaseException as error:
+                errors.append(repr(error))
 
-        def read(model=shared, X=X, y=y, errors=errors, refused=refused):
+        def write(whose, model=shared, parts=parts, given=given, order=order, attempt=attempt):
+            for _ in range(10):
+                attempt(lambda: model.fit(*parts[whose], callbacks=Noted(whose, order), **given))
+
+        def read(model=shared, X=X, y=y, attempt=attempt):
             with tempfile.TemporaryDirectory() as folder:
-                for number in range(40):
-                    try:
-                        outputs = model.forward(X)
-                        if not np.isfinite(outputs).all():
-                            errors.append("outputs that are not finite")
-                        model.evaluate(X, y)
-                        model.copy()
-                        if number % 10 == 0:
-                            model.save(Path(folder) / "model.npz")
-                    except RuntimeError as error:
-                        refused[0] += 1
-                        if CLEAR not in str(error):
-                            errors.append(repr(error))
-                    except BaseException as error:
-                        errors.append(repr(error))
+                for _ in range(30):
+                    attempt(lambda: model.forward(X))
+                    attempt(lambda: model.evaluate(X, y))
+                    attempt(model.copy)
+                attempt(lambda: model.save(Path(folder) / "model.npz"))
 
         threads = [threading.Thread(target=write, args=(whose,)) for whose in range(3)]
         threads.append(threading.Thread(target=read))
@@ -163,8 +156,8 @@ def one_model(journal: Journal) -> str:
             twin.fit(*parts[whose], **given)
         if bits(twin) != bits(shared):
             journal.fail(trial, f"after {len(order)} fits it is not what these make: {made}, {given}")
-        for error in sorted(set(errors)):
-            journal.fail(trial, error)
+        for complaint in sorted(set(errors)):
+            journal.fail(trial, complaint)
     return f"{journal.figures['fits']} fits had their turn, {journal.figures['refused']} calls were refused"
 
 
