@@ -21,17 +21,17 @@ class Counting(Watcher):
         self.times += 1
 
 
-def epoch(model, X, y, batch, threads, each):
+def epoch(model, X, y, index, batch, threads, each):
     """The seconds of an epoch, and how often it came up: after each step, or as fits do."""
     settings, net = model._settings, model._net
     optimizer, watcher = settings.step(), Counting(each)
     update = _core.Update(optimizer, 0.0, 0.0, None, None, 1, None)
     with net.writing():
-        net.reserve(batch, len(X) / batch, update, threads)
+        net.reserve(batch, len(index) / batch, update, threads)
         steps = make_steps(net, settings, update, optimizer, batch, threads, watcher)
-        steps.train((X, y, None), None)  # the pace is found here
+        steps.train((X, y, None), index)  # the pace is found here
         watcher.times, began = 0, time.perf_counter()
-        steps.train((X, y, None), None)
+        steps.train((X, y, None), index)
         return time.perf_counter() - began, watcher.times
 
 
@@ -51,14 +51,14 @@ def polling(journal: Journal) -> str:
         few = batch * 400
         x = rng.standard_normal((few, layers[0])).astype(np.float32)
         y = rng.standard_normal((few, layers[-1])).astype(np.float32)
+        order = np.arange(few)
         # What coming up once costs: the same steps, up after each of them and as seldom as fits are.
-        seldom, ups = epoch(model, x, y, batch, threads, False)
-        often, all_ups = epoch(model, x, y, batch, threads, True)
+        seldom, ups = epoch(model, x, y, order, batch, threads, False)
+        often, all_ups = epoch(model, x, y, order, batch, threads, True)
         once = (often - seldom) / (all_ups - ups)
         # How often a fit comes up: in a long epoch, the rows of which are the same ones again and again.
-        rows = few * max(1, round(1.0 / seldom))
-        repeat = np.arange(rows) % few
-        took, ups = epoch(model, x[repeat], y[repeat], batch, threads, False)
+        times = max(1, round(0.5 / seldom))
+        took, ups = epoch(model, x, y, np.tile(order, times), batch, threads, False)
         name = "-".join(map(str, layers)) + f" by {threads}"
         journal.keep(name, add, [[once, ups / took]])
     parts = {}
