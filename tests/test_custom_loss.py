@@ -241,6 +241,24 @@ def test_weights_and_losses_that_overflow_together():
         model.fit(X, Y, batch_size=10, sample_weight=np.full(len(X), 10.0))
 
 
+def test_what_stops_a_batch_before_its_update_leaves_it_uncounted():
+    """As Ctrl-C may: dropout goes by the count, and the next batch is to have that of this one."""
+    calls = []
+
+    def rate(step):
+        calls.append(step)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return 0.01
+
+    stopped, twin = make(rows_mse, optimizer=bpkern.SGD(rate)), make(rows_mse, optimizer=bpkern.SGD(0.01))
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(X, Y, batch_size=10, shuffle=False)
+    assert stopped._net.counts == (2, 2)
+    twin.fit(X[:20], Y[:20], batch_size=10, shuffle=False)
+    assert_same(stopped, twin, tolerance=0)
+
+
 def test_a_gradient_that_is_no_number():
     model = make(Fails(4, lambda a, y: (np.ones(len(a)), np.full_like(a, np.nan))))
     with pytest.raises(bpkern.DivergedError):

@@ -1,4 +1,4 @@
-"""A fork while other threads are at work: the child goes on with what was whole, and is told of what was not."""
+"""A fork while other threads are at work: the child goes on with what was whole, and is told what was not."""
 
 import os
 import signal

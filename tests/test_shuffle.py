@@ -1,6 +1,8 @@
 """Orders of very many rows: those of NumPy, drawn in slices, and broken off by a signal."""
 
+import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -43,11 +45,20 @@ def test_a_signal_breaks_it_off_and_nothing_was_drawn():
         raise Alarm
 
     random, untouched = RandomState(0), np.random.default_rng(0)
+    state = random.generator.bit_generator.state
+
+    def wake():
+        while random.generator.bit_generator.state == state:
+            pass
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    waker = threading.Thread(target=wake)
     before = signal.signal(signal.SIGALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        waker.start()
         with pytest.raises(Alarm):
             random.permutation(5_000_000)
     finally:
+        waker.join()
         signal.signal(signal.SIGALRM, before)
     same_state(random.generator, untouched)

@@ -146,20 +146,19 @@ class CustomLossSteps(Steps):
             if self._watcher.each:
                 self._watcher.before()
             counts = self._net.counts
-            batch_outputs = tape.forward(source, batch, self.threads)
-            batch_weights = None if weights is None else weights[batch]
             try:
+                batch_outputs = tape.forward(source, batch, self.threads)
+                batch_weights = None if weights is None else weights[batch]
                 loss, weight = self._backward(batch_outputs, targets[batch], batch_weights)
                 if not np.isfinite(loss):
                     raise _core.NonFiniteLossError(start // self.batch_size)
+                lr = rate(self.optimizer.lr, counts[0])
+                tape.spend(self._update, lr, weight, at_end=not more and end == len(order))
             except BaseException:
-                self._net.counts = counts  # the mini-batch was none
+                if self._net.counts[0] == counts[0]:
+                    self._net.counts = counts  # the mini-batch was none
                 raise
-            at_end = not more and end == len(order)
-            first = self._net.counts[0]
-            lr = rate(self.optimizer.lr, first)
-            tape.spend(self._update, lr, weight, at_end)
-            self._note(lr, self._net.counts[0] - first)
+            self._note(lr, self._net.counts[0] - counts[0])
             loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
             if outputs is not None:
                 outputs[start:end] = batch_outputs
