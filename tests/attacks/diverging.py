@@ -212,7 +212,7 @@ def reference_losses(model, problem, rows, batch_number, parameters, scale) -> s
             key = model._random.dropout_key
             batch.masks[l] = drop.mask(p, settings.dtype, key, batch_number, l, *batch.a[l].shape)
     losses = {net.loss(batch)[0]}
-    if problem.isa == "scalar" and not settings.custom_loss and losses == {math.inf}:
+    if problem.isa == "scalar" and losses == {math.inf}:
         losses = {loss_in_double(settings, net, batch)}
     if not all(np.isfinite(parameters[name]).all() for name in names):
         return losses
@@ -229,8 +229,13 @@ def reference_losses(model, problem, rows, batch_number, parameters, scale) -> s
 
 def loss_in_double(settings, net, batch) -> float:
     """The scalar kernels have losses, and squares of weights, in double."""
-    outputs, targets = (a.astype(np.float64) if a.dtype.kind == "f" else a for a in (batch.a[-1], batch.y))
-    losses = LOSSES[settings.loss](outputs, targets, np.empty_like(outputs), net._loss_parameter)
+    if settings.custom_loss:
+        losses = net._row_losses(batch)
+    else:
+        outputs, targets = (
+            a.astype(np.float64) if a.dtype.kind == "f" else a for a in (batch.a[-1], batch.y)
+        )
+        losses = LOSSES[settings.loss](outputs, targets, np.empty_like(outputs), net._loss_parameter)
     parameters = [array.astype(np.float64) for pair in zip(net.w, net.b, strict=True) for array in pair]
     return float(losses.sum()) + Network(settings, parameters).penalty()
 
