@@ -5,7 +5,6 @@ used, too: it predicts and trains.
 """
 
 import contextlib
-import faulthandler
 import hashlib
 import os
 import resource
@@ -204,7 +203,6 @@ def child(work: Callable[[int], str], chunk: range, pipe: Any, output: Any) -> N
     """Make the trials, and say of each what it came to."""
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
-    faulthandler.disable()
     warnings.simplefilter("error")
     before = descriptors()
     for trial in chunk:
@@ -214,6 +212,7 @@ def child(work: Callable[[int], str], chunk: range, pipe: Any, output: Any) -> N
             before = descriptors()
         if how is None and output.tell():
             word, how = "failed", "something that was printed"
+            output.seek(0)
         pipe.write(f"{word}\t{'' if how is None else ascii(how)}\n")
         pipe.flush()
 
