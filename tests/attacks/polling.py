@@ -48,7 +48,7 @@ def polling(journal: Journal) -> str:
     for trial in journal:
         layers, batch, threads = nets[trial % len(nets)]
         model = bpkern.MLP(layers, loss="mse", optimizer=bpkern.SGD(1e-4), seed=trial)
-        few = batch * 400
+        few = batch * 100
         x = rng.standard_normal((few, layers[0])).astype(np.float32)
         y = rng.standard_normal((few, layers[-1])).astype(np.float32)
         order = np.arange(few)
