@@ -212,7 +212,7 @@ def reference_losses(model, problem, rows, batch_number, parameters, scale) -> s
             key = model._random.dropout_key
             batch.masks[l] = drop.mask(p, settings.dtype, key, batch_number, l, *batch.a[l].shape)
     losses = {net.loss(batch)[0]}
-    if problem.isa == "scalar" and losses == {math.inf}:
+    if problem.isa == "scalar" and np.isfinite(batch.a[-1]).all():
         losses = {loss_in_double(settings, net, batch)}
     if not all(np.isfinite(parameters[name]).all() for name in names):
         return losses
@@ -237,7 +237,9 @@ def loss_in_double(settings, net, batch) -> float:
         )
         losses = LOSSES[settings.loss](outputs, targets, np.empty_like(outputs), net._loss_parameter)
     parameters = [array.astype(np.float64) for pair in zip(net.w, net.b, strict=True) for array in pair]
-    return float(losses.sum()) + Network(settings, parameters).penalty()
+    total = len(losses) if batch.weights is None else float(batch.weights.sum())
+    weighted = losses.sum() if batch.weights is None else losses @ batch.weights
+    return float(weighted) + total * Network(settings, parameters).penalty()
 
 
 def loss_is_finite(model, problem, rows, batch_number, parameters) -> bool | None:
