@@ -142,6 +142,18 @@ def test_x_is_never_copied_whole(dtype):
     assert peak < X.nbytes / 4
 
 
+@pytest.mark.parametrize("width", [2, 40])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_the_largest_numbers_are_numbers(isa, dtype, batch_size, width):
+    """In X and y, whichever way the rows go."""
+    most = np.finfo(dtype).max
+    x, y = np.zeros((8, width), dtype), np.zeros((8, 2), dtype)
+    x[1, 0], x[2, -1], y[4, 0], y[5, 1] = most, -most, most, -most
+    model = bpkern.MLP([width, 2], loss="mae", dtype=dtype, optimizer=bpkern.SGD(lr=0.0), seed=0)
+    model.set_weights([(np.zeros((2, width)), np.zeros(2))])
+    assert np.isfinite(model.fit(x, y, batch_size=batch_size, verbose=0)["loss"]).all()
+
+
 def test_no_rows():
     model = bpkern.MLP([5, 3], loss="cross_entropy", seed=0)
     empty = np.empty((0, 5))

@@ -49,6 +49,7 @@ TESTS = (
     "dropout",
     "gradients",
     "accumulation",
+    "inputs",
     "sparse",
     "by_hand",
     "blocks",
@@ -68,12 +69,16 @@ NEAREST = {
 ISAS = ("scalar", "avx2", "avx512")
 
 # Seconds of a processor, not of a clock: a mutant that does not end is found, however busy the machine is.
-PROGRAM_SECONDS, TESTS_SECONDS = 60, 300
+PROGRAM_SECONDS, TESTS_SECONDS = 20, 200
 NO_TESTS = 5  # pytest's exit status
 
 # Mutants that survive because they change nothing that is promised: the changed line without its indentation,
 # and why. Any other survivor is a failure.
-HARMLESS: dict[str, str] = {}
+HARMLESS = {
+    "if (args->k > PREFETCH_DEPTH) {": "from when on it prefetches changes no result",
+    "-1, -1, -1, -2,": "a mask is the sign bits of its lanes",
+    "vec n, p = reduced_expm1(vmax(vset1(-51), x), &n);": "e^-50 is far below the last digit of 1",
+}
 
 # What a change replaces, and by what; of a line that has it in several places, each is a change of its own.
 CHANGES = (
