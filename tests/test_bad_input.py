@@ -353,7 +353,7 @@ def test_predict_proba_of_another_loss():
 def test_any_shape_trains(layers, rows, batch, loss, data):
     activation = data.draw(st.sampled_from(bpkern._core.ACTIVATIONS))
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    x = rng.standard_normal((rows, layers[0]))
+    x = rng.uniform(-0.1, 0.1, (rows, layers[0]))  # poisson's exp of larger outputs may diverge in earnest
     y = rng.integers(0, layers[-1], rows) if loss == "cross_entropy" else rng.random((rows, layers[-1]))
     model = bpkern.MLP(layers, activation=activation, loss=loss, seed=0)
     history = model.fit(x, y, epochs=2, batch_size=batch)
