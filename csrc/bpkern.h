@@ -290,6 +290,8 @@ typedef struct {
     bpk_data data;
     ptrdiff_t batch; /* rows a step, at most those of the workspace; the last may be fewer */
     int threads;     /* at most those of the workspace; the results do not depend on it */
+    double seconds;  /* a call of several threads ends with the step that takes it beyond, or, of 0, with its
+                        last: where others have the processors, no number of steps says how long these take */
 
     /* Training. An update takes the gradients of `accumulate` mini-batches, or at the end of the data what
      * there is, as of one batch; then adds the penalties'; then scales all of them to a norm of at most

@@ -1,6 +1,8 @@
 /* Passes over the data: of training, evaluation and prediction, by a team of threads where that is asked. */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "fp_mode.h"
 #include "net.h"
@@ -13,6 +15,8 @@ typedef struct {
     ptrdiff_t steps;
     void *out; /* in prediction */
     bpk_status status;
+    double end;             /* the time to end by */
+    _Atomic ptrdiff_t last; /* step to make, once it is time */
 } call;
 
 typedef bpk_status one_step(const call *c, step *s);
@@ -101,6 +105,23 @@ static bpk_status forward_step(const call *c, step *s) {
     return status;
 }
 
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The steps that all members make. One that is late to ask after this step may hear of the next one's end
+ * already, and comes to the same number. */
+static int goes_on(call *c, ptrdiff_t done) {
+    return done < atomic_load_explicit(&c->last, memory_order_relaxed);
+}
+
+static void look_at_clock(call *c, member me, ptrdiff_t done) {
+    if (me.index || me.count == 1 || c->end == 0 || now() < c->end) return;
+    atomic_store_explicit(&c->last, done, memory_order_relaxed);
+}
+
 /* What each member does: the same steps, each to its end before anyone begins another or goes home. */
 static void pass(call *c, member me, one_step *one) {
     fp_mode mode = fp_enter();
@@ -117,9 +138,10 @@ static void pass(call *c, member me, one_step *one) {
               .pending_weight = run->pending_weight,
               .next = run->next};
     bpk_status status = BPK_OK;
-    for (ptrdiff_t left = c->steps; status == BPK_OK && left > 0 && s.next < run->data.rows; left--) {
+    for (ptrdiff_t done = 0; status == BPK_OK && goes_on(c, done) && s.next < run->data.rows; done++) {
         s.m = smaller(run->data.rows - s.next, run->batch);
         status = one(c, &s);
+        look_at_clock(c, me, done + 1);
         team_barrier(me);
         if (status == BPK_OK) s.next += s.m;
     }
@@ -141,6 +163,8 @@ static void gradients_member(void *c, member me) { pass(c, me, gradients_step); 
 static void forward_member(void *c, member me) { pass(c, me, forward_step); }
 
 static bpk_status run_team(call c, void (*work)(void *context, member me)) {
+    c.last = c.steps;
+    if (c.run->threads > 1 && c.run->seconds > 0) c.end = now() + c.run->seconds;
     team_run(c.run->threads, work, &c);
     return c.status;
 }

@@ -123,6 +123,7 @@ cdef extern from "bpkern.h" nogil:
         bpk_data data
         ptrdiff_t batch
         int threads
+        double seconds
         bpk_optimizer optimizer
         const double *rates
         double l1

@@ -97,6 +97,7 @@ cdef void start(bpk_run *run, Data rows, index, ptrdiff_t batch):
     memset(run, 0, sizeof(run[0]))
     run.data = rows.c
     run.batch = batch
+    run.seconds = SLICE_SECONDS
     if index is not None:
         run.data.index = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>index)
         run.data.rows = cnp.PyArray_SIZE(index)

@@ -240,6 +240,7 @@ static bpk_run fresh(const problem *p, int threads) {
 static void train(const problem *p, bpk_net *net, bpk_workspace *ws, int threads, record *r) {
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         bpk_run run = fresh(p, threads);
+        run.seconds = epoch % 2 ? 1e-5 : 0; /* some calls are over before their last step */
         while (run.next < run.data.rows) check(bpk_train(net, ws, &run, 3));
         add_number(r, run.loss_sum);
         add_number(r, run.accuracy_sum);
