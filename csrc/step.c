@@ -18,11 +18,10 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
         ws->scale[i] = s->weight > 0 ? s->net->slope_factor * (ws->row_weight[i] / s->weight) : 0;
 }
 
-/* What the members have found, in the order of the rows. */
+/* What the first of the members that found something has found: their rows are in the members' order. */
 static bpk_status first_bad(step *s) {
     ptrdiff_t first = -1;
-    for (int i = 0; i < s->me.count; i++)
-        if (s->ws->bad[i] >= 0 && (first < 0 || s->ws->bad[i] < first)) first = s->ws->bad[i];
+    for (int i = 0; first < 0 && i < s->me.count; i++) first = s->ws->bad[i];
     if (first < 0) return BPK_OK;
     s->bad_row = row_of(s->run->data.index, s->next + first);
     return BPK_BAD_ROW;

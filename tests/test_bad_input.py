@@ -223,6 +223,7 @@ def test_a_summary_of_no_batch(batch_size, error):
         ({"validation_split": 0.01}, ValueError, "leaves one part empty"),
         ({"validation_split": 0.5, "validation_data": (X, Y)}, ValueError, "not both"),
         ({"validation_data": X}, ValueError, r"validation_data must be \(X, y\) or .*, not a ndarray"),
+        ({"validation_data": (X,)}, ValueError, r"validation_data must be \(X, y\) or .*, not a tuple of 1"),
         ({"validation_data": (X[:, :2], Y)}, ValueError, "validation_data: X must have 3 columns"),
         ({"validation_data": (X[:0], Y[:0])}, ValueError, "X has no rows"),
         ({"sample_weight": np.ones(7)}, ValueError, r"sample_weight must have shape \(8,\)"),
@@ -371,3 +372,13 @@ def test_wrong_shapes_are_value_errors(shape, labels):
     else:
         with pytest.raises(ValueError, match=r"X must have|X has no rows|y must have"):
             model.fit(x, y)
+
+
+@pytest.mark.parametrize("rows", [2**50, 2**51, 2**54])
+def test_room_for_a_batch_that_no_number_counts(rows):
+    """The room is more than half of what a size can say; more in bytes; more even in elements."""
+    model = bpkern.MLP([1, 2000, 1], loss="mse", seed=0)
+    column = np.broadcast_to(np.zeros(1, np.uint8), (rows, 1))
+    with pytest.raises(MemoryError, match=f"no memory for a batch of {rows} rows"):
+        model.train_on_batch(column, column)
+    assert unchanged(model)

@@ -196,7 +196,8 @@ def test_an_overflow_leaves_nothing_in_the_workspace(isa):
     assert bits(models[0]) == bits(models[1])
 
 
-ONLINE_NETS = ([2, 2, 2], [1, 1], [4, 3, 1], [4, 4, 4], [3, 8, 5, 2], [16, 16, 16, 7], [17, 16, 2])
+# The first has as many layers as that way has room for.
+ONLINE_NETS = ([3] * 9, [2, 2, 2], [1, 1], [4, 3, 1], [4, 4, 4], [3, 8, 5, 2], [16, 16, 16, 7], [17, 16, 2])
 
 
 @pytest.mark.parametrize("loss", ["mse", "squared_error", "cross_entropy", "binary_cross_entropy"])
@@ -242,11 +243,11 @@ def test_one_row_at_a_time_with_labels(isa):
 def test_one_row_at_a_time_stops(isa):
     """At a row that is no number, as of the step before; and where the loss is none."""
     x, y = np.ones((30, 4), np.float32), np.ones((30, 2), np.float32)
-    for bad, name in ((x, "X"), (y, "y")):
+    for (bad, name), value in itertools.product(((x, "X"), (y, "y")), (np.nan, np.inf, -np.inf)):
         before = bad[11, 1]
-        bad[11, 1] = np.nan
+        bad[11, 1] = value
         model, shorter = (bpkern.MLP([4, 4, 2], loss="mse", seed=0) for _ in "ab")
-        with pytest.raises(ValueError, match=f"{name} holds nan at row 11, column 1"):
+        with pytest.raises(ValueError, match=f"{name} holds {value} at row 11, column 1"):
             model.fit(x, y, batch_size=1, shuffle=False)
         bad[11, 1] = before
         shorter.fit(x[:11], y[:11], batch_size=1, shuffle=False)

@@ -4,8 +4,10 @@ import copy
 
 import numpy as np
 import pytest
+from helpers import using
 
 import bpkern
+from bpkern import _core
 
 RNG = np.random.default_rng(11)
 X, Y = RNG.standard_normal((40, 5)), RNG.standard_normal((40, 2))
@@ -105,3 +107,18 @@ def test_what_is_refused(other, tau, error, message):
     with pytest.raises(error, match=message):
         model.polyak_update(other, tau)
     assert state(model) == before
+
+
+def test_networks_of_two_instruction_sets_do_not_blend():
+    if len(_core.available_isas()) < 2:
+        pytest.skip("this processor has one instruction set")
+    one, other = _core.available_isas()[:2]
+    models = []
+    for isa in (one, other):
+        with using(isa):
+            models.append(bpkern.MLP([3, 2], loss="mse", seed=0))
+    before = [array.copy() for array in models[0].state_dict().values()]
+    with pytest.raises(ValueError, match="different instruction sets"):
+        models[0].polyak_update(models[1], 0.5)
+    for array, kept in zip(models[0].state_dict().values(), before, strict=True):
+        np.testing.assert_array_equal(array, kept)
