@@ -44,13 +44,13 @@ def check_error(error: bpkern.DivergedError, due: SimpleNamespace) -> None:
         check(advice in str(error), f"no advice {advice!r}: {error}")
 
 
-def check_left(model, due, before, history_before, had_average, ema) -> None:
+def check_left(model, due, before, history_before, had, ema) -> None:
     """The model is as of the step before, or of the epoch's start."""
     kept, counted = due.left
     none_left = counted[0] == before[0]
-    if none_left:
-        counted = before
-    if not (had_average if none_left else ema):
+    if none_left:  # what it has made of the optimiser's states has gone with it
+        counted, kept = before, {name: array for name, array in kept.items() if name in had}
+    elif not ema:
         kept = {name: array for name, array in kept.items() if name != "average"}
     check(counts(model) == counted, f"counts {counts(model)} and not {counted}")
     check(same(stores(model), kept), "other bits are left")
@@ -126,7 +126,7 @@ def one_fit(journal: Journal, problem: Problem, folder: str) -> None:
     due = expected(recorded, problem, recorder)
 
     model = prepared()
-    before, history_before, had_average = counts(model), model.history_, model._net.has_average
+    before, history_before, had = counts(model), model.history_, stores(model)
     fit_arguments = arguments | dict(n_threads=n_threads, validation_data=validation, checkpoint=checkpoint)
     try:
         model.fit(*sources, **fit_arguments)
@@ -136,7 +136,7 @@ def one_fit(journal: Journal, problem: Problem, folder: str) -> None:
         check_error(error, due)
         journal.count("at the loss" if due.at_loss else "at an epoch's end")
         journal.count("unsure", due.unsure)
-        check_left(model, due, before, history_before, had_average, arguments["ema"])
+        check_left(model, due, before, history_before, had, arguments["ema"])
         if checkpoint is not None and checkpoint.exists():
             check_resumed(problem.model(), sources, fit_arguments, due, model)
     else:
