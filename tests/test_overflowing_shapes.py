@@ -90,7 +90,8 @@ calls |= {
 
 with open("/proc/self/statm") as statm:
     mapped = int(statm.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (mapped + (64 << 20),) * 2)
+# Room for a thread, whose first allocation reserves 64 MiB of addresses or more.
+resource.setrlimit(resource.RLIMIT_AS, (mapped + (512 << 20),) * 2)
 signal.alarm(60)
 for name, call in calls.items():
     print(name, end=": ", flush=True)
