@@ -196,8 +196,12 @@ def test_an_overflow_leaves_nothing_in_the_workspace(isa):
     assert bits(models[0]) == bits(models[1])
 
 
-# The first has as many layers as that way has room for.
-ONLINE_NETS = ([3] * 9, [2, 2, 2], [1, 1], [4, 3, 1], [4, 4, 4], [3, 8, 5, 2], [16, 16, 16, 7], [17, 16, 2])
+# The first has as many layers as that way has room for; the next have each activation it takes in a layer.
+ONLINE_NETS = (
+    *([3] * 9, [2, 2, 2], [4, 3, 1], [4, 4, 4], [2, 3, 2], [3, 4, 2], [4, 2, 3], [1, 4, 2]),
+    *([1, 1], [3, 8, 5, 2], [16, 16, 16, 7], [17, 16, 2]),
+)
+ONLINE_ACTIVATIONS = [name for name in ACTIVATIONS if name not in NEED_Z]
 
 
 @pytest.mark.parametrize("loss", ["mse", "squared_error", "cross_entropy", "binary_cross_entropy"])
@@ -213,7 +217,9 @@ def test_one_row_at_a_time(isa, dtype, loss, momentum):
             y /= y.sum(axis=1, keepdims=True)
         optimizer = bpkern.SGD(0.01, momentum, nesterov=momentum > 0, weight_decay=0.01)
         settings = dict(
-            activation=list(ACTIVATIONS)[i % len(ACTIVATIONS)], output_activation="tanh", loss=loss
+            activation=[ONLINE_ACTIVATIONS[(i + l) % len(ONLINE_ACTIVATIONS)] for l in range(len(sizes) - 2)],
+            output_activation="tanh",
+            loss=loss,
         )
         models = [bpkern.MLP(sizes, optimizer=optimizer, dtype=dtype, seed=3, **settings) for _ in "ab"]
         swapped = x.astype(x.dtype.newbyteorder())
