@@ -89,6 +89,7 @@ HARMLESS = {
         "bpk_move move = next_moves(run, counts, run->updates, 2).weights;",
     ): "the weight of the batch is that of the penalties, and there are none",
     ("move", "if (*u <= *v) *u = *v;"): "the same where they are equal",
+    ("move", "return x / (root <= REAL_MIN ? REAL_MIN : root);"): "the same where they are equal",
     ("move", "total = 1;"): "1 beside squares that overflow float32",
     ("move", "g = g > limit ? limit : g <= -limit ? -limit : g;"): "the same where they are equal",
     (
