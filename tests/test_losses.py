@@ -129,6 +129,16 @@ def test_the_first_of_equal_outputs_is_the_class(isa, dtype):
         assert np.array_equal(model.predict(a), np.arange(width))
 
 
+def test_the_first_of_equal_targets_is_the_class(isa, dtype):
+    rng = np.random.default_rng(4)
+    for width in WIDTHS:
+        a = rng.integers(0, 3, (30, width)).astype(dtype)
+        y = rng.integers(1, 4, (30, width))
+        y = (y / y.sum(axis=1, keepdims=True)).astype(dtype)
+        accuracy = identity_net(width, "cross_entropy", dtype).evaluate(a, y)["accuracy"]
+        assert accuracy == pytest.approx((a.argmax(axis=1) == y.argmax(axis=1)).mean()), width
+
+
 def test_accuracy_of_binary_counts_outputs(isa, dtype):
     model = identity_net(3, "binary_cross_entropy", dtype)
     y = [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]

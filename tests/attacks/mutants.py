@@ -1,7 +1,8 @@
 """Mutants of the kernels: one operator, constant, bound or mask of one line changed, in one object file.
 
-A mutant must be found by the program of kernels.py in a short form or by the suite's tests of the kernels.
-One whose object file is the same as without the change is none, and another is drawn for it.
+A mutant must be found by the program of kernels.py in a short form or by the suite's tests of the kernels, or
+else by that program with the address sanitizer. One whose object file is the same as without the change is
+none, and another is drawn for it.
 """
 
 import functools
@@ -22,6 +23,7 @@ from journal import ROOT, STATE, Journal, Missing, attack, main
 
 WORK = STATE / "mutants"
 BUILD, SITE, SOURCES, MADE = (WORK / name for name in ("build", "site", "csrc", "made"))
+SANITIZER = "-fsanitize=address"
 LIBRARY, PROGRAM = "libbpkern_c.a", "attack_kernels"
 
 # Bodies of kernels, by their names in csrc/.
@@ -86,6 +88,8 @@ HARMLESS = {
         "online",
         "bpk_move move = next_moves(run, counts, run->updates, 2).weights;",
     ): "the weight of the batch is that of the penalties, and there are none",
+    ("move", "if (*u <= *v) *u = *v;"): "the same where they are equal",
+    ("move", "return x / (root <= REAL_MIN ? REAL_MIN : root);"): "the same where they are equal",
     ("move", "total = 1;"): "1 beside squares that overflow float32",
     ("move", "g = g > limit ? limit : g <= -limit ? -limit : g;"): "the same where they are equal",
     (
@@ -236,7 +240,7 @@ def draw(rng: np.random.Generator) -> Mutant:
     return Mutant(path, number, line, after, objects[rng.integers(len(objects))])
 
 
-def compile_mutant(mutant: Mutant) -> bytes | None:
+def compile_mutant(mutant: Mutant, options: tuple[str, ...] = ()) -> bytes | None:
     """Its object file, or None where it does not compile."""
     shutil.rmtree(SOURCES, ignore_errors=True)
     shutil.copytree(ROOT / "csrc", SOURCES)
@@ -249,16 +253,17 @@ def compile_mutant(mutant: Mutant) -> bytes | None:
     command[command.index("-o") + 1] = str(target)
     command[command.index("-c") + 1] = str(SOURCES / Path(mutant.compiled["file"]).name)
     made = subprocess.run(
-        [*command, "-w"], cwd=mutant.compiled["directory"], capture_output=True, check=False
+        [*command, *options, "-w"], cwd=mutant.compiled["directory"], capture_output=True, check=False
     )
     return target.read_bytes() if made.returncode == 0 else None
 
 
-def link(mutant: Mutant | None) -> None:
-    """Links the program and the extension, with the mutant's object file in place of the original one."""
+def link(mutant: Mutant | None, options: str = "") -> None:
+    """Links the program and the extension, with the mutant's object file in place of the original one; with
+    options the program alone."""
     listed = run(["ninja", "-C", str(BUILD), "-t", "commands", PROGRAM, "_core"]).stdout
     for command in listed.splitlines():
-        if " -c " in command or LIBRARY not in command:
+        if " -c " in command or LIBRARY not in command or (options and "-o _core" in command):
             continue
         if mutant and " qc " in command:
             original = os.path.relpath(mutant.compiled["output"], BUILD)
@@ -266,7 +271,7 @@ def link(mutant: Mutant | None) -> None:
                 raise RuntimeError(f"{original} is not among what the library is made of: {command}")
             command = command.replace(f" {original}", f" {MADE / 'mutant.o'}")
         command = command.replace(f" {LIBRARY}", f" {MADE / LIBRARY}")
-        command = command.replace(f"-o {PROGRAM}", f"-o {MADE / PROGRAM}")
+        command = command.replace(f"-o {PROGRAM}", f"{options} -o {MADE / PROGRAM}")
         command = command.replace("-o _core", f"-o {SITE / 'bpkern' / '_core'}")
         run(command, shell=True, cwd=BUILD)
 
@@ -292,23 +297,36 @@ def passes(keywords: list[str]) -> bool:
     return limited([*command, *chosen, *tests], TESTS_SECONDS, os.environ | kept)
 
 
-def found_by(mutant: Mutant | None) -> str | None:
-    """What finds a mutant, or the kernels as they are: an attack of the program, the suite, or None."""
-    isa = mutant.isa if mutant else None
+def program_finds(isa: str | None) -> str | None:
+    """The attack of the program that finds a mutant, or None."""
+    only = ["--isa", isa] if isa else []
     for name, count in SHORT.items():
-        only = ["--isa", isa] if isa else []
         if not limited([str(MADE / PROGRAM), name, "--count", str(count), *only], PROGRAM_SECONDS):
             return name
+    return None
+
+
+def found_by(mutant: Mutant | None) -> str | None:
+    """What finds a mutant, or the kernels as they are: an attack of the program, the suite, the program with
+    the address sanitizer, which sees the ends of arrays on the stack, or None."""
+    isa = mutant.isa if mutant else None
+    name = program_finds(isa)
+    if name:
+        return name
     keywords = [f"not {other}-" for other in ISAS if isa and other != isa]
     near = NEAREST.get(mutant.family) if mutant else None
     if (near and not passes([near, *keywords])) or not passes(keywords):
         return "the suite"
+    if mutant:
+        compile_mutant(mutant, (SANITIZER,))
+        link(mutant, SANITIZER)
+        return "the sanitizer" if program_finds(isa) else None
     return None
 
 
 @attack(trials=100)
 def mutants(journal: Journal) -> str:
-    """A mutant of a kernel's body is found by the attacks in a short form, or by the suite's kernel tests."""
+    """A mutant of a kernel's body is found by the attacks in a short form or by the suite's kernel tests."""
     build()
     if journal.done == 0:
         link(None)
@@ -339,8 +357,9 @@ def mutants(journal: Journal) -> str:
     same = journal.figures.get("of the same object file", 0)
     harmless = f"{journal.figures.get('harmless', 0)} change nothing that is promised"
     by_suite = journal.figures.get("by the suite", 0)
-    found = f"{by_program} found by the program, {by_suite} by the suite, {harmless}"
-    return f"{found}; {same} of the same object file not counted"
+    by_sanitizer = journal.figures.get("by the sanitizer", 0)
+    found = f"{by_program} found by the program, {by_suite} by the suite, {by_sanitizer} by the sanitizer"
+    return f"{found}, {harmless}; {same} of the same object file not counted"
 
 
 if __name__ == "__main__":
