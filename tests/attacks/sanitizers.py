@@ -87,7 +87,7 @@ def address(journal: Journal, folder: Path, compiler: str, preload: list[Path]) 
         LD_PRELOAD=" ".join(map(str, preload)),
         PYTHONPATH=str(site),
         # Leaks have an attack of their own. Tests ask for more memory than there is.
-        ASAN_OPTIONS=f"detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1:{log}",
+        ASAN_OPTIONS=f"detect_leaks=0:allocator_may_return_null=1:{log}",
         UBSAN_OPTIONS=f"print_stacktrace=1:{log}",
     )
     reports_in(folder)
