@@ -1,4 +1,4 @@
-"""The README: its examples run as printed, and its two commands are where they are looked for."""
+"""The README: its examples run as printed, and its two commands are under their headings."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_examples_run(capsys, monkeypatch, tmp_path):
-    """One after the other, the first by itself."""
+    """The first runs by itself, the others after it in the same namespace."""
     first, *others = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
     namespace = {}
     exec(compile(first, "README.md", "exec"), namespace)
@@ -43,7 +43,7 @@ def test_links_lead_somewhere():
 
 
 def test_the_index_of_files_is_whole():
-    """Every source file stands in CONTRIBUTING.md, by its name or by that of its family."""
+    """CONTRIBUTING.md names every source file, or its family."""
     index = (ROOT / "CONTRIBUTING.md").read_text()
     families = re.findall(r"`(\w+_)\*`", index)
     package = ROOT / "src" / "bpkern"
