@@ -1,10 +1,9 @@
-"""The results of `peers.py` for people: tables, a plot, and the README's section.
+"""The results of `peers.py` as tables, a plot and the README's section.
 
 python bench/report.py results.json [more.json ...] [--docs docs] [--readme README.md]
 
 Writes peers.png and peers.svg to the folder, and the tables between the README's lines
-`<!-- peers: begin -->` and `<!-- peers: end -->`. Nothing is left out: rows that are lost are marked, and all
-lost cells are listed.
+`<!-- peers: begin -->` and `<!-- peers: end -->`. The tables list all lost cells.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from timing import microseconds
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
 LOST = "(lost)"
-# Told apart by the colour-blind, too, and the same in every plot.
+# Distinguishable by the colour-blind, and the same in every plot.
 COLOURS = {
     "bpkern": "#000000",
     "NumPy": "#0072b2",
@@ -39,7 +38,7 @@ MARKERS = {
 
 
 def standard_table(cells: list[dict]) -> list[str]:
-    """Markdown: a row a network, a column a trainer, medians in microseconds, the fastest in bold."""
+    """Markdown: a row per network, a column per trainer; medians in microseconds, the fastest in bold."""
     peers = names(cells)
     rows = [f"| {TASKS[cells[0]['task']]} | {' | '.join(peers)} | best other / {OWN} |"]
     rows.append(f"| --- |{' ---: |' * (len(peers) + 1)}")
@@ -57,7 +56,7 @@ def standard_table(cells: list[dict]) -> list[str]:
 
 
 def many_table(cells: list[dict]) -> list[str]:
-    """Markdown: for each trainer, how its times compare over many networks; then the lost ones."""
+    """Markdown: each trainer's times compared over many networks; then the lost cells."""
     rows = [
         f"| one step of training, {len(cells)} networks | time / {OWN}'s, geometric mean | range |"
         f" {OWN} is faster in |"
@@ -81,7 +80,7 @@ def many_table(cells: list[dict]) -> list[str]:
 
 
 def without_time(cells: list[dict]) -> list[str]:
-    """Why there are gaps: each reason once, with the number of cells."""
+    """The reasons for missing times, each once with its number of cells."""
     counted = {}
     for cell in cells:
         for name, found in cell["peers"].items():
@@ -103,7 +102,7 @@ def caption(run: dict, threads: int) -> str:
 
 
 def grouped(results: list[Results]) -> dict[tuple, list[tuple[dict, dict]]]:
-    """Pairs of cell and run by (threads, kind, task), small nets first; of cells with one key the last."""
+    """Pairs (cell, run) by (threads, kind, task), small nets first; of cells with the same key, the last."""
     latest = {cell["key"]: (cell, r.content["runs"][cell["run"]]) for r in results for cell in r.cells}
     groups = {}
     for cell, run in sorted(latest.values(), key=lambda pair: Net(**pair[0]["net"]).flops):
@@ -118,7 +117,7 @@ def grouped(results: list[Results]) -> dict[tuple, list[tuple[dict, dict]]]:
 
 
 def markdown(groups: dict[tuple, list[tuple[dict, dict]]]) -> str:
-    """All tables, each with its gaps; the machine above those of one number of threads."""
+    """All tables, each followed by its missing times; above the tables of each thread count, the machine."""
     parts, said = [], None
     for (threads, kind, _), pairs in groups.items():
         cells = [cell for cell, _ in pairs]
@@ -131,12 +130,13 @@ def markdown(groups: dict[tuple, list[tuple[dict, dict]]]) -> str:
 
 
 def _time(seconds: float) -> str:
-    """With three digits and a unit."""
+    """The time with three digits and a unit."""
     return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
 
 
 def plot(pairs: list[tuple[dict, dict]], folder: Path) -> None:
-    """Each trainer's time as a multiple of our own on a logarithmic axis: a line each, a block a network."""
+    """Each trainer's time as a multiple of bpkern's on a logarithmic axis: a line per trainer, a block per
+    net."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -184,7 +184,7 @@ def plot(pairs: list[tuple[dict, dict]], folder: Path) -> None:
 
 
 def paste(readme: Path, text: str) -> None:
-    """Put the text between the README's two lines."""
+    """Put the text between the README's two marker lines."""
     content = readme.read_text()
     if content.count(BEGIN) != 1 or content.count(END) != 1:
         raise SystemExit(f"{readme} must have one line {BEGIN} and one line {END}")
@@ -195,9 +195,9 @@ def paste(readme: Path, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, nargs="+", help="files of peers.py")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="the plots' folder (docs)")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="where the tables go")
+    parser.add_argument("results", type=Path, nargs="+", help="result files of peers.py")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder for the plots (docs)")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="file for the tables")
     args = parser.parse_args()
     missing = [path for path in args.results if not path.exists()]
     if missing:
