@@ -7,16 +7,16 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _core
+from ._data.rows import read_rows
+from ._fit.by_hand import Stepwise
+from ._fit.epochs import RowEpochs
+from ._fit.fit import Fit
+from ._fit.steps import Watcher, make_steps
+from ._model.settings import FitArguments, Settings
 from .callbacks import Callback
-from .data import read_rows
-from .epochs import RowEpochs
-from .fitting import Fit
 from .history import History
 from .losses import Loss
 from .optimizers import Optimizer
-from .settings import FitArguments, Settings
-from .steps import Watcher, make_steps
-from .stepwise import Stepwise
 
 
 class MLP(Stepwise):

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ..class_weights import row_weights
-from ..data import as_rows, as_sample_weight, as_targets, classes_of
+from .._data.class_weights import row_weights
+from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
+from .._fit.progress import make_progress
+from .._model.seeding import RandomState
+from .._model.settings import FitArguments, Settings
 from ..errors import DivergedError
 from ..history import History
-from ..progress import make_progress
-from ..seeding import RandomState
-from ..settings import FitArguments, Settings
 from . import dropout as drop
 from .network import Batch, Network
 from .update import Update

@@ -17,7 +17,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .._core import ACTIVATIONS
-from ..data import Rows
+from .._data.rows import Rows
 from ..optimizers import Optimizer
 from .lbfgs import minimise
 from .predictor import ALIASES

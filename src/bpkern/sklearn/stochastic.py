@@ -10,9 +10,9 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from ..callback_list import CallbackList
+from .._fit.callback_list import CallbackList
+from .._fit.fit import Fit, check_parts
 from ..errors import DivergedError
-from ..fitting import Fit, check_parts
 from ..history import History
 from ..optimizers import SGD, Adam, Optimizer
 from .epoch_rules import EpochRules

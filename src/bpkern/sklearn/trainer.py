@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core
+from .._data.rows import Rows, as_rows, bad_row, read_rows
+from .._fit.fit import Fit
+from .._model.conventions import Conventions
+from .._model.parameters import Weights
+from .._model.settings import FitArguments, Settings
 from ..callbacks import Callback
-from ..conventions import Conventions
-from ..data import Rows, as_rows, bad_row, read_rows
-from ..fitting import Fit
 from ..history import History
 from ..mlp import MLP
 from ..optimizers import Optimizer
-from ..parameters import Weights
-from ..settings import FitArguments, Settings
 
 # Rows of a pass over all of them that L-BFGS asks for: activations of so many stay in the second cache.
 GRADIENT_ROWS = 256

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from .checks import whole
+from .._checks import whole
 
 Item = TypeVar("Item")
 

@@ -1,17 +1,17 @@
 """Training by hand, for losses that are no function of outputs and targets: as in reinforcement learning."""
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-from . import _core
-from .errors import DivergedError
-from .prediction import Prediction
-from .schedules import rate
-from .settings import limit
+from .. import _core
+from .._model.prediction import Prediction
+from .._model.settings import limit
+from ..errors import DivergedError
+from ..schedules import rate
 
 
 class Stepwise(Prediction):

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from . import checks
-from ._core import ACTIVATIONS, LOSSES
+from .. import _checks
+from .._core import ACTIVATIONS, LOSSES
+from ..losses import BY_NAME, Loss
+from ..optimizers import OPTIMIZERS, SGD, Optimizer
 from .conventions import Conventions
 from .initializers import checked_init
-from .losses import BY_NAME, Loss
-from .optimizers import OPTIMIZERS, SGD, Optimizer
 
 DTYPES = ("float32", "float64")
 
@@ -36,21 +36,21 @@ class FitArguments:
         resume: Any = False,
         n_threads: Any = None,
     ) -> None:
-        self.epochs = checks.whole("epochs", epochs, 0)
-        self.batch_size = checks.whole("batch_size", batch_size, 1)
-        self.shuffle = checks.flag("shuffle", shuffle)
-        self.validation_split = checks.real("validation_split", validation_split, 0.0, 1.0)
+        self.epochs = _checks.whole("epochs", epochs, 0)
+        self.batch_size = _checks.whole("batch_size", batch_size, 1)
+        self.shuffle = _checks.flag("shuffle", shuffle)
+        self.validation_split = _checks.real("validation_split", validation_split, 0.0, 1.0)
         self.clip_norm = limit("clip_norm", clip_norm)
         self.clip_value = limit("clip_value", clip_value)
         # More mini-batches than anybody lives to see are as good as all of an epoch, and C counts them.
-        self.accumulate = min(checks.whole("accumulate", accumulate, 1), 2**62)
-        self.ema = None if ema is None else checks.real("ema", ema, 0.0, 1.0)
-        self.checkpoint = None if checkpoint is None else checks.path("checkpoint", checkpoint)
-        self.checkpoint_every = checks.whole("checkpoint_every", checkpoint_every, 1)
-        self.resume = checks.flag("resume", resume)
+        self.accumulate = min(_checks.whole("accumulate", accumulate, 1), 2**62)
+        self.ema = None if ema is None else _checks.real("ema", ema, 0.0, 1.0)
+        self.checkpoint = None if checkpoint is None else _checks.path("checkpoint", checkpoint)
+        self.checkpoint_every = _checks.whole("checkpoint_every", checkpoint_every, 1)
+        self.resume = _checks.flag("resume", resume)
         if self.resume and checkpoint is None:
             raise ValueError("resume needs the checkpoint to resume from, and checkpoint is None")
-        self.n_threads = None if n_threads is None else checks.whole("n_threads", n_threads, 1)
+        self.n_threads = None if n_threads is None else _checks.whole("n_threads", n_threads, 1)
         self.validation_data = validation_data
         if validation_data is not None:
             if self.validation_split:
@@ -66,7 +66,7 @@ def limit(name: str, value: Any) -> float | None:
     """`value` as a number above 0; None is no limit."""
     if value is None:
         return None
-    number = checks.real(name, value)
+    number = _checks.real(name, value)
     if number == 0:
         raise ValueError(f"{name} must be above 0, not {value}")
     return number
@@ -115,7 +115,7 @@ class Settings:
     ) -> None:
         self.layers = _layers(layers)
         self.activations = _activations(activation, len(self.layers) - 2)
-        self.activations.append(checks.one_of("output_activation", output_activation, ACTIVATIONS))
+        self.activations.append(_checks.one_of("output_activation", output_activation, ACTIVATIONS))
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
         # The network has parameters of its own: a loss that is changed later is no longer this one.
         self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else loss
@@ -124,10 +124,10 @@ class Settings:
         self.init = checked_init(init, self.layers, self.dtype)
         if self.loss_parameters is not None:
             _fit_in(self.dtype, self.loss_parameters)
-        self.l2 = checks.real("l2", l2)
+        self.l2 = _checks.real("l2", l2)
         self.dropout = _dropout(dropout, len(self.layers) - 2)
-        self.l1 = checks.real("l1", l1)
-        self.label_smoothing = checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
+        self.l1 = _checks.real("l1", l1)
+        self.label_smoothing = _checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")
         self.conventions = Conventions()
@@ -145,7 +145,7 @@ class Settings:
         for name in ("lr", "weight_decay"):
             value = getattr(checked, name)
             if not callable(value):
-                checks.real(name, value, 0.0, float(np.finfo(self.dtype).max))
+                _checks.real(name, value, 0.0, float(np.finfo(self.dtype).max))
         self._checked = kind, values, checked
         return checked
 
@@ -189,7 +189,7 @@ class Settings:
 def _layers(layers: Sequence[int]) -> list[int]:
     if isinstance(layers, (str, bytes)) or not hasattr(layers, "__iter__"):
         raise TypeError(f"layers must be a sequence of sizes, input first, not {layers!r}")
-    sizes = [checks.whole("a layer's size", size, 1) for size in layers]
+    sizes = [_checks.whole("a layer's size", size, 1) for size in layers]
     if len(sizes) < 2:
         raise ValueError(f"layers must name an input and an output at least, not {sizes}")
     return sizes
@@ -197,12 +197,12 @@ def _layers(layers: Sequence[int]) -> list[int]:
 
 def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
     if isinstance(activation, str):
-        return [checks.one_of("activation", activation, ACTIVATIONS)] * hidden
+        return [_checks.one_of("activation", activation, ACTIVATIONS)] * hidden
     if not isinstance(activation, (list, tuple)):
         raise TypeError(f"activation must be a name or a list of names, not {activation!r}")
     if len(activation) != hidden:
         raise ValueError(f"activation must name one a hidden layer, {hidden}, not {len(activation)}")
-    return [checks.one_of("activation", name, ACTIVATIONS) for name in activation]
+    return [_checks.one_of("activation", name, ACTIVATIONS) for name in activation]
 
 
 def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[..., Any] | None]:
@@ -226,8 +226,8 @@ def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
     if isinstance(dropout, (list, tuple)):
         if len(dropout) != hidden:
             raise ValueError(f"dropout must name one a hidden layer, {hidden}, not {len(dropout)}")
-        return [checks.fraction("dropout", each) for each in dropout]
-    return [checks.fraction("dropout", dropout)] * hidden
+        return [_checks.fraction("dropout", each) for each in dropout]
+    return [_checks.fraction("dropout", dropout)] * hidden
 
 
 def checked_loss(loss: Any) -> Any:
@@ -239,7 +239,7 @@ def checked_loss(loss: Any) -> Any:
             f"loss must be a name, one of {', '.join(LOSSES)}, a loss of bpkern.losses, or a function of "
             f"(outputs, y), not {loss!r}"
         )
-    return checks.one_of("loss", loss, LOSSES)
+    return _checks.one_of("loss", loss, LOSSES)
 
 
 def checked_optimizer(optimizer: Any) -> Optimizer:

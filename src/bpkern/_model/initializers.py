@@ -1,6 +1,6 @@
 """Initial weights: by name, or given."""
 
-# NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks
+from .. import _checks
 from .parameters import Weights, checked_weights
 
 # Before these "auto" draws from He's range, and before all others from Glorot's.
@@ -77,7 +77,7 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | We
         For an unknown name, and for arrays that do not fit.
     """
     if isinstance(init, str):
-        return checks.one_of("init", init, NAMES)
+        return _checks.one_of("init", init, NAMES)
     if not isinstance(init, (list, tuple)):
         raise TypeError(f"init must be a name, one of {', '.join(NAMES)}, or a list of (W, b), not {init!r}")
     try:

@@ -1,6 +1,6 @@
 """Losses and metrics of data without training on it."""
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core
+from .. import _core
+from .._data.rows import Rows, bad_row
 from .custom_loss import row_losses
-from .data import Rows, bad_row
 from .metrics import Metric
 
 if TYPE_CHECKING:
-    from .prediction import Prediction
+    from .._model.prediction import Prediction
 
 
 def measure(

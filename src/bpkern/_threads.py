@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from . import checks
+from . import _checks
 
 VARIABLE = "BPKERN_NUM_THREADS"
 OPENMP_VARIABLE = "OMP_NUM_THREADS"
@@ -32,7 +32,7 @@ def set_num_threads(n: int | None) -> None:
         For a number below 1.
     """
     global _chosen
-    _chosen = None if n is None else checks.whole("the number of threads", n, 1)
+    _chosen = None if n is None else _checks.whole("the number of threads", n, 1)
 
 
 def get_num_threads() -> int:

@@ -3,7 +3,7 @@
 import os
 from typing import Literal
 
-from . import _core, threads
+from . import _core, _threads
 
 ISA_VARIABLE = "BPKERN_ISA"
 
@@ -33,7 +33,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[s
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"unknown mode {mode!r}: allowed are stdout, dicts")
-    number, source = threads.number_and_source()
+    number, source = _threads.number_and_source()
     config = {
         "bpkern": {"version": _core.__version__},
         "instruction sets": {"in use": _core.isa(), "available": ", ".join(_core.available_isas())},

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks
+from .. import _checks
 
 
 def row_weights(
@@ -80,5 +80,5 @@ def _given(class_weight: Mapping[Any, Any], classes: int) -> np.ndarray:
         # Classes may come as floats, like the labels themselves.
         if key not in range(classes):
             raise ValueError(f"class_weight must name classes from 0 to {classes - 1}, not {key!r}")
-        weights[int(key)] = checks.real(f"class_weight of class {key}", value)
+        weights[int(key)] = _checks.real(f"class_weight of class {key}", value)
     return weights

@@ -4,7 +4,7 @@ A model consumes its generator in this order: initial weights layer by layer, on
 there is any, one for the splits when the first is asked for, then one permutation an epoch.
 """
 
-# NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import copy
@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import _core, checks, initializers
+from .. import _checks, _core
+from . import initializers
 from .parameters import Weights
 
 
@@ -21,7 +22,7 @@ def make_generator(seed: Any) -> np.random.Generator:
     if seed is None or isinstance(seed, (np.random.SeedSequence, np.random.Generator)):
         return np.random.default_rng(seed)
     try:
-        return np.random.default_rng(checks.whole("seed", seed, 0))
+        return np.random.default_rng(_checks.whole("seed", seed, 0))
     except TypeError:
         raise TypeError(
             f"seed must be None, a whole number, a SeedSequence or a Generator, not {seed!r}"
@@ -70,8 +71,8 @@ def _unplain(state: Any, example: Any, name: str = "state") -> Any:
             return np.array(numbers, example["dtype"])
         return {key: _unplain(value, example[key], key) for key, value in state.items()}
     if isinstance(example, str):
-        return checks.one_of(name, state, (example,))
-    return checks.whole(name, state, 0, PLACES.get(name, 2**128 - 1))
+        return _checks.one_of(name, state, (example,))
+    return _checks.whole(name, state, 0, PLACES.get(name, 2**128 - 1))
 
 
 def _generator_in(state: dict[str, Any]) -> np.random.Generator:
@@ -145,8 +146,8 @@ class RandomState:
         random = cls(_generator_in(config["generator"]))
         random._start = _generator_in(config["start"])
         if config["split_seed"] is not None:
-            random._split_seed = checks.whole("split_seed", config["split_seed"], 0, 2**63 - 1)
-        random.dropout_key = checks.whole("dropout_key", config["dropout_key"], 0, 2**64 - 1)
+            random._split_seed = _checks.whole("split_seed", config["split_seed"], 0, 2**63 - 1)
+        random.dropout_key = _checks.whole("dropout_key", config["dropout_key"], 0, 2**64 - 1)
         return random
 
     def permutation(self, rows: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Many models trained at once on the same rows: `fit_many`."""
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import os
@@ -12,14 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import _core, checks, streams
+from .. import _checks, _core
+from .._data import streams
+from .._data.rows import Reader
+from .._model.settings import FitArguments
+from ..history import History
+from ..mlp import MLP
 from .callback_list import CallbackList
-from .data import Reader
-from .fitting import Fit
-from .history import History
-from .mlp import MLP
+from .fit import Fit
 from .progress import Progress, make_progress
-from .settings import FitArguments
 
 # The arguments of `MLP.fit` besides X, y and those of `FitArguments`, in the order in which `Fit` takes them.
 OTHERS: dict[str, Any] = {"sample_weight": None, "class_weight": None, "metrics": None, "callbacks": ()}
@@ -110,7 +111,7 @@ def fit_many(
         raise TypeError(complaint)
     if streams.is_stream(X, y):
         raise ValueError("fit_many shares rows in memory among its models: give X and y, not batches")
-    most = _core.fair_share() if n_threads is None else checks.whole("n_threads", n_threads, 1)
+    most = _core.fair_share() if n_threads is None else _checks.whole("n_threads", n_threads, 1)
     workers = max(1, min(most, len(checked)))
     own = _listed("each", each, len(checked), {})
     parts = _listed("splits", splits, len(checked), None)

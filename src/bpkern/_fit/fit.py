@@ -1,6 +1,6 @@
 """One fit: data, callbacks, validation and checkpoints around the epochs of training."""
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import math
@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, streams
+from .. import _core
+from .._data import streams
+from .._data.class_weights import row_weights
+from .._data.rows import Rows, classes_of, read_rows
+from .._model.settings import FitArguments, Settings
+from ..callbacks import Callback
+from ..history import History
 from .callback_list import CallbackList
-from .callbacks import Callback
-from .class_weights import row_weights
-from .data import Rows, classes_of, read_rows
 from .epochs import Epochs, RowEpochs, StreamEpochs
-from .history import History
 from .measuring import measure, metrics_of
 from .metrics import make_metrics
 from .progress import Progress, make_progress
-from .settings import FitArguments, Settings
 from .steps import Steps, Watcher, make_steps
 
 if TYPE_CHECKING:
-    from .mlp import MLP
+    from ..mlp import MLP
 
 
 class FitWatcher(Watcher):
@@ -114,9 +115,9 @@ class Fit:
         self._validation_index: np.ndarray | None = None
         self._progress = make_progress(verbose)
         if arguments.checkpoint is not None:
-            from . import files  # with what it needs, half of the package's import
+            from .._files import container  # with what it needs, half of the package's import
 
-            files.check_path(arguments.checkpoint)
+            container.check_path(arguments.checkpoint)
         self._data: Rows | None = None
         self._index: np.ndarray | None = None  # the rows of the data to train on; None for all of them
         self._batches: Any = None
@@ -203,7 +204,7 @@ class Fit:
             self._callbacks.on_fit_begin(model)
             first = 0
             if arguments.checkpoint is not None and arguments.resume:
-                from . import checkpoints
+                from .._files import checkpoints
 
                 first = checkpoints.resume(model, arguments.checkpoint, self._callbacks)
                 before = _Before(model)
@@ -264,7 +265,7 @@ class Fit:
             if arguments.checkpoint is not None and (
                 is_last or (epoch + 1) % arguments.checkpoint_every == 0
             ):
-                from . import checkpoints
+                from .._files import checkpoints
 
                 checkpoints.write(model, arguments.checkpoint, self._callbacks, epoch + 1)
 

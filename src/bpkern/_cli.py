@@ -3,13 +3,13 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from . import __version__, checks
+from . import __version__, _checks
 
 
 def _whole(name: str, at_least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
-            return checks.whole(name, int(text), at_least)
+            return _checks.whole(name, int(text), at_least)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--epochs", type=_whole("epochs", 1), default=60, help="passes over the data (60)")
     options = parser.parse_args(arguments)
 
-    from .demo import run
+    from ._demo import run
 
     try:
         return run(seed=options.seed, epochs=options.epochs)

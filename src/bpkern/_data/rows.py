@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .._model.settings import Settings
 from .interchange import as_numeric
-from .settings import Settings
 from .sparse import SparseRows, sparse_rows
 
 # X (n, in), y as labels (n,) or numbers (n, out), and weights (n,) or None: what `MLP` has checked.

@@ -1,7 +1,7 @@
 """The epochs of one fit: rows in some order or a stream of batches, steps over them, and what is left when
 these diverge."""
 
-# NumPy imports numpy.random at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import math
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from . import _core
-from .data import Rows, bad_row
-from .errors import DivergedError
-from .seeding import Shuffler
-from .settings import Settings
+from .. import _core
+from .._data.rows import Rows, bad_row
+from .._data.streams import Prefetched
+from .._model.seeding import Shuffler
+from .._model.settings import Settings
+from ..errors import DivergedError
 from .steps import Steps, Sums
-from .streams import Prefetched
 
 
 def _means(sums: Sums, settings: Settings) -> dict[str, float]:

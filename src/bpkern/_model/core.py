@@ -1,6 +1,6 @@
 """What a model is: settings, parameters, generator and history, and their way in and out."""
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import os
@@ -9,9 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import _core, checks, state
-from .history import History
-from .optimizers import Optimizer
+from .. import _checks, _core
+from .._files import state
+from ..history import History
+from ..optimizers import Optimizer
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState, Shuffler
 from .settings import Settings, checked_loss, checked_optimizer
@@ -179,7 +180,7 @@ class Model:
         RuntimeError
             While another thread uses one of them.
         """
-        tau = checks.real("tau", tau, 0.0, 1.0)
+        tau = _checks.real("tau", tau, 0.0, 1.0)
         if not isinstance(other, Model):
             raise TypeError(f"other must be a bpkern.MLP, not {other!r}")
         mine, theirs = self._settings, other._settings
@@ -216,9 +217,9 @@ class Model:
         RuntimeError
             While another thread trains the model.
         """
-        from . import files  # with what it needs, half of the package's import
+        from .._files import container  # with what it needs, half of the package's import
 
-        files.write(path, *state.model_state(self))
+        container.write(path, *state.model_state(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, loss: Any = None, optimizer: Any = None) -> Self:
@@ -243,13 +244,13 @@ class Model:
         ModuleNotFoundError
             For .safetensors without that library.
         """
-        from . import files
+        from .._files import container
 
         if loss is not None:
             checked_loss(loss)
         if optimizer is not None:
             checked_optimizer(optimizer)
-        config, arrays = files.read(path)
+        config, arrays = container.read(path)
         try:
             model = cls._of(state.arguments_of(config, arrays, loss, optimizer), config, arrays)
             rule = config["model"]["optimizer"]["rule"]
@@ -296,7 +297,7 @@ class Model:
             Rows to tell the memory of the activations for.
         """
         if batch_size is not None:
-            batch_size = checks.whole("batch_size", batch_size, 1)
+            batch_size = _checks.whole("batch_size", batch_size, 1)
         settings, update = self._settings, _core.Update(self._settings.step(), 0.0, 0.0, None, None, 1, None)
         return Summary(
             settings.layers,

@@ -1,18 +1,18 @@
 """Prediction: outputs, classes, probabilities, losses and metrics, and gradients of the loss."""
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-from . import _core, checks
-from .custom_loss import row_losses
-from .data import Rows, as_rows, bad_row, read_rows
-from .measuring import measure
-from .metrics import make_metrics
-from .model import Model, new_network
+from .. import _checks, _core
+from .._data.rows import Rows, as_rows, bad_row, read_rows
+from .._fit.custom_loss import row_losses
+from .._fit.measuring import measure
+from .._fit.metrics import make_metrics
+from .core import Model, new_network
 from .parameters import Weights
 
 
@@ -46,7 +46,7 @@ class Prediction(Model):
                 if outputs is not None:
                     return outputs
             x = as_rows(X, self._settings.layers[0])
-            if checks.flag("train", train):
+            if _checks.flag("train", train):
                 if layer is not None:
                     raise ValueError("give layer or train=True, not both")
                 if len(x) == 0:
@@ -57,7 +57,7 @@ class Prediction(Model):
             raise bad_row((x, None, None), error.row, self._settings.dtype) from None
 
     def _layer(self, layer: int) -> int:
-        number, last = checks.whole("layer", layer, 1), len(self._settings.layers) - 1
+        number, last = _checks.whole("layer", layer, 1), len(self._settings.layers) - 1
         if number > last:
             raise ValueError(f"layer must be at most {last}, the last, not {number}")
         return number

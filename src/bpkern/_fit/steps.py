@@ -1,18 +1,18 @@
 """Steps of training over rows: in C alone, or with a Python function for the loss of each mini-batch."""
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-from . import _core
+from .. import _core
+from .._data.rows import Rows
+from .._model.settings import Settings
+from ..optimizers import Optimizer
+from ..schedules import rate, rates
 from .custom_loss import row_losses
-from .data import Rows
-from .optimizers import Optimizer
-from .schedules import rate, rates
-from .settings import Settings
 
 # Sums over rows of the weighted loss, the weighted accuracy, and the weights.
 Sums = tuple[float, float, float]

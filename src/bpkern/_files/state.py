@@ -6,7 +6,7 @@ average, those that are trained are "trained.0.weight", ...; the optimiser's sta
 and "u....", and initial weights that were given are "init.0.weight", ....
 """
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import _core, checks, losses, optimizers, schedules
-from .history import History
-from .parameters import Weights, checked_weights, state_of, weights_of
-from .seeding import RandomState
-from .settings import DTYPES, Settings
+from .. import _checks, _core, losses, optimizers, schedules
+from .._model.parameters import Weights, checked_weights, state_of, weights_of
+from .._model.seeding import RandomState
+from .._model.settings import DTYPES, Settings
+from ..history import History
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .._model.core import Model
 
 # What stands for a Python callable, which no file holds.
 CALLABLE = {"callable": True}
@@ -93,7 +93,7 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     found = _sizes(arrays)
     if arguments["layers"] != found:
         raise ValueError(f"the layers must be those of the arrays, {found}")
-    checks.one_of("dtype", arguments["dtype"], DTYPES)
+    _checks.one_of("dtype", arguments["dtype"], DTYPES)
     arguments["loss"] = _loss_of(arguments["loss"]) if loss is None else loss
     arguments["optimizer"] = optimizer_of(arguments["optimizer"]) if optimizer is None else optimizer
     if arguments["init"] is None:
@@ -214,14 +214,14 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
             raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
         stores[store] = checked_weights(layers, settings.layers, settings.dtype)
     updates, batches, moves = (
-        checks.whole(name, training[name], 0, MOST_COUNT) for name in ("updates", "batches", "moves")
+        _checks.whole(name, training[name], 0, MOST_COUNT) for name in ("updates", "batches", "moves")
     )
     return State(
         stores,
         (updates, batches),
         moves,
         RandomState.of(training["random"]),
-        checks.flag("one_dimension", training["one_dimension"]),
+        _checks.flag("one_dimension", training["one_dimension"]),
         None if training["iterations"] is None else _history(training, arrays),
     )
 
@@ -231,7 +231,7 @@ def _history(training: Config, arrays: Arrays) -> History:
     for name, values in columns.items():
         if values.shape != (len(columns["lr"]),) or values.dtype != np.float64:
             raise ValueError(f"the history must hold one number an epoch for {name}")
-    iterations = checks.whole("iterations", training["iterations"], 0, MOST_COUNT)
+    iterations = _checks.whole("iterations", training["iterations"], 0, MOST_COUNT)
     return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
 
 

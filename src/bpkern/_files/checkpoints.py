@@ -1,6 +1,6 @@
 """Checkpoints of a fit: the model's whole state, the callbacks', and how far the fit is."""
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import math
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checks, files, state
-from .callback_list import CallbackList
-from .optimizers import Optimizer
+from .. import _checks
+from .._fit.callback_list import CallbackList
+from ..optimizers import Optimizer
+from . import container, state
 
 if TYPE_CHECKING:
-    from .mlp import MLP
+    from ..mlp import MLP
 
 PREFIX = "callbacks."
 
@@ -36,7 +37,7 @@ def write(model: MLP, path: str, callbacks: CallbackList, epochs: int) -> None:
         else:
             values[name] = _plain(name, value)
     config["fit"] = {"epochs": epochs, "stopped": model.stop_training, "callbacks": values}
-    files.write(path, config, arrays)
+    container.write(path, config, arrays)
 
 
 def resume(model: MLP, path: str, callbacks: CallbackList) -> int:
@@ -48,9 +49,9 @@ def resume(model: MLP, path: str, callbacks: CallbackList) -> int:
         For a file that is no checkpoint, or one of a model or of callbacks that were made otherwise; nothing
         was changed.
     """
-    files.remove_leftovers(path)
+    container.remove_leftovers(path)
     try:
-        config, arrays = files.read(path)
+        config, arrays = container.read(path)
     except FileNotFoundError:  # and no other: who cannot read it does not start from the beginning
         return 0
     if "fit" not in config:
@@ -58,8 +59,8 @@ def resume(model: MLP, path: str, callbacks: CallbackList) -> int:
     try:
         _check_model(model, config["model"])
         found = state.checked_state(model._settings, config, arrays)
-        epochs = checks.whole("epochs", config["fit"]["epochs"], 1)
-        stopped = checks.flag("stopped", config["fit"]["stopped"])
+        epochs = _checks.whole("epochs", config["fit"]["epochs"], 1)
+        stopped = _checks.flag("stopped", config["fit"]["stopped"])
         values = {name: _unplain(value) for name, value in config["fit"]["callbacks"].items()}
         values |= {
             name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .callbacks import Callback
+from ..callbacks import Callback
 
 
 def has_batch_hooks(callback: Callback) -> bool:
