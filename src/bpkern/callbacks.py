@@ -10,6 +10,7 @@ from typing import Any
 
 from . import _checks
 from ._fit.metrics import MAXIMISED
+from ._model.core import core_of
 
 MODES = ("auto", "min", "max")
 
@@ -150,7 +151,7 @@ class EarlyStopping(Callback):
         value = self._monitor.value(logs)
         if self._monitor.is_better(value, self.best_):
             self.best_, self.best_epoch_, self._waited = value, epoch, 0
-            self._parameters = model._get_parameters()
+            self._parameters = core_of(model).get_parameters()
             return
         self._waited += 1
         if self._waited >= self._patience:
@@ -159,7 +160,7 @@ class EarlyStopping(Callback):
 
     def on_fit_end(self, model: Any) -> None:
         if self.best_epoch_ is not None:
-            model._set_parameters(self._parameters)
+            core_of(model).set_parameters(self._parameters)
 
     def state_dict(self) -> dict[str, Any]:
         return {

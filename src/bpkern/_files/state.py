@@ -1,49 +1,49 @@
-"""A model's whole state as what files hold: a configuration of plain values, and arrays.
+"""The whole state of a model in the form of files: a configuration of plain values, and arrays.
 
-The configuration has the constructor's arguments under "model", and what training goes on from under
-"training". Arrays "0.weight", "0.bias", ... are the parameters that predictions are by. Where that is an
-average, those that are trained are "trained.0.weight", ...; the optimiser's states are "m.0.weight", "v...."
-and "u....", and initial weights that were given are "init.0.weight", ....
+The configuration holds the constructor's arguments under "model", and the state of training under "training".
+The arrays "0.weight", "0.bias", ... are the parameters that predict. If these are an average, the trained
+parameters are "trained.0.weight", .... The optimiser's states are "m.0.weight", ..., "v.0.weight", ... and
+"u.0.weight", ...; initial weights that were given as arrays are "init.0.weight", ...; the columns of the
+history are "history.loss", ....
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _checks, _core, losses, optimizers, schedules
+from .._model.conventions import Conventions
+from .._model.core import Core
 from .._model.parameters import Weights, checked_weights, state_of, weights_of
 from .._model.seeding import RandomState
 from .._model.settings import DTYPES, Settings
 from ..history import History
 
-if TYPE_CHECKING:
-    from .._model.core import Model
-
-# What stands for a Python callable, which no file holds.
+# Replaces a Python callable, which no file can hold.
 CALLABLE = {"callable": True}
 
-# The stores beside the parameters and their average, by the names of their arrays.
+# The optimiser's states, by their names in `_core.Network` and in files.
 STATES = ("m", "v", "u")
 
-# What a configuration or arrays that no model has made are found out by.
+# The errors that a configuration or arrays of other origin cause.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
-# So many updates a file may say that there have been: there is room to go on counting.
+# The largest number of updates in a file: 64 bits leave room to count on.
 MOST_COUNT = 1 << 62
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
 
-# What a model is made of ------------------------------------------------------------------------------------
+# The constructor's arguments ------------------------------------------------------------------------------
 
 
 def model_config(settings: Settings) -> Config:
-    """The constructor's arguments but for the seed."""
+    """The constructor's arguments, except the seed."""
     return {
         "layers": settings.layers,
         "activation": settings.activations[:-1],
@@ -67,10 +67,10 @@ def _loss_config(settings: Settings) -> Any:
 
 
 def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
-    """The settings of an optimiser, and its rule."""
+    """The settings and the rule of an optimiser."""
     settings = _plain({name: value for name, value in optimizer.settings().items() if name != "lr"})
     lr = optimizer.lr
-    # Somebody's own kind of schedule is a Python function like any other.
+    # A schedule of a user's own class is treated as any other Python callable.
     if isinstance(lr, schedules.Schedule) and type(lr) in schedules.SCHEDULES.values():
         rate: Any = {"schedule": type(lr).__name__, **_plain(lr.settings())}
     else:
@@ -79,17 +79,24 @@ def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
 
 
 def _plain(settings: Mapping[str, Any]) -> Config:
-    """NumPy's numbers as Python's, and tuples as lists."""
+    """The settings with NumPy's numbers as Python's, and tuples as lists."""
     return {
         name: np.asarray(value).tolist() if value is not None else None for name, value in settings.items()
     }
 
 
 def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> dict[str, Any]:
-    """The constructor's arguments of a configuration. `loss` and `optimizer`, where they are not None, take
-    the place of those in it; they have to where these were Python callables."""
+    """The constructor's arguments of a configuration.
+
+    `loss` and `optimizer` replace those of the configuration unless they are None. They are required if the
+    loss or the learning rate was a Python callable.
+
+    Raises
+    ------
+    One of MALFORMED
+    """
     arguments = dict(config["model"])
-    # Before anything is made of these sizes, which a file may claim.
+    # Checked first: nothing is allocated for sizes that a file only claims.
     found = _sizes(arrays)
     if arguments["layers"] != found:
         raise ValueError(f"the layers must be those of the arrays, {found}")
@@ -102,7 +109,7 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
 
 
 def _sizes(arrays: Arrays) -> list[int]:
-    """The sizes of the layers that the weights are of."""
+    """The sizes of the layers, by the shapes of the weights."""
     sizes: list[int] = []
     while (w := arrays.get(f"{len(sizes)}.weight")) is not None:
         sizes.append(w.shape[0])
@@ -132,12 +139,20 @@ def optimizer_of(config: Config) -> optimizers.Optimizer:
     return kind(lr=lr, **settings)
 
 
-# Its state --------------------------------------------------------------------------------------------------
+# The state of training -------------------------------------------------------------------------------------
 
 
-def model_state(model: Model) -> tuple[Config, Arrays]:
-    """All of it, of one moment."""
-    net, settings = model._net, model._settings
+def model_state(core: Core) -> tuple[Config, Arrays]:
+    """The whole state of a model, all read at one moment.
+
+    Raises
+    ------
+    ValueError
+        For a bit generator that is not NumPy's.
+    RuntimeError
+        While another thread trains the model.
+    """
+    net, settings = core.net, core.settings
     with net.reading():
         stores = net.stores()
         arrays = state_of(net.get_layers("average" if "average" in stores else "parameters"))
@@ -147,13 +162,13 @@ def model_state(model: Model) -> tuple[Config, Arrays]:
             if store in stores:
                 arrays |= _named(f"{store}.", net.get_layers(store))
         updates, batches = net.counts
-        history = model.history_
+        history = core.history
         training = {
             "updates": updates,
             "batches": batches,
             "moves": net.moves,
-            "random": model._random.config(),
-            "one_dimension": model._fitted_1d,
+            "random": core.random.config(),
+            "one_dimension": core.fitted_1d,
             "iterations": None if history is None else history.iterations,
             "metrics": [] if history is None else list(history.columns()),
         }
@@ -171,12 +186,12 @@ def _named(prefix: str, layers: Weights) -> Arrays:
 
 
 class State(NamedTuple):
-    """What `restore` puts into a model, checked.
+    """A checked state for `restore`.
 
     Attributes
     ----------
     stores : dict of str to Weights
-        The parameters that are trained and, where they are there, the optimiser's states and the average.
+        The trained parameters and, if they exist, the optimiser's states and the average.
     counts : (int, int)
         Updates and mini-batches.
     moves : int
@@ -200,7 +215,7 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     Raises
     ------
     One of MALFORMED
-        For what is no state, or that of another model.
+        For anything that is not the state of a model with these settings.
     """
     training = config["training"]
     has_average = "trained.0.weight" in arrays
@@ -235,19 +250,47 @@ def _history(training: Config, arrays: Arrays) -> History:
     return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
 
 
-def restore(model: Model, state: State) -> None:
-    """Put a model into a state that was checked with its settings. The optimiser is left as it is."""
-    net = model._net
+def new_core(
+    arguments: Config, config: Config, arrays: Arrays, conventions: Callable[[Settings], Conventions]
+) -> Core:
+    """A model in a saved state.
+
+    Parameters
+    ----------
+    arguments : dict
+        From `arguments_of`.
+    config, arrays
+        As from `model_state`.
+    conventions : callable
+        The conventions of the model's class.
+
+    Raises
+    ------
+    MemoryError
+    One of MALFORMED
+    """
+    settings = Settings(**arguments)
+    # Checked before the network is allocated: its sizes are those of arrays that exist.
+    found = checked_state(settings, config, arrays)
+    settings.conventions = conventions(settings)
+    core = Core(settings)
+    restore(core, found)
+    return core
+
+
+def restore(core: Core, state: State) -> None:
+    """Put a model into a state that was checked with its settings. The optimiser's settings stay."""
+    net = core.net
     with net.writing():
-        net.make_room(state.stores)  # before anything is changed
-        model._tape = _core.Tape(net)  # gradients that are stored are of other weights
+        net.make_room(state.stores)  # first: a MemoryError leaves the model unchanged
+        core.tape = _core.Tape(net)  # stored gradients belong to the old weights
         net.keep_only(state.stores)
         for store, layers in state.stores.items():
             net.set_layers(layers, store)
         net.counts, net.moves = state.counts, state.moves
-        net.set_dropout(model._settings.dropout, state.random.dropout_key)
-        model._random, model.history_ = state.random, state.history
-        model._fitted_1d, model.stop_training = state.one_dimension, False
+        net.set_dropout(core.settings.dropout, state.random.dropout_key)
+        core.random, core.history = state.random, state.history
+        core.fitted_1d, core.stop_training = state.one_dimension, False
 
 
 def _layers(arrays: Arrays, prefix: str, count: int) -> list[tuple[Any, Any]]:

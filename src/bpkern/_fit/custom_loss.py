@@ -12,23 +12,23 @@ def row_losses(
     targets: np.ndarray,
     weighted: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The loss of each row (n,), and the gradient of each by the outputs (n, out), both in float64.
+    """The loss of each row (n,), and its gradient by the outputs (n, out), both float64.
 
     Parameters
     ----------
     function : callable
-        ``function(outputs, targets) -> (loss, gradient)``: losses (n,) with the gradient of each row's, or
-        one number, the mean, with the gradient of that.
+        ``function(outputs, targets) -> (loss, gradient)``: either losses (n,) and the gradient of each row's
+        loss, or one number, their mean, and the gradient of the mean.
     outputs : ndarray, shape (n, out)
-        A copy goes to the function.
+        The function receives a copy.
     targets : ndarray, shape (n, ...)
     weighted : bool
-        Whether rows have weights: a mean is of no use then.
+        Whether losses per row are required: rows with weights cannot be weighted after a mean.
 
     Raises
     ------
     TypeError, ValueError
-        Where the function returns something else.
+        If the function returns anything else.
     """
     returned = function(outputs.copy(), targets)
     if not isinstance(returned, tuple) or len(returned) != 2:
@@ -36,7 +36,9 @@ def row_losses(
     losses, gradient = np.asarray(returned[0], np.float64), np.asarray(returned[1], np.float64)
     rows = len(outputs)
     if losses.shape not in ((), (rows,)):
-        raise ValueError(f"the loss must be one number, or one a row, ({rows},), not of shape {losses.shape}")
+        raise ValueError(
+            f"the loss must be one number, or one per row, ({rows},), not of shape {losses.shape}"
+        )
     if gradient.shape != outputs.shape:
         raise ValueError(
             f"the loss's gradient must have the outputs' shape {outputs.shape}, not {gradient.shape}"
@@ -44,6 +46,6 @@ def row_losses(
     if losses.ndim:
         return losses, gradient
     if weighted:
-        raise ValueError("the loss must return one number a row for weights and for losses, not their mean")
-    with np.errstate(over="ignore"):  # whoever calls looks whether the loss is finite
+        raise ValueError("the loss must return one number per row for weights and for losses, not their mean")
+    with np.errstate(over="ignore"):  # the caller checks that the loss is finite
         return np.full(rows, losses), gradient * rows

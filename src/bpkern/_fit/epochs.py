@@ -1,5 +1,4 @@
-"""The epochs of one fit: rows in some order or a stream of batches, steps over them, and what is left when
-these diverge."""
+"""The epochs of one fit: steps over rows in some order, or over a stream of batches."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
@@ -16,11 +15,12 @@ from .._data.streams import Prefetched
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
 from ..errors import DivergedError
+from .rollback import restore_unless_finite
 from .steps import Steps, Sums
 
 
 def _means(sums: Sums, settings: Settings) -> dict[str, float]:
-    """Loss and, where there is one, accuracy from their weighted sums and the sum of the weights."""
+    """The loss and, for the two cross-entropies, the accuracy from their sums over rows."""
     loss, accuracy, weight = sums
     metrics = {"loss": loss / weight}
     if settings.has_accuracy:
@@ -33,22 +33,23 @@ class Epochs:
 
     Parameters
     ----------
-    net : Network
-        Its writer is the caller, its workspace is there, and a snapshot of its start has been taken.
+    net : _core.Network
+        This thread is its writer. It has a workspace for the batches, and a snapshot as of the start.
     settings : Settings
     steps : Steps
+    keep_outputs : bool
+        Whether to fill `seen`.
 
     Attributes
     ----------
     iterations : int
         Mini-batches of the last epoch.
     done : int
-        Those of the epochs before it, also of a fit that is resumed.
+        Mini-batches of all epochs before it, including those before a fit was resumed.
     rows : int or None
-        Of an epoch, where that is known before.
+        Rows of an epoch, if that is known in advance.
     seen : tuple or None
-        Where `keep_outputs` is set, of the last epoch: targets, outputs before each update, and weights or
-        None, in the order of the steps.
+        (targets, outputs before each update, weights or None) of the last epoch, in the order of the steps.
     """
 
     def __init__(self, net: _core.Network, settings: Settings, steps: Steps, keep_outputs: bool) -> None:
@@ -60,22 +61,25 @@ class Epochs:
         self.seen: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None
 
     def run(self, number: int) -> dict[str, float]:
-        """Epoch `number`, from 0; its metrics. However it ends, the weights are finite."""
+        """Train for epoch `number`, counted from 0, and return its loss and accuracy.
+
+        Raises
+        ------
+        DivergedError
+            If the loss or the weights are no longer finite. The weights are then restored to finite ones.
+        """
         if self._stepped:
             self._net.snapshot()
-        finite = True
         try:
             sums = self._train()
         except _core.NonFiniteLossError as stop:
             raise self._diverged("the loss is no longer finite", number, stop.step) from None
         finally:
-            finite = self._net.finite()
-            if not finite:
-                self._net.restore()
+            finite = restore_unless_finite(self._net)
         if not finite:
             raise self._diverged("the weights overflowed", number, self.iterations)
         metrics = _means(sums, self._settings)
-        if not math.isfinite(metrics["loss"]):  # each batch's is, and their sum is not
+        if not math.isfinite(metrics["loss"]):  # a sum of finite losses may overflow
             self._net.restore()
             raise self._diverged("the loss is no longer finite", number, self.iterations)
         self._stepped = True
@@ -83,11 +87,11 @@ class Epochs:
         return metrics
 
     def _train(self) -> Sums:
-        """All steps of an epoch."""
+        """Take all steps of an epoch."""
         raise NotImplementedError
 
-    def _rows(self, data: Rows, index: np.ndarray | None, more: bool) -> Sums:
-        """Steps over rows."""
+    def _train_rows(self, data: Rows, index: np.ndarray | None, more: bool) -> Sums:
+        """Take the steps over some rows; arguments as for `Steps.train`."""
         rows = len(data[0]) if index is None else len(index)
         outputs = None
         if self._keep_outputs:
@@ -120,9 +124,9 @@ class RowEpochs(Epochs):
     ----------
     data : Rows
     index : ndarray of int64 or None
-        Which rows to train on; None is all of them.
+        The rows to train on; None is all of them.
     shuffler : Shuffler or None
-        None takes the rows as they come.
+        The source of a new order for each epoch; None keeps the order of the rows.
     """
 
     def __init__(
@@ -141,7 +145,7 @@ class RowEpochs(Epochs):
         self.iterations = steps.iterations(self._count)
 
     def _train(self) -> Sums:
-        return self._rows(self._data, self._order(), more=False)
+        return self._train_rows(self._data, self._order(), more=False)
 
     def _order(self) -> np.ndarray | None:
         if self._shuffler is None:
@@ -151,15 +155,15 @@ class RowEpochs(Epochs):
 
 
 class StreamEpochs(Epochs):
-    """Epochs over batches that come one by one, read ahead on another thread.
+    """Epochs over batches of an iterable, fetched ahead on another thread.
 
     Parameters
     ----------
     batches : iterable
     read : callable
-        From an item to checked `Rows`.
+        Checks an item and returns its `Rows`.
     prepare : callable
-        Makes room for a batch of so many rows; how many threads to take for it.
+        Reserves memory for a batch of a number of rows, and returns the number of threads for it.
     """
 
     def __init__(
@@ -185,7 +189,7 @@ class StreamEpochs(Epochs):
                 self._steps.batch_size = len(data[0])
                 self._steps.threads = self._prepare(len(data[0]))
                 try:
-                    sums = self._rows(data, None, more)
+                    sums = self._train_rows(data, None, more)
                 except _core.NonFiniteLossError:
                     raise _core.NonFiniteLossError(self.iterations) from None
                 loss, accuracy, weight = loss + sums[0], accuracy + sums[1], weight + sums[2]
@@ -210,7 +214,7 @@ class StreamEpochs(Epochs):
 
 
 def _with_more(items: Iterable[Any]) -> Iterable[tuple[Any, bool]]:
-    """Each item with whether another comes."""
+    """Each item, and whether another one follows."""
     before: list[Any] = []
     for item in items:
         if before:

@@ -1,4 +1,4 @@
-"""Many models trained at once on the same rows: `fit_many`."""
+"""Training of many models at once on the same rows: `fit_many`."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
@@ -7,7 +7,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -15,17 +14,19 @@ import numpy as np
 from .. import _checks, _core
 from .._data import streams
 from .._data.rows import Reader
-from .._model.settings import FitArguments
+from .._model.core import core_of
 from ..history import History
 from ..mlp import MLP
+from .arguments import FitArguments
 from .callback_list import CallbackList
 from .fit import Fit
 from .progress import Progress, make_progress
 
-# The arguments of `MLP.fit` besides X, y and those of `FitArguments`, in the order in which `Fit` takes them.
+# The arguments of `MLP.fit` besides X, y and those of `FitArguments`, in the order of `Fit`, and their
+# defaults.
 OTHERS: dict[str, Any] = {"sample_weight": None, "class_weight": None, "metrics": None, "callbacks": ()}
 
-# All that the models may share.
+# The arguments of `MLP.fit` that `fit_many` takes for all models, or one model in `each`.
 SHARED = frozenset({*OTHERS, *(FitArguments.__init__.__kwdefaults__ or ())} - {"n_threads"})
 
 Split = tuple[np.ndarray, np.ndarray | None]
@@ -44,9 +45,9 @@ def fit_many(
 ) -> list[History]:
     """Train several models on the same rows at once: seeds, folds, a grid.
 
-    Each model ends as ``model.fit`` would leave it, to the bit; only the time differs. Threads take one model
-    after another, those with the most work first, so that the processors are busy though each net is too
-    small for more than one of them. X is shared, and read once where it has to be converted.
+    Each model ends in the same state, to the bit, as after ``model.fit``; only the time differs. Threads take
+    one model after another, those with the most work first. So all processors are busy even if each net is
+    too small to use more than one. X is shared, and converted once if it has to be converted.
 
     >>> models = [bpkern.MLP([64, 32, 10], loss="cross_entropy", seed=seed) for seed in range(16)]
     >>> histories = bpkern.fit_many(models, X, y, epochs=50)
@@ -58,52 +59,52 @@ def fit_many(
     Parameters
     ----------
     models : iterable of MLP
-        Different ones, each with a generator of its own. Their layers, losses and optimisers may differ.
+        Different models with different generators. Their layers, losses and optimisers may differ.
     X : array_like, shape (n, in)
-        As for `MLP.fit`, but for batches.
+        As for `MLP.fit`, except an iterable of batches.
     y : array_like
-        As for `MLP.fit`; None where all of `each` have their own.
+        As for `MLP.fit`; None if each mapping of `each` has its own.
     splits : iterable of (train, validation), optional
-        For each model the rows of X to train on, and those to take ``val_loss`` and the metrics of, or None:
-        whole numbers, as if it were given ``X[train]``, ``y[train]`` and the same of `sample_weight`. Not
-        together with `validation_data` or `validation_split`.
+        For each model, the row numbers of X to train on, and those to compute ``val_loss`` and the metrics
+        from, or None. The model is trained as with ``X[train]``, ``y[train]`` and ``sample_weight[train]``.
+        Not together with `validation_data` or `validation_split`.
     each : iterable of mappings, optional
-        For each model, arguments of `fit` that stand in place of the shared ones: "y", "epochs",
-        "batch_size", "callbacks", "checkpoint", ...
+        For each model, arguments of `fit` that replace the shared ones: "y", "epochs", "batch_size",
+        "callbacks", "checkpoint", ...
     n_threads : int, optional
-        How many threads to take in all, exactly; the caller's is one of them. Where there are fewer models,
-        each takes an equal part of them. None is `bpkern.get_num_threads()`, shared with whatever else trains
-        in this process, and by fewer models where the others are done.
+        Exact number of threads in all, including the caller's. Fewer models share them in equal parts. None
+        is `bpkern.get_num_threads()`, shared with all other training in this process; when some models are
+        done, the others use the threads that become free.
     verbose : {"auto", 0, 1}
-        Counts the models that are done, where and how `fit` shows its epochs.
+        Shows the number of finished models, when and as `fit` shows its epochs.
     **settings
-        All other arguments of `fit`. Callbacks have a state and a checkpoint is one model's: with several
-        models they go into `each`.
+        All other arguments of `fit`. A callback and a checkpoint belong to one model: with several models
+        they go into `each`.
 
     Returns
     -------
     list of History
-        One a model, in their order; also kept as their ``history_``.
+        One per model, in their order; also kept as their ``history_``.
 
     Raises
     ------
     ValueError, TypeError
-        As for `fit`, and for the same model, callback, generator or checkpoint given twice. What can be told
-        before training is told before any model is trained, with a note that says which model it is about.
+        As for `fit`, and for the same model, callback, generator or checkpoint given twice. Errors that can
+        be found before training are raised before any model is trained, with a note that names the model.
     Exception
-        What a fit raises ends that fit and no other. When all are done, that of the first such model is
-        raised, with a note that says which it is; the others' histories are in their ``history_``.
+        An error of one fit does not end the others. When all are done, the error of the first such model is
+        raised, with a note that names the model; the other models have their histories in ``history_``.
     KeyboardInterrupt
-        Within 200 ms all fits have stopped, each model as of a finished step.
+        All fits have stopped within 200 ms, each model as of a finished step.
 
     Notes
     -----
-    A part of each epoch is Python, of which one thread at a time has its turn: nets whose epochs take less
-    than about 0.1 ms gain little from a second thread.
+    A part of each epoch is Python code, which one thread at a time can run: nets whose epochs take less than
+    about 0.1 ms gain little from a second thread.
 
     Python functions among the settings (callbacks, metrics, a loss, a learning rate) are called from several
-    threads. An optimiser may be shared where nothing changes its settings on the way, as `ReduceLROnPlateau`
-    does.
+    threads. Models may share an optimiser unless something changes its settings during the fits, as
+    `ReduceLROnPlateau` does.
     """
     progress = make_progress(verbose, of="model")
     checked = _checked_models(models)
@@ -115,7 +116,7 @@ def fit_many(
     workers = max(1, min(most, len(checked)))
     own = _listed("each", each, len(checked), {})
     parts = _listed("splits", splits, len(checked), None)
-    if "callbacks" in settings:  # the first fit would use an iterator up
+    if "callbacks" in settings:  # once: the first fit would exhaust an iterator
         settings["callbacks"] = CallbackList(settings["callbacks"])
     threads = None if n_threads is None else most // workers
     read, fits = Reader(), []
@@ -125,8 +126,8 @@ def fit_many(
         except Exception as error:
             error.add_note(f"It is about models[{number}] of fit_many.")
             raise
-    _check_apart("callback", [list(fit._callbacks) for fit in fits])
-    checkpoints = [fit._arguments.checkpoint for fit in fits]
+    _check_apart("callback", [list(fit.callbacks) for fit in fits])
+    checkpoints = [fit.arguments.checkpoint for fit in fits]
     _check_apart("checkpoint", [[] if path is None else [os.path.abspath(path)] for path in checkpoints])
     return _Fits(fits, progress).run(workers)
 
@@ -142,12 +143,19 @@ def _checked_models(models: Any) -> list[MLP]:
         if not isinstance(model, MLP):
             raise TypeError(f"models must be a sequence of bpkern.MLP, not of {model!r}")
     _check_apart("model", [[model] for model in listed])
-    _check_apart("generator", [[model._random.generator.bit_generator] for model in listed])
+    _check_apart("generator", [[core_of(model).random.generator.bit_generator] for model in listed])
     return listed
 
 
 def _check_apart(what: str, belongings: Sequence[Sequence[Any]]) -> None:
-    """Raise ValueError where two models have the same object, or path."""
+    """Raise ValueError if two models have the same object, or the same path.
+
+    Parameters
+    ----------
+    what : str
+    belongings : sequence of sequences
+        For each model, its objects of that kind; a path is a str.
+    """
     owners: dict[Hashable, int] = {}
     for number, things in enumerate(belongings):
         for thing in things:
@@ -162,7 +170,7 @@ def _check_apart(what: str, belongings: Sequence[Sequence[Any]]) -> None:
 
 
 def _unknown(given: Iterable[str], whose: str, allowed: frozenset[str]) -> str:
-    """What to say of the first name that is not allowed; nothing where all are."""
+    """The message about the first name that is not allowed; empty if all are allowed."""
     for name in given:
         if name not in allowed:
             return f"unknown argument {name!r} of {whose}: allowed are {', '.join(sorted(allowed))}"
@@ -170,7 +178,7 @@ def _unknown(given: Iterable[str], whose: str, allowed: frozenset[str]) -> str:
 
 
 def _listed(name: str, given: Any, count: int, default: Any) -> list[Any]:
-    """One a model."""
+    """`given` as a list with an item per model, `default` for each if it is None."""
     if given is None:
         return [default] * count
     if not hasattr(given, "__iter__") or isinstance(given, (str, Mapping)):
@@ -202,7 +210,7 @@ def _make_fit(
     if split is not None:
         rows = _checked_split(split, len(read.rows(X, model.layers[0])))
     arguments = FitArguments(**settings, n_threads=n_threads)
-    return Fit(model, X, y, weights, class_weight, metrics, callbacks, 0, arguments, rows, read)
+    return Fit(model, X, y, weights, class_weight, metrics, callbacks, 0, arguments, split=rows, read=read)
 
 
 def _checked_split(split: Any, rows: int) -> Split:
@@ -216,7 +224,7 @@ def _checked_split(split: Any, rows: int) -> Split:
 
 
 def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
-    """int64 and contiguous: C reads the rows that it names."""
+    """Row numbers as int64, contiguous and in range: C reads these rows without another check."""
     array = np.asarray(index)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
@@ -225,26 +233,26 @@ def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
     if array.dtype.kind not in "iu":
         hint = ": numpy.flatnonzero(mask)" if array.dtype.kind == "b" else ""
         raise TypeError(f"the {part} rows of a split must be whole numbers, not {array.dtype}{hint}")
-    room = np.empty(array.shape, np.int64)  # a copy: the caller may change it
+    checked = np.empty(array.shape, np.int64)  # a copy: the caller may change the array during the fit
     if array.min() < 0 or array.max() >= rows:
         raise ValueError(
             f"the {part} rows of a split must be from 0 to {rows - 1}, "
             f"not from {array.min()} to {array.max()}"
         )
-    room[...] = array
-    return room
+    checked[...] = array
+    return checked
 
 
 # The fits --------------------------------------------------------------------------------------------------
 
 
 class _Fits:
-    """Threads that take one fit after another, until none is left or one of them has to stop."""
+    """Fits in several threads, each of which takes one fit after another until none is left."""
 
     def __init__(self, fits: list[Fit], progress: Progress) -> None:
         self._fits, self._progress = fits, progress
-        work = [fit.rows * fit._arguments.epochs * _weights(fit._model) for fit in fits]
-        # The last to begin should not be the longest: the others would have to wait for it.
+        work = [fit.work for fit in fits]
+        # The longest first: a long one that began last would keep all others waiting.
         self._left = deque(sorted(range(len(fits)), key=work.__getitem__, reverse=True))
         self._histories: dict[int, History] = {}
         self._errors: dict[int, Exception] = {}
@@ -253,9 +261,9 @@ class _Fits:
         self._lock = threading.Lock()
 
     def run(self, workers: int) -> list[History]:
-        """All fits in so many threads, the caller's among them."""
+        """Run all fits in `workers` threads, including the caller's, and return their histories."""
         self._progress.begin(len(self._fits), None, 0)
-        # They share the processors from the first fit on, when all are there.
+        # All threads are counted before the first fit begins, so that it takes no more than its share.
         self._together = threading.Barrier(workers)
         helpers = [threading.Thread(target=self._help, name="bpkern fit_many") for _ in range(workers - 1)]
         try:
@@ -278,7 +286,7 @@ class _Fits:
     def _help(self) -> None:
         try:
             self._work()
-        except BaseException as error:  # the caller's thread raises it
+        except BaseException as error:  # raised again in the caller's thread
             self._end(error)
 
     def _work(self) -> None:
@@ -287,15 +295,14 @@ class _Fits:
             while self._left:
                 try:
                     number = self._left.popleft()
-                except IndexError:  # another thread has taken it meanwhile
+                except IndexError:  # another thread has taken the last one
                     return
                 self._fit(number)
 
     def _fit(self, number: int) -> None:
         fit = self._fits[number]
         try:
-            with fit._model._net.writing():
-                history = fit.run()
+            history = fit.run()
         except Exception as error:
             self._errors[number] = error
             history = History()
@@ -305,14 +312,14 @@ class _Fits:
             self._progress.epoch(len(self._histories), last)
 
     def _end(self, error: BaseException) -> None:
-        """All stop where they look for signals."""
+        """Stop all threads at their next check for signals."""
         if self._stopped_by is None:
             self._stopped_by = error
         self._stop.stop()
         self._together.abort()
 
     def _take_error(self) -> BaseException:
-        """What is to be raised, and kept here no longer: its traceback leads back to this and to the data."""
+        """The error to raise, removed from here: its traceback refers to this object and to the data."""
         stopped_by, errors = self._stopped_by, self._errors
         self._stopped_by, self._errors = None, {}
         if stopped_by is not None:
@@ -326,7 +333,3 @@ class _Fits:
             note += ". The other models are trained"
         error.add_note(f"{note}.")
         return error
-
-
-def _weights(model: MLP) -> int:
-    return sum(n * m for n, m in pairwise(model.layers))

@@ -1,30 +1,59 @@
-"""Losses and metrics of data without training on it."""
+"""Losses and metrics of data without training on them."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import _core
-from .._data.rows import Rows, bad_row
+from .._data.rows import Rows, bad_row, read_rows
+from .._model.core import Core
+from .._model.prediction import predictions
 from .custom_loss import row_losses
-from .metrics import Metric
+from .metrics import Metric, make_metrics
 
-if TYPE_CHECKING:
-    from .._model.prediction import Prediction
+
+def evaluate(core: Core, X: Any, y: Any, sample_weight: Any, metrics: Any) -> dict[str, float]:
+    """As `MLP.evaluate`."""
+    settings = core.settings
+    asked = make_metrics(metrics, settings.loss, settings.layers[-1])
+    return measure(core, read_rows(X, y, sample_weight, settings), None, asked, None)
+
+
+def losses(core: Core, X: Any, y: Any) -> np.ndarray:
+    """As `MLP.losses`."""
+    net, settings = core.net, core.settings
+    data = read_rows(X, y, None, settings)
+    try:
+        if settings.custom_loss:
+            outputs = net.forward_data(_core.Data(data[0]))
+            return row_losses(settings.custom_loss, outputs, data[1], weighted=True)[0]
+        found = np.empty(len(data[0]))
+        net.evaluate(_core.Data(*data), None, None, row_losses=found)
+        return found
+    except _core.BadRowError as error:
+        raise bad_row(data, error.row, settings.dtype) from None
 
 
 def measure(
-    model: Prediction, data: Rows, index: np.ndarray | None, metrics: Iterable[Metric], n_threads: int | None
+    core: Core, data: Rows, index: np.ndarray | None, metrics: Iterable[Metric], n_threads: int | None
 ) -> dict[str, float]:
-    """The loss, penalties included, and the metrics of the rows that `index` names, or of all.
+    """The loss with its penalties, and the metrics.
 
-    The accuracy, which C counts on its way, is among them where `metrics` has it.
+    Parameters
+    ----------
+    core : Core
+    data : Rows
+    index : ndarray of int64 or None
+        The rows to measure; None is all of them.
+    metrics : iterable of Metric
+        C computes the accuracy along with the loss; all others are computed from the outputs.
+    n_threads : int or None
     """
-    net, settings = model._net, model._settings
+    net, settings = core.net, core.settings
     x, targets, weights = data
     rows = len(x) if index is None else len(index)
     others = [metric for metric in metrics if metric.name != "accuracy"]
@@ -44,24 +73,24 @@ def measure(
     if index is not None:
         targets, weights = targets[index], None if weights is None else weights[index]
     if settings.custom_loss:
-        losses, _ = row_losses(settings.custom_loss, outputs, targets, weights is not None)
+        custom, _ = row_losses(settings.custom_loss, outputs, targets, weights is not None)
         weight = rows if weights is None else float(weights.sum())
-        loss = float(losses.sum() if weights is None else losses @ weights)
-    logs = {"loss": loss / weight + penalty * settings.penalty_part(weight)}
+        loss = float(custom.sum() if weights is None else custom @ weights)
+    logs = {"loss": loss / weight + penalty * settings.penalty_factor(weight)}
     if wants_accuracy and settings.has_accuracy:
         logs["accuracy"] = accuracy / weight
     if others:
-        logs |= metrics_of(model, others, targets, outputs, weights)
+        logs |= metrics_of(core, others, targets, outputs, weights)
     return logs
 
 
 def metrics_of(
-    model: Prediction,
+    core: Core,
     metrics: Iterable[Metric],
     targets: np.ndarray,
-    outputs: Any,
+    outputs: np.ndarray,
     weights: np.ndarray | None,
 ) -> dict[str, float]:
-    """The metrics of outputs (n, out) that belong to targets."""
-    predicted = model._predictions(outputs)
+    """Each metric by its name, of targets (n, ...), outputs (n, out) and weights (n,) or None."""
+    predicted = predictions(core, outputs)
     return {metric.name: metric(targets, predicted, weights) for metric in metrics}

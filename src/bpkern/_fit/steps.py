@@ -1,4 +1,4 @@
-"""Steps of training over rows: in C alone, or with a Python function for the loss of each mini-batch."""
+"""Training steps over rows: in C alone, or with a Python function for the loss of each mini-batch."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
@@ -13,27 +13,29 @@ from .._model.settings import Settings
 from ..optimizers import Optimizer
 from ..schedules import rate, rates
 from .custom_loss import row_losses
+from .rollback import Rollback
 
-# Sums over rows of the weighted loss, the weighted accuracy, and the weights.
+# Sums over rows: of weight times loss, of weight times accuracy, and of the weights.
 Sums = tuple[float, float, float]
 
 
 class Watcher:
-    """Told how far the steps are. This one looks at nothing.
+    """Receives the progress of the steps. This one ignores it.
 
     Attributes
     ----------
-    each : bool
-        Whether to be told of each step by itself, and before it, or only from time to time.
+    every_step : bool
+        Whether `before` and `after` are called for each step. Otherwise `after` is called from time to time
+        for several steps, and `before` never.
     """
 
-    each = False
+    every_step = False
 
     def before(self) -> None:
         """A step begins."""
 
     def after(self, rows: int, loss: float, weight: float) -> None:
-        """So many rows more are done, with the sum of their weighted losses, and of their weights."""
+        """`rows` more rows are done, with their sums of weight times loss and of the weights."""
 
 
 class Steps:
@@ -41,12 +43,12 @@ class Steps:
 
     Parameters
     ----------
-    net : Network
-        Its writer is the caller, and its workspace is there.
+    net : _core.Network
+        This thread is its writer, and it has a workspace for these batches.
     settings : Settings
-    update : Update
+    update : _core.Update
     optimizer : Optimizer
-        Apart from the caller's.
+        From `Settings.current_optimizer`.
     batch_size : int
     threads : int
         At most those of the workspace.
@@ -54,6 +56,8 @@ class Steps:
 
     Attributes
     ----------
+    optimizer, batch_size, threads
+        As given; `batch_size` and `threads` may be set.
     rate : float
         The learning rate of the last update.
     """
@@ -72,36 +76,38 @@ class Steps:
         self.optimizer, self.batch_size = optimizer, batch_size
         self.threads, self._watcher = threads, watcher
         self.rate = 0.0
-        self._pace = _core.Pace(watcher.each)
+        self._pace = _core.Pace(watcher.every_step)
 
     def iterations(self, rows: int) -> int:
-        """How many mini-batches so many rows make."""
+        """The number of mini-batches of `rows` rows."""
         return -(-rows // self.batch_size)
 
     def set_optimizer(self, optimizer: Optimizer) -> None:
-        """Go on with other settings."""
+        """Continue with another optimiser, or other settings of the same."""
         if type(optimizer) is not type(self.optimizer):
-            self._net.drop_states()  # those that the old one has made anew since it was replaced
+            self._net.drop_states()  # states of the old kind that an update since its replacement has made
         self.optimizer = optimizer
         self._update.set_optimizer(optimizer)
 
     def train(
         self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False
     ) -> Sums:
-        """Train on the rows that `index` (int64) names, or on all.
+        """Train once on each row.
 
         Parameters
         ----------
         data : Rows
         index : ndarray of int64 or None
+            The rows to train on, in this order; None is all of them.
         outputs : ndarray, shape (rows, out), or None
-            Gets the outputs before each update.
+            Receives the outputs before each update.
         more : bool
-            Whether gradients that are accumulated at the end go on into the next call.
+            Whether gradients that are still accumulated at the end remain for the next call. Otherwise they
+            make an update.
         """
         rows = len(data[0]) if index is None else len(index)
         first = self._net.counts[0]
-        # As many as there can be updates: fewer are made where batches have no weight.
+        # Rates for the largest possible number of updates: batches without weight make none.
         lr = rates(self.optimizer.lr, first, -(-self.iterations(rows) // self._update.accumulate))
         sums = self._net.train(
             _core.Data(*data),
@@ -119,7 +125,7 @@ class Steps:
         return sums
 
     def _note(self, lr: float | np.ndarray, updates: int) -> None:
-        """The rate of the last of so many updates."""
+        """Keep the rate of the last of `updates` updates."""
         if isinstance(lr, float):
             self.rate = lr
         elif updates:
@@ -127,7 +133,7 @@ class Steps:
 
 
 class CustomLossSteps(Steps):
-    """The same with a loss that is a Python function of each mini-batch's outputs and targets."""
+    """Steps whose loss is a Python function of each mini-batch's outputs and targets."""
 
     def __init__(self, net: _core.Network, *others: Any) -> None:
         super().__init__(net, *others)
@@ -143,22 +149,22 @@ class CustomLossSteps(Steps):
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             end = start + len(batch)
-            if self._watcher.each:
+            if self._watcher.every_step:
                 self._watcher.before()
-            counts = self._net.counts
+            first = self._net.counts[0]
+            rollback = Rollback(self._net)
             try:
                 batch_outputs = tape.forward(source, batch, self.threads)
                 batch_weights = None if weights is None else weights[batch]
                 loss, weight = self._backward(batch_outputs, targets[batch], batch_weights)
                 if not np.isfinite(loss):
                     raise _core.NonFiniteLossError(start // self.batch_size)
-                lr = rate(self.optimizer.lr, counts[0])
+                lr = rate(self.optimizer.lr, first)
                 tape.spend(self._update, lr, weight, at_end=not more and end == len(order))
             except BaseException:
-                if self._net.counts[0] == counts[0]:
-                    self._net.counts = counts  # the mini-batch was none
+                rollback.undo()
                 raise
-            self._note(lr, self._net.counts[0] - counts[0])
+            self._note(lr, self._net.counts[0] - first)
             loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
             if outputs is not None:
                 outputs[start:end] = batch_outputs
@@ -168,26 +174,26 @@ class CustomLossSteps(Steps):
     def _backward(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None
     ) -> tuple[float, float]:
-        """The weight of the batch times its loss, and its weight; goes back where the loss is finite."""
+        """The weight of the batch times its loss, and its weight. A finite loss is propagated backward."""
         settings, tape = self._settings, self._tape
         assert settings.custom_loss is not None
         total = float(len(outputs) if weights is None else weights.sum())
-        if total == 0:  # passed over: what its rows would make of the loss, infinity too, is not asked
+        if total == 0:  # skipped without a call of the loss, which may be infinite for these rows
             return 0.0, 0.0
         losses, gradient = row_losses(settings.custom_loss, outputs, targets, weights is not None)
-        with np.errstate(all="ignore"):  # what overflows is told by DivergedError
+        with np.errstate(all="ignore"):  # an overflow ends in a DivergedError
             if weights is not None:
                 losses, gradient = losses * weights, gradient * weights[:, None]
             loss = float(losses.sum())
             gradient = np.ascontiguousarray(gradient, settings.dtype)
         if settings.penalised:
             penalty = self._net.penalty(settings.l1, settings.l2, trained=True)
-            loss += total * settings.penalty_part(total) * penalty
+            loss += total * settings.penalty_factor(total) * penalty
         if np.isfinite(loss):
             tape.backward(gradient, False)
         return loss, total
 
 
 def make_steps(net: _core.Network, settings: Settings, *others: Any) -> Steps:
-    """The kind that the loss asks for; the arguments are those of `Steps`."""
+    """The steps for this kind of loss. The arguments are those of `Steps`."""
     return (CustomLossSteps if settings.custom_loss else Steps)(net, settings, *others)

@@ -1,4 +1,4 @@
-"""Initial weights: by name, or given."""
+"""Initial weights: drawn from a named distribution, or given as arrays."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
@@ -11,15 +11,15 @@ import numpy as np
 from .. import _checks
 from .parameters import Weights, checked_weights
 
-# Before these "auto" draws from He's range, and before all others from Glorot's.
+# Activations for which "auto" means "he_uniform"; for all others it means "glorot_uniform".
 RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
 
-# (Generator, fan in, fan out) -> W (out, in), in float64.
+# (Generator, fan in, fan out) -> W of shape (out, in), float64.
 Draw = Callable[[Any, int, int], np.ndarray]
 
 
 def _uniform(square: Callable[[int, int], float]) -> Draw:
-    """Uniform from -limit to limit, where limit**2 is a function of the two fans."""
+    """Uniform on [-limit, limit), with limit**2 = square(fan in, fan out)."""
 
     def draw(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
         limit = np.sqrt(square(fan_in, fan_out))
@@ -29,7 +29,7 @@ def _uniform(square: Callable[[int, int], float]) -> Draw:
 
 
 def _normal(variance: Callable[[int, int], float]) -> Draw:
-    """Normal, of a variance that is a function of the two fans."""
+    """Normal with the variance variance(fan in, fan out)."""
 
     def draw(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
         return generator.normal(0.0, np.sqrt(variance(fan_in, fan_out)), (fan_out, fan_in))
@@ -38,17 +38,17 @@ def _normal(variance: Callable[[int, int], float]) -> Draw:
 
 
 def _orthogonal(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-    """Orthonormal rows, or columns where rows are more: PyTorch's orthogonal_ (Saxe et al., 2014)."""
+    """Orthonormal rows, or columns if there are more rows: PyTorch's orthogonal_ (Saxe et al., 2014)."""
     tall = generator.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
     q, r = np.linalg.qr(tall)
-    # With R's diagonal made positive Q is unique, and uniform among the orthogonal matrices.
+    # With a positive diagonal of R, Q is unique, and uniformly distributed over the orthogonal matrices.
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)
     return q if fan_out >= fan_in else q.T
 
 
-# Fan in and fan out are a layer's inputs and outputs. Glorot's are PyTorch's xavier_uniform_ and
-# xavier_normal_, He's its kaiming_uniform_ and kaiming_normal_ for relu. LeCun's are Keras's, but for the
-# tails of the normal distribution, which Keras cuts off.
+# Fan in and fan out are the numbers of a layer's inputs and outputs. Glorot's are PyTorch's xavier_uniform_
+# and xavier_normal_, He's its kaiming_uniform_ and kaiming_normal_ for relu. LeCun's are Keras's, except that
+# Keras truncates the normal distribution.
 INITIALIZERS: dict[str, Draw] = {
     "glorot_uniform": _uniform(lambda fan_in, fan_out: 6.0 / (fan_in + fan_out)),
     "glorot_normal": _normal(lambda fan_in, fan_out: 2.0 / (fan_in + fan_out)),
@@ -62,12 +62,12 @@ NAMES = ("auto", *INITIALIZERS)
 
 
 def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | Weights:
-    """What `initial_weights` takes: a known name, or copies of the arrays given.
+    """`init` in the form that `initial_weights` takes: a known name, or copies of the given arrays.
 
     Parameters
     ----------
     init : str or sequence of (W, b)
-        Arrays are checked as `set_weights` checks them.
+        Arrays are checked as in `MLP.set_weights`.
     layers : list of int
     dtype : numpy.dtype
 
@@ -99,14 +99,13 @@ def initial_weights(
     Parameters
     ----------
     init : str or list of (W, b)
-        From `checked_init`. A name draws the weights layer by layer, in float64, with zero biases. "auto" is
-        "he_uniform" before relu, leaky_relu, elu, gelu, gelu_tanh, silu and softplus, and "glorot_uniform"
-        before the others.
+        From `checked_init`. For a name, weights are drawn layer by layer in float64, and biases are 0. "auto"
+        is "he_uniform" before one of `RECTIFIERS`, and "glorot_uniform" before any other activation.
     layers : list of int
     activations : list of str
-        One a weight matrix.
+        One per weight matrix.
     generator : Generator
-        Arrays draw nothing from it.
+        Not used if `init` is arrays.
     dtype : numpy.dtype
     """
     if not isinstance(init, str):

@@ -1,15 +1,29 @@
-"""Weights and biases on their way in and out of a model."""
+"""Checks of weights and biases, and their names in dictionaries."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+# [(W, b), ...], W of shape (out, in) and b of shape (out,).
 Weights = list[tuple[np.ndarray, np.ndarray]]
 
 
 def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[Any]") -> Weights:
-    """[(W, b), ...] for these layers, in this dtype and contiguous; raises where a part does not fit."""
+    """`weights` as contiguous arrays of this dtype.
+
+    Parameters
+    ----------
+    weights : sequence of (W, b)
+    layers : list of int
+        Sizes, input first.
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes, values and dtypes that do not fit.
+    """
     if not isinstance(weights, (list, tuple)) or not all(isinstance(pair, (list, tuple)) for pair in weights):
         raise TypeError("weights must be a list of pairs (W, b)")
     if len(weights) != len(layers) - 1:
@@ -38,7 +52,7 @@ def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[
 
 
 def state_of(weights: Weights) -> dict[str, np.ndarray]:
-    """The same under the names "0.weight", "0.bias", "1.weight", ..."""
+    """The arrays by the names "0.weight", "0.bias", "1.weight", ..."""
     state = {}
     for l, (w, b) in enumerate(weights):
         state[f"{l}.weight"], state[f"{l}.bias"] = w, b
@@ -46,7 +60,7 @@ def state_of(weights: Weights) -> dict[str, np.ndarray]:
 
 
 def weights_of(state: Mapping[str, Any], count: int) -> list[tuple[Any, Any]]:
-    """And back, for so many layers; raises ValueError for names that are missing or unknown."""
+    """The inverse of `state_of` for `count` layers. Raises ValueError for missing and unknown names."""
     names = {f"{l}.{kind}" for l in range(count) for kind in ("weight", "bias")}
     if set(state) != names:
         missing, unknown = sorted(names - set(state)), sorted(map(str, set(state) - names))

@@ -1,7 +1,7 @@
-"""Random numbers: the generator of a model, and the split that validation takes.
+"""Random numbers of a model: initial weights, dropout, validation splits and shuffles.
 
-A model consumes its generator in this order: initial weights layer by layer, one number for dropout where
-there is any, one for the splits when the first is asked for, then one permutation an epoch.
+A model draws from its generator in this order: initial weights layer by layer; one number for dropout, if it
+has any; one number for validation splits, at the first split; one permutation per epoch.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -18,7 +18,7 @@ from .parameters import Weights
 
 
 def make_generator(seed: Any) -> np.random.Generator:
-    """The generator a seed stands for; a Generator is taken as it is, and consumed."""
+    """The generator of a seed. A Generator is returned itself, and so advanced by its use."""
     if seed is None or isinstance(seed, (np.random.SeedSequence, np.random.Generator)):
         return np.random.default_rng(seed)
     try:
@@ -30,21 +30,21 @@ def make_generator(seed: Any) -> np.random.Generator:
 
 
 class Shuffler(Protocol):
-    """What has orders of rows: NumPy's generators do."""
+    """A source of row orders, such as NumPy's generators."""
 
     def permutation(self, x: int, /) -> np.ndarray:
-        """The numbers from 0 to below `x` in a new order."""
+        """The numbers from 0 to ``x - 1`` in a new order, shape (x,)."""
 
 
-# Of more rows an order takes so long that it is drawn in slices.
+# Permutations of more rows take so long that they are drawn in slices, with checks for signals in between.
 MOST_AT_ONCE = 1 << 18
 
-# Those of NumPy: a file cannot name anything else.
+# NumPy's bit generators, the only ones that a file may name.
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
 def _plain(state: Any) -> Any:
-    """The state of a bit generator without NumPy's types."""
+    """The state of a bit generator in plain Python types."""
     if isinstance(state, dict):
         return {name: _plain(value) for name, value in state.items()}
     if isinstance(state, np.ndarray):
@@ -52,13 +52,13 @@ def _plain(state: Any) -> Any:
     return state if isinstance(state, str) else int(state)
 
 
-# The places in a buffer and the flag of a bit generator's state, and the most that each may be. NumPy takes
-# any number, and reads the memory beyond.
+# Upper bounds of the positions and flags in the state of a bit generator. NumPy does not check them: with
+# larger ones it would read past the end of its buffer.
 PLACES = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
 
 
 def _unplain(state: Any, example: Any, name: str = "state") -> Any:
-    """What `_plain` was given, where it is of the same form as the example."""
+    """The inverse of `_plain`. Raises ValueError or TypeError if `state` has not the form of `example`."""
     if isinstance(example, dict):
         if not isinstance(state, dict) or set(state) != set(example):
             raise ValueError(f"the {name} of a bit generator must hold just {', '.join(example)}")
@@ -92,40 +92,56 @@ def _check_name(name: Any) -> None:
 
 
 class RandomState:
-    """The generator of one model and the numbers that its splits and its dropout come from.
+    """The generator of one model, and the seeds of its splits and of its dropout.
 
     Parameters
     ----------
     seed : None, int, SeedSequence or Generator
+    start : Generator, optional
+        The generator's initial state; a copy of it as it is now by default.
+    split_seed : int, optional
+        The seed of all validation splits, if it has been drawn.
+    dropout_key : int
+        See `draw_dropout_key`.
+
+    Attributes
+    ----------
+    generator : Generator
+    dropout_key : int
+        64 bits; 0 without dropout.
     """
 
-    def __init__(self, seed: Any) -> None:
+    def __init__(
+        self,
+        seed: Any,
+        *,
+        start: np.random.Generator | None = None,
+        split_seed: int | None = None,
+        dropout_key: int = 0,
+    ) -> None:
         self.generator = make_generator(seed)
-        self._start = copy.deepcopy(self.generator)
-        self._split_seed: int | None = None
-        self.dropout_key = 0
+        self._start = copy.deepcopy(self.generator) if start is None else start
+        self._split_seed = split_seed
+        self.dropout_key = dropout_key
 
     def at_start(self) -> RandomState:
-        """Another in the state at the start. A caller's Generator is left alone from there on."""
-        random = copy.copy(self)
-        random.generator = copy.deepcopy(self._start)
-        random._split_seed = None
-        return random
+        """A new object in the initial state. It does not advance a Generator that the caller gave as seed."""
+        return RandomState(copy.deepcopy(self._start), start=self._start, dropout_key=self.dropout_key)
 
     def draw_dropout_key(self) -> None:
-        """The key of the generator that says which activations are dropped (csrc/philox.h)."""
+        """Draw the key of the counter-based generator of the dropout masks (csrc, philox.h)."""
         self.dropout_key = int(self.generator.integers(2**64, dtype=np.uint64))
 
     def state(self) -> tuple[Any, int | None]:
-        """What `go_back` takes."""
+        """The state that `go_back` takes."""
         return self.generator.bit_generator.state, self._split_seed
 
     def go_back(self, state: tuple[Any, int | None]) -> None:
-        """To the state of then, the generator of a caller included."""
+        """Return to a state of `state`, also in a Generator that the caller gave as seed."""
         self.generator.bit_generator.state, self._split_seed = state
 
     def config(self) -> dict[str, Any]:
-        """All of it as values that a file holds.
+        """The complete state in plain Python types, as a file holds it.
 
         Raises
         ------
@@ -142,16 +158,22 @@ class RandomState:
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> RandomState:
-        """What `config` was taken of."""
-        random = cls(_generator_in(config["generator"]))
-        random._start = _generator_in(config["start"])
-        if config["split_seed"] is not None:
-            random._split_seed = _checks.whole("split_seed", config["split_seed"], 0, 2**63 - 1)
-        random.dropout_key = _checks.whole("dropout_key", config["dropout_key"], 0, 2**64 - 1)
-        return random
+        """The object whose `config` this is.
+
+        Raises
+        ------
+        LookupError, ValueError, TypeError
+            For a dictionary that `config` did not return.
+        """
+        generator, start = _generator_in(config["generator"]), _generator_in(config["start"])
+        split_seed = config["split_seed"]
+        if split_seed is not None:
+            split_seed = _checks.whole("split_seed", split_seed, 0, 2**63 - 1)
+        dropout_key = _checks.whole("dropout_key", config["dropout_key"], 0, 2**64 - 1)
+        return cls(generator, start=start, split_seed=split_seed, dropout_key=dropout_key)
 
     def permutation(self, rows: int) -> np.ndarray:
-        """The generator's next, broken off by Ctrl-C wherever it is."""
+        """The generator's next permutation, int64 (rows,). Ctrl-C interrupts it at any number of rows."""
         if rows > MOST_AT_ONCE:
             return _core.permutation(self.generator, rows)
         return self.generator.permutation(rows)
@@ -159,14 +181,26 @@ class RandomState:
     def initial_weights(
         self, init: str | Weights, layers: list[int], activations: list[str], dtype: np.dtype[Any]
     ) -> Weights:
-        """Those of `initializers.initial_weights`, drawn from this generator."""
+        """`initializers.initial_weights` with this generator."""
         return initializers.initial_weights(init, layers, activations, self.generator, dtype)
 
     def split(self, rows: int, fraction: float, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train on and rows to validate on, each in ascending order.
+        """Rows to train on and rows to validate on: int64, each in ascending order.
 
-        The same data gets the same split every time, so that a model that goes on training never sees the
-        rows it is judged by. With `classes` (rows,) each class is in both parts in proportion.
+        The same data gets the same split at every fit: a model never trains on the rows that validate it.
+
+        Parameters
+        ----------
+        rows : int
+        fraction : float
+            The fraction of the rows to validate on.
+        classes : ndarray, shape (rows,), or None
+            Stratify: each class is in both parts in proportion.
+
+        Raises
+        ------
+        ValueError
+            If one part would be empty.
         """
         held_out = round(rows * fraction)
         if not 0 < held_out < rows:
@@ -176,7 +210,7 @@ class RandomState:
         order = np.random.default_rng(self._split_seed).permutation(rows)
         if classes is not None:
             order = order[np.argsort(classes[order], kind="stable")]
-        # Evenly spaced places in a list sorted by class hold the classes in proportion, to within one row.
+        # Evenly spaced positions in a list sorted by class hold each class in proportion, to within one row.
         places = ((np.arange(held_out) + 0.5) * (rows / held_out)).astype(np.int64)
         chosen = np.zeros(rows, bool)
         chosen[order[places]] = True

@@ -1,4 +1,4 @@
-"""What a network is made of: the constructor's arguments, checked once for the kernels and the reference."""
+"""The constructor's arguments, checked once for the kernels and the reference."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -16,62 +16,6 @@ from .initializers import checked_init
 DTYPES = ("float32", "float64")
 
 
-class FitArguments:
-    """The checked arguments of `MLP.fit` that are no data."""
-
-    def __init__(
-        self,
-        *,
-        epochs: Any = 1,
-        batch_size: Any = 32,
-        shuffle: Any = True,
-        validation_data: Any = None,
-        validation_split: Any = 0.0,
-        clip_norm: Any = None,
-        clip_value: Any = None,
-        accumulate: Any = 1,
-        ema: Any = None,
-        checkpoint: Any = None,
-        checkpoint_every: Any = 1,
-        resume: Any = False,
-        n_threads: Any = None,
-    ) -> None:
-        self.epochs = _checks.whole("epochs", epochs, 0)
-        self.batch_size = _checks.whole("batch_size", batch_size, 1)
-        self.shuffle = _checks.flag("shuffle", shuffle)
-        self.validation_split = _checks.real("validation_split", validation_split, 0.0, 1.0)
-        self.clip_norm = limit("clip_norm", clip_norm)
-        self.clip_value = limit("clip_value", clip_value)
-        # More mini-batches than anybody lives to see are as good as all of an epoch, and C counts them.
-        self.accumulate = min(_checks.whole("accumulate", accumulate, 1), 2**62)
-        self.ema = None if ema is None else _checks.real("ema", ema, 0.0, 1.0)
-        self.checkpoint = None if checkpoint is None else _checks.path("checkpoint", checkpoint)
-        self.checkpoint_every = _checks.whole("checkpoint_every", checkpoint_every, 1)
-        self.resume = _checks.flag("resume", resume)
-        if self.resume and checkpoint is None:
-            raise ValueError("resume needs the checkpoint to resume from, and checkpoint is None")
-        self.n_threads = None if n_threads is None else _checks.whole("n_threads", n_threads, 1)
-        self.validation_data = validation_data
-        if validation_data is not None:
-            if self.validation_split:
-                raise ValueError("give validation_data or validation_split, not both")
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                given = type(validation_data).__name__
-                if isinstance(validation_data, (tuple, list)):
-                    given += f" of {len(validation_data)}"
-                raise ValueError(f"validation_data must be (X, y) or (X, y, sample_weight), not a {given}")
-
-
-def limit(name: str, value: Any) -> float | None:
-    """`value` as a number above 0; None is no limit."""
-    if value is None:
-        return None
-    number = _checks.real(name, value)
-    if number == 0:
-        raise ValueError(f"{name} must be above 0, not {value}")
-    return number
-
-
 class Settings:
     """The checked arguments of `MLP`.
 
@@ -80,23 +24,29 @@ class Settings:
     layers : list of int
         Sizes, input first.
     activations : list of str
-        One a weight matrix: those of the hidden layers, then the output's.
+        One per weight matrix: those of the hidden layers, then that of the output.
     loss : str
-        Its name; "custom" where it is a Python callable.
+        The name of the loss; "custom" for a Python callable.
     given_loss : str, Loss or callable
-        The loss as it was when it was given.
-    loss_parameters : ndarray or None
-        float64 (out,), of the losses that have a parameter.
+        The loss as the constructor received it; a copy of a Loss.
+    loss_parameters : ndarray of float64, shape (out,), or None
+        The parameter of a loss that has one, for each output.
     custom_loss : callable or None
+        The loss, if it is a Python callable.
     optimizer : Optimizer
     dtype : numpy.dtype
     init : str or list of (W, b)
     l2, l1 : float
     dropout : list of float
-        One a hidden layer.
+        One probability per hidden layer.
     label_smoothing : float
     conventions : Conventions
-        Not an argument: what a subclass of `MLP` that follows another library has put there.
+        Not an argument; a subclass of `MLP` that follows another library sets it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes, names and numbers that are not allowed.
     """
 
     def __init__(
@@ -117,13 +67,13 @@ class Settings:
         self.activations = _activations(activation, len(self.layers) - 2)
         self.activations.append(_checks.one_of("output_activation", output_activation, ACTIVATIONS))
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
-        # The network has parameters of its own: a loss that is changed later is no longer this one.
+        # A copy: the network keeps its loss parameters even if the caller changes the Loss object later.
         self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else loss
         self.optimizer = SGD() if optimizer is None else checked_optimizer(optimizer)
         self.dtype = _dtype(dtype)
         self.init = checked_init(init, self.layers, self.dtype)
         if self.loss_parameters is not None:
-            _fit_in(self.dtype, self.loss_parameters)
+            _check_range(self.dtype, self.loss_parameters)
         self.l2 = _checks.real("l2", l2)
         self.dropout = _dropout(dropout, len(self.layers) - 2)
         self.l1 = _checks.real("l1", l1)
@@ -133,10 +83,17 @@ class Settings:
         self.conventions = Conventions()
         self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
 
-    def step(self) -> Optimizer:
-        """The optimiser's settings as they are now, checked and apart from the caller's."""
+    def current_optimizer(self) -> Optimizer:
+        """A checked copy of the optimiser with its settings as they are now.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For settings that are not allowed, or too large for the dtype.
+        """
         kind, values = type(self.optimizer), self.optimizer.values()
-        # The same objects as last time need no second look: checking takes longer than a small step.
+        # Settings that are the same objects as last time are not checked again: a check takes longer than a
+        # small training step.
         if self._checked is not None:
             kind_before, before, checked = self._checked
             if kind is kind_before and all(new is old for new, old in zip(values, before, strict=True)):
@@ -151,11 +108,11 @@ class Settings:
 
     @property
     def penalised(self) -> bool:
-        """Whether the loss has a penalty on the weights."""
+        """Whether the loss includes a penalty on the weights."""
         return self.l1 != 0 or self.l2 != 0
 
-    def penalty_part(self, weight: float) -> float:
-        """What the penalties are multiplied by where the rows have that weight in sum."""
+    def penalty_factor(self, weight: float) -> float:
+        """The factor of l1 and l2 for rows whose weights sum to `weight`."""
         return 1 / weight if self.conventions.penalty_per_weight else 1.0
 
     @property
@@ -173,7 +130,7 @@ class Settings:
         )
 
     def _others(self) -> str:
-        """The rest, where it is not as by default: most of it is nothing to most models."""
+        """The other arguments that differ from their defaults."""
         dropout = self.dropout[0] if len(set(self.dropout)) == 1 else self.dropout
         init = self.init if isinstance(self.init, str) else "(arrays)"
         others = {
@@ -201,12 +158,12 @@ def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
     if not isinstance(activation, (list, tuple)):
         raise TypeError(f"activation must be a name or a list of names, not {activation!r}")
     if len(activation) != hidden:
-        raise ValueError(f"activation must name one a hidden layer, {hidden}, not {len(activation)}")
+        raise ValueError(f"activation must have one name per hidden layer, {hidden}, not {len(activation)}")
     return [_checks.one_of("activation", name, ACTIVATIONS) for name in activation]
 
 
 def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[..., Any] | None]:
-    """Name, parameters and callable of a loss, the latter two None where it has none."""
+    """Name of the loss; its parameter (outputs,) or None; the callable or None."""
     checked_loss(loss)
     if isinstance(loss, Loss):
         return loss.name, loss.parameters(outputs), None
@@ -215,7 +172,7 @@ def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[...
     return loss, BY_NAME[loss]().parameters(outputs) if loss in BY_NAME else None, None
 
 
-def _fit_in(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
+def _check_range(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
     info = np.finfo(dtype)
     for value in parameters:
         if not info.tiny <= value <= info.max:
@@ -225,13 +182,15 @@ def _fit_in(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
 def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
     if isinstance(dropout, (list, tuple)):
         if len(dropout) != hidden:
-            raise ValueError(f"dropout must name one a hidden layer, {hidden}, not {len(dropout)}")
+            raise ValueError(
+                f"dropout must have one probability per hidden layer, {hidden}, not {len(dropout)}"
+            )
         return [_checks.fraction("dropout", each) for each in dropout]
     return [_checks.fraction("dropout", dropout)] * hidden
 
 
 def checked_loss(loss: Any) -> Any:
-    """`loss`, where it is one for some number of outputs."""
+    """`loss` itself. Raises ValueError or TypeError if it is not a loss for any number of outputs."""
     if isinstance(loss, Loss) or (callable(loss) and not isinstance(loss, type)):
         return loss
     if not isinstance(loss, str):
@@ -243,7 +202,7 @@ def checked_loss(loss: Any) -> Any:
 
 
 def checked_optimizer(optimizer: Any) -> Optimizer:
-    """`optimizer`, where it is one."""
+    """`optimizer` itself. Raises TypeError if it is not an Optimizer."""
     if not isinstance(optimizer, Optimizer):
         kinds = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
         raise TypeError(f"optimizer must be None or one of bpkern's {kinds}, not {optimizer!r}")

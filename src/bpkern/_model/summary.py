@@ -1,10 +1,14 @@
-"""What a network is made of and what it costs, as a table in text or HTML."""
+"""Layers of a network, their parameters, memory and arithmetic, as a table in text or HTML."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+
+from .. import _checks
+from .._fit.update import make_update
+from .core import Core
 
 HEADER = (
     "layer",
@@ -17,39 +21,57 @@ HEADER = (
     "flops training",
 )
 
-# Columns that are words and not numbers.
+# Columns of words; the others are numbers, and aligned to the right.
 WORDS = (1, 2)
 
 
+def summary_of(core: Core, batch_size: int | None) -> "Summary":
+    """As `MLP.summary`."""
+    if batch_size is not None:
+        batch_size = _checks.whole("batch_size", batch_size, 1)
+    settings = core.settings
+    return Summary(
+        settings.layers,
+        settings.activations,
+        settings.given_loss,
+        settings.optimizer,
+        settings.dtype,
+        settings.dropout,
+        make_update(settings, settings.current_optimizer()).states,
+        batch_size,
+    )
+
+
 class Summary:
-    """The layers of a network, their parameters, memory and arithmetic; printed, or shown by a notebook.
+    """The table: `str` gives it as text, and notebooks show it as HTML.
 
     Layers are numbered as in `MLP.state_dict`. Flops are the multiplications and additions of the matrix
-    products for one sample: one product forward, and three to train, of which the first layer needs two.
+    products for one sample: one product for a forward pass, three for a training step, two of the three in
+    the first layer.
 
     Parameters
     ----------
     layers : sequence of int
     activations : sequence of str
-        One a weight matrix.
+        One per weight matrix.
     loss : str or callable
     optimizer : Optimizer
     dtype : numpy.dtype
     dropout : sequence of float
-        One a hidden layer.
+        One probability per hidden layer.
     state_slots : int
-        Numbers that the optimiser keeps for each parameter.
+        Numbers that the optimiser stores for each parameter.
     batch_size : int or None
-        Rows to tell the memory of the activations for.
+        Rows of a mini-batch, for the memory of its activations; None leaves that line out.
 
     Attributes
     ----------
     parameters, flops_forward, flops_training : int
-        Of the whole network; flops for one sample.
+        Sums over all layers; flops for one sample.
     parameter_bytes, state_bytes : int
-        Of the weights and biases, and of the optimiser's state.
+        Memory of the weights and biases, and of the optimiser's states.
     activation_bytes : int or None
-        Of a mini-batch and all its activations.
+        Memory of a mini-batch and all its activations.
     """
 
     def __init__(
@@ -116,7 +138,7 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
-        # Only notebooks need it, and it brings in every entity of HTML.
+        # Imported here: only notebooks need it, and it loads every HTML entity.
         from html import escape
 
         body = "".join(_html_row(map(escape, row), "td") for row in self._rows)
@@ -146,7 +168,7 @@ def _html_row(cells: Iterable[str], tag: str) -> str:
 
 
 def _size(count: int) -> str:
-    """Bytes in the largest decimal unit of which there is one."""
+    """A number of bytes in the largest decimal unit that is not above it."""
     size, unit = float(count), 0
     while size >= 999.95 and unit < 4:
         size, unit = size / 1000, unit + 1
