@@ -334,11 +334,11 @@ class ModelCheckpoint(Callback):
         for field in self._fields:
             if field not in fields:
                 raise ValueError(f"path has the field {{{field}}}: allowed are {', '.join(fields)}")
-        from ._files import container
+        from ._files import replacing
 
         path = self._path.format(**fields)
         # A run that was killed while it wrote this file is run again.
-        container.remove_leftovers(path)
+        replacing.remove_leftovers(path)
         model.save(path)
 
     def state_dict(self) -> dict[str, Any]:
@@ -401,19 +401,19 @@ class CSVLogger(Callback):
             raise ValueError(f"{self._path} has the columns {self._columns}, and this fit {columns}")
         import csv
 
-        from ._files import container
+        from ._files import replacing
 
-        with container.naming(self._path), open(self._path, mode, encoding="utf-8", newline="") as file:
+        with replacing.naming(self._path), open(self._path, mode, encoding="utf-8", newline="") as file:
             csv.writer(file, delimiter=self._separator, lineterminator="\n").writerows(rows)
 
     def _header(self) -> list[str] | None:
         """The columns of the file, where there are any yet."""
         import csv
 
-        from ._files import container
+        from ._files import replacing
 
         try:
-            with container.naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
+            with replacing.naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
                 return next(csv.reader(file, delimiter=self._separator), None)
         except FileNotFoundError:
             return None

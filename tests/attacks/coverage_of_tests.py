@@ -22,8 +22,10 @@ FOLDER = STATE / "coverage"
 PAGE = ROOT / "docs" / "coverage.md"
 
 # Where Python reads files, and where it refuses what it is given.
-LOADING = ("files.py", "state.py", "checkpoints.py")
-REFUSING = ("checks.py", "data.py", "settings.py", "parameters.py")
+LOADING = tuple(
+    f"_files/{name}.py" for name in ("container", "npz", "tensors", "text", "state", "checkpoints")
+)
+REFUSING = ("_checks.py", "_data/rows.py", "_model/settings.py", "_model/parameters.py", "_fit/arguments.py")
 
 # Where C does: a line that has to do with a status, or with memory, threads or sizes that may not be had.
 HANDLES_ERRORS = re.compile(
@@ -146,7 +148,9 @@ def coverage_of_tests(journal: Journal) -> str:
     for name, number in (*python_gaps(python), *c_gaps(c)):
         text = text_of[name][number - 1].strip()
         watched = (
-            Path(name).name in LOADING + REFUSING if name.endswith(".py") else HANDLES_ERRORS.search(text)
+            name.removeprefix("src/bpkern/") in LOADING + REFUSING
+            if name.endswith(".py")
+            else HANDLES_ERRORS.search(text)
         )
         listed.append(f"{name}:{number}:{'!' if watched else ''} {text}")
         if watched and journal.done == len(FILES) and f"`{text}`" not in told:

@@ -13,7 +13,7 @@ from .._fit.callback_list import CallbackList
 from .._model.core import Core
 from .._model.settings import Settings
 from ..optimizers import Optimizer
-from . import container, state
+from . import container, replacing, state
 
 # Before the names of the callbacks' arrays.
 PREFIX = "callbacks."
@@ -50,7 +50,7 @@ def resume(core: Core, path: str, callbacks: CallbackList) -> int:
     OSError
         If the file exists and cannot be read.
     """
-    container.remove_leftovers(path)
+    replacing.remove_leftovers(path)
     try:
         config, arrays = container.read(path)
     except FileNotFoundError:  # only this one: a fit does not start again because its file is unreadable
