@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
-from bpkern import callbacks, files, schedules
+from bpkern import callbacks, schedules
 
 # Checkpoints of about 1 MB, and epochs of a few tens of milliseconds.
 LAYERS, ROWS, BATCH = [64, 256, 96, 10], 3000, 50
@@ -59,8 +59,8 @@ def train(folder: Path, epochs: int, n_threads: int, slow: bool) -> None:
     """Train up to `epochs` epochs and print a summary of the outcome."""
     if slow:
         hold_up(np.lib.format, "write_array", HELD_UP[0])
-        hold_up(files.os, "fsync", HELD_UP[1])
-        hold_up(files.os, "replace", HELD_UP[1])
+        hold_up(os, "fsync", HELD_UP[1])
+        hold_up(os, "replace", HELD_UP[1])
     rng = np.random.default_rng(0)
     X = rng.standard_normal((ROWS, LAYERS[0])).astype(np.float32)
     y = (

@@ -11,19 +11,19 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import config
+from . import _config
 
-config.resolve_isa()
+_config.resolve_isa()
 
 from . import callbacks, kernels, losses, schedules  # noqa: E402
+from ._config import show_config  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
-from .config import show_config  # noqa: E402
+from ._fit.many import fit_many  # noqa: E402
+from ._threads import get_num_threads, set_num_threads  # noqa: E402
 from .errors import DivergedError  # noqa: E402
 from .history import History  # noqa: E402
-from .many import fit_many  # noqa: E402
 from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
-from .threads import get_num_threads, set_num_threads  # noqa: E402
 
 if TYPE_CHECKING:
     from . import reference

@@ -8,8 +8,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from . import checks
-from .metrics import MAXIMISED
+from . import _checks
+from ._fit.metrics import MAXIMISED
+from ._model.core import core_of
 
 MODES = ("auto", "min", "max")
 
@@ -74,10 +75,10 @@ class _Monitor:
     def __init__(self, name: str, mode: str, min_delta: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"monitor must be a name, not {name!r}")
-        checks.one_of("mode", mode, MODES)
+        _checks.one_of("mode", mode, MODES)
         self.name = name
         self.maximised = mode == "max" or (mode == "auto" and name.removeprefix("val_") in MAXIMISED)
-        self.min_delta = checks.real("min_delta", min_delta)
+        self.min_delta = _checks.real("min_delta", min_delta)
 
     def value(self, logs: Mapping[str, float]) -> float:
         """That of an epoch."""
@@ -130,7 +131,7 @@ class EarlyStopping(Callback):
         self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, mode: str = "auto"
     ) -> None:
         self._monitor = _Monitor(monitor, mode, min_delta)
-        self._patience = checks.whole("patience", patience, 0)
+        self._patience = _checks.whole("patience", patience, 0)
         self._forget()
 
     def __repr__(self) -> str:
@@ -150,7 +151,7 @@ class EarlyStopping(Callback):
         value = self._monitor.value(logs)
         if self._monitor.is_better(value, self.best_):
             self.best_, self.best_epoch_, self._waited = value, epoch, 0
-            self._parameters = model._get_parameters()
+            self._parameters = core_of(model).get_parameters()
             return
         self._waited += 1
         if self._waited >= self._patience:
@@ -159,7 +160,7 @@ class EarlyStopping(Callback):
 
     def on_fit_end(self, model: Any) -> None:
         if self.best_epoch_ is not None:
-            model._set_parameters(self._parameters)
+            core_of(model).set_parameters(self._parameters)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -223,10 +224,10 @@ class ReduceLROnPlateau(Callback):
         mode: str = "auto",
     ) -> None:
         self._monitor = _Monitor(monitor, mode, min_delta)
-        self._factor = checks.fraction("factor", factor)
-        self._patience = checks.whole("patience", patience, 0)
-        self._cooldown = checks.whole("cooldown", cooldown, 0)
-        self._min_lr = checks.real("min_lr", min_lr)
+        self._factor = _checks.fraction("factor", factor)
+        self._patience = _checks.whole("patience", patience, 0)
+        self._cooldown = _checks.whole("cooldown", cooldown, 0)
+        self._min_lr = _checks.real("min_lr", min_lr)
         self._forget()
 
     def __repr__(self) -> str:
@@ -262,7 +263,7 @@ class ReduceLROnPlateau(Callback):
     def _number(lr: Any) -> float:
         if callable(lr):
             raise TypeError(f"ReduceLROnPlateau needs a learning rate that is a number, not {lr!r}")
-        return checks.real("lr", lr)
+        return _checks.real("lr", lr)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best, "waited": self._waited, "cooling": self._cooling}
@@ -305,14 +306,14 @@ class ModelCheckpoint(Callback):
     ) -> None:
         from string import Formatter
 
-        self._path = checks.path("path", path)
+        self._path = _checks.path("path", path)
         self._fields = [field for _, field, _, _ in Formatter().parse(self._path) if field is not None]
         for field in self._fields:
             if not field.isidentifier():
                 raise ValueError(f"path may have fields like {{epoch}} or {{val_loss:.4f}}, not {{{field}}}")
         self._monitor = _Monitor(monitor, mode, 0.0)
-        self._save_best_only = checks.flag("save_best_only", save_best_only)
-        self._every = checks.whole("every", every, 1)
+        self._save_best_only = _checks.flag("save_best_only", save_best_only)
+        self._every = _checks.whole("every", every, 1)
         self._best: float | None = None
 
     def __repr__(self) -> str:
@@ -333,11 +334,11 @@ class ModelCheckpoint(Callback):
         for field in self._fields:
             if field not in fields:
                 raise ValueError(f"path has the field {{{field}}}: allowed are {', '.join(fields)}")
-        from . import files
+        from ._files import replacing
 
         path = self._path.format(**fields)
         # A run that was killed while it wrote this file is run again.
-        files.remove_leftovers(path)
+        replacing.remove_leftovers(path)
         model.save(path)
 
     def state_dict(self) -> dict[str, Any]:
@@ -370,8 +371,8 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
-        self._path = checks.path("path", path)
-        self._append = checks.flag("append", append)
+        self._path = _checks.path("path", path)
+        self._append = _checks.flag("append", append)
         if not isinstance(separator, str):
             raise TypeError(f"separator must be a character, not {separator!r}")
         if len(separator) != 1 or separator in '\r\n"':
@@ -400,19 +401,19 @@ class CSVLogger(Callback):
             raise ValueError(f"{self._path} has the columns {self._columns}, and this fit {columns}")
         import csv
 
-        from . import files
+        from ._files import replacing
 
-        with files.naming(self._path), open(self._path, mode, encoding="utf-8", newline="") as file:
+        with replacing.naming(self._path), open(self._path, mode, encoding="utf-8", newline="") as file:
             csv.writer(file, delimiter=self._separator, lineterminator="\n").writerows(rows)
 
     def _header(self) -> list[str] | None:
         """The columns of the file, where there are any yet."""
         import csv
 
-        from . import files
+        from ._files import replacing
 
         try:
-            with files.naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
+            with replacing.naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
                 return next(csv.reader(file, delimiter=self._separator), None)
         except FileNotFoundError:
             return None

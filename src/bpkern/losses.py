@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import checks
+from . import _checks
 
 
 class Loss:
@@ -72,8 +72,8 @@ class Huber(Loss):
 
     def check(self) -> None:
         """Raise ValueError or TypeError where delta as it is now makes no loss."""
-        for delta in checks.one_or_several("delta", self.delta):
-            if checks.real("delta", delta) == 0:
+        for delta in _checks.one_or_several("delta", self.delta):
+            if _checks.real("delta", delta) == 0:
                 raise ValueError("delta must be above 0, not 0")
 
 
@@ -106,8 +106,8 @@ class Quantile(Loss):
 
     def check(self) -> None:
         """Raise ValueError or TypeError where q as it is now makes no loss."""
-        for q in checks.one_or_several("q", self.q):
-            if checks.fraction("q", q) == 0:
+        for q in _checks.one_or_several("q", self.q):
+            if _checks.fraction("q", q) == 0:
                 raise ValueError("q must be above 0, not 0")
 
 

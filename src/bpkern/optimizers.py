@@ -4,7 +4,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar, Self
 
-from . import checks
+from . import _checks
 
 # A number, or a schedule or any other function of the iteration: how many updates the model has made.
 LearningRate = float | Callable[[int], Any]
@@ -43,7 +43,7 @@ class Optimizer:
                 f"lr must be a number, a schedule or a callable of the iteration, not {self.lr!r}"
             )
         if not callable(self.lr):
-            checks.real("lr", self.lr)
+            _checks.real("lr", self.lr)
 
     def values(self) -> tuple[Any, ...]:
         """The attributes as they are now, in the order of the constructor."""
@@ -142,9 +142,9 @@ class SGD(Optimizer):
     def check(self) -> None:
         """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
         super().check()
-        checks.real("momentum", self.momentum, 0.0, 1.0)
-        checks.real("weight_decay", self.weight_decay)
-        if checks.flag("nesterov", self.nesterov) and self.momentum == 0:
+        _checks.real("momentum", self.momentum, 0.0, 1.0)
+        _checks.real("weight_decay", self.weight_decay)
+        if _checks.flag("nesterov", self.nesterov) and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, not 0")
 
 
@@ -207,11 +207,11 @@ class RMSprop(Optimizer):
     def check(self) -> None:
         """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
         super().check()
-        checks.real("alpha", self.alpha, 0.0, 1.0)
-        checks.real("eps", self.eps)
-        checks.real("weight_decay", self.weight_decay)
-        checks.real("momentum", self.momentum, 0.0, 1.0)
-        checks.flag("centered", self.centered)
+        _checks.real("alpha", self.alpha, 0.0, 1.0)
+        _checks.real("eps", self.eps)
+        _checks.real("weight_decay", self.weight_decay)
+        _checks.real("momentum", self.momentum, 0.0, 1.0)
+        _checks.flag("centered", self.centered)
 
 
 class Adagrad(Optimizer):
@@ -267,7 +267,7 @@ class Adagrad(Optimizer):
         """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
         super().check()
         for name in ("lr_decay", "weight_decay", "initial_accumulator_value", "eps"):
-            checks.real(name, getattr(self, name))
+            _checks.real(name, getattr(self, name))
 
 
 class Adam(Optimizer):
@@ -339,11 +339,11 @@ class Adam(Optimizer):
         if len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, not {len(self.betas)}")
         for i, beta in enumerate(self.betas):
-            checks.fraction(f"betas[{i}]", beta)
-        checks.real("eps", self.eps)
-        checks.real("weight_decay", self.weight_decay)
-        checks.flag("amsgrad", self.amsgrad)
-        checks.flag("eps_hat", self.eps_hat)
+            _checks.fraction(f"betas[{i}]", beta)
+        _checks.real("eps", self.eps)
+        _checks.real("weight_decay", self.weight_decay)
+        _checks.flag("amsgrad", self.amsgrad)
+        _checks.flag("eps_hat", self.eps_hat)
 
 
 class AdamW(Adam):

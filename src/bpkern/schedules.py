@@ -7,7 +7,7 @@ with ``accumulate=k`` a k-th of that, rounded up. They are counted over the whol
 each `fit` anew. Any callable of the iteration will do too; a schedule gives all rates of an epoch at once.
 """
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import math
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, overload
 
 import numpy as np
 
-from . import checks
+from . import _checks
 
 # So many iterations, and times the length of a period, there may be: float64 holds the product of two.
 MOST = 2**62
@@ -100,9 +100,9 @@ class Step(Schedule):
 
     def __init__(self, lr: float, every: int, factor: float = 0.1) -> None:
         super().__init__(
-            lr=checks.real("lr", lr),
-            every=checks.whole("every", every, 1, MOST),
-            factor=checks.real("factor", factor),
+            lr=_checks.real("lr", lr),
+            every=_checks.whole("every", every, 1, MOST),
+            factor=_checks.real("factor", factor),
         )
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
@@ -131,9 +131,9 @@ class Exponential(Schedule):
 
     def __init__(self, lr: float, factor: float, every: int = 1) -> None:
         super().__init__(
-            lr=checks.real("lr", lr),
-            factor=checks.real("factor", factor),
-            every=checks.whole("every", every, 1, MOST),
+            lr=_checks.real("lr", lr),
+            factor=_checks.real("factor", factor),
+            every=_checks.whole("every", every, 1, MOST),
         )
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
@@ -158,7 +158,7 @@ class InverseScaling(Schedule):
     power: float
 
     def __init__(self, lr: float, power: float = 0.5) -> None:
-        super().__init__(lr=checks.real("lr", lr), power=checks.real("power", power))
+        super().__init__(lr=_checks.real("lr", lr), power=_checks.real("power", power))
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
         return np.asarray(self.lr / (t + 1) ** self.power)
@@ -203,13 +203,13 @@ class Cosine(Schedule):
     def __init__(
         self, lr: float, iterations: int, lowest: float = 0.0, warmup: int = 0, restarts: int | None = None
     ) -> None:
-        lr, iterations = checks.real("lr", lr), checks.whole("iterations", iterations, 1, MOST)
+        lr, iterations = _checks.real("lr", lr), _checks.whole("iterations", iterations, 1, MOST)
         super().__init__(
             lr=lr,
             iterations=iterations,
-            lowest=checks.real("lowest", lowest, 0.0, lr),
-            warmup=checks.whole("warmup", warmup, 0, MOST),
-            restarts=None if restarts is None else checks.whole("restarts", restarts, 1, MOST),
+            lowest=_checks.real("lowest", lowest, 0.0, lr),
+            warmup=_checks.whole("warmup", warmup, 0, MOST),
+            restarts=None if restarts is None else _checks.whole("restarts", restarts, 1, MOST),
         )
         if self.warmup >= iterations:
             raise ValueError(f"warmup must be below iterations, {iterations}, not {self.warmup}")
@@ -278,12 +278,12 @@ class OneCycle(Schedule):
         anneal: str = "cos",
     ) -> None:
         super().__init__(
-            highest=checks.real("highest", highest),
-            iterations=checks.whole("iterations", iterations, 1, MOST),
-            pct_start=checks.real("pct_start", pct_start, 0.0, 1.0),
-            div_factor=checks.real("div_factor", div_factor, 1.0),
-            final_div_factor=checks.real("final_div_factor", final_div_factor, 1.0),
-            anneal=checks.one_of("anneal", anneal, ("cos", "linear")),
+            highest=_checks.real("highest", highest),
+            iterations=_checks.whole("iterations", iterations, 1, MOST),
+            pct_start=_checks.real("pct_start", pct_start, 0.0, 1.0),
+            div_factor=_checks.real("div_factor", div_factor, 1.0),
+            final_div_factor=_checks.real("final_div_factor", final_div_factor, 1.0),
+            anneal=_checks.one_of("anneal", anneal, ("cos", "linear")),
         )
 
     def _rate(self, t: np.ndarray) -> np.ndarray:

@@ -22,8 +22,10 @@ FOLDER = STATE / "coverage"
 PAGE = ROOT / "docs" / "coverage.md"
 
 # The Python files that read files, and those that refuse bad input.
-LOADING = ("files.py", "state.py", "checkpoints.py")
-REFUSING = ("checks.py", "data.py", "settings.py", "parameters.py")
+LOADING = tuple(
+    f"_files/{name}.py" for name in ("container", "npz", "tensors", "text", "state", "checkpoints")
+)
+REFUSING = ("_checks.py", "_data/rows.py", "_model/settings.py", "_model/parameters.py", "_fit/arguments.py")
 
 # The lines of C that handle errors: those about a status, or about memory, threads or sizes that may be
 # refused.
@@ -147,7 +149,9 @@ def coverage_of_tests(journal: Journal) -> str:
     for name, number in (*python_gaps(python), *c_gaps(c)):
         text = text_of[name][number - 1].strip()
         watched = (
-            Path(name).name in LOADING + REFUSING if name.endswith(".py") else HANDLES_ERRORS.search(text)
+            name.removeprefix("src/bpkern/") in LOADING + REFUSING
+            if name.endswith(".py")
+            else HANDLES_ERRORS.search(text)
         )
         listed.append(f"{name}:{number}:{'!' if watched else ''} {text}")
         if watched and journal.done == len(FILES) and f"`{text}`" not in told:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 from helpers import ISAS, using
 
 import bpkern
+from bpkern._model.core import core_of
 
 MOST = 1.5
 ROUNDS = 15
@@ -49,9 +50,9 @@ class Near:
         stores = {
             name: [
                 tuple(scaled(array, weights if name == "parameters" else states) for array in pair)
-                for pair in self.model._net.get_layers(name)
+                for pair in core_of(self.model).net.get_layers(name)
             ]
-            for name in self.model._net.stores()
+            for name in core_of(self.model).net.stores()
         }
         rows = scaled(self.x, self.tiny if small == "inputs" else 1.0)
         return stores, rows, scaled(self.deltas, self.tiny if small == "deltas" else 1.0)
@@ -60,9 +61,9 @@ class Near:
         """Set the start, which is the same for every round."""
         stores, self.rows, self.delta = self.sets[really]
         for name, layers in stores.items():
-            self.model._net.set_layers(layers, name)
-        self.first = self.model._net.get_layers()[0]
-        self.velocities = self.model._net.get_layers("m")[0]
+            core_of(self.model).net.set_layers(layers, name)
+        self.first = core_of(self.model).net.get_layers()[0]
+        self.velocities = core_of(self.model).net.get_layers("m")[0]
 
     def epoch(self) -> None:
         self.model.fit(self.rows, self.y, batch_size=BATCH, n_threads=1, shuffle=False)

@@ -20,6 +20,7 @@ from diverging import NEWS, Problem, Recorder, Stream, counts, expected, finite,
 from helpers import using
 
 import bpkern
+from bpkern._model.core import core_of
 
 ADVICE = "lower the learning rate", "clip", "scale X", "reset() starts again"
 
@@ -193,7 +194,7 @@ def one_series_of_steps(journal: Journal, problem: Problem, folder: str) -> None
     problem.weights = None
     for rows in itertools.islice(order, 40):
         before, counted, history = stores(model), counts(model), model.history_
-        parameters, number = model._get_parameters(), counts(model)[1]
+        parameters, number = core_of(model).get_parameters(), counts(model)[1]
         good = loss_is_finite(model, problem, rows, number, parameters)
         try:
             if by_hand:
@@ -252,7 +253,7 @@ def one_fit_many(journal: Journal, problem: Problem, folder: str) -> None:
             model = problem.model()
             model.optimizer.lr = lr
             group.append(model)
-            model._random.generator.bit_generator.advance(number)
+            core_of(model).random.generator.bit_generator.advance(number)
     errors = {}
     for number, model in enumerate(alone):
         try:

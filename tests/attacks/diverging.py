@@ -12,6 +12,7 @@ import numpy as np
 from helpers import ACTIVATIONS
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 from bpkern.reference import dropout as drop
 from bpkern.reference.losses import LOSSES
@@ -155,7 +156,7 @@ class Stream:
 
 def stores(model: bpkern.MLP) -> dict[str, np.ndarray]:
     """Copies of the parameters, the optimiser states and the average."""
-    net = model._net
+    net = core_of(model).net
     return {
         name: np.concatenate([array.ravel() for pair in net.get_layers(name) for array in pair])
         for name in net.stores()
@@ -171,7 +172,7 @@ def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
 
 
 def counts(model: bpkern.MLP) -> tuple[int, ...]:
-    return (*model._net.counts, model._net.moves)
+    return (*core_of(model).net.counts, core_of(model).net.moves)
 
 
 class Recorder(Callback):
@@ -184,11 +185,11 @@ class Recorder(Callback):
     def on_epoch_begin(self, model, epoch):
         order = np.arange(self.rows)
         if self.shuffles:
-            order = copy.deepcopy(model._random.generator).permutation(self.rows)
+            order = copy.deepcopy(core_of(model).random.generator).permutation(self.rows)
         self.epochs.append(SimpleNamespace(order=order, before=[], losses=[], after=None))
 
     def on_batch_begin(self, model, batch):
-        self.epochs[-1].before.append((stores(model), counts(model), model._get_parameters()))
+        self.epochs[-1].before.append((stores(model), counts(model), core_of(model).get_parameters()))
 
     def on_batch_end(self, model, batch, logs):
         self.epochs[-1].after = stores(model)
@@ -199,7 +200,7 @@ def reference_losses(model, problem, rows, batch_number, parameters, scale) -> s
     """The losses that a mini-batch may have, computed by the reference with everything that could overflow
     scaled. There are two if a product overflows before a bounded activation: the order of its sum then
     decides whether the activation is at its limit or NaN."""
-    settings, dtype = model._settings, getattr(np, problem.dtype)
+    settings, dtype = core_of(model).settings, getattr(np, problem.dtype)
     batch = Batch(len(rows), settings, problem.y.ndim == 1)
     layers = range(len(settings.layers) - 1)
     names = [f"{l}.{kind}" for l in layers for kind in ("weight", "bias")]
@@ -209,7 +210,7 @@ def reference_losses(model, problem, rows, batch_number, parameters, scale) -> s
     batch.weights = None if problem.weights is None else problem.weights[rows]
     for l, p in enumerate(settings.dropout):
         if p:
-            key = model._random.dropout_key
+            key = core_of(model).random.dropout_key
             batch.masks[l] = drop.mask(p, settings.dtype, key, batch_number, l, *batch.a[l].shape)
     losses = {net.loss(batch)[0]}
     if problem.isa == "scalar" and np.isfinite(batch.a[-1]).all():

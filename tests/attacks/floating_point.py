@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 from helpers import using
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 
 # Bits of MXCSR: exception flags, denormal operands count as zero, denormal results become zero.
@@ -280,7 +281,7 @@ class Case:
         self.raises(MemoryError, lambda: self.make("mse", (2**40, 2**40, 1, 1)))
 
     def two_threads(self):
-        with self.model._net.writing():
+        with core_of(self.model).net.writing():
             thread = threading.Thread(target=lambda: self.raises(RuntimeError, self.predict))
             thread.start()
             thread.join()

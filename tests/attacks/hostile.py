@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpkern import files
+from bpkern._files import container
 
 Arrays = dict[str, np.ndarray]
 Rng = np.random.Generator
@@ -87,4 +87,4 @@ def as_text(value: Any) -> str:
 def metadata_of(text: str, arrays: Arrays) -> dict[str, Any]:
     """Metadata with the right digest."""
     metadata = {"format": "bpkern", "version": "1", "config": text}
-    return metadata | {"sha256": files._digest(metadata, arrays)}
+    return metadata | {"sha256": container.digest(metadata, arrays)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
+from bpkern._model.core import core_of
 
 # More epochs than any trial lasts.
 ENDLESS = 10**9
@@ -18,7 +19,7 @@ LONG = 6_000_000
 
 def layers_of(model):
     """Everything that training changes, as bytes by store. States that are all zero count as absent."""
-    net = model._net
+    net = core_of(model).net
     stores = {
         store: b"".join(array.tobytes() for pair in net.get_layers(store) for array in pair)
         for store in net.stores()
@@ -29,7 +30,7 @@ def layers_of(model):
 def compare(model, twin):
     """The differences between a model and a twin that has made the same steps."""
     if layers_of(model) != layers_of(twin):
-        return [f"after {model._net.counts} updates and batches it is not what these steps make"]
+        return [f"after {core_of(model).net.counts} updates and batches it is not what these steps make"]
     return []
 
 
@@ -71,12 +72,12 @@ def replayed(model, twin, X, y, given):
     train = np.arange(X.shape[0])
     if "validation_split" in given:
         # A second request gives the same split.
-        train = twin._random.split(len(train), given["validation_split"], None)[0]
+        train = core_of(twin).random.split(len(train), given["validation_split"], None)[0]
     given |= {"n_threads": 1, "verbose": 0}
-    if model._net.counts == (0, 0):
+    if core_of(model).net.counts == (0, 0):
         return compare(model, twin)
     accumulate = given.get("accumulate", 1)
-    epochs, rest = divmod(model._net.counts[1], math.ceil(len(train) / given["batch_size"]))
+    epochs, rest = divmod(core_of(model).net.counts[1], math.ceil(len(train) / given["batch_size"]))
     history = model.history_
     told = 0 if history is None else len(history.get("loss", []))
     if history is None or told not in (epochs, epochs - (rest == 0)):
@@ -84,7 +85,7 @@ def replayed(model, twin, X, y, given):
     twin.fit(X, y, epochs=epochs, **given)
     rest -= rest % accumulate  # pending gradients are dropped
     if rest:
-        order = train[twin._random.permutation(len(train))][: rest * given["batch_size"]]
+        order = train[core_of(twin).random.permutation(len(train))][: rest * given["batch_size"]]
         given = given | {"shuffle": False, "validation_split": 0.0}
         bpkern.fit_many([twin], X, y, splits=[(order, None)], **given)
     return compare(model, twin)
@@ -102,7 +103,7 @@ class FitOfStream(FitOfRows):
 
     def wrong(self):
         twin = self.make()
-        epochs, rest = divmod(self.model._net.counts[1], len(self.batches))
+        epochs, rest = divmod(core_of(self.model).net.counts[1], len(self.batches))
         if epochs:
             twin.fit(self.batches, epochs=epochs, verbose=0)
         if rest:
@@ -143,7 +144,7 @@ class Steps(FitOfRows):
 
     def wrong(self):
         twin = self.make()
-        for number in range(self.model._net.counts[0]):
+        for number in range(core_of(self.model).net.counts[0]):
             self.one(twin, number)
         return compare(self.model, twin)
 

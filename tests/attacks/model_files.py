@@ -23,7 +23,9 @@ from journal import ROOT, Journal, Missing, attack, main
 from mutations import mutated
 
 import bpkern
-from bpkern import callbacks, files, losses, schedules, state
+from bpkern import callbacks, losses, schedules
+from bpkern._files import container, state
+from bpkern._model.core import core_of
 
 MOST_SECONDS, MOST_BYTES = 1.0, 32 << 20
 GOLDEN = ROOT / "tests" / "golden"
@@ -99,11 +101,11 @@ def originals(suffix: str, folder: str) -> list[Original]:
     found = []
     for model in models():
         model.save(path)
-        found.append(Original(Path(path).read_bytes(), *files.read(path)))
+        found.append(Original(Path(path).read_bytes(), *container.read(path)))
     os.unlink(path)
     resume(make_classifier(), path, Resumed())
     for _ in range(2):  # about one file in three is a checkpoint
-        found.append(Original(Path(path).read_bytes(), *files.read(path)))
+        found.append(Original(Path(path).read_bytes(), *container.read(path)))
     return found
 
 
@@ -125,7 +127,7 @@ def use(model: bpkern.MLP) -> None:
 
 def bits(model: bpkern.MLP) -> bytes:
     """The whole state of a model; optimiser states that are all zero count as absent."""
-    config, arrays = state.model_state(model)
+    config, arrays = state.model_state(core_of(model))
     digest = hashlib.sha256(repr((config, model.stop_training)).encode())
     for name, array in sorted(arrays.items()):
         if array.any():

@@ -7,15 +7,16 @@ import numpy as np
 from journal import Journal, attack, main
 
 import bpkern
-from bpkern import _core
-from bpkern.steps import Watcher, make_steps
+from bpkern._fit.steps import Watcher, make_steps
+from bpkern._fit.update import make_update
+from bpkern._model.core import core_of
 
 
 class Counting(Watcher):
     """Counts how often the steps return to Python."""
 
-    def __init__(self, each):
-        self.each, self.times = each, 0
+    def __init__(self, every_step):
+        self.every_step, self.times = every_step, 0
 
     def after(self, rows, loss, weight):
         self.times += 1
@@ -23,9 +24,9 @@ class Counting(Watcher):
 
 def epoch(model, X, y, index, batch, threads, each):
     """(seconds, returns to Python) of an epoch that returns after each step, or as seldom as fits do."""
-    settings, net = model._settings, model._net
-    optimizer, watcher = settings.step(), Counting(each)
-    update = _core.Update(optimizer, 0.0, 0.0, None, None, 1, None)
+    settings, net = core_of(model).settings, core_of(model).net
+    optimizer, watcher = settings.current_optimizer(), Counting(each)
+    update = make_update(settings, optimizer)
     with net.writing():
         net.reserve(batch, len(index) / batch, update, threads)
         steps = make_steps(net, settings, update, optimizer, batch, threads, watcher)

@@ -10,6 +10,7 @@ from journal import Journal, attack, main
 
 import bpkern
 from bpkern import _core
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 
 CLEAR = "give each thread its own, or take turns"
@@ -17,7 +18,7 @@ CLEAR = "give each thread its own, or take turns"
 
 def bits(model):
     """Everything that training changes, and the outputs."""
-    net = model._net
+    net = core_of(model).net
     arrays = [array for store in net.stores() for pair in net.get_layers(store) for array in pair]
     return b"".join(array.tobytes() for array in arrays)
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bpkern
+from bpkern._model.core import core_of
 
 X, Y = np.random.default_rng(0).random((8, 3)), np.arange(8) % 2
 
@@ -29,7 +30,7 @@ NAMES = "identity, relu, leaky_relu, sigmoid, tanh, elu, softplus, gelu, gelu_ta
         ({"layers": 3}, TypeError, "layers must be a sequence of sizes"),
         ({"layers": "32"}, TypeError, "layers must be a sequence of sizes"),
         ({"activation": "swish"}, ValueError, f"unknown activation 'swish': allowed are {NAMES}"),
-        ({"activation": ["relu", "tanh"]}, ValueError, "one a hidden layer, 1, not 2"),
+        ({"activation": ["relu", "tanh"]}, ValueError, "one name per hidden layer, 1, not 2"),
         ({"activation": ["swish"]}, ValueError, "unknown activation 'swish'"),
         ({"activation": 5}, TypeError, "a name or a list of names, not 5"),
         ({"output_activation": "softmax"}, ValueError, "unknown output_activation 'softmax'"),
@@ -137,7 +138,7 @@ def unchanged(model):
         for pair, other in zip(model.get_weights(), fresh.get_weights(), strict=True)
         for a, b in zip(pair, other, strict=True)
     )
-    states = [each._random.generator.bit_generator.state for each in (model, fresh)]
+    states = [core_of(each).random.generator.bit_generator.state for each in (model, fresh)]
     return untouched and states[0] == states[1] and model.history_ is None
 
 
@@ -263,16 +264,16 @@ def test_a_learning_rate_that_the_dtype_cannot_hold():
     model = make(loss="mse", optimizer=bpkern.SGD(lr=1e39))
     with pytest.raises(ValueError, match="lr must be from 0 to 3"):
         model.train_on_batch(X, Y2)
-    make(loss="mse", optimizer=bpkern.SGD(lr=1e39), dtype="float64")._settings.step()
+    core_of(make(loss="mse", optimizer=bpkern.SGD(lr=1e39), dtype="float64")).settings.current_optimizer()
 
 
 def test_labels_are_not_the_callers():
     """The model copies y: another thread may write to it, and the kernels must never see a label out of
     range."""
-    from bpkern.data import as_targets
+    from bpkern._data.rows import as_targets
 
     y = Y.astype(np.int64)
-    assert not np.shares_memory(as_targets(y, 8, make()._settings), y)
+    assert not np.shares_memory(as_targets(y, 8, core_of(make()).settings), y)
 
 
 def test_a_bad_row_that_comes_later_stops_at_a_finished_step():

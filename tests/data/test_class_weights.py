@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpkern.class_weights import row_weights
+from bpkern._data.class_weights import row_weights
 
 LABELS = np.array([0, 0, 0, 2, 2, 0, 3])
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import bpkern
-from bpkern.data import as_rows
-from bpkern.interchange import as_numeric
+from bpkern._data.interchange import as_numeric
+from bpkern._data.rows import as_rows
 
 X = np.random.default_rng(0).integers(0, 100, (60, 5))
 Y = X[:, 0] % 3

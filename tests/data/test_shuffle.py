@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bpkern import _core
-from bpkern.seeding import BIT_GENERATORS, MOST_AT_ONCE, RandomState
+from bpkern._model.seeding import BIT_GENERATORS, MOST_AT_ONCE, RandomState
 
 
 def generator(name, seed=0):

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bpkern
-from bpkern.sparse import SparseRows, sparse_rows
+from bpkern._data.rows import bad_row
+from bpkern._data.sparse import SparseRows, sparse_rows
+from bpkern._model.core import core_of
 
 sparse = pytest.importorskip("scipy.sparse", reason="SciPy makes the sparse matrices")
 
@@ -69,7 +71,7 @@ def test_values_in_the_other_byte_order_and_of_half_precision():
     csr = sparse.csr_array(dense)
     for code in (">f4", ">f8", ">i4", "f2", ">f2"):
         rows = SparseRows(csr.data.astype(code), csr.indices, csr.indptr, WIDTH)
-        outputs = model()._net.forward_data(bpkern._core.Data(rows))
+        outputs = core_of(model()).net.forward_data(bpkern._core.Data(rows))
         assert np.array_equal(outputs, model().forward(dense))
 
 
@@ -136,7 +138,7 @@ def test_no_rows_no_entries_and_entries_before_and_after():
     dense = np.zeros((2, WIDTH))
     dense[0, 0], dense[1, 1:3] = 1, (2, 3)
     assert np.array_equal(np.asarray(part), dense)
-    assert np.array_equal(net._net.forward_data(bpkern._core.Data(part)), net.forward(dense))
+    assert np.array_equal(core_of(net).net.forward_data(bpkern._core.Data(part)), net.forward(dense))
 
 
 def test_strided_values():
@@ -144,7 +146,9 @@ def test_strided_values():
     wide = np.full(3 * csr.nnz, np.nan, np.float32)
     wide[::3] = csr.data
     rows = SparseRows(wide[::3], csr.indices, csr.indptr, WIDTH)
-    assert np.array_equal(model()._net.forward_data(bpkern._core.Data(rows)), model().forward(matrix()))
+    assert np.array_equal(
+        core_of(model()).net.forward_data(bpkern._core.Data(rows)), model().forward(matrix())
+    )
 
 
 def test_the_matrix_is_neither_copied_nor_changed():
@@ -218,13 +222,13 @@ def test_what_is_broken_later_is_a_bad_row(isa, kind, name, position, value, mes
     data = bpkern._core.Data(rows)
     getattr(rows, name)[position] = np.iinfo(kind).max if value > 10**6 else value
     with pytest.raises(bpkern._core.BadRowError) as caught:
-        model()._net.forward_data(data)
+        core_of(model()).net.forward_data(data)
     row = caught.value.row
     expected = {("indptr", 5): 4, ("indptr", 0): 0, ("indptr", -1): ROWS - 1}.get((name, position))
     if expected is None:
         expected = int(np.searchsorted(rows.indptr, position % len(rows.indices), side="right")) - 1
     assert row == expected
-    error = bpkern.data.bad_row((rows, None, None), row, np.dtype(np.float32))
+    error = bad_row((rows, None, None), row, np.dtype(np.float32))
     assert f"row {row}" in str(error)
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpkern import files
+from bpkern._files import container, replacing
 
 
 def needs(suffix):
@@ -66,8 +66,8 @@ def content(folder):
 
 
 def test_configurations(path):
-    files.write(path, CONFIG, {})
-    config, arrays = files.read(path)
+    container.write(path, CONFIG, {})
+    config, arrays = container.read(path)
     assert config == CONFIG
     assert json.dumps(config, sort_keys=True) == json.dumps(CONFIG, sort_keys=True)
     assert arrays == {}
@@ -77,8 +77,8 @@ def test_configurations(path):
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1,), (5,), (4, 3), (2, 3, 2)])
 def test_arrays(path, code, shape):
     array = np.random.default_rng(0).integers(0, 2, shape).astype(code)
-    files.write(path, {}, {"a": np.asarray(array)})
-    _, arrays = files.read(path)
+    container.write(path, {}, {"a": np.asarray(array)})
+    _, arrays = container.read(path)
     assert same(arrays, {"a": np.asarray(array)})
     assert arrays["a"].flags.writeable
     assert arrays["a"].flags.aligned
@@ -87,8 +87,8 @@ def test_arrays(path, code, shape):
 def test_layouts(path):
     array = np.arange(24.0).reshape(4, 6)
     forms = {"F": np.asfortranarray(array), "strided": array[::2, ::-1], "swapped": array.astype(">f4")}
-    files.write(path, {}, forms)
-    _, arrays = files.read(path)
+    container.write(path, {}, forms)
+    _, arrays = container.read(path)
     assert all(np.array_equal(arrays[name], forms[name]) for name in forms)
     assert arrays["swapped"].dtype == np.dtype("<f4")
 
@@ -97,9 +97,9 @@ def test_names(path):
     arrays = {
         name: np.ones(1) * i for i, name in enumerate(["10.weight", "2.weight", "file", "a/b", "é", "../x"])
     }
-    files.write(path, {}, arrays)
-    assert list(files.read(path)[1]) == sorted(arrays)
-    assert same(files.read(path)[1], arrays)
+    container.write(path, {}, arrays)
+    assert list(container.read(path)[1]) == sorted(arrays)
+    assert same(container.read(path)[1], arrays)
 
 
 plain = st.recursive(
@@ -113,8 +113,8 @@ plain = st.recursive(
 @given(config=st.dictionaries(st.text(), plain, max_size=5), values=st.lists(st.floats(), max_size=5))
 def test_whatever_goes_in_comes_out(suffix, tmp_path_factory, config, values):
     path = tmp_path_factory.mktemp("files") / f"net{needs(suffix)}"
-    files.write(path, config, {"values": np.array(values, np.float64)})
-    config_read, arrays = files.read(path)
+    container.write(path, config, {"values": np.array(values, np.float64)})
+    config_read, arrays = container.read(path)
     # Compared as text, in which 1, 1.0 and True differ.
     assert json.dumps(config_read, sort_keys=True) == json.dumps(config, sort_keys=True)
     assert same(arrays, {"values": np.array(values, np.float64)})
@@ -122,14 +122,14 @@ def test_whatever_goes_in_comes_out(suffix, tmp_path_factory, config, values):
 
 def test_the_same_model_makes_the_same_file(tmp_path):
     path = tmp_path / "net.npz"
-    files.write(path, CONFIG, ARRAYS)
+    container.write(path, CONFIG, ARRAYS)
     first = path.read_bytes()
-    files.write(path, dict(reversed(CONFIG.items())), dict(reversed(ARRAYS.items())))
+    container.write(path, dict(reversed(CONFIG.items())), dict(reversed(ARRAYS.items())))
     assert path.read_bytes() == first
 
 
 def test_numpy_alone_reads_npz(tmp_path):
-    files.write(tmp_path / "net.npz", CONFIG, ARRAYS)
+    container.write(tmp_path / "net.npz", CONFIG, ARRAYS)
     with np.load(tmp_path / "net.npz", allow_pickle=False) as file:
         metadata = json.loads(file["__metadata__"].tobytes())
         assert same({name: file[name] for name in ARRAYS}, ARRAYS)
@@ -140,7 +140,7 @@ def test_numpy_alone_reads_npz(tmp_path):
 
 def test_safetensors_alone_reads_safetensors(tmp_path):
     safetensors = pytest.importorskip("safetensors", reason="safetensors reads and writes these files")
-    files.write(tmp_path / "net.safetensors", CONFIG, ARRAYS)
+    container.write(tmp_path / "net.safetensors", CONFIG, ARRAYS)
     with safetensors.safe_open(tmp_path / "net.safetensors", "np") as file:
         assert same({name: file.get_tensor(name) for name in file.keys()}, ARRAYS)  # noqa: SIM118
         assert json.loads(file.metadata()["config"]) == CONFIG
@@ -159,7 +159,7 @@ def test_safetensors_alone_reads_safetensors(tmp_path):
         ({1: 2}, {}, TypeError, "config must hold only what JSON gives back"),
         ({"a": np.float32(1)}, {}, TypeError, "not JSON serializable"),
         ({"a": {1, 2}}, {}, TypeError, "not JSON serializable"),
-        ({"a": "x" * files.MOST_TEXT}, {}, ValueError, "must be at most 1048576 bytes in a file"),
+        ({"a": "x" * container.MOST_TEXT}, {}, ValueError, "must be at most 1048576 bytes in a file"),
         ({}, {"a": np.array([None])}, TypeError, "must hold booleans, integers or floats: a is object"),
         ({}, {"a": np.array(["x"])}, TypeError, "a is <U1"),
         ({}, {"a": np.ones(1, complex)}, TypeError, "a is complex128"),
@@ -171,16 +171,16 @@ def test_safetensors_alone_reads_safetensors(tmp_path):
     ],
 )
 def test_what_a_file_cannot_hold(path, config, arrays, error, message):
-    files.write(path, CONFIG, ARRAYS)
+    container.write(path, CONFIG, ARRAYS)
     before = content(path.parent)
     with pytest.raises(error, match=message):
-        files.write(path, config, arrays)
+        container.write(path, config, arrays)
     assert content(path.parent) == before
 
 
 @pytest.mark.parametrize("name", ["net", "net.pt", "net.npz.gz", "net.NPZ", ".npz", "net.npy"])
 def test_suffixes(tmp_path, name):
-    for call in (lambda path: files.write(path, {}, {}), files.read):
+    for call in (lambda path: container.write(path, {}, {}), container.read):
         with pytest.raises(ValueError, match=r"must end in .npz or .safetensors, not '.*'"):
             call(tmp_path / name)
     assert content(tmp_path) == {}
@@ -188,7 +188,7 @@ def test_suffixes(tmp_path, name):
 
 def test_without_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    for call in (lambda path: files.write(path, {}, {}), files.read):
+    for call in (lambda path: container.write(path, {}, {}), container.read):
         with pytest.raises(ModuleNotFoundError, match=r"pip install 'bpkern\[safetensors\]', or take .npz"):
             call(tmp_path / "net.safetensors")
     assert content(tmp_path) == {}
@@ -215,16 +215,17 @@ def fail(*args, **kwargs):
 )
 def test_a_failure_leaves_the_old_file_and_nothing_else(path, monkeypatch, step, there):
     if there:
-        files.write(path, CONFIG, ARRAYS)
+        container.write(path, CONFIG, ARRAYS)
     before = content(path.parent)
     error = Broken
     if step in ("fsync", "replace", "chmod"):
         monkeypatch.setattr(os, step, fail)
     elif step == "encode":
-        monkeypatch.setattr(files, "_digest", fail)
+        monkeypatch.setattr(container, "digest", fail)
     else:
         error = Broken if step == "half" else KeyboardInterrupt
-        encode = files._encoder(path)
+        kind = container.FORMATS[path.suffix]
+        encode = kind.write
 
         def half(file, metadata, arrays):
             whole = io.BytesIO()
@@ -233,25 +234,25 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(path, monkeypatch, step,
             file.flush()
             raise error
 
-        monkeypatch.setattr(files, "_encoder", lambda path: half)
+        monkeypatch.setattr(kind, "write", half)
     with pytest.raises(error):
-        files.write(path, {"new": True}, {})
+        container.write(path, {"new": True}, {})
     monkeypatch.undo()
     assert content(path.parent) == before
-    files.write(path, {"new": True}, {})
-    assert files.read(path)[0] == {"new": True}
+    container.write(path, {"new": True}, {})
+    assert container.read(path)[0] == {"new": True}
 
 
 def test_a_full_disk_is_an_os_error(path, monkeypatch):
     resource = pytest.importorskip("resource", reason="limits the size of files")
-    files.write(path, CONFIG, ARRAYS)
+    container.write(path, CONFIG, ARRAYS)
     before = content(path.parent)
     signal = pytest.importorskip("signal")
     old, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
     try:
         with pytest.raises(OSError, match=r"\[Errno"):
-            files.write(path, {}, {"large": np.ones(1000)})
+            container.write(path, {}, {"large": np.ones(1000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, old)
@@ -273,7 +274,7 @@ def test_all_is_on_the_disk_before_it_is_put_in_place(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", told_fsync)
     monkeypatch.setattr(os, "replace", told_replace)
-    files.write(path, CONFIG, ARRAYS)
+    container.write(path, CONFIG, ARRAYS)
     size = path.stat().st_size
     assert calls == [("fsync", size), ("replace", size), ("fsync", None)]
 
@@ -290,16 +291,16 @@ def test_folders_that_cannot_be_synced(path, monkeypatch, number):
     monkeypatch.setattr(os, "fsync", refuse)
     if number == "EIO":
         with pytest.raises(OSError, match="refused"):
-            files.write(path, CONFIG, ARRAYS)
+            container.write(path, CONFIG, ARRAYS)
     else:
-        files.write(path, CONFIG, ARRAYS)
+        container.write(path, CONFIG, ARRAYS)
     assert list(content(path.parent)) == [path.name]
-    assert files.read(path)[0] == CONFIG
+    assert container.read(path)[0] == CONFIG
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace", "chmod", "unlink"])
 def test_errors_of_the_system_name_the_file(path, monkeypatch, step):
-    files.write(path, CONFIG, ARRAYS)
+    container.write(path, CONFIG, ARRAYS)
 
     def refuse(*arguments, **settings):
         raise OSError(errno.EIO, "refused")
@@ -310,16 +311,16 @@ def test_errors_of_the_system_name_the_file(path, monkeypatch, step):
     if step == "unlink":
         monkeypatch.setattr(os, step, lambda *arguments: os.rmdir(path.parent / "none"))
     with pytest.raises(OSError, match="refused") as caught:
-        files.write(path, {}, {})
+        container.write(path, {}, {})
     assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(path))
     monkeypatch.undo()
-    assert files.read(path)[0] == CONFIG
+    assert container.read(path)[0] == CONFIG
 
 
 def test_a_link_that_cannot_be_read_is_not_replaced(path, monkeypatch):
     folder = path.parent / "elsewhere"
     folder.mkdir()
-    files.write(folder / path.name, CONFIG, ARRAYS)
+    container.write(folder / path.name, CONFIG, ARRAYS)
     path.symlink_to(folder / path.name)
     look = os.lstat
 
@@ -329,58 +330,58 @@ def test_a_link_that_cannot_be_read_is_not_replaced(path, monkeypatch):
         return look(which, **settings)
 
     monkeypatch.setattr(os, "lstat", refuse)
-    for call in (lambda: files.write(path, {}, {}), lambda: files.check_path(path)):
+    for call in (lambda: container.write(path, {}, {}), lambda: container.check_path(path)):
         with pytest.raises(OSError, match="refused"):
             call()
     monkeypatch.undo()
     assert path.is_symlink()
-    assert files.read(path)[0] == CONFIG
+    assert container.read(path)[0] == CONFIG
 
 
 def test_modes(path):
     before = os.umask(0o027)
     try:
-        files.write(path, {}, {})
+        container.write(path, {}, {})
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     path.chmod(0o604)
-    files.write(path, {}, {})
+    container.write(path, {}, {})
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
 
 
 def test_a_link_stays_one(path):
     link = path.with_name(f"link{path.suffix}")
     link.symlink_to(path.name)
-    files.write(link, CONFIG, {})
+    container.write(link, CONFIG, {})
     assert link.is_symlink()
-    assert files.read(path)[0] == files.read(link)[0] == CONFIG
+    assert container.read(path)[0] == container.read(link)[0] == CONFIG
 
 
 def test_folders_that_are_not_there(path):
     with pytest.raises(FileNotFoundError):
-        files.write(path.parent / "none" / path.name, {}, {})
+        container.write(path.parent / "none" / path.name, {}, {})
     with pytest.raises(FileNotFoundError):
-        files.read(path)
+        container.read(path)
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
-        files.read(path)
+        container.read(path)
     with pytest.raises(OSError, match="directory"):
-        files.write(path, {}, {})
+        container.write(path, {}, {})
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 def test_paths_of_the_working_folder(path, monkeypatch):
     monkeypatch.chdir(path.parent)
-    files.write(path.name, CONFIG, {})
-    assert files.read(path.name)[0] == CONFIG
+    container.write(path.name, CONFIG, {})
+    assert container.read(path.name)[0] == CONFIG
     (path.parent / f".{path.name}.0123456789abcdef.tmp").touch()
-    files.remove_leftovers(path.name)
+    replacing.remove_leftovers(path.name)
     assert list(content(path.parent)) == [path.name]
 
 
 def test_what_a_killed_writer_leaves(path):
-    files.write(path, CONFIG, ARRAYS)
+    container.write(path, CONFIG, ARRAYS)
     others = [
         f".{path.name}.tmp",
         f".{path.name}.0123.tmp",
@@ -391,14 +392,14 @@ def test_what_a_killed_writer_leaves(path):
         (path.parent / name).touch()
     # Killed after the last byte is written and before the old file is replaced.
     program = (
-        "import os, sys; from bpkern import files\n"
+        "import os, sys; from bpkern._files import container\n"
         "os.replace = lambda *paths: os._exit(5)\n"
-        "files.write(sys.argv[1], {}, {})"
+        "container.write(sys.argv[1], {}, {})"
     )
     assert subprocess.run([sys.executable, "-c", program, path]).returncode == 5
-    assert files.read(path)[0] == CONFIG
+    assert container.read(path)[0] == CONFIG
     assert len(content(path.parent)) == len(others) + 2
-    files.remove_leftovers(path)
+    replacing.remove_leftovers(path)
     assert set(content(path.parent)) == {path.name, *others}
 
 
@@ -408,12 +409,12 @@ def test_what_a_killed_writer_leaves(path):
 def refused(path, raw, message="is no bpkern file, or was damaged"):
     path.write_bytes(raw)
     with pytest.raises(ValueError, match=message) as caught:
-        files.read(path)
+        container.read(path)
     assert str(path) in str(caught.value)
 
 
 def test_every_truncation_is_refused(path):
-    files.write(path, {"a": 1}, ARRAYS)
+    container.write(path, {"a": 1}, ARRAYS)
     raw = path.read_bytes()
     for length in range(len(raw)):
         refused(path, raw[:length])
@@ -423,7 +424,7 @@ def refused_or_equal(path, raw, config, arrays):
     """Whether the file reads as the original; otherwise it must be refused by name."""
     path.write_bytes(raw)
     try:
-        config_read, arrays_read = files.read(path)
+        config_read, arrays_read = container.read(path)
     except ValueError as error:
         if str(path) not in str(error):
             raise
@@ -435,7 +436,7 @@ def refused_or_equal(path, raw, config, arrays):
 
 def test_every_flipped_bit_is_refused_or_changes_nothing(path):
     config, arrays = {"a": 1}, {"w": np.arange(3, dtype=np.float32)}
-    files.write(path, config, arrays)
+    container.write(path, config, arrays)
     raw = path.read_bytes()
     equal = 0
     for i in range(8 * len(raw)):
@@ -451,7 +452,7 @@ def test_every_flipped_bit_is_refused_or_changes_nothing(path):
 def test_any_change_is_refused_or_changes_nothing(suffix, tmp_path_factory, data):
     path = tmp_path_factory.mktemp("files") / f"net{needs(suffix)}"
     config, arrays = {"a": [1, 2.5]}, ARRAYS
-    files.write(path, config, arrays)
+    container.write(path, config, arrays)
     raw = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(raw)))
@@ -488,7 +489,7 @@ def npy(array):
 def signed(config="{}", arrays=(), **changes):
     """Valid metadata with these changes."""
     metadata = {"format": "bpkern", "version": "1", "config": config} | changes
-    return {"sha256": files._digest(metadata, dict(arrays))} | metadata
+    return {"sha256": container.digest(metadata, dict(arrays))} | metadata
 
 
 def npz(metadata, members=(), **settings):
@@ -507,7 +508,7 @@ def both(path, metadata):
 
 def test_newer_files(path):
     path.write_bytes(both(path, signed()))
-    assert files.read(path) == ({}, {})
+    assert container.read(path) == ({}, {})
     refused(
         path,
         both(path, signed(version="2")),
@@ -588,7 +589,7 @@ def small_peak(path, raw, most):
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=path.name):
-            files.read(path)
+            container.read(path)
         return tracemalloc.get_traced_memory()[1] < most
     finally:
         tracemalloc.stop()
@@ -622,7 +623,7 @@ def test_bombs_are_refused_before_they_go_off(tmp_path):
 def test_a_directory_too_long_is_not_taken_apart(tmp_path):
     many = archive([("a.npy", npy(np.zeros(1)))])
     start, end = many.index(b"PK\1\2"), many.index(b"PK\5\6")
-    count = files.MOST_TEXT // (end - start) + 1
+    count = container.MOST_TEXT // (end - start) + 1
     entries = many[start:end] * count
     tail = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 65535, 65535, len(entries), start, 0)
     refused(tmp_path / "net.npz", many[:start] + entries + tail, "its directory is longer than 1048576 bytes")
@@ -662,16 +663,16 @@ def test_safetensors_headers_that_are_too_long(tmp_path):
     refused(path, struct.pack("<Q", 2**63) + b"{}", "longer than the file")
     refused(
         path,
-        struct.pack("<Q", files.MOST_TEXT + 1) + b" " * (files.MOST_TEXT + 9),
+        struct.pack("<Q", container.MOST_TEXT + 1) + b" " * (container.MOST_TEXT + 9),
         "longer than the file, or",
     )
 
 
 def test_reading_takes_twice_the_file_at_most(path):
     array = np.ones(1_000_000)
-    files.write(path, {}, {"a": array, "b": array})
+    container.write(path, {}, {"a": array, "b": array})
     tracemalloc.start()
-    files.read(path)
+    container.read(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2.1 * path.stat().st_size

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bpkern
-from bpkern import files
+from bpkern._files import container, npz
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((12, 5))
@@ -31,14 +31,14 @@ def make(kind="PCG64", **settings):
 def changed(path, model, way, value):
     """Save the model with one value of its configuration changed."""
     model.save(path)
-    config, arrays = files.read(path)
+    config, arrays = container.read(path)
     *parents, key = way.split(".")
     place = config
     for parent in parents:
         place = place[parent]
     assert key in place
     place[key] = value
-    files.write(path, config, arrays)
+    container.write(path, config, arrays)
     return path
 
 
@@ -139,8 +139,8 @@ def test_lists_of_text(path):
 def test_types_of_arrays(path, code):
     """Converted from a smaller dtype, the model's arrays would take many times the size of the file."""
     make().save(path)
-    config, arrays = files.read(path)
-    files.write(path, config, arrays | {"0.weight": arrays["0.weight"].astype(code)})
+    config, arrays = container.read(path)
+    container.write(path, config, arrays | {"0.weight": arrays["0.weight"].astype(code)})
     refused(path, "the arrays must be of the model's dtype, float32")
 
 
@@ -172,36 +172,36 @@ def test_an_optimizer_in_place_of_one_that_is_none(path):
     "unit", ["[],", '{"":[]},', "[[[[]]]],", '{"":{"":0}},', "1.5,", '"\\ud834\\udd1e",']
 )
 def test_what_is_parsed_takes_twice_the_file_and_32_mib_at_most(path, unit):
-    text = f'{{"a":[{unit * ((files.MOST_TEXT - 1000) // len(json.dumps(unit)[1:-1]))}0]}}'
+    text = f'{{"a":[{unit * ((container.MOST_TEXT - 1000) // len(json.dumps(unit)[1:-1]))}0]}}'
     metadata = {"format": "bpkern", "version": "1", "config": text}
-    metadata["sha256"] = files._digest(metadata, {})
+    metadata["sha256"] = container.digest(metadata, {})
     raw = json.dumps(metadata).encode()
     with open(path, "wb") as file:
         if path.suffix == ".npz":
-            files._write_npz(file, metadata, {})
+            npz.write(file, metadata, {})
         else:
             file.write(len(raw).to_bytes(8, "little") + raw)
-    assert path.stat().st_size < files.MOST_TEXT + 1000
+    assert path.stat().st_size < container.MOST_TEXT + 1000
     assert refused(path, r"net\.") < 2 * len(raw) + (32 << 20)
 
 
 def test_lists_and_objects_are_counted_where_they_are_written(path):
-    files.write(path, {"a": [[]] * (files.MOST_CONTAINERS - 5)}, {})
-    assert len(files.read(path)[0]["a"]) == files.MOST_CONTAINERS - 5
+    container.write(path, {"a": [[]] * (container.MOST_CONTAINERS - 5)}, {})
+    assert len(container.read(path)[0]["a"]) == container.MOST_CONTAINERS - 5
     with pytest.raises(
         ValueError, match="config and arrays must be at most 32768 lists and objects in a file"
     ):
-        files.write(path, {"a": [[]] * files.MOST_CONTAINERS}, {})
-    assert len(files.read(path)[0]["a"]) == files.MOST_CONTAINERS - 5
+        container.write(path, {"a": [[]] * container.MOST_CONTAINERS}, {})
+    assert len(container.read(path)[0]["a"]) == container.MOST_CONTAINERS - 5
 
 
 def test_what_is_just_short_enough_is_read_again(path):
-    config = {"a": "x" * (files.MOST_TEXT - 400)}
-    files.write(path, config, {"b": np.ones(3)})
-    assert files.read(path)[0] == config
+    config = {"a": "x" * (container.MOST_TEXT - 400)}
+    container.write(path, config, {"b": np.ones(3)})
+    assert container.read(path)[0] == config
     numbers = {f"{i}.weight": np.ones((1, 1)) for i in range(5000)}
-    files.write(path, {}, numbers)
-    assert len(files.read(path)[1]) == 5000
+    container.write(path, {}, numbers)
+    assert len(container.read(path)[1]) == 5000
 
 
 @pytest.mark.parametrize("version", ["1e999", "-1e999", "9" * 5000])
@@ -211,17 +211,17 @@ def test_versions_that_are_no_numbers(tmp_path, version):
     member = {"__metadata__": np.frombuffer(text.encode(), np.uint8)}
     np.savez(path, **member)
     with pytest.raises(ValueError, match=r"net\.npz is no bpkern file"):
-        files.read(path)
+        container.read(path)
 
 
 def test_shapes_without_elements_that_no_machine_word_holds(tmp_path):
     path = tmp_path / "net.npz"
-    files.write(path, {}, {"a": np.ones((0, 1))})
+    container.write(path, {}, {"a": np.ones((0, 1))})
     raw = path.read_bytes()
     assert raw.count(b"(0, 1), }" + b" " * 30) == 1
     path.write_bytes(raw.replace(b"(0, 1), }" + b" " * 30, b"(0, 1" + b"0" * 30 + b"), }"))
     with pytest.raises(ValueError, match=r"net\.npz is no bpkern file"):
-        files.read(path)
+        container.read(path)
 
 
 # Checkpoints ------------------------------------------------------------------------------------------------
@@ -242,13 +242,13 @@ def test_a_checkpoint_that_is_refused_changes_nothing(path, name, value):
         return bpkern.MLP([5, 4, 3], loss="cross_entropy", dropout=0.1, seed=1)
 
     fresh().fit(X, LABELS, checkpoint=path, verbose=0)
-    config, arrays = files.read(path)
+    config, arrays = container.read(path)
     *parents, key = f"training.{name}".split(".")
     place = config
     for parent in parents:
         place = place[parent]
     place[key] = value
-    files.write(path, config, arrays)
+    container.write(path, config, arrays)
     model = fresh()
     with pytest.raises(ValueError, match=rf"{path.name}: {key} must be"):
         model.fit(X, LABELS, epochs=2, checkpoint=path, resume=True, verbose=0)

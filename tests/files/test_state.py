@@ -13,7 +13,9 @@ import pytest
 from helpers import ISAS, using
 
 import bpkern
-from bpkern import _core, files, losses, schedules
+from bpkern import _core, losses, schedules
+from bpkern._files import container
+from bpkern._model.core import core_of
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((70, 5))
@@ -98,7 +100,7 @@ def make(layers=(5, 9, 6, 3), loss="cross_entropy", seed=7, **settings):
 
 def bits(model):
     """All parameters, optimiser states and averages that the model has."""
-    net = model._net
+    net = core_of(model).net
     stores = {name: [a.tobytes() for pair in net.get_layers(name) for a in pair] for name in net.stores()}
     return stores, net.counts
 
@@ -203,7 +205,7 @@ def test_losses(loss, y, way, tmp_path):
     model = make(loss=loss)
     model.fit(X, y)
     other = way(model, tmp_path)
-    assert type(other._settings.given_loss) is type(loss)
+    assert type(core_of(other).settings.given_loss) is type(loss)
     assert bits(other) == bits(model)
     assert np.array_equal(other.losses(X, y), model.losses(X, y))
     model.fit(X, y)
@@ -247,23 +249,23 @@ def test_the_validation_split_is_the_same_rows_as_before(way, tmp_path):
     model = make()
     model.fit(X, LABELS, validation_split=0.3)
     other = way(model, tmp_path)
-    split = model._random.split(70, 0.3, LABELS)
-    assert all(map(np.array_equal, split, other._random.split(70, 0.3, LABELS)))
+    split = core_of(model).random.split(70, 0.3, LABELS)
+    assert all(map(np.array_equal, split, core_of(other).random.split(70, 0.3, LABELS)))
 
 
 def test_an_average_and_what_is_trained_beside_it(way, tmp_path):
     model = make(optimizer=bpkern.SGD(lr=0.1, momentum=0.9))
     model.fit(X, LABELS, ema=0.95)
     other = way(model, tmp_path)
-    average, trained = (other._net.get_layers(store)[0][0] for store in ("average", "parameters"))
+    average, trained = (core_of(other).net.get_layers(store)[0][0] for store in ("average", "parameters"))
     assert not np.array_equal(average, trained)
     assert np.array_equal(other.get_weights()[0][0], average)
-    assert np.array_equal(model._net.get_layers("parameters")[0][0], trained)
+    assert np.array_equal(core_of(model).net.get_layers("parameters")[0][0], trained)
     # The next fit continues from the trained weights, not from the average.
     model.fit(X, LABELS)
     other.fit(X, LABELS)
     assert bits(other) == bits(model)
-    assert "average" not in other._net.stores()
+    assert "average" not in core_of(other).net.stores()
 
 
 @pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
@@ -272,8 +274,8 @@ def test_generators(kind, way, tmp_path):
     generator.integers(10, dtype=np.uint32)  # the generator keeps half a word for the next number
     model = make(seed=generator, dropout=0.1)
     other = check(model, way, tmp_path, fit={"validation_split": 0.2})
-    assert type(other._random.generator.bit_generator).__name__ == kind
-    assert other._random.generator is not generator
+    assert type(core_of(other).random.generator.bit_generator).__name__ == kind
+    assert core_of(other).random.generator is not generator
 
 
 @pytest.mark.parametrize("seed", [0, 2**200, np.random.SeedSequence(4, spawn_key=(1,)), None], ids=repr)
@@ -284,7 +286,7 @@ def test_seeds(seed, way, tmp_path):
 def test_a_generator_that_no_file_holds(tmp_path):
     model = make()
     of_somebody_else = SimpleNamespace(state={"bit_generator": "Mine"})
-    model._random.generator = SimpleNamespace(bit_generator=of_somebody_else)
+    core_of(model).random.generator = SimpleNamespace(bit_generator=of_somebody_else)
     for way in (by_npz, by_pickle, lambda model, folder: model.copy()):
         with pytest.raises(ValueError, match="unknown bit generator 'Mine'"):
             way(model, tmp_path)
@@ -354,7 +356,7 @@ def test_a_rate_that_was_changed(way, tmp_path):
 def test_what_a_copy_shares():
     model = make(loss=squares)
     assert model.copy().optimizer is model.optimizer
-    assert model.copy()._settings.custom_loss is squares
+    assert core_of(model.copy()).settings.custom_loss is squares
     assert copy.deepcopy(model).optimizer is not model.optimizer
     twins = copy.deepcopy([model, model])
     assert twins[0] is twins[1]
@@ -407,7 +409,7 @@ def test_a_loss_of_ones_own(file_way, tmp_path):
     other.fit(X, VALUES)
     assert bits(other) == bits(model)
     for copied in (by_pickle(model, tmp_path), by_joblib(model, tmp_path)):
-        assert copied._settings.custom_loss is squares
+        assert core_of(copied).settings.custom_loss is squares
         assert bits(copied) == bits(model)
 
 
@@ -450,7 +452,7 @@ def test_another_kind_of_optimizer_starts_without_the_states_of_the_old_one(file
     model = make(optimizer=bpkern.Adam())
     model.fit(X, LABELS)
     other = file_way(model, tmp_path, optimizer=bpkern.SGD(lr=0.1, momentum=0.9))
-    assert other._net.stores() == ["parameters"]
+    assert core_of(other).net.stores() == ["parameters"]
     # An optimiser of the same kind keeps them, and creates the further ones that it needs.
     third = file_way(model, tmp_path, optimizer=bpkern.Adam(amsgrad=True))
     assert bits(third) == bits(model)
@@ -458,7 +460,7 @@ def test_another_kind_of_optimizer_starts_without_the_states_of_the_old_one(file
     for each in (model, other, third):
         each.fit(X, LABELS)
     assert bits(other) == bits(model)
-    assert "u" in third._net.stores()
+    assert "u" in core_of(third).net.stores()
 
 
 def test_subclasses_and_attributes_of_others(way, tmp_path):
@@ -505,9 +507,9 @@ def test_an_older_file_without_a_setting_of_the_optimizer(tmp_path):
     for optimizer in (bpkern.Adam(0.01, amsgrad=True), bpkern.AdamW(0.01)):
         model = make(optimizer=optimizer)
         model.fit(X, LABELS, checkpoint=path, verbose=0)
-        config, arrays = files.read(path)
+        config, arrays = container.read(path)
         assert config["model"]["optimizer"].pop("eps_hat") is False
-        files.write(path, config, arrays)
+        container.write(path, config, arrays)
         same(model, bpkern.MLP.load(path))
         resumed = make(optimizer=optimizer)
         model.fit(X, LABELS, verbose=0)
@@ -527,9 +529,9 @@ def test_files_of_other_things(tmp_path):
         lambda: np.savez(path, **{"0.weight": np.zeros((2, 2)), "0.bias": np.zeros(2)}),
         lambda: np.savez_compressed(path, a=1),
         lambda: path.write_bytes(pickle.dumps(make())),
-        lambda: files.write(path, {}, {}),
-        lambda: files.write(path, {"model": {}, "training": {}}, {"0.weight": np.zeros((2, 2))}),
-        lambda: files.write(path, {"model": [], "training": None}, {}),
+        lambda: container.write(path, {}, {}),
+        lambda: container.write(path, {"model": {}, "training": {}}, {"0.weight": np.zeros((2, 2))}),
+        lambda: container.write(path, {"model": [], "training": None}, {}),
     ):
         write()
         with pytest.raises(ValueError, match=r"other\.npz"):
@@ -547,7 +549,7 @@ def saved(folder):
     model = make(layers=(5, 4, 3), init=weights, optimizer=optimizer, dropout=0.1)
     model.fit(X, LABELS, ema=0.9, validation_split=0.2)
     model.save(folder / "net.npz")
-    return folder / "net.npz", *files.read(folder / "net.npz")
+    return folder / "net.npz", *container.read(folder / "net.npz")
 
 
 def test_arrays_that_do_not_belong(tmp_path):
@@ -556,7 +558,7 @@ def test_arrays_that_do_not_belong(tmp_path):
     # An untrained model has neither optimiser states nor an average, so each may be missing as a whole.
     wholes = {"m.0.weight", "v.0.weight", "u.0.weight", "trained.0.weight"}
     for name in set(arrays) - wholes:
-        files.write(path, config, {other: arrays[other] for other in arrays if other != name})
+        container.write(path, config, {other: arrays[other] for other in arrays if other != name})
         with pytest.raises(ValueError, match=r"net\.npz"):
             bpkern.MLP.load(path)
     for name, array in arrays.items():
@@ -564,7 +566,7 @@ def test_arrays_that_do_not_belong(tmp_path):
         if name.startswith("history."):
             wrong[1] = array.astype(np.float32)
         for other in wrong:
-            files.write(path, config, {**arrays, name: other})
+            container.write(path, config, {**arrays, name: other})
             with pytest.raises(ValueError, match=r"net\.npz"):
                 bpkern.MLP.load(path)
 
@@ -598,12 +600,12 @@ def test_configurations_that_do_not_belong(tmp_path, seed):
     path, config, arrays = saved(tmp_path)
     if isinstance(seed, str):
         generator = np.random.Generator(getattr(np.random, seed)(1))
-        config["training"]["random"] = make(seed=generator)._random.config()
+        config["training"]["random"] = core_of(make(seed=generator)).random.config()
     tried = named = accepted = 0
     for place in leaves(config):
         for value in WRONG if place else ():
             tried += 1
-            files.write(path, changed(config, place, value), arrays)
+            container.write(path, changed(config, place, value), arrays)
             try:
                 model = bpkern.MLP.load(path)
             except ValueError as error:
@@ -622,7 +624,7 @@ def test_a_size_is_believed_where_its_arrays_are_there(tmp_path):
         config["model"]["layers"] = layers
         config["model"]["activation"] = ["relu"] * (len(layers) - 2)
         config["model"]["dropout"] = [0.0] * (len(layers) - 2)
-        files.write(path, config, arrays)
+        container.write(path, config, arrays)
         with pytest.raises(ValueError, match=r"net\.npz"):
             bpkern.MLP.load(path)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 
 ROWS = 103
 RNG = np.random.default_rng(2)
@@ -47,7 +48,7 @@ def test_one_batch_of_so_many_rows(isa, weights, arguments, n_threads):
     assert_close(small, large)
     assert (got.iterations, expected.iterations) == (2 * 13, 2 * 5)
     assert got["loss"] == pytest.approx(expected["loss"], rel=1e-12)
-    assert small._net.counts[0] == large._net.counts[0]
+    assert core_of(small).net.counts[0] == core_of(large).net.counts[0]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_ends_of_an_epoch(rows, batch_size, accumulate):
     small.fit(X[:rows], Y[:rows], batch_size=batch_size, accumulate=accumulate, **common)
     large.fit(X[:rows], Y[:rows], batch_size=min(batch_size, rows) * accumulate, **common)
     assert_close(small, large)
-    assert small._net.counts[0] == large._net.counts[0]
+    assert core_of(small).net.counts[0] == core_of(large).net.counts[0]
 
 
 def test_nothing_is_left_for_the_next_fit():
@@ -69,7 +70,7 @@ def test_nothing_is_left_for_the_next_fit():
     bad[30, 2] = np.nan
     with pytest.raises(ValueError, match="row 30"):
         model.fit(bad, Y, batch_size=10, accumulate=7, shuffle=False)
-    assert model._net.counts == (0, 0)
+    assert core_of(model).net.counts == (0, 0)
     for m in (model, fresh):
         m.fit(X, Y, batch_size=10, accumulate=2, shuffle=False)
     assert_close(model, fresh, 0)

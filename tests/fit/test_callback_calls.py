@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback, EarlyStopping, ReduceLROnPlateau
 
 RNG = np.random.default_rng(13)
@@ -19,7 +20,7 @@ def make(layers=(4, 50, 2), **settings):
 
 
 def bits(model):
-    return {name: array.tobytes() for name, array in model._get_parameters().items()}
+    return {name: array.tobytes() for name, array in core_of(model).get_parameters().items()}
 
 
 class Record(Callback):
@@ -195,12 +196,12 @@ def test_a_changed_optimiser_has_the_states_that_it_uses(
 def test_an_optimiser_that_is_replaced_in_an_epoch_begins_after_it_without_states():
     """States that the old optimiser creates during the rest of the epoch do not pass to the new one."""
     model, fresh, seen = make(), make(), []
-    after = Do(lambda m: seen.append((m.get_weights(), m._net.counts)))
+    after = Do(lambda m: seen.append((m.get_weights(), core_of(m).net.counts)))
     arguments = dict(batch_size=7, shuffle=False)
     model.fit(X, Y, epochs=3, callbacks=[DoInBatch(replace), after], **arguments)
     ((weights, counts),) = seen
     fresh.set_weights(weights)
-    fresh._net.counts = counts
+    core_of(fresh).net.counts = counts
     replace(fresh)
     fresh.fit(X, Y, epochs=2, **arguments)
     assert bits(model) == bits(fresh)
@@ -215,7 +216,7 @@ def test_reset_in_a_batch(isa, layers, batch_size, loss):
     model.fit(X, Y, epochs=2, batch_size=batch_size, callbacks=DoInBatch(lambda m: m.reset(), 0))
     assert np.isfinite(model.forward(X)).all()
     batches = -(-60 // batch_size)
-    assert model._net.counts == (2 * batches - 1, 2 * batches - 1)
+    assert core_of(model).net.counts == (2 * batches - 1, 2 * batches - 1)
 
 
 def test_states_that_overflow_do_not_outlive_a_fit():
@@ -245,7 +246,7 @@ def test_weights_that_overflow_go_back_to_the_start_of_their_epoch():
         model.fit(100 * X, 100 * Y, epochs=5, batch_size=60, callbacks=Do(too_fast, 2), ema=0.9)
     plain.fit(100 * X, 100 * Y, epochs=3, batch_size=60, ema=0.9)
     assert bits(model) == bits(plain)
-    assert model._net.counts == (3, 3)
+    assert core_of(model).net.counts == (3, 3)
 
 
 class Oops(Exception):
@@ -268,7 +269,7 @@ def test_a_callback_that_raises_leaves_a_usable_model(isa, layers, batch_size, a
     rows = 60 if batch_size == 60 else 5 * batch_size // (batch_size * accumulate) * batch_size * accumulate
     plain.fit(X[:rows], Y[:rows], **arguments)
     assert bits(model) == bits(plain)
-    model._net.counts = plain._net.counts
+    core_of(model).net.counts = core_of(plain).net.counts
     for m in (model, plain):
         m.fit(X, Y, **arguments)
     assert bits(model) == bits(plain)
@@ -305,7 +306,7 @@ def test_early_stopping_of_the_average():
         X, Y, epochs=50, ema=0.9, validation_data=(VX, VY), callbacks=EarlyStopping("val_loss", patience=3)
     )
     assert model.evaluate(VX, VY)["loss"] == min(history["val_loss"])
-    assert "average" in model._net.stores()
+    assert "average" in core_of(model).net.stores()
 
 
 def test_the_rates_of_the_history():
@@ -330,7 +331,7 @@ def test_another_optimiser_starts_without_states():
         model.optimizer = "adam"
     assert isinstance(model.optimizer, bpkern.SGD)
     model.optimizer = model.optimizer  # setting the same optimiser keeps its states
-    assert "m" in model._net.stores()
+    assert "m" in core_of(model).net.stores()
 
 
 def test_settings_change_between_fits():
@@ -376,8 +377,8 @@ def test_an_average_that_a_callback_ends_begins_anew(callback):
 
     model = make(optimizer=bpkern.SGD(0.1))
     model.fit(X, Y, epochs=3, batch_size=20, shuffle=False, ema=0.9, callbacks=callback(move))
-    assert model._net.has_average
-    for (trained, _), (average, _) in zip(model._net.get_layers(), model.get_weights(), strict=True):
+    assert core_of(model).net.has_average
+    for (trained, _), (average, _) in zip(core_of(model).net.get_layers(), model.get_weights(), strict=True):
         assert not np.array_equal(trained, average)
 
 
@@ -414,14 +415,14 @@ def test_a_fit_that_fails_before_its_first_update_changes_nothing(loss, lr, fit,
         model.fit(X if "y" in fit else raise_at_once(), ema=ema, **fit)
     assert bits(model) == bits(kept)
     assert model.history_ is history
-    assert model._random.config() == kept._random.config()
-    assert model._net.counts == kept._net.counts
+    assert core_of(model).random.config() == core_of(kept).random.config()
+    assert core_of(model).net.counts == core_of(kept).net.counts
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda m: m.set_weights(m._net.get_layers()),
+        lambda m: m.set_weights(core_of(m).net.get_layers()),
         lambda m: m.train_on_batch(X, Y),
         lambda m: m.fit(X, Y),
         lambda m: m.reset(),
@@ -432,10 +433,12 @@ def test_what_ends_an_average(change):
     model = make()
     model.fit(X, Y, ema=0.9)
     change(model)
-    for (w, b), (trained_w, trained_b) in zip(model.get_weights(), model._net.get_layers(), strict=True):
+    for (w, b), (trained_w, trained_b) in zip(
+        model.get_weights(), core_of(model).net.get_layers(), strict=True
+    ):
         assert np.array_equal(w, trained_w)
         assert np.array_equal(b, trained_b)
-    assert "average" not in model._net.stores()
+    assert "average" not in core_of(model).net.stores()
 
 
 def test_penalties_are_of_what_they_are_asked_of():
@@ -449,8 +452,8 @@ def test_penalties_are_of_what_they_are_asked_of():
 
     average = penalty(model.get_weights())
     assert model.evaluate(X, Y)["loss"] == pytest.approx(plain.evaluate(X, Y)["loss"] + average, rel=1e-12)
-    plain.set_weights(model._net.get_layers())
-    trained = penalty(model._net.get_layers())
+    plain.set_weights(core_of(model).net.get_layers())
+    trained = penalty(core_of(model).net.get_layers())
     assert model.gradients(X, Y)[0] == pytest.approx(plain.evaluate(X, Y)["loss"] + trained, rel=1e-12)
     assert abs(average - trained) > 1e-6
 

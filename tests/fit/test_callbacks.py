@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpkern import schedules
-from bpkern.callback_list import CallbackList, has_batch_hooks
+from bpkern._fit.callback_list import CallbackList, has_batch_hooks
 from bpkern.callbacks import (
     Callback,
     CSVLogger,
@@ -37,10 +37,13 @@ class Model:
         self.weights = np.zeros(3)
         self.saved = []
 
-    def _get_parameters(self):
+    def __bpkern_core__(self):
+        return self
+
+    def get_parameters(self):
         return {"0.weight": self.weights.copy()}
 
-    def _set_parameters(self, parameters):
+    def set_parameters(self, parameters):
         self.weights = parameters["0.weight"].copy()
 
     def save(self, path):

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback, CSVLogger, EarlyStopping, ReduceLROnPlateau
 
 RNG = np.random.default_rng(5)
@@ -33,11 +34,11 @@ def classifiers(count=4, layers=(6, 9, 3), **settings):
 def bits(model):
     """Parameters, history, and the counts and generator that training continues from."""
     return (
-        {name: array.tobytes() for name, array in model._get_parameters().items()},
+        {name: array.tobytes() for name, array in core_of(model).get_parameters().items()},
         dict(model.history_),
         model.history_.iterations,
-        model._net.counts,
-        model._random.state(),
+        core_of(model).net.counts,
+        core_of(model).random.state(),
     )
 
 
@@ -418,13 +419,15 @@ def one(**given):
 )
 def test_what_is_refused_changes_nothing(given, error, message):
     models = classifiers()
-    before = [(model._get_parameters(), model._random.state()) for model in models]
+    before = [(core_of(model).get_parameters(), core_of(model).random.state()) for model in models]
     with pytest.raises(error, match=message):
         bpkern.fit_many(models, X, LABELS, **given)
     for model, (parameters, state) in zip(models, before, strict=True):
         assert model.history_ is None
-        assert model._random.state() == state
-        assert all(np.array_equal(parameters[name], now) for name, now in model._get_parameters().items())
+        assert core_of(model).random.state() == state
+        assert all(
+            np.array_equal(parameters[name], now) for name, now in core_of(model).get_parameters().items()
+        )
 
 
 def test_models_that_are_none():
@@ -508,7 +511,7 @@ def test_a_model_in_use_is_an_error_of_its_own():
             errors.append(error)
 
     thread = threading.Thread(target=fit)
-    with models[1]._net.writing():
+    with core_of(models[1]).net.writing():
         thread.start()
         thread.join()
     assert "another thread is using this model" in str(errors[0])
@@ -533,7 +536,7 @@ def test_an_exit_stops_all(from_main):
     with pytest.raises(SystemExit, match="7"):
         bpkern.fit_many(models, X, LABELS, each=own, epochs=10**9, n_threads=2)
     assert threading.active_count() == before
-    assert [model._net.counts[0] > 0 for model in models] == [True, True, False, False]
+    assert [core_of(model).net.counts[0] > 0 for model in models] == [True, True, False, False]
     assert all(np.isfinite(w).all() for model in models for w, _ in model.get_weights())
     bpkern.fit_many(models, X, LABELS)
 

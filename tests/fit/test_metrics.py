@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from bpkern.metrics import CLASSES, VALUES, make_metrics
+from bpkern._fit.metrics import CLASSES, VALUES, make_metrics
 
 sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 
 sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
 
@@ -58,7 +59,7 @@ def make(loss, outputs, dtype="float64", **settings):
 def recorded(model, y, **arguments):
     """The predictions of an epoch without shuffling: those of each batch before its update."""
     twin, seen = model.copy(), []
-    twin._fitted_1d = y.ndim == 1
+    core_of(twin).fitted_1d = y.ndim == 1
     for start in range(0, len(y), BATCH):
         rows = slice(start, start + BATCH)
         seen.append(twin.predict(X[rows]))
@@ -88,7 +89,7 @@ def test_scikit_learns(isa, kind, weighed):
         metrics=names,
     )
     assert set(history) == {"loss", "val_loss", *names, *(f"val_{name}" for name in names)}
-    after._fitted_1d = y.ndim == 1
+    core_of(after).fitted_1d = y.ndim == 1
     for name in names:
         assert history[name] == pytest.approx([sklearns(name, y, predicted, weights, average)], rel=1e-10)
         expected = sklearns(name, vy, after.predict(VX), vweights, average)
@@ -107,7 +108,7 @@ def test_shuffled_rows_keep_their_targets(weighed):
     for name in ("f1", "accuracy"):
         assert got[name] == pytest.approx([sklearns(name, y, model.predict(X), weights, "macro")], rel=1e-12)
     got = model.fit(X, y, metrics="f1", sample_weight=weights, validation_split=0.3)
-    _, held_out = model._random.split(ROWS, 0.3, y)
+    _, held_out = core_of(model).random.split(ROWS, 0.3, y)
     train = np.setdiff1d(np.arange(ROWS), held_out)
     for name, rows in (("f1", train), ("val_f1", held_out)):
         part = None if weights is None else weights[rows]

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 import bpkern
-from bpkern import files, schedules, state
+from bpkern import schedules
+from bpkern._files import container, state
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 
 RNG = np.random.default_rng(0)
@@ -214,7 +216,7 @@ def plain_value(value):
 
 def everything(model, callbacks, folder):
     """Everything that a script leaves behind, for comparison."""
-    config, arrays = state.model_state(model)
+    config, arrays = state.model_state(core_of(model))
     contents = {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
     left = {
         path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith("checkpoint.")
@@ -272,7 +274,7 @@ def test_a_seed_of_fresh_entropy_is_in_the_file(tmp_path):
 
 def state_of(model):
     """The state without the history."""
-    config, arrays = state.model_state(model)
+    config, arrays = state.model_state(core_of(model))
     assert config["training"].pop("iterations")
     return config, {name: a.tobytes() for name, a in arrays.items() if not name.startswith("history.")}
 
@@ -286,10 +288,10 @@ def test_checkpoints_every_so_many_epochs(tmp_path, every):
     if every > 5:
         assert not (folder / "checkpoint.npz").exists()
     else:
-        assert files.read(folder / "checkpoint.npz")[0]["fit"]["epochs"] == 5 // every * every
+        assert container.read(folder / "checkpoint.npz")[0]["fit"]["epochs"] == 5 // every * every
     assert everything(*run(written, folder, **settings), folder) == unbroken
     # The last epoch's checkpoint is always written.
-    assert files.read(folder / "checkpoint.npz")[0]["fit"]["epochs"] == EPOCHS
+    assert container.read(folder / "checkpoint.npz")[0]["fit"]["epochs"] == EPOCHS
 
 
 @pytest.mark.parametrize("script", SCRIPTS[:-1], ids=lambda script: script.__name__)
@@ -360,7 +362,7 @@ def test_without_resume_it_starts_from_the_beginning(tmp_path):
     run(plain, tmp_path, ("begin", 4), checkpoint="checkpoint.npz")
     model, _ = run(plain, tmp_path, checkpoint="checkpoint.npz", epochs=2)
     assert len(model.history_["loss"]) == 2
-    assert files.read(tmp_path / "checkpoint.npz")[0]["fit"]["epochs"] == 2
+    assert container.read(tmp_path / "checkpoint.npz")[0]["fit"]["epochs"] == 2
 
 
 def test_a_model_that_was_trained_already_resumes_as_a_new_one(tmp_path):
@@ -429,7 +431,7 @@ def test_a_log_that_is_added_to(tmp_path):
 
 def snapshot(model):
     """Optimiser states that are all zero count as absent: they have not been used."""
-    config, arrays = state.model_state(model)
+    config, arrays = state.model_state(core_of(model))
     used = {name: a.tobytes() for name, a in arrays.items() if name[:2] not in ("m.", "v.", "u.") or a.any()}
     return config, used, model.optimizer.lr
 
@@ -503,14 +505,14 @@ def test_settings_of_the_optimiser_are_those_of_the_file(tmp_path, before, after
     model = model_of(optimizer=after)
     model.fit(X, LABELS, epochs=4, checkpoint=tmp_path / "checkpoint.npz", resume=True)
     assert model.optimizer.settings() == before.settings()
-    assert set(model._net.stores()) == {"parameters", *model_states(before)}
+    assert set(core_of(model).net.stores()) == {"parameters", *model_states(before)}
     assert len(model.history_["loss"]) == 4
 
 
 def model_states(optimizer):
     model = model_of(optimizer=optimizer)
     model.fit(X, LABELS)
-    return model._net.stores()
+    return core_of(model).net.stores()
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])
@@ -542,7 +544,7 @@ def test_files_that_are_no_checkpoints(tmp_path):
 
 def test_checkpoints_that_are_not_whole(tmp_path):
     checkpoint_of(tmp_path, callbacks=EarlyStopping("loss"))
-    config, arrays = files.read(tmp_path / "checkpoint.npz")
+    config, arrays = container.read(tmp_path / "checkpoint.npz")
     wrong = [
         {**config, "fit": None},
         {**config, "fit": {**config["fit"], "epochs": -1}},
@@ -554,10 +556,10 @@ def test_checkpoints_that_are_not_whole(tmp_path):
         {**config, "model": {}},
     ]
     for each in wrong:
-        files.write(tmp_path / "checkpoint.npz", each, arrays)
+        container.write(tmp_path / "checkpoint.npz", each, arrays)
         refused(tmp_path, r"checkpoint\.npz: ", callbacks=EarlyStopping("loss"))
     for name in ("0.weight", "m.1.bias", "history.loss"):
-        files.write(tmp_path / "checkpoint.npz", config, {**arrays, name: np.zeros((2, 2))})
+        container.write(tmp_path / "checkpoint.npz", config, {**arrays, name: np.zeros((2, 2))})
         refused(tmp_path, r"checkpoint\.npz: ", callbacks=EarlyStopping("loss"))
 
 
@@ -644,7 +646,7 @@ def test_a_checkpoint_that_cannot_be_looked_at_is_not_begun_anew(tmp_path, monke
 
     monkeypatch.setattr(os, "stat", refuse)
     with monkeypatch.context() as patches:
-        patches.setattr(files, "read", lambda path: refuse(str(path)))
+        patches.setattr(container, "read", lambda path: refuse(str(path)))
         model = model_of()
         weights = snapshot(model)
         with pytest.raises(OSError, match="refused"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((64, 5)).astype(np.float32), RNG.standard_normal(64).astype(np.float32)
@@ -82,10 +83,10 @@ def test_nan_in_the_padding_does_not_outlive_the_weights():
 def test_reset_by_the_thread_that_fits():
     model = bpkern.MLP([5, 1], loss="mse", optimizer=bpkern.SGD(0.01, 0.9), seed=0)
     model.fit(X, Y)
-    with model._net.writing():
-        model._net.snapshot()
+    with core_of(model).net.writing():
+        core_of(model).net.snapshot()
         model.reset()
-        model._net.restore()
+        core_of(model).net.restore()
     assert np.isfinite(model.fit(X, Y)["loss"]).all()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 
 RNG = np.random.default_rng(9)
@@ -39,7 +40,7 @@ def make(layers=(4, 30, 9, 2), loss="mse", dtype="float64", **settings):
 
 
 def bits(model):
-    return {name: array.tobytes() for name, array in model._get_parameters().items()}
+    return {name: array.tobytes() for name, array in core_of(model).get_parameters().items()}
 
 
 FITS = {
@@ -61,7 +62,7 @@ def test_the_same_bits_as_rows(isa, dtype, arguments, weights):
     got = stream.fit(Batches(*columns), epochs=3, **arguments)
     expected = rows.fit(X, Y, epochs=3, batch_size=8, shuffle=False, sample_weight=weights, **arguments)
     assert bits(stream) == bits(rows)
-    assert stream._net.counts == rows._net.counts
+    assert core_of(stream).net.counts == core_of(rows).net.counts
     assert got.keys() == expected.keys()
     for name, values in expected.items():
         assert got[name] == pytest.approx(values, rel=1e-6 if dtype == "float32" else 1e-13)
@@ -150,7 +151,7 @@ def test_a_bad_batch_in_the_middle(value, error, message):
         model.fit(Batches(X, Y, change=spoiled(4, value)), epochs=2)
     shorter.fit(Batches(X[:32], Y[:32]))
     assert bits(model) == bits(shorter)
-    assert model._net.counts == (4, 4)
+    assert core_of(model).net.counts == (4, 4)
     for m in (model, shorter):
         m.fit(Batches(X, Y))
     assert bits(model) == bits(shorter)
@@ -165,7 +166,7 @@ def test_a_bad_first_batch_changes_nothing(value):
         with pytest.raises((ValueError, TypeError)):
             model.fit(Batches(X, Y, change=spoiled(0, value)), **arguments)
         assert bits(model) == bits(fresh)
-        assert model._net.counts == fresh._net.counts
+        assert core_of(model).net.counts == core_of(fresh).net.counts
         assert model.history_ is history
 
 
@@ -199,7 +200,7 @@ def test_what_cannot_be_a_fit(batches, arguments, error, message):
     with pytest.raises(error, match=message):
         model.fit(batches, **arguments)
     assert bits(model) == bits(fresh)
-    assert model._net.counts == (0, 0)
+    assert core_of(model).net.counts == (0, 0)
     assert model.history_ is None
 
 

@@ -9,14 +9,15 @@ import pytest
 from helpers import ACTIVATIONS, ULP, product_bound
 
 import bpkern
-from bpkern import files
+from bpkern._files import container
+from bpkern._model.core import core_of
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
 
 from make import TARGETS, X, fit_with  # noqa: E402
 
-VERSIONS = range(1, files.VERSION + 1)
+VERSIONS = range(1, container.VERSION + 1)
 
 
 @pytest.fixture(params=VERSIONS)
@@ -53,7 +54,7 @@ def error_of(model):
     its weights and by its activation's slope, which is at most 1.2, and adds those of its product and
     activation."""
     a, error = X, np.zeros_like(X)
-    for (w, b), activation in zip(model.get_weights(), model._settings.activations, strict=True):
+    for (w, b), activation in zip(model.get_weights(), core_of(model).settings.activations, strict=True):
         w, b = w.astype(np.float64), b.astype(np.float64)
         bound = product_bound(len(w.T), np.abs(a) @ np.abs(w).T + np.abs(b), model.dtype)
         error = 1.2 * (error @ np.abs(w).T + bound)
@@ -84,9 +85,9 @@ def test_everything_is_in_them(version, suffix):
     stores, kinds, activations, histories = set(), set(), set(), set()
     for name in TARGETS:
         model = bpkern.MLP.load(FOLDER / f"v{version}_{name}{suffix}")
-        stores |= set(model._net.stores())
-        kinds.add(type(model._random.generator.bit_generator).__name__)
-        activations |= set(model._settings.activations)
+        stores |= set(core_of(model).net.stores())
+        kinds.add(type(core_of(model).random.generator.bit_generator).__name__)
+        activations |= set(core_of(model).settings.activations)
         histories |= set(model.history_)
     assert stores == {"parameters", "m", "v", "u", "average"}
     assert kinds == {"PCG64", "Philox"}
@@ -106,7 +107,7 @@ def test_a_checkpoint_goes_on(version, suffix, tmp_path):
 def test_both_suffixes_hold_the_same(version, name):
     pytest.importorskip("safetensors", reason="safetensors reads these files")
     (config, arrays), (other_config, others) = (
-        files.read(FOLDER / f"v{version}_{name}{suffix}") for suffix in (".npz", ".safetensors")
+        container.read(FOLDER / f"v{version}_{name}{suffix}") for suffix in (".npz", ".safetensors")
     )
     assert config == other_config
     assert list(arrays) == list(others)

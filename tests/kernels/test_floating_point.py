@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 
 # The values of glibc's <fenv.h> on x86.
 DOWNWARD, UPWARD, TOWARD_ZERO = 0x400, 0x800, 0xC00
@@ -85,7 +86,7 @@ def mxcsr(fenv):
 
 def test_to_look_whether_weights_are_finite_raises_no_flag(isa, dtype, fenv):
     """Not even the flag of denormal operands."""
-    net = bpkern.MLP([6, 40, 3], loss="mse", dtype=dtype, seed=0)._net
+    net = core_of(bpkern.MLP([6, 40, 3], loss="mse", dtype=dtype, seed=0)).net
     layers = net.get_layers()
     layers[0][0][...] = 1e-40 if dtype == "float32" else 1e-310
     layers[1][0][:, 3] = np.nan

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.settings import Settings
 from bpkern.losses import Huber, Quantile
-from bpkern.settings import Settings
 
 WIDTHS = (1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 33, 100)
 

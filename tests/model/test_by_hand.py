@@ -7,6 +7,7 @@ from helpers import ACTIVATIONS
 
 import bpkern
 from bpkern._core import ACTIVATIONS as NAMES
+from bpkern._model.core import core_of
 
 RNG = np.random.default_rng(5)
 X, Y = RNG.standard_normal((40, 6)), RNG.standard_normal((40, 3))
@@ -51,7 +52,7 @@ def test_a_step_is_that_of_train_on_batch(isa, dtype, loss, optimizer):
         by_hand.step()
         expected.train_on_batch(X[rows], y[rows])
     assert distance(by_hand, expected) <= 100 * np.finfo(dtype).eps
-    assert by_hand._net.counts == expected._net.counts == (4, 4)
+    assert core_of(by_hand).net.counts == core_of(expected).net.counts == (4, 4)
 
 
 @pytest.mark.parametrize(
@@ -174,11 +175,11 @@ def test_hidden_activations_of_many_rows_and_of_the_average():
 
 
 def unchanged(model, call, error, message):
-    before, counts = parameters(model), model._net.counts
+    before, counts = parameters(model), core_of(model).net.counts
     with pytest.raises(error, match=message):
         call()
     assert all(np.array_equal(p, q) for p, q in zip(parameters(model), before, strict=True))
-    assert model._net.counts == counts
+    assert core_of(model).net.counts == counts
 
 
 GRAD = np.ones((40, 3))
@@ -308,4 +309,4 @@ def test_a_step_takes_the_rate_of_its_iteration_and_ends_the_average():
         model.backward(GRAD)
         model.step()
     assert asked == [2, 3]
-    assert "average" not in model._net.stores()
+    assert "average" not in core_of(model).net.stores()

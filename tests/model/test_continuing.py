@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((90, 6)), RNG.integers(0, 3, 90)
@@ -90,20 +91,20 @@ def test_the_order_in_which_the_generator_is_consumed():
 def test_a_split_is_stratified_and_remembered():
     labels = np.repeat([0, 1, 2], [60, 24, 6])
     for fraction in (0.1, 0.3, 0.5):
-        train, held_out = make()._random.split(90, fraction, labels)
+        train, held_out = core_of(make()).random.split(90, fraction, labels)
         assert np.array_equal(np.sort(np.concatenate([train, held_out])), np.arange(90))
         assert len(held_out) == round(90 * fraction)
         counts = np.bincount(labels[held_out], minlength=3)
         assert (np.abs(counts - fraction * np.array([60, 24, 6])) <= 1).all()
-    random = make()._random
+    random = core_of(make()).random
     assert np.array_equal(random.split(90, 0.3, labels)[1], random.split(90, 0.3, labels)[1])
-    held_out = [make(seed=seed)._random.split(90, 0.3, None)[1] for seed in (1, 2)]
+    held_out = [core_of(make(seed=seed)).random.split(90, 0.3, None)[1] for seed in (1, 2)]
     assert not np.array_equal(*held_out)
 
 
 def test_validation_split_judges_by_the_rows_held_out():
     model, by_hand = make(), make()
-    train, held_out = make()._random.split(90, 0.2, Y)
+    train, held_out = core_of(make()).random.split(90, 0.2, Y)
     history = model.fit(X, Y, epochs=2, validation_split=0.2, shuffle=False)
     validation = X[held_out], Y[held_out]
     expected = by_hand.fit(X[train], Y[train], epochs=2, shuffle=False, validation_data=validation)

@@ -13,8 +13,9 @@ from helpers import sigmoid
 
 import bpkern
 from bpkern import _core
-from bpkern.conventions import Conventions
-from bpkern.data import as_sample_weight
+from bpkern._data.rows import as_sample_weight
+from bpkern._model.conventions import Conventions
+from bpkern._model.core import core_of
 
 ROWS, BATCH, LAYERS = 45, 7, (5, 19, 3)
 RNG = np.random.default_rng(11)
@@ -37,7 +38,7 @@ THEIRS = {
     "mine": MINE,
     "loss": Conventions(loss_factor=3.0),
     "slope": Conventions(slope_factor=0.25),
-    "most": Conventions(most=0.7),
+    "most": Conventions(log_loss_cap=0.7),
     "penalty": Conventions(penalty_per_weight=True),
     "rows": Conventions(mean_by_rows=True),
     "all": Conventions(3.0, 0.25, 0.7, True, True),
@@ -53,9 +54,9 @@ class Follower(bpkern.MLP):
 
     given = MINE
 
-    def _make_net(self, settings):
-        settings.conventions = self.given
-        super()._make_net(settings)
+    @staticmethod
+    def __bpkern_conventions__(settings):
+        return Follower.given
 
 
 def make(conventions, loss, monkeypatch, layers=LAYERS, **settings):
@@ -96,7 +97,7 @@ def mean(parameters, loss, rows, weights, conventions):
     (w1, b1), (w2, b2) = parameters
     x = X[rows]
     hidden = np.tanh(x @ w1.T + b1)
-    losses, delta = of_rows(loss, hidden @ w2.T + b2, TARGETS[loss][rows], conventions.most)
+    losses, delta = of_rows(loss, hidden @ w2.T + b2, TARGETS[loss][rows], conventions.log_loss_cap)
     share = weights[rows] / weights[rows].sum()
     delta = conventions.slope_factor * share[:, None] * delta
     below = (delta @ w2) * (1 - hidden**2)
@@ -287,7 +288,7 @@ def test_calls_without_training(isa, dtype, conventions, loss, monkeypatch):
     model, y = make(conventions, loss, monkeypatch, dtype=dtype), TARGETS[loss]
     start, tolerance = exact(model.get_weights()), TOLERANCE[dtype]
     (w1, b1), (w2, b2) = start
-    losses, _ = of_rows(loss, np.tanh(X @ w1.T + b1) @ w2.T + b2, y, conventions.most)
+    losses, _ = of_rows(loss, np.tanh(X @ w1.T + b1) @ w2.T + b2, y, conventions.log_loss_cap)
     losses *= conventions.loss_factor
     assert model.losses(X, y) == pytest.approx(losses, rel=tolerance, abs=tolerance)
 
@@ -354,7 +355,9 @@ def test_each_output_of_binary_counts_at_most(isa, dtype, most, monkeypatch):
     eps = float(np.finfo(dtype).eps)
     for width in WIDTHS:
         a, y = logits(width, dtype), np.random.default_rng(0).integers(0, 2, (12, width)).astype(dtype)
-        capped = identity_net(width, "binary_cross_entropy", dtype, Conventions(most=most), monkeypatch)
+        capped = identity_net(
+            width, "binary_cross_entropy", dtype, Conventions(log_loss_cap=most), monkeypatch
+        )
         plain = identity_net(width, "binary_cross_entropy", dtype, MINE, monkeypatch)
         wanted, _ = of_rows("binary_cross_entropy", a.astype(np.float64), y, most)
         above, _ = of_rows("binary_cross_entropy", a.astype(np.float64), y, np.inf)
@@ -368,7 +371,7 @@ def test_a_label_counts_at_most(isa, dtype, most, monkeypatch):
     eps = float(np.finfo(dtype).eps)
     for width in WIDTHS[1:]:
         a, y = logits(width, dtype), np.random.default_rng(0).integers(0, width, 12)
-        capped = identity_net(width, "cross_entropy", dtype, Conventions(most=most), monkeypatch)
+        capped = identity_net(width, "cross_entropy", dtype, Conventions(log_loss_cap=most), monkeypatch)
         plain = identity_net(width, "cross_entropy", dtype, MINE, monkeypatch)
         wanted, _ = of_rows("cross_entropy", a.astype(np.float64), y, most)
         assert (plain.losses(a, y) > wanted + 1).any()
@@ -383,7 +386,7 @@ def test_nothing_hides_a_nan(isa, dtype, monkeypatch):
     """Large weights make the outputs infinite; the loss is then NaN in spite of the cap."""
     large = 1e30 if dtype == "float32" else 1e200
     for loss, y in (("binary_cross_entropy", np.ones((1, 9))), ("cross_entropy", [3])):
-        model = identity_net(9, loss, dtype, Conventions(most=2.0), monkeypatch)
+        model = identity_net(9, loss, dtype, Conventions(log_loss_cap=2.0), monkeypatch)
         model.set_weights([(large * np.eye(9), np.zeros(9))])
         x = np.full((1, 9), large)
         assert np.isnan(model.losses(x, y)).all()
@@ -394,7 +397,7 @@ def test_nothing_hides_a_nan(isa, dtype, monkeypatch):
 def test_other_losses_have_no_most(isa, dtype, monkeypatch):
     for loss in bpkern._core.LOSSES:
         if "cross_entropy" not in loss:
-            capped = identity_net(9, loss, dtype, Conventions(most=1e-6), monkeypatch)
+            capped = identity_net(9, loss, dtype, Conventions(log_loss_cap=1e-6), monkeypatch)
             plain = identity_net(9, loss, dtype, MINE, monkeypatch)
             a, y = RNG.standard_normal((6, 9)), RNG.random((6, 9))
             assert np.array_equal(capped.losses(a, y), plain.losses(a, y))
@@ -474,12 +477,14 @@ def test_gradients_in_batches(isa, dtype, loss, weights, monkeypatch):
     model, conventions = make(THEIRS["all"], loss, monkeypatch, dtype=dtype), THEIRS["all"]
     w = np.ones(ROWS) if weights is None else weights
     value, gradients = mean(exact(model.get_weights()), loss, slice(0, ROWS), w, conventions)
-    whole = model._net.gradients(data(loss, weights))
+    whole = core_of(model).net.gradients(data(loss, weights))
     for batch in (ROWS, ROWS + 1, 10**9):
-        got = model._net.gradients(data(loss, weights), batch)
+        got = core_of(model).net.gradients(data(loss, weights), batch)
         assert (got[0], bits(got[1])) == (whole[0], bits(whole[1]))
     for batch in (0, 1, BATCH, ROWS - 1):
-        results = [model._net.gradients(data(loss, weights), batch, n_threads) for n_threads in (1, 3)]
+        results = [
+            core_of(model).net.gradients(data(loss, weights), batch, n_threads) for n_threads in (1, 3)
+        ]
         assert (results[0][0], bits(results[0][1])) == (results[1][0], bits(results[1][1]))
         assert results[0][0] == pytest.approx(value, rel=TOLERANCE[dtype])
         assert distance(results[0][1], gradients) <= TOLERANCE[dtype]
@@ -487,13 +492,13 @@ def test_gradients_in_batches(isa, dtype, loss, weights, monkeypatch):
 
 def test_gradients_in_batches_change_nothing(monkeypatch):
     model = make(MINE, "cross_entropy", monkeypatch)
-    before, counts = bits(model.get_weights()), model._net.counts
-    model._net.gradients(data("cross_entropy", None), BATCH)
-    assert (bits(model.get_weights()), model._net.counts) == (before, counts)
+    before, counts = bits(model.get_weights()), core_of(model).net.counts
+    core_of(model).net.gradients(data("cross_entropy", None), BATCH)
+    assert (bits(model.get_weights()), core_of(model).net.counts) == (before, counts)
     bad = X.copy()
     bad[ROWS - 2, 1] = np.nan
     with pytest.raises(_core.BadRowError) as info:
-        model._net.gradients(_core.Data(bad, LABELS), BATCH)
+        core_of(model).net.gradients(_core.Data(bad, LABELS), BATCH)
     assert info.value.row == ROWS - 2
 
 
@@ -506,7 +511,7 @@ def test_ctrl_c_in_long_gradients():
         timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         with pytest.raises(KeyboardInterrupt):
-            model._net.gradients(_core.Data(rows, targets), 256)
+            core_of(model).net.gradients(_core.Data(rows, targets), 256)
         timer.join()
     finally:
         signal.signal(signal.SIGINT, before)

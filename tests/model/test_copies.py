@@ -8,6 +8,7 @@ from helpers import using
 
 import bpkern
 from bpkern import _core
+from bpkern._model.core import core_of
 
 RNG = np.random.default_rng(11)
 X, Y = RNG.standard_normal((40, 5)), RNG.standard_normal((40, 2))
@@ -23,12 +24,12 @@ def custom(a, y):
 
 
 def state(model):
-    parameters = {name: array.tobytes() for name, array in model._get_parameters().items()}
+    parameters = {name: array.tobytes() for name, array in core_of(model).get_parameters().items()}
     stores = {
-        store: [array.tobytes() for pair in model._net.get_layers(store) for array in pair]
-        for store in model._net.stores()
+        store: [array.tobytes() for pair in core_of(model).net.get_layers(store) for array in pair]
+        for store in core_of(model).net.stores()
     }
-    return parameters, stores, model._net.counts
+    return parameters, stores, core_of(model).net.counts
 
 
 @pytest.mark.parametrize("loss", ["mse", bpkern.losses.Huber([0.5, 2]), custom])
@@ -82,12 +83,12 @@ def test_what_is_averaged_is_what_predicts():
     target, model = make(1), make(2)
     target.fit(X, Y, ema=0.5)
     model.fit(X, Y, epochs=3, ema=0.9)
-    trained = target._net.get_layers()
+    trained = core_of(target).net.get_layers()
     target.polyak_update(model, 0.25)
     for got, own, other in zip(target.get_weights(), trained, model.get_weights(), strict=True):
         for w, a, b in zip(got, own, other, strict=True):
             assert w == pytest.approx(0.75 * a + 0.25 * b, rel=1e-13, abs=1e-15)
-    assert "average" not in target._net.stores()
+    assert "average" not in core_of(target).net.stores()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 
 RNG = np.random.default_rng(7)
 ROWS = 70
@@ -52,7 +53,7 @@ def assert_same(a, b, tolerance=1e-12):
     for pair, expected in zip(a.get_weights(), b.get_weights(), strict=True):
         for got, wanted in zip(pair, expected, strict=True):
             assert np.abs(got - wanted).max() <= tolerance
-    assert a._net.counts == b._net.counts
+    assert core_of(a).net.counts == core_of(b).net.counts
 
 
 FITS = {
@@ -175,7 +176,7 @@ WRONG = {
     "raises": (raising, ZeroDivisionError, "no loss today"),
     "no pair": (lambda a, y: np.zeros(len(a)), TypeError, r"must return \(loss, gradient\)"),
     "three": (lambda a, y: (1, 2, 3), TypeError, r"must return \(loss, gradient\)"),
-    "too few": (lambda a, y: (np.zeros(3), np.zeros_like(a)), ValueError, r"one a row, \(10,\), not"),
+    "too few": (lambda a, y: (np.zeros(3), np.zeros_like(a)), ValueError, r"one per row, \(10,\), not"),
     "columns": (lambda a, y: (np.zeros((len(a), 1)), np.zeros_like(a)), ValueError, r"\(10, 1\)"),
     "gradient": (lambda a, y: (np.zeros(len(a)), np.zeros(len(a))), ValueError, "outputs' shape"),
 }
@@ -194,8 +195,8 @@ def test_errors_come_through_and_leave_a_usable_model(what, error, message, accu
         Y[: 50 // (10 * accumulate) * 10 * accumulate],
         **arguments,
     )
-    assert model._net.counts == (5 // accumulate, 5)
-    model._net.counts = shorter._net.counts
+    assert core_of(model).net.counts == (5 // accumulate, 5)
+    core_of(model).net.counts = core_of(shorter).net.counts
     assert_same(model, shorter)
     with pytest.raises(RuntimeError, match="there are none"):
         model.step()
@@ -210,7 +211,7 @@ def test_an_error_in_one_batch_changes_nothing(what, error, message):
     before = model.get_weights()
     with pytest.raises(error, match=message):
         model.train_on_batch(X[:10], Y[:10])
-    assert model._net.counts == (0, 0)
+    assert core_of(model).net.counts == (0, 0)
     for pair, expected in zip(model.get_weights(), before, strict=True):
         assert all(np.array_equal(got, wanted) for got, wanted in zip(pair, expected, strict=True))
 
@@ -221,7 +222,7 @@ def test_a_loss_that_is_no_number(value):
     with pytest.raises(bpkern.DivergedError) as caught:
         model.fit(X, Y, batch_size=10)
     assert (caught.value.epoch, caught.value.iteration) == (0, 3)
-    assert model._net.counts == (3, 3)
+    assert core_of(model).net.counts == (3, 3)
     assert np.isfinite(model.forward(X)).all()
     model.fit(X, Y, batch_size=10)
 
@@ -232,7 +233,7 @@ def test_a_batch_without_weight_does_not_ask_the_loss():
     model = make(Fails(3, lambda a, y: (np.full(len(a), np.inf), a)))
     history = model.fit(X[:30], Y[:30], sample_weight=weights, batch_size=10, shuffle=False)
     assert np.isfinite(history["loss"]).all()
-    assert model._net.counts == (2, 3)
+    assert core_of(model).net.counts == (2, 3)
 
 
 def test_weights_and_losses_that_overflow_together():
@@ -256,7 +257,7 @@ def test_what_stops_a_batch_before_its_update_leaves_it_uncounted():
     stopped, twin = make(rows_mse, optimizer=bpkern.SGD(rate)), make(rows_mse, optimizer=bpkern.SGD(0.01))
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(X, Y, batch_size=10, shuffle=False)
-    assert stopped._net.counts == (2, 2)
+    assert core_of(stopped).net.counts == (2, 2)
     twin.fit(X[:20], Y[:20], batch_size=10, shuffle=False)
     assert_same(stopped, twin, tolerance=0)
 
@@ -266,12 +267,12 @@ def test_a_gradient_that_is_no_number():
     with pytest.raises(bpkern.DivergedError):
         model.fit(X, Y, batch_size=10)
     assert np.isfinite(model.forward(X)).all()
-    assert all(np.isfinite(array).all() for pair in model._net.get_layers() for array in pair)
+    assert all(np.isfinite(array).all() for pair in core_of(model).net.get_layers() for array in pair)
     model.fit(X, Y, batch_size=10)
 
 
 def test_a_mean_with_weights():
-    with pytest.raises(ValueError, match="the loss must return one number a row for weights"):
+    with pytest.raises(ValueError, match="the loss must return one number per row for weights"):
         make(mean_mse).fit(X, Y, sample_weight=WEIGHTS)
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpkern.initializers import NAMES, checked_init, initial_weights
-from bpkern.seeding import RandomState
+from bpkern._model.initializers import NAMES, checked_init, initial_weights
+from bpkern._model.seeding import RandomState
 
 F64 = np.dtype("float64")
 RECTIFIERS = ["relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus"]

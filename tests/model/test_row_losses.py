@@ -99,5 +99,5 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="y must be given"):
         model.losses(X, None)
     mean = bpkern.MLP([4, OUT], loss=lambda a, t: (np.mean((a - t) ** 2), 2 * (a - t) / a.size), seed=1)
-    with pytest.raises(ValueError, match="one number a row for weights and for losses"):
+    with pytest.raises(ValueError, match="one number per row for weights and for losses"):
         mean.losses(X, TARGETS)

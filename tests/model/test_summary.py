@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from bpkern._model.summary import Summary, _size
 from bpkern.optimizers import SGD, Adam
-from bpkern.summary import Summary, _size
 
 F32 = np.dtype("float32")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bpkern
-from bpkern import demo
+from bpkern import _demo as demo
 
 
 def test_the_command():

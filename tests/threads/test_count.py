@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import bpkern
-from bpkern import threads
+from bpkern import _threads as threads
 
 SHOW = """
 shown = bpkern.show_config(mode="dicts")["threads"]

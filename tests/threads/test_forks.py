@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 
 pytestmark = [
@@ -114,7 +115,7 @@ def test_a_model_that_another_thread_reads_can_be_trained():
     begun, stop = threading.Event(), threading.Event()
 
     def read():
-        with model._net.reading():
+        with core_of(model).net.reading():
             begun.set()
             stop.wait(60)
 
@@ -140,7 +141,7 @@ def test_a_thread_that_forks_while_it_reads_still_reads():
         with pytest.raises(RuntimeError, match="another thread is using this model"):
             model.fit(X, Y)
 
-    with model._net.reading():
+    with core_of(model).net.reading():
         child = os.fork()
         if child == 0:
             signal.alarm(60)
@@ -148,7 +149,7 @@ def test_a_thread_that_forks_while_it_reads_still_reads():
         model.fit(X, Y)
         os._exit(DONE)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == DONE
-    with model._net.reading():
+    with core_of(model).net.reading():
         assert child_does(work)
 
 

@@ -9,8 +9,9 @@ import pytest
 
 import bpkern
 from bpkern import _core
+from bpkern._fit.steps import CustomLossSteps, Steps
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
-from bpkern.steps import CustomLossSteps, Steps
 
 RNG = np.random.default_rng(6)
 X, Y = RNG.standard_normal((256, 512)).astype(np.float32), RNG.integers(0, 10, 256)
@@ -32,7 +33,7 @@ def taken(monkeypatch):
 
     def noting(train):
         def noted(steps, *arguments):
-            taken.setdefault(steps._net, []).append(steps.threads)
+            taken.setdefault(core_of(steps).net, []).append(steps.threads)
             return train(steps, *arguments)
 
         return noted
@@ -87,7 +88,7 @@ class Meet(Callback):
 def test_a_fit_alone_takes_all(taken):
     model = make()
     model.fit(X, Y, epochs=2, batch_size=128)
-    assert taken[model._net] == [4, 4]
+    assert taken[core_of(model).net] == [4, 4]
 
 
 def test_fits_side_by_side_share_and_look_anew_each_epoch(taken):
@@ -102,7 +103,7 @@ def test_fits_side_by_side_share_and_look_anew_each_epoch(taken):
         second.fit(X, Y, epochs=3, batch_size=128, callbacks=Meet(together, ended))
 
     in_threads(short, long)
-    assert taken == {first._net: [2], second._net: [2, 4, 4]}
+    assert taken == {core_of(first).net: [2], core_of(second).net: [2, 4, 4]}
     alone = make(1)
     alone.fit(X, Y, epochs=3, batch_size=128, n_threads=1)
     for (w, b), (w_alone, b_alone) in zip(second.get_weights(), alone.get_weights(), strict=True):
@@ -113,7 +114,7 @@ def test_fits_side_by_side_share_and_look_anew_each_epoch(taken):
 def test_more_fits_than_threads_take_one_each(taken):
     models, together = [make(seed) for seed in range(5)], threading.Barrier(5)
     in_threads(*(lambda m=m: m.fit(X, Y, batch_size=128, callbacks=Meet(together)) for m in models))
-    assert taken == {model._net: [1] for model in models}
+    assert taken == {core_of(model).net: [1] for model in models}
 
 
 def test_a_number_that_is_given_is_taken(taken):
@@ -122,7 +123,7 @@ def test_a_number_that_is_given_is_taken(taken):
         lambda: first.fit(X, Y, batch_size=128, callbacks=Meet(together), n_threads=3),
         lambda: second.fit(X, Y, batch_size=128, callbacks=Meet(together)),
     )
-    assert taken == {first._net: [3], second._net: [2]}
+    assert taken == {core_of(first).net: [3], core_of(second).net: [2]}
 
 
 def test_batches_of_a_stream_and_losses_in_python(taken):
@@ -137,8 +138,8 @@ def test_batches_of_a_stream_and_losses_in_python(taken):
         lambda: model.fit([(X, Y), (X, Y)], callbacks=Meet(together)),
         lambda: mine.fit(X, Y, batch_size=256, callbacks=Meet(together)),
     )
-    assert taken[model._net][0] == 2
-    assert taken[mine._net] == [2]
+    assert taken[core_of(model).net][0] == 2
+    assert taken[core_of(mine).net] == [2]
 
 
 def test_other_calls_of_a_thread_that_fits_count_no_second_time():
@@ -179,9 +180,15 @@ def test_calls_that_raise_leave_nobody_behind():
     ):
         with pytest.raises(ValueError, match="X holds nan"):
             call()
-    with model._net.writing(), pytest.raises(RuntimeError, match="another thread is using this model"):
+    with (
+        core_of(model).net.writing(),
+        pytest.raises(RuntimeError, match="another thread is using this model"),
+    ):
         in_threads(lambda: model.fit(X, Y))
-    with model._net.reading(), pytest.raises(RuntimeError, match="another thread is using this model"):
+    with (
+        core_of(model).net.reading(),
+        pytest.raises(RuntimeError, match="another thread is using this model"),
+    ):
         in_threads(lambda: model.fit(X, Y))
 
 
@@ -200,7 +207,7 @@ def test_a_long_pass_without_training_counts(name):
     model = bpkern.MLP([5, 2], loss="mse", seed=0)
     calls = {
         "evaluate": lambda: model.evaluate(rows, values),
-        "gradients": lambda: model._net.gradients(_core.Data(rows, values, None), 256),
+        "gradients": lambda: core_of(model).net.gradients(_core.Data(rows, values, None), 256),
     }
     before = signal.signal(signal.SIGALRM, look)
     try:
@@ -225,7 +232,7 @@ def test_threads_that_a_fork_leaves_behind_do_not_count():
                 os._exit(10 + _core.fair_share())
             shares.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) - 10)
 
-    with make(1)._net.writing():
+    with core_of(make(1)).net.writing():
         in_threads(lambda: make(0).fit(X, Y, callbacks=Fork()))
     assert shares == [4]
 
@@ -234,7 +241,7 @@ def test_threads_that_a_fork_leaves_behind_do_not_count():
 def test_fit_many_shares_out_the_threads_it_is_given(taken, n_threads, each):
     models = [make(0), make(1)]
     bpkern.fit_many(models, X, Y, epochs=2, batch_size=128, n_threads=n_threads)
-    assert taken == {model._net: [each, each] for model in models}
+    assert taken == {core_of(model).net: [each, each] for model in models}
 
 
 def test_fit_many_begins_with_the_threads_that_others_leave():
@@ -252,7 +259,7 @@ def test_fit_many_begins_with_the_threads_that_others_leave():
     fit_four()
     assert max(counts) == 3  # including the caller's
     counts.clear()
-    with make()._net.writing():
+    with core_of(make()).net.writing():
         in_threads(fit_four)
     assert max(counts) == 1
 
@@ -276,4 +283,4 @@ def test_the_models_of_fit_many_share_like_other_fits(taken):
 
     own = [{"callbacks": Wait(), "epochs": 3}, {"callbacks": Tell()}]
     bpkern.fit_many(models, X, Y, each=own, batch_size=128)
-    assert taken == {models[0]._net: [2, 4, 4], models[1]._net: [2]}
+    assert taken == {core_of(models[0]).net: [2, 4, 4], core_of(models[1]).net: [2]}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._model.core import core_of
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((2000, 30)).astype(np.float32), RNG.integers(0, 4, 2000)
@@ -187,7 +188,7 @@ def test_one_model_in_two_threads():
 
     intruder = threading.Thread(target=intrude)
     intruder.start()
-    with model._net.writing():
+    with core_of(model).net.writing():
         started.set()
         intruder.join()
     assert len(failures) == 8
@@ -205,7 +206,7 @@ def test_several_threads_read_one_model():
 
 def test_the_thread_that_fits_may_read_in_between():
     model = make()
-    with model._net.writing():
+    with core_of(model).net.writing():
         assert len(model.predict(X)) == 2000
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import bpkern
 from bpkern import losses, reference, schedules
+from bpkern._model.core import core_of
 from bpkern.reference.dropout import mask
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -236,7 +237,7 @@ def test_dropout(hidden, rates):
 
     def masks(number):
         return [
-            mask(p, dtype, model._random.dropout_key, number, l, BATCH, WIDTHS[l + 1])
+            mask(p, dtype, core_of(model).random.dropout_key, number, l, BATCH, WIDTHS[l + 1])
             for l, p in enumerate(rates)
         ]
 
@@ -410,7 +411,7 @@ def test_all_at_once(name, settings):
         starts = range(30 * update, min(30 * update + 30, ROWS), BATCH)
         for start in starts:
             masks = [
-                mask(p, dtype, model._random.dropout_key, start // BATCH, l, BATCH, WIDTHS[l + 1])
+                mask(p, dtype, core_of(model).random.dropout_key, start // BATCH, l, BATCH, WIDTHS[l + 1])
                 for l, p in enumerate(rates)
             ]
             rows = slice(start, start + BATCH)

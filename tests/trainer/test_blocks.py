@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import bpkern
 from bpkern import _core
+from bpkern._model.core import core_of
 
 # Whole vectors and blocks and their remainders; then depths at which a product is split into parts.
 WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 79, 80, 95, 96, 97, 113)
@@ -161,7 +162,10 @@ def test_training_at_widths_near_halves_of_vectors(isa, dtype, wide):
                     assert np.abs(got - exact).max() <= tolerance, (sizes, optimizer, l)
                     assert np.abs(got - old).max() > 1e-3, (sizes, optimizer, l)
                 squares += float((pair[0].astype(np.float64) ** 2).sum())
-            assert model._net.penalty(0.0, 1.0) == pytest.approx(squares, rel=1e-6), (sizes, optimizer)
+            assert core_of(model).net.penalty(0.0, 1.0) == pytest.approx(squares, rel=1e-6), (
+                sizes,
+                optimizer,
+            )
 
 
 def bits(model):

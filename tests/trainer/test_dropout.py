@@ -5,6 +5,7 @@ import pytest
 
 import bpkern
 from bpkern import reference
+from bpkern._model.core import core_of
 from bpkern.reference.dropout import mask
 
 WIDTHS = (1, 2, 4, 5, 8, 9, 15, 16, 17, 33, 47, 48, 49, 63, 64, 65, 100, 129, 200)
@@ -28,9 +29,9 @@ def copying(width, dtype, rates, **settings):
 
 def masks(model, dtype, batch, rows):
     """The reference's masks of the hidden layers."""
-    settings = model._settings
+    settings = core_of(model).settings
     return [
-        mask(p, np.dtype(dtype), model._random.dropout_key, batch, l, rows, settings.layers[l + 1])
+        mask(p, np.dtype(dtype), core_of(model).random.dropout_key, batch, l, rows, settings.layers[l + 1])
         for l, p in enumerate(settings.dropout)
     ]
 
@@ -50,12 +51,12 @@ def test_masks(isa, dtype, rates):
 @pytest.mark.parametrize("batch", [2**16, 2**32 - 1, 2**32, 2**40 + 12345])
 def test_mini_batches_beyond_32_bits(isa, batch):
     model = copying(70, "float64", [0.5, 0.5])
-    model._net.counts = 0, batch
+    core_of(model).net.counts = 0, batch
     X = np.ones((3, 70))
     for number in (batch, batch + 1):
         first, second = masks(model, "float64", number, 3)
         assert np.array_equal(model.forward(X, train=True), first * second)
-    assert model._net.counts == (0, batch + 2)
+    assert core_of(model).net.counts == (0, batch + 2)
 
 
 @pytest.mark.parametrize("p", [1e-9, 1e-3, 0.999, 1 - 1e-12])
@@ -95,13 +96,13 @@ def test_training_is_the_references(isa, activation, dropout, arguments):
     for (w, b), (expected_w, expected_b) in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         assert w == pytest.approx(expected_w, rel=1e-11, abs=1e-12)
         assert b == pytest.approx(expected_b, rel=1e-11, abs=1e-12)
-    assert ours._net.counts[1] == theirs._batches
+    assert core_of(ours).net.counts[1] == theirs._batches
 
 
 def test_nothing_is_dropped_outside_of_training(isa, dtype):
     (X, y), (model, _) = problem(["gelu", "relu"], dtype)
     (_, _), (plain, _) = problem(["gelu", "relu"], dtype, dropout=(0.0, 0.0))
-    counts = model._net.counts
+    counts = core_of(model).net.counts
     for call in (
         lambda m: m.forward(X),
         lambda m: m.forward(X, layer=1),
@@ -115,7 +116,7 @@ def test_nothing_is_dropped_outside_of_training(isa, dtype):
     for pair, expected in zip(model.gradients(X, y)[1], plain.gradients(X, y)[1], strict=True):
         for got, wanted in zip(pair, expected, strict=True):
             assert got == pytest.approx(wanted, rel=1e-4, abs=1e-6)
-    assert model._net.counts == counts
+    assert core_of(model).net.counts == counts
     assert model.forward(X, train=True) != pytest.approx(plain.forward(X), rel=1e-3)
 
 
@@ -123,11 +124,11 @@ def test_each_mini_batch_has_the_next_masks():
     """The count runs through fit, train_on_batch and forward; refused calls do not count."""
     (X, y), (model, _) = problem("tanh", "float64")
     model.fit(X, y, batch_size=20, verbose=0)
-    assert model._net.counts == (3, 3)
+    assert core_of(model).net.counts == (3, 3)
     model.train_on_batch(X, y)
-    assert model._net.counts == (4, 4)
+    assert core_of(model).net.counts == (4, 4)
     model.forward(X, train=True)
-    assert model._net.counts == (4, 5)
+    assert core_of(model).net.counts == (4, 5)
     bad = X.copy()
     bad[3, 3] = np.nan
     for call in (
@@ -138,7 +139,7 @@ def test_each_mini_batch_has_the_next_masks():
     ):
         with pytest.raises((ValueError, bpkern.DivergedError)):
             call()
-        assert model._net.counts == (4, 5)
+        assert core_of(model).net.counts == (4, 5)
 
 
 def test_masks_are_a_models_own_and_come_again_after_reset():

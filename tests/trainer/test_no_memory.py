@@ -21,7 +21,9 @@ BEGIN = """
 import re, resource
 import numpy as np
 import bpkern
-from bpkern import _core, state
+from bpkern import _core
+from bpkern._files import state
+from bpkern._model.core import core_of
 
 WIDTH = 2500
 STORE = WIDTH * WIDTH * 4  # bytes of the parameters, or of one of the optimiser's states
@@ -46,7 +48,7 @@ def fails(call):
 
 net = model()
 def first():
-    return float(net._net.get_layers()[0][0][0, 0])
+    return float(core_of(net).net.get_layers()[0][0][0, 0])
 net.forward(X)
 """
 
@@ -72,11 +74,11 @@ def test_states_of_an_optimiser_are_made_all_or_none(call):
     run(f"""
     room_for({room})
     assert fails(lambda: {call})
-    assert net._net.stores() == ["parameters"], net._net.stores()
-    assert net._net.counts[0] == 0
+    assert core_of(net).net.stores() == ["parameters"], core_of(net).net.stores()
+    assert core_of(net).net.counts[0] == 0
     resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
     {call}
-    assert net._net.stores() == ["parameters", "m", "v", "u"]
+    assert core_of(net).net.stores() == ["parameters", "m", "v", "u"]
     """)
 
 
@@ -84,7 +86,7 @@ def test_states_that_a_call_has_made_go_with_it():
     run("""
     room_for(3.5)  # and not for a copy to go back to
     assert fails(lambda: net.train_on_batch(X, y))
-    assert net._net.stores() == ["parameters"], net._net.stores()
+    assert core_of(net).net.stores() == ["parameters"], core_of(net).net.stores()
     """)
 
 
@@ -92,13 +94,13 @@ def test_a_state_is_restored_whole_or_not_at_all():
     run("""
     other = model()
     other.train_on_batch(X, y + 1)
-    config, arrays = state.model_state(other)
-    found = state.checked_state(net._settings, config, arrays)
-    net._net.counts = (7, 7)
+    config, arrays = state.model_state(core_of(other))
+    found = state.checked_state(core_of(net).settings, config, arrays)
+    core_of(net).net.counts = (7, 7)
     room_for(1.5)
-    assert fails(lambda: state.restore(net, found))
-    assert net._net.stores() == ["parameters"]
-    assert net._net.counts == (7, 7) and first() == 0.5
+    assert fails(lambda: state.restore(core_of(net), found))
+    assert core_of(net).net.stores() == ["parameters"]
+    assert core_of(net).net.counts == (7, 7) and first() == 0.5
     """)
 
 
@@ -106,10 +108,10 @@ def test_reset_needs_memory_before_it_changes_anything():
     run("""
     net = bpkern.MLP([WIDTH, WIDTH], loss="mse", optimizer=bpkern.SGD(), dropout=0.0, seed=0)
     net.train_on_batch(X, y + 1)
-    before, weight = net._random.config(), first()
-    assert net._net.counts == (1, 1)
+    before, weight = core_of(net).random.config(), first()
+    assert core_of(net).net.counts == (1, 1)
     room_for(0.5)
     assert fails(net.reset)
-    assert net._net.counts == (1, 1)
-    assert net._random.config() == before
+    assert core_of(net).net.counts == (1, 1)
+    assert core_of(net).random.config() == before
     """)

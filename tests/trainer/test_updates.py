@@ -9,6 +9,7 @@ import pytest
 
 import bpkern
 from bpkern import reference
+from bpkern._model.core import core_of
 
 # Widths around those of vectors, blocks and tiles; some layers are narrow.
 NETS = (
@@ -132,7 +133,7 @@ def test_rates_that_change(isa, kind, batch_size):
 
 
 def bits(model):
-    parameters = model._get_parameters()  # the average must not be a view of the parameters
+    parameters = core_of(model).get_parameters()  # the average must not be a view of the parameters
     return {name: array.tobytes() for name, array in parameters.items()}
 
 
@@ -204,7 +205,7 @@ def test_decays_near_one_in_float32(isa, decay):
     ((after, _),) = model.get_weights()
     assert np.abs(np.abs(after - before) - 0.01).max() <= 1e-6
     model.fit(X, y, batch_size=23, verbose=0, ema=decay)
-    trained = model._net.get_layers()[0][0].astype(np.float64)
+    trained = core_of(model).net.get_layers()[0][0].astype(np.float64)
     assert model.get_weights()[0][0] == pytest.approx(decay * after + (1 - decay) * trained, abs=1e-7)
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from ..class_weights import row_weights
-from ..data import as_rows, as_sample_weight, as_targets, classes_of
+from .._data.class_weights import row_weights
+from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
+from .._fit.arguments import FitArguments
+from .._fit.progress import make_progress
+from .._model.seeding import RandomState
+from .._model.settings import Settings
 from ..errors import DivergedError
 from ..history import History
-from ..progress import make_progress
-from ..seeding import RandomState
-from ..settings import FitArguments, Settings
 from . import dropout as drop
 from .network import Batch, Network
 from .update import Update
@@ -88,7 +89,7 @@ class MLP:
     ) -> History:
         """Train; see `bpkern.MLP.fit`. BLAS has threads of its own: n_threads is not looked at."""
         settings = self._settings
-        optimizer = settings.step()
+        optimizer = settings.current_optimizer()
         arguments = FitArguments(
             epochs=epochs,
             batch_size=batch_size,

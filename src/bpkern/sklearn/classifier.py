@@ -284,7 +284,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         right = outputs.argmax(axis=1) == y if y.ndim == 1 else ((outputs > 0) == y).all(axis=1)
         return float(np.average(right, weights=weights))
 
-    @available_if(lambda estimator: estimator._has_partial_fit())
+    @available_if(lambda self: self._has_partial_fit())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Make one iteration over these rows, going on from where the estimator is.
@@ -337,8 +337,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             With several labels, that of each.
         """
         X = self._validated(X)
-        network = self._network(X)
-        probabilities = network._probabilities(network.outputs(X, n_threads=self.n_threads))
+        probabilities = self._network(X).probabilities(X, self.n_threads)
         if self.n_outputs_ == 1:
             return np.concatenate([1 - probabilities, probabilities], axis=1)
         return probabilities

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 
-from ..data import Rows
+from .._data.rows import Rows
 from .trainer import Trainer
 
 _limiting = threading.Lock()

@@ -8,7 +8,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
-from ..metrics import make_metrics
+from .._fit.metrics import make_metrics
 from .perceptron import BaseMLP
 
 

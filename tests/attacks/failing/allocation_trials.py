@@ -16,6 +16,8 @@ import numpy as np
 from failing import scenarios
 from failing.trial import Wrong, check_nobody_is_in, digest, is_usable, models_of, serve
 
+from bpkern._model.core import core_of
+
 KINDS = ("library", "arrays", "threads", "interpreter")
 
 shim = ctypes.CDLL(None)
@@ -106,7 +108,7 @@ def fail(kind: str, name: str, first: int, last: int) -> str:
 def check(kind: str, scenario: scenarios.Scenario, reference: Undisturbed, first: int, last: int) -> None:
     things = scenario.make()
     models, before, calm = models_of(things), digest(things), digest(things, generators=False)
-    counts = [model._net.counts[0] for model in models]
+    counts = [core_of(model).net.counts[0] for model in models]
     threads, descriptors = count_of("task"), count_of("fd")
     result = raised = None
     try:
@@ -139,7 +141,7 @@ def check(kind: str, scenario: scenarios.Scenario, reference: Undisturbed, first
     # Python and NumPy do not always raise MemoryError if they cannot allocate an object.
     if kind == "threads" or (kind != "interpreter" and not isinstance(raised, MemoryError)):
         raise Wrong(f"it raised {said}")
-    stepped = [model._net.counts[0] != count for model, count in zip(models, counts, strict=True)]
+    stepped = [core_of(model).net.counts[0] != count for model, count in zip(models, counts, strict=True)]
     if digest(things) == before:
         result = scenario.act(things)
         if (digest(things), digest(result)) != (reference.after, reference.result):

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 import bpkern
-from bpkern import _core, files, state
+from bpkern import _core
+from bpkern._files import container, state
+from bpkern._model.core import core_of
 
 # More threads than any trial asks for: a smaller share means that calls are still counted as running.
 THREADS = 8
@@ -35,7 +37,7 @@ def digest(thing: Any, generators: bool = True) -> str:
 def _feed(update: Callable[[bytes], None], thing: Any, generators: bool = True) -> None:
     update(type(thing).__name__.encode())
     if isinstance(thing, bpkern.MLP):
-        config, arrays = state.model_state(thing)
+        config, arrays = state.model_state(core_of(thing))
         if not generators:
             del config["training"]["random"]
         _feed(update, [config, arrays, thing.stop_training])
@@ -57,7 +59,7 @@ def _feed(update: Callable[[bytes], None], thing: Any, generators: bool = True) 
                 continue
             # The safetensors library writes its metadata in any order.
             safe = path.suffix == ".safetensors"
-            _feed(update, list(files.read(path)) if safe else path.read_bytes())
+            _feed(update, list(container.read(path)) if safe else path.read_bytes())
     elif hasattr(thing, "get_params"):  # an estimator: its fitted attributes
         _feed(update, [getattr(thing, name, None) for name in ("coefs_", "intercepts_", "n_iter_", "loss_")])
     elif thing is None or isinstance(thing, (bool, int, float, str, bytes, np.generic)):
@@ -79,7 +81,7 @@ def check_nobody_is_in(models: list[bpkern.MLP]) -> None:
     def change() -> None:
         try:
             for model in models:
-                with model._net.writing():
+                with core_of(model).net.writing():
                     pass
         except Exception as error:
             errors.append(error)
