@@ -4,9 +4,9 @@
 >>> history = model.fit(X, y, epochs=10, validation_split=0.1)
 >>> model.predict(X_new)
 
-`MLP` is the trainer, and has the details; `fit_many` trains several at once. Optimisers: `SGD`, `RMSprop`,
-`Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` that have a parameter,
-`callbacks`, the `kernels` as functions, and `reference`, the training once more in plain NumPy.
+`MLP` is the trainer; `fit_many` trains several models at once. Optimisers: `SGD`, `RMSprop`, `Adagrad`,
+`Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` with a parameter, `callbacks`, the `kernels`
+as functions, and `reference`, the same training in plain NumPy.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`reference` at its first use: it would be a third of the package's import."""
+    """Import `reference` at its first use: it would take a third of the package's import time."""
     if name == "reference":
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Checks of single arguments: each returns the value in its plain form or says what is allowed."""
+"""Checks of single arguments: each returns the value in plain form, or raises an error."""
 
 import math
 import numbers
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
-    """`value`, where it is one of the names allowed."""
+    """`value` itself. Raises TypeError unless it is a str, ValueError unless it is one of `allowed`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, one of {', '.join(allowed)}, not {value!r}")
     if value not in allowed:
@@ -19,7 +19,7 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
 
 
 def whole(name: str, value: object, at_least: int, at_most: int | None = None) -> int:
-    """`value` as an int, where it is a whole number not below `at_least`, nor above `at_most`."""
+    """`value` as an int. Raises TypeError for other kinds, ValueError out of [at_least, at_most]."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -34,7 +34,7 @@ def whole(name: str, value: object, at_least: int, at_most: int | None = None) -
 
 
 def real(name: str, value: object, lowest: float = 0.0, highest: float = math.inf) -> float:
-    """`value` as a float, where it is a finite number from `lowest` to `highest`."""
+    """`value` as a finite float. Raises TypeError for other kinds, ValueError out of [lowest, highest]."""
     if type(value) is float and lowest <= value <= highest and value < math.inf:
         return value
     number = _number(name, value)
@@ -45,7 +45,7 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
 
 
 def fraction(name: str, value: object) -> float:
-    """`value` as a float, where it is a number from 0 to below 1."""
+    """`value` as a float. Raises TypeError for other kinds, ValueError out of [0, 1)."""
     number = _number(name, value)
     if not 0 <= number < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, not {number}")
@@ -62,7 +62,7 @@ def _number(name: str, value: object) -> float:
 
 
 def one_or_several(name: str, value: object) -> list[object]:
-    """`value` itself, or its items where it is a sequence of at least one: each is yet to be checked."""
+    """The items of a list, tuple or array, or `value` alone; unchecked. Raises ValueError if it is empty."""
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 1):
         if len(value) == 0:
             raise ValueError(f"{name} must be a number, or a sequence of them, not empty")
@@ -71,14 +71,14 @@ def one_or_several(name: str, value: object) -> list[object]:
 
 
 def flag(name: str, value: object) -> bool:
-    """`value` as a bool, where it is True or False, Python's or NumPy's."""
+    """`value` as a bool. Raises TypeError unless it is a bool of Python or NumPy."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 
 
 def path(name: str, value: object) -> str:
-    """`value` as text, where it is a path."""
+    """`value` as a str. Raises TypeError unless it is a path of text."""
     try:
         text = os.fspath(value)  # type: ignore[call-overload]
     except TypeError:

@@ -17,7 +17,7 @@ def _whole(name: str, at_least: int) -> Callable[[str], int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; returns the exit status."""
+    """Run the command of the arguments, by default those of the process; returns the exit status."""
     parser = argparse.ArgumentParser(prog="bpkern", description="Train multilayer perceptrons on CPUs.")
     parser.add_argument("--version", action="version", version=f"bpkern {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -36,4 +36,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(seed=options.seed, epochs=options.epochs)
     except KeyboardInterrupt:
-        return 130  # as a shell reports a command that Ctrl-C ended
+        return 130  # a shell's status of a command that Ctrl-C ended

@@ -1,4 +1,4 @@
-"""What this installation is and which instruction set it uses."""
+"""The instruction set of this process, and a description of the installation."""
 
 import os
 from typing import Literal
@@ -9,7 +9,7 @@ ISA_VARIABLE = "BPKERN_ISA"
 
 
 def resolve_isa() -> None:
-    """Take the instruction set that the environment names, at import; the fastest one otherwise."""
+    """Select the instruction set that the environment names; otherwise the fastest stays selected."""
     name = os.environ.get(ISA_VARIABLE)
     if name:
         try:
@@ -19,12 +19,12 @@ def resolve_isa() -> None:
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[str, str]] | None:
-    """Print what this installation is made of, or return it.
+    """Print version, instruction sets, threads and build of this installation, or return them.
 
     Parameters
     ----------
     mode : {"stdout", "dicts"}
-        Print, or return a dictionary of dictionaries.
+        Print, or return a dictionary of dictionaries of str.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`bpkern demo`: real digits, trained by the kernels and once more by the NumPy reference."""
+"""`bpkern demo`: handwritten digits, trained by the kernels and then by the NumPy reference."""
 
 import sys
 import time
@@ -12,9 +12,9 @@ from .optimizers import SGD
 
 LAYERS = (64, 128, 64, 10)
 BATCH_SIZE = 32
-# Of all rows, for validation and again for the test.
+# The fraction of all rows for validation, and the same for the test.
 HELD_OUT = 0.15
-# The two trainers take turns at the timed runs, and the medians are compared.
+# The two trainers take turns; the medians of their times are compared.
 TIMED_RUNS = 3
 
 
@@ -26,7 +26,7 @@ def split_digits(seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     held_out = round(HELD_OUT * len(y))
-    state = seed % 2**32  # the most that scikit-learn takes
+    state = seed % 2**32  # scikit-learn takes 32 bits
     X, X_test, y, y_test = train_test_split(X, y, test_size=held_out, stratify=y, random_state=state)
     X, X_val, y, y_val = train_test_split(X, y, test_size=held_out, stratify=y, random_state=state)
     return (X, y), (X_val, y_val), (X_test, y_test)
@@ -38,7 +38,7 @@ def make_model(trainer: Any, seed: int) -> Any:
 
 
 def confusion_matrix(y: np.ndarray, predicted: np.ndarray) -> str:
-    """The counts as text, a row a true class and a column a predicted one."""
+    """The counts as text: a row per true class, a column per predicted class."""
     from sklearn.metrics import confusion_matrix as count
 
     counts = count(y, predicted)
@@ -52,7 +52,7 @@ def confusion_matrix(y: np.ndarray, predicted: np.ndarray) -> str:
 def _compare(
     seed: int, epochs: int, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray]
 ) -> tuple[Any, list[float]]:
-    """The reference as trained, and the median seconds of the kernels' fit and of its own."""
+    """The trained reference, and the median seconds of a fit by the kernels and by the reference."""
     from threadpoolctl import threadpool_limits
 
     seconds: list[list[float]] = [[], []]
@@ -67,7 +67,7 @@ def _compare(
 
 
 def run(seed: int, epochs: int) -> int:
-    """Train, test once, compare; prints what it finds and returns the exit status."""
+    """Train, test and compare; prints the results and returns the exit status."""
     try:
         train, validation, test = split_digits(seed)
         import threadpoolctl  # noqa: F401

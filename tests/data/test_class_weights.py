@@ -90,5 +90,5 @@ def test_bad_class_weight(class_weight, error, message):
 
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 2}])
 def test_targets_without_classes(class_weight):
-    with pytest.raises(ValueError, match="class_weight needs one class a row"):
+    with pytest.raises(ValueError, match="class_weight needs one class per row"):
         row_weights(class_weight, None, None, 1)

@@ -290,7 +290,7 @@ def test_a_callable_is_a_loss_of_its_own():
         (lambda: Quantile(1.0), ValueError, "q must be at least 0 and below 1, not 1.0"),
         (lambda: Quantile(1.5), ValueError, "q must be at least 0 and below 1, not 1.5"),
         (lambda: Quantile([0.5, True]), TypeError, "q must be a number, not True"),
-        (lambda: bpkern.MLP([2, 3], loss=Huber([1.0, 2.0])), ValueError, "one an output, 3, not 2"),
+        (lambda: bpkern.MLP([2, 3], loss=Huber([1.0, 2.0])), ValueError, "one per output, 3, not 2"),
         (lambda: bpkern.MLP([2, 3], loss=Huber(1e-50)), ValueError, "1e-50 is out of the range of float32"),
         (lambda: bpkern.MLP([2, 3], loss=Huber), TypeError, "loss must be a name"),
         (

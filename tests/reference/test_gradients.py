@@ -179,7 +179,7 @@ def test_custom_losses_and_weights():
     assert rows.fit(X, y, batch_size=40, sample_weight=weights)["loss"] == pytest.approx(expected, rel=1e-13)
     for (w, _), (other, _) in zip(rows.get_weights(), repeated.get_weights(), strict=True):
         assert np.abs(w - other).max() <= 1e-14
-    with pytest.raises(ValueError, match="must return one value a row, not their mean"):
+    with pytest.raises(ValueError, match="must return one value per row, not their mean"):
         mean.fit(X, y, sample_weight=weights)
 
 

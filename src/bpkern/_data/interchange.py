@@ -1,4 +1,4 @@
-"""Numbers from NumPy and other libraries as arrays of the same memory."""
+"""Numbers of NumPy and of other libraries as arrays, without a copy if possible."""
 
 from typing import Any
 
@@ -6,7 +6,13 @@ import numpy as np
 
 
 def as_numeric(name: str, values: Any) -> np.ndarray:
-    """An array of a real dtype; the same memory where `values` is one already, of whatever library."""
+    """`values` as an array of a real dtype; the same memory if it is an array of any library.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For values that are not real numbers in dense memory of the CPU. The message begins with `name`.
+    """
     if type(values) is np.ndarray and values.dtype.kind in "biuf":
         return values
     if hasattr(values, "tocsr"):
@@ -17,7 +23,7 @@ def as_numeric(name: str, values: Any) -> np.ndarray:
     if array.dtype.kind == "O":
         try:
             if any(isinstance(value, (str, bytes)) for value in array.flat):
-                raise TypeError("strings are none")
+                raise TypeError("it holds strings")
             array = array.astype(np.float64)
         except OverflowError as error:
             raise ValueError(f"{name} holds a number too large for float64: {error}") from None
@@ -33,7 +39,7 @@ def _hint(name: str) -> str:
 
 
 def _is_foreign(values: Any) -> bool:
-    """Whether it is an array of another library: of those that NumPy can share, all speak DLPack."""
+    """Whether it is an array of another library: all those that NumPy can share support DLPack."""
     return hasattr(values, "__dlpack__") and not isinstance(values, np.ndarray)
 
 
@@ -41,7 +47,7 @@ def _from_library(name: str, values: Any) -> np.ndarray:
     if getattr(values, "requires_grad", False):
         raise TypeError(f"{name} must not require gradients: pass {name}.detach()")
     try:
-        # By DLPack, PyTorch would still let the tensor be resized, and its memory go, while it is read.
+        # __array__ first: through DLPack, PyTorch would let the tensor be resized while its memory is read.
         return np.asarray(values) if hasattr(values, "__array__") else np.from_dlpack(values)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         what = [f"{part} {getattr(values, part)}" for part in ("dtype", "device") if hasattr(values, part)]

@@ -1,4 +1,4 @@
-"""From what users pass as X, y and sample_weight to arrays that the kernels read, without copying numbers."""
+"""Checks of X, y and sample_weight. The kernels read the resulting arrays; numeric X is not copied."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +9,15 @@ from .._model.settings import Settings
 from .interchange import as_numeric
 from .sparse import SparseRows, sparse_rows
 
-# X (n, in), y as labels (n,) or numbers (n, out), and weights (n,) or None: what `MLP` has checked.
+# Checked X (n, in), y as int64 labels (n,) or numbers (n, out), and float64 weights (n,) or None.
 Rows = tuple[np.ndarray | SparseRows, np.ndarray, np.ndarray | None]
 
-# How far from 1 a row of class probabilities may sum: half-precision probabilities are this far off.
+# The largest difference from 1 of a row of class probabilities' sum: enough for half precision.
 SUM_TOLERANCE = 1e-3
 
 
 def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
-    """X as (n, width), of any real dtype and strides, or sparse."""
+    """X of shape (n, width), of any real dtype and strides, or sparse. Raises ValueError or TypeError."""
     x = sparse_rows(X) if hasattr(X, "tocsr") else as_numeric("X", X)
     if len(x.shape) != 2:
         reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
@@ -29,7 +29,7 @@ def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
 
 
 def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
-    """y as int64 labels (n,) or as numbers (n, out), whichever it stands for."""
+    """y as int64 labels (n,), or as numbers (n, out). Raises ValueError or TypeError."""
     width = settings.layers[-1]
     if y is None:
         raise ValueError(f"y must be given with the {rows} rows of X: only batches (X, y) have their own")
@@ -68,8 +68,8 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
 
 
 def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
-    # A copy: the kernels read where a label says, and the caller may change y in another thread. Its room
-    # comes before a look at the labels: with a stride of 0 they may be more than memory holds.
+    # A copy: labels are indices in the kernels, and the caller may change y in another thread. It is
+    # allocated before the checks: y of stride 0 may have more labels than fit in memory.
     labels = np.empty(targets.shape, np.int64)
     if targets.dtype.kind == "f":
         wrong = np.flatnonzero(~(targets == np.floor(targets)) | np.isinf(targets))
@@ -87,13 +87,22 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
 def as_sample_weight(
     sample_weight: Any, rows: int, is_part: bool = False, has_scale: bool = False
 ) -> np.ndarray | None:
-    """sample_weight as float64 (n,), or None. Where the rows are a part of more, their weights keep their
-    scale, and may all be 0; where their sum means something, `has_scale`, they keep it too."""
+    """sample_weight as float64 (n,), or None.
+
+    Parameters
+    ----------
+    sample_weight : array_like or None
+    rows : int
+    is_part : bool
+        The rows are some of more rows: the weights keep their scale, and may all be 0.
+    has_scale : bool
+        The sum of the weights has a meaning: they keep their scale.
+    """
     if sample_weight is None:
         return None
     weights = np.require(as_numeric("sample_weight", sample_weight), np.float64, ["C", "A"])
     if weights.shape != (rows,):
-        raise ValueError(f"sample_weight must have shape ({rows},), one a row, not {weights.shape}")
+        raise ValueError(f"sample_weight must have shape ({rows},), one per row, not {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("sample_weight must be finite and at least 0")
     if is_part:
@@ -105,12 +114,12 @@ def as_sample_weight(
             if not np.isfinite(weights.sum()):
                 raise ValueError("sample_weight must have a finite sum")
         return weights
-    # A mean does not depend on their scale, and a power of two changes no bit of it: sums cannot overflow.
+    # Scaled by a power of two, so that sums cannot overflow; that changes no bit of a weighted mean.
     return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
 
 
 def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: bool = False) -> Rows:
-    """What `fit` and `evaluate` are given, as rows; at least one. With `is_part` they are some of more."""
+    """The arguments of `fit` and `evaluate` as Rows, at least one row; `is_part` as in `as_sample_weight`."""
     x = _some_rows(X, settings.layers[0])
     weights = as_sample_weight(sample_weight, len(x), is_part, settings.conventions.penalty_per_weight)
     return x, as_targets(y, len(x), settings), weights
@@ -124,10 +133,10 @@ def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
 
 
 class Reader:
-    """`read_rows` for several fits of the same data: what is the same object is read once."""
+    """`read_rows` for several fits of the same data: the same object is checked and converted once."""
 
     def __init__(self) -> None:
-        # With what each was made of, or its identity could become another's.
+        # Each with its source object, kept alive so that no other object gets the same id.
         self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
 
     def __call__(self, X: Any, y: Any, sample_weight: Any, settings: Settings) -> Rows:
@@ -146,7 +155,7 @@ class Reader:
         )
 
     def rows(self, X: Any, width: int) -> np.ndarray | SparseRows:
-        """X as `as_rows` makes it, with at least one row."""
+        """The result of `as_rows`, with at least one row."""
         x: np.ndarray | SparseRows = self._once(lambda: _some_rows(X, width), X, ("X", width))
         return x
 
@@ -158,7 +167,7 @@ class Reader:
 
 
 def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
-    """The class of each row, to stratify by; None where there are no classes."""
+    """The class of each row, for stratified splits; None if rows have no single class."""
     if settings.custom_loss:
         return None
     if targets.ndim == 1:
@@ -173,7 +182,7 @@ def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
 def bad_row(
     data: tuple[np.ndarray | SparseRows, np.ndarray | None, Any], row: int, dtype: "np.dtype[Any]"
 ) -> ValueError:
-    """The error for a row of (X, y, ...) that would not go into a batch of finite numbers."""
+    """The error for a row of (X, y, ...) that is not finite in this dtype, or has an index out of range."""
     (x, y), name = data[:2], "X"
     try:
         values = x.row(row, x.dtype) if isinstance(x, SparseRows) else x[row]

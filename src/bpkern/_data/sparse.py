@@ -1,4 +1,4 @@
-"""Rows of a sparse matrix as the kernels read them, without making them dense."""
+"""Rows of a sparse matrix in the form that the kernels read, without a dense copy."""
 
 from typing import Any
 
@@ -8,20 +8,21 @@ from .interchange import as_numeric
 
 
 class SparseRows:
-    """Compressed rows (n, columns) in arrays that outlive them.
+    """Compressed rows of a matrix (n, columns).
 
     Parameters
     ----------
     data, indices : ndarray, shape (entries,)
-        The entries, of any real dtype, and their columns, int32 or int64. Entries of one place add up.
+        The entries, of any real dtype, and their columns, int32 or int64. Entries of the same place are
+        added.
     indptr : ndarray, shape (n + 1,), of the dtype of `indices`
-        The entries of row i are those from indptr[i] to indptr[i + 1].
+        Row i has the entries from indptr[i] to below indptr[i + 1].
     columns : int
 
     Raises
     ------
     ValueError
-        Where they fit neither each other nor the number of columns.
+        If the arrays do not fit each other or the number of columns.
     """
 
     def __init__(self, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, columns: int) -> None:
@@ -44,7 +45,7 @@ class SparseRows:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All rows made dense: for the reference, whose products are NumPy's."""
+        """A dense copy (n, columns), for the reference, which multiplies by NumPy."""
         if copy is False:
             raise ValueError("sparse rows become an array by a copy only")
         dense = np.zeros(self.shape, self.dtype)
@@ -54,12 +55,12 @@ class SparseRows:
         return dense if dtype is None else dense.astype(dtype)
 
     def row(self, number: int, dtype: "np.dtype[Any]") -> np.ndarray:
-        """One row as the kernels make it: its entries in `dtype`, then added up.
+        """One row (columns,) as the kernels compute it: its entries are converted to `dtype` and then added.
 
         Raises
         ------
         IndexError
-            Where an index has been changed since and is out of range.
+            If an index has been changed meanwhile and is out of range.
         """
         dense = np.zeros(self.shape[1], dtype)
         used = slice(self.indptr[number], self.indptr[number + 1])
@@ -69,14 +70,14 @@ class SparseRows:
 
 
 def sparse_rows(X: Any) -> SparseRows:
-    """The rows of any matrix that `tocsr` turns into compressed rows: the same memory where it has them."""
+    """The rows of a matrix with a method `tocsr`, in the same memory if it is a CSR matrix already."""
     if len(X.shape) != 2:
         raise ValueError(f"X must have 2 dimensions, not shape {tuple(X.shape)}")
     rows = X.tocsr()
     data = as_numeric("X", rows.data)
     indices, indptr = np.asarray(rows.indices), np.asarray(rows.indptr)
     wide = np.int32 if indices.dtype == indptr.dtype == np.int32 else np.int64
-    # Whole numbers in C order and in this machine's byte order are what they are read as.
+    # C reads them as contiguous integers in native byte order.
     return SparseRows(
         data, np.require(indices, wide, ["C", "A"]), np.require(indptr, wide, ["C", "A"]), X.shape[1]
     )

@@ -1,4 +1,4 @@
-"""Batches that come one by one from an iterable: what is one, and reading it ahead on another thread."""
+"""Batches from an iterable: recognising one, and fetching items ahead on another thread."""
 
 import threading
 import weakref
@@ -12,14 +12,14 @@ from .._checks import whole
 
 Item = TypeVar("Item")
 
-# What says of an object that it is an array, a table or a sparse matrix, though it can be iterated as well.
+# Attributes of arrays, tables and sparse matrices, which are iterable as well.
 ARRAY_MARKS = ("__array__", "__array_interface__", "__dlpack__", "tocsr")
 
 
 def is_stream(X: Any, y: Any) -> bool:
-    """Whether X, without a y, is an iterable of batches and no array-like.
+    """Whether X, given without y, is an iterable of batches instead of an array-like.
 
-    Lists and tuples are streams where their first item is a batch: rows of numbers are no batches.
+    A list or tuple is one if its first item is a batch; rows of numbers are not batches.
     """
     if y is not None or not hasattr(X, "__iter__"):
         return False
@@ -35,7 +35,7 @@ def _looks_like_batch(item: Any) -> bool:
 
 
 def check_epochs(batches: Iterable[Any], epochs: int) -> None:
-    """Raise ValueError where the batches can be gone through once only, and there are more epochs."""
+    """Raise ValueError if the batches can be iterated only once and there are several epochs."""
     if epochs > 1 and isinstance(batches, Iterator) and iter(batches) is batches:
         raise ValueError(
             f"X is a one-shot {type(batches).__name__}, empty after the first of {epochs} epochs: "
@@ -44,12 +44,12 @@ def check_epochs(batches: Iterable[Any], epochs: int) -> None:
 
 
 def as_batch(item: Any) -> tuple[Any, Any, Any]:
-    """An item of a stream as X, y and sample weights or None.
+    """An item of a stream as (X, y, sample_weight or None).
 
     Raises
     ------
     TypeError, ValueError
-        Where it is neither (X, y) nor (X, y, sample_weight).
+        If it is neither (X, y) nor (X, y, sample_weight).
     """
     if not isinstance(item, (tuple, list)):
         raise TypeError(f"a batch must be (X, y) or (X, y, sample_weight), not {type(item).__name__}")
@@ -59,17 +59,17 @@ def as_batch(item: Any) -> tuple[Any, Any, Any]:
 
 
 class Prefetched(Generic[Item]):
-    """The items of an iterable in their order, made on another thread while earlier ones are worked on.
+    """The items of an iterable in their order, fetched on another thread while earlier ones are used.
 
-    Each iteration has a thread, which ends when the iteration is closed, dropped or done; the context manager
-    closes those under way. Ending waits for the item that is being made, and for no other.
+    Each iteration has its own thread, which ends when the iteration is closed, deleted or done; leaving the
+    context manager closes all iterations. Closing waits for the item that is being fetched, but for no other.
 
     Parameters
     ----------
     batches : iterable
-        Iterated anew for each iteration. Its exception comes where its item would have come.
+        Iterated again for each iteration. Its exception is raised in place of the item.
     depth : int
-        How many items, at least 1, are made before they are asked for.
+        The number of items to fetch ahead, at least 1.
     """
 
     def __init__(self, batches: Iterable[Item], depth: int = 2) -> None:
@@ -96,7 +96,7 @@ class Prefetched(Generic[Item]):
                 thread.join()
 
     def close(self) -> None:
-        """End the iterations under way, and their threads."""
+        """End all iterations and their threads."""
         for items in list(self._open):
             items.close()
 
@@ -108,7 +108,7 @@ class Prefetched(Generic[Item]):
 
 
 class _Shelf(Generic[Item]):
-    """Where one thread puts items and another takes them; both wait, until it is closed."""
+    """A bounded queue between two threads, which both wait until it is closed."""
 
     def __init__(self, room: int) -> None:
         self._items: deque[Item] = deque()
@@ -118,7 +118,7 @@ class _Shelf(Generic[Item]):
         self._changed = threading.Condition()
 
     def has_room(self) -> bool:
-        """Wait for room for one more; False where nobody will take it."""
+        """Wait for room for an item; False if the shelf is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._items) < self._room)
             return not self._closed
@@ -129,13 +129,13 @@ class _Shelf(Generic[Item]):
             self._changed.notify_all()
 
     def end(self, error: BaseException | None) -> None:
-        """Nothing more will come but, after the last item, the error."""
+        """No more items will be put; after the last one, `error` is raised unless it is None."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nothing more will be taken."""
+        """No more items will be taken."""
         with self._changed:
             self._closed = True
             self._items.clear()
@@ -150,7 +150,7 @@ class _Shelf(Generic[Item]):
                 item = self._items.popleft()
                 self._changed.notify_all()
             yield item
-            del item  # or it would be kept while the next is waited for
+            del item  # to free it while waiting for the next
         if self._error is not None:
             raise self._error
 
@@ -164,8 +164,8 @@ def _fill(shelf: _Shelf[Item], batches: Iterable[Item]) -> None:
             except StopIteration:
                 break
             shelf.put(item)
-            del item  # or it would be kept while there is no room
-    except BaseException as error:  # whatever it is, the other thread raises it
+            del item  # to free it while waiting for room
+    except BaseException as error:  # of any kind, to be raised in the other thread
         shelf.end(error)
     else:
         shelf.end(None)

@@ -73,8 +73,8 @@ def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
     Raises
     ------
     ValueError
-        For another suffix, and for a file that is not bpkern's, is damaged, or is of a newer version. It names
-        the file.
+        For another suffix, and for a file that is not bpkern's, damaged, or of a newer version. It names the
+        file.
     ModuleNotFoundError
         For .safetensors without that library.
     OSError

@@ -61,7 +61,7 @@ def read(raw: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
 
 class _Directory(io.BytesIO):
-    """The file, for zipfile to read the directory from: zipfile would make much larger objects of a long one."""
+    """The file, for zipfile to read its directory: limited, because zipfile makes large objects of it."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is not None and size > MOST_TEXT:

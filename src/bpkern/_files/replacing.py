@@ -14,7 +14,7 @@ UNSYNCED = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)
 
 @contextlib.contextmanager
 def naming(path: "str | os.PathLike[str]") -> Iterator[None]:
-    """A context whose errors of the operating system name this file, which those of write and fsync do not."""
+    """A context whose OSErrors name this file, which those of write and fsync do not by themselves."""
     try:
         yield
     except OSError as error:
@@ -32,7 +32,7 @@ def check_folder(path: "str | os.PathLike[str]") -> None:
 
 
 def remove_leftovers(path: "str | os.PathLike[str]") -> None:
-    """Delete the temporary files that killed writers of this file left beside it. No writer may be running."""
+    """Delete the temporary files that killed writers of this file left. No writer may be running."""
     with naming(path):
         folder, name = os.path.split(_target(path))
     leftover = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\.tmp")

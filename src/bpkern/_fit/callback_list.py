@@ -7,7 +7,7 @@ from ..callbacks import Callback
 
 
 def has_batch_hooks(callback: Callback) -> bool:
-    """Whether a callback has a batch hook of its own."""
+    """Whether a callback overrides a batch hook."""
     hooks = (callback.on_batch_begin, Callback.on_batch_begin), (callback.on_batch_end, Callback.on_batch_end)
     return any(getattr(own, "__func__", own) is not empty for own, empty in hooks)
 
@@ -22,12 +22,12 @@ class CallbackList:
     Attributes
     ----------
     has_batch_hooks : bool
-        Whether the two batch hooks have anything to call.
+        Whether any callback overrides a batch hook.
 
     Raises
     ------
     TypeError
-        For what is no callback: a class in place of its instance, for one.
+        For values that are not callbacks, such as a class instead of its instance.
     """
 
     def __init__(self, callbacks: Callback | Iterable[Callback]) -> None:
@@ -52,22 +52,22 @@ class CallbackList:
         return iter(self._callbacks)
 
     def on_fit_begin(self, model: Any) -> None:
-        """Call the hook of each."""
+        """Call this hook of each callback."""
         for callback in self._callbacks:
             callback.on_fit_begin(model)
 
     def on_fit_end(self, model: Any) -> None:
-        """Call the hook of each."""
+        """Call this hook of each callback."""
         for callback in self._callbacks:
             callback.on_fit_end(model)
 
     def on_epoch_begin(self, model: Any, epoch: int) -> None:
-        """Call the hook of each."""
+        """Call this hook of each callback."""
         for callback in self._callbacks:
             callback.on_epoch_begin(model, epoch)
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
-        """Call the hook of each."""
+        """Call this hook of each callback."""
         for callback in self._callbacks:
             callback.on_epoch_end(model, epoch, logs)
 
@@ -82,7 +82,7 @@ class CallbackList:
             callback.on_batch_end(model, batch, logs)
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of all in one: the keys are place, class and name, as in "0.EarlyStopping.best"."""
+        """The states of all callbacks, with keys of position, class and name: "0.EarlyStopping.best"."""
         return {
             f"{prefix}{name}": value
             for prefix, callback in self._prefixed()
@@ -90,12 +90,12 @@ class CallbackList:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Hand the states out again.
+        """Restore the states of `state_dict`.
 
         Raises
         ------
         ValueError
-            For a state of other callbacks; nothing was loaded.
+            For a state of other callbacks; nothing has been restored.
         """
         shares = []
         for prefix, callback in self._prefixed():

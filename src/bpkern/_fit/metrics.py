@@ -1,4 +1,4 @@
-"""Metrics of predictions besides the loss: by name, or any function of targets and predictions."""
+"""Metrics of predictions besides the loss: named ones, or any function of targets and predictions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,21 +9,21 @@ CLASSES = ("accuracy", "f1", "precision", "recall")
 VALUES = ("mae", "mse", "rmse", "r2")
 NAMES = CLASSES + VALUES
 
-# More of these is better; of all others, less.
+# Metrics to maximise; all others are to be minimised.
 MAXIMISED = (*CLASSES, "r2")
 
-# What stands beside metrics in a history, or is told apart by its name.
+# Names of other values in a history or log, which a metric must not have.
 RESERVED = ("loss", "lr", "epoch")
 
 CLASSIFIERS = ("cross_entropy", "binary_cross_entropy")
 
 
 class Metric:
-    """One number a data set.
+    """A function from a data set to one number.
 
-    Called with targets as `fit` takes them, predictions as `MLP.predict` gives them, and weights (n,) or
-    None. A row of class probabilities counts as the class that is most likely, and a soft target of
-    binary_cross_entropy as 1 above 0.5.
+    It is called with targets in the form of `MLP.fit`, predictions in the form of `MLP.predict`, and weights
+    (n,) or None. A row of class probabilities means the most likely class; a soft target of
+    binary_cross_entropy means 1 above 0.5.
 
     Attributes
     ----------
@@ -44,26 +44,26 @@ class Metric:
 
 
 def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
-    """The metrics that `fit(metrics=spec)` asks for.
+    """The metrics of ``fit(metrics=spec)``.
 
     Parameters
     ----------
     spec : None, str, callable, or a sequence of these
-        None is "accuracy" for the two cross-entropies, and nothing for other losses.
+        None is "accuracy" for the two cross-entropies, and no metric for other losses.
 
-        Names, for the two cross-entropies: "accuracy", "f1", "precision" and "recall". Accuracy is the part
-        of the rows whose class is right, or of all outputs for binary_cross_entropy. The others are
-        scikit-learn's, with 0 for 0/0: those of class 1 where there are two classes, otherwise their mean
-        over the classes that there are, or over the outputs of binary_cross_entropy.
+        Names for the two cross-entropies: "accuracy", "f1", "precision" and "recall". Accuracy is the
+        fraction of the rows whose class is right, or of all outputs for binary_cross_entropy. The others are
+        scikit-learn's, with 0 for 0/0: of class 1 if there are two classes, otherwise their mean over the
+        classes that occur, or over the outputs of binary_cross_entropy.
 
-        Names, for other losses: "mae", "mse", "rmse" and "r2", the mean over the outputs, as scikit-learn's;
+        Names for other losses: "mae", "mse", "rmse" and "r2", the mean over the outputs, as in scikit-learn;
         for poisson, of the rates exp(output).
 
-        A callable is ``metric(y_true, y_pred) -> number`` and is known by its ``__name__``, which must be
-        none of the above. Both arguments have the form of `predict`: classes (n,), 0/1 of shape (n,) or
-        (n, out), or values. It gets no weights.
+        A callable is ``metric(y_true, y_pred) -> number``. Its name is its ``__name__``, which must not be
+        one of the above. Both arguments have the form of `predict`: classes (n,), 0 or 1 of shape (n,) or (n,
+        out), or values. It does not receive weights.
     loss : str
-        The name of the model's loss; for a loss with other parameters or a callable, any other name.
+        The name of the model's loss; "custom" for a callable.
     outputs : int
         The width of the last layer.
 
@@ -74,9 +74,9 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
     Raises
     ------
     ValueError
-        For unknown names, duplicates, and metrics that do not suit the loss.
+        For unknown names, duplicates, and metrics of other kinds of losses.
     TypeError
-        For what is no name and no callable.
+        For values that are neither names nor callables.
     """
     if spec is None:
         spec = ("accuracy",) if loss in CLASSIFIERS else ()
@@ -113,11 +113,11 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
 
 
 def _comparable(true: np.ndarray, predicted: np.ndarray, loss: str) -> tuple[np.ndarray, np.ndarray]:
-    """Both in the form that `MLP.predict` gives."""
+    """Targets and predictions, both in the form of `MLP.predict`."""
     if loss == "cross_entropy":
         classes = true.argmax(axis=1) if true.ndim == 2 else true
         return classes.astype(np.int64, copy=False), predicted
-    # The y of a loss of one's own may have a shape of its own.
+    # With a callable loss, y may have any shape.
     if true.size == predicted.size:
         true = true.reshape(predicted.shape)
     if loss == "binary_cross_entropy":
@@ -148,7 +148,7 @@ def _named(name: str, loss: str, outputs: int) -> Callable[[Any, Any, Any], floa
     score = {"f1": _f1, "precision": _precision, "recall": _recall}[name]
     two_classes = outputs == 1 if loss == "binary_cross_entropy" else outputs <= 2
     if two_classes:
-        # Of class 1 alone: a table of one column.
+        # Only class 1 counts: a table of one column.
         return lambda true, predicted, weights: float(
             score(*_counts(true[:, None] == 1, predicted[:, None] == 1, weights))[0]
         )
@@ -172,7 +172,7 @@ def _accuracy(true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | Non
 def _counts(
     true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights of the true positives, of the positives, and of what was predicted to be, in each column."""
+    """For each column the weights of the true positives, of the positives, and of the predicted positives."""
     w = np.ones(len(true)) if weights is None else weights
     return np.asarray(w @ (true & predicted)), np.asarray(w @ true), np.asarray(w @ predicted)
 
@@ -180,7 +180,7 @@ def _counts(
 def _class_counts(
     true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None, classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same a class; those of which there is no row on either side are left out."""
+    """The same for each class that occurs in targets or predictions."""
     w = np.ones(len(true)) if weights is None else weights
     right = true == predicted
     counts = [
@@ -214,7 +214,7 @@ def _recall(right: np.ndarray, true: np.ndarray, _: np.ndarray) -> np.ndarray:
 def _over_outputs(
     function: Callable[..., np.ndarray], true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None
 ) -> float:
-    """The mean over the outputs of a function of columns in float64."""
+    """The mean over the outputs of a function that returns one number per column, in float64."""
     if true.shape != predicted.shape:
         raise ValueError(
             f"y must have the predictions' shape {predicted.shape} for metrics of values, not {true.shape}"
@@ -236,7 +236,7 @@ def _root(true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -
 
 
 def _determination(true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """1 - errors / variance; for targets that are all the same, 1 without errors and otherwise 0."""
+    """1 - errors / variance; for constant targets 1 without errors, otherwise 0."""
     errors = _squared(true, predicted, weights)
     variance = _squared(true, np.average(true, axis=0, weights=weights), weights)
     ratio = np.divide(errors, variance, out=np.where(errors > 0, 1.0, 0.0), where=variance > 0)

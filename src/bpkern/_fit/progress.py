@@ -1,4 +1,4 @@
-"""What a fit, or one of many models, shows on the terminal while it runs."""
+"""The progress display of a fit, or of `fit_many`, on the terminal."""
 
 import sys
 import time
@@ -9,23 +9,23 @@ REFRESH_SECONDS = 0.1
 
 
 class Progress:
-    """Told how far a fit is; or a fit of many models, whose epochs are those that are done. Shows nothing."""
+    """Receives the progress of a fit, or of `fit_many`, whose models count as epochs. Displays nothing."""
 
     def begin(self, epochs: int, rows: int | None, done: int) -> None:
-        """A fit of so many epochs begins, of which some are done; of so many rows, where that is known."""
+        """A fit begins: its epochs, its rows per epoch or None if unknown, and the epochs already done."""
 
     def rows(self, done: int) -> None:
-        """So many rows of the epoch under way are done."""
+        """`done` rows of the current epoch are done."""
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Epoch `number`, from 1, has ended."""
+        """Epoch `number`, counted from 1, has ended."""
 
     def close(self) -> None:
-        """The fit has ended, or been stopped."""
+        """The fit has ended or was stopped."""
 
 
 def make_progress(verbose: Any, of: str = "epoch") -> Progress:
-    """The display that `verbose` asks for, "auto", 0 or 1: of epochs, or of what they stand for."""
+    """The display for `verbose`, one of "auto", 0 and 1; `of` is the word for an epoch."""
     if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1):
         raise ValueError(f"unknown verbose {verbose!r}: allowed are 'auto', 0, 1")
     terminal = sys.stderr is not None and sys.stderr.isatty()
@@ -44,10 +44,10 @@ def _text(metrics: Mapping[str, float]) -> str:
     return "".join(f", {name} {value:.4f}" for name, value in metrics.items())
 
 
-def _telling(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The loss and the most telling metric beside it: a line of a terminal has no room for all."""
-    telling = next((name for name in ("val_accuracy", "val_loss", "accuracy") if name in metrics), "loss")
-    return {name: metrics[name] for name in ("loss", telling) if name in metrics}
+def _informative(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The loss and the most informative other metric, because a terminal's line has no room for all."""
+    other = next((name for name in ("val_accuracy", "val_loss", "accuracy") if name in metrics), "loss")
+    return {name: metrics[name] for name in ("loss", other) if name in metrics}
 
 
 class Bar(Progress):
@@ -76,7 +76,7 @@ class Bar(Progress):
         )
 
     def rows(self, done: int) -> None:
-        """Where the rows of an epoch are not known before, the bar counts epochs."""
+        """Advance the bar. It counts epochs if the rows of an epoch are not known in advance."""
         if self._rows:
             self._bar.update(self._ended * self._rows + done - self._bar.n)
 
@@ -89,11 +89,11 @@ class Bar(Progress):
         self._bar.update(number * (self._rows or 1) - self._bar.n)
 
     def _describe(self) -> None:
-        text = f"{self._of} {self._ended}/{self._epochs}{_text(_telling(self._metrics))}"
+        text = f"{self._of} {self._ended}/{self._epochs}{_text(_informative(self._metrics))}"
         self._bar.set_description_str(text, refresh=False)
 
     def close(self) -> None:
-        """What stays is the last epoch that has ended, whichever it was."""
+        """Leave the last finished epoch on the terminal."""
         if self._bar is not None:
             if self._metrics:
                 self._describe()
@@ -101,7 +101,7 @@ class Bar(Progress):
 
 
 class Lines(Progress):
-    """A plain line an epoch with all metrics; `in_place`, one line written over and over."""
+    """A plain line per epoch with all metrics; with `in_place`, a single line that is overwritten."""
 
     def __init__(self, of: str, in_place: bool = False) -> None:
         self._of, self._in_place = of, in_place
@@ -118,7 +118,7 @@ class Lines(Progress):
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self._samples += self._of_epoch
         now = time.monotonic()
-        shown = _telling(metrics) if self._in_place else metrics
+        shown = _informative(metrics) if self._in_place else metrics
         line = f"{self._of} {number}/{self._epochs}{_text(shown)}"
         if self._samples:
             line += f", {self._samples / max(now - self._began, 1e-9):,.0f} samples/s"
@@ -136,7 +136,7 @@ class Lines(Progress):
         sys.stderr.flush()
 
     def close(self) -> None:
-        """What stays is the last epoch that has ended, whichever it was."""
+        """Leave the last finished epoch on the terminal."""
         if self._unshown is not None:
             self._write(f"\r{self._unshown}\x1b[K")
         if self._in_place and self._shown_at:
