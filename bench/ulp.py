@@ -2,9 +2,10 @@
 
 python bench/ulp.py [--stride 1] [activation ...]
 
-A unit is the distance between neighbouring numbers at the exact result; exact is tests/helpers.py's, in
-float64 for float32, and in long double for float64. Results too small to be normal count as zero on both
-sides. So do those of gelu, gelu_tanh and silu where the factor of z is too small to be normal.
+A unit is the distance between neighbouring numbers at the exact result. The exact functions are those of
+tests/support/helpers.py, in float64 for float32, and in long double for float64. Results too small to be
+normal count as zero on both sides. So do those of gelu, gelu_tanh and silu where the factor of z is too small
+to be normal.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 
 from bpkern import _core, kernels
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from helpers import ACTIVATIONS, NEED_Z
 
 CHUNK = 1 << 22

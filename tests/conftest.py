@@ -4,11 +4,9 @@ import random
 
 import hypothesis
 import pytest
-from helpers import using
+from helpers import ISAS, using
 
 from bpkern import _core
-
-ISAS = ("scalar", "avx2", "avx512")
 
 hypothesis.settings.register_profile("bpkern", deadline=None, print_blob=True, max_examples=60)
 hypothesis.settings.load_profile("bpkern")

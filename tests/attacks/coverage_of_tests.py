@@ -32,7 +32,7 @@ HANDLES_ERRORS = re.compile(
 )
 
 # A library with counters exports what dumps them.
-DESELECTED = ["tests/test_package.py::test_the_extension_exports_its_init_function_alone"]
+DESELECTED = ["tests/package/test_package.py::test_the_extension_exports_its_init_function_alone"]
 
 SETTINGS = f"""
 [run]

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from journal import ROOT, Journal, attack, main
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from helpers import using
+from helpers import ISAS, using
 
 import bpkern
 
@@ -99,7 +99,7 @@ def ratio(problem: Near, call: Callable[[], None]) -> float:
 
 SMALL = ["weights", "weights at the edge", "velocities", "adam states", "inputs", "deltas"]
 CHAINS = "epoch", "predict", "kernels"
-SLOW = list(itertools.product(("scalar", "avx2", "avx512"), ("float32", "float64"), SMALL, CHAINS))
+SLOW = list(itertools.product(ISAS, ("float32", "float64"), SMALL, CHAINS))
 
 
 @attack(trials=len(SLOW))

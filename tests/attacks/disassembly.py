@@ -15,8 +15,12 @@ from pathlib import Path
 
 from journal import ROOT, STATE, Journal, Missing, attack, main
 
-LEVELS = ("baseline", "avx2", "avx512")
-FAMILY = re.compile(r"_(scalar|avx2|avx512)\.c$")
+from bpkern import _core
+
+ISAS = _core.compiled_isas()
+LEVELS = ("baseline", *ISAS[1:])
+FAMILY = re.compile(rf"_({'|'.join(ISAS)})\.c$")
+KERNEL = re.compile(rf"_({'|'.join(ISAS[1:])})_f(32|64)$")
 
 # What stands before the name of an instruction.
 PREFIXES = {"lock", "rep", "repz", "repnz", "cs", "ds", "es", "ss", "data16", "addr32", "bnd", "notrack"}
@@ -61,7 +65,9 @@ def complaint(name: str, operands: str, level: str) -> bool:
         return vex or bool(WIDE_REGISTERS.search(operands) or BEYOND_SSE2.fullmatch(name))
     if level == "avx2":
         return bool(EVEX_REGISTERS.search(operands))
-    return bool(NEVER_512.fullmatch(name))
+    if level == "avx512":
+        return bool(NEVER_512.fullmatch(name))
+    raise Missing(f"no rules for the instructions of {level}")
 
 
 def instructions(path: Path) -> list[tuple[str, str, str]]:
@@ -147,7 +153,7 @@ def check_symbols(path: Path, source: str) -> str:
             return f"a weak symbol {name}"
         if level != "baseline" and kind in "TDRBC" and f"_{level}_f" not in name:
             return f"a global symbol without its instruction set, {name}"
-        wide = re.search(r"_(avx2|avx512)_f(32|64)$", name)
+        wide = KERNEL.search(name)
         if kind == "U" and wide and wide[1] != level and source != "dispatch.c":
             return f"a use of {name} without dispatch"
     return ""

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 from journal import ROOT, Journal, attack, main
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from diverging import NEWS, Problem, Recorder, Stream, counts, expected, finite, loss_is_finite, same, stores
 from helpers import using

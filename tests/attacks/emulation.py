@@ -42,7 +42,13 @@ print("used", bpkern.isa(), ",".join(bpkern.available_isas()))
 """
 
 # Tests that between them run every kernel, and are done in minutes.
-TESTS = ["test_kernels.py", "test_activations.py", "test_updates.py", "test_losses.py", "test_blocks.py"]
+TESTS = [
+    "kernels/test_kernels.py",
+    "kernels/test_activations.py",
+    "trainer/test_updates.py",
+    "kernels/test_losses.py",
+    "trainer/test_blocks.py",
+]
 
 
 # It is the package that is on trial: NumPy takes what it has for every processor, for QEMU 7.2 fails in its

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from journal import ROOT, STATE, Journal, Missing, attack, main
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from helpers import using
 

@@ -146,7 +146,7 @@ def special_values(journal: Journal) -> str:
 @attack(trials=10000)
 def numpys_special_values(journal: Journal) -> str:
     """NaN and infinities at random places come out of the Python functions where they come out of NumPy's."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     from helpers import EXACT, NEED_Z, using
 
     from bpkern import _core, kernels, reference

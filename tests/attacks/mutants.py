@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 from journal import ROOT, STATE, Journal, Missing, attack, main
 
+from bpkern import _core
+
 WORK = STATE / "mutants"
 BUILD, SITE, SOURCES, MADE = (WORK / name for name in ("build", "site", "csrc", "made"))
 SANITIZER = "-fsanitize=address"
@@ -43,18 +45,18 @@ SHORT = {
     "net_fences": 5,
 }
 TESTS = (
-    "kernels",
-    "activations",
-    "losses",
-    "row_losses",
-    "updates",
-    "dropout",
-    "gradients",
-    "accumulation",
-    "inputs",
-    "sparse",
-    "by_hand",
-    "blocks",
+    "kernels/test_kernels.py",
+    "kernels/test_activations.py",
+    "kernels/test_losses.py",
+    "model/test_row_losses.py",
+    "trainer/test_updates.py",
+    "trainer/test_dropout.py",
+    "trainer/test_gradients.py",
+    "fit/test_accumulation.py",
+    "data/test_inputs.py",
+    "data/test_sparse.py",
+    "model/test_by_hand.py",
+    "trainer/test_blocks.py",
 )
 # Where a mutant of a family is most likely to be found: tried before the rest, to save time.
 NEAREST = {
@@ -68,7 +70,7 @@ NEAREST = {
     "reduce": "near_halves",
     "transpose": "narrow",
 }
-ISAS = ("scalar", "avx2", "avx512")
+ISAS = _core.compiled_isas()
 
 # Seconds of a processor, not of a clock: a mutant that does not end is found, however busy the machine is.
 PROGRAM_SECONDS, TESTS_SECONDS = 20, 200
@@ -293,7 +295,7 @@ def passes(keywords: list[str]) -> bool:
     kept = {"PYTHONPATH": str(SITE), "HYPOTHESIS_STORAGE_DIRECTORY": str(WORK / "hypothesis")}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
     chosen = ["-k", " and ".join(keywords)] if keywords else []
-    tests = [f"tests/test_{name}.py" for name in TESTS]
+    tests = [f"tests/{name}" for name in TESTS]
     return limited([*command, *chosen, *tests], TESTS_SECONDS, os.environ | kept)
 
 

@@ -11,17 +11,26 @@ from journal import ROOT, Journal, Missing
 
 # First the tests that reach C in the most different ways; teams, which sanitizers slow down most, after them.
 REACHING_C = (
-    *("kernels", "blocks", "by_hand", "updates", "inputs", "dropout", "accumulation", "sparse"),
-    *("losses", "activations", "custom_loss", "reference", "conventions", "bad_input", "threads"),
+    "kernels/test_kernels.py",
+    "trainer/test_blocks.py",
+    "model/test_by_hand.py",
+    "trainer/test_updates.py",
+    "data/test_inputs.py",
+    "trainer/test_dropout.py",
+    "fit/test_accumulation.py",
+    "data/test_sparse.py",
+    "kernels/test_losses.py",
+    "kernels/test_activations.py",
+    "model/test_custom_loss.py",
+    "reference/test_agreement.py",
+    "model/test_conventions.py",
+    "data/test_bad_input.py",
+    "threads/test_threads.py",
 )
 
-
-def place(name: str) -> tuple[int, str]:
-    stem = name.removeprefix("test_").removesuffix(".py")
-    return (REACHING_C.index(stem) if stem in REACHING_C else len(REACHING_C)), name
-
-
-FILES = sorted((path.name for path in (ROOT / "tests").glob("test_*.py")), key=place)
+TESTS = ROOT / "tests"
+FOUND = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+FILES = [*REACHING_C, *sorted(FOUND.difference(REACHING_C))]
 
 # How pytest ends where all passed, and where all were skipped.
 FINE = (0, 5)

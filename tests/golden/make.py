@@ -4,7 +4,7 @@ python tests/golden/make.py
 
 writes those of this version's format, where they are not there yet: v<format>_<name>.npz and .safetensors,
 and v<format>_predictions.npz with what the models predicted and how they trained on. None is ever written
-anew. tests/test_golden.py reads them.
+anew. tests/golden/test_golden.py reads them.
 """
 
 from pathlib import Path

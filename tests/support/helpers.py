@@ -6,6 +6,9 @@ import numpy as np
 
 from bpkern import _core
 
+# Every compiled instruction set, those that this processor lacks included.
+ISAS = _core.compiled_isas()
+
 EXACT = {"float32": np.float64, "float64": np.longdouble}
 
 # Units in the last place that an activation may add to its exact value; bench/ulp.py measures them.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_examples_run(capsys, monkeypatch, tmp_path):
@@ -36,19 +37,17 @@ def test_the_two_commands():
 
 
 def test_links_lead_somewhere():
-    root = Path(__file__).parent.parent
     for path in ("README.md", "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", (root / path).read_text()):
-            assert (root / target).exists(), target
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / path).read_text()):
+            assert (ROOT / target).exists(), target
 
 
 def test_the_index_of_files_is_whole():
     """Every source file stands in CONTRIBUTING.md, by its name or by that of its family."""
-    root = Path(__file__).parent.parent
-    index = (root / "CONTRIBUTING.md").read_text()
+    index = (ROOT / "CONTRIBUTING.md").read_text()
     families = re.findall(r"`(\w+_)\*`", index)
-    package = root / "src" / "bpkern"
-    folders = (root / "csrc", package, package / "reference", package / "sklearn")
+    package = ROOT / "src" / "bpkern"
+    folders = (ROOT / "csrc", package, package / "reference", package / "sklearn")
     for path in [path for folder in folders for path in folder.iterdir()]:
         if path.suffix in (".c", ".h", ".py", ".pyx", ".pxi", ".pxd", ".pyi") and path.name != "__init__.py":
             assert f"`{path.name}`" in index or path.name.startswith(tuple(families)), path.name

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import using
+from helpers import ISAS, using
 
 import bpkern
 from bpkern import _core, files, losses, schedules
@@ -485,7 +485,7 @@ def test_pickles_of_histories_and_settings():
 # Instruction sets ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after", ["scalar", "avx2", "avx512"])
+@pytest.mark.parametrize("after", ISAS)
 def test_a_file_of_another_instruction_set(isa, after, way, tmp_path, dtype):
     """Blocks are laid out otherwise there."""
     if after not in _core.available_isas():

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_gradients import STEP
 
 import bpkern
 from bpkern import kernels, reference
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+STEP = 1e-6  # of the central differences
 
 
 def digits(array, expected, places=4):

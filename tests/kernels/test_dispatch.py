@@ -6,8 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ISAS
-from helpers import using
+from helpers import ISAS, using
 
 import bpkern
 from bpkern import _core

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent / "attacks"
+FOLDER = Path(__file__).parent
 
 SCRIPT = """
 '''An attack for the tests.'''

@@ -19,7 +19,7 @@ from bpkern.sklearn import MLPClassifier, MLPRegressor
 # What looks at how theirs is made, and not at what it does.
 PRIVATE = {
     "test_fit": "sets _coef_grads and the other private attributes that theirs goes on from",
-    "test_gradient": "calls _loss_grad_lbfgs; tests/test_gradients.py has ours against differences",
+    "test_gradient": "calls _loss_grad_lbfgs; tests/trainer/test_gradients.py has ours against differences",
     "test_learning_rate_warmstart": "reads _optimizer.learning_rate",
     "test_adaptive_learning_rate": "reads _optimizer.learning_rate",
 }

@@ -10,7 +10,7 @@ from helpers import ACTIVATIONS, ULP, product_bound
 import bpkern
 from bpkern import files
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
 
 from make import TARGETS, X, fit_with  # noqa: E402

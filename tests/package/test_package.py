@@ -11,7 +11,7 @@ import pytest
 import bpkern
 from bpkern import _core
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments):

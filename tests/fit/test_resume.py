@@ -664,7 +664,7 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path):
 
 def test_killed_at_random_moments():
     """A short form of bench/kill.py: SIGKILL, and the same bits in the end."""
-    attack = Path(__file__).parent.parent / "bench" / "kill.py"
+    attack = Path(__file__).parents[2] / "bench" / "kill.py"
     command = [sys.executable, str(attack), "--trials", "2", "--epochs", "6", "--seed", "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
