@@ -15,8 +15,8 @@ def python_blocks(page):
 def run_blocks(page, blocks):
     """Run the blocks one after another in one namespace, which is returned.
 
-    A block that needs a missing optional library is left out, and later blocks do without its names. The test is
-    then skipped after the last block, with the names of the libraries.
+    A block that needs a missing optional library is left out, and later blocks do without its names. The test
+    is then skipped after the last block, with the names of the libraries.
     """
     namespace, missing = {"__name__": "__main__"}, []
     for block in blocks:
