@@ -1,4 +1,4 @@
-"""The README: its examples run and print what it shows, and its two commands are in their places."""
+"""The README: its examples run and print what it shows, and its two commands are under their headings."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ README = PAGE.read_text()
 
 
 def test_the_first_example_prints_what_the_readme_shows(capsys):
-    """By itself; the numbers to two digits, for instruction sets differ in their rounding."""
+    """It runs by itself. Numbers agree to two digits, because instruction sets round differently."""
     first = python_blocks(PAGE)[0]
     shown = re.search(r"^```\n(History.*?)^```$", README, re.M | re.S).group(1)
     namespace = run_blocks(PAGE, [first])
@@ -33,7 +33,7 @@ def test_the_examples_run(monkeypatch, tmp_path):
 
 
 def test_the_length():
-    """What a person reads in the first five minutes; the generated tables are not counted."""
+    """At most 150 lines, without the generated tables: five minutes of reading."""
     own = re.sub(r"<!-- peers: begin -->.*<!-- peers: end -->\n", "", README, flags=re.S)
     assert own.count("\n") <= 150
 
@@ -46,7 +46,7 @@ def test_the_two_commands():
 
 
 def test_the_index_of_files_is_whole():
-    """Every source file stands in CONTRIBUTING.md, by its name or by that of its family."""
+    """CONTRIBUTING.md names every source file, or its family."""
     index = (ROOT / "CONTRIBUTING.md").read_text()
     families = re.findall(r"`(\w+_)\*`", index)
     package = ROOT / "src" / "bpkern"

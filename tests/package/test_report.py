@@ -1,4 +1,4 @@
-"""`bench/report.py` writes the sentences and the tables that the README has."""
+"""The README has the sentences and the tables that `bench/report.py` writes."""
 
 import json
 import re
@@ -13,7 +13,7 @@ MACHINE = re.compile(r"(.*), (\d+) cores, (\w+), float32, (\d+) threads? each; (
 
 
 def cell(task, name, batch, kind, peers):
-    """As `peers.py` keeps it. Of the network, the report needs the name and the work of a step."""
+    """A cell as `peers.py` stores it. The report uses the name of the network, and its work per step to sort."""
     layers = [int(size) for size in name.split()[0].split("-")]
     net = dict(layers=layers, activation="relu", loss="mse", batch=batch)
     return {
@@ -34,7 +34,7 @@ def seconds(microseconds):
 
 
 def standard_cells():
-    """The cells of the README's tables of standard networks, with the times as printed."""
+    """The cells of the README's tables of standard networks, with the printed times."""
     batches = {}  # by sizes; the first table, of training, has them
     for task, title in TASKS.items():
         table = re.search(rf"^\| {title} \|(.*)\|\n.*\n((?:\|.*\n)+)", SECTION, re.M)
@@ -48,7 +48,7 @@ def standard_cells():
 
 
 def one_of_many():
-    """A random network that is lost, and without a time of scikit-learn's."""
+    """A random network on which JAX is faster and scikit-learn has no time."""
     peers = {"bpkern": seconds(2), "scikit-learn": {"left out": "has no leaky_relu"}, "JAX": seconds(1)}
     return cell("train", "1-2 mse at 3", 3, "random", peers)
 
@@ -66,7 +66,7 @@ def generated(tmp_path):
 
 
 def without_ratio(line):
-    """Of a row, all but its last entry: times have three digits in the README, and their ratio may differ."""
+    """A row without its last entry: the ratio of times that were rounded to three digits may differ."""
     return line.rstrip("|").rpartition("|")[0] if line.startswith("|") else line
 
 
@@ -78,7 +78,7 @@ def test_the_standard_tables_are_the_readmes(tmp_path):
 
 
 def test_the_sentences_are_the_readmes(tmp_path):
-    """Those around the many networks, of which the README has the counts and not the times."""
+    """Those about the many networks, whose times the README does not list."""
     lines = generated(tmp_path)
     for begin in ("| training step", "| the best other", "Networks that", "Without a time"):
         ours = next(line for line in lines if line.startswith(begin))
