@@ -13,7 +13,7 @@ MACHINE = re.compile(r"(.*), (\d+) cores, (\w+), float32, (\d+) threads? each; (
 
 
 def cell(task, name, batch, kind, peers):
-    """A cell as `peers.py` stores it. The report needs the network only for its name and its work per step."""
+    """A cell as `peers.py` stores it. The report needs only the name and the work per step of a network."""
     layers = [int(size) for size in name.split()[0].split("-")]
     net = dict(layers=layers, activation="relu", loss="mse", batch=batch)
     return {
