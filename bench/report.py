@@ -58,7 +58,7 @@ def standard_table(cells: list[dict]) -> list[str]:
 def many_table(cells: list[dict]) -> list[str]:
     """Markdown: each trainer's times compared over many networks; then the lost cells."""
     rows = [
-        f"| one step of training, {len(cells)} networks | time / {OWN}'s, geometric mean | range |"
+        f"| training step, {len(cells)} networks | time / {OWN}'s (geometric mean) | range |"
         f" {OWN} is faster in |"
     ]
     rows.append("| --- | ---: | ---: | ---: |")
@@ -67,12 +67,12 @@ def many_table(cells: list[dict]) -> list[str]:
         if ratios:
             won = sum(r >= 1 for r in ratios)
             rows.append(
-                f"| {name or 'the best of them in each'} | {geometric_mean(ratios):.2f} |"
+                f"| {name or 'the best other, per network'} | {geometric_mean(ratios):.2f} |"
                 f" {min(ratios):.2f} to {max(ratios):.3g} | {won} of {len(ratios)} |"
             )
     lost = losers(cells)
     if lost:
-        rows += ["", f"Lost, with the best time as a part of {OWN}'s:", ""]
+        rows += ["", f"Networks that {OWN} loses, with the best time relative to {OWN}'s:", ""]
     for cell in lost:
         by = ratio(cell)
         rows.append(f"- {cell['name']}: {f'{by:.3f}, {best_peer(cell)}' if by else 'no time'}")
@@ -86,9 +86,10 @@ def without_time(cells: list[dict]) -> list[str]:
         for name, found in cell["peers"].items():
             for what in ("left out", "wrong", "failed"):
                 if what in found:
-                    reason = f"{name} ({what}: {found[what]})"
+                    reason = name, f"{what}: {found[what]}"
                     counted[reason] = counted.get(reason, 0) + 1
-    return [f"Without a time: {'; '.join(f'{r}, {n} cells' for r, n in counted.items())}."] if counted else []
+    listed = "; ".join(f"{name}, {count} cells ({why})" for (name, why), count in counted.items())
+    return [f"Without a time: {listed}."] if counted else []
 
 
 def caption(run: dict, threads: int) -> str:
@@ -122,7 +123,7 @@ def markdown(groups: dict[tuple, list[tuple[dict, dict]]]) -> str:
     for (threads, kind, _), pairs in groups.items():
         cells = [cell for cell, _ in pairs]
         if said != threads:
-            parts.append(f"{caption(pairs[-1][1], threads)}. Medians, the fastest in bold.")
+            parts.append(f"{caption(pairs[-1][1], threads)}. Medians; the fastest is bold.")
             said = threads
         lines = standard_table(cells) if kind == "standard" else many_table(cells)
         parts += ["\n".join(lines), *without_time(cells)]

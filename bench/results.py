@@ -13,9 +13,9 @@ from pathlib import Path
 
 OWN = "bpkern"
 TASKS = {
-    "train": "us a training step",
-    "forward": "us a forward call with one row",
-    "predict": "us a predict call with 256 rows",
+    "train": "µs per training step",
+    "forward": "µs per forward call with one row",
+    "predict": "µs per predict call with 256 rows",
 }
 
 
