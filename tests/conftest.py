@@ -27,7 +27,7 @@ def pytest_report_header(config):
 
 @pytest.fixture(params=ISAS)
 def isa(request):
-    """Each instruction set by name, in use for the length of a test."""
+    """Each compiled instruction set by name, in use during the test."""
     if request.param not in _core.available_isas():
         pytest.skip(f"this processor has no {request.param}")
     with using(request.param):

@@ -1,4 +1,4 @@
-"""The journal of the attacks: stopped at any moment, an attack goes on; what failed stays failed."""
+"""The journal of the attacks: an attack stopped at any moment continues, and failed trials stay failed."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What models refuse, in which words, and that a refusal changes nothing."""
+"""The input that models refuse, the messages, and that a refusal changes nothing."""
 
 import numpy as np
 import pytest
@@ -248,7 +248,7 @@ def test_fit_arguments(arguments, error, message):
 
 
 def test_a_refused_fit_forgets_its_shuffle_and_its_history():
-    """The row is found when the first batch is gathered, after the order has been drawn."""
+    """The bad row is found when the first batch is gathered, after the row order has been drawn."""
     generator = np.random.default_rng(1)
     model = bpkern.MLP([3, 2], loss="mse", seed=generator)
     history = model.fit(X, Y2)
@@ -268,7 +268,8 @@ def test_a_learning_rate_that_the_dtype_cannot_hold():
 
 
 def test_labels_are_not_the_callers():
-    """Another thread may write to y: the kernels must not be led astray by its labels."""
+    """The model copies y: another thread may write to it, and the kernels must never see a label out of
+    range."""
     from bpkern._data.rows import as_targets
 
     y = Y.astype(np.int64)
@@ -355,7 +356,7 @@ def test_predict_proba_of_another_loss():
 def test_any_shape_trains(layers, rows, batch, loss, data):
     activation = data.draw(st.sampled_from(bpkern._core.ACTIVATIONS))
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    x = rng.uniform(-0.1, 0.1, (rows, layers[0]))  # poisson's exp of larger outputs may diverge in earnest
+    x = rng.uniform(-0.1, 0.1, (rows, layers[0]))  # with larger outputs poisson's exp may really diverge
     y = rng.integers(0, layers[-1], rows) if loss == "cross_entropy" else rng.random((rows, layers[-1]))
     model = bpkern.MLP(layers, activation=activation, loss=loss, seed=0)
     history = model.fit(x, y, epochs=2, batch_size=batch)
@@ -377,7 +378,8 @@ def test_wrong_shapes_are_value_errors(shape, labels):
 
 @pytest.mark.parametrize("rows", [2**50, 2**51, 2**54])
 def test_room_for_a_batch_that_no_number_counts(rows):
-    """The room is more than half of what a size can say; more in bytes; more even in elements."""
+    """The batch needs more than half of the largest size in bytes; more than the largest size in bytes; and
+    more elements than the largest size."""
     model = bpkern.MLP([1, 2000, 1], loss="mse", seed=0)
     column = np.broadcast_to(np.zeros(1, np.uint8), (rows, 1))
     with pytest.raises(MemoryError, match=f"no memory for a batch of {rows} rows"):

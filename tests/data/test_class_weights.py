@@ -1,4 +1,4 @@
-"""Weights of classes, held against scikit-learn's."""
+"""Class weights, compared with scikit-learn's."""
 
 import inspect
 
@@ -22,7 +22,7 @@ def test_none_changes_nothing():
 def test_a_mapping():
     got = row_weights({0: 0.5, 3: 0, 1: 7}, LABELS, None, 4)
     assert got.dtype == np.float64
-    # Class 2 is not named, and no row is of class 1.
+    # The mapping does not name class 2, and no row has class 1.
     assert np.array_equal(got, [0.5, 0.5, 0.5, 1, 1, 0.5, 0])
     weights = np.arange(7.0)
     assert np.array_equal(row_weights({0: 0.5}, LABELS, weights, 4), [0, 0.5, 1, 3, 4, 2.5, 6])
@@ -42,7 +42,7 @@ def test_a_part_of_the_rows_may_weigh_nothing():
 def test_balanced_by_hand():
     got = row_weights("balanced", LABELS, None, 4)
     assert got == pytest.approx([7 / 12, 7 / 12, 7 / 12, 7 / 6, 7 / 6, 7 / 12, 7 / 3], rel=1e-15)
-    # The totals are 3, 3 and 6, of 12.
+    # The classes' total weights are 3, 3 and 6, of 12.
     weights = np.array([1.0, 1, 1, 1, 2, 0, 6])
     factors = np.array([4, 4, 4, 4, 4, 4, 2]) / 3
     assert row_weights("balanced", LABELS, weights, 4) == pytest.approx(weights * factors, rel=1e-15)

@@ -1,4 +1,4 @@
-"""X, y and weights in every form users have them: the same numbers give the same bits."""
+"""X, y and weights in every form that users have: the same numbers give the same bits."""
 
 import tracemalloc
 
@@ -145,7 +145,7 @@ def test_x_is_never_copied_whole(dtype):
 @pytest.mark.parametrize("width", [2, 40])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_the_largest_numbers_are_numbers(isa, dtype, batch_size, width):
-    """In X and y, whichever way the rows go."""
+    """In X and in y, on the online path and on the general one."""
     most = np.finfo(dtype).max
     x, y = np.zeros((8, width), dtype), np.zeros((8, 2), dtype)
     x[1, 0], x[2, -1], y[4, 0], y[5, 1] = most, -most, most, -most

@@ -134,7 +134,7 @@ def test_jax_types_that_numpy_has_not(jax):
 
 
 class Exporter:
-    """What speaks DLPack and nothing else."""
+    """An array that supports DLPack and nothing else."""
 
     def __init__(self, array):
         self.array = array
@@ -263,7 +263,7 @@ def test_a_fit_makes_no_copy(library, request):
     }[library]()
     model = bpkern.MLP([100, 2], loss="cross_entropy", seed=0)
     labels = np.zeros(len(array), np.int64)
-    model.predict(x)  # what a library makes at its first use is not counted
+    model.predict(x)  # libraries allocate at their first use, which should not count
     tracemalloc.start()
     model.fit(x, labels, batch_size=1000, shuffle=False)
     _, peak = tracemalloc.get_traced_memory()

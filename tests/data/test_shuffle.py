@@ -1,4 +1,4 @@
-"""Orders of very many rows: those of NumPy, drawn in slices, and broken off by a signal."""
+"""Row orders of very long data: NumPy's orders, drawn in slices, which a signal can interrupt."""
 
 import os
 import signal

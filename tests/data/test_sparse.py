@@ -1,4 +1,4 @@
-"""Sparse X: the bits of its dense form, whatever its indices are; nothing is read out of bounds."""
+"""Sparse X gives the bits of its dense form; invalid indices never cause a read out of bounds."""
 
 import tracemalloc
 
@@ -14,7 +14,7 @@ from bpkern._model.core import core_of
 
 sparse = pytest.importorskip("scipy.sparse", reason="SciPy makes the sparse matrices")
 
-ROWS, WIDTH = 70, 300  # more columns, and entries of some rows, than a chunk of the conversion
+ROWS, WIDTH = 70, 300  # more columns, and in some rows more entries, than a chunk of the conversion
 
 
 def matrix(code="f4", rows=ROWS, width=WIDTH, seed=0):
@@ -115,7 +115,7 @@ def test_nets_that_take_dense_rows_of_one_in_registers():
     wide=st.booleans(),
 )
 def test_unsorted_and_repeated_entries_add_up(entries, wide):
-    entries = sorted(entries, key=lambda entry: entry[0])  # by row, and in no order of columns
+    entries = sorted(entries, key=lambda entry: entry[0])  # by row; columns stay in random order
     rows, columns, values = (np.array([entry[i] for entry in entries], np.int64) for i in range(3))
     indptr = np.searchsorted(rows, np.arange(7))
     kind = np.int64 if wide else np.int32
@@ -236,7 +236,7 @@ def test_what_is_broken_in_the_middle_of_a_fit_stops_it():
     X = sparse.csr_array(matrix())
 
     class Late:
-        """Labels that break X when they are read, which comes after X has been checked."""
+        """Labels that corrupt X when they are read, which is after X has been checked."""
 
         def __array__(self, dtype=None, copy=None):
             X.indices[:] = 10**6

@@ -1,4 +1,5 @@
-"""Batches from an iterable: what is one, and that reading ahead keeps order, errors and no thread."""
+"""Batches from an iterable: what counts as one; reading ahead keeps order and errors, and leaves no
+thread."""
 
 import threading
 import weakref
@@ -12,7 +13,7 @@ from bpkern._data.streams import Prefetched, as_batch, check_epochs, is_stream
 
 X, Y = np.zeros((4, 3)), np.zeros(4)
 
-# A thread that does not end fails its test instead of stopping all of them.
+# Seconds, so that a thread that does not end fails its test instead of blocking all tests.
 WAIT = 60
 
 
@@ -24,7 +25,7 @@ def no_thread_left():
 
 
 class Batches:
-    """Counts what is made, and says when so many have been."""
+    """Counts the items made, and sets `told` when there are `tell_at`."""
 
     def __init__(self, count, tell_at=0):
         self.count, self.tell_at, self.made = count, tell_at, 0
@@ -39,7 +40,7 @@ class Batches:
 
 
 class Items:
-    """An iterable that is no list, of any items."""
+    """An iterable that is not a list."""
 
     def __init__(self, items):
         self.items = items
@@ -143,7 +144,7 @@ def test_so_many_are_made_ahead_and_no_more(depth):
     items = iter(Prefetched(batches, depth))
     assert next(items) == 0
     assert batches.told.wait(WAIT)
-    # Whoever makes more has made it by the time that the next one is taken and the thread has ended.
+    # A producer that makes too many has done so once the next item is taken and the thread has ended.
     assert next(items) == 1
     items.close()
     assert depth + 1 <= batches.made <= depth + 2
@@ -205,7 +206,7 @@ def test_ending_early_stops_a_producer_that_waits_for_room(way):
                 assert batches.told.wait(WAIT)
                 1 / item
     else:
-        items = iter(ahead)  # and never asked
+        items = iter(ahead)  # never advanced
         del items
     assert batches.made <= 6
 

@@ -1,4 +1,5 @@
-"""Configurations and arrays in files: they come back as they were; a file is replaced whole or not at all."""
+"""Configurations and arrays in files: reading returns what was written; a file is replaced whole or not at
+all."""
 
 import errno
 import io
@@ -61,7 +62,7 @@ def content(folder):
     return {entry.name: entry.read_bytes() for entry in folder.iterdir()}
 
 
-# What comes back -------------------------------------------------------------------------------------------
+# Round trips -----------------------------------------------------------------------------------------------
 
 
 def test_configurations(path):
@@ -114,7 +115,7 @@ def test_whatever_goes_in_comes_out(suffix, tmp_path_factory, config, values):
     path = tmp_path_factory.mktemp("files") / f"net{needs(suffix)}"
     container.write(path, config, {"values": np.array(values, np.float64)})
     config_read, arrays = container.read(path)
-    # As text, in which 1.0 is not 1, nor is True.
+    # Compared as text, in which 1, 1.0 and True differ.
     assert json.dumps(config_read, sort_keys=True) == json.dumps(config, sort_keys=True)
     assert same(arrays, {"values": np.array(values, np.float64)})
 
@@ -146,7 +147,7 @@ def test_safetensors_alone_reads_safetensors(tmp_path):
         assert file.metadata()["format"] == "bpkern"
 
 
-# What is refused before anything is written ----------------------------------------------------------------
+# Refused before anything is written ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def fail(*args, **kwargs):
     raise Broken
 
 
-# Only an old file has a mode to take over.
+# The mode is set only if there is an old file to take it from.
 @pytest.mark.parametrize(
     ("step", "there"),
     [
@@ -304,7 +305,7 @@ def test_errors_of_the_system_name_the_file(path, monkeypatch, step):
     def refuse(*arguments, **settings):
         raise OSError(errno.EIO, "refused")
 
-    # Where what was written cannot be removed either, the first error is told.
+    # If the temporary file cannot be removed either, the first error is reported.
     for name in {step, "fsync"}:
         monkeypatch.setattr(os, name, refuse)
     if step == "unlink":
@@ -389,7 +390,7 @@ def test_what_a_killed_writer_leaves(path):
     ]
     for name in others:
         (path.parent / name).touch()
-    # Between the last byte and the place of the old file.
+    # Killed after the last byte is written and before the old file is replaced.
     program = (
         "import os, sys; from bpkern._files import container\n"
         "os.replace = lambda *paths: os._exit(5)\n"
@@ -402,7 +403,7 @@ def test_what_a_killed_writer_leaves(path):
     assert set(content(path.parent)) == {path.name, *others}
 
 
-# Files that are damaged, of others, or meant to harm -------------------------------------------------------
+# Damaged, foreign and malicious files ----------------------------------------------------------------------
 
 
 def refused(path, raw, message="is no bpkern file, or was damaged"):
@@ -420,7 +421,7 @@ def test_every_truncation_is_refused(path):
 
 
 def refused_or_equal(path, raw, config, arrays):
-    """Whether it is equal."""
+    """Whether the file reads as the original; otherwise it must be refused by name."""
     path.write_bytes(raw)
     try:
         config_read, arrays_read = container.read(path)
@@ -442,7 +443,7 @@ def test_every_flipped_bit_is_refused_or_changes_nothing(path):
         flipped = bytearray(raw)
         flipped[i // 8] ^= 1 << i % 8
         equal += refused_or_equal(path, bytes(flipped), config, arrays)
-    # Zip archives hold times, versions and checksums that nobody needs.
+    # Zip archives hold times, versions and checksums that reading ignores.
     assert equal < (0.35 * 8 * len(raw) if path.suffix == ".npz" else 1)
 
 
@@ -486,7 +487,7 @@ def npy(array):
 
 
 def signed(config="{}", arrays=(), **changes):
-    """Metadata that is right, but for the changes."""
+    """Valid metadata with these changes."""
     metadata = {"format": "bpkern", "version": "1", "config": config} | changes
     return {"sha256": container.digest(metadata, dict(arrays))} | metadata
 
@@ -602,7 +603,7 @@ def test_bombs_are_refused_before_they_go_off(tmp_path):
     assert small_peak(path, raw, 2_000_000)
     del zeros
 
-    # Members that lie over each other: the same bytes many times.
+    # Overlapping members: the same bytes many times.
     many = archive([("a.npy", npy(np.zeros(10_000)))])
     start = many.index(b"PK\1\2")
     end = many.index(b"PK\5\6")
@@ -613,7 +614,7 @@ def test_bombs_are_refused_before_they_go_off(tmp_path):
     assert small_peak(path, raw, 4 * len(raw) + 2_000_000)
     refused(path, raw)
 
-    # A shape far beyond the member's bytes.
+    # A shape that needs far more bytes than the member has.
     raw = npz(signed(), [("a.npy", npy(np.zeros(1)).replace(b"(1,), }        ", b"(10000000,), } "))])
     assert b"10000000" in raw
     assert small_peak(path, raw, 2_000_000)
@@ -637,7 +638,7 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         ({}, b""),
         ([], b""),
         ({"a": ENTRY}, b"\0" * 8),
-        ({"a": ENTRY, "__metadata__": signed()}, b"\0" * 8),  # not what was signed
+        ({"a": ENTRY, "__metadata__": signed()}, b"\0" * 8),  # not what the digest covers
         ({"a": ENTRY | {"shape": [10**12]}, "__metadata__": signed()}, b"\0" * 8),
         ({"a": ENTRY | {"data_offsets": [0, 10**12]}, "__metadata__": signed()}, b"\0" * 8),
         ({"a": ENTRY | {"data_offsets": [8, 0]}, "__metadata__": signed()}, b"\0" * 8),

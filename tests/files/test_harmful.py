@@ -1,4 +1,4 @@
-"""A file whose digest is right may still mean harm: it is refused by name, before it takes memory or time."""
+"""Malicious files whose digest is right: they are refused by name, before they take memory or time."""
 
 import json
 import tracemalloc
@@ -29,7 +29,7 @@ def make(kind="PCG64", **settings):
 
 
 def changed(path, model, way, value):
-    """The model in a file, with a value of its configuration changed."""
+    """Save the model with one value of its configuration changed."""
     model.save(path)
     config, arrays = container.read(path)
     *parents, key = way.split(".")
@@ -43,7 +43,7 @@ def changed(path, model, way, value):
 
 
 def refused(path, message, **given):
-    """And what it took, in bytes."""
+    """Loading is refused by name; return the memory that it took, in bytes."""
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=message) as caught:
@@ -60,7 +60,7 @@ def refused(path, message, **given):
 @pytest.mark.parametrize(
     ("kind", "name", "value", "message"),
     [
-        # NumPy would read the memory behind its buffer, or before it.
+        # NumPy would read beyond its buffer, or before it.
         ("MT19937", "state.pos", 625, "pos must be at most 624, not 625"),
         ("MT19937", "state.pos", -1, "pos must be at least 0, not -1"),
         ("Philox", "buffer_pos", 5, "buffer_pos must be at most 4, not 5"),
@@ -85,7 +85,8 @@ def test_states_of_generators(path, which, kind, name, value, message):
 
 @pytest.mark.parametrize("dtype", ["S100000000", "V100000000", "(1000000,)f4", "O", "uint64"])
 def test_types_of_a_generators_words(path, dtype):
-    """Only that of the kind: no other names what many bytes a number is, nor is it taken apart."""
+    """Only the generator's own dtype is accepted; any other is refused without being parsed, however
+    large."""
     changed(
         path, make("MT19937"), "training.random.generator.state.key", {"dtype": dtype, "values": [1] * 624}
     )
@@ -123,20 +124,20 @@ def test_seeds(path, name, value):
     "layers", [[5, 4, 10**7], [5, 10**7, 3], [5, 4, 3, 1], [5, 4], [1] * 20_000, "543", {}]
 )
 def test_sizes_are_those_of_the_arrays(path, layers):
-    """A loss with a parameter has one an output."""
+    """The loss has one parameter per output, which must not be allocated for a false size."""
     changed(path, make(loss="huber"), "model.layers", layers)
     assert refused(path, "the layers must be those of the arrays") < 2 << 20
 
 
 def test_lists_of_text(path):
-    """NumPy would make all of them as long as the longest."""
+    """NumPy would pad all strings to the length of the longest."""
     changed(path, make(loss="huber"), "model.loss", {"name": "huber", "delta": ["x" * 50_000] + ["y"] * 1000})
     assert refused(path, "delta must be a number") < 4 << 20
 
 
 @pytest.mark.parametrize("code", ["f2", "f8", "i1", "?"])
 def test_types_of_arrays(path, code):
-    """Of the smaller ones the model's own would be many times the file."""
+    """Converted from a smaller dtype, the model's arrays would take many times the size of the file."""
     make().save(path)
     config, arrays = container.read(path)
     container.write(path, config, arrays | {"0.weight": arrays["0.weight"].astype(code)})
@@ -151,7 +152,7 @@ def test_types_of_the_model(path, dtype):
 
 @pytest.mark.parametrize("name", ["updates", "batches", "moves", "iterations"])
 def test_counts(path, name):
-    """A model goes on counting."""
+    """The model continues counting from them."""
     changed(path, make(), f"training.{name}", 2**63 - 1)
     refused(path, f"{name} must be at most 4611686018427387904")
     changed(path, make(), f"training.{name}", 2**62)

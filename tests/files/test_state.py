@@ -1,4 +1,4 @@
-"""A model in a file, a pickle or a copy is the whole model: it predicts and trains on to the same bits."""
+"""A file, pickle or copy of a model is complete: it predicts and continues training to the same bits."""
 
 import copy
 import json
@@ -24,18 +24,18 @@ VALUES = RNG.standard_normal((70, 3))
 
 
 def squares(outputs, y):
-    """A loss of one's own."""
+    """A user's loss."""
     difference = outputs - y
     return (difference**2).sum(axis=1), 2 * difference
 
 
 def falling(iteration):
-    """A learning rate of one's own."""
+    """A user's learning rate."""
     return 0.01 / (1 + iteration)
 
 
 class Halving(schedules.Schedule):
-    """A schedule of one's own."""
+    """A user's schedule."""
 
     names = ()
     __slots__ = ()
@@ -45,7 +45,7 @@ class Halving(schedules.Schedule):
 
 
 class Named(bpkern.MLP):
-    """A subclass with a constructor of its own."""
+    """A subclass with its own constructor."""
 
     def __init__(self, name):
         super().__init__([5, 4, 3], loss="cross_entropy", seed=3)
@@ -99,14 +99,14 @@ def make(layers=(5, 9, 6, 3), loss="cross_entropy", seed=7, **settings):
 
 
 def bits(model):
-    """All parameters, states and averages, whatever is there."""
+    """All parameters, optimiser states and averages that the model has."""
     net = core_of(model).net
     stores = {name: [a.tobytes() for pair in net.get_layers(name) for a in pair] for name in net.stores()}
     return stores, net.counts
 
 
 def same(model, other, y=LABELS):
-    """Whether two models are the same, and are so after more training."""
+    """The two models are the same, and stay so after more training."""
     assert repr(other) == repr(model)
     assert bits(other) == bits(model)
     assert other.dtype == model.dtype
@@ -126,14 +126,14 @@ def same_history(history, other):
 
 
 def check(model, way, folder, y=LABELS, fit=None, **given):
-    """Train, go the way, and train both; and from the start again."""
+    """Train a model, make another by `way`, and compare them through more training and after reset."""
     fit = {"epochs": 2, "batch_size": 8, **(fit or {})}
     model.fit(X, y, **fit)
     other = way(model, folder, **given)
     same(model, other)
     assert other.stop_training is False
     model.fit(X, y, **fit)
-    assert bits(other) != bits(model)  # they share nothing
+    assert bits(other) != bits(model)  # they share no arrays
     other.fit(X, y, **fit)
     same(model, other)
     model.train_on_batch(X[:9], y[:9])
@@ -261,7 +261,7 @@ def test_an_average_and_what_is_trained_beside_it(way, tmp_path):
     assert not np.array_equal(average, trained)
     assert np.array_equal(other.get_weights()[0][0], average)
     assert np.array_equal(core_of(model).net.get_layers("parameters")[0][0], trained)
-    # The next fit goes on from what is trained.
+    # The next fit continues from the trained weights, not from the average.
     model.fit(X, LABELS)
     other.fit(X, LABELS)
     assert bits(other) == bits(model)
@@ -271,7 +271,7 @@ def test_an_average_and_what_is_trained_beside_it(way, tmp_path):
 @pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
 def test_generators(kind, way, tmp_path):
     generator = np.random.Generator(getattr(np.random, kind)(5))
-    generator.integers(10, dtype=np.uint32)  # a half of a word is kept for the next
+    generator.integers(10, dtype=np.uint32)  # the generator keeps half a word for the next number
     model = make(seed=generator, dropout=0.1)
     other = check(model, way, tmp_path, fit={"validation_split": 0.2})
     assert type(core_of(other).random.generator.bit_generator).__name__ == kind
@@ -374,7 +374,7 @@ def test_steps_by_hand_go_on(way, tmp_path):
     step(model)
     step(other)
     assert bits(other) == bits(model)
-    # Gradients that no step has spent are no part of it.
+    # Stored gradients that no step has applied are not saved.
     model.backward((model.forward(X, train=True) - VALUES) / 70)
     with pytest.raises(RuntimeError, match="step spends the gradients"):
         way(model, tmp_path).step()
@@ -453,7 +453,7 @@ def test_another_kind_of_optimizer_starts_without_the_states_of_the_old_one(file
     model.fit(X, LABELS)
     other = file_way(model, tmp_path, optimizer=bpkern.SGD(lr=0.1, momentum=0.9))
     assert core_of(other).net.stores() == ["parameters"]
-    # That of the same kind goes on with them, and makes those that it needs besides.
+    # An optimiser of the same kind keeps them, and creates the further ones that it needs.
     third = file_way(model, tmp_path, optimizer=bpkern.Adam(amsgrad=True))
     assert bits(third) == bits(model)
     model.optimizer = bpkern.SGD(lr=0.1, momentum=0.9)
@@ -470,7 +470,7 @@ def test_subclasses_and_attributes_of_others(way, tmp_path):
     other = way(model, tmp_path)
     assert type(other) is Named
     assert bits(other) == bits(model)
-    # A file holds a model and nothing else.
+    # Files hold only the model, not attributes that users add.
     if way not in FILES:
         assert other.name == "iris"
         assert list(other.classes_) == ["a", "b", "c"]
@@ -489,7 +489,7 @@ def test_pickles_of_histories_and_settings():
 
 @pytest.mark.parametrize("after", ISAS)
 def test_a_file_of_another_instruction_set(isa, after, way, tmp_path, dtype):
-    """Blocks are laid out otherwise there."""
+    """Its blocks have another layout."""
     if after not in _core.available_isas():
         pytest.skip(f"this processor has no {after}")
     model = make(layers=(5, 50, 17, 3), dtype=dtype, optimizer=bpkern.Adam(amsgrad=True), dropout=0.2)
@@ -517,7 +517,7 @@ def test_an_older_file_without_a_setting_of_the_optimizer(tmp_path):
         assert bits(resumed) == bits(model)
 
 
-# Files that are no models ----------------------------------------------------------------------------------
+# Files that are not models ---------------------------------------------------------------------------------
 
 
 def test_files_of_other_things(tmp_path):
@@ -543,7 +543,7 @@ def test_files_of_other_things(tmp_path):
 
 
 def saved(folder):
-    """A file with everything in it: its path, configuration and arrays."""
+    """(path, configuration, arrays) of a file that holds everything a file can hold."""
     weights = make(layers=(5, 4, 3)).get_weights()
     optimizer = bpkern.Adam(lr=schedules.Cosine(0.01, 20), amsgrad=True)
     model = make(layers=(5, 4, 3), init=weights, optimizer=optimizer, dropout=0.1)
@@ -555,7 +555,7 @@ def saved(folder):
 def test_arrays_that_do_not_belong(tmp_path):
     path, config, arrays = saved(tmp_path)
     assert {name.split(".")[0] for name in arrays} == {"0", "1", "trained", "m", "v", "u", "init", "history"}
-    # The optimiser's states and the average may be missing as a whole, for a model that has not been trained.
+    # An untrained model has neither optimiser states nor an average, so each may be missing as a whole.
     wholes = {"m.0.weight", "v.0.weight", "u.0.weight", "trained.0.weight"}
     for name in set(arrays) - wholes:
         container.write(path, config, {other: arrays[other] for other in arrays if other != name})
@@ -579,7 +579,7 @@ def leaves(value, path=()):
 
 
 def changed(config, path, value):
-    """The same configuration with one value changed, or taken out where the new one is `...`."""
+    """A copy of the configuration with one value changed, or removed if the new value is `...`."""
     config = json.loads(json.dumps(config))
     place = config
     for key in path[:-1]:
@@ -596,7 +596,7 @@ WRONG = (..., None, -1, 2**70, 10**400, 1.5, "", "nan", [], [10**9, 10**9], {}, 
 
 @pytest.mark.parametrize("seed", [7, "MT19937", "Philox", "SFC64"])
 def test_configurations_that_do_not_belong(tmp_path, seed):
-    """Whatever stands there, it is a model or a ValueError; and never a model of another size."""
+    """Any value in any place gives a model or a ValueError, and never a model of another size."""
     path, config, arrays = saved(tmp_path)
     if isinstance(seed, str):
         generator = np.random.Generator(getattr(np.random, seed)(1))
@@ -633,7 +633,7 @@ OPENED = """
 import sys
 import bpkern
 
-# Modules and tables that are read at the first use of anything.
+# The first use reads modules and tables.
 bpkern.MLP.load(sys.argv[1]).predict([[0.0] * 5])
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append((event, arguments)))
@@ -686,7 +686,7 @@ def test_a_model_in_training_is_not_saved_by_another_thread(tmp_path):
 
 
 def test_a_loss_that_is_changed_later(tmp_path):
-    """The model goes on with what it was given, and so do its files and copies."""
+    """The model, its files and its copies keep the parameter that the loss had when the model was made."""
     deltas = [0.5, 2.0]
     loss = bpkern.losses.Huber(deltas)
     model = bpkern.MLP([3, 2], loss=loss, seed=0)

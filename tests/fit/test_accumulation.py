@@ -1,4 +1,4 @@
-"""accumulate=k makes the updates of mini-batches k times as large."""
+"""accumulate=k makes the same updates as mini-batches k times as large."""
 
 import itertools
 
@@ -40,7 +40,7 @@ WEIGHTS = {
 @pytest.mark.parametrize("arguments", [{}, {"clip_norm": 0.3, "clip_value": 0.05, "ema": 0.8}])
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_one_batch_of_so_many_rows(isa, weights, arguments, n_threads):
-    """An epoch ends in the middle of a group, and of a mini-batch; the next does not go on with it."""
+    """Each epoch ends within a group and within a mini-batch; the next epoch starts a new group."""
     small, large = make(), make()
     common = dict(epochs=2, shuffle=False, sample_weight=weights, n_threads=n_threads, verbose=0) | arguments
     got = small.fit(X, Y, batch_size=8, accumulate=3, **common)
@@ -64,7 +64,7 @@ def test_ends_of_an_epoch(rows, batch_size, accumulate):
 
 
 def test_nothing_is_left_for_the_next_fit():
-    """Neither of an epoch that ended in a group, nor of one that was broken off in it."""
+    """Neither an epoch that ended within a group nor one that was interrupted there leaves gradients."""
     model, fresh = make(optimizer=bpkern.SGD(0.1)), make(optimizer=bpkern.SGD(0.1))
     bad = X.copy()
     bad[30, 2] = np.nan
@@ -77,7 +77,7 @@ def test_nothing_is_left_for_the_next_fit():
 
 
 def test_a_small_net_of_one_row_accumulates():
-    """It leaves the way that is its own for batches of one row."""
+    """Such a net then does not take the online path."""
     models = []
     for batch_size, accumulate in ((1, 4), (4, 1)):
         model = bpkern.MLP([2, 3, 1], loss="mse", optimizer=bpkern.SGD(0.1), dtype="float64", seed=1)

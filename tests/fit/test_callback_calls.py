@@ -1,4 +1,4 @@
-"""Callbacks of real fits: when they are called, what they may change, and what is left where one raises."""
+"""Callbacks of real fits: when they are called, what they may change, and the state left if one raises."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def bits(model):
 
 
 class Record(Callback):
-    """The names of the hooks as they are called, with their numbers; and the losses of batches."""
+    """Records the hooks in the order of their calls, the weights before each batch, and the batch losses."""
 
     def __init__(self):
         self.calls, self.losses, self.weights = [], [], []
@@ -75,7 +75,7 @@ def test_hooks_come_in_order_once_a_batch(isa, layers, batch_size, loss):
     for epoch in range(3):
         losses = record.losses[epoch * batches : (epoch + 1) * batches]
         assert history["loss"][epoch] == pytest.approx((losses * sizes).sum() / 60, rel=1e-12)
-    # The loss of a batch is that of the weights it began with.
+    # The loss of a batch is computed with the weights before its update.
     plain.set_weights(record.weights[1])
     rows = slice(batch_size % 60, min(2 * batch_size, 60) if batches > 1 else 60)
     assert record.losses[1] == pytest.approx(plain.evaluate(X[rows], Y[rows])["loss"], rel=1e-12)
@@ -88,7 +88,7 @@ def test_the_loss_of_a_batch_without_weight():
 
 
 class Do(Callback):
-    """Calls a function at one epoch's end."""
+    """Calls a function at the end of one epoch."""
 
     def __init__(self, what, at=0):
         self.what, self.at = what, at
@@ -126,7 +126,7 @@ def stop(model):
 
 @pytest.mark.parametrize("callback", [Do(stop, 1), DoInBatch(stop)])
 def test_stop_training(callback):
-    """After the epoch under way; and the next fit begins anew."""
+    """The fit ends after the current epoch; the next fit is not affected."""
     model, plain = make(), make()
     history = model.fit(X, Y, epochs=9, callbacks=callback)
     epochs = 2 if isinstance(callback, Do) else 1
@@ -183,7 +183,7 @@ def test_a_changed_optimiser_has_the_states_that_it_uses(
     change(models[2])
     models[2].fit(X, Y, epochs=2, **arguments)
     assert bits(models[0]) == bits(models[2])
-    if change is not replace or batch_size == 60:  # the old one goes on without its states to the epoch's end
+    if change is not replace or batch_size == 60:  # the old one finishes the epoch, without its states
         assert bits(models[1]) == bits(models[2])
     assert np.isfinite(models[1].forward(X)).all()
     models[3].fit(X, Y, callbacks=DoAtBegin(change), **arguments)
@@ -194,7 +194,7 @@ def test_a_changed_optimiser_has_the_states_that_it_uses(
 
 
 def test_an_optimiser_that_is_replaced_in_an_epoch_begins_after_it_without_states():
-    """What the old one has made anew meanwhile is not the new one's."""
+    """States that the old optimiser creates during the rest of the epoch do not pass to the new one."""
     model, fresh, seen = make(), make(), []
     after = Do(lambda m: seen.append((m.get_weights(), core_of(m).net.counts)))
     arguments = dict(batch_size=7, shuffle=False)
@@ -220,7 +220,7 @@ def test_reset_in_a_batch(isa, layers, batch_size, loss):
 
 
 def test_states_that_overflow_do_not_outlive_a_fit():
-    """Those that a callback has brought in go with the epoch in which they did."""
+    """An optimiser that a callback sets at the start of the fit overflows its states; its epoch is undone."""
     model = make(loss="mae")
     model.fit(X, Y)
     before = bits(model)
@@ -236,7 +236,7 @@ def test_states_that_overflow_do_not_outlive_a_fit():
 
 
 def test_weights_that_overflow_go_back_to_the_start_of_their_epoch():
-    """And no farther: not to that of the fit."""
+    """Not to the start of the fit."""
     model, plain = make(optimizer=bpkern.SGD(1e-6, 0.9)), make(optimizer=bpkern.SGD(1e-6, 0.9))
 
     def too_fast(model):
@@ -260,7 +260,7 @@ def fail(model):
 @pytest.mark.parametrize(("layers", "batch_size"), NETS.values(), ids=NETS)
 @pytest.mark.parametrize("accumulate", [1, 4])
 def test_a_callback_that_raises_leaves_a_usable_model(isa, layers, batch_size, accumulate):
-    """As of the last update; what was accumulated is gone."""
+    """The model is as of the last update, and accumulated gradients are gone."""
     arguments = dict(batch_size=batch_size, accumulate=accumulate, shuffle=False)
     at = 0 if batch_size == 60 else 4
     model, plain = make(layers), make(layers)
@@ -294,7 +294,7 @@ def test_plateaus_and_early_stopping_end_to_end():
     assert history.lr[-1] <= 0.0125
     ratios = {new / old for old, new in zip(history.lr, history.lr[1:], strict=False)}
     assert ratios == {1.0, 0.5}
-    # Up to the first reduction, it is the fit without one.
+    # Up to the first reduction the fit equals one without callbacks.
     plain = make(optimizer=bpkern.Adam(0.05))
     count = history.lr.index(0.025)
     assert plain.fit(X, Y, epochs=count, validation_data=(VX, VY))["val_loss"] == losses[:count]
@@ -310,7 +310,7 @@ def test_early_stopping_of_the_average():
 
 
 def test_the_rates_of_the_history():
-    """Of the last update of each epoch."""
+    """history.lr holds the rate of the last update of each epoch."""
     model = make(optimizer=bpkern.SGD(lambda t: 0.1 / (t + 1)))
     assert model.fit(X, Y, batch_size=20, epochs=3).lr == [0.1 / 3, 0.1 / 6, 0.1 / 9]
     assert model.fit(X, Y, batch_size=20, accumulate=2).lr == [0.1 / 11]
@@ -330,12 +330,12 @@ def test_another_optimiser_starts_without_states():
     with pytest.raises(TypeError, match="optimizer must be"):
         model.optimizer = "adam"
     assert isinstance(model.optimizer, bpkern.SGD)
-    model.optimizer = model.optimizer  # the same one keeps its states
+    model.optimizer = model.optimizer  # setting the same optimiser keeps its states
     assert "m" in core_of(model).net.stores()
 
 
 def test_settings_change_between_fits():
-    """As if they had been others for that long: nothing is remembered of them but the states."""
+    """Earlier values of the settings leave no trace: only the optimiser's states carry over."""
     model, other = make(optimizer=bpkern.SGD(0.1, momentum=0.9)), make(optimizer=bpkern.SGD(0.1))
     for m in (model, other):
         m.optimizer.momentum = 0.5
@@ -370,7 +370,7 @@ def test_an_average_goes_on_over_fits_of_its_own():
 
 @pytest.mark.parametrize("callback", [DoAtBegin, Do, DoInBatch])
 def test_an_average_that_a_callback_ends_begins_anew(callback):
-    """set_weights ends it, and the updates that follow have one of their own."""
+    """set_weights ends the average, and the updates that follow start a new one."""
 
     def move(model):
         model.set_weights([(w / 2, b + 1) for w, b in model.get_weights()])
@@ -442,7 +442,7 @@ def test_what_ends_an_average(change):
 
 
 def test_penalties_are_of_what_they_are_asked_of():
-    """Of the average in evaluate, and of the trained weights in gradients."""
+    """evaluate adds the penalty of the average, gradients that of the trained weights."""
     model, plain = make(l1=0.1, l2=0.2), make()
     model.fit(X, Y, epochs=3, ema=0.5)
     plain.set_weights(model.get_weights())
@@ -459,7 +459,7 @@ def test_penalties_are_of_what_they_are_asked_of():
 
 
 def test_an_optimiser_that_is_put_in_place_begins_anew():
-    """Its states and the t of its formulas; the iteration of its rate goes on."""
+    """Its states and its step count t start anew, while the iteration that its schedule sees continues."""
     asked = []
     model, fresh = make(optimizer=bpkern.SGD(0.01)), make()
     model.fit(X, Y, epochs=3, batch_size=10, shuffle=False)

@@ -1,4 +1,4 @@
-"""Callbacks, on a model that has nothing but what they touch."""
+"""The callback classes, on a model with only the attributes that they use."""
 
 import contextlib
 import csv
@@ -29,7 +29,7 @@ NAN, INF = math.nan, math.inf
 
 
 class Model:
-    """Parameters that count the epochs, an optimiser, and a list of the files it would have written."""
+    """A model whose weights count the epochs, with an optimiser and a list of the files it would write."""
 
     def __init__(self, lr=0.1):
         self.optimizer = SGD(lr)
@@ -55,7 +55,7 @@ def log(values, name="val_loss"):
 
 
 def fit(model, callbacks, logs, state=None, first=0):
-    """A fit as far as callbacks see it; returns the epochs it made and its state after the last."""
+    """A fit as callbacks see it; returns the number of epochs and the callbacks' state after the last."""
     callbacks = CallbackList(callbacks)
     model.stop_training = False
     callbacks.on_fit_begin(model)
@@ -74,7 +74,7 @@ def fit(model, callbacks, logs, state=None, first=0):
 
 
 def through_a_file(state):
-    """What a checkpoint makes of a state: arrays apart, the rest as JSON."""
+    """A state after a round trip through a checkpoint: arrays are kept, the rest goes through JSON."""
     arrays = {key: value.copy() for key, value in state.items() if isinstance(value, np.ndarray)}
     rest = {key: value for key, value in state.items() if key not in arrays}
     return json.loads(json.dumps(rest, allow_nan=False)) | arrays
@@ -199,7 +199,7 @@ def test_states_of_other_callbacks_are_refused():
             CallbackList(others).load_state_dict(state)
 
 
-# What is watched ---------------------------------------------------------------------------------------
+# The watched quantity ----------------------------------------------------------------------------------
 
 WATCHERS = {
     EarlyStopping: {},
@@ -287,7 +287,7 @@ def test_early_stopping_restores_where_the_fit_ran_to_its_end():
     assert (stopping.best_, stopping.best_epoch_, stopping.stopped_epoch_) == (3, 2, None)
     assert np.array_equal(model.weights, [3, 3, 3])
 
-    # And where something else ended it.
+    # And if another callback ended the fit.
     class Enough(Callback):
         def on_epoch_end(self, model, epoch, logs):
             model.stop_training = True
@@ -502,7 +502,7 @@ def test_bad_csv(settings, error, message):
         CSVLogger(**{"path": "a.csv"} | settings)
 
 
-# Several fits, and resumed ones ------------------------------------------------------------------------
+# Several fits, and resumed fits ------------------------------------------------------------------------
 
 
 def everything(path):
@@ -545,7 +545,7 @@ def test_a_second_fit_starts_anew(tmp_path):
     lost=st.integers(0, 2),
 )
 def test_a_resumed_fit_ends_as_an_unbroken_one(values, cut, lost, tmp_path_factory):
-    """`lost` epochs come after the checkpoint and before the process dies."""
+    """The process dies `lost` epochs after the checkpoint."""
     path = tmp_path_factory.mktemp("resumed") / "log.csv"
     whole, callbacks = Model(), everything(path)
     epochs, _ = fit(whole, callbacks, log(values))
@@ -598,7 +598,7 @@ def test_a_log_that_cannot_be_looked_at_is_not_begun_anew(tmp_path, monkeypatch,
         return look(which, **settings)
 
     monkeypatch.setattr(os, "stat", refuse)
-    with contextlib.suppress(OSError):  # or it is written to without a look
+    with contextlib.suppress(OSError):  # or the file is opened without calling os.stat
         if resumed:
             fit(Model(), CSVLogger(path), log([1.0, 2.0, 3.0]), state, 2)
         else:

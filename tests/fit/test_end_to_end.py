@@ -1,7 +1,7 @@
-"""scikit-learn's digits, breast cancer and diabetes, trained with features together as users combine them.
+"""scikit-learn's digits, breast cancer and diabetes, trained with features combined as users combine them.
 
-The thresholds leave room below what ten seeds gave: a change that costs real quality fails, another order of
-additions does not.
+The thresholds are somewhat below the scores of ten seeds: a change that costs real quality fails, another
+order of additions does not.
 """
 
 import pickle
@@ -20,14 +20,14 @@ SEEDS = [0, 1, 2]
 
 
 def parts(X, y, seed):
-    """Three quarters to train on and a quarter to test."""
+    """Three quarters of the rows for training, one quarter for testing."""
     order = np.random.default_rng(seed).permutation(len(X))
     train, test = np.split(order, [3 * len(X) // 4])
     return (X[train], y[train]), (X[test], y[test])
 
 
 def standardised(train, test):
-    """By the mean and deviation of the training data alone."""
+    """Both standardised by the mean and standard deviation of the training data."""
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     return (train - mean) / deviation, (test - mean) / deviation
 
@@ -88,7 +88,7 @@ def fit_digits(model, X, y, stopping, *others, **arguments):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_digits(seed):
     (X, y), (X_test, y_test) = digits(seed)
-    # Classes of few rows, as data have them that need class weights.
+    # Some classes lose rows: unbalanced data need class weights.
     kept = (y % 2 == 0) | (np.random.default_rng(seed).random(len(y)) < 0.5)
     X, y = X[kept], y[kept]
     stopping = EarlyStopping(patience=15)
@@ -102,12 +102,12 @@ def test_digits(seed):
     scores = model.evaluate(X_test, y_test, metrics=("accuracy", "f1"))
     assert scores["accuracy"] > 0.95
     assert scores["f1"] > 0.95
-    # Smoothed targets leave the network less sure than it is right.
+    # Smoothed targets make the network less confident than it is accurate.
     assert 0.5 < model.predict_proba(X_test).max(axis=1).mean() < scores["accuracy"]
 
 
 def test_digits_of_many_labels():
-    """Three yes-or-no questions about each digit; from batches that are read one by one."""
+    """Three yes-or-no questions about each digit, trained on a stream of batches."""
     (X, y), (X_test, y_test) = digits(0)
 
     def answers(y):
@@ -154,7 +154,7 @@ def test_breast_cancer(seed, tmp_path):
     scores = model.evaluate(X_test, y_test, metrics=("accuracy", "recall"))
     assert scores["accuracy"] > 0.94
     assert scores["recall"] > 0.93
-    # Validation was by the average, which is what predicts.
+    # Validation used the average, as prediction does.
     assert scores["loss"] == history["val_loss"][-1]
     best = bpkern.MLP.load(path)
     assert best.evaluate(X_test, y_test)["loss"] == min(history["val_loss"])
@@ -172,7 +172,7 @@ def r2(y, predicted):
 
 
 def r2_of_least_squares(X, y, X_test, y_test):
-    """What a network must not be far below: these data have little in them that is not linear."""
+    """The score of least squares. The data are nearly linear, so a network must come close to it."""
     coefficients, *_ = np.linalg.lstsq(X, y, rcond=None)
     return r2(y_test, X_test @ coefficients)
 
@@ -212,7 +212,7 @@ def test_diabetes(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_diabetes_by_quantiles(seed):
-    """An interval that eight of ten patients should be in, and the median, from one network."""
+    """One network predicts the median and an interval that should hold eight of ten patients."""
     (X, y), (X_test, y_test) = diabetes(seed)
     model = bpkern.MLP(
         [10, 32, 3],
@@ -230,11 +230,11 @@ def test_diabetes_by_quantiles(seed):
     assert r2(y_test, median) > r2_of_least_squares(X, y, X_test, y_test) - 0.12
 
 
-# All at once, broken off --------------------------------------------------------------------------------
+# Everything at once, interrupted ------------------------------------------------------------------------
 
 
 class Trip(Callback):
-    """Something goes wrong in an epoch."""
+    """Raises in the middle of an epoch."""
 
     def __init__(self, epoch):
         self.epoch = epoch

@@ -1,4 +1,4 @@
-"""What a fit leaves behind: lists, a table, a picture."""
+"""The history of a fit: lists, a table, a plot."""
 
 import copy
 import pickle
@@ -12,7 +12,7 @@ from bpkern.history import History
 
 
 def history(epochs=4, validation=True, metrics=("accuracy",), rates=(0.1,)):
-    """The lowest validation loss is in the third epoch, or the last."""
+    """A history whose validation loss is lowest in the third epoch, or in the last if there are fewer."""
     made = History()
     for epoch in range(epochs):
         values = {"loss": 3.0 - epoch} | dict.fromkeys(metrics, 0.1 * epoch)
@@ -79,7 +79,7 @@ except ImportError as error:
     assert message in done.stdout
 
 
-# The picture -------------------------------------------------------------------------------------------
+# The plot ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def labels(figure):
 
 
 def curves(ax):
-    """The lines of axes by their names, but for those that have none."""
+    """The labelled lines of the axes, by label."""
     return {
         line.get_label(): line.get_xydata().tolist()
         for line in ax.lines
@@ -131,7 +131,7 @@ def test_curves(pyplot):
     assert {ax.get_xlabel() for ax in figure.axes} == {"epoch"}
     shown = [text.get_text() for text in losses.get_legend().get_texts()]
     assert shown == ["training", "validation", "best epoch, 3: 1"]
-    # A rate that fell a hundredfold is on a logarithmic axis, and a loss that reaches 0 is not.
+    # The axis of a rate that fell a hundredfold is logarithmic; that of a loss that reaches 0 is not.
     assert rates.get_yscale() == "log"
     assert losses.get_yscale() == "linear"
 

@@ -1,4 +1,4 @@
-"""Many models trained in one call: each ends as it would alone, to the bit; what is refused; how it ends."""
+"""Many models trained in one call: each ends as if trained alone, to the bit; refused arguments; errors."""
 
 import gc
 import os
@@ -32,7 +32,7 @@ def classifiers(count=4, layers=(6, 9, 3), **settings):
 
 
 def bits(model):
-    """Parameters, history, and what training goes on from."""
+    """Parameters, history, and the counts and generator that training continues from."""
     return (
         {name: array.tobytes() for name, array in core_of(model).get_parameters().items()},
         dict(model.history_),
@@ -43,14 +43,14 @@ def bits(model):
 
 
 def alone(models, fits):
-    """The histories of these fits, one after another on one thread."""
+    """The histories of these fits, made one after another on one thread."""
     return [
         model.fit(*data, n_threads=1, **given) for model, (*data, given) in zip(models, fits, strict=True)
     ]
 
 
 def assert_as_alone(make, fits, X, y, **given):
-    """At several numbers of threads; `fits` makes what each model would be given by itself."""
+    """Check fit_many at several numbers of threads against single fits, whose arguments `fits` makes."""
     expected = make()
     histories = alone(expected, fits())
     for n_threads in (1, 2, 3, 9, None):
@@ -109,11 +109,11 @@ def test_models_of_all_kinds():
     )
     models = make()
     bpkern.fit_many(models, X, LABELS, each=[{}, *({"y": y} for y in own[1:])])
-    assert models[3].predict(X).shape == (120,)  # as the y was of one dimension
+    assert models[3].predict(X).shape == (120,)  # because its y was one-dimensional
 
 
 def test_one_y_for_several_losses():
-    """It stands for classes here and for values there."""
+    """The same y holds classes for one model and values for another."""
 
     def make():
         return [
@@ -136,7 +136,7 @@ def test_arguments_of_each_stand_in_place_of_the_shared():
 
 
 def parts(sample_weight=None, **given):
-    """What each model would be given by itself."""
+    """The arguments of each model's fit if it were trained alone."""
     fits = []
     for train, held_out in FOLDS:
         validation = (X[held_out], LABELS[held_out])
@@ -165,12 +165,12 @@ def test_splits_are_the_rows_themselves(given):
 
 
 def test_splits_of_nets_with_dropout():
-    """Which activations are dropped is told by a row's place in its batch, not in X."""
+    """The place of a row in its batch, not in X, selects the dropped activations."""
     assert_as_alone(lambda: classifiers(dropout=0.2), parts, X, LABELS, splits=FOLDS)
 
 
 def test_splits_of_any_form():
-    """Lists, unsigned numbers, rows drawn more than once, and nothing to validate on."""
+    """Lists, unsigned numbers, rows drawn more than once, and no validation rows."""
     drawn = RNG.integers(0, 120, 300)
     splits = [(list(range(50)), None), (np.arange(50, dtype=np.uint8), None), (drawn, None), ([3], [4, 4])]
     fits = [(X[:50], LABELS[:50], {}), (X[:50], LABELS[:50], {}), (X[drawn], LABELS[drawn], {})]
@@ -182,7 +182,8 @@ def test_splits_of_any_form():
 
 
 def test_balanced_weights_are_those_of_the_rows_trained_on():
-    """Were they of all rows, the rare class would weigh too little in the fold that lacks most of it."""
+    """Weights of all rows would give the rare class too little weight in a fold that lacks most of its
+    rows."""
     y = np.where(np.arange(120) % 4 == 0, 1, 0)
     y[1] = 1
     train, held_out = FOLDS[0]
@@ -220,7 +221,7 @@ def test_sparse_rows():
 
 
 class CountedRows:
-    """An array-like that has to be made an array, and counts how often it is."""
+    """An array-like that counts how often it is converted to an array."""
 
     def __init__(self, values):
         self.values, self.count = values, 0
@@ -247,7 +248,7 @@ def test_what_is_shared_is_converted_once():
 
 
 def test_the_caller_may_change_what_it_gave():
-    """Labels and splits are copied before the first step; C would write wherever they say."""
+    """Labels and splits are copied before the first step: C uses them as indices without checking."""
 
     class Change(Callback):
         def on_epoch_end(self, model, epoch, logs):
@@ -310,7 +311,7 @@ def test_no_models_and_one():
 
 
 class Where(Callback):
-    """The thread that each epoch was trained in; all wait for each other in the first."""
+    """Records the thread of each epoch; in the first epoch all fits wait for each other."""
 
     def __init__(self, together=None):
         self.threads, self.together = set(), together
@@ -323,7 +324,7 @@ class Where(Callback):
 
 @pytest.mark.parametrize(("n_threads", "at_once"), [(1, 1), (2, 2), (3, 3), (4, 4), (7, 4)])
 def test_so_many_threads_at_once_and_the_callers_among_them(n_threads, at_once):
-    """Where fewer trained at once, they would wait in vain."""
+    """If fewer models trained at once, they would wait in vain."""
     together = threading.Barrier(at_once)
     before = threading.active_count()
     callbacks = [Where(together if i < at_once else None) for i in range(4)]
@@ -337,7 +338,7 @@ def test_so_many_threads_at_once_and_the_callers_among_them(n_threads, at_once):
 
 
 def test_the_longest_fit_begins_first():
-    """Were it the last, the other threads would have nothing to do meanwhile."""
+    """If it began last, the other threads would be idle meanwhile."""
     begun = []
 
     class Note(Callback):
@@ -358,7 +359,7 @@ LOG = CSVLogger("log.csv")
 
 
 def one(**given):
-    """Of four mappings the last."""
+    """`each` for four models, with these arguments for the last."""
     return {"each": [{}, {}, {}, given]}
 
 
@@ -437,7 +438,7 @@ def test_models_that_are_none():
 
 
 def test_models_that_are_the_same():
-    """One in two threads, or two that draw their shuffles from one generator, would depend on their turns."""
+    """A model in two threads, or two models with one generator, would depend on the order of the threads."""
     models = classifiers(2)
     with pytest.raises(ValueError, match=r"must be different: models\[0\] and models\[2\] are the same"):
         bpkern.fit_many(models * 2, X, LABELS)
@@ -521,7 +522,7 @@ def test_a_model_in_use_is_an_error_of_its_own():
 
 @pytest.mark.parametrize("from_main", [True, False])
 def test_an_exit_stops_all(from_main):
-    """Whichever thread it comes from."""
+    """In whichever thread it is raised."""
     together = threading.Barrier(2)
 
     class Exit(Where):
@@ -542,7 +543,7 @@ def test_an_exit_stops_all(from_main):
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt])
 def test_the_rows_are_not_kept_after_an_error(kind):
-    """Not until the garbage collector comes by, which may be long."""
+    """They are freed at once, not when the garbage collector runs, which may take long."""
 
     class Raise(Callback):
         def on_epoch_end(self, model, epoch, logs):
@@ -587,13 +588,13 @@ def loss(outputs, y):
 settings = {"loss": loss if kind == "custom" else "cross_entropy"}
 models = [bpkern.MLP([20, 30, 3], seed=seed, optimizer=bpkern.SGD(1e-3), **settings) for seed in range(5)]
 given = {"epochs": 10**9}
-if kind == "validation":  # of more rows than there are: nearly all the time is spent there
+if kind == "validation":  # 2**40 rows, so that nearly all the time is spent there
     many = np.lib.stride_tricks.as_strided(X, (1 << 40, 20), (0, 4))
     targets = np.lib.stride_tricks.as_strided(X, (1 << 40, 2), (0, 4))
     models = [bpkern.MLP([20, 2], loss="mse", seed=seed) for seed in range(5)]
     y, given["validation_data"] = rng.standard_normal((20_000, 2)), (many, targets)
 own = [{"callbacks": Begun()} for _ in models]
-if kind == "helpers":  # the caller's thread has nothing left to do, and waits
+if kind == "helpers":  # the caller's thread has finished its model and waits
     own[0]["epochs"] = 1
     models, own = models[:2], own[:2]
 if kind == "nested":
@@ -629,7 +630,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("kind", ["training", "custom", "validation", "helpers", "nested"])
 def test_ctrl_c_stops_all(kind):
-    """In a process of its own: the signal goes to the main thread, and the others are told."""
+    """In a separate process: the main thread gets the signal and stops the others."""
     done = subprocess.run(
         [sys.executable, "-c", CTRL_C, kind], capture_output=True, text=True, timeout=120, check=False
     )
@@ -637,7 +638,7 @@ def test_ctrl_c_stops_all(kind):
 
 
 def test_no_thread_can_be_started(monkeypatch):
-    """Then nothing is trained, and those that were started end."""
+    """Then nothing is trained, and the threads already started end."""
     start, started = threading.Thread.start, []
 
     def refuse(thread):

@@ -1,4 +1,4 @@
-"""Metrics held against scikit-learn's, with and without weights."""
+"""Metrics compared with scikit-learn's, with and without weights."""
 
 import functools
 
@@ -38,7 +38,7 @@ def test_many_classes(name, weights):
     true, predicted = RNG.integers(0, 5, N), RNG.integers(0, 5, N)
     expected = sklearns(name, "macro")(true, predicted, sample_weight=weights)
     assert value(name, "cross_entropy", 5, true, predicted, weights) == pytest.approx(expected, rel=1e-13)
-    # Class 5 is nowhere, class 0 is only predicted, and class 4 is never.
+    # Class 5 does not occur; class 0 occurs only among predictions; class 4 is never predicted.
     true, predicted = np.where(true == 0, 1, true), np.where(predicted == 4, 2, predicted)
     expected = sklearns(name, "macro")(true, predicted, sample_weight=weights)
     assert value(name, "cross_entropy", 6, true, predicted, weights) == pytest.approx(expected, rel=1e-13)
@@ -84,7 +84,7 @@ def test_probabilities_and_soft_targets_count_as_classes():
 @pytest.mark.parametrize("name", ["f1", "precision", "recall"])
 def test_nothing_of_nothing_is_zero(name):
     assert value(name, "binary_cross_entropy", 1, np.zeros(3), np.zeros(3, np.int64)) == 0
-    # One class of two and of three: the first is the negative one, the second a class like others.
+    # Only class 0 occurs. Of two classes it is the negative one, of three it is a class like the others.
     assert value(name, "cross_entropy", 2, np.zeros(3), np.zeros(3, np.int64)) == 0
     assert value(name, "cross_entropy", 3, np.zeros(3), np.zeros(3, np.int64)) == 1
 

@@ -1,5 +1,5 @@
-"""The metrics of a fit are those of its outputs: on the training data before each update, on the others after
-the epoch, weighed as the loss is."""
+"""The metrics of a fit are computed from its outputs: on training data before each update, on validation data
+after the epoch; weighted as the loss is."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def make(loss, outputs, dtype="float64", **settings):
 
 
 def recorded(model, y, **arguments):
-    """What an epoch in order saw: predictions of each batch before its update."""
+    """The predictions of an epoch without shuffling: those of each batch before its update."""
     twin, seen = model.copy(), []
     core_of(twin).fitted_1d = y.ndim == 1
     for start in range(0, len(y), BATCH):
@@ -100,7 +100,7 @@ def test_scikit_learns(isa, kind, weighed):
 
 @pytest.mark.parametrize("weighed", [False, True])
 def test_shuffled_rows_keep_their_targets(weighed):
-    """With a rate of 0 the order is nothing to the metrics; and rows held out have no part in them."""
+    """With learning rate 0 the metrics do not depend on the order, and the validation rows do not count."""
     weights = WEIGHTS if weighed else None
     y = targets("classes", ROWS)
     model = make("cross_entropy", 4, optimizer=bpkern.SGD(0.0))
@@ -118,7 +118,7 @@ def test_shuffled_rows_keep_their_targets(weighed):
 
 
 def test_a_callable_sees_all_rows(isa):
-    """Those of batches without weight too, for it is given no weights."""
+    """Also the rows of batches without weight, because it gets no weights."""
     seen = []
 
     def largest(true, predicted):
@@ -160,7 +160,7 @@ def lambda_metric(true, predicted):
 
 
 def test_small_nets_of_one_row():
-    """They leave the way that is their own for batches of one row."""
+    """Such nets then do not take the online path."""
     y = targets("value", ROWS)
     models = [bpkern.MLP([6, 4, 1], loss="mse", dtype="float64", seed=1) for _ in "ab"]
     got = models[0].fit(X, y, batch_size=1, metrics="mse", shuffle=False)

@@ -1,4 +1,4 @@
-"""A fit that is broken off and resumed ends as one that never was: weights, history, callbacks, files."""
+"""An interrupted and resumed fit ends like an uninterrupted one: weights, history, callbacks, files."""
 
 import csv
 import errno
@@ -27,7 +27,7 @@ EPOCHS = 7
 
 
 class Stop(Callback):
-    """Raises at a place: ("begin", epoch), ("end", epoch) or, within an epoch, ("batch", epoch)."""
+    """Raises at ("begin", epoch), ("end", epoch) or, within an epoch, ("batch", epoch)."""
 
     def __init__(self, place=None, error=KeyboardInterrupt):
         self.place, self.error = place, error
@@ -51,7 +51,7 @@ class StopInside(Stop):
 
 
 class Remember(Callback):
-    """State of every kind that a callback of one's own may have."""
+    """Has state of every kind that a user's callback may have."""
 
     def on_fit_begin(self, model):
         self.state = {"lowest": np.inf, "none": None, "number": np.float32(0), "whole": np.int64(2**62)}
@@ -77,7 +77,7 @@ def squares(outputs, y):
 
 
 class Batches:
-    """A stream of the same batches again and again."""
+    """A stream that yields the same batches every time."""
 
     def __iter__(self):
         for start in range(0, 60, 16):
@@ -89,7 +89,8 @@ def model_of(seed=7, loss="cross_entropy", optimizer=None, layers=(5, 9, 3), **s
     return bpkern.MLP(list(layers), loss=loss, optimizer=optimizer, seed=seed, **settings)
 
 
-# Each gives a freshly made model, the arguments of its fit, and its callbacks, as the same script would.
+# Each returns a new model, the arguments of its fit, and its callbacks, as running the same script again
+# would.
 def plain(folder):
     return model_of(optimizer=bpkern.SGD(lr=0.1, momentum=0.9)), dict(X=X, y=LABELS), []
 
@@ -116,7 +117,7 @@ def all_at_once(folder):
 
 
 def early_stopping(folder):
-    """Ends before the last epoch, and goes back to an earlier one."""
+    """Ends before the last epoch and restores the weights of an earlier one."""
     model = model_of(optimizer=bpkern.SGD(lr=1.0, momentum=0.5), layers=(5, 30, 3), seed=2)
     return (
         model,
@@ -164,7 +165,7 @@ def no_shuffle(folder):
 
 
 class Hasten(Callback):
-    """Changes settings of the optimiser from what they are."""
+    """Changes settings of the optimiser, starting from their current values."""
 
     def on_epoch_end(self, model, epoch, logs):
         model.optimizer.betas = (model.optimizer.betas[0] * 0.9, 0.99)
@@ -191,7 +192,7 @@ SCRIPTS = [
 
 
 def run(script, folder, stop=None, error=KeyboardInterrupt, inside=False, **more):
-    """The script, in a folder; broken off where `stop` says. Returns the model and its callbacks."""
+    """Run the script in a folder, interrupted where `stop` says; return the model and its callbacks."""
     folder.mkdir(exist_ok=True)
     model, fit, callbacks = script(folder)
     stopper = (StopInside if inside else Stop)(stop, error)
@@ -207,14 +208,14 @@ def run(script, folder, stop=None, error=KeyboardInterrupt, inside=False, **more
 
 
 def plain_value(value):
-    """As a file gives it back: a number of NumPy's is one of Python's, and a tuple a list."""
+    """The value as a file returns it: NumPy numbers as Python numbers, tuples as lists."""
     if isinstance(value, (list, tuple)):
         return [plain_value(each) for each in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
 def everything(model, callbacks, folder):
-    """All that a script leaves behind, to be compared."""
+    """Everything that a script leaves behind, for comparison."""
     config, arrays = state.model_state(core_of(model))
     contents = {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
     left = {
@@ -262,7 +263,7 @@ def test_broken_off_again_and_again(tmp_path, suffix):
 
 
 def test_a_seed_of_fresh_entropy_is_in_the_file(tmp_path):
-    """And so is what a learning rate of one's own is a function of."""
+    """So is the iteration, on which a user's learning rate depends."""
     first, _ = run(custom_rate, tmp_path, ("begin", 3), checkpoint="checkpoint.npz")
     resumed, _ = run(custom_rate, tmp_path, checkpoint="checkpoint.npz", resume=True)
     _, fit, _ = custom_rate(tmp_path)
@@ -272,7 +273,7 @@ def test_a_seed_of_fresh_entropy_is_in_the_file(tmp_path):
 
 
 def state_of(model):
-    """But for the history."""
+    """The state without the history."""
     config, arrays = state.model_state(core_of(model))
     assert config["training"].pop("iterations")
     return config, {name: a.tobytes() for name, a in arrays.items() if not name.startswith("history.")}
@@ -289,7 +290,7 @@ def test_checkpoints_every_so_many_epochs(tmp_path, every):
     else:
         assert container.read(folder / "checkpoint.npz")[0]["fit"]["epochs"] == 5 // every * every
     assert everything(*run(written, folder, **settings), folder) == unbroken
-    # The last one is written whatever its number.
+    # The last epoch's checkpoint is always written.
     assert container.read(folder / "checkpoint.npz")[0]["fit"]["epochs"] == EPOCHS
 
 
@@ -298,7 +299,7 @@ def test_a_finished_fit_trains_nothing(script, tmp_path):
     settings = dict(checkpoint="checkpoint.npz", resume=True)
     finished = everything(*run(script, tmp_path, **settings), tmp_path)
     before = (tmp_path / "checkpoint.npz").read_bytes()
-    # The first batch or epoch would break it off.
+    # Any further epoch or batch would raise.
     for place in ("begin", len(finished[4])), ("begin", len(finished[4]) - 1), ("begin", 0):
         model, fit, callbacks = script(tmp_path)
         fit = {"batch_size": 8, **fit, "checkpoint": tmp_path / "checkpoint.npz", "resume": True}
@@ -308,7 +309,7 @@ def test_a_finished_fit_trains_nothing(script, tmp_path):
 
 
 def test_early_stopping_has_stopped_early(tmp_path):
-    """What the scripts above are about: it ends the fit, and goes back to an earlier epoch."""
+    """The scripts above rely on it: early stopping ends the fit and restores an earlier epoch's weights."""
     model, (stopping,) = run(early_stopping, tmp_path)
     assert stopping.stopped_epoch_ is not None
     assert len(model.history_["loss"]) < EPOCHS
@@ -335,7 +336,7 @@ def test_a_smaller_total_is_all_there(tmp_path):
 
 @pytest.mark.parametrize("with_tqdm", [True, False])
 def test_progress_goes_on_as_well(tmp_path, monkeypatch, with_tqdm):
-    """From the epoch that it resumes from; and there is none where nothing is left to do."""
+    """The bar starts at the resumed epoch; if no epoch is left, there is no bar."""
     if with_tqdm:
         pytest.importorskip("tqdm", reason="tqdm draws this bar")
     else:
@@ -365,7 +366,7 @@ def test_without_resume_it_starts_from_the_beginning(tmp_path):
 
 
 def test_a_model_that_was_trained_already_resumes_as_a_new_one(tmp_path):
-    """As in a notebook, where the cell is run again."""
+    """As when a notebook cell is run again."""
     unbroken = everything(*run(all_at_once, tmp_path / "unbroken"), tmp_path / "unbroken")
     settings = dict(checkpoint=tmp_path / "checkpoint.npz", resume=True, batch_size=8, epochs=EPOCHS)
     (tmp_path / "again").mkdir()
@@ -381,7 +382,7 @@ def test_a_model_that_was_trained_already_resumes_as_a_new_one(tmp_path):
 @pytest.mark.parametrize("place", [("begin", 4), ("end", 1), ("batch", 5)])
 @pytest.mark.parametrize("broken", ["first", "second"])
 def test_two_fits_one_after_the_other(tmp_path, place, broken):
-    """Each with a file of its own; the first has been finished when the second is broken off."""
+    """Each has its own file; the first fit is complete when the second is interrupted."""
 
     def script(folder, stops):
         model, fit, callbacks = all_at_once(folder)
@@ -429,14 +430,14 @@ def test_a_log_that_is_added_to(tmp_path):
 
 
 def snapshot(model):
-    """States of an optimiser that are all zero have not been used, there or not."""
+    """Optimiser states that are all zero count as absent: they have not been used."""
     config, arrays = state.model_state(core_of(model))
     used = {name: a.tobytes() for name, a in arrays.items() if name[:2] not in ("m.", "v.", "u.") or a.any()}
     return config, used, model.optimizer.lr
 
 
 def refused(folder, message, model=None, callbacks=(), error=ValueError):
-    """A fit that resumes raises and changes nothing: not the model, not the file."""
+    """The resumed fit raises and changes neither the model nor the file."""
     path = folder / "checkpoint.npz"
     model = model_of() if model is None else model
     before, content = snapshot(model), path.read_bytes()
@@ -499,7 +500,7 @@ def test_checkpoints_of_other_callbacks(tmp_path):
     ids=repr,
 )
 def test_settings_of_the_optimiser_are_those_of_the_file(tmp_path, before, after):
-    """A callback may have changed them on the way; the states are those that they need."""
+    """A callback may have changed them during the fit, and the optimiser states in the file fit them."""
     checkpoint_of(tmp_path, model_of(optimizer=before))
     model = model_of(optimizer=after)
     model.fit(X, LABELS, epochs=4, checkpoint=tmp_path / "checkpoint.npz", resume=True)
@@ -665,7 +666,7 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path):
 
 
 def test_killed_at_random_moments():
-    """A short form of bench/kill.py: SIGKILL, and the same bits in the end."""
+    """A short run of bench/kill.py: SIGKILL at random moments, and the same bits at the end."""
     attack = Path(__file__).parents[2] / "bench" / "kill.py"
     command = [sys.executable, str(attack), "--trials", "2", "--epochs", "6", "--seed", "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Schedules are functions of the iteration, alone or many at once."""
+"""Schedules are functions of the iteration, of one or of an array of iterations."""
 
 import copy
 import pickle
@@ -51,7 +51,7 @@ def test_one_iteration_or_many(schedule):
     assert many.shape == (60,)
     one = values(schedule, range(60))
     assert all(type(rate) is float for rate in one)
-    # NumPy computes powers and cosines of many numbers by other instructions than of one.
+    # NumPy computes powers and cosines of an array by other instructions than those of one number.
     assert many == pytest.approx(one, rel=1e-14, abs=1e-16)
     assert schedule(t.reshape(6, 10)).shape == (6, 10)
     assert schedule(t[:0]).shape == (0,)
@@ -109,7 +109,7 @@ def test_warm_up_is_linear_and_starts_above_zero():
     schedule = Cosine(1.0, 7, warmup=3)
     assert values(schedule, range(4)) == pytest.approx([0.25, 0.5, 0.75, 1.0], rel=1e-15)
     assert values(schedule, range(3, 12)) == pytest.approx(values(Cosine(1.0, 4), range(9)), abs=1e-15)
-    # Where there are restarts only the first period is warmed up to.
+    # With restarts, only the first period has a warm-up.
     again = Cosine(1.0, 7, warmup=3, restarts=1)
     assert values(again, range(7)) == pytest.approx(values(schedule, range(7)))
     assert values(again, range(7, 15)) == pytest.approx(values(schedule, [3, 4, 5, 6] * 2))
@@ -121,7 +121,7 @@ def test_restarts():
     second, third = values(Cosine(1.0, 8), range(8)), values(Cosine(1.0, 16), range(16))
     growing = Cosine(1.0, 4, restarts=2)
     assert values(growing, range(28)) == pytest.approx(first + second + third)
-    # A period starts at the top and not before, however late.
+    # Every period, however late, starts at the full rate exactly at its first iteration.
     start = 4 * (2**40 - 1)
     assert growing(start) == 1
     assert growing(start - 1) < 1e-20

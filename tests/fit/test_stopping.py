@@ -1,4 +1,4 @@
-"""What stops a fit on its way: divergence and Ctrl-C. The model is whole afterwards, with finite weights."""
+"""Fits stopped by divergence or Ctrl-C leave a whole model with finite weights."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ X, Y = RNG.standard_normal((64, 5)).astype(np.float32), RNG.standard_normal(64).
 
 @pytest.fixture(autouse=True)
 def ctrl_c_raises():
-    """As in a terminal; a test run in the background may have been told to ignore it."""
+    """As in a terminal; a process started in the background may ignore SIGINT."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -44,7 +44,7 @@ def test_a_learning_rate_too_high(isa, momentum):
 def test_weights_that_overflow_in_the_last_step_go_back_to_the_start_of_the_epoch():
     model = bpkern.MLP([1, 1], loss="squared_error", optimizer=bpkern.SGD(lr=1e30), seed=0)
     model.set_weights([([[1.0]], [1.0])])
-    # The loss of this one batch is finite, and its update is not.
+    # The loss of this only batch is finite, its update is not.
     x, y = [[1e9]], [1.0]
     assert np.isfinite(model.evaluate(x, y)["loss"])
     for call in (model.fit, model.train_on_batch):
@@ -55,7 +55,7 @@ def test_weights_that_overflow_in_the_last_step_go_back_to_the_start_of_the_epoc
 
 
 def test_velocities_go_back_with_the_weights():
-    """An epoch that overflowed at its end leaves no trace, in the velocities either."""
+    """An epoch that overflows at its end leaves no trace, not even in the velocities."""
     optimizer = bpkern.SGD(lr=1e-3, momentum=0.9)
     models = [bpkern.MLP([5, 1], loss="squared_error", optimizer=optimizer, seed=0) for _ in range(2)]
     for model in models:
@@ -70,7 +70,7 @@ def test_velocities_go_back_with_the_weights():
 
 
 def test_nan_in_the_padding_does_not_outlive_the_weights():
-    """The products of zero deltas and infinite activations are NaN, in columns that do not exist too."""
+    """The products of zero deltas and infinite activations are NaN, also in the padding columns."""
     model = bpkern.MLP([2, 3, 1], output_activation="tanh", loss="mse", seed=0)
     for _ in range(2):
         model.set_weights([(np.full((3, 2), 1e30), np.zeros(3)), (np.ones((1, 3)), np.zeros(1))])
@@ -101,7 +101,7 @@ def test_a_loss_that_is_not_finite_stops_before_its_update():
 
 
 def test_losses_whose_sum_overflows():
-    """Each is finite, and no update moves anything; the history would hold infinity."""
+    """Each loss is finite and no update moves anything, but the history would hold infinity."""
     model = bpkern.MLP([1, 1], loss="mae", dtype="float64", optimizer=bpkern.SGD(lr=1e-9), seed=0)
     before = model.get_weights()[0][0]
     x, y = [[1.0], [2.0], [3.0]], [1e308, 1e308, 1e308]
@@ -112,7 +112,7 @@ def test_losses_whose_sum_overflows():
 
 
 class AtEpoch(bpkern.callbacks.Callback):
-    """Calls a function at the beginning of one epoch."""
+    """Calls a function at the start of one epoch."""
 
     def __init__(self, epoch, what):
         self.epoch, self.what = epoch, what
@@ -127,7 +127,7 @@ def too_fast(model):
 
 
 def test_a_resumed_fit_counts_on(tmp_path):
-    """It ends as the fit that was not broken off does: in the same words, with the same weights."""
+    """It ends like the uninterrupted fit: with the same message and the same weights."""
     errors, weights = [], []
     arguments = dict(batch_size=16, checkpoint=tmp_path / "fit.npz", callbacks=AtEpoch(3, too_fast))
     for resume in (False, True):

@@ -1,4 +1,4 @@
-"""A fit on batches from an iterable is, to the bit, the fit on their rows; and what goes wrong in one."""
+"""A fit on batches from an iterable equals, to the bit, the fit on their rows; and errors in a stream."""
 
 import itertools
 
@@ -17,7 +17,7 @@ WEIGHTS = np.where(np.arange(ROWS) // 8 == 2, 0.0, RNG.integers(1, 5, ROWS) / 4)
 
 
 class Batches:
-    """Re-iterable, and no list."""
+    """An iterable that can be iterated again and is not a list."""
 
     def __init__(self, *columns, sizes=8, change=lambda number, batch: batch):
         rows = len(columns[0])
@@ -71,7 +71,7 @@ def test_the_same_bits_as_rows(isa, dtype, arguments, weights):
 
 @pytest.mark.parametrize("optimizer", [bpkern.SGD(0.1), bpkern.Adam(0.01)])
 def test_one_row_at_a_time(isa, dtype, optimizer):
-    """Nets whose layers are no wider than a vector have a way of their own for that."""
+    """Nets whose layers are no wider than a vector take the online path."""
     x, y = X.astype(dtype), Y.astype(dtype)
     models = [make((4, 3, 2), optimizer=optimizer, dropout=0.0, dtype=dtype) for _ in "ab"]
     models[0].fit(Batches(x, y, sizes=1), epochs=2)
@@ -82,7 +82,7 @@ def test_one_row_at_a_time(isa, dtype, optimizer):
 @pytest.mark.parametrize("sizes", [(1, 2, 47), (47, 2, 1), (3, 20, 5, 22)])
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_batches_of_any_size_accumulate(isa, sizes, n_threads):
-    """Also where the next is larger than all before, and comes while gradients are pending."""
+    """Also if a batch is larger than all before it while gradients are pending."""
     stream, rows = make(dropout=0.0), make(dropout=0.0)
     stream.fit(Batches(X, Y, sizes=sizes), accumulate=len(sizes), n_threads=n_threads)
     rows.fit(X, Y, batch_size=ROWS, shuffle=False)
@@ -145,7 +145,7 @@ BAD = {
 
 @pytest.mark.parametrize(("value", "error", "message"), BAD.values(), ids=BAD)
 def test_a_bad_batch_in_the_middle(value, error, message):
-    """Told by its number; the model is as of the step before."""
+    """The error names the batch by number, and the model is as of the step before it."""
     model, shorter = make(), make()
     with pytest.raises(error, match=message):
         model.fit(Batches(X, Y, change=spoiled(4, value)), epochs=2)

@@ -1,4 +1,5 @@
-"""Files of every version of the format are read as they were meant, whatever has become of the package."""
+"""The present package reads the files of every version of the format with the meaning they were written
+with."""
 
 import sys
 from pathlib import Path
@@ -43,14 +44,14 @@ def path(version, name, suffix):
 
 @pytest.fixture
 def expected(version, name):
-    """What was recorded then, by what it is called."""
+    """The arrays recorded when the file was written, by name."""
     with np.load(FOLDER / f"v{version}_predictions.npz", allow_pickle=False) as recorded:
         return {key.removeprefix(f"{name}."): recorded[key] for key in recorded if key.startswith(f"{name}.")}
 
 
 def error_of(model):
-    """How far outputs may be from exact ones: each layer hands on the errors of the one before, which its
-    weights and its activation's slope, of 1.2 at most, make larger, and adds that of a product and an
+    """A bound on the error of the outputs. Each layer passes on the errors of the layer before, multiplied by
+    its weights and by its activation's slope, which is at most 1.2, and adds those of its product and
     activation."""
     a, error = X, np.zeros_like(X)
     for (w, b), activation in zip(model.get_weights(), core_of(model).settings.activations, strict=True):
@@ -67,14 +68,14 @@ def test_parameters_and_predictions(isa, path, expected):
     assert {key: array.tobytes() for key, array in model.state_dict().items()} == {
         key: array.tobytes() for key, array in expected.items() if key[0].isdigit()
     }
-    # Both are within that of the exact ones.
+    # Both are within the bound of the exact outputs.
     assert (np.abs(model.forward(X) - expected["forward"]) <= 2 * error_of(model)).all()
     assert model.predict(X).shape == expected["predict"].shape
     assert model.predict(X) == pytest.approx(expected["predict"], rel=1e-4)
 
 
 def test_training_goes_on(isa, name, path, expected):
-    """The optimiser's states, the average, dropout and the order of the rows are those of then."""
+    """The optimiser's states, the average, dropout and the row order are those of the file."""
     model = bpkern.MLP.load(path)
     loss = model.fit(X, TARGETS[name], batch_size=4, verbose=0)["loss"]
     assert loss == pytest.approx(expected["loss"], rel=1e-3 if model.dtype == "float32" else 1e-9)

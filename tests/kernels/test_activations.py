@@ -1,4 +1,4 @@
-"""The activations to their published error, their slopes, and what they do at the ends of the number line."""
+"""The activations within their published error, their slopes, and both at the ends of the number line."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def activate(name, x):
 
 
 def derivative(name, a, z):
-    """As delta_backward computes it, of a delta of 1."""
+    """The derivative that delta_backward computes, read off with a delta of 1."""
     column, one = a.reshape(-1, 1), np.ones((1, 1), a.dtype)
     z = z.reshape(-1, 1) if name in NEED_Z else None
     return kernels.delta_backward(np.ones_like(column), one, column, name, z=z)[:, 0]
@@ -33,7 +33,8 @@ def check(name, x, wide):
         exact = ACTIVATIONS[name](x.astype(wide))
     tiny = np.finfo(x.dtype).tiny
     unit = np.spacing(np.maximum(np.abs(exact).astype(x.dtype), tiny))
-    # What is too small to be normal may be zero; of those that are z times a factor, so may the factor.
+    # A result below the smallest normal number may be zero; so may the factor that gelu and silu multiply by
+    # z.
     zero = tiny * np.maximum(np.abs(x.astype(wide)), 1) if name in NEED_Z else tiny
     error = np.abs(activate(name, x).astype(wide) - exact)
     assert (error <= np.where(np.abs(exact) < zero, zero, ULP[name] * unit)).all()
@@ -41,7 +42,7 @@ def check(name, x, wide):
 
 @pytest.mark.parametrize("name", CURVED)
 def test_error_over_float32(isa, name):
-    """One float32 in 4001, of every sign and magnitude; bench/ulp.py takes all of them."""
+    """Every 4001st float32, of both signs and every magnitude; bench/ulp.py takes all of them."""
     x = np.arange(0, 1 << 32, 4001, dtype=np.uint64).astype(np.uint32).view(np.float32)
     check(name, x[np.isfinite(x)], np.float64)
 
@@ -54,7 +55,7 @@ def test_error_over_float64(isa, name):
 
 
 def slope_of(name, z):
-    """The slope in a wider type, and the size of the numbers it is made of."""
+    """The slope in a wider type, and the magnitude of the terms it is the sum of."""
     if name in NEED_Z:
         size = np.where(z < 0, ACTIVATIONS[name](z) / z + np.abs(DERIVATIVES[name](z)), 1)
         return DERIVATIVES[name](z), size
@@ -64,8 +65,8 @@ def slope_of(name, z):
 
 @pytest.mark.parametrize("name", _core.ACTIVATIONS)
 def test_slopes(isa, dtype, name):
-    """From what delta_backward is given and at once with the value, in the tails too; and the derivative
-    itself by differences of the value."""
+    """The slope that delta_backward computes, and the slope computed together with the value, in the tails
+    too; and the exact derivative used here, against differences of the value."""
     rng, wide = np.random.default_rng(1), {"float32": np.float64, "float64": np.longdouble}[dtype]
     z = np.concatenate([rng.uniform(-9, 9, 5000), -np.geomspace(9, 60, 500), 10.0 ** rng.uniform(-9, 3, 500)])
     z = z[np.abs(z) > 1e-12].astype(dtype)
@@ -74,7 +75,8 @@ def test_slopes(isa, dtype, name):
     a, at_once = with_slope(name, z)
     assert np.array_equal(a, activate(name, z))
     for got in (derivative(name, a, z), at_once):
-        # e^-700 is off by as many units as 700 has; the tails keep their digits nonetheless.
+        # The second term is for e^-700: rounding its argument costs up to 700 units. The tails keep their
+        # digits.
         bound = 24 * info.eps * size + 100 * info.tiny * (1 + np.abs(z.astype(wide)))
         assert (np.abs(got.astype(wide) - slope) <= bound).all()
     assert (np.abs(got - derivative(name, a, z)) <= 8 * info.eps).all()
@@ -88,7 +90,8 @@ def test_slopes(isa, dtype, name):
 
 @pytest.mark.parametrize("name", _core.ACTIVATIONS)
 def test_matrices_of_every_width(isa, dtype, name):
-    """Rows that end anywhere in a vector and lie apart: the bits of a long row, and nothing beside them."""
+    """Rows of every length, with gaps between them, give the bits of one long row and leave the gaps as
+    is."""
     rng = np.random.default_rng(2)
     for width in (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 50):
         a, whole_a = guarded(rng, (3, width), dtype, fill=GUARD)
@@ -128,7 +131,7 @@ def test_ends_of_the_number_line(isa, dtype):
         "elu": [0, 0, 1, 1, 1, 1, nan],
         "softplus": [0, 0, 0.5, 0.5, 1, 1, nan],
     }
-    slopes |= {name: [0, 0, 0.5, 0.5, 1, 1, nan] for name in NEED_Z}  # limits, no infinity times 0
+    slopes |= {name: [0, 0, 0.5, 0.5, 1, 1, nan] for name in NEED_Z}  # the limits, not infinity times 0
     assert set(expected) == set(slopes) == set(_core.ACTIVATIONS)
     eps = np.finfo(dtype).eps
     for name in expected:

@@ -1,4 +1,4 @@
-"""What the kernels refuse, in which words, and that a refusal changes nothing."""
+"""The arguments that the kernels refuse, the messages, and that a refusal changes nothing."""
 
 import inspect
 

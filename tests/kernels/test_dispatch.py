@@ -1,4 +1,4 @@
-"""Which kernels run: forced by the environment, refused where unknown, and proven to have taken effect."""
+"""Which kernels run: the environment forces them, unknown names are refused, and rounding shows which ran."""
 
 import os
 import subprocess
@@ -11,9 +11,10 @@ from helpers import ISAS, using
 import bpkern
 from bpkern import _core
 
-# Two rows whose sums of squares tell who added them. (1 + 2**-12)**2 has one bit too many for a float: the
-# scalar kernel keeps it, in double. 2**-24 more is lost if the square is rounded first, as it is where the
-# two stand in lanes of their own; with 8 lanes they share one, and a fused multiply-add rounds once.
+# Two rows whose sums of squares show which kernel added them. (1 + 2**-12)**2 has one bit too many for a
+# float; the scalar kernel, which adds in double, keeps it. The second row adds 2**-24. With 16 lanes the two
+# values are in different lanes, the square is rounded first, and 2**-24 is lost; with 8 lanes they share a
+# lane, and a fused multiply-add rounds once.
 VALUES = np.zeros((2, 16), np.float32)
 VALUES[0, 0] = VALUES[1, 8] = 1 + 2.0**-12
 VALUES[1, 0] = 2.0**-12

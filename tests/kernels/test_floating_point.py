@@ -1,4 +1,4 @@
-"""The caller's floating-point mode: it comes back, flags included, and the results are the same in any."""
+"""The caller's floating-point mode is restored, flags included, and results are the same in every mode."""
 
 import ctypes
 import ctypes.util
@@ -11,7 +11,7 @@ import pytest
 import bpkern
 from bpkern._model.core import core_of
 
-# As <fenv.h> of glibc has them on x86.
+# The values of glibc's <fenv.h> on x86.
 DOWNWARD, UPWARD, TOWARD_ZERO = 0x400, 0x800, 0xC00
 DEFAULT = ctypes.c_void_p(-1)
 
@@ -22,7 +22,7 @@ X, Y = RNG.standard_normal((50, 6)).astype(np.float32), RNG.standard_normal((50,
 @pytest.fixture(scope="module")
 def fenv():
     if platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
-        pytest.skip("the numbers of <fenv.h> here are those of glibc on x86")
+        pytest.skip("these values of <fenv.h> are those of glibc on x86")
     return ctypes.CDLL(ctypes.util.find_library("m"))
 
 
@@ -78,14 +78,14 @@ def test_kernels_round_to_nearest(isa, dtype, fenv):
 
 
 def mxcsr(fenv):
-    """Mode and flags of the vector units, which fegetenv keeps behind those of the x87."""
+    """The mode and flags of the vector units, which fegetenv stores after those of the x87."""
     environment = (ctypes.c_uint32 * 8)()
     assert fenv.fegetenv(environment) == 0
     return environment[7]
 
 
 def test_to_look_whether_weights_are_finite_raises_no_flag(isa, dtype, fenv):
-    """Not that of denormal operands either."""
+    """Not even the flag of denormal operands."""
     net = core_of(bpkern.MLP([6, 40, 3], loss="mse", dtype=dtype, seed=0)).net
     layers = net.get_layers()
     layers[0][0][...] = 1e-40 if dtype == "float32" else 1e-310

@@ -19,7 +19,7 @@ GUARD = -77.0
 
 
 def shapes():
-    """Every height with every width, each pair with one depth; and every depth with some of each."""
+    """Every height with every width, each pair at one depth; every depth with a few heights and widths."""
     depths = itertools.cycle(DEPTHS)
     yield from ((m, n, next(depths)) for m in ROWS for n in WIDTHS)
     yield from itertools.product((1, 9, 14), (1, 16, 50), (*DEPTHS, 100, 301, 1030))
@@ -56,7 +56,8 @@ def check_delta(rng, m, n, k, dtype, activation):
     slope = DERIVATIVES[activation]((z if from_z else a).astype(exact))
     product = delta_next.astype(exact) @ w.astype(exact)
     magnitude = np.abs(delta_next).astype(exact) @ np.abs(w).astype(exact)
-    # The slope is off by a rounding or two of numbers up to 1, from z by more, and multiplies the product.
+    # The slope, which multiplies the product, is off by one or two roundings of numbers up to 1; by more from
+    # z.
     slope_bound = (8 if from_z else 2) * np.finfo(dtype).eps
     bound = product_bound(k, magnitude, dtype) + slope_bound * np.abs(product) + np.finfo(dtype).tiny
     assert (np.abs(out - product * slope) <= bound).all(), (m, n, k)
@@ -73,7 +74,7 @@ SGDS = (
 
 
 def sgd(w, v, gradient, lr, momentum, nesterov=False, weight_decay=0.0):
-    """One step by the definition: the new w and v, and by how much an error of the gradient reaches them."""
+    """One step by the definition: the new w and v."""
     gradient = gradient + weight_decay * w
     v = momentum * v + gradient
     step = gradient + momentum * v if nesterov else v
@@ -91,7 +92,7 @@ def check_update(rng, m, n, k, dtype, settings):
     exact_delta = delta.astype(exact)
     gradients = exact_delta.T @ x.astype(exact), exact_delta.sum(axis=0)
     magnitudes = np.abs(exact_delta).T @ np.abs(x).astype(exact), np.abs(exact_delta).sum(axis=0)
-    # The constants come in the arrays' dtype: 0.9 is not the same number in float32.
+    # The kernels round the settings to the arrays' dtype: 0.9 in float32 is another number.
     rounded = {key: exact(np.dtype(dtype).type(value)) for key, value in settings.items()}
     if "nesterov" in settings:
         rounded["nesterov"] = True
@@ -130,7 +131,7 @@ def test_update_at_every_boundary(isa, dtype):
 
 @pytest.mark.parametrize("kind", ["forward", "delta", "update"])
 def test_every_width_up_to_a_tile(isa, dtype, kind):
-    """Each part of a last vector, also those that are multiplied in halves; tiles of several heights."""
+    """Every length of the last vector, including those computed as half vectors; tiles of several heights."""
     rng, which = np.random.default_rng(7), itertools.count()
     for n in range(1, 3 * 16 + 2):
         for m, k in ((1, 3), (9, 4), (14, 17), (29, 2)):
@@ -181,7 +182,8 @@ def test_nan_and_infinity_come_out_where_numpys_do(isa, dtype, value):
         with np.errstate(all="ignore"):
             expected = ACTIVATIONS[activation](x @ w.T + b)
             pairs = [(kernels.linear_forward(x, w, b, activation), expected)]
-            # Those come to infinity times 0 at an infinite z: test_activations.py has the limits.
+            # The formulas of the others give infinity times 0 at an infinite z; test_activations.py has the
+            # limits.
             if activation not in NEED_Z:
                 delta = kernels.delta_backward(x @ w.T, w, expected[:, :23].copy(), activation)
                 pairs.append((delta, (x @ w.T @ w) * DERIVATIVES[activation](expected[:, :23])))
@@ -205,7 +207,7 @@ def test_products_too_small_to_be_normal_are_zero(isa, dtype):
 
 
 def test_strides_of_any_kind(isa, dtype):
-    """Rows apart, backwards, and all the same row."""
+    """Rows with gaps, rows in reverse order, and one row repeated."""
     rng = np.random.default_rng(6)
     x = rng.standard_normal((40, 60)).astype(dtype)
     w, b = rng.standard_normal((21, 30)).astype(dtype), np.zeros(21, dtype)

@@ -1,4 +1,4 @@
-"""The losses and their gradients by the outputs, against their definitions in long double."""
+"""The losses and their gradients with respect to the outputs, against their definitions in long double."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ WIDTHS = (1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 33, 100)
 
 
 def identity_net(width, loss, dtype, **settings):
-    """A network that gives its input as its output."""
+    """A network whose output is its input."""
     model = bpkern.MLP([width, width], loss=loss, dtype=dtype, seed=0, **settings)
     model.set_weights([(np.eye(width), np.zeros(width))])
     return model
 
 
 def definition(loss, a, y, parameter=None):
-    """Losses of the rows and their derivative by a, both without the mean over the rows."""
+    """The loss of each row, and its derivative with respect to a; both before the mean over the rows."""
     width = a.shape[1]
     if loss == "mae":
         return np.abs(a - y).mean(axis=1), np.sign(a - y) / width
@@ -75,7 +75,7 @@ def test_definitions(isa, dtype, loss, scale):
 
 
 def test_a_confident_prediction_has_a_small_loss_and_not_none(isa, dtype):
-    """To a few units in the last place of the loss itself: log1p(exp(-z))."""
+    """The loss, log1p(exp(-z)), is right to a few units in its own last place."""
     model, eps = identity_net(1, "binary_cross_entropy", dtype), float(np.finfo(dtype).eps)
     for z in (1.0, 5.0, 20.0, 60.0):
         for sign, y in ((1, 1.0), (-1, 0.0)):
@@ -185,7 +185,7 @@ def test_gradients_are_the_differences_of_the_loss(isa, loss):
 
 
 def test_at_the_corners(isa, dtype):
-    """No slope where the output is the target; huber's is the same on both sides of delta."""
+    """The slope is zero if the output equals the target; huber's slope is the same on both sides of delta."""
     for width in (1, 3, 9, 17):
         a = np.linspace(-1, 1, width, dtype=dtype)[None]
         for loss in ("mae", "huber", "quantile", Quantile(0.9)):
@@ -201,7 +201,8 @@ def test_at_the_corners(isa, dtype):
 
 
 def test_far_from_the_target(isa, dtype):
-    """A difference whose square is infinite has a loss nonetheless, and an infinite rate has none."""
+    """A difference whose square overflows still has a finite loss; an infinite Poisson rate makes the loss
+    infinite."""
     far = np.sqrt(np.finfo(dtype).max) * 16
     for loss, value, slope in (("mae", far, 1), ("huber", far, 1), (Quantile(0.25), 0.75 * far, 0.75)):
         got, [(_, db)] = identity_net(1, loss, dtype).gradients([[far]], [[0.0]])
@@ -218,7 +219,8 @@ def test_far_from_the_target(isa, dtype):
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.5, 1.0])
 def test_label_smoothing(isa, dtype, smoothing):
-    """The same as smoothed rows of probabilities, for labels and for rows; accuracy goes by the labels."""
+    """Smoothing equals training on smoothed rows of probabilities, for labels and for rows; accuracy counts
+    the labels."""
     rng, eps = np.random.default_rng(5), np.finfo(dtype).eps
     for width in WIDTHS:
         a, labels = 4 * rng.standard_normal((9, width)).astype(dtype), rng.integers(0, width, 9)
@@ -234,7 +236,7 @@ def test_label_smoothing(isa, dtype, smoothing):
 
 
 def test_one_row_at_a_time_is_the_same_loss(isa, dtype):
-    """Narrow nets take batches of one row by a way of their own."""
+    """Narrow nets train on batches of one row by a separate code path."""
     rng = np.random.default_rng(6)
     a = rng.standard_normal((20, 3)).astype(dtype)
     y, labels = rng.random((20, 3)).astype(dtype), rng.integers(0, 3, 20)

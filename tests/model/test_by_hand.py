@@ -1,4 +1,5 @@
-"""Steps by hand: forward, backward and step are training taken apart; what they refuse changes nothing."""
+"""Steps by hand: forward, backward and step make what train_on_batch makes; a refused call changes
+nothing."""
 
 import numpy as np
 import pytest
@@ -69,7 +70,8 @@ def test_clipping(isa, clip):
 
 
 def test_gradients_add_up_until_the_step(isa, dtype):
-    """Of batches that grow in between, which takes another workspace, and of a pass gone through twice."""
+    """Also over batches of growing size, which need a larger workspace, and over one pass taken back
+    twice."""
     optimizer = bpkern.SGD(0.1)
     model, plain = make(dtype, optimizer=optimizer), make(dtype, optimizer=optimizer, l1=0.0, l2=0.0)
     for rows in (slice(0, 3), slice(3, 40), slice(0, 3)):
@@ -88,7 +90,8 @@ def test_gradients_add_up_until_the_step(isa, dtype):
 
 
 def test_batches_of_changing_size(isa, dtype):
-    """What a larger one has left in the workspace is no part of the next: also not of the norm to clip."""
+    """Values that a larger batch has left in the workspace do not affect the next one, nor its gradient
+    norm."""
     model = make(dtype, optimizer=bpkern.SGD(0.1))
     for rows in (37, 3, 20, 1, 40, 7):
         fresh = make(dtype, optimizer=bpkern.SGD(0.1))
@@ -102,7 +105,7 @@ def test_batches_of_changing_size(isa, dtype):
 @pytest.mark.parametrize("output", ["identity", "tanh", "gelu"])
 @pytest.mark.parametrize("hidden", NAMES)
 def test_the_gradient_by_the_input(hidden, output):
-    """Against differences of forward."""
+    """Against finite differences of forward."""
     model = bpkern.MLP(
         [6, 50, 4, 3],
         activation=[hidden, "tanh"],
@@ -209,7 +212,7 @@ def test_backward_needs_a_forward_pass_in_training():
     ids=["set_weights", "load_state_dict", "polyak_update", "fit", "train_on_batch", "reset"],
 )
 def test_backward_goes_through_no_other_weights(change):
-    """Its deltas would be of the new ones, and its activations of the old."""
+    """Otherwise the deltas would be computed from the new weights, and the activations from the old."""
     model = make()
     model.forward(X, train=True)
     change(model)
@@ -239,7 +242,7 @@ def test_reset_forgets_stored_gradients():
     ],
 )
 def test_gradients_that_do_not_fit(grad, error, message):
-    """And the pass can be gone back through after that as if nothing had been."""
+    """They are refused, and the backward pass still works afterwards."""
     model, expected = make(), make()
     for m in (model, expected):
         m.forward(X, train=True)
@@ -266,7 +269,7 @@ def test_bad_limits(clip):
 
 
 def test_forward_of_bad_rows():
-    """A pass that was refused is none, and gradients stored before are still there."""
+    """A refused pass leaves nothing to go back through, and keeps the gradients stored before."""
     model, expected = make(), make()
     for m in (model, expected):
         m.forward(X, train=True)

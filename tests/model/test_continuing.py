@@ -1,4 +1,4 @@
-"""The same seed gives the same bits, and training goes on where it stopped."""
+"""The same seed gives the same bits, and training continues where it stopped."""
 
 import copy
 
@@ -72,7 +72,7 @@ def test_kinds_of_seed():
 
 
 def test_the_order_in_which_the_generator_is_consumed():
-    """Weights layer by layer, one number for the splits, one permutation an epoch."""
+    """Weights layer by layer, one number for the splits, one permutation per epoch."""
     rng = np.random.default_rng(7)
     (w1, b1), (w2, b2) = make(dtype="float64").get_weights()
     assert np.array_equal(w1, rng.uniform(-1, 1, (21, 6)) * np.sqrt(6 / 6))
@@ -180,7 +180,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_rows_before_each_update():
 
 
 def test_sample_weight_repeats_rows():
-    """A weight of 2 counts a row twice, and one of 0 leaves it out."""
+    """Weight 2 counts a row twice, and weight 0 leaves it out."""
     weights = np.arange(90) % 3
     settings = dict(loss="cross_entropy", dtype="float64", seed=0)
     weighted, repeated = bpkern.MLP([6, 5, 3], **settings), bpkern.MLP([6, 5, 3], **settings)

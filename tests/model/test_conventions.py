@@ -1,5 +1,5 @@
-"""The definitions of other libraries: training, losses and gradients are those of float64 NumPy that has the
-same definitions written out."""
+"""The definitions of other libraries: training, losses and gradients agree with float64 NumPy code that has
+the same definitions written out."""
 
 import copy
 import os
@@ -50,7 +50,7 @@ TOLERANCE = {"float32": 3e-5, "float64": 1e-12}
 
 
 class Follower(bpkern.MLP):
-    """A model that follows somebody; `given` are the conventions of those that are made now."""
+    """A model with conventions; new models, and networks that a model makes anew, take those in `given`."""
 
     given = MINE
 
@@ -63,13 +63,13 @@ def make(conventions, loss, monkeypatch, layers=LAYERS, **settings):
     monkeypatch.setattr(Follower, "given", conventions)
     settings = {"l1": L1, "l2": L2, "optimizer": bpkern.SGD(LR), "dtype": "float64"} | settings
     model = Follower(layers, activation="tanh", loss=loss, seed=1, **settings)
-    # Large enough that some losses are above what counts at most.
+    # Large enough that some losses are above the cap of THEIRS["most"].
     model.set_weights([(2 * w, b + 0.25) for w, b in model.get_weights()])
     return model
 
 
 def identity_net(width, loss, dtype, conventions, monkeypatch):
-    """A network that gives its input as its output."""
+    """A network whose output is its input."""
     monkeypatch.setattr(Follower, "given", conventions)
     model = Follower([width, width], loss=loss, dtype=dtype, seed=0)
     model.set_weights([(np.eye(width), np.zeros(width))])
@@ -80,7 +80,7 @@ def identity_net(width, loss, dtype, conventions, monkeypatch):
 
 
 def of_rows(loss, a, y, most):
-    """Each row's loss and its derivative by the outputs."""
+    """Each row's loss and its derivative with respect to the outputs."""
     width = a.shape[1]
     if loss == "squared_error":
         return ((a - y) ** 2).sum(axis=1) / 2, a - y
@@ -93,7 +93,7 @@ def of_rows(loss, a, y, most):
 
 
 def mean(parameters, loss, rows, weights, conventions):
-    """The mean loss of some rows, and its gradients, without penalties."""
+    """The mean loss of the given rows and its gradients, without penalties."""
     (w1, b1), (w2, b2) = parameters
     x = X[rows]
     hidden = np.tanh(x @ w1.T + b1)
@@ -117,7 +117,7 @@ def with_penalties(parameters, gradients, part):
 
 
 def epoch(parameters, loss, weights, conventions, batch=BATCH, accumulate=1, clip_value=np.inf):
-    """Parameters after an epoch of plain SGD, and its loss."""
+    """(parameters, loss) after an epoch of plain SGD."""
     weights = np.ones(ROWS) if weights is None else weights
     loss_sum = counted = 0.0
     pending = []
@@ -151,7 +151,7 @@ def exact(layers):
 
 
 def distance(layers, others):
-    """The largest difference of any number."""
+    """The largest absolute difference between two sets of parameters."""
     return max(
         np.abs(a - b).max() for p, q in zip(layers, others, strict=True) for a, b in zip(p, q, strict=True)
     )
@@ -181,7 +181,8 @@ def test_an_epoch(isa, dtype, conventions, loss, weights, monkeypatch):
 
 
 def test_each_changes_something():
-    """Or the test above could not tell: by hand, far more than its tolerance."""
+    """Otherwise the test above would prove nothing: each changes the result by far more than its
+    tolerance."""
     start = exact(bpkern.MLP(LAYERS, loss="mse", seed=1).get_weights())
     start = [(2 * w, b + 0.25) for w, b in start]
     moved, value = epoch(start, "cross_entropy", WEIGHTS["any"], MINE)
@@ -194,12 +195,13 @@ def test_each_changes_something():
 @LOSSES
 @EACH
 def test_one_row_at_a_time(isa, dtype, conventions, loss, monkeypatch):
-    """Which is a way of its own, for losses as they are defined and without penalties."""
+    """Batches of one row have a path of their own, for the plain definitions of the losses without
+    penalties."""
     layers, y = (3, 4, 2), TARGETS[loss][:, :2] if TARGETS[loss].ndim == 2 else LABELS % 2
     model = make(conventions, loss, monkeypatch, layers, dtype=dtype, l1=0.0, l2=0.0)
     twin = make(conventions, loss, monkeypatch, layers, dtype=dtype, l1=0.0, l2=0.0)
     got = model.fit(X[:, :3], y, batch_size=1, shuffle=False, verbose=0)
-    # By the general step: that of several rows, all but one of which count for nothing.
+    # The general step: batches of all rows, of which one has a weight.
     wanted = [
         twin.fit(X[:, :3], y, batch_size=ROWS, shuffle=False, sample_weight=only, verbose=0)["loss"][0]
         for only in np.eye(ROWS)
@@ -244,7 +246,7 @@ def parts(rows):
 
 
 def test_accuracy_is_counted_as_the_loss_is(monkeypatch):
-    """Without steps, for the sake of the outputs: the learning rate is 0."""
+    """The learning rate is 0, so that the outputs stay the same during the epoch."""
     weights = WEIGHTS["a batch of zero"]
     for conventions, by_rows in ((MINE, False), (Conventions(mean_by_rows=True), True)):
         model = make(conventions, "cross_entropy", monkeypatch, optimizer=bpkern.SGD(0.0))
@@ -326,7 +328,7 @@ def test_copies_follow_as_well(way, monkeypatch):
     model = make(THEIRS["all"], "cross_entropy", monkeypatch)
     assert way(model).evaluate(X, LABELS) == model.evaluate(X, LABELS)
     monkeypatch.setattr(Follower, "given", MINE)
-    assert way(model).evaluate(X, LABELS) != model.evaluate(X, LABELS)  # they are the class's, and no state
+    assert way(model).evaluate(X, LABELS) != model.evaluate(X, LABELS)  # the class has them, not the state
 
 
 def test_files_hold_none(tmp_path, monkeypatch):
@@ -337,13 +339,13 @@ def test_files_hold_none(tmp_path, monkeypatch):
     assert bpkern.MLP.load(tmp_path / "net.npz").evaluate(X, LABELS) == mine.evaluate(X, LABELS)
 
 
-# The most that a loss counts -------------------------------------------------------------------------------
+# The cap of a loss -----------------------------------------------------------------------------------------
 
 WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 100)
 
 
 def logits(width, dtype):
-    """From nearly right to hopelessly wrong."""
+    """Logits of predictions from nearly right to entirely wrong."""
     rng = np.random.default_rng(width)
     return (rng.standard_normal((12, width)) * rng.choice([0.1, 3, 40, 1000], (12, width))).astype(dtype)
 
@@ -381,7 +383,7 @@ def test_a_label_counts_at_most(isa, dtype, most, monkeypatch):
 
 
 def test_nothing_hides_a_nan(isa, dtype, monkeypatch):
-    """The weights overflow to infinite outputs, of which the losses are no number."""
+    """Large weights make the outputs infinite; the loss is then NaN in spite of the cap."""
     large = 1e30 if dtype == "float32" else 1e200
     for loss, y in (("binary_cross_entropy", np.ones((1, 9))), ("cross_entropy", [3])):
         model = identity_net(9, loss, dtype, Conventions(log_loss_cap=2.0), monkeypatch)
@@ -402,7 +404,7 @@ def test_other_losses_have_no_most(isa, dtype, monkeypatch):
 
 
 def test_poissons_deviance(isa, dtype, monkeypatch):
-    """Half of it: 0 where the rate is right, and the same gradients."""
+    """With deviance=True the loss is half the deviance: 0 at the right rate, and with the same gradients."""
     eps, rng = float(np.finfo(dtype).eps), np.random.default_rng(2)
     for width in WIDTHS:
         y = rng.poisson(1.5, (12, width)).astype(dtype)
@@ -470,7 +472,8 @@ def data(loss, weights):
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
 @LOSSES
 def test_gradients_in_batches(isa, dtype, loss, weights, monkeypatch):
-    """Means over all rows, without penalties; all rows as one batch make the same bits, whatever is said."""
+    """They are means over all rows, without penalties; any batch size from the number of rows on gives the
+    same bits."""
     model, conventions = make(THEIRS["all"], loss, monkeypatch, dtype=dtype), THEIRS["all"]
     w = np.ones(ROWS) if weights is None else weights
     value, gradients = mean(exact(model.get_weights()), loss, slice(0, ROWS), w, conventions)
@@ -513,4 +516,4 @@ def test_ctrl_c_in_long_gradients():
     finally:
         signal.signal(signal.SIGINT, before)
     assert model.forward(X).shape == (ROWS, 2)
-    model.fit(X, X[:, :2], verbose=0)  # nobody reads it any more
+    model.fit(X, X[:, :2], verbose=0)  # the interrupted call no longer holds the model

@@ -70,7 +70,7 @@ def test_polyak_update(isa, dtype, tau):
 
 
 def test_an_update_by_1_is_a_copy_to_the_bit(isa, dtype):
-    """Of numbers of any size."""
+    """Also if the two models' numbers differ widely in size."""
     target, model = make(1, dtype), make(2, dtype)
     target.set_weights([(1e6 * w, b + 1e3) for w, b in target.get_weights()])
     target.polyak_update(model, 1)
@@ -79,7 +79,7 @@ def test_an_update_by_1_is_a_copy_to_the_bit(isa, dtype):
 
 
 def test_what_is_averaged_is_what_predicts():
-    """Of the other; and the own average ends."""
+    """The update uses the other model's average and this model's weights, and ends this model's average."""
     target, model = make(1), make(2)
     target.fit(X, Y, ema=0.5)
     model.fit(X, Y, epochs=3, ema=0.9)

@@ -1,4 +1,4 @@
-"""A Python function as the loss trains as the built-in loss that it computes, wherever a loss is used."""
+"""A Python function as the loss trains like the built-in loss that it computes, wherever a loss is used."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,8 @@ FITS = {
 
 
 def fits():
-    """All pairs that can be: a mean has no rows to weigh, and a built-in loss splits by classes."""
+    """All comparable pairs: a mean has no row losses to weight, and only the built-in cross_entropy
+    stratifies its splits."""
     for case, (function, name, y) in CASES.items():
         for fit, arguments in FITS.items():
             if not (fit == "weights" and "rows" not in case) and not (
@@ -157,7 +158,7 @@ def test_gradients_stored_by_hand_are_not_spent_with_others(train):
 
 
 class Fails:
-    """The mean squared error, until a call that does something else."""
+    """The mean squared error, except at one call, which calls `what` instead."""
 
     def __init__(self, call, what):
         self.call, self.what, self.calls = call, what, 0
@@ -184,7 +185,7 @@ WRONG = {
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize(("what", "error", "message"), WRONG.values(), ids=WRONG)
 def test_errors_come_through_and_leave_a_usable_model(what, error, message, accumulate):
-    """As of the last update before; what was accumulated for the next is gone."""
+    """The model is as of the last update, and gradients accumulated for the next are gone."""
     arguments = dict(batch_size=10, shuffle=False, accumulate=accumulate)
     model, shorter = make(Fails(6, what)), make("mse")
     with pytest.raises(error, match=message):
@@ -227,7 +228,7 @@ def test_a_loss_that_is_no_number(value):
 
 
 def test_a_batch_without_weight_does_not_ask_the_loss():
-    """It is passed over, whatever the loss would be, as it is with the losses by name."""
+    """It is skipped whatever its loss would be, as with the built-in losses."""
     weights = np.where(np.arange(30) < 20, 1.0, 0.0)
     model = make(Fails(3, lambda a, y: (np.full(len(a), np.inf), a)))
     history = model.fit(X[:30], Y[:30], sample_weight=weights, batch_size=10, shuffle=False)
@@ -236,14 +237,15 @@ def test_a_batch_without_weight_does_not_ask_the_loss():
 
 
 def test_weights_and_losses_that_overflow_together():
-    """NumPy's warnings of that do not come first."""
+    """The error is DivergedError, not one of NumPy's warnings."""
     model = make(lambda a, y: (np.full(len(a), 1e308), np.full_like(a, 1e300, dtype=np.float64)))
     with pytest.raises(bpkern.DivergedError, match="the loss is no longer finite in epoch 0, at iteration 0"):
         model.fit(X, Y, batch_size=10, sample_weight=np.full(len(X), 10.0))
 
 
 def test_what_stops_a_batch_before_its_update_leaves_it_uncounted():
-    """As Ctrl-C may: dropout goes by the count, and the next batch is to have that of this one."""
+    """Ctrl-C may do so. The count selects the dropout masks, and the next batch has to use those of this
+    one."""
     calls = []
 
     def rate(step):
@@ -290,7 +292,7 @@ def test_the_function_sees_copies_and_any_targets():
 
 
 def test_predictions_and_metrics_of_labels():
-    """y has one dimension, and the outputs are several all the same."""
+    """y is one-dimensional although there are several outputs."""
 
     def right(labels, outputs):
         assert labels.shape == (len(outputs),)

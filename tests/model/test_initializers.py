@@ -1,4 +1,4 @@
-"""Initial weights: what each name draws, and arrays."""
+"""Initial weights: the distribution of each name, and arrays."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def draw(init, layers, activations=None, seed=0, dtype=F64):
 
 
 def test_auto_draws_as_it_always_has(dtype):
-    """He's range before the rectifiers, Glorot's before the others, one uniform matrix a layer."""
+    """He's range before rectifiers, Glorot's before other activations; one uniform matrix per layer."""
     layers, activations = [7, 30, 1, 5, 12], ["relu", "tanh", "leaky_relu", "identity"]
     rng = np.random.default_rng(3)
     drawn = draw("auto", layers, activations, 3, dtype)
@@ -52,7 +52,8 @@ def test_uniform(name):
     limit = LIMITS[name]
     assert np.abs(w).max() <= limit
     assert np.abs(w).max() > 0.999 * limit
-    # 40000 numbers: the mean is within 5 standard errors of 0, the deviation within 2 % of that of a uniform.
+    # 40000 numbers: the mean is within 5 standard errors of 0, the standard deviation within 2 % of the
+    # uniform's.
     assert abs(w.mean()) < 5 * limit / np.sqrt(3 * w.size)
     assert w.std() == pytest.approx(limit / np.sqrt(3), rel=0.02)
 
@@ -62,7 +63,7 @@ def test_normal(name):
     w = draw(name, [100, 400])[0][0]
     assert abs(w.mean()) < 5 * DEVIATIONS[name] / np.sqrt(w.size)
     assert w.std() == pytest.approx(DEVIATIONS[name], rel=0.02)
-    # No tail is cut off.
+    # The normal distribution is not truncated.
     assert np.abs(w).max() > 3.5 * DEVIATIONS[name]
     assert np.mean(np.abs(w) > 2 * DEVIATIONS[name]) == pytest.approx(0.0455, rel=0.1)
 
@@ -98,7 +99,7 @@ def test_layers_are_drawn_one_after_the_other(name, dtype):
         assert np.array_equal(b, zeros)
         assert w.dtype == b.dtype == dtype
         assert not b.any()
-    # They are drawn in float64, and rounded.
+    # Weights are drawn in float64, then rounded.
     assert np.array_equal(together[1][0], draw(name, [3, 8, 8, 2], ["relu"] * 3, 2)[1][0].astype(dtype))
 
 
@@ -120,7 +121,7 @@ def test_arrays_are_copied_and_nothing_is_drawn(dtype):
         assert np.array_equal(w, [[0, 1, 2], [3, 4, 5]])
         assert np.array_equal(b, [1, 2])
         assert w.dtype == b.dtype == w2.dtype == dtype
-        # The next model starts from the same numbers, whatever becomes of these.
+        # Changing these arrays does not change the next model's initial weights.
         w[:], b[:], w2[:] = 9, 9, 9
     assert rng.random() == np.random.default_rng(0).random()
 

@@ -1,4 +1,4 @@
-"""Optimisers hold checked settings, and nothing else."""
+"""Optimisers hold checked settings and nothing else."""
 
 import copy
 import pickle
@@ -192,7 +192,7 @@ def test_lr_may_be_a_function_of_the_iteration(kind, lr):
 
 
 def test_betas_in_a_list():
-    """As a file of JSON has them."""
+    """JSON files have lists, not tuples."""
     betas = [0.8, 0.9]
     optimizer = Adam(betas=betas)
     betas[0] = 5

@@ -1,4 +1,4 @@
-"""losses(X, y) has each row's loss, as NumPy computes it, and evaluate has their mean."""
+"""losses(X, y) returns each row's loss as NumPy computes it, and evaluate returns their mean."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The table of a network: what it says, in text and in HTML."""
+"""The summary table of a network, in text and in HTML."""
 
 import xml.etree.ElementTree as ElementTree
 
@@ -49,7 +49,7 @@ def test_numbers():
     assert made.parameter_bytes == made.state_bytes == 8 * made.parameters
     assert made.activation_bytes == 64 * (784 + 256 + 10) * 8
     assert made.flops_forward == 2 * (784 * 256 + 256 * 10)
-    # The gradient of the inputs is not taken.
+    # The gradient with respect to the inputs is not computed.
     assert made.flops_training == 3 * made.flops_forward - 2 * 784 * 256
     bare = summary(state_slots=0, batch_size=None)
     assert bare.state_bytes == 0

@@ -1,4 +1,4 @@
-"""`bpkern demo`: the main job, on real data."""
+"""`bpkern demo`: training on real data."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ def test_the_split_is_stratified_and_whole():
 
 
 def test_ten_seeds():
-    """The issue's bar: 97 % as the mean of ten seeds; one error of the standard deviation is 0.2 %."""
+    """The mean accuracy of ten seeds is at least 97 %; its standard error is 0.2 %."""
     accuracies = []
     for seed in range(10):
         train, _, test = demo.split_digits(seed)
@@ -50,7 +50,7 @@ def test_without_the_extra(monkeypatch, capsys):
 
 
 def test_the_bar_on_a_terminal(monkeypatch, capsys):
-    """Epoch, loss, validation accuracy and samples a second."""
+    """It shows epoch, loss, validation accuracy and samples per second."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     train, validation, _ = demo.split_digits(seed=0)
     demo.make_model(bpkern.MLP, 0).fit(*train, epochs=3, validation_data=validation)
@@ -78,7 +78,7 @@ def test_a_terminal_without_tqdm(monkeypatch, capsys):
 
 
 def test_what_stays_on_a_terminal_is_the_last_epoch(monkeypatch, capsys):
-    """Also where the fit ends before all epochs are over, sooner than the line is drawn again."""
+    """Also if the fit ends early, before the bar would be redrawn."""
 
     class Stop(bpkern.callbacks.Callback):
         def on_epoch_end(self, model, epoch, logs):

@@ -1,4 +1,4 @@
-"""The installed package: what it exports, what it needs, what its command says."""
+"""The installed package: its exports, its dependencies, its command line."""
 
 import importlib.metadata
 import shutil
@@ -45,7 +45,7 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 
 
 def test_import_leaves_what_few_need_for_later():
-    """Archives, JSON, hashes, CSV and the reference take longer than all the rest."""
+    """Importing archives, JSON, hashes, CSV and the reference would take longer than everything else."""
     later = ("bpkern._files.container", "bpkern.reference", "csv", "hashlib", "json", "string", "zipfile")
     code = "import sys, numpy; before = set(sys.modules); import bpkern; new = set(sys.modules) - before\n"
     code += (

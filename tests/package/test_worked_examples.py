@@ -1,4 +1,4 @@
-"""The worked examples of the textbooks, to their printed digits; and the scripts that show them."""
+"""Worked examples of textbooks, to their printed digits, and the scripts that show them."""
 
 import itertools
 import runpy
@@ -12,7 +12,7 @@ from bpkern import kernels, reference
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-STEP = 1e-6  # of the central differences
+STEP = 1e-6  # of finite differences
 
 
 def digits(array, expected, places=4):
@@ -22,7 +22,7 @@ def digits(array, expected, places=4):
 @pytest.mark.parametrize("trainer", [bpkern.MLP, reference.MLP])
 @pytest.mark.parametrize("loss", ["squared_error", "mse"])
 def test_two_two_two(trainer, loss, dtype):
-    """With two outputs and one row the two losses are the same."""
+    """With two outputs and one row, mse and squared_error are equal."""
     model = trainer(
         [2, 2, 2],
         activation="sigmoid",
@@ -95,7 +95,8 @@ def test_a_layer_of_two():
     model.set_weights([(w, b)])
     _, [(dw, db)] = model.gradients(x, [[1.0, 1.0]])
     assert digits(db, [-0.05288, -0.02348], 5)
-    # The printed -.10575 and -.04696 round half way numbers; they hold to a unit of the last digit.
+    # The exact values of -.10575 and -.04696 are half-way cases, hence the tolerance of a unit of the last
+    # digit.
     assert np.abs(dw - [[-0.05288, -0.10575], [-0.02348, -0.04696]]).max() < 1e-5
 
 
@@ -160,7 +161,7 @@ def test_relu_softmax_l2():
 
 
 def test_sigmoid_outputs_under_cross_entropy(dtype):
-    """Five images of noise labelled 0 to 4: the loss falls, and is the reference's at every step."""
+    """Five images of noise labelled 0 to 4: the loss falls, and equals the reference's at every step."""
     rng = np.random.default_rng(0)
     X, y = rng.random((5, 784)), np.arange(5)
     settings = dict(

@@ -1,4 +1,5 @@
-"""`bpkern.MLP` against `bpkern.reference.MLP`: same weights, shuffles and losses within rounding."""
+"""`bpkern.MLP` against `bpkern.reference.MLP`: the same initial weights and shuffles, losses within
+rounding."""
 
 import itertools
 

@@ -1,4 +1,5 @@
-"""The reference's dropout masks: Philox's published answers, the place of each word, rates, and their use."""
+"""The reference's dropout masks: Philox's published answers, the order of the words, rates, and the masks'
+use."""
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ KEY = 0x299F31D0A4093822
     ],
 )
 def test_known_answers(counter, key, expected):
-    """Those that its authors publish for ten rounds."""
+    """The answers that Philox's authors published for ten rounds."""
     assert [int(word) for word in philox(counter, key)] == expected
 
 
@@ -50,7 +51,7 @@ def test_rate_and_scale(p, dtype):
     given = mask(p, np.dtype(dtype), KEY, 3, 1, 500, 200)
     assert given.dtype == dtype
     assert set(np.unique(given)) == {0, np.dtype(dtype).type(1 / (1 - p))}
-    # 100 000 draws: five standard deviations of the part that is dropped.
+    # 100 000 draws: within five standard deviations of the dropped share.
     assert (given == 0).mean() == pytest.approx(p, abs=5 * np.sqrt(p * (1 - p) / 100_000))
 
 
@@ -60,7 +61,7 @@ def test_ends_of_the_range():
 
 
 def test_places_are_independent():
-    """Neither a row, nor a mini-batch, nor a layer repeats another."""
+    """No row, mini-batch or layer repeats the mask of another."""
     masks = [words(KEY, batch, layer, 4, 100) for batch in (0, 1, 2**32) for layer in (0, 1)]
     assert len(np.unique(np.concatenate(masks))) >= 4 * 100 * 6 - 1
 

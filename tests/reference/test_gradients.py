@@ -71,7 +71,7 @@ def test_derivatives(name):
 
 @pytest.mark.parametrize("name", EXACT)
 def test_far_from_zero(name):
-    """No overflow, and what the formulas tend to."""
+    """No overflow, and the limits of the formulas."""
     far = np.array([-700.0, 700.0])
     assert apply(name, far) == pytest.approx([-1 if name == "elu" else 0, 700], abs=1e-290)
     assert slope(name, far) == pytest.approx([0, 1], abs=1e-290)
@@ -138,7 +138,7 @@ def test_label_smoothing(smoothing, dense):
     model = reference.MLP([5, 6, 4], loss="cross_entropy", dtype="float64", label_smoothing=smoothing, seed=1)
     y = targets(rng, "cross_entropy", 8, 4, dense)
     check(model, y)
-    # By hand: cross-entropy with the targets that it stands for.
+    # By hand: cross-entropy with smoothed targets.
     X = rng.standard_normal((8, 5))
     p = np.exp(model.forward(X))
     p /= p.sum(axis=1, keepdims=True)
@@ -147,7 +147,7 @@ def test_label_smoothing(smoothing, dense):
 
 
 def by_rows(outputs, y):
-    """A loss of each row: the fourth power of the distance."""
+    """Row losses: the fourth power of the distance."""
     difference = outputs - y
     return (difference**4).sum(axis=1), 4 * difference**3
 
@@ -194,7 +194,7 @@ LOSS_PARAMETERS = [
 @pytest.mark.parametrize(("loss", "parameter"), LOSS_PARAMETERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_loss_parameters(loss, parameter, dtype):
-    """A row's loss and its derivative by the outputs, element by element."""
+    """A row's loss and its derivative with respect to the outputs, element by element."""
     rng = np.random.default_rng(5)
     settings = core_of(reference.MLP([2, 3], loss=loss, dtype=dtype)).settings
     settings.loss_parameters = np.full(3, parameter)

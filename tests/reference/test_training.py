@@ -1,4 +1,4 @@
-"""How the reference makes updates of mini-batches: accumulation, weights, clipping, rates, averages."""
+"""The reference's updates: accumulation, sample weights, clipping, learning rates, averages."""
 
 import itertools
 
@@ -25,13 +25,14 @@ def make(name="Adam", loss="mse", settings=None, **given):
 
 
 def distance(weights, others):
-    """The largest difference of any weight."""
+    """The largest absolute difference between two sets of parameters."""
     flat = zip(itertools.chain(*weights), itertools.chain(*others), strict=True)
     return max(np.abs(w - other).max() for w, other in flat)
 
 
 def test_accumulation_is_one_large_batch():
-    """With weights, penalties, clipping, shuffles, and an end of the epoch that fills neither."""
+    """With sample weights, penalties, clipping, shuffling, and an epoch that ends within a batch and a
+    group."""
     X, y = data()
     weights = np.arange(ROWS) % 5
     arguments = dict(epochs=3, sample_weight=weights, clip_norm=0.3, clip_value=0.1, ema=0.5)
@@ -45,7 +46,7 @@ def test_accumulation_is_one_large_batch():
 
 
 def test_weights_of_zero():
-    """A batch of zero weight adds nothing to a gradient; an update of zero weight is none."""
+    """A batch of zero weight adds nothing to a gradient; a group of zero weight makes no update."""
     X, y = data()
     weights = np.ones(ROWS)
     weights[10:40] = 0
@@ -128,7 +129,7 @@ def test_clipping():
 
 
 def test_norms_beyond_the_range_of_float32():
-    """The sum of the squares is taken in float64."""
+    """The squares are added up in float64."""
     gradients = [np.full(4, 1e30, np.float32)]
     clip_norm(gradients, 1.0)
     assert gradients[0] == pytest.approx([0.5] * 4, rel=1e-6)
@@ -136,7 +137,7 @@ def test_norms_beyond_the_range_of_float32():
 
 @pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])
 def test_two_fits_are_one(name):
-    """Optimiser state, mini-batch numbers and average go on, to the bit."""
+    """Optimiser state, mini-batch count and average continue, to the bit."""
     X, y = data()
     arguments = dict(batch_size=20, ema=0.9, accumulate=2, clip_norm=0.5)
     settings = {"weight_decay": 0.1, "lr": lambda iteration: 0.05 / (1 + iteration)}
@@ -149,7 +150,7 @@ def test_two_fits_are_one(name):
 
 
 def test_centred_rmsprop_of_equal_gradients():
-    """Their variance is zero, and for most numbers rounding takes it below, where there is no root."""
+    """Their variance is zero, but usually rounding makes it negative, whose square root would be NaN."""
     settings = bpkern.RMSprop(centered=True, alpha=0.5)
     numbers = np.random.default_rng(0).random(100)
     w, spare = np.zeros(100), np.empty(100)

@@ -1,4 +1,4 @@
-"""What the estimators have besides scikit-learn's: all by keyword, and nothing changes without it."""
+"""What the estimators add to scikit-learn's: all by keyword, and each default changes nothing."""
 
 import math
 import pickle
@@ -38,7 +38,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def test_l_bfgs_side_by_side_leaves_blas_its_threads(monkeypatch):
-    """The first to begin is the first to end: the second must not take its one thread for what there was."""
+    """The first fit to begin ends first: the second must not mistake the one thread it found for the setting
+    to restore."""
     first_in, second_in, first_out = (threading.Event() for _ in range(3))
     waits, minimize = iter([(first_in, second_in), (second_in, first_out)]), lbfgs.minimize
 
@@ -57,7 +58,7 @@ def test_l_bfgs_side_by_side_leaves_blas_its_threads(monkeypatch):
 
     before = blas_threads()
     if max(before, default=1) == 1:
-        pytest.skip("BLAS has but one thread here")
+        pytest.skip("BLAS has only one thread here")
     monkeypatch.setattr(lbfgs, "minimize", waiting)
     threads = [threading.Thread(target=fit) for _ in "ab"]
     threads[0].start()
@@ -70,7 +71,7 @@ def test_l_bfgs_side_by_side_leaves_blas_its_threads(monkeypatch):
 
 
 def test_predictions_go_by_the_activation_that_is_set():
-    """Also where it is set after the fit, as in scikit-learn."""
+    """Also if it is set after the fit, as in scikit-learn."""
     X = data()[0]
     model = fitted(max_iter=1)
     model.predict_proba(X)
@@ -87,7 +88,7 @@ def test_predictions_go_by_the_activation_that_is_set():
 @pytest.mark.parametrize("given", ["balanced", {0: 2.0, 1: 0.5, 2: 1.0}, {1: 3.0}], ids=str)
 def test_class_weights_are_sample_weights(given, solver):
     X, y = data()
-    X, y = X[y + np.arange(len(y)) % 3 > 0], y[y + np.arange(len(y)) % 3 > 0]  # fewer of class 0
+    X, y = X[y + np.arange(len(y)) % 3 > 0], y[y + np.arange(len(y)) % 3 > 0]  # fewer rows of class 0
     weights = compute_sample_weight(given, y)
     own = np.random.default_rng(2).random(len(y))
     for more in (None, own):
@@ -165,7 +166,7 @@ def test_dropout(solver, kind):
     assert not same(dropped, fitted(kind, solver=solver, dropout=0.5, random_state=1))
     assert same(dropped, fitted(kind, solver=solver, dropout=[0.5, 0.5]))
     assert not same(dropped, fitted(kind, solver=solver, dropout=[0.5, 0.0]))
-    # Nothing is dropped where it predicts.
+    # Prediction drops nothing.
     X, _ = data(kind)
     assert np.array_equal(dropped.predict(X), dropped.predict(X))
 
@@ -176,7 +177,7 @@ def test_dropout_starts_from_the_same_weights():
 
 
 def test_dropout_is_drawn_by_the_random_state():
-    """What is dropped differs where everything else is the same."""
+    """With another random_state only the dropped activations differ; everything else is the same."""
     still = SMALL | dict(solver="sgd", learning_rate_init=1e-300, shuffle=False, warm_start=True, max_iter=1)
     model = MLPClassifier(**still, dropout=0.5).fit(*data())
     losses = [model.set_params(random_state=seed).fit(*data()).loss_ for seed in (1, 2, 1)]
@@ -249,7 +250,7 @@ def test_bad_activations(bad):
 
 @BOTH
 def test_an_activation_that_is_set_after_the_fit_predicts(kind):
-    """As scikit-learn has it: whether it has predicted before, and whether it was pickled, does not count."""
+    """As in scikit-learn, whether or not the estimator has predicted before or was pickled."""
     X, y = data(kind)
     fresh, used = fitted(kind), fitted(kind)
     before = used.predict(X), used.transform(X)
@@ -279,7 +280,7 @@ def test_an_optimiser_of_the_core_in_place_of_the_solver(kind):
         told = fitted(kind, solver=solver, **parameters)
         model = fitted(kind, optimizer=optimizer)
         assert_same_training(model, told, 16)
-        # The solver, and what belongs to it, does not count then.
+        # The solver and its parameters are then ignored.
         assert same(
             model, fitted(kind, optimizer=optimizer, solver="sgd", learning_rate_init=9.0, momentum=0.1)
         )
@@ -417,7 +418,7 @@ def test_transform_of_what_does_not_fit():
 @pytest.mark.parametrize("given", ["float32", "float64", "int64"])
 @pytest.mark.parametrize("asked", [None, "float32", "float64"])
 def test_dtypes(asked, given, solver, kind):
-    """None goes by X; a name overrides it, in training and in predictions."""
+    """None takes the dtype of X; a name overrides it, in training and in predictions."""
     X, y = data(kind)
     X = (5 * X).astype(given)
     model = kind(**SMALL, dtype=asked, solver=solver).fit(X, y)

@@ -1,7 +1,7 @@
-"""Equal parameters, data and random_state: the same training as scikit-learn's, to rounding.
+"""Equal parameters, data and random_state give the same training as scikit-learn's, to rounding.
 
-Weights, losses, counts and predictions are compared after few epochs of float64, for training makes of a
-rounding more with every step. What is random has to be drawn in the same order for any of it to hold.
+Weights, losses, counts and predictions are compared after a few epochs in float64, because every step of
+training amplifies rounding errors. The comparison also needs random numbers drawn in the same order.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ TASKS = CLASSIFIED + REGRESSED
 EPOCHS, BATCH = 4, 16
 BASE = dict(hidden_layer_sizes=(7, 5), max_iter=EPOCHS, batch_size=BATCH, random_state=3)
 
-# The line searches and differences of L-BFGS carry a rounding further than steps do.
+# The line searches and differences of L-BFGS amplify rounding errors more than steps of SGD or Adam.
 LBFGS_GROWTH = 1e5
 
 SGD = dict(solver="sgd", learning_rate_init=0.05)
@@ -98,7 +98,8 @@ def test_depths(sizes, solver):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("alpha", [0.0, 5.0])
 def test_penalties(alpha, solver):
-    """A batch of fewer rows is penalised more: the last one of an epoch, and all where each is of one row."""
+    """The penalty is divided by the batch's rows, so the short last batch and batches of one row get more of
+    it."""
     for task in ("binary", "multioutput"):
         compare(task, alpha=alpha, **SOLVERS[solver])
         compare(task, alpha=alpha, max_iter=1, **{**SOLVERS[solver], "batch_size": 1})
@@ -131,7 +132,7 @@ def test_sparse(form, solver):
 
 
 def row_weights():
-    """Not of mean 1, with zeros among them, and a sum that differs from batch to batch."""
+    """Weights with zeros, a mean other than 1, and sums that differ between batches."""
     weights = np.random.default_rng(5).gamma(0.8, 3.0, ROWS_WEIGHED)
     weights[::7] = 0
     return weights
@@ -148,7 +149,7 @@ def test_sample_weights(solver, task):
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_the_scale_of_sample_weights_counts_against_the_penalty(scale):
-    """And against nothing else."""
+    """Against the penalty only."""
     ours, _ = compare("multiclass", sample_weight=scale * row_weights(), alpha=0.5, **SGD)
     same, _ = compare("multiclass", sample_weight=row_weights(), alpha=0.5 / scale, **SGD)
     assert_close(ours.coefs_[0], same.coefs_[0], 1e4)
@@ -175,8 +176,8 @@ def test_sample_weights_of_float32_rows():
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", ["adam", "sgd", "sgd, adaptive"])
 def test_early_stopping(solver, task):
-    """The same rows held out, the same scores, and the weights of the best of them."""
-    # A rate at which scores go up and down, so that the best epoch is not the last.
+    """The same rows held out, the same scores, and the weights of the best epoch."""
+    # At this learning rate scores go up and down, so that the best epoch is not the last.
     rate = 0.02 if task.startswith("poisson") else 0.1
     parameters = SOLVERS[solver] | dict(learning_rate_init=rate, max_iter=6, tol=1e-4, n_iter_no_change=2)
     ours, theirs = compare(task, early_stopping=True, validation_fraction=0.3, growth=1e4, **parameters)
@@ -228,7 +229,7 @@ def test_adaptive_ends_where_the_rate_is_too_small():
 @pytest.mark.parametrize("solver", ["adam", "sgd", "sgd, invscaling", "sgd, adaptive", "lbfgs"])
 @pytest.mark.parametrize("task", ["multiclass", "multilabel", "multioutput"])
 def test_warm_start(task, solver):
-    """The second fit goes on from the weights, with an optimiser and draws of its own."""
+    """The second fit continues from the weights, with a new optimiser and new random draws."""
     X = rows()
     y = targets(task, X)
     ours, theirs = pair(task, **(BASE | SOLVERS[solver]), warm_start=True)
@@ -241,7 +242,7 @@ def test_warm_start(task, solver):
 
 
 def test_warm_start_with_early_stopping():
-    """The best score of the first fit is what the second has to beat."""
+    """The second fit has to beat the best score of the first."""
     X = rows()
     y = targets("regression", X)
     ours, theirs = pair("regression", **BASE, warm_start=True, early_stopping=True, learning_rate_init=0.02)
@@ -255,7 +256,8 @@ def test_warm_start_with_early_stopping():
 
 
 def test_a_warm_start_that_finds_no_better_score_keeps_the_best_parameters():
-    """Theirs has its best parameters in the arrays that it trains, and ends with the last."""
+    """scikit-learn's estimator keeps its best parameters in the arrays that it trains, and so ends with the
+    last."""
     X = rows()
     y = targets("multiclass", X)
     ours, theirs = pair("multiclass", **BASE, **SGD, warm_start=True, early_stopping=True)
@@ -272,7 +274,7 @@ def test_a_warm_start_that_finds_no_better_score_keeps_the_best_parameters():
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_parameters_may_be_changed(method, solver):
-    """In place, or others put in their place: both predictions and training go by what they are."""
+    """In place, or by assigning other arrays: prediction and training use the current ones."""
     X = rows()
     y = targets("regression", X)
     ours, theirs = pair("regression", **(BASE | SOLVERS[solver]), warm_start=True)
@@ -291,7 +293,8 @@ def test_parameters_may_be_changed(method, solver):
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "sgd, invscaling"])
 def test_settings_changed_between_partial_fits(solver):
-    """The optimiser is that of the first call, with its settings; others count from the next call on."""
+    """The optimiser keeps the settings of the first call; changes of other parameters count from the next
+    call."""
     X = rows()
     y = targets("multiclass", X)
     ours, theirs = pair("multiclass", **(BASE | SOLVERS[solver]))
@@ -308,7 +311,7 @@ def test_settings_changed_between_partial_fits(solver):
 
 
 def test_settings_changed_between_warm_starts():
-    """Every fit makes an optimiser of its own."""
+    """Every fit makes a new optimiser."""
     X = rows()
     y = targets("multiclass", X)
     ours, theirs = pair("multiclass", **BASE, **SGD, warm_start=True)
@@ -324,7 +327,7 @@ def test_settings_changed_between_warm_starts():
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.filterwarnings("ignore:Got `batch_size`:UserWarning")
 def test_partial_fit(task, solver):
-    """The optimiser's state lasts from call to call, and calls may have any number of rows."""
+    """The optimiser's state persists between calls, which may have any number of rows."""
     X = rows()
     y = targets(task, X)
     ours, theirs = pair(task, **(BASE | SOLVERS[solver]))
@@ -383,7 +386,7 @@ def state(random_state):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_a_generator_is_left_as_theirs_leaves_it(early_stopping, solver):
-    """Two fits draw from it in turn: the second goes wrong where the first draws too much or too little."""
+    """Two fits draw from it in turn: the second differs if the first draws too much or too little."""
     X = rows()
     y = targets("multiclass", X)
     ours, theirs = pair("multiclass", **(BASE | SOLVERS[solver]), early_stopping=early_stopping)
@@ -425,19 +428,19 @@ def test_partial_fits_draw_from_a_generator_in_turn():
 
 
 def test_losses_of_rows_far_from_one():
-    """Confident mistakes count no more than -log(eps); their gradients are what they were."""
+    """Confident mistakes count at most -log(eps); their gradients are not capped."""
     X = 100 * rows()
     ours, theirs = compare("multiclass", X, learning_rate_init=0.01, growth=1e4)
     assert theirs.loss_curve_[0] > 5
-    # The first mini-batches are nearly all mistakes or certain.
+    # In the first mini-batches, nearly all answers are certain, right or wrong.
     assert ours.loss_curve_[0] < -np.log(np.finfo(float).eps)
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel"])
 def test_losses_of_certain_answers(task):
-    """Without a step the loss is known from the probabilities.
+    """Without a step the loss follows from the probabilities.
 
-    Theirs takes log(1 - p) of a p that is rounded, and is only known to what that rounding makes of it.
+    scikit-learn computes log(1 - p) of a rounded p, so its loss is only known to the effect of that rounding.
     """
     X = 100 * rows()
     y = targets(task, X)
@@ -454,7 +457,7 @@ def test_losses_of_certain_answers(task):
     losses = np.clip(np.logaddexp(0, wrong_by), -np.log1p(-np.longdouble(eps)), -np.log(np.longdouble(eps)))
     assert (wrong_by > 36.1).any()
     assert ((wrong_by > 1) & (wrong_by < 36)).any()
-    # An error of rounding in z, of terms of this size, is one in the loss.
+    # A rounding error in z, a sum of terms of this size, is an error of the same size in the loss.
     terms = np.abs(hidden) @ np.abs(theirs.coefs_[-1]) + np.abs(theirs.intercepts_[-1])
     units = 8 * terms.sum(axis=1).mean()
     assert_close_losses(ours.loss_curve_, [float(losses.sum(axis=1).mean())] * 2, units)
@@ -469,7 +472,7 @@ def test_log_loss_in_float32_is_capped_at_its_own_rounding():
     for each in (ours, theirs):
         quietly(each.fit, X, targets("multiclass", X))
     assert_close_losses(ours.loss_, theirs.loss_, 64, "float32")
-    # Were they not capped, they would be in the hundreds.
+    # Without the cap, losses would be in the hundreds.
     assert 1 < theirs.loss_ < 16
 
 
@@ -507,7 +510,7 @@ def test_float32(solver, task):
 def test_any_shape(task, solver, activation, sizes, features, count, batch, alpha, shuffle, weighted, seed):
     X = rows(count, features)
     y = targets(task, X)
-    # Small rates: a step that is too long makes much of a rounding.
+    # Small learning rates: overlong steps amplify rounding errors.
     parameters = SOLVERS[solver] | dict(
         hidden_layer_sizes=sizes,
         activation=activation,
@@ -528,7 +531,7 @@ def test_any_shape(task, solver, activation, sizes, features, count, batch, alph
 
 @pytest.mark.parametrize("ours", [MLPClassifier, MLPRegressor])
 def test_digits_with_the_defaults(ours):
-    """A data set as users have them: some pixels are the same in all rows."""
+    """A real data set: some pixels are the same in all rows."""
     X, y = load_digits(return_X_y=True)
     X, y = X[:500] / 16, y[:500]
     models = [kind(max_iter=3, random_state=0) for kind in (ours, THEIRS[ours])]

@@ -1,4 +1,4 @@
-"""Callbacks of the estimators: this package's, and those of scikit-learn's protocol."""
+"""Callbacks of the estimators: those of this package, and those of scikit-learn's protocol."""
 
 import math
 import re
@@ -73,7 +73,7 @@ def test_early_stopping_of_bpkern_by_the_validation_loss():
     curve = model.validation_loss_curve_
     assert stopping.stopped_epoch_ == model.n_iter_ - 1 < 199
     assert stopping.best_ == min(curve)
-    # The parameters of the best epoch are back.
+    # The parameters of the best epoch are restored.
     best = fitted(**parameters | dict(max_iter=int(np.argmin(curve)) + 1))
     assert same(model, best)
 
@@ -139,7 +139,7 @@ def protocol():
 
 
 class Recorder:
-    """A callback by scikit-learn's protocol."""
+    """A callback that follows scikit-learn's protocol."""
 
     max_iterations = math.inf
 
@@ -185,7 +185,7 @@ def test_the_protocol(solver, kind):
 @BOTH
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_the_estimator_of_an_iteration(solver, kind):
-    """It predicts as one that was fitted for so many iterations."""
+    """It predicts like an estimator fitted with that max_iter."""
     recorder = Recorder()
     X, y = data(kind)
     kind(**SMALL, solver=solver).set_callbacks(recorder).fit(X, y)
@@ -229,7 +229,7 @@ def test_a_scoring_monitor(protocol):
 
 
 def test_callbacks_in_a_search(protocol):
-    """They are handed on by what estimators are part of, and to worker threads."""
+    """Meta-estimators pass callbacks on, also to worker threads."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 

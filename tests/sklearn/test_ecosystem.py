@@ -1,4 +1,4 @@
-"""The estimators where scikit-learn's users have them: in its checks, searches, pipelines and files."""
+"""The estimators in scikit-learn's checks, searches, pipelines and ensembles, and in files."""
 
 import copy
 import pickle
@@ -27,7 +27,7 @@ from bpkern.sklearn import MLPClassifier, MLPRegressor
 
 BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 
-# Searches and ensembles make fits by the dozen, and none of them has to converge.
+# Searches and ensembles make dozens of fits, which need not converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SMALL = dict(hidden_layer_sizes=5, max_iter=4, random_state=0)
@@ -37,7 +37,8 @@ SMALL = dict(hidden_layer_sizes=5, max_iter=4, random_state=0)
 
 
 def their_checks():
-    """As scikit-learn checks its own, and by L-BFGS: 200 iterations are for data that are not as small."""
+    """scikit-learn's checks, with the settings of its own estimators, and with L-BFGS. The data are small, so
+    that fewer iterations than the default of 200 do."""
     few = dict(solver="lbfgs", hidden_layer_sizes=5, max_iter=20)
     for kind in (MLPClassifier, MLPRegressor):
         for model in (kind(max_iter=100), kind(**few)):
@@ -49,7 +50,7 @@ def their_checks():
 
 @pytest.mark.parametrize(("estimator", "check"), list(their_checks()))
 def test_their_checks(estimator, check):
-    """None is expected to fail."""
+    """No check is expected to fail."""
     check(estimator)
 
 
@@ -143,7 +144,7 @@ def test_clones_are_not_fitted_and_fit_the_same(kind):
     assert np.array_equal(made.fit(X, y).coefs_[0], model.coefs_[0])
 
 
-# Pipelines, searches and what else takes an estimator ---------------------------------------------------
+# Pipelines, searches and other users of estimators ------------------------------------------------------
 
 iris = load_iris(return_X_y=True)
 
@@ -183,7 +184,7 @@ def test_set_output():
         table = model.transform(X.iloc[:3])
         assert list(table.columns) == list(model.get_feature_names_out())
         assert list(table.index) == [7, 8, 9]
-        # Predictions are no tables.
+        # Predictions are arrays, not tables.
         assert isinstance(model.predict(X), np.ndarray)
 
 
@@ -192,7 +193,7 @@ GRID = {"mlpclassifier__alpha": [1e-4, 10.0], "mlpclassifier__hidden_layer_sizes
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_grid_search_in_parallel(backend):
-    """Two fits at a time find what one after the other finds."""
+    """Two fits at a time give the result of one after the other."""
     X, y = iris
     alone = GridSearchCV(classifier(), GRID, cv=3).fit(X, y)
     with joblib.parallel_backend(backend, n_jobs=2):
@@ -207,7 +208,7 @@ def test_grid_search_in_parallel(backend):
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_threads_that_predict_and_fit_at_once(solver):
-    """One fitted estimator may predict in many threads; clones of it fit in many."""
+    """One fitted estimator predicts in many threads, while its clones fit in others."""
     X, y = rows(400), targets("multiclass", rows(400))
     model = MLPClassifier(**SMALL, solver=solver).fit(X, y)
     fresh = pickle.loads(pickle.dumps(model))

@@ -1,4 +1,5 @@
-"""The face of the estimators: constructor, attributes, results, warnings and messages are scikit-learn's."""
+"""The interface of the estimators: constructor, attributes, results, warnings and messages are
+scikit-learn's."""
 
 import inspect
 import re
@@ -25,7 +26,7 @@ BOTH = pytest.mark.parametrize("ours", [MLPClassifier, MLPRegressor])
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 SMALL = dict(hidden_layer_sizes=4, max_iter=3, random_state=0)
 
-# What the estimators have besides, with the default that changes nothing.
+# The parameters that the estimators add, with the defaults that change nothing.
 ADDED = dict(dropout=0.0, optimizer=None, callbacks=(), dtype=None, n_threads=None)
 ADDED_OF = {MLPClassifier: {"class_weight": None} | ADDED, MLPRegressor: ADDED}
 
@@ -77,7 +78,7 @@ def test_kind(ours):
         assert issubclass(ours, kind) == issubclass(theirs, kind)
     assert not issubclass(ours, theirs)
     own, their = get_tags(ours()), get_tags(theirs())
-    own.transformer_tags = None  # theirs is no transformer
+    own.transformer_tags = None  # scikit-learn's is not a transformer
     assert own == their
 
 
@@ -112,7 +113,7 @@ def test_sample_weights_can_be_routed(ours):
 
 
 def test_without_scikit_learn():
-    """The core imports nothing of it, and says what is missing where it is asked for."""
+    """The core does not import scikit-learn, and bpkern.sklearn reports that it is missing."""
     code = """
 import sys
 import bpkern
@@ -135,7 +136,7 @@ def fitted_names(model):
 
 
 def kind_of(value):
-    """Type of a value, and of what it holds: of arrays the dtype and shape; floats are floats of any kind."""
+    """A value's type and the types of its items; for arrays dtype and shape; all kinds of float are equal."""
     if isinstance(value, np.ndarray):
         return value.dtype, value.shape
     if isinstance(value, list):
@@ -310,7 +311,8 @@ def test_no_partial_fit_with_lbfgs():
 
 
 def assert_same_complaint(models, call, error):
-    """Both raise the same kind of error with the same text. Choices in it come in the order of a set: any."""
+    """Both raise the same type of error with the same text, whose lists of choices come from sets and so are
+    sorted first."""
 
     def in_order(choices):
         return str(sorted(choices[1].split(", ")))
@@ -324,7 +326,7 @@ def assert_same_complaint(models, call, error):
 
 
 def assert_same_warnings(models, call, category):
-    """Both warn of the same, at least once."""
+    """Both give the same warning, exactly once."""
     heard = []
     for model in models:
         with warnings.catch_warnings(record=True) as caught:
@@ -377,7 +379,7 @@ def test_bad_parameters(bad, ours):
     def fit(model):
         model.fit(X, y)
 
-    # Their class names are the same as ours, so the texts are too.
+    # The class names are the same, so the messages are too.
     assert_same_complaint(models, fit, ValueError)
     assert not fitted_names(models[0])
 
@@ -390,7 +392,7 @@ def test_a_bad_loss():
 @BOTH
 @pytest.mark.parametrize("bad", ["softmax", 3, None], ids=str)
 def test_a_bad_activation(bad, ours):
-    """Named as theirs, though more are allowed."""
+    """The message is scikit-learn's, although more activations are allowed."""
     with pytest.raises(ValueError, match=f"The 'activation' parameter of {ours.__name__} must be .*{bad!r}"):
         ours(activation=bad).fit(rows(), targets("binary", rows()))
 
@@ -458,7 +460,7 @@ def test_bad_sample_weights(bad, solver, ours):
 @BOTH
 @SOLVERS
 def test_weights_of_zero(solver, ours):
-    """Of every row: theirs divides by their sum."""
+    """All weights are zero: scikit-learn divides by their sum."""
     models = [kind(**SMALL, solver=solver) for kind in (ours, THEIRS[ours])]
     for model in models:
         with pytest.raises((ValueError, ZeroDivisionError), match=r"(?i)weight"):
@@ -507,7 +509,7 @@ def test_early_stopping_that_cannot_be(ours):
     ("ours", "early_stopping"), [(MLPClassifier, False), (MLPRegressor, False), (MLPClassifier, True)]
 )
 def test_weights_that_are_not_finite(ours, early_stopping):
-    """A fit that diverges is the error that theirs is, and a fit may follow."""
+    """A fit that diverges raises scikit-learn's error, and another fit may follow."""
     X, y = 1e150 * rows(), targets("binary", rows())
     parameters = SMALL | dict(solver="sgd", learning_rate_init=1e10, early_stopping=early_stopping)
     models = [kind(**parameters) for kind in (ours, THEIRS[ours])]
@@ -526,7 +528,7 @@ def test_weights_that_are_not_finite(ours, early_stopping):
     ("rate", "kept"), [(1.0, "best validation score are kept"), (1e3, "are not trained")]
 )
 def test_early_stopping_of_a_fit_that_diverges(rate, kept):
-    """What is left is what theirs, which goes on with what is not finite, comes to."""
+    """It leaves the weights of scikit-learn's estimator, which continues with values that are not finite."""
     X, y = rows(), targets("regression", rows())
     parameters = SMALL | dict(solver="sgd", learning_rate_init=rate, momentum=0, activation="identity")
     parameters |= dict(early_stopping=True, max_iter=20, batch_size=16, hidden_layer_sizes=(6, 5))
@@ -577,7 +579,7 @@ def test_other_warnings(ours):
     ids=str,
 )
 def test_what_is_printed(parameters, ours, capsys):
-    """The same lines, numbers to all printed digits but the last."""
+    """The same lines; numbers agree in all printed digits except the last."""
     X, y = rows(), targets("binary", rows())
     printed = []
     for kind in (ours, THEIRS[ours]):

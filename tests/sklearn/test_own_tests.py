@@ -1,7 +1,7 @@
-"""scikit-learn's own tests of its multilayer perceptrons, run on ours.
+"""scikit-learn's own tests of its multilayer perceptrons, run on this package's.
 
-They come from the scikit-learn that is installed: its test module is loaded once more with our classes under
-the names that it imports, and each of its functions is a case here.
+The installed scikit-learn's test module is loaded a second time with this package's classes under the names
+that it imports, and each of its test functions is a test here.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from sklearn import neural_network
 
 from bpkern.sklearn import MLPClassifier, MLPRegressor
 
-# What looks at how theirs is made, and not at what it does.
+# Tests of scikit-learn's private attributes, not of behaviour.
 PRIVATE = {
     "test_fit": "sets _coef_grads and the other private attributes that theirs goes on from",
     "test_gradient": "calls _loss_grad_lbfgs; tests/trainer/test_gradients.py has ours against differences",
@@ -26,7 +26,8 @@ PRIVATE = {
 
 
 def load_their_tests():
-    """Their test module, made of our classes: parameters of tests are made while it is loaded."""
+    """scikit-learn's test module with this package's classes, already in place while its parameters are
+    made."""
     spec = importlib.util.find_spec("sklearn.neural_network.tests.test_mlp")
     if spec is None:
         pytest.skip("this scikit-learn was installed without its tests", allow_module_level=True)
@@ -37,7 +38,7 @@ def load_their_tests():
 
 
 def cases(module):
-    """Its test functions by name; those of PRIVATE are expected to fail."""
+    """The module's test functions by name; those in PRIVATE are expected to fail."""
     found = {
         name: function
         for name, function in vars(module).items()
@@ -54,7 +55,7 @@ globals().update(cases(their_tests))
 
 @pytest.fixture(params=[42])
 def global_random_seed(request):
-    """The fixture of their conftest, with its default."""
+    """The fixture of scikit-learn's conftest.py, with its default."""
     return request.param
 
 

@@ -1,6 +1,6 @@
-"""The same quality as scikit-learn's, on its data: the short form of ``python bench/drop_in.py --quality``.
+"""The same quality as scikit-learn's, on its data: a short run of ``python bench/drop_in.py --quality``.
 
-Scores of equal parameters are paired by seed and pooled over the data sets.
+Scores with equal parameters are paired by seed and pooled over the data sets.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 SEEDS = range(3)
 
-# Name, kind, epochs: while scores still rise, what learns more slowly is seen to.
+# Estimator and epochs by data set: few enough that scores still rise, so that slower learning would show.
 SETS = {
     "digits": (MLPClassifier, 7),
     "iris": (MLPClassifier, 30),
@@ -30,12 +30,12 @@ SETS = {
     "diabetes": (MLPRegressor, 20),
 }
 
-# What a score must at least be: far above chance, so that two estimators that learn nothing do not pass.
+# The least scores: far above chance, so that two estimators that learn nothing do not pass.
 LEAST = {"digits": 0.85, "iris": 0.8, "wine": 0.85, "breast_cancer": 0.85, "diabetes": 0.2}
 
 
 def parts(name, seed):
-    """Standardised, a quarter of the rows to test."""
+    """(X, X_test, y, y_test), standardised, with a quarter of the rows for testing."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     if name == "diabetes":
         y = (y - y.mean()) / y.std()
@@ -58,7 +58,7 @@ def test_scores_are_no_worse(dtype):
             differences.append(own - their)
     differences = np.array(differences)
     error = differences.std(ddof=1) / np.sqrt(len(differences))
-    # Scores that are equal but for the rounding of R2 have next to no standard error.
+    # Scores that differ only by the rounding of R2 have a standard error of nearly 0.
     assert differences.mean() >= -2 * error - 1e-6
-    # The same random numbers make nearly the same fit, in float32 too.
+    # The same random numbers give nearly the same fit, in float32 too.
     assert np.abs(differences).mean() < 0.01

@@ -1,4 +1,4 @@
-"""What the estimators refuse leaves them as they were."""
+"""Refused calls leave the estimators unchanged."""
 
 import math
 import pickle

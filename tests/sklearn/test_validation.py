@@ -1,4 +1,4 @@
-"""Rows to validate on beside early stopping, and what may change between fits that stop early."""
+"""A validation set, early stopping by it, and criteria that change between fits that stop early."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_a_validation_set_changes_nothing_but_what_is_known(solver, kind):
 
 
 def definition(model, X, y, sample_weight=None):
-    """scikit-learn's loss of these rows, without the penalty."""
+    """The loss by scikit-learn's definition, without the penalty."""
     if isinstance(model, MLPClassifier):
         return log_loss(y, model.predict_proba(X), sample_weight=sample_weight)
     return np.average((y - model.predict(X)) ** 2, weights=sample_weight) / 2
@@ -74,14 +74,14 @@ def test_validation_losses_of_many_labels_and_counts():
             own = np.where(y_val > 0, y_val * np.log(np.maximum(y_val, 1)), 0)
             expected = (rate - y_val * np.log(rate) + own - y_val).mean()
         assert model.validation_loss_curve_[-1] == pytest.approx(expected, rel=1e-12)
-        # A step later the loss of the training rows is below that before it.
+        # The validation loss on the same rows comes one step later and so is lower.
         assert same_rows.validation_loss_curve_[-1] < same_rows.loss_curve_[-1]
 
 
 @BOTH
 @STOCHASTIC
 def test_early_stopping_by_a_validation_set(solver, kind):
-    """All rows are trained on, and the scores are of the others."""
+    """All of X trains, and the scores are those of the validation set."""
     X_val, y_val = validation(kind)
     arguments = dict(X_val=X_val, y_val=y_val)
     parameters = dict(solver=solver, early_stopping=True, learning_rate_init=0.1, max_iter=12)
@@ -93,7 +93,7 @@ def test_early_stopping_by_a_validation_set(solver, kind):
     assert score(y_val, model.predict(X_val)) == pytest.approx(max(scores), rel=1e-9)
     assert model.best_validation_score_ == max(scores)
     assert model.best_loss_ is None
-    # The parameters are those of the best epoch, the first of several equal ones.
+    # The parameters are those of the best epoch, or of the first of equally good ones.
     best = fitted(kind, **parameters | dict(early_stopping=False, max_iter=int(np.argmax(scores)) + 1))
     assert same(model, best)
     assert len(model.validation_loss_curve_) == len(scores) == 12
@@ -137,7 +137,7 @@ def test_bad_validation_sets():
     refused(ValueError, "lbfgs", arguments=dict(X_val=X_val, y_val=y_val), solver="lbfgs")
 
 
-# What ends training may change between fits -------------------------------------------------------------
+# The stopping criterion may change between fits ---------------------------------------------------------
 
 
 @BOTH

@@ -1,4 +1,5 @@
-"""What several test files need: arrays between guards, exact products, error bounds."""
+"""Shared by many test files: instruction sets, exact activations, error bounds, arrays between guard
+values."""
 
 from contextlib import contextmanager
 
@@ -6,12 +7,12 @@ import numpy as np
 
 from bpkern import _core
 
-# Every compiled instruction set, those that this processor lacks included.
+# Every compiled instruction set, also those that this processor lacks.
 ISAS = _core.compiled_isas()
 
 EXACT = {"float32": np.float64, "float64": np.longdouble}
 
-# Units in the last place that an activation may add to its exact value; bench/ulp.py measures them.
+# The published error of each activation, in units in the last place; bench/ulp.py measures it.
 ULP = {
     "identity": 0,
     "relu": 0,
@@ -36,17 +37,18 @@ def sigmoid(z):
 
 
 def normal_density(t):
-    """Exact to rounding where t is float32 or float64 and comes in a wider type: the square of its first 24
-    bits is exact then, and the rest is small."""
+    """exp(-t^2 / 2) / sqrt(2 pi), exact to rounding for a float32 or float64 value `t` given in a wider type:
+    the square of its first 24 bits is then exact, and the remainder is small."""
     high = t.astype(np.float32).astype(t.dtype)
-    with np.errstate(invalid="ignore"):  # of infinity there is no rest
+    with np.errstate(invalid="ignore"):  # infinity - infinity
         rest = np.where(np.isinf(t), 0, (t - high) * (t + high))
     return np.exp(-high * high / 2) * np.exp(-rest / 2) / np.sqrt(2 * pi(t.dtype))
 
 
 def normal_beyond(t):
-    """The part of the normal distribution beyond t >= 0, with neither erfc nor the kernels' polynomial: up to
-    2 by its series, whose terms are all positive; beyond by its continued fraction, from the far end."""
+    """The upper tail of the normal distribution at t >= 0, computed with neither erfc nor the kernels'
+    polynomial. Up to 2 it uses the power series, whose terms are all positive; above 2 the continued
+    fraction, evaluated from its last term to the first."""
     near, far = np.minimum(t, 2), np.maximum(t, 2)
     term = total = near
     for k in range(1, 60):
@@ -64,7 +66,7 @@ def normal(z):
 
 
 def twice_u(z):
-    """Of gelu_tanh: z sigmoid(2 u)."""
+    """The argument of the sigmoid in gelu_tanh(z) = z sigmoid(2 u)."""
     return np.sqrt(8 / pi(z.dtype)) * (z + np.asarray(44715, z.dtype) / 1000000 * z**3)
 
 
@@ -73,7 +75,7 @@ def twice_u_slope(z):
 
 
 def gate_slope(z, g, slope):
-    """The derivative of z g(z), g = sigmoid of something whose derivative is `slope`."""
+    """The derivative of z g(z), where g is the sigmoid of a function whose derivative is `slope`."""
     return g + z * g * (1 - g) * slope
 
 
@@ -90,7 +92,7 @@ ACTIVATIONS = {
     "silu": lambda z: z * sigmoid(z),
 }
 
-# Those whose derivative is a function of z; that of the others is one of the activation.
+# Activations whose derivative is computed from z; that of the others is computed from the activation.
 NEED_Z = ("gelu", "gelu_tanh", "silu")
 
 DERIVATIVES = {
@@ -109,7 +111,7 @@ DERIVATIVES = {
 
 @contextmanager
 def using(isa):
-    """With the instruction set of that name in use, for calls and for networks made meanwhile."""
+    """Run the block on the instruction set `isa`: calls, and networks made inside the block."""
     before = _core.isa()
     _core.select_isa(isa)
     try:
@@ -119,7 +121,7 @@ def using(isa):
 
 
 def guarded(rng, shape, dtype, spare=3, fill=np.nan):
-    """(array, whole): random values in the middle of a larger array that holds `fill` all around."""
+    """(array, whole): `array` holds random values and is the middle of `whole`, which is `fill` elsewhere."""
     whole = np.full([size + 2 * spare for size in shape], fill, dtype)
     array = whole[tuple(slice(spare, spare + size) for size in shape)]
     array[...] = rng.standard_normal(shape)
@@ -127,7 +129,7 @@ def guarded(rng, shape, dtype, spare=3, fill=np.nan):
 
 
 def unaligned(array):
-    """The same numbers, a byte off their alignment."""
+    """A copy of `array` that starts one byte off its alignment."""
     raw = np.zeros(array.nbytes + 1, np.uint8)
     view = raw[1:].view(array.dtype).reshape(array.shape)
     view[...] = array
@@ -135,7 +137,7 @@ def unaligned(array):
 
 
 def untouched(array, whole, fill):
-    """Whether everything of `whole` but `array` is still `fill`."""
+    """Whether `whole` still holds `fill` everywhere outside `array`."""
     expected = np.full_like(whole, fill)
     start = (array.ctypes.data - whole.ctypes.data) // whole.itemsize
     position = np.unravel_index(start, whole.shape)
@@ -144,6 +146,7 @@ def untouched(array, whole, fill):
 
 
 def product_bound(k, magnitude, dtype):
-    """The design's bound for a product over k terms of random sign whose absolute sum is `magnitude`."""
+    """The promised error bound of a sum of k products of random sign whose absolute values add up to
+    `magnitude`."""
     info = np.finfo(dtype)
     return max(16, 2 * np.sqrt(k)) * info.eps * magnitude + (k + 1) * info.tiny

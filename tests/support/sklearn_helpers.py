@@ -1,4 +1,4 @@
-"""What the tests of `bpkern.sklearn` share: data, pairs of estimators, and how far two fits may be apart."""
+"""Shared by the tests of `bpkern.sklearn`: data, pairs of estimators, bounds on how far two fits differ."""
 
 import warnings
 
@@ -19,7 +19,7 @@ def rows(count=ROWS, features=FEATURES):
 
 
 def targets(task, X):
-    """Targets that depend on X, and on chance."""
+    """Targets that depend on X and on noise."""
     rng = np.random.default_rng(11)
     linear = X @ rng.standard_normal((X.shape[1], 3)) + 0.3 * rng.standard_normal((len(X), 3))
     return {
@@ -39,14 +39,14 @@ REGRESSED = ("regression", "multioutput", "poisson", "poisson of several")
 
 
 def estimator_of(task):
-    """Our class for that task, and the parameters that the task needs."""
+    """This package's class for the task, and the parameters that the task needs."""
     if task in CLASSIFIED:
         return MLPClassifier, {}
     return MLPRegressor, {"loss": "poisson"} if task.startswith("poisson") else {}
 
 
 def pair(task, **parameters):
-    """Ours and theirs, of the same parameters."""
+    """This package's estimator and scikit-learn's, with the same parameters."""
     ours, needed = estimator_of(task)
     return ours(**needed, **parameters), THEIRS[ours](**needed, **parameters)
 
@@ -60,15 +60,16 @@ def quietly(method, *args, **kwargs):
 
 # Agreement ----------------------------------------------------------------------------------------------
 
-# What a step may add to the difference, in units of rounding of the largest element of an array. Sums of some
-# tens of terms in another order differ by a few; training carries them on, and grows them.
+# How much a step may add to the difference, in units of rounding (eps times the largest element of the
+# array). Sums of a few dozen terms in another order differ by a few units; training carries these on and
+# grows them.
 GROWTH = 32
 
 
 def assert_close(ours, theirs, units, dtype="float64"):
-    """No element is further away than so many units of rounding of the largest one.
+    """Every element differs by at most `units` units of rounding of the largest element.
 
-    Nothing is added to that bound, so arrays of zeros agree with zeros alone.
+    The bound has no absolute term, so an array of zeros agrees only with zeros.
     """
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     assert ours.shape == theirs.shape
@@ -78,7 +79,7 @@ def assert_close(ours, theirs, units, dtype="float64"):
 
 
 def assert_same_training(ours, theirs, steps, growth=GROWTH, dtype="float64"):
-    """The fitted attributes agree: counts and names exactly, numbers to what steps make of rounding."""
+    """The fitted attributes agree: counts and names exactly, numbers up to the rounding of `steps` steps."""
     units = growth * (1 + steps)
     for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_"):
         assert getattr(ours, name) == getattr(theirs, name), name
@@ -100,8 +101,8 @@ def assert_same_training(ours, theirs, steps, growth=GROWTH, dtype="float64"):
 
 
 def assert_close_losses(ours, theirs, units, dtype="float64"):
-    """A loss is a mean of logarithms or squares whose arguments are rounded: a unit is one of 1, or of the
-    loss where that is larger."""
+    """Every loss differs by at most `units` units. A loss is a mean of logarithms or squares of rounded
+    arguments, so a unit is eps times the larger of 1 and the largest loss."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     assert ours.shape == theirs.shape
     bound = units * np.finfo(dtype).eps * np.maximum(1, np.abs(theirs).max(initial=0))
@@ -132,18 +133,18 @@ def data(kind=MLPClassifier, count=60):
 
 
 def fitted(kind=MLPClassifier, arguments=None, **parameters):
-    """Of the data for this kind, and `arguments` of fit."""
+    """An estimator of this kind, fitted to its data with `arguments` of fit."""
     return kind(**SMALL | parameters).fit(*data(kind), **(arguments or {}))
 
 
 def same(one, other):
-    """Whether they have the same parameters, bit by bit."""
+    """Whether two estimators have the same weights and biases, bit by bit."""
     pairs = zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True)
     return all(np.array_equal(*pair) for pair in pairs)
 
 
 def refused(error, match, kind=MLPClassifier, arguments=None, **parameters):
-    """Fit raises that error, and leaves an estimator that is not fitted."""
+    """Fit raises this error and leaves the estimator unfitted."""
     model = kind(**SMALL | parameters)
     with pytest.raises(error, match=match):
         model.fit(*data(kind), **(arguments or {}))

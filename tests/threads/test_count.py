@@ -1,4 +1,4 @@
-"""How many threads a call may use: which source decides, what is refused, and what a container leaves."""
+"""How many threads a call may use: which source decides, what is refused, and what a container allows."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def answer(code=SHOW, **environment):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Sets what the machine leaves this process, in place of what the environment and the machine say."""
+    """Replaces the environment's and the machine's limits by made-up ones."""
     monkeypatch.setattr(threads, "_chosen", None)
     monkeypatch.setattr(threads, "_from_environment", None)
 
@@ -119,11 +119,11 @@ def test_a_refused_number_changes_nothing(machine, bad, error, message):
 
 
 def test_the_affinity_is_followed():
-    """At the first call, and when it changes after that."""
+    """The affinity is read at the first call, and again after it changes."""
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("this system has no CPU affinity")
     if answer("print(bpkern.get_num_threads())") == "1":
-        pytest.skip("one CPU here: its affinity cannot be told from its number")
+        pytest.skip("with one CPU, the affinity equals the number of CPUs")
     code = """
 cpus = sorted(os.sched_getaffinity(0))
 for some in (cpus[:1], cpus[:2], cpus[1:2]):
@@ -252,7 +252,7 @@ def test_missing_files_are_no_limit(groups):
 
 
 def test_unreadable_files_are_no_limit(groups):
-    """A directory in its place is what no one can read, root included."""
+    """A directory in place of the file: not even root can read it."""
     (groups.mount / "job" / "cpu.max").mkdir(parents=True)
     groups.v2("", "200000 100000")
     assert groups.quota("0::/job") == 2

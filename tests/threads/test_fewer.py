@@ -1,4 +1,4 @@
-"""Where the system starts no more threads, a call goes on with those it has, to the same bits."""
+"""If the system starts no more threads, a call continues with those it has, to the same bits."""
 
 import os
 import resource
@@ -27,12 +27,12 @@ model.fit(X, X[:, :3], epochs=2, n_threads=4)
 print([array.tobytes().hex() for array in model.state_dict().values()])
 """
 
-# The stack of a new thread: more than there are addresses.
+# The stack size of a new thread: more than the address space.
 STACK = 1 << 47
 
 
 def fit(argument, **settings):
-    # Other libraries of this process want threads, too.
+    # Other libraries in the process would start threads, too.
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-c", FIT, argument], env=env, capture_output=True, text=True, **settings
@@ -43,7 +43,7 @@ def fit(argument, **settings):
 def test_a_fit_goes_on_alone():
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     if hard != resource.RLIM_INFINITY:
-        pytest.skip("stacks have a limit here")
+        pytest.skip("this system limits the size of stacks")
     expected = fit("as ever")
     assert expected.returncode == 0, expected.stderr
     done = fit(

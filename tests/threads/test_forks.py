@@ -1,4 +1,4 @@
-"""A fork while other threads are at work: the child goes on with what was whole, and is told what was not."""
+"""A fork while other threads work: the child can use models that were whole, and is refused the others."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def bits(model):
 
 
 def child_does(work):
-    """Whether it comes to its end in a child of this process."""
+    """Whether `work` runs to its end in a forked child."""
     child = os.fork()
     if child == 0:
         signal.alarm(60)
@@ -56,7 +56,7 @@ class Told(Callback):
 
 @contextmanager
 def fitting(model):
-    """While it is fitted in another thread."""
+    """Run the block while another thread fits the model."""
     told = Told()
     thread = threading.Thread(target=lambda: model.fit(X, Y, epochs=10**9, callbacks=told))
     thread.start()
@@ -75,7 +75,8 @@ def refused(model):
 
 
 def test_a_model_of_another_threads_fit_is_refused_for_ever():
-    """A half of a step may be in it. Threads of the child may have the identity of the one that is gone."""
+    """The model may hold half a step. A thread of the child may have the identity of the thread that is
+    gone."""
     model, other = make(), make(1)
 
     def work():
@@ -133,7 +134,7 @@ def test_a_model_that_another_thread_reads_can_be_trained():
 
 
 def test_a_thread_that_forks_while_it_reads_still_reads():
-    """As a handler of a signal may."""
+    """A signal handler may fork during a read."""
     model = make()
 
     def work():
@@ -153,7 +154,7 @@ def test_a_thread_that_forks_while_it_reads_still_reads():
 
 
 def test_a_fork_from_within_a_callback():
-    """The child may go on with its parent's fit, too."""
+    """The child may also continue its parent's fit."""
     expected, model, ends = make(), make(), []
     expected.fit(X, Y, epochs=3, n_threads=3)
 

@@ -1,4 +1,4 @@
-"""Calls under way at the same time share the threads of the process, unless they are given a number."""
+"""Calls that run at the same time share the threads of the process, except those with a given number."""
 
 import os
 import signal
@@ -22,13 +22,13 @@ def four_threads():
     bpkern.set_num_threads(4)
     assert _core.fair_share() == 4
     yield
-    assert _core.fair_share() == 4  # nobody is left
+    assert _core.fair_share() == 4  # no other call is running
     bpkern.set_num_threads(None)
 
 
 @pytest.fixture
 def taken(monkeypatch):
-    """How many threads the epochs took, by the network."""
+    """The numbers of threads that the epochs used, by network."""
     taken = {}
 
     def noting(train):
@@ -44,12 +44,12 @@ def taken(monkeypatch):
 
 
 def make(seed=0):
-    """A net whose steps are worth four threads."""
+    """A net large enough that its steps use four threads."""
     return bpkern.MLP([512, 512, 10], loss="cross_entropy", seed=seed)
 
 
 def in_threads(*calls):
-    """Run them side by side; raises what one of them raises."""
+    """Run the calls in parallel threads; raise the error of any of them."""
     errors = []
 
     def run(call):
@@ -68,7 +68,8 @@ def in_threads(*calls):
 
 
 class Meet(Callback):
-    """All wait for each other before and after the first epoch, and one for an event before the second."""
+    """All fits wait for each other before and after the first epoch; one also waits for an event before the
+    second."""
 
     def __init__(self, together, event=None):
         self.together, self.event = together, event
@@ -126,7 +127,7 @@ def test_a_number_that_is_given_is_taken(taken):
 
 
 def test_batches_of_a_stream_and_losses_in_python(taken):
-    """They look anew at each batch, and at each epoch."""
+    """A fit on a stream recomputes its share at each batch, one with a Python loss at each epoch."""
 
     def loss(outputs, y):
         return (outputs**2).sum(axis=1), 2 * outputs
@@ -193,7 +194,7 @@ def test_calls_that_raise_leave_nobody_behind():
 
 @pytest.mark.parametrize("name", ["evaluate", "gradients"])
 def test_a_long_pass_without_training_counts(name):
-    """Seen from a handler of a signal that comes in its midst."""
+    """The share is read in a signal handler that runs in the middle of the pass."""
     shares = []
 
     def look(*signal):
@@ -244,7 +245,7 @@ def test_fit_many_shares_out_the_threads_it_is_given(taken, n_threads, each):
 
 
 def test_fit_many_begins_with_the_threads_that_others_leave():
-    """So a pool of threads that each call it makes few more of them."""
+    """So if every thread of a pool calls fit_many, few more threads start."""
     counts = []
 
     class Count(Callback):
@@ -256,7 +257,7 @@ def test_fit_many_begins_with_the_threads_that_others_leave():
         bpkern.fit_many(models, X, Y, epochs=0, each=[{"callbacks": Count()} for _ in models])
 
     fit_four()
-    assert max(counts) == 3  # and the caller's
+    assert max(counts) == 3  # including the caller's
     counts.clear()
     with core_of(make()).net.writing():
         in_threads(fit_four)
@@ -264,7 +265,7 @@ def test_fit_many_begins_with_the_threads_that_others_leave():
 
 
 def test_the_models_of_fit_many_share_like_other_fits(taken):
-    """From the first epoch on; and who is left takes all."""
+    """From the first epoch on; and the last model that still trains takes all threads."""
     models, ended = [make(0), make(1)], threading.Event()
 
     class Wait(Callback):
@@ -276,7 +277,7 @@ def test_the_models_of_fit_many_share_like_other_fits(taken):
             threading.Thread(target=tell).start()
 
     def tell():
-        while _core.fair_share() != 2:  # that of a thread besides the one that is left
+        while _core.fair_share() != 2:  # the share of one more call beside the last model
             threading.Event().wait(0.001)
         ended.set()
 

@@ -1,5 +1,5 @@
-"""Threads inside a call and around it: the same bits at any number, models side by side, one model guarded,
-fork, and the floating-point mode."""
+"""Threads inside a call and around it: the same bits at any number of threads, models trained side by side,
+one model guarded against two threads, fork, and the floating-point mode."""
 
 import multiprocessing
 import os
@@ -63,7 +63,7 @@ def test_the_same_bits_at_any_number_of_threads(isa, dtype, batch_size):
 
 
 def test_the_same_bits_of_large_products(isa):
-    """Parts by rows and by columns, and an input so narrow that its columns are fewer than the threads."""
+    """Products split by rows and by columns, and an input with fewer columns than threads."""
     for layers in ((61, 600, 540, 50), (61, 3, 700, 50)):
         expected = trained_by(1, "float32", 300, layers)
         for n_threads in (2, 5):
@@ -81,7 +81,7 @@ def test_the_same_bits_of_tiny_nets(isa):
 
 
 def test_predictions_and_gradients_by_several_threads():
-    """Large enough that the default takes as many threads as it is allowed."""
+    """The nets are large enough that the default uses all threads it may."""
     model = bpkern.MLP([400, 900, 30], loss="mse", activation="tanh", seed=0)
     x, y = RNG.standard_normal((3000, 400)).astype(np.float32), RNG.standard_normal((3000, 30))
     results = []
@@ -101,7 +101,7 @@ def threads_of_this_process():
 
 
 def settles(condition):
-    """Whether it comes true within a second: a thread that was joined may be listed for a moment yet."""
+    """Whether the condition becomes true within a second: a joined thread may stay listed for a moment."""
     until = time.monotonic() + 1
     while not condition() and time.monotonic() < until:
         pass
@@ -125,7 +125,7 @@ def test_no_thread_outlives_a_call():
         model.fit(X, Y, n_threads=4)
     stopped.set()
     watcher.join()
-    assert most[0] >= before + 4  # three helpers and the watcher
+    assert most[0] >= before + 4  # three threads of the team and the watcher
     assert settles(lambda: threads_of_this_process() == before)
 
 
@@ -165,7 +165,7 @@ def test_divergence_at_any_number_of_threads():
 
 
 def test_one_model_in_two_threads():
-    """While one thread writes, every call of another is refused; and works again afterwards."""
+    """While one thread writes, every call from another is refused; afterwards calls work again."""
     model, started = make(), threading.Event()
     failures = []
 
@@ -233,7 +233,7 @@ def test_fork_after_fit():
 
 
 def test_denormals_survive_outside_a_call():
-    """Inside, they count as zero; the mode of the caller comes back, whichever way a call ends."""
+    """Inside a call they count as zero; the caller's mode is restored however the call ends."""
     model = make()
     tiny = np.full(4, 1e-40, np.float32)
 

@@ -1,4 +1,4 @@
-"""PyTorch's autograd and SGD as the oracle, where PyTorch is installed."""
+"""Gradients and SGD against PyTorch's, if PyTorch is installed."""
 
 import itertools
 

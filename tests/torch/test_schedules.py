@@ -1,4 +1,4 @@
-"""Optimisers' arguments and schedules held against PyTorch's, where PyTorch is installed."""
+"""Arguments of the optimisers and schedules against PyTorch's, if PyTorch is installed."""
 
 import inspect
 import warnings
@@ -14,7 +14,7 @@ schedulers = torch.optim.lr_scheduler
 
 
 def rates_of(make, lr, count):
-    """The rates of `count` iterations that PyTorch's scheduler sets."""
+    """The learning rates that PyTorch's scheduler sets in `count` iterations."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
     scheduler = make(optimizer)
     rates = []
@@ -22,7 +22,7 @@ def rates_of(make, lr, count):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         with warnings.catch_warnings():
-            # SequentialLR warns of an argument that it passes on itself.
+            # SequentialLR itself passes on the argument that this warning is about.
             warnings.filterwarnings("ignore", "The epoch parameter", UserWarning)
             scheduler.step()
     return np.array(rates)
@@ -79,7 +79,8 @@ def test_one_cycle(iterations, pct_start, anneal):
 
 @pytest.mark.parametrize("rule", [rule for rule in OPTIMIZERS if rule != "sgd"])
 def test_arguments_of_the_optimisers(rule):
-    """Names, order and defaults. (SGD's are older here, and have no dampening; eps_hat is not PyTorch's.)"""
+    """Names, order and defaults. SGD is left out, since it has another order and no dampening; PyTorch has no
+    eps_hat."""
     kind = OPTIMIZERS[rule]
     theirs = inspect.signature(getattr(torch.optim, kind.__name__)).parameters
     ours = kind().settings()

@@ -1,4 +1,4 @@
-"""Twenty steps against PyTorch, of the kernels and of the reference: everything that training is made of."""
+"""Twenty steps of the kernels and of the reference against PyTorch, with every feature of training."""
 
 import itertools
 
@@ -94,7 +94,7 @@ def problem(loss="mse"):
 
 @pytest.fixture(params=[bpkern.MLP, reference.MLP], ids=["kernels", "reference"], autouse=True)
 def trainer(request, monkeypatch):
-    """Each of the two in its turn is what `pair` makes."""
+    """Each test runs with `pair` making a kernel model and with it making a reference model."""
     monkeypatch.setitem(MADE, "by", request.param)
 
 
@@ -102,7 +102,7 @@ MADE = {}
 
 
 def pair(given=None, loss="mse", hidden="tanh", output="identity", torch_loss=None, **settings):
-    """A model, and its twin."""
+    """(model, twin)."""
     model = MADE["by"](
         WIDTHS,
         activation=hidden,
@@ -163,7 +163,7 @@ def test_optimisers(name, settings, loss):
 
 @pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])
 def test_rates_that_change(name):
-    """Over two fits: the iteration goes on, as the state does."""
+    """Over two fits: the iteration continues, as the optimiser's state does."""
     X, y = problem()
 
     def rate(iteration):
@@ -230,7 +230,7 @@ def test_penalties():
 @pytest.mark.parametrize("hidden", ["relu", "sigmoid", "gelu"])
 @pytest.mark.parametrize("rates", [[0.2, 0.5], [0.0, 0.3]])
 def test_dropout(hidden, rates):
-    """PyTorch is given the masks that the model's key stands for."""
+    """PyTorch gets the masks that follow from the model's key."""
     X, y = problem()
     model, twin = pair(bpkern.Adam(lr=0.01), hidden=hidden, dropout=rates)
     dtype = np.dtype("float64")
@@ -295,7 +295,7 @@ def test_average_of_the_weights():
 
 @pytest.mark.parametrize("accumulate", [2, 3])
 def test_accumulation(accumulate):
-    """As PyTorch with mini-batches so many times as large, a short one at the end included."""
+    """Like PyTorch with mini-batches `accumulate` times as large, including the short last one."""
     X, y = problem("cross_entropy")
     model, twin = pair(bpkern.Adam(lr=0.02), "cross_entropy")
     twin.train(torch.optim.Adam(twin.parameters, lr=0.02), X, y, batch=BATCH * accumulate)
@@ -338,7 +338,7 @@ def test_probabilities_as_targets(smoothing):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_class_weights(smoothing):
-    """PyTorch smooths the weights with the labels: there the two are different losses."""
+    """Without smoothing, PyTorch's loss is the same; with smoothing it also smooths the class weights."""
     X, y = problem("cross_entropy")
     weights = [0.5, 2.0, 0.0, 1.0]
     rows = torch.nn.CrossEntropyLoss(label_smoothing=smoothing, reduction="none")
@@ -359,7 +359,7 @@ def test_class_weights(smoothing):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_sample_weights(loss):
-    """Of losses that are means over elements too: the mean of each row is what is weighed."""
+    """Also of losses that are means over elements: the weight multiplies the mean of each row."""
     X, y = problem(loss)
     weights = np.random.default_rng(1).random(ROWS)
     of_row = LOSSES[loss]
@@ -386,7 +386,7 @@ def test_sample_weights(loss):
 )
 @pytest.mark.parametrize("clip_norm", [None, 1e9])
 def test_schedules(schedule, of_torch, clip_norm):
-    """Also where gradients are stored, which is another way through the kernels."""
+    """Also with stored gradients, which take another path through the kernels."""
     X, y = problem()
     model, twin = pair(bpkern.AdamW(lr=schedule, weight_decay=0.1))
     torch_optimizer = torch.optim.AdamW(twin.parameters, lr=0.05, weight_decay=0.1)

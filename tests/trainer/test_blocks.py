@@ -1,5 +1,5 @@
-"""The products as the trainer makes them, on matrices in blocks: the gradients and outputs of nets of every
-boundary size against higher precision, on every instruction set and by several threads."""
+"""The trainer's products of matrices stored in blocks: outputs and gradients of nets of every boundary size,
+against higher precision, on every instruction set and by several threads."""
 
 import itertools
 
@@ -13,16 +13,17 @@ import bpkern
 from bpkern import _core
 from bpkern._model.core import core_of
 
-# Vectors, blocks and what is left of them; then depths at which a product is made in parts.
+# Whole vectors and blocks and their remainders; then depths at which a product is split into parts.
 WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 79, 80, 95, 96, 97, 113)
 DEEP = (479, 480, 481, 503, 504, 527, 528, 529, 960, 1009)
-# Tile heights, the rows up to which delta is made of dot products, and rows of a part.
+# Tile heights, the batch size up to which delta uses dot products, and the rows of a part.
 BATCHES = (1, 2, 3, 4, 5, 6, 9, 10, 13, 14, 15, 16, 17, 27, 31, 32, 33, 48, 65)
 TALL = (255, 256, 257, 300, 513)
 
 
 def exact_pass(weights, activations, x, t):
-    """Outputs and gradients of the mean of 1/2 sum (a - t)^2, each with the sum of magnitudes behind it."""
+    """Outputs, and gradients of the mean over rows of 1/2 sum (a - t)^2; with each, the sum of the magnitudes
+    of its terms."""
     a, size, slopes = [x], [np.abs(x)], []
     for (w, b), name in zip(weights, activations, strict=True):
         z = a[-1] @ w.T + b
@@ -49,7 +50,7 @@ def check(sizes, rows, dtype, activation, seed, n_threads=1):
         (rng.standard_normal((m, n)).astype(dtype), rng.standard_normal(m).astype(dtype))
         for n, m in itertools.pairwise(sizes)
     ]
-    # Sums of about 1, so that sigmoid and tanh are not all flat.
+    # Sums of about 1, so that sigmoid and tanh do not saturate.
     weights = [(w / np.sqrt(np.asarray(w.shape[1], dtype)), b) for w, b in weights]
     model.set_weights(weights)
     x = rng.standard_normal((rows, sizes[0])).astype(dtype)
@@ -61,7 +62,8 @@ def check(sizes, rows, dtype, activation, seed, n_threads=1):
         x.astype(exact),
         t.astype(exact),
     )
-    # Rounding of each product on the way: of K terms, and of the activation's own.
+    # The rounding of each product along the way, which has at most `depth` terms, and that of the
+    # activations.
     depth = sum(sizes) + rows
     unit = (2 * np.sqrt(depth) + 16 * len(sizes) + 4 * ULP[activation]) * np.finfo(dtype).eps
     case = (sizes, rows, dtype, activation)
@@ -75,7 +77,7 @@ def check(sizes, rows, dtype, activation, seed, n_threads=1):
             gradients[l], before[l], model.get_weights()[l], parts, bounds, strict=True
         ):
             assert (np.abs(got - part) <= unit * bound).all(), (case, l)
-            # A step of rate 1 is the gradient.
+            # With learning rate 1, the step is the gradient.
             rounding = np.finfo(dtype).eps * (np.abs(old) + np.abs(part))
             assert (np.abs(old - new - part) <= unit * bound + rounding).all(), (case, l)
 
@@ -105,7 +107,7 @@ SIZE = st.integers(1, 130)
 @given(
     sizes=st.lists(SIZE, min_size=2, max_size=5),
     rows=st.integers(1, 70),
-    activation=st.sampled_from(["identity", "sigmoid", "tanh"]),  # relu' jumps where rounding decides
+    activation=st.sampled_from(["identity", "sigmoid", "tanh"]),  # no relu: rounding could flip the sign of z
     n_threads=st.integers(1, 4),
     seed=st.integers(0, 2**32),
 )
@@ -116,7 +118,8 @@ def test_random_nets(sizes, rows, activation, n_threads, seed):
 
 
 def test_narrow_layers(isa, dtype):
-    """Few outputs, few inputs, and both sides of the number from which weights are transposed."""
+    """Few outputs, few inputs, and layers on both sides of the width from which weights are stored
+    transposed."""
     batches = itertools.cycle((1, 5, 16, 17, 40, 300))
     for i, (wide, narrow) in enumerate(itertools.product((17, 48, 65, 600), (1, 2, 3, 4, 5, 7, 8, 9))):
         for sizes in ([wide, narrow], [wide, narrow, wide + 1, narrow, 3], [narrow, wide, narrow]):
@@ -132,17 +135,17 @@ OPTIMIZERS = (
     bpkern.AdamW(0.01, eps=0.01, eps_hat=True),
 )
 
-# Up to a block of the widest vectors: halves of vectors of 16, 8 and 4 and their neighbours.
+# Up to a block of the widest vectors: multiples of half a vector of 16, 8 and 4, and their neighbours.
 NEAR_HALVES = sorted({n + d for n in range(4, 49, 4) for d in (-1, 0, 1)})
 
 
 @pytest.mark.parametrize("wide", [3, 70])
 def test_training_at_widths_near_halves_of_vectors(isa, dtype, wide):
-    """Weights after some steps of each optimiser, as the reference's; and no padding that counts. A net with
-    a wide layer keeps its narrow ones otherwise than a net without."""
+    """After a few steps of each optimiser the weights are the reference's, and the padding has no effect. A
+    net with a wide layer stores its narrow layers differently from a net without one."""
     rng = np.random.default_rng(9)
     x = rng.standard_normal((23, wide)).astype(dtype)
-    # Six steps round every weight some times; eps keeps the optimisers' slopes small.
+    # Six steps round every weight a few times; eps keeps the optimisers from amplifying that.
     tolerance = 50 * np.finfo(dtype).eps
     for width, optimizer in zip(NEAR_HALVES, itertools.cycle(OPTIMIZERS)):
         sizes, y = [wide, width, width, width], rng.standard_normal((23, width)).astype(dtype)
@@ -170,7 +173,7 @@ def bits(model):
 
 
 def test_batches_of_changing_size(isa):
-    """What a larger or another batch has left in the workspace is no part of the next one."""
+    """Values that an earlier or larger batch has left in the workspace do not affect the next batch."""
     rng = np.random.default_rng(3)
     x, y = rng.standard_normal((100, 37)).astype(np.float32), rng.integers(0, 20, 100)
 
@@ -200,7 +203,7 @@ def test_an_overflow_leaves_nothing_in_the_workspace(isa):
     assert bits(models[0]) == bits(models[1])
 
 
-# The first has as many layers as that way has room for; the next have each activation it takes in a layer.
+# The first net has the most layers that the online path holds; together the nets use all its activations.
 ONLINE_NETS = (
     *([3] * 9, [2, 2, 2], [4, 3, 1], [4, 4, 4], [2, 3, 2], [3, 4, 2], [4, 2, 3], [1, 4, 2]),
     *([1, 1], [3, 8, 5, 2], [16, 16, 16, 7], [17, 16, 2]),
@@ -211,7 +214,7 @@ ONLINE_ACTIVATIONS = [name for name in ACTIVATIONS if name not in NEED_Z]
 @pytest.mark.parametrize("loss", ["mse", "squared_error", "cross_entropy", "binary_cross_entropy"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_one_row_at_a_time(isa, dtype, loss, momentum):
-    """Small nets take batches of one row in a way of their own, unless the rows have to be converted."""
+    """Small nets train on batches of one row by the online path, unless the rows have to be converted."""
     rng = np.random.default_rng(7)
     differences = 0
     for i, sizes in enumerate(ONLINE_NETS):
@@ -235,7 +238,7 @@ def test_one_row_at_a_time(isa, dtype, loss, momentum):
             for a, b in zip(*pair, strict=True):
                 assert np.allclose(a, b, rtol=1e3 * eps, atol=1e3 * eps), sizes
         differences += bits(models[0]) != bits(models[1])
-    # The two ways add in another order: equal bits in all nets would mean that only one of them was taken.
+    # The two paths add in different orders: equal bits in all nets would mean that only one of them ran.
     assert (differences > 0) == (isa != "scalar")
 
 
@@ -251,7 +254,7 @@ def test_one_row_at_a_time_with_labels(isa):
 
 
 def test_one_row_at_a_time_stops(isa):
-    """At a row that is no number, as of the step before; and where the loss is none."""
+    """NaN or infinity in a row stops the fit as of the step before it; so does a loss that is not finite."""
     x, y = np.ones((30, 4), np.float32), np.ones((30, 2), np.float32)
     for (bad, name), value in itertools.product(((x, "X"), (y, "y")), (np.nan, np.inf, -np.inf)):
         before = bad[11, 1]

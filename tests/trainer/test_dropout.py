@@ -1,4 +1,4 @@
-"""Dropout in C takes the masks of bpkern.reference.dropout, to the bit, in training and nowhere else."""
+"""Dropout in C applies the masks of bpkern.reference.dropout, to the bit, in training and nowhere else."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ ROWS = (1, 2, 5, 16, 33)
 
 
 def copying(width, dtype, rates, **settings):
-    """A net that gives back what it is given, but for dropout."""
+    """A net whose output is its input, except for dropout."""
     layers = [(np.eye(width), np.zeros(width))] * (len(rates) + 1)
     return bpkern.MLP(
         [width] * (len(rates) + 2),
@@ -28,7 +28,7 @@ def copying(width, dtype, rates, **settings):
 
 
 def masks(model, dtype, batch, rows):
-    """Of the hidden layers."""
+    """The reference's masks of the hidden layers."""
     settings = core_of(model).settings
     return [
         mask(p, np.dtype(dtype), core_of(model).random.dropout_key, batch, l, rows, settings.layers[l + 1])
@@ -88,7 +88,7 @@ def problem(activation, dtype, dropout=(0.2, 0.5), **settings):
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "elu"])
 @pytest.mark.parametrize("dropout", [(0.2, 0.5), (0.0, 0.5), (0.6, 0.0)])
 def test_training_is_the_references(isa, activation, dropout, arguments):
-    """Weights of zero too: such a mini-batch counts, and its masks are passed over."""
+    """A mini-batch of zero sample weights makes no update, but counts: its masks are skipped."""
     weights = np.where(np.arange(50) // 16 == 1, 0, 1)
     (X, y), (ours, theirs) = problem(activation, "float64", dropout)
     for model in (ours, theirs):
@@ -121,7 +121,7 @@ def test_nothing_is_dropped_outside_of_training(isa, dtype):
 
 
 def test_each_mini_batch_has_the_next_masks():
-    """Over fit, train_on_batch and forward; those that were refused are none."""
+    """The count runs through fit, train_on_batch and forward; refused calls do not count."""
     (X, y), (model, _) = problem("tanh", "float64")
     model.fit(X, y, batch_size=20, verbose=0)
     assert core_of(model).net.counts == (3, 3)

@@ -18,7 +18,7 @@ def problem(rng, loss, rows, width):
 
 
 def numeric(model, X, y, names):
-    """Central differences of the loss along a few coordinates of each parameter."""
+    """Central differences of the loss along the given coordinates of the parameters."""
     state = model.state_dict()
     for name, index in names:
         value = state[name][index]
@@ -43,7 +43,7 @@ def check(layers, activation, output, loss, penalties, seed):
         seed=seed,
         **penalties,
     )
-    # Biases away from zero, so that few rectifiers sit at their corner.
+    # Biases away from zero, so that few rectifiers are near their corner.
     model.set_weights([(w, rng.standard_normal(b.shape) / 2) for w, b in model.get_weights()])
     X, y = rng.standard_normal((7, layers[0])), problem(rng, loss, 7, layers[-1])
     value, gradients = model.gradients(X, y)

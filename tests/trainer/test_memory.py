@@ -1,11 +1,12 @@
-"""What a fit allocates: parameters, what the optimiser and a way back need, room for a batch; never X."""
+"""What a fit allocates: parameters, optimiser states, a copy to roll back to, one batch; never a copy of
+X."""
 
 import subprocess
 import sys
 
 import pytest
 
-pytest.importorskip("resource", reason="this system does not say how much memory a process has had")
+pytest.importorskip("resource", reason="this system does not report the peak memory of a process")
 
 GROWTH = """
 import resource, sys
@@ -35,6 +36,7 @@ def test_no_copy_of_x(dtype):
     )
     assert done.returncode == 0, done.stderr
     growth, size = map(int, done.stdout.split())
-    # Labels, the order of an epoch and predictions have 8 bytes a row each; what they are made of, as much.
+    # Labels, the epoch's row order and predictions take 8 bytes per row each; intermediate results, the same
+    # again.
     assert growth < 8 * 100_000 * 6 + 4e6
     assert growth < size or dtype == "uint8"

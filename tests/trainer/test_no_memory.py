@@ -1,7 +1,7 @@
-"""Where there is memory for a part of what a call needs, it raises MemoryError, and the model is as it was.
+"""A call that gets only a part of the memory it needs raises MemoryError and leaves the model unchanged.
 
-`tests/attacks/allocations.py` fails each allocation in turn; here some large ones fail in earnest, in a
-process that may not grow further.
+`tests/attacks/allocations.py` makes each allocation fail in turn; here a few large ones really fail, in a
+process whose address space is limited.
 """
 
 import os
@@ -13,7 +13,7 @@ import pytest
 
 resource = pytest.importorskip("resource", reason="limits a process's memory")
 if not sys.platform.startswith("linux"):
-    pytest.skip("the limit is on Linux that of the process's address space", allow_module_level=True)
+    pytest.skip("only on Linux is this the limit of the process's address space", allow_module_level=True)
 if "asan" in os.environ.get("LD_PRELOAD", ""):
     pytest.skip("a sanitizer has an address space of its own", allow_module_level=True)
 
@@ -69,7 +69,7 @@ def run(program):
     ],
 )
 def test_states_of_an_optimiser_are_made_all_or_none(call):
-    # m and v, and not u; by hand there is a copy of the parameters before, and gradients.
+    # Room for m and v but not u; by hand, a copy of the parameters and the gradients come first.
     room = 4.5 if "step" in call else 2.5
     run(f"""
     room_for({room})

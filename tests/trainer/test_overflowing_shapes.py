@@ -1,4 +1,4 @@
-"""Sizes whose products no machine holds are refused at every entrance, before anything is allocated."""
+"""Every public function refuses sizes whose products overflow, before it allocates anything."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("resource", reason="this system does not limit what a process allocates")
 
-# In a process that may allocate 64 MiB and run for a minute: an array of one number with strides of 0 has
-# 2**40 rows in no memory, and going over them would take hours.
+# Runs in a process that may allocate 64 MiB and use a minute of processor time. One number with strides of 0
+# is an array of 2**40 rows that takes no memory, and reading them all would take hours.
 PROGRAM = """
 import resource, signal, sys
 import numpy as np
@@ -110,7 +110,7 @@ print("all: refused")
 
 def test_all_entrances():
     if not sys.platform.startswith("linux"):
-        pytest.skip("only Linux says how much of its address space a process has mapped")
+        pytest.skip("only Linux reports how much of its address space a process has mapped")
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     outcomes = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines() if ": " in line)
     assert {name: outcome for name, outcome in outcomes.items() if outcome != "refused"} == {}, done.stderr

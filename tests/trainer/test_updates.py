@@ -1,5 +1,6 @@
-"""Every optimiser in C makes the reference's updates, at every boundary size, on every instruction set, with
-gradients that are spent as they are made or stored before; and the same bits by any number of threads."""
+"""Every optimiser in C makes the reference's updates, at every boundary size, on every instruction set,
+whether each gradient is applied as soon as it is computed or stored first; with the same bits at any number
+of threads."""
 
 import itertools
 
@@ -10,7 +11,7 @@ import bpkern
 from bpkern import reference
 from bpkern._model.core import core_of
 
-# Of widths around vectors, blocks and tiles, narrow layers among them.
+# Widths around those of vectors, blocks and tiles; some layers are narrow.
 NETS = (
     (1, 2, 7),
     (8, 9, 15),
@@ -59,8 +60,8 @@ TOLERANCE = {"float32": 2e-4, "float64": 1e-11}
 
 
 def optimizer(name, settings, dtype):
-    """Where a gradient is next to nothing, the adaptive ones make a step of its last digits, which in float32
-    are no more the same."""
+    """A larger eps for the adaptive optimisers in float32: they divide a tiny gradient by its own size, so
+    that its last digits, which differ, would decide the step."""
     settings = settings if name == "SGD" or dtype == "float64" else settings | {"eps": 1e-2}
     return getattr(bpkern, name)(**settings)
 
@@ -81,7 +82,7 @@ def close(got, expected, tolerance):
 
 
 def both(sizes, made, dtype, arguments, **model):
-    """A fit of each, and how far its weights went."""
+    """(weights, losses) of a fit of each trainer, each of which must have moved its weights."""
     X, y = data(sizes, dtype)
     trained = []
     for trainer in (bpkern.MLP, reference.MLP):
@@ -111,7 +112,7 @@ def test_updates_are_the_references(isa, dtype, name, settings, arguments):
 @pytest.mark.parametrize("penalties", [{}, {"l1": 0.02}, {"l2": 0.02}], ids=["", "l1", "l2"])
 @EVERY
 def test_one_row_at_a_time(isa, dtype, name, settings, penalties, arguments):
-    """Nets whose layers are no wider than a vector have a way of their own for it."""
+    """Nets whose layers are no wider than a vector train on single rows by the online path."""
     for sizes in ((3, 4, 2), (1, 1)):
         made = optimizer(name, settings, dtype)
         (ours, loss), (theirs, expected) = both(
@@ -124,7 +125,7 @@ def test_one_row_at_a_time(isa, dtype, name, settings, penalties, arguments):
 @pytest.mark.parametrize("batch_size", [1, 5])
 @pytest.mark.parametrize("kind", [bpkern.SGD, bpkern.Adam])
 def test_rates_that_change(isa, kind, batch_size):
-    """From update to update; and in the second epoch they go on."""
+    """Schedules change the learning rate at every update, and the second epoch continues them."""
     for sizes in ((3, 4, 2), (3, 50, 2)):
         made = kind(lambda t: 0.1 / (1 + t))
         (ours, _), (theirs, _) = both(sizes, made, "float64", {"batch_size": batch_size})
@@ -132,7 +133,7 @@ def test_rates_that_change(isa, kind, batch_size):
 
 
 def bits(model):
-    parameters = core_of(model).get_parameters()  # the average apart from what it is of
+    parameters = core_of(model).get_parameters()  # the average must not be a view of the parameters
     return {name: array.tobytes() for name, array in parameters.items()}
 
 
@@ -171,7 +172,8 @@ def test_the_same_bits_at_any_number_of_threads(isa, name, arguments):
 @pytest.mark.parametrize("arguments", [{}, {"clip_value": 1e6}], ids=["fused", "stored"])
 @pytest.mark.parametrize("trainer", [bpkern.MLP, reference.MLP])
 def test_where_adam_adds_epsilon(isa, dtype, trainer, arguments, eps_hat):
-    """By hand: to the root of the average made whole, or to that of the average as it is."""
+    """Adam by hand: eps is added to the root of the bias-corrected average, or with eps_hat to that of the
+    raw one."""
     X, y = data((3, 20), dtype)
     lr, (keep_m, keep_v), eps = 0.1, (0.8, 0.95), 0.05
     made = bpkern.Adam(lr, (keep_m, keep_v), eps, eps_hat=eps_hat)
@@ -195,7 +197,7 @@ def test_where_adam_adds_epsilon(isa, dtype, trainer, arguments, eps_hat):
 
 @pytest.mark.parametrize("decay", [0.999, 0.9999, 0.99999, 0.9999999])
 def test_decays_near_one_in_float32(isa, decay):
-    """What is left of them has its digits: the first step of Adam is of size lr, whatever the betas."""
+    """1 - beta is computed without cancellation: Adam's first step has size lr, whatever the betas."""
     X, y = data((3, 20), "float32")
     model = bpkern.MLP([3, 20], loss="mse", optimizer=bpkern.Adam(0.01, betas=(decay, decay)), seed=1)
     ((before, _),) = model.get_weights()
@@ -208,7 +210,7 @@ def test_decays_near_one_in_float32(isa, decay):
 
 
 def test_gradients_of_nothing_but_zero_are_no_nan(isa, dtype):
-    """A column that is always zero has no gradient, and with eps of 0 nothing to divide by."""
+    """A column of zeros has gradient 0, and with eps = 0 the optimisers would compute 0 / 0."""
     X, y = data((3, 5, 20), dtype)
     X[:, 1] = 0
     for made in (
@@ -228,7 +230,7 @@ def test_gradients_of_nothing_but_zero_are_no_nan(isa, dtype):
 
 
 def test_norms_beyond_the_range_of_float32(isa, dtype):
-    """The squares of such gradients overflow; what is clipped to is the limit all the same."""
+    """The squares of these gradients overflow, yet clipping still scales their norm to the limit."""
     model = bpkern.MLP([60, 20], loss="mse", optimizer=bpkern.SGD(1.0), dtype=dtype, seed=1)
     ((before, _),) = model.get_weights()
     model.forward(np.full((1, 60), 1e15), train=True)
