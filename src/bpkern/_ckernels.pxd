@@ -14,8 +14,17 @@ cdef extern from "bpkern.h" nogil:
     ctypedef enum bpk_loss:
         BPK_N_LOSSES
 
+    ctypedef enum bpk_rule:
+        BPK_SGD
+        BPK_RMSPROP
+        BPK_ADAGRAD
+        BPK_ADAM
+        BPK_ADAMW
+        BPK_N_RULES
+
     const char *bpk_activation_name(int activation)
     const char *bpk_loss_name(int loss)
+    const char *bpk_rule_name(int rule)
     int bpk_needs_z(bpk_activation activation)
 
     ctypedef struct bpk_loss_settings:
@@ -24,7 +33,7 @@ cdef extern from "bpkern.h" nogil:
         double smoothing
         double loss_factor
         double slope_factor
-        double most
+        double cap
         int deviance
 
     ctypedef enum bpk_status:
@@ -53,12 +62,6 @@ cdef extern from "bpkern.h" nogil:
         BPK_FOR_TRAINING
         BPK_FOR_GRADIENTS
 
-    ctypedef enum bpk_rule:
-        BPK_SGD
-        BPK_RMSPROP
-        BPK_ADAGRAD
-        BPK_ADAM
-
     ctypedef enum bpk_store:
         BPK_PARAMETERS
         BPK_M
@@ -68,7 +71,7 @@ cdef extern from "bpkern.h" nogil:
         BPK_N_STORES
 
     enum:
-        BPK_MOST_THREADS
+        BPK_MAX_THREADS
 
     ctypedef struct bpk_kernels:
         pass
@@ -81,7 +84,6 @@ cdef extern from "bpkern.h" nogil:
         bpk_rule rule
         double lr
         double weight_decay
-        double decoupled_decay
         double momentum
         double square_decay
         double eps
@@ -117,15 +119,10 @@ cdef extern from "bpkern.h" nogil:
         ptrdiff_t rows
 
     double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose)
-    int bpk_threads_worth(double step_work, double steps, int most)
+    int bpk_threads_worth(double step_work, double steps, int limit)
 
-    ctypedef struct bpk_run:
-        bpk_data data
-        ptrdiff_t batch
-        int threads
-        double seconds
+    ctypedef struct bpk_update_settings:
         bpk_optimizer optimizer
-        const double *rates
         double l1
         double l2
         int penalty_per_weight
@@ -133,21 +130,41 @@ cdef extern from "bpkern.h" nogil:
         double clip_value
         ptrdiff_t accumulate
         double average_decay
+
+    ctypedef struct bpk_pending:
+        ptrdiff_t batches
+        double weight
+
+    ctypedef struct bpk_request:
+        bpk_data data
+        ptrdiff_t batch
+        int threads
+        double seconds
+        bpk_update_settings update
+        const double *rates
         int more
         int mean_by_rows
         int averaged
         int layers
         void *outputs
         double *row_losses
+
+    ctypedef struct bpk_cursor:
         ptrdiff_t next
         ptrdiff_t updates
-        ptrdiff_t pending
-        double pending_weight
+        bpk_pending pending
+        double total_weight
+
+    ctypedef struct bpk_results:
         ptrdiff_t bad_row
         double loss_sum
         double accuracy_sum
         double weight_sum
-        double total_weight
+
+    ctypedef struct bpk_run:
+        bpk_request request
+        bpk_cursor cursor
+        bpk_results results
 
     int bpk_isa_count()
     const char *bpk_isa_name(int isa)
@@ -178,7 +195,7 @@ cdef extern from "bpkern.h" nogil:
     void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b)
     void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b)
     bpk_status bpk_net_make(bpk_net *net, bpk_store store)
-    void bpk_net_drop(bpk_net *net, bpk_store store)
+    void bpk_net_discard(bpk_net *net, bpk_store store)
     int bpk_net_has(const bpk_net *net, bpk_store store)
     void bpk_net_fill(bpk_net *net, bpk_store store, double value)
     void bpk_net_start_average(bpk_net *net)
@@ -197,16 +214,17 @@ cdef extern from "bpkern.h" nogil:
         const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads, bpk_workspace **workspace)
     void bpk_workspace_free(bpk_workspace *workspace)
 
-    int bpk_stores_gradients(const bpk_run *run)
+    int bpk_stores_gradients(const bpk_update_settings *update)
+    double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate, int at_end)
     bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     void bpk_workspace_get_layer(
         const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db)
-    void bpk_workspace_take_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *source)
+    void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *source)
     bpk_status bpk_forward(
         const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps, void *out)
     bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *out)
     void bpk_tape_backward(
-        const bpk_net *net, bpk_workspace *workspace, bpk_run *run, const void *grad, void *dx)
-    void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, bpk_run *run, double scale)
+        const bpk_net *net, bpk_workspace *workspace, const bpk_run *run, const void *grad, void *dx)
+    void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, const bpk_run *run, double scale)

@@ -1,17 +1,26 @@
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol, final
 
 import numpy as np
 
-from .optimizers import Optimizer
-from .steps import Watcher
+class OptimizerLike(Protocol):
+    @property
+    def rule(self) -> str: ...
+    lr: Any
+    weight_decay: float
+
+class WatcherLike(Protocol):
+    def before(self) -> None: ...
+    def after(self, rows: int, loss: float, weight: float) -> None: ...
 
 __version__: str
 compiler: str
 ACTIVATIONS: tuple[str, ...]
 LOSSES: tuple[str, ...]
+OPTIMIZERS: tuple[str, ...]
 
+def compiled_isas() -> tuple[str, ...]: ...
 def available_isas() -> tuple[str, ...]: ...
 def isa() -> str: ...
 def select_isa(name: str) -> None: ...
@@ -39,9 +48,11 @@ def sgd_update(
     vw: np.ndarray | None,
     vb: np.ndarray | None,
 ) -> None: ...
+def use_thread_count(limit: Callable[[], int]) -> None: ...
 def fair_share() -> int: ...
 def share_of(most: int, n_threads: int | None) -> int: ...
 
+@final
 class Crew:
     def member(self) -> AbstractContextManager[None]: ...
     def stop(self) -> None: ...
@@ -58,19 +69,35 @@ class Data:
     @property
     def rows(self) -> int: ...
 
+@final
 class Pace:
     def __init__(self, single: bool = False) -> None: ...
 
+@final
+class LossSettings:
+    def __init__(
+        self,
+        name: str,
+        parameters: np.ndarray | None = None,
+        smoothing: float = 0.0,
+        loss_factor: float = 1.0,
+        slope_factor: float = 1.0,
+        cap: float = ...,
+        deviance: bool = False,
+    ) -> None: ...
+
+@final
 class Update:
     def __init__(
         self,
-        optimizer: Optimizer,
-        l1: float,
-        l2: float,
-        clip_norm: float | None,
-        clip_value: float | None,
-        accumulate: int,
-        ema: float | None,
+        optimizer: OptimizerLike,
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        ema: float | None = None,
         penalty_per_weight: bool = False,
         mean_by_rows: bool = False,
     ) -> None: ...
@@ -78,7 +105,7 @@ class Update:
     def accumulate(self) -> int: ...
     @property
     def states(self) -> int: ...
-    def set_optimizer(self, optimizer: Optimizer) -> None: ...
+    def set_optimizer(self, optimizer: OptimizerLike) -> None: ...
 
 class Network:
     counts: tuple[int, int]
@@ -86,17 +113,7 @@ class Network:
     @property
     def has_average(self) -> bool: ...
     def __init__(
-        self,
-        sizes: Sequence[int],
-        activations: Sequence[str],
-        loss: str,
-        dtype: np.dtype[Any],
-        loss_parameters: np.ndarray | None = None,
-        smoothing: float = 0.0,
-        loss_factor: float = 1.0,
-        slope_factor: float = 1.0,
-        most: float = ...,
-        deviance: bool = False,
+        self, sizes: Sequence[int], activations: Sequence[str], loss: LossSettings, dtype: np.dtype[Any]
     ) -> None: ...
     def writing(self) -> AbstractContextManager[None]: ...
     def reading(self) -> AbstractContextManager[None]: ...
@@ -110,8 +127,8 @@ class Network:
     def keep_only(self, stores: Container[str]) -> None: ...
     def forget(self) -> None: ...
     def blend(self, other: Network, part: float) -> None: ...
-    def drop_states(self) -> None: ...
-    def drop_average(self) -> None: ...
+    def discard_states(self) -> None: ...
+    def discard_average(self) -> None: ...
     def set_dropout(self, probabilities: Sequence[float], key: int) -> None: ...
     def snapshot(self) -> None: ...
     def restore(self) -> None: ...
@@ -128,7 +145,7 @@ class Network:
         rates: float | np.ndarray,
         threads: int,
         pace: Pace,
-        watcher: Watcher,
+        watcher: WatcherLike,
         outputs: np.ndarray | None = None,
         more: bool = False,
     ) -> tuple[float, float, float]: ...
@@ -150,6 +167,7 @@ class Network:
 
 def permutation(generator: np.random.Generator, n: int) -> np.ndarray: ...
 
+@final
 class Tape:
     def __init__(self, network: Network) -> None: ...
     def forward(self, rows: Data, index: np.ndarray | None, n_threads: int | None = None) -> np.ndarray: ...

@@ -1,4 +1,7 @@
-"""The extension module: checks what it is given, releases the GIL and calls the C library."""
+"""The extension module: checks its arguments, releases the GIL and calls the C library.
+
+It imports nothing of its own package; the parts included at the end are in .pxi files, one idea each.
+"""
 
 cimport cython
 cimport numpy as cnp
@@ -18,8 +21,6 @@ from time import perf_counter
 
 import numpy as np
 
-from bpkern.threads import get_num_threads
-
 cnp.import_array()
 
 cdef extern from *:
@@ -32,12 +33,18 @@ compiler = COMPILER.decode()
 # In the order of the C enumerations.
 ACTIVATIONS = tuple([bpk_activation_name(i).decode() for i in range(BPK_N_ACTIVATIONS)])
 LOSSES = tuple([bpk_loss_name(i).decode() for i in range(BPK_N_LOSSES)])
+OPTIMIZERS = tuple([bpk_rule_name(i).decode() for i in range(BPK_N_RULES)])
 
 
 # Instruction sets ------------------------------------------------------------------------------------------
 
+def compiled_isas():
+    """The names of the instruction sets that this build has kernels for, slowest first."""
+    return tuple(bpk_isa_name(i).decode() for i in range(bpk_isa_count()))
+
+
 def available_isas():
-    """The names of the instruction sets that run on this machine, slowest first."""
+    """The names of those that run on this machine, slowest first."""
     return tuple(bpk_isa_name(i).decode() for i in range(bpk_isa_count()) if bpk_isa_runs(i))
 
 
@@ -47,8 +54,8 @@ def isa():
 
 
 def select_isa(str name):
-    """Use the instruction set of that name from now on, for calls and for networks yet to be made."""
-    compiled = [bpk_isa_name(i).decode() for i in range(bpk_isa_count())]
+    """Use the instruction set of that name from now on, for calls and for new networks."""
+    compiled = compiled_isas()
     if name not in compiled:
         raise ValueError(f"unknown instruction set {name!r}: allowed are {', '.join(compiled)}")
     if not bpk_isa_runs(compiled.index(name)):
@@ -79,7 +86,7 @@ cdef int typenum_of(str name, array) except -1:
 
 
 cdef int check(str name, array, int typenum, tuple shape, bint writes) except -1:
-    """Whether `array` may stand for a matrix or vector of that shape; raises where not."""
+    """Raise unless `array` is a matrix or vector of that shape and type, with contiguous rows."""
     if typenum_of(name, array) != typenum:
         raise TypeError(f"all arrays of a call have one dtype: {name} is {array.dtype}")
     if array.shape != shape:
@@ -111,7 +118,7 @@ cdef int check_2d(str name, array, int typenum) except -1:
 
 
 cdef int check_apart(dict written, dict others) except -1:
-    """Whether what is written overlaps nothing else; raises where it does."""
+    """Raise if an array that will be written overlaps another argument."""
     names = list(written)
     for i, name in enumerate(names):
         apart_from = [(other, written[other]) for other in names[i + 1:]] + list(others.items())
@@ -122,7 +129,7 @@ cdef int check_apart(dict written, dict others) except -1:
 
 
 cdef inline ptrdiff_t ld(cnp.ndarray array) noexcept:
-    """The leading dimension, in elements; of no matter where there is one row at most."""
+    """The leading dimension in elements; arbitrary for at most one row."""
     if cnp.PyArray_DIM(array, 0) < 2:
         return cnp.PyArray_DIM(array, 1)
     return cnp.PyArray_STRIDE(array, 0) // cnp.PyArray_ITEMSIZE(array)
@@ -178,7 +185,7 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
         )
     check("a", a, typenum, (n, width_in), False)
     if z is None:
-        z = a  # what the derivative is taken from
+        z = a  # the derivative is computed from a
     else:
         check("z", z, typenum, (n, width_in), False)
     if out is None:
@@ -198,8 +205,8 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
 
 
 def activate_with_slope(a, slope, activation):
-    """`a` (m, n), which holds z, becomes s(z), and `slope` (m, n) s'(z). Not public: training does this where the
-    derivative is no function of a."""
+    """a (m, n) <- s(z) and slope (m, n) <- s'(z); a holds z before. Not public: training does this for activations
+    whose derivative is computed from z."""
     cdef bpk_activation s = activation_of(activation)
     cdef int typenum = typenum_of("a", a)
     check_2d("a", a, typenum)
@@ -253,9 +260,10 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
 
 
 include "callers.pxi"
+include "guard.pxi"
 include "data.pxi"
 include "pace.pxi"
 include "shuffle.pxi"
-include "update.pxi"
+include "settings.pxi"
 include "network.pxi"
 include "tape.pxi"

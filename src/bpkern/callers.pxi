@@ -1,27 +1,27 @@
-# The threads of Python that are at work in here: they share the processors, and those of a crew stop together.
-# Included by _core.pyx.
+# The Python threads that are running calls: they share the processors, and those of a crew stop together. Included
+# by _core.pyx.
 
-# By identity, those that train and those that read for long: the crew that each is of, or None.
+# The threads that train, or read for long, by identity: each one's crew, or None.
 cdef dict callers = {}
 
 cdef extern from *:
     """
-    static _Thread_local unsigned long thread_number; /* 0: it has none yet */
-    static _Thread_local int thread_readings; /* sections of reading, of any network, that it is in */
+    static _Thread_local unsigned long thread_number; /* 0: none yet */
+    static _Thread_local int thread_readings; /* reading sections of any network that the thread is in */
     """
     unsigned long thread_number
     int thread_readings
 
-# How many threads have a number.
+# The number of threads that have a number.
 cdef unsigned long numbered = 0
 
-# How often this process and its ancestors came out of a fork as the child, and the thread that went into the last.
+# The number of forks between the first ancestor process and this one, and the thread that made the last.
 cdef unsigned long forks = 0
 cdef unsigned long forker = 0
 
 
 cdef inline unsigned long this_thread() noexcept:
-    """A number that no other thread gets: in the child of a fork, the identity of one that is gone is given again."""
+    """A number that no other thread ever gets. Identities of ended threads are reused, in a forked child too."""
     global thread_number, numbered
     if thread_number == 0:
         numbered += 1
@@ -30,8 +30,8 @@ cdef inline unsigned long this_thread() noexcept:
 
 
 def after_fork():
-    """No other thread goes on in the child. Where this one forks while it reads, as a handler of a signal may, its
-    readings cannot be told from theirs: then the networks believe that all are there."""
+    """Only this thread goes on in the child. If it forked while reading, as a signal handler may, its readings cannot
+    be told from those of other threads; then the guards believe that all readers are still there."""
     global forks, forker
     callers.clear()
     if thread_readings == 0:
@@ -42,8 +42,21 @@ def after_fork():
 os.register_at_fork(after_in_child=after_fork)
 
 
+cdef object get_limit = None
+
+
+def use_thread_count(limit):
+    """Let `limit()` give the most threads for calls without a given number; 1 until this is called."""
+    global get_limit
+    get_limit = limit
+
+
+cdef int thread_limit() except -1:
+    return 1 if get_limit is None else get_limit()
+
+
 cdef bint begin_call() except -1:
-    """This thread is one of them. Returns whether it was none before: then `end_call` belongs to it."""
+    """Register this thread. Returns whether it was not registered before; then it must call `end_call`."""
     me = PyThread_get_thread_ident()
     if me in callers:
         return False
@@ -57,22 +70,21 @@ cdef int end_call() except -1:
 
 
 def fair_share():
-    """How many threads a call of this thread may take that is told no number: those of the process, in equal parts
-    for all that are at work."""
+    """The number of threads for a call of this thread without a given number: the process's limit, divided equally
+    among all registered threads."""
     cdef Py_ssize_t sharing = len(callers) + (PyThread_get_thread_ident() not in callers)
-    return max(1, get_num_threads() // sharing)
+    return max(1, thread_limit() // sharing)
 
 
 cpdef int share_of(int most, n_threads) except -1:
-    """Of `most` threads, which the work is worth, those that the other calls under way leave; all where `n_threads`
-    is given."""
+    """`most` threads, limited to this thread's fair share unless `n_threads` is given."""
     return most if most == 1 or n_threads is not None else min(most, <int>fair_share())
 
 
 @cython.final
 cdef class Crew:
-    """Threads that stop together: a signal reaches the main thread alone. Where a member of another crew makes
-    one, that crew stops with the other."""
+    """Threads that stop together, because a signal reaches the main thread alone. A crew made by a member of another
+    crew stops with that one."""
 
     cdef bint stopped
     cdef Crew outer
@@ -81,17 +93,17 @@ cdef class Crew:
         self.outer = callers.get(PyThread_get_thread_ident())
 
     def member(self):
-        """A context in which the thread is one of the crew."""
+        """A context in which the current thread belongs to the crew."""
         return Member(self)
 
     def stop(self):
-        """Have each member raise KeyboardInterrupt where it looks for signals."""
+        """Make each member raise KeyboardInterrupt when it next looks for signals."""
         self.stopped = True
 
 
 @cython.final
 cdef class Member:
-    """What `Crew.member` gives: entered and left in C, where no signal comes between."""
+    """The context that `Crew.member` returns. Entered and left in C, where no signal handler can run in between."""
 
     cdef Crew crew
     cdef object before
@@ -114,7 +126,7 @@ cdef class Member:
 
 
 cdef int look_for_signals() except -1:
-    """Raises what Python's handlers of signals raise, and KeyboardInterrupt where the thread's crew is to stop."""
+    """Raise what Python's signal handlers raise, or KeyboardInterrupt if the thread's crew has been stopped."""
     cdef Crew crew
     PyErr_CheckSignals()
     if callers:

@@ -1,4 +1,4 @@
-# The data that a network in C reads, and what it says of rows that it cannot. Included by _core.pyx.
+# The rows that a network in C reads, and the errors about them. Included by _core.pyx.
 
 cdef dict SOURCE_TYPES = {
     ("b", 1): BPK_BOOL,
@@ -17,8 +17,8 @@ cdef dict SOURCE_TYPES = {
 
 
 class BadRowError(Exception):
-    """A row of X or y holds NaN, infinity, what overflows the dtype or an index out of range; `.row` says which,
-    `.step` when."""
+    """Row `.row` of X or y holds NaN, infinity, a value that overflows the dtype or an index out of range; it was
+    gathered in step `.step`."""
 
     def __init__(self, row, step):
         super().__init__(row, step)
@@ -26,7 +26,7 @@ class BadRowError(Exception):
 
 
 class NonFiniteLossError(Exception):
-    """The loss of a batch is no finite number, and its update was not made; `.step` says which of the run."""
+    """The loss of mini-batch `.step` of the run is not finite; its update was not made."""
 
     def __init__(self, step):
         super().__init__(step)
@@ -34,7 +34,7 @@ class NonFiniteLossError(Exception):
 
 
 cdef bpk_source source_of(array) except *:
-    """Of an array (n, columns), or of SparseRows."""
+    """The source of an array (n, columns) or of SparseRows."""
     if isinstance(array, np.ndarray):
         return dense_source(array)
     return sparse_source(array.data, array.indices, array.indptr, array.shape[1])
@@ -70,11 +70,11 @@ cdef bpk_source dense_source(cnp.ndarray array) except *:
 
 
 cdef class Data:
-    """Rows for a network to read: x (n, in) of any real dtype and strides, or SparseRows; y one of: None; int64
-    labels (n,); an array like a dense x (n, out). weights: None or float64 (n,). All have been checked."""
+    """Checked rows for a network. x: (n, in) of any real dtype and strides, or SparseRows. y: None, int64 labels (n,),
+    or (n, out) of any real dtype and strides. weights: None or float64 (n,)."""
 
     cdef bpk_data c
-    cdef tuple arrays  # what the pointers point into
+    cdef tuple arrays  # the pointers point into them
 
     def __init__(self, x, y=None, weights=None):
         self.arrays = (x, y, weights)
@@ -95,17 +95,17 @@ cdef class Data:
 
 cdef void start(bpk_run *run, Data rows, index, ptrdiff_t batch):
     memset(run, 0, sizeof(run[0]))
-    run.data = rows.c
-    run.batch = batch
-    run.seconds = SLICE_SECONDS
+    run.request.data = rows.c
+    run.request.batch = batch
+    run.request.seconds = SLICE_SECONDS
     if index is not None:
-        run.data.index = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>index)
-        run.data.rows = cnp.PyArray_SIZE(index)
+        run.request.data.index = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>index)
+        run.request.data.rows = cnp.PyArray_SIZE(index)
 
 
 cdef int raise_for(bpk_status status, const bpk_run *run) except -1:
     if status == BPK_BAD_ROW:
-        raise BadRowError(run.bad_row, run.next // run.batch)
+        raise BadRowError(run.results.bad_row, run.cursor.next // run.request.batch)
     if status == BPK_DIVERGED:
-        raise NonFiniteLossError(run.next // run.batch)
+        raise NonFiniteLossError(run.cursor.next // run.request.batch)
     return 0

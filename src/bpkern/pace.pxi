@@ -1,20 +1,20 @@
-# How long a call into C may last: until it is time to look for signals. Included by _core.pyx.
+# The length of a call into C, after which signals are looked for. Included by _core.pyx.
 
-# A call into C lasts about this long before it comes up for signals and progress.
+# A call into C lasts about this long, in seconds.
 cdef double SLICE_SECONDS = 0.05
 
-# What the first slice does, by bpk_step_work: some milliseconds with vectors, some tens without.
+# The work of the first slice, in the unit of bpk_step_work: milliseconds with vectors, tens of them without.
 cdef double FIRST_SLICE_WORK = 1e8
 
-# What waiting for a thread costs a step at worst, where threads outnumber the processors; in the same measure.
+# The cost per step and thread of waiting at barriers when threads outnumber the processors, in the same unit.
 cdef double BARRIERS_WORK = 1e6
 
 
 @cython.final
 cdef class Pace:
-    """How many steps make a slice: doubled towards SLICE_SECONDS, and cut to it, as they are timed."""
+    """The number of steps in a slice: doubled towards SLICE_SECONDS, and cut to it, as slices are timed."""
 
-    cdef ptrdiff_t steps  # 0: nothing is known yet
+    cdef ptrdiff_t steps  # 0: not yet known
     cdef double began
     cdef bint whole, single
 
@@ -24,16 +24,17 @@ cdef class Pace:
         self.steps = single
 
     cdef void guess(self, double step_work, int threads):
-        """A first slice of some milliseconds, so that short ones do not start threads again and again."""
+        """Choose a first slice of some milliseconds: shorter ones would start threads again and again."""
         if self.steps == 0:
             self.steps = max(1, <ptrdiff_t>(FIRST_SLICE_WORK / (step_work + BARRIERS_WORK * (threads - 1))))
 
     cdef void begin(self, const bpk_run *run):
-        self.whole = run.data.rows - run.next >= self.steps * run.batch
+        self.whole = run.request.data.rows - run.cursor.next >= self.steps * run.request.batch
         self.began = perf_counter()
 
     cdef void end(self):
-        """A last slice may be a part of one: it tells what is too long, and not what is too short."""
+        """Adjust the number of steps. A partial slice at the end may show that it is too large, not that it is too
+        small."""
         cdef double took = perf_counter() - self.began
         if took > SLICE_SECONDS and self.steps > 1:
             self.steps = max(1, <ptrdiff_t>(self.steps * SLICE_SECONDS / took))

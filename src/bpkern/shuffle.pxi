@@ -1,5 +1,5 @@
-# Orders of very many rows, drawn in slices: NumPy takes a second for ten million or so, and looks for no signals.
-# Included by _core.pyx.
+# Permutations of millions of rows in slices, with a look for signals after each: NumPy takes a second for about ten
+# million and does not look for signals. Included by _core.pyx.
 
 cdef extern from "numpy/random/bitgen.h":
     # Not cimported: NumPy's own declaration imports numpy.random, which takes as long as the rest of the package.
@@ -8,12 +8,12 @@ cdef extern from "numpy/random/bitgen.h":
         uint64_t (*next_uint64)(void *state) nogil
         uint32_t (*next_uint32)(void *state) nogil
 
-# Swaps between two looks for signals: some tens of milliseconds where each misses the caches.
+# Swaps between two looks for signals: tens of milliseconds if each misses the caches.
 cdef ptrdiff_t SLICE_SWAPS = 1 << 18
 
 
 cdef inline uint64_t draw(bitgen_t *bits, uint64_t most, uint64_t mask) noexcept nogil:
-    """From 0 to `most`, as NumPy's shuffles draw it: `mask` has all bits up to the highest one of `most`."""
+    """A number from 0 to `most`, as NumPy's shuffles draw it. `mask` has all bits up to the highest one of `most`."""
     cdef uint64_t drawn = most + 1
     while drawn > most:
         if most >> 32 == 0:
@@ -24,8 +24,8 @@ cdef inline uint64_t draw(bitgen_t *bits, uint64_t most, uint64_t mask) noexcept
 
 
 def permutation(generator, ptrdiff_t n):
-    """`generator.permutation(n)` in int64, of n from 1, for a Generator of NumPy's: the same numbers, and the same
-    state left behind. Where a signal breaks it off, nothing was drawn."""
+    """`generator.permutation(n)` as int64, for n >= 1 and a Generator of NumPy: the same numbers, and the same state
+    afterwards. If a signal interrupts it, the state is as before."""
     bit_generator = generator.bit_generator
     cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
     cdef cnp.ndarray order = np.arange(n, dtype=np.int64)

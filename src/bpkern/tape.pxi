@@ -1,8 +1,8 @@
-# Steps by hand: forward, back and an update, one by one. Included by _core.pyx.
+# Steps by hand: forward, backward and update as separate calls. Included by _core.pyx.
 
 @cython.final
 cdef class Tape:
-    """What a forward pass through a network leaves to go back through, and the gradients that are stored."""
+    """The activations of a forward pass, from which a backward pass starts, and the stored gradients."""
 
     cdef Network network
     cdef bpk_workspace *workspace
@@ -10,7 +10,7 @@ cdef class Tape:
     cdef int threads
     cdef bpk_run run  # of the last forward pass
     cdef bint forth, stored  # whether there was one since the last update; whether gradients are stored
-    cdef unsigned long changes  # the network's, as of that pass
+    cdef unsigned long changes  # the network's at that pass
 
     def __cinit__(self, Network network):
         self.network = network
@@ -23,15 +23,15 @@ cdef class Tape:
         cdef bpk_run run
         cdef bpk_status status
         cdef cnp.npy_intp shape[2]
-        look_for_signals()  # a loss in Python goes from step to step by way of here
+        look_for_signals()  # training with a loss in Python calls this once per step
         start(&run, rows, index, 0)
-        run.batch = run.data.rows
-        run.threads = self.network.threads_for(n_threads, run.batch, 1, BPK_FOR_TRAINING)
-        shape[0], shape[1] = run.batch, self.network.outputs
+        run.request.batch = run.request.data.rows
+        run.request.threads = self.network.threads_for(n_threads, run.request.batch, 1, BPK_FOR_TRAINING)
+        shape[0], shape[1] = run.request.batch, self.network.outputs
         out = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
         cdef void *outputs = data(out)
         with self.network.writing():
-            self.reserve(run.batch, run.threads)
+            self.reserve(run.request.batch, run.request.threads)
             self.forth = False
             with nogil:
                 status = bpk_tape_forward(self.network.net, self.workspace, &run, outputs)
@@ -45,14 +45,14 @@ cdef class Tape:
             rows, threads = max(rows, self.rows), max(threads, self.threads)
             workspace = self.network.new_workspace(rows, BPK_FOR_GRADIENTS, threads)
             if self.workspace != NULL:
-                bpk_workspace_take_gradients(self.network.net, workspace, self.workspace)
+                bpk_workspace_copy_gradients(self.network.net, workspace, self.workspace)
             bpk_workspace_free(self.workspace)
             self.workspace, self.rows, self.threads = workspace, rows, threads
         return 0
 
     def backward(self, gradient, bint wants_x):
-        """From the derivative by the outputs, in the network's dtype and C-contiguous, to the stored gradients, and
-        to the derivative by x where that is wanted."""
+        """Add to the stored gradients, from the derivative of the loss by the outputs (n, out), in the network's dtype
+        and C-contiguous. Returns the derivative by x (n, in) if wanted."""
         cdef cnp.npy_intp shape[2]
         cdef const void *given = data(gradient)
         cdef void *wanted = NULL
@@ -62,13 +62,13 @@ cdef class Tape:
                 raise RuntimeError("backward goes back through forward(X, train=True), and there was none since the last step")
             if self.changes != self.network.changes:
                 raise RuntimeError("the parameters were changed after the forward(X, train=True) to go back through")
-            if gradient.shape != (self.run.data.rows, self.network.outputs):
+            if gradient.shape != (self.run.request.data.rows, self.network.outputs):
                 raise ValueError(
-                    f"grad_output must have the outputs' shape {(self.run.data.rows, self.network.outputs)}, "
+                    f"grad_output must have the outputs' shape {(self.run.request.data.rows, self.network.outputs)}, "
                     f"not {gradient.shape}"
                 )
             if wants_x:
-                shape[0], shape[1] = self.run.data.rows, self.network.inputs
+                shape[0], shape[1] = self.run.request.data.rows, self.network.inputs
                 dx = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
                 wanted = data(dx)
             self.stored = True
@@ -77,7 +77,7 @@ cdef class Tape:
         return dx
 
     def update(self, Update update, double lr, double scale):
-        """Spend `scale` times what is stored."""
+        """Make an update by `scale` times the stored gradients."""
         cdef bpk_run run
         with self.network.writing():
             if not self.stored:
@@ -85,8 +85,8 @@ cdef class Tape:
             self.network.prepare(update)
             memset(&run, 0, sizeof(run))
             update.begin(&run)
-            run.optimizer.lr = lr
-            run.threads = min(
+            run.request.update.optimizer.lr = lr
+            run.request.threads = min(
                 self.network.threads_for(None, self.rows, 1, BPK_FOR_TRAINING), self.threads
             )
             self.forth = self.stored = False
@@ -95,18 +95,14 @@ cdef class Tape:
                 bpk_tape_update(self.network.net, self.workspace, &run, scale)
 
     def spend(self, Update update, double lr, double weight, bint at_end):
-        """Count a mini-batch whose gradients, times its weight, have been stored; spend them where there are enough,
-        or at the end what there is."""
-        update.c.pending += 1
-        update.c.pending_weight += weight
-        if update.c.pending < update.c.accumulate and not at_end:
-            return
-        scale, update.c.pending, update.c.pending_weight = update.c.pending_weight, 0, 0.0
-        if scale > 0:
-            self.update(update, lr, 1 / scale)
+        """Count a mini-batch whose gradients, times its weight, have been stored; spend all once there are enough of
+        them, or at the end."""
+        cdef double total = bpk_pending_add(&update.pending, weight, update.c.accumulate, at_end)
+        if total > 0:
+            self.update(update, lr, 1 / total)
 
     def gradients(self):
-        """[(dW, db), ...] as they are stored."""
+        """The stored gradients [(dW, db), ...]."""
         gradients = self.network.empty_layers()
         with self.network.reading():
             for l, (dw, db) in enumerate(gradients):

@@ -1,4 +1,0 @@
-/* Activation on AVX-512. */
-#include "vec_avx512.h"
-
-#include "activation_tpl.h"

@@ -1,4 +1,0 @@
-/* Forward on AVX2. */
-#include "vec_avx2.h"
-
-#include "forward_tpl.h"

@@ -1,4 +1,0 @@
-/* Forward on AVX-512. */
-#include "vec_avx512.h"
-
-#include "forward_tpl.h"

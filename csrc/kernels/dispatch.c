@@ -1,0 +1,84 @@
+/* The kernels that run here: the only file that knows processors. The fastest ISA is determined once, by the
+ * first call, which the extension makes while it is imported. */
+#include "kernels/kernels.h"
+
+typedef struct {
+    const char *name;
+    int (*runs)(void);
+    const bpk_kernels *kernels[BPK_N_DTYPES];
+} isa_entry;
+
+static int always(void) { return 1; }
+
+#if BPK_X86
+#include <cpuid.h>
+
+enum {
+    /* leaf 1, ecx */
+    FMA = 1 << 12,
+    OSXSAVE = 1 << 27,
+    AVX = 1 << 28,
+    /* leaf 7, ebx */
+    AVX2 = 1 << 5,
+    AVX512F = 1 << 16,
+    AVX512DQ = 1 << 17,
+    AVX512BW = 1 << 30,
+    /* registers that the operating system saves: SSE and AVX; also the masks and both halves of ZMM */
+    YMM_STATE = 0x06,
+    ZMM_STATE = 0xe6
+};
+#define AVX512VL (1u << 31)
+
+static unsigned saved_state(void) {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static int has(unsigned leaf7_ebx, unsigned state) {
+    unsigned a, b, c, d;
+    const unsigned leaf1_ecx = FMA | OSXSAVE | AVX;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & leaf1_ecx) != leaf1_ecx) return 0;
+    if ((saved_state() & state) != state) return 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & leaf7_ebx) == leaf7_ebx;
+}
+
+static int has_avx2(void) { return has(AVX2, YMM_STATE); }
+static int has_avx512(void) { return has(AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL, ZMM_STATE); }
+#endif
+
+/* The instruction sets compiled in, X(name, runs), slowest first. */
+#if BPK_X86
+#define ISAS(X) X(scalar, always) X(avx2, has_avx2) X(avx512, has_avx512)
+#else
+#define ISAS(X) X(scalar, always)
+#endif
+
+#define DECLARE(isa, runs) extern const bpk_kernels bpk_kernels_##isa##_f32, bpk_kernels_##isa##_f64;
+ISAS(DECLARE)
+#undef DECLARE
+
+#define ROW(isa, runs) {#isa, runs, {&bpk_kernels_##isa##_f32, &bpk_kernels_##isa##_f64}},
+static const isa_entry isas[] = {ISAS(ROW)};
+#undef ROW
+
+static int selected = -1;
+
+int bpk_isa_count(void) { return (int)(sizeof isas / sizeof isas[0]); }
+
+const char *bpk_isa_name(int isa) { return isa >= 0 && isa < bpk_isa_count() ? isas[isa].name : NULL; }
+
+int bpk_isa_runs(int isa) { return isa >= 0 && isa < bpk_isa_count() && isas[isa].runs(); }
+
+int bpk_isa_selected(void) {
+    if (selected < 0) {
+        int best = bpk_isa_count() - 1;
+        while (!isas[best].runs()) best--;
+        selected = best;
+    }
+    return selected;
+}
+
+void bpk_isa_select(int isa) { selected = isa; }
+
+const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype) { return isas[isa].kernels[dtype]; }

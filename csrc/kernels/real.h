@@ -1,0 +1,68 @@
+/* The element types of this object file, and the names of its functions, which are defined in vector/ or
+ * scalar/. The build compiles every kernel file once with BPK_REAL_IS_DOUBLE=0 and once with 1, and sets
+ * BPK_ISA to the ISA's name. */
+#ifndef BPK_REAL_H
+#define BPK_REAL_H
+
+#include <float.h>
+
+#include "kernels/kernels.h"
+
+#if BPK_REAL_IS_DOUBLE
+typedef double real;
+#define REAL_MAX DBL_MAX
+#define REAL_MIN DBL_MIN
+#define BPK_DTYPE f64
+#else
+typedef float real;
+#define REAL_MAX FLT_MAX
+#define REAL_MIN FLT_MIN
+#define BPK_DTYPE f32
+#endif
+
+/* Three roles that may have three types: `stored` in memory (weights, activations, deltas, an optimiser's
+ * states), `real` in arithmetic, and `acc` for the sums of products. Each vec.h loads `stored` into vectors
+ * of `real` and names its vectors of `acc` vacc. */
+typedef real stored;
+typedef real acc;
+
+/* BPK_PLAIN_LOOPS is for sanitizers. They check every access, and with all tiles inlined and unrolled at
+ * every size there are so many accesses that compilers take minutes and gigabytes. The bits are the same. */
+#if BPK_PLAIN_LOOPS
+#define ALWAYS_INLINE inline
+#define UNROLL
+#else
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+/* Loops over the rows or vectors of a tile are unrolled completely: only then do accumulators stay in
+ * registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+
+/* Sanitizers do not see which lanes masked loads and stores touch; these two touch the same lanes visibly. */
+#if BPK_PLAIN_LOOPS
+static inline void show_read(unsigned lanes, const real *p) {
+    for (; lanes; lanes &= lanes - 1) (void)*(const volatile real *)(p + __builtin_ctz(lanes));
+}
+static inline void show_write(unsigned lanes, real *p) {
+    for (; lanes; lanes &= lanes - 1) *(volatile real *)(p + __builtin_ctz(lanes)) = 0;
+}
+#else
+#define show_read(lanes, p) ((void)0)
+#define show_write(lanes, p) ((void)0)
+#endif
+
+#define BPK_JOIN_(a, b, c) bpk_##a##_##b##_##c
+#define BPK_JOIN(a, b, c) BPK_JOIN_(a, b, c)
+#define BPK_NAME(a) BPK_JOIN(a, BPK_ISA, BPK_DTYPE)
+
+#define BPK_DECLARE(returned, name, parameters) returned BPK_NAME(name) parameters;
+BPK_KERNELS(BPK_DECLARE)
+#undef BPK_DECLARE
+int BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps, bpk_status *status);
+
+#endif

@@ -1,0 +1,144 @@
+/* The losses, one element at a time, in double throughout. */
+#include <math.h>
+
+#include "vec.h"
+
+/* One row. */
+typedef struct {
+    ptrdiff_t n;
+    const stored *a, *targets; /* (n,) outputs; (n,) targets, or NULL */
+    int64_t label;
+    stored *d; /* (n,) scale * derivative; or NULL */
+    double scale;
+    const real *parameters; /* (n,), or NULL */
+    double smoothing, cap;
+    int deviance;
+} row;
+
+/* The target for output j, before smoothing. */
+static double t(const row *r, ptrdiff_t j) { return r->targets ? (double)r->targets[j] : j == r->label; }
+
+static ptrdiff_t target_class(const row *r) {
+    ptrdiff_t best = 0;
+    for (ptrdiff_t j = 1; j < r->n; j++)
+        if (t(r, j) > t(r, best)) best = j;
+    return best;
+}
+
+static double squares(const row *r, double part) {
+    double sum = 0;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double difference = (double)r->a[j] - t(r, j);
+        sum += part * difference * difference;
+        if (r->d) r->d[j] = (real)(r->scale * 2 * part * difference);
+    }
+    return sum;
+}
+
+static double mse_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return squares(r, 1 / (double)r->n);
+}
+
+static double squared_error_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return squares(r, 0.5);
+}
+
+static double cross_entropy_row(const row *r, double *accuracy) {
+    ptrdiff_t best = 0;
+    for (ptrdiff_t j = 1; j < r->n; j++)
+        if (r->a[j] > r->a[best]) best = j;
+    double sum = 0, loss = 0;
+    for (ptrdiff_t j = 0; j < r->n; j++) sum += exp((double)r->a[j] - (double)r->a[best]);
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double z = (double)r->a[j] - (double)r->a[best];
+        double target = (1 - r->smoothing) * t(r, j) + r->smoothing / (double)r->n;
+        if (target != 0) loss -= target * z;
+        if (r->d) r->d[j] = (real)(r->scale * (exp(z) / sum - target));
+    }
+    *accuracy = best == target_class(r);
+    loss += log(sum);
+    return !r->targets && loss > r->cap ? r->cap : loss;
+}
+
+static double binary_cross_entropy_row(const row *r, double *accuracy) {
+    double loss = 0, right = 0, n = (double)r->n;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double z = (double)r->a[j], e = exp(-fabs(z)), p = (z < 0 ? e : 1) / (1 + e);
+        double of_one = (z > 0 ? z : 0) - z * t(r, j) + log1p(e);
+        loss += (of_one > r->cap ? r->cap : of_one) / n;
+        right += (z > 0) == (t(r, j) > 0.5);
+        if (r->d) r->d[j] = (real)(r->scale * (p - t(r, j)) / n);
+    }
+    *accuracy = right / n;
+    return loss;
+}
+
+static double mae_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    double loss = 0, n = (double)r->n;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double difference = (double)r->a[j] - t(r, j);
+        loss += fabs(difference) / n;
+        if (r->d) r->d[j] = (real)(r->scale * ((difference > 0) - (difference < 0)) / n);
+    }
+    return loss;
+}
+
+static double huber_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    double loss = 0, n = (double)r->n;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double difference = (double)r->a[j] - t(r, j), size = fabs(difference), delta = r->parameters[j];
+        loss += (size > delta ? delta * (size - delta / 2) : size * size / 2) / n;
+        if (r->d) r->d[j] = (real)(r->scale * (size > delta ? copysign(delta, difference) : difference) / n);
+    }
+    return loss;
+}
+
+static double quantile_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    double loss = 0, n = (double)r->n;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double missing = t(r, j) - (double)r->a[j], q = r->parameters[j];
+        loss += (missing > 0 ? q * missing : (q - 1) * missing) / n;
+        if (r->d) r->d[j] = (real)(r->scale * (missing > 0 ? -q : missing < 0 ? 1 - q : 0) / n);
+    }
+    return loss;
+}
+
+static double poisson_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    double loss = 0, n = (double)r->n;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double a = (double)r->a[j], rate = (real)exp(a); /* infinite where the derivative would be */
+        loss += (rate - t(r, j) * a) / n;
+        if (r->deviance && t(r, j) > 0) loss += t(r, j) * (log(t(r, j)) - 1) / n;
+        if (r->d) r->d[j] = (real)(r->scale * (rate - t(r, j)) / n);
+    }
+    return loss;
+}
+
+void BPK_NAME(loss)(const bpk_loss_args *args) {
+    for (ptrdiff_t i = 0; i < args->m; i++) {
+        row r = {args->n,
+                 (const real *)args->a + i * args->lda,
+                 args->labels ? NULL : (const real *)args->targets + i * args->ldt,
+                 args->labels ? args->labels[i] : 0,
+                 args->delta ? (real *)args->delta + i * args->ldd : NULL,
+                 args->scale[i],
+                 args->parameters,
+                 args->settings->smoothing,
+                 args->settings->cap,
+                 args->settings->deviance};
+        args->row_loss[i] = args->row_accuracy[i] = 0;
+        switch (args->settings->loss) {
+#define ROW(NAME, name) \
+    case BPK_##NAME: args->row_loss[i] = name##_row(&r, &args->row_accuracy[i]); break;
+            BPK_LOSSES(ROW)
+#undef ROW
+            case BPK_N_LOSSES: break;
+        }
+    }
+}

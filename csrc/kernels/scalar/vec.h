@@ -1,0 +1,26 @@
+/* The numbers of the scalar ISA, and element access in blocks. Defined here. There are no vectors: VEC and
+ * TILE_VECS only set the layout, blocks that are all of one width. */
+#ifndef BPK_VEC_H
+#define BPK_VEC_H
+
+#include "kernels/real.h"
+
+#define VEC 8
+#define TILE_VECS 1
+#define NARROW 2
+#define DOT_ROWS 16
+#define DOT_DEPTH 1
+#define ONLINE NULL
+
+/* The index of element (i, k) in blocks of `rows` rows. */
+static inline ptrdiff_t place(ptrdiff_t rows, ptrdiff_t i, ptrdiff_t k) {
+    return k / VEC * VEC * rows + i * VEC + k % VEC;
+}
+
+/* Element (i, k) of a left matrix. */
+static inline real left_element(const bpk_left *left, ptrdiff_t i, ptrdiff_t k) {
+    const stored *x = left->at;
+    return x[left->rows ? place(left->rows, i, k) : i * left->ld + k];
+}
+
+#endif

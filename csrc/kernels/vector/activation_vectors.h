@@ -1,0 +1,178 @@
+/* The activations and their derivatives on one vector. name_value(z) is s(z). name_derivative is s' from a
+ * for BPK_ACTIVATIONS_OF_A, and from z for BPK_ACTIVATIONS_OF_Z; these also have name_with_slope, which
+ * computes both. Defined here.
+ */
+#ifndef BPK_ACTIVATION_VECTORS_H
+#define BPK_ACTIVATION_VECTORS_H
+
+#include "kernels/vector/vmath.h"
+
+static ALWAYS_INLINE vec identity_value(vec z) { return z; }
+static ALWAYS_INLINE vec identity_derivative(vec a) {
+    (void)a;
+    return vset1(1);
+}
+
+static ALWAYS_INLINE vec relu_value(vec z) { return vmax(vzero(), z); }
+static ALWAYS_INLINE vec relu_derivative(vec a) { return vselect(vgt(a, vzero()), vset1(1), vzero()); }
+
+static ALWAYS_INLINE vec leaky_relu_value(vec z) {
+    return vselect(vlt(z, vzero()), vmul(z, vset1((real)0.01)), z);
+}
+static ALWAYS_INLINE vec leaky_relu_derivative(vec a) {
+    return vselect(vgt(a, vzero()), vset1(1), vset1((real)0.01));
+}
+
+static ALWAYS_INLINE vec sigmoid_value(vec z) { return vsigmoid(z); }
+static ALWAYS_INLINE vec sigmoid_derivative(vec a) { return vmul(a, vsub(vset1(1), a)); }
+
+static ALWAYS_INLINE vec tanh_value(vec z) { return vtanh(z); }
+static ALWAYS_INLINE vec tanh_derivative(vec a) { return vfnma(a, a, vset1(1)); }
+
+static ALWAYS_INLINE vec elu_value(vec z) { return vselect(vlt(z, vzero()), vexpm1_below(z), z); }
+static ALWAYS_INLINE vec elu_derivative(vec a) {
+    vec one = vset1(1);
+    return vselect(vgt(a, vzero()), one, vadd(a, one));
+}
+
+/* Both from one exponential; the derivative from the activation needs another. */
+static ALWAYS_INLINE vec softplus_with_slope(vec z, vec *slope) {
+    vec e = vexp(vneg(vabs(z)));
+    *slope = sigmoid_of(z, e);
+    return vadd(vmax(vzero(), z), vlog1p_unit(e));
+}
+static ALWAYS_INLINE vec softplus_value(vec z) {
+    vec slope;
+    return softplus_with_slope(z, &slope);
+}
+static ALWAYS_INLINE vec softplus_derivative(vec a) { return vneg(vexpm1_below(vneg(a))); }
+
+/* The others are z gate(z) with gate(z) + gate(-z) = 1. With t = |z|: `below` is gate(-t), which is accurate
+ * where it is small, and `change` is the derivative of t gate(-t). */
+static ALWAYS_INLINE vec gated(vec z, vec below, vec change, vec *slope) {
+    vmask negative = vlt(z, vzero());
+    vec one = vset1(1);
+    *slope = vselect(negative, change, vsub(one, change));
+    return vmul(z, vselect(negative, below, vsub(one, below)));
+}
+
+/* |z|, limited to a t whose gate(-t) is zero, so that nothing computed from it overflows. */
+static ALWAYS_INLINE vec up_to(real farthest, vec z) { return vmin(vset1(farthest), vabs(z)); }
+
+static ALWAYS_INLINE vec gelu_with_slope(vec z, vec *slope) {
+    vec t = up_to(NORMAL_FARTHEST, z), bell = vbell(t), tail = vnormal_tail(t);
+    vec density = vset1((real)0.398942280401432677940); /* at 0: 1 / sqrt(2 pi) */
+    return gated(z, vmul(bell, tail), vmul(bell, vfnma(t, density, tail)), slope);
+}
+static ALWAYS_INLINE vec gelu_value(vec z) {
+    vec slope;
+    return gelu_with_slope(z, &slope);
+}
+static ALWAYS_INLINE vec gelu_derivative(vec z) {
+    vec slope;
+    gelu_with_slope(z, &slope);
+    return slope;
+}
+
+/* z sigmoid(x(z)), for an odd function x; e = exp(-x(t)), and rise = t x'(t). */
+static ALWAYS_INLINE vec sigmoid_gated(vec z, vec e, vec rise, vec *slope) {
+    vec one = vset1(1), above = vdiv(one, vadd(one, e)), below = vmul(e, above);
+    return gated(z, below, vmul(below, vfnma(rise, above, one)), slope);
+}
+
+/* 2 u(t) = t (A + B t^2), A = 2 sqrt(2 / pi) and B = 0.044715 A; each ..._LOW is the rounding error of its
+ * constant. */
+#define GELU_TANH_A ((real)1.59576912160573071176)
+#define GELU_TANH_B ((real)0.0713548162726002487763)
+#if BPK_REAL_IS_DOUBLE
+#define GELU_TANH_A_LOW (-9.9693088091109203e-17)
+#define GELU_TANH_B_LOW (-6.1751499181553155e-19)
+#define GELU_TANH_FARTHEST 22.0
+#else
+#define GELU_TANH_A_LOW (-4.534068042e-8f)
+#define GELU_TANH_B_LOW 2.3988323960e-9f
+#define GELU_TANH_FARTHEST 11.0f
+#endif
+
+/* e^(-2 u(t)), with the rounding errors of 2 u(t) carried along: where the result is small 2 u(t) is large,
+ * and an error in its last digit is large relative to the result. */
+static ALWAYS_INLINE vec gelu_tanh_exp(vec t, vec square) {
+    vec a = vset1(GELU_TANH_A), b = vset1(GELU_TANH_B);
+    vec low = vfma(b, vfma(t, t, vneg(square)), vfma(vset1(GELU_TANH_B_LOW), square, vset1(GELU_TANH_A_LOW)));
+    vec cubic = vmul(b, square);
+    low = vadd(low, vfma(b, square, vneg(cubic)));
+    vec sum = vadd(a, cubic), part = vsub(sum, a);
+    low = vadd(low, vadd(vsub(cubic, part), vsub(a, vsub(sum, part))));
+    vec x = vmul(t, sum);
+    low = vfma(t, low, vfma(t, sum, vneg(x)));
+    return vexp_sum(vneg(x), vneg(low));
+}
+
+static ALWAYS_INLINE vec gelu_tanh_with_slope(vec z, vec *slope) {
+    vec t = up_to(GELU_TANH_FARTHEST, z), square = vmul(t, t);
+    vec rise = vmul(t, vfma(vset1(3 * GELU_TANH_B), square, vset1(GELU_TANH_A)));
+    return sigmoid_gated(z, gelu_tanh_exp(t, square), rise, slope);
+}
+static ALWAYS_INLINE vec gelu_tanh_value(vec z) {
+    vec slope;
+    return gelu_tanh_with_slope(z, &slope);
+}
+static ALWAYS_INLINE vec gelu_tanh_derivative(vec z) {
+    vec slope;
+    gelu_tanh_with_slope(z, &slope);
+    return slope;
+}
+
+static ALWAYS_INLINE vec silu_with_slope(vec z, vec *slope) {
+    vec t = up_to(-EXP_LOWEST, z);
+    return sigmoid_gated(z, vexp(vneg(t)), t, slope);
+}
+static ALWAYS_INLINE vec silu_value(vec z) {
+    vec slope;
+    return silu_with_slope(z, &slope);
+}
+static ALWAYS_INLINE vec silu_derivative(vec z) {
+    vec slope;
+    silu_with_slope(z, &slope);
+    return slope;
+}
+
+/* By the activation's number. For a constant, the switch disappears. */
+static ALWAYS_INLINE vec activation_vector(bpk_activation activation, vec z) {
+    switch (activation) {
+#define VALUE(NAME, name) \
+    case BPK_##NAME: return name##_value(z);
+        BPK_ACTIVATIONS(VALUE)
+#undef VALUE
+        case BPK_SLOPE: break;
+    }
+    return z;
+}
+
+/* From a, or from z if the activation needs it. */
+static ALWAYS_INLINE vec derivative_vector(bpk_activation activation, vec from) {
+    switch (activation) {
+#define DERIVATIVE(NAME, name) \
+    case BPK_##NAME: return name##_derivative(from);
+        BPK_ACTIVATIONS(DERIVATIVE)
+#undef DERIVATIVE
+        case BPK_SLOPE: break;
+    }
+    return from;
+}
+
+static ALWAYS_INLINE vec activation_with_slope(bpk_activation activation, vec z, vec *slope) {
+    switch (activation) {
+#define AT_ONCE(NAME, name) \
+    case BPK_##NAME: return name##_with_slope(z, slope);
+        BPK_ACTIVATIONS_OF_Z(AT_ONCE)
+        AT_ONCE(SOFTPLUS, softplus)
+#undef AT_ONCE
+        default: break;
+    }
+    vec a = activation_vector(activation, z);
+    *slope = derivative_vector(activation, a);
+    return a;
+}
+
+#endif

@@ -1,0 +1,73 @@
+/* Dot products of the rows of two matrices in blocks: `rows` of x by `columns` of w at a time, at most VEC of
+ * them. Each is summed in the same order in any such tile: lane by lane, then the lanes in halves. */
+#include "vec.h"
+
+/* Columns of w at a time. */
+enum { COLUMNS = VEC < 4 ? VEC : 4 };
+
+_Static_assert(VEC / COLUMNS >= 1, "a tile of no rows would loop for ever");
+
+static ALWAYS_INLINE void accumulate(int rows, int columns, int last, vmask tail, const stored *x,
+                                     const stored *w, ptrdiff_t width, vacc partial[VEC]) {
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        vec one = last ? vmload(tail, x + r * width) : vload(x + r * width);
+        UNROLL
+        for (int c = 0; c < columns; c++)
+            partial[r * columns + c] = vfma(one, vload(w + c * width), partial[r * columns + c]);
+    }
+}
+
+/* sums (count) = the sums over the lanes of `count` accumulators. */
+static ALWAYS_INLINE void reduce(int count, vacc partial[VEC], real sums[VEC]) {
+    if (2 * count <= VEC) {
+        for (int s = 0; s < count; s++) sums[s] = vsum(partial[s]);
+        return;
+    }
+    for (int s = count; s < VEC; s++) partial[s] = vzero();
+    vtranspose(partial);
+    for (int half = VEC / 2; half > 0; half /= 2)
+        for (int s = 0; s < half; s++) partial[s] = vadd(partial[s], partial[s + half]);
+    vstore(sums, partial[0]);
+}
+
+static ALWAYS_INLINE void dots(int rows, int columns, const bpk_dot_args *args, ptrdiff_t i, ptrdiff_t j) {
+    vacc partial[VEC];
+    UNROLL
+    for (int s = 0; s < rows * columns; s++) partial[s] = vzero();
+    for (ptrdiff_t k = 0, width; k < args->k; k += width) {
+        width = width_of_block(args->k - k, VEC, TILE_VECS * VEC);
+        const stored *x = (const stored *)args->x + k * args->x_rows + i * width;
+        const stored *w = (const stored *)args->w + k * args->w_rows + (args->w_from + j) * width;
+        ptrdiff_t left = args->k - k < width ? args->k - k : width, v = 0;
+        for (; v + VEC <= left; v += VEC)
+            accumulate(rows, columns, 0, vtail(0), x + v, w + v, width, partial);
+        if (v < left) accumulate(rows, columns, 1, vtail(left - v), x + v, w + v, width, partial);
+    }
+    real sums[VEC];
+    reduce(rows * columns, partial, sums);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < columns; c++) {
+            stored *sum = (stored *)args->sums + (i + r) * args->lds + j + c;
+            real start = args->resume ? *sum : args->b ? ((const stored *)args->b)[j + c] : 0;
+            *sum = start + sums[r * columns + c];
+        }
+}
+
+/* Columns j to j + columns: the rows in tiles, and the remaining ones one by one. */
+static ALWAYS_INLINE void dot_columns(int columns, const bpk_dot_args *args, ptrdiff_t j) {
+    const int rows = VEC / columns;
+    ptrdiff_t i = args->from;
+    for (; i + rows <= args->to; i += rows) dots(rows, columns, args, i, j);
+    for (; i < args->to; i++) dots(1, columns, args, i, j);
+}
+
+void BPK_NAME(dot)(const bpk_dot_args *args) {
+    ptrdiff_t j = 0;
+    for (; j + COLUMNS <= args->n; j += COLUMNS) dot_columns(COLUMNS, args, j);
+    switch (args->n - j) {
+        case 1: dot_columns(1, args, j); break;
+        case 2: dot_columns(2, args, j); break;
+        case 3: dot_columns(3, args, j); break;
+    }
+}

@@ -1,0 +1,186 @@
+/* The register tile of all three products, and the division of a block into tiles. Defined here: a file that
+ * includes this defines ARGS, its kernel's arguments, before, and the function `tile` after. The vec.h
+ * included before gives the most rows of a tile by its width: TILE_ROWS_1 for one vector, and so on.
+ */
+#ifndef BPK_TILE_H
+#define BPK_TILE_H
+
+enum { MAX_HEIGHT = 14, MAX_VECS = 3 }; /* of the tiles that run_tile and run_block can make */
+
+_Static_assert(TILE_VECS <= MAX_VECS, "wider tiles would compute nothing");
+_Static_assert(TILE_ROWS_MAX <= MAX_HEIGHT, "higher tiles would compute nothing");
+_Static_assert(TILE_ROWS_1 >= 1 && TILE_ROWS_1 <= TILE_ROWS_MAX,
+               "a tile of 1 vector exceeds its accumulators");
+_Static_assert(TILE_ROWS_2 >= 1 && TILE_ROWS_2 <= TILE_ROWS_MAX,
+               "a tile of 2 vectors exceeds its accumulators");
+_Static_assert(TILE_ROWS_3 >= 1 && TILE_ROWS_3 <= TILE_ROWS_MAX,
+               "a tile of 3 vectors exceeds its accumulators");
+
+/* A loop over the accumulators of a tile of `rows` rows and `vecs` vectors. */
+#define EACH_ACCUMULATOR(r, j)            \
+    UNROLL                                \
+    for (int r = 0; r < rows; r++) UNROLL \
+    for (int j = 0; j < vecs; j++)
+
+/* The last vector of a tile: whole; the lanes of the mask `tail`; or the same in half a vector, for tails of
+ * at most that and ISAs that multiply halves in half the time. */
+enum { WHOLE, MASKED, HALVED };
+
+/* sums[i][j] += sum over k of x[i rs + k cs] w[k ldw + j VEC], for i < rows and j < vecs, both constants
+ * after inlining. The array bounds of sums are literals everywhere: gcc keeps an array with any other bound
+ * on the stack, and stores to it in every step. `last` is one of the three above.
+ */
+static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, vmask tail, ptrdiff_t depth,
+                                       const stored *x, ptrdiff_t rs, ptrdiff_t cs, const stored *w,
+                                       ptrdiff_t ldw, vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
+#ifdef VEC_HALF
+    if (last == HALVED) {
+        const int wholes = vecs - 1;
+        vhalf half[TILE_ROWS_MAX];
+        UNROLL
+        for (int i = 0; i < rows; i++) half[i] = hlower(sums[i][wholes]);
+        for (ptrdiff_t k = 0; k < depth; k++, x += cs, w += ldw) {
+            vec right[TILE_VECS];
+            vhalf right_half = hmload(tail, w + wholes * VEC);
+            UNROLL
+            for (int j = 0; j < wholes; j++) right[j] = vload(w + j * VEC);
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                vec left = vset1(x[i * rs]);
+                IN_REGISTER(left);
+                UNROLL
+                for (int j = 0; j < wholes; j++) sums[i][j] = vfma(left, right[j], sums[i][j]);
+                half[i] = hfma(hlower(left), right_half, half[i]);
+            }
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++) sums[i][wholes] = hwiden(half[i]);
+        return;
+    }
+#endif
+    for (ptrdiff_t k = 0; k < depth; k++, x += cs, w += ldw) {
+        vec right[TILE_VECS];
+        UNROLL
+        for (int j = 0; j < vecs; j++)
+            right[j] = last && j == vecs - 1 ? vmload(tail, w + j * VEC) : vload(w + j * VEC);
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            vec left = vset1(x[i * rs]);
+            UNROLL
+            for (int j = 0; j < vecs; j++) sums[i][j] = vfma(left, right[j], sums[i][j]);
+        }
+    }
+}
+
+/* The same with rows i to i + rows of a left matrix, over all of its columns. */
+static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int last, vmask tail, ptrdiff_t depth,
+                                            const bpk_left *left, ptrdiff_t i, const stored *w, ptrdiff_t ldw,
+                                            vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
+    const stored *x = left->at;
+    if (!left->rows) {
+        tile_product(rows, vecs, last, tail, depth, x + i * left->ld, left->ld, 1, w, ldw, sums);
+        return;
+    }
+    for (ptrdiff_t k = 0, width; k < depth; k += width) {
+        width = width_of_block(depth - k, VEC, TILE_VECS * VEC);
+        ptrdiff_t columns = depth - k < width ? depth - k : width;
+        tile_product(rows, vecs, last, tail, columns, x + k * left->rows + i * width, width, 1, w + k * ldw,
+                     ldw, sums);
+    }
+}
+
+static ALWAYS_INLINE vec tile_load(const stored *p, int j, int vecs, int last, vmask tail) {
+    return last && j == vecs - 1 ? vmload(tail, p + j * VEC) : vload(p + j * VEC);
+}
+
+static ALWAYS_INLINE void tile_store(stored *p, vec v, int j, int vecs, int last, vmask tail) {
+    if (last && j == vecs - 1)
+        vmstore(p + j * VEC, tail, v);
+    else
+        vstore(p + j * VEC, v);
+}
+
+/* Initial accumulators: the bias (or zero if it is NULL) in every row; or, to resume, earlier sums. */
+static ALWAYS_INLINE void tile_start(int rows, int vecs, int last, vmask tail, const stored *bias,
+                                     vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
+    UNROLL
+    for (int j = 0; j < vecs; j++) {
+        vec start = bias ? tile_load(bias, j, vecs, last, tail) : vzero();
+        UNROLL
+        for (int r = 0; r < rows; r++) sums[r][j] = start;
+    }
+}
+
+static ALWAYS_INLINE void tile_resume(int rows, int vecs, int last, vmask tail, const stored *earlier,
+                                      ptrdiff_t lds, vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
+    EACH_ACCUMULATOR (r, j) sums[r][j] = tile_load(earlier + r * lds, j, vecs, last, tail);
+}
+
+/* The most rows for which a tile of `vecs` vectors fits in registers. */
+static ALWAYS_INLINE int tile_rows(int vecs) {
+    if (vecs == 3) return TILE_ROWS_3;
+    return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
+}
+
+/* Rows i to i + rows of a block. */
+static ALWAYS_INLINE void tile(int rows, int vecs, int last, vmask tail, const ARGS *args, ptrdiff_t i);
+
+static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, vmask tail, const ARGS *args, ptrdiff_t i) {
+#define HEIGHT(r)                                                     \
+    case r:                                                           \
+        if (r <= tile_rows(vecs)) tile(r, vecs, last, tail, args, i); \
+        break;
+    switch (rows) {
+        HEIGHT(1)
+        HEIGHT(2)
+        HEIGHT(3)
+        HEIGHT(4)
+        HEIGHT(5)
+        HEIGHT(6)
+        HEIGHT(7)
+        HEIGHT(8)
+        HEIGHT(9)
+        HEIGHT(10)
+        HEIGHT(11)
+        HEIGHT(12)
+        HEIGHT(13)
+        HEIGHT(14)
+    }
+#undef HEIGHT
+}
+
+/* The rows of a block in the fewest tiles, with heights that differ by at most one. */
+static ALWAYS_INLINE void run_rows(int vecs, int last, vmask tail, const ARGS *args) {
+    ptrdiff_t tiles = (args->to - args->from + tile_rows(vecs) - 1) / tile_rows(vecs);
+    for (ptrdiff_t i = args->from; tiles > 0; tiles--) {
+        ptrdiff_t rows = (args->to - i) / tiles;
+        run_tile((int)rows, vecs, last, tail, args, i);
+        i += rows;
+    }
+}
+
+/* A block of n <= TILE_VECS VEC columns, of which those from `filled` on are padding. */
+static ALWAYS_INLINE void run_block(const ARGS *args, ptrdiff_t filled) {
+    int vecs = (int)((args->n + VEC - 1) / VEC);
+    ptrdiff_t left = filled - (vecs - 1) * VEC;
+    vmask tail = vtail(left);
+#ifdef VEC_HALF
+#define RUN_HALVED(v) \
+    if (v > 1 && left <= VEC / 2) return run_rows(v, HALVED, tail, args);
+#else
+#define RUN_HALVED(v)
+#endif
+#define RUN(v)                                                     \
+    if (vecs == v) {                                               \
+        RUN_HALVED(v)                                              \
+        if (args->n % VEC) return run_rows(v, MASKED, tail, args); \
+        return run_rows(v, WHOLE, tail, args);                     \
+    }
+    RUN(1)
+    RUN(2)
+    RUN(3)
+#undef RUN
+#undef RUN_HALVED
+}
+
+#endif

@@ -1,0 +1,137 @@
+/* exp, expm1, tanh, sigmoid, log1p and the normal distribution on vectors: one body for every width and both
+ * dtypes, defined here and included after vec.h. The polynomials are near-minimax: mpmath.chebyfit of the
+ * function given with each, printed to more digits than the type holds.
+ */
+#ifndef BPK_VMATH_H
+#define BPK_VMATH_H
+
+static inline vec polynomial(vec x, const real *coefficients, int count) {
+    vec y = vset1(coefficients[0]);
+    for (int i = 1; i < count; i++) y = vfma(y, x, vset1(coefficients[i]));
+    return y;
+}
+
+#define POLYNOMIAL(x, coefficients) polynomial(x, coefficients, (int)(sizeof(coefficients) / sizeof(real)))
+
+/* (e^r - 1 - r) / r^2 on |r| <= ln(2)/2 */
+static const real EXPM1[] = {
+#if BPK_REAL_IS_DOUBLE
+    2.0915442297780115216e-9,
+    2.5106274733573294687e-8,
+    2.7557271810219799569e-7,
+    2.7557252833516909748e-6,
+    2.4801587327007186731e-5,
+    1.9841269876864354929e-4,
+    1.3888888888883326674e-3,
+    8.3333333333255446996e-3,
+    0.041666666666666670074,
+    0.16666666666666671438,
+    0.5,
+#else
+    1.9891981314e-4f, 1.39345419283e-3f, 8.33331002423e-3f,
+    0.0416664568097f, 0.166666666825f,   0.500000001429f,
+#endif
+};
+
+/* (2 atanh(s) - 2 s) / s^3 as a polynomial in s^2 on s^2 <= 1/9 */
+static const real ATANH[] = {
+#if BPK_REAL_IS_DOUBLE
+    0.15630577800922850446, 0.074921437955507673008, 0.10845178394880014822, 0.1173427906130319746,
+    0.13335178631449255837, 0.15384543964860549287,  0.18181819897962714383, 0.22222222198236770557,
+    0.28571428571600099292, 0.39999999999999522505,  0.66666666666666666886,
+#else
+    0.23224329224f, 0.217065758009f, 0.285923579943f, 0.399997063319f, 0.666666673205f,
+#endif
+};
+
+/* Beyond these, e^x is zero or infinite. Clamping keeps n within the range of vscale. */
+#if BPK_REAL_IS_DOUBLE
+#define EXP_LOWEST (-760.0)
+#define EXP_HIGHEST 710.0
+#define LN2_HIGH 0x1.62e42fefa39efp-1
+#define LN2_LOW 2.319046813846299615495e-17
+#else
+#define EXP_LOWEST (-110.0f)
+#define EXP_HIGHEST 89.0f
+#define LN2_HIGH 0x1.62e43p-1f
+#define LN2_LOW (-1.9046542999577678785e-9f)
+#endif
+
+/* x = n ln 2 + r; returns e^r - 1 */
+static inline vec reduced_expm1(vec x, vec *n) {
+    *n = vround(vmul(x, vset1((real)1.44269504088896340736)));
+    vec r = vfnma(*n, vset1((real)LN2_LOW), vfnma(*n, vset1((real)LN2_HIGH), x));
+    return vfma(vmul(r, r), POLYNOMIAL(r, EXPM1), r);
+}
+
+static inline vec vexp(vec x) {
+    vec n, p = reduced_expm1(vmax(vset1(EXP_LOWEST), vmin(vset1(EXP_HIGHEST), x)), &n);
+    return vscale(vadd(vset1(1), p), n);
+}
+
+/* e^(x + low), where low is the rounding error of x. */
+static inline vec vexp_sum(vec x, vec low) {
+    vec e = vexp(x);
+    return vfma(e, low, e);
+}
+
+/* e^x - 1 for x <= 0, accurate as x goes to zero. */
+static inline vec vexpm1_below(vec x) {
+    vec n, p = reduced_expm1(vmax(vset1(-50), x), &n);
+    vec power = vscale(vset1(1), n);
+    return vfma(power, p, vsub(power, vset1(1)));
+}
+
+/* tanh |x| = -e / (2 + e) with e = exp(-2|x|) - 1 */
+static inline vec vtanh(vec x) {
+    vec e = vexpm1_below(vmul(vset1(-2), vabs(x)));
+    return vcopysign(vdiv(e, vadd(vset1(2), e)), x);
+}
+
+/* e = exp(-|x|) never overflows: 1 / (1 + e) for x >= 0, e / (1 + e) below. */
+static inline vec sigmoid_of(vec x, vec e) {
+    vec one = vset1(1);
+    return vdiv(vselect(vlt(x, vzero()), e, one), vadd(one, e));
+}
+static inline vec vsigmoid(vec x) { return sigmoid_of(x, vexp(vneg(vabs(x)))); }
+
+/* log(1 + x) for x in [0, 1], as 2 atanh(x / (2 + x)) */
+static inline vec vlog1p_unit(vec x) {
+    vec first = vdiv(vadd(x, x), vadd(vset1(2), x)); /* 2 s; s itself may be denormal */
+    vec s = vmul(vset1((real)0.5), first), t = vmul(s, s);
+    return vfma(vmul(s, t), POLYNOMIAL(t, ATANH), first);
+}
+
+/* The tail of the normal distribution beyond t, divided by e^(-t^2/2): (t + k) erfcx(t / sqrt 2) / 2 as a
+ * polynomial in u = (t - k) / (t + k), from 0 to where the tail is zero. */
+static const real NORMAL_TAIL[] = {
+#if BPK_REAL_IS_DOUBLE
+#define NORMAL_K 5.5
+#define NORMAL_FARTHEST 39.0
+    -2.6067747409681989918e-9, -5.7391041861814030205e-9, 2.2921608633735878305e-8, 5.0455356368504662155e-8,
+    -1.7743314535572896881e-7, -2.6796598626179422946e-7, 1.4836373916276265796e-6, 4.4643706340921046133e-7,
+    -1.2118742502261649083e-5, 1.6319965384111025539e-5,  7.141478894513676585e-5,  -3.245226531331884503e-4,
+    2.6960401561454067716e-4,  2.4429826757304651542e-3,  -0.013923510567743595487, 0.045097580814684908385,
+    -0.10970308995855986843,   0.21787243285797395559,    -0.36704906529362539999,  0.53559648906249432596,
+    -0.68518342057433805354,   0.7737696342764067687,
+#else
+#define NORMAL_K 3.0f
+#define NORMAL_FARTHEST 14.0f
+    5.51746239384e-5f, 1.32825908652e-4f, -2.4448394209e-4f, -1.03389134814e-3f,
+    1.02415766822e-3f, 6.96968954317e-3f, -0.0104623111579f, -0.0472627276894f,
+    0.230017679713f,   -0.509331990241f,  0.729083690665f,
+#endif
+};
+static inline vec vnormal_tail(vec t) {
+    vec r = vdiv(vset1(1), vadd(t, vset1(NORMAL_K)));
+    vec u = vfma(vadd(t, t), r, vset1(-1)); /* most accurate near t = 0, where the polynomial is steep */
+    return vmul(r, POLYNOMIAL(u, NORMAL_TAIL));
+}
+
+/* e^(-t^2/2): an error in the last digit of t^2 is large relative to the result. */
+static inline vec vbell(vec t) {
+    vec half = vset1((real)-0.5), square = vmul(t, t), low = vfma(t, t, vneg(square));
+    return vexp_sum(vmul(half, square), vmul(half, low));
+}
+
+#endif

@@ -1,4 +1,0 @@
-/* Optimisers on AVX-512. */
-#include "vec_avx512.h"
-
-#include "move_tpl.h"

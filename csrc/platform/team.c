@@ -1,0 +1,110 @@
+/* Threads that last for one call. Created for each, they need no shutdown, do not hinder a fork of the
+ * process, and never spin between calls. */
+#if __linux__ && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
+#include "platform/team.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "bpkern.h"
+
+#if BPK_X86
+#include <immintrin.h>
+#endif
+
+/* Spins of a waiting thread before it yields its processor: a few milliseconds. A thread that yielded sooner
+ * would look idle, and some schedulers then move the whole team to one processor. */
+enum { SPINS = 100000 };
+
+struct team {
+    void (*work)(void *context, member me);
+    void *context;
+    int count, spins; /* valid after `open` is set */
+    atomic_int open;
+    atomic_int arrived;   /* members at the current barrier */
+    atomic_uint barriers; /* number of barriers that all members have passed */
+};
+
+typedef struct {
+    team *team;
+    int index;
+    pthread_t thread;
+} helper;
+
+/* The number of processors this process may run on; a container's quota is not considered. */
+static int processors(void) {
+#if __linux__
+    cpu_set_t set;
+    if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void relax(int *spins) {
+    if (*spins > 0) {
+        --*spins;
+#if BPK_X86
+        _mm_pause();
+#endif
+    } else {
+        sched_yield();
+    }
+}
+
+void team_barrier(member me) {
+    if (me.count == 1) return;
+    team *team = me.team;
+    unsigned barrier = atomic_load_explicit(&team->barriers, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == me.count - 1) {
+        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&team->barriers, barrier + 1, memory_order_release);
+        return;
+    }
+    int spins = team->spins;
+    while (atomic_load_explicit(&team->barriers, memory_order_acquire) == barrier) relax(&spins);
+}
+
+static void *helper_main(void *argument) {
+    helper *self = argument;
+    team *team = self->team;
+    int spins = SPINS;
+    while (!atomic_load_explicit(&team->open, memory_order_acquire)) relax(&spins);
+    team->work(team->context, (member){team, self->index, team->count});
+    return NULL;
+}
+
+/* Helpers block signals: one that took a signal would run Python's handler in a thread unknown to Python. */
+static int start_helpers(team *team, int wanted, helper *helpers) {
+    sigset_t all, before;
+    sigfillset(&all);
+    /* Except signals caused by the thread itself: blocked, they would kill the process without a message. */
+    const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) sigdelset(&all, own[i]);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before)) return 0;
+    int started = 0;
+    for (; started < wanted; started++) {
+        helper *next = &helpers[started];
+        *next = (helper){.team = team, .index = started + 1};
+        if (pthread_create(&next->thread, NULL, helper_main, next)) break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+void team_run(int threads, void (*work)(void *context, member me), void *context) {
+    team team = {.work = work, .context = context, .count = 1};
+    helper helpers[BPK_MAX_THREADS - 1];
+    int wanted = threads < BPK_MAX_THREADS ? threads - 1 : BPK_MAX_THREADS - 1;
+    int started = wanted > 0 ? start_helpers(&team, wanted, helpers) : 0;
+    team.count = started + 1;
+    /* With fewer processors than threads, spinning would keep the others from running. */
+    if (started) team.spins = processors() < team.count ? 0 : SPINS;
+    atomic_store_explicit(&team.open, 1, memory_order_release);
+    work(context, (member){&team, 0, team.count});
+    for (int i = 0; i < started; i++) pthread_join(helpers[i].thread, NULL);
+}

@@ -1,0 +1,14 @@
+/* The backward pass of a step. Defined in backward.c. */
+#ifndef BPK_BACKWARD_H
+#define BPK_BACKWARD_H
+
+#include "trainer/step.h"
+
+/* From the last layer's delta down to the first: updates the parameters. */
+void step_backward_update(const step *step);
+
+/* The same, but adds `factor` times the gradients to the stored ones; wants_x also computes the derivative by
+ * x, in the workspace. */
+void step_backward_store(const step *step, double factor, int wants_x);
+
+#endif

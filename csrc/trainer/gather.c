@@ -1,0 +1,179 @@
+/* Rows of any numeric type and any strides, dense or sparse, into a mini-batch of reals. */
+#include "trainer/gather.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "trainer/elements.h"
+
+/* One element of each type, at any alignment. 64-bit integers and long doubles are rounded twice on their way
+ * to float, which costs at most half a unit in the last place of the float. */
+#define LOADER(name, type)                     \
+    static double load_##name(const char *p) { \
+        type v;                                \
+        memcpy(&v, p, sizeof v);               \
+        return (double)v;                      \
+    }
+LOADER(int8, int8_t)
+LOADER(uint8, uint8_t)
+LOADER(int16, int16_t)
+LOADER(uint16, uint16_t)
+LOADER(int32, int32_t)
+LOADER(uint32, uint32_t)
+LOADER(int64, int64_t)
+LOADER(uint64, uint64_t)
+LOADER(float, float)
+LOADER(double, double)
+LOADER(long_double, long double)
+#undef LOADER
+
+static double load_half(const char *p) {
+    uint16_t bits;
+    memcpy(&bits, p, sizeof bits);
+    int exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
+    double size = exponent == 0x1f ? (fraction ? NAN : INFINITY)
+                  : exponent       ? ldexp(1024 + fraction, exponent - 25)
+                                   : ldexp(fraction, -24);
+    return bits >> 15 ? -size : size;
+}
+
+static const size_t type_size[BPK_N_TYPES] = {
+    [BPK_BOOL] = 1,
+    [BPK_INT8] = 1,
+    [BPK_UINT8] = 1,
+    [BPK_INT16] = 2,
+    [BPK_UINT16] = 2,
+    [BPK_INT32] = 4,
+    [BPK_UINT32] = 4,
+    [BPK_INT64] = 8,
+    [BPK_UINT64] = 8,
+    [BPK_HALF] = 2,
+    [BPK_FLOAT] = 4,
+    [BPK_DOUBLE] = 8,
+    [BPK_LONG_DOUBLE] = sizeof(long double),
+};
+
+static inline void load_elements(double (*load)(const char *), const char *p, ptrdiff_t stride, ptrdiff_t n,
+                                 double *out) {
+    for (ptrdiff_t j = 0; j < n; j++) out[j] = load(p + j * stride);
+}
+
+static void load(bpk_type type, const char *p, ptrdiff_t stride, ptrdiff_t n, double *out) {
+    switch (type) {
+        case BPK_BOOL:
+        case BPK_UINT8: load_elements(load_uint8, p, stride, n, out); break;
+        case BPK_INT8: load_elements(load_int8, p, stride, n, out); break;
+        case BPK_INT16: load_elements(load_int16, p, stride, n, out); break;
+        case BPK_UINT16: load_elements(load_uint16, p, stride, n, out); break;
+        case BPK_INT32: load_elements(load_int32, p, stride, n, out); break;
+        case BPK_UINT32: load_elements(load_uint32, p, stride, n, out); break;
+        case BPK_INT64: load_elements(load_int64, p, stride, n, out); break;
+        case BPK_UINT64: load_elements(load_uint64, p, stride, n, out); break;
+        case BPK_HALF: load_elements(load_half, p, stride, n, out); break;
+        case BPK_FLOAT: load_elements(load_float, p, stride, n, out); break;
+        case BPK_DOUBLE: load_elements(load_double, p, stride, n, out); break;
+        case BPK_LONG_DOUBLE: load_elements(load_long_double, p, stride, n, out); break;
+        case BPK_N_TYPES: break;
+    }
+}
+
+enum { CHUNK = 256 };
+
+/* Up to CHUNK elements from p on as doubles. Swapped bytes are put in order first. */
+static void load_chunk(const bpk_source *source, const char *p, ptrdiff_t n, double *values) {
+    ptrdiff_t stride = source->column_stride;
+    if (!source->swapped) {
+        load(source->type, p, stride, n, values);
+        return;
+    }
+    size_t size = type_size[source->type];
+    char ordered[CHUNK * sizeof(long double)];
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (size_t byte = 0; byte < size; byte++)
+            ordered[(size_t)i * size + byte] = p[i * stride + (ptrdiff_t)(size - 1 - byte)];
+    load(source->type, ordered, (ptrdiff_t)size, n, values);
+}
+
+static ptrdiff_t chunk(ptrdiff_t left) { return left < CHUNK ? left : CHUNK; }
+
+/* One row of `columns` reals from p. */
+static void convert(const bpk_kernels *kernels, const bpk_source *source, const char *p, void *out) {
+    double values[CHUNK];
+    for (ptrdiff_t j = 0, n; j < source->columns; j += n) {
+        n = chunk(source->columns - j);
+        load_chunk(source, p + j * source->column_stride, n, values);
+        from_doubles(kernels, n, values, element(kernels, out, j));
+    }
+}
+
+/* Volatile, so that an index is read once and the value checked is the value used: the caller may change the
+ * arrays meanwhile. */
+static int64_t index_at(const bpk_source *source, const void *indices, ptrdiff_t place) {
+    if (!source->wide_indices) return ((const volatile int32_t *)indices)[place];
+    return ((const volatile int64_t *)indices)[place];
+}
+
+/* One row of `columns` reals from the entries of a sparse row. Returns 0, or -1 for an index out of range. */
+static int spread(const bpk_kernels *kernels, const bpk_source *source, ptrdiff_t row, void *out) {
+    int64_t from = index_at(source, source->indptr, row), to = index_at(source, source->indptr, row + 1);
+    if (from < 0 || to < from || to > source->entries) return -1;
+    memset(out, 0, (size_t)source->columns * kernels->real_size);
+    double values[CHUNK];
+    for (ptrdiff_t k = (ptrdiff_t)from, n; k < to; k += n) {
+        n = chunk((ptrdiff_t)to - k);
+        load_chunk(source, source->data + k * source->column_stride, n, values);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            int64_t j = index_at(source, source->indices, k + i);
+            if (j < 0 || j >= source->columns) return -1;
+            add_to_element(kernels, out, (ptrdiff_t)j, values[i]);
+        }
+    }
+    return 0;
+}
+
+int is_plain(const bpk_kernels *kernels, const bpk_source *source) {
+    bpk_type same = kernels->dtype == BPK_F64 ? BPK_DOUBLE : BPK_FLOAT;
+    ptrdiff_t size = (ptrdiff_t)kernels->real_size;
+    int aligned = (uintptr_t)source->data % kernels->real_size == 0 && source->row_stride % size == 0;
+    return source->type == same && !source->indices && !source->swapped && aligned &&
+           (source->column_stride == size || source->columns == 1);
+}
+
+/* Rows in random order would each wait a hundred nanoseconds for memory, so they are prefetched. After the
+ * first few cache lines of a row, the processor prefetches by itself. */
+enum { AHEAD = 16, PREFETCHED_BYTES = 256, LINE = 64 };
+
+static void prefetch_row(const batch_origin *batch, ptrdiff_t place) {
+    const bpk_source *source = batch->source;
+    if (place >= batch->rows || source->indices) return;
+    const char *p = source->data + row_at(batch->index, place) * source->row_stride;
+    ptrdiff_t bytes = source->columns * (ptrdiff_t)type_size[source->type];
+    for (ptrdiff_t at = 0; at < bytes && at < PREFETCHED_BYTES; at += LINE) __builtin_prefetch(p + at);
+}
+
+ptrdiff_t gather(const bpk_kernels *kernels, const batch_origin *batch, ptrdiff_t from, ptrdiff_t to,
+                 void *out, ptrdiff_t ldo, ptrdiff_t rows, void *row) {
+    const bpk_source *source = batch->source;
+    int plain = is_plain(kernels, source);
+    for (ptrdiff_t i = from; i < to; i++) {
+        ptrdiff_t place = row_at(batch->index, batch->next + i);
+        const void *p = plain ? source->data + place * source->row_stride : row;
+        if (source->indices) {
+            if (spread(kernels, source, place, row) != 0) return i;
+        } else if (!plain) {
+            convert(kernels, source, source->data + place * source->row_stride, row);
+        }
+        prefetch_row(batch, batch->next + i + AHEAD);
+        int finite;
+        if (ldo) {
+            void *copy = element(kernels, out, i * ldo);
+            memcpy(copy, p, (size_t)source->columns * kernels->real_size);
+            finite = kernels->all_finite(source->columns, copy);
+        } else {
+            finite = kernels->scatter(source->columns, p, out, rows, i);
+        }
+        if (!finite) return i;
+    }
+    return -1;
+}

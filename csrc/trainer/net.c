@@ -1,0 +1,209 @@
+/* A network: its layers, and the stores of its parameters and their companions. */
+#include "trainer/net.h"
+
+#include "platform/fp_mode.h"
+#include "platform/memory.h"
+#include "trainer/products.h"
+
+/* sum + rows * columns, or -1 if that overflows or sum is -1. */
+static ptrdiff_t total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns) {
+    ptrdiff_t product;
+    if (sum < 0 || __builtin_mul_overflow(rows, columns, &product) ||
+        __builtin_add_overflow(sum, product, &sum))
+        return -1;
+    return sum;
+}
+
+/* Whether any layer is wider than a vector. In nets without one, steps of one row are made in registers by
+ * online.c, which reads all layers transposed. */
+static int has_wide(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes) {
+    for (int l = 0; l <= layers; l++)
+        if (sizes[l] > kernels->vector) return 1;
+    return 0;
+}
+
+/* Layer after layer: its weights in blocks, then its bias. */
+static void lay_out(bpk_net *net, void *memory) {
+    ptrdiff_t at = 0;
+    for (int l = 0; l < net->count; l++) {
+        net_layer *layer = &net->layers[l];
+        layer->w = element(net->kernels, memory, at);
+        at += layer->rows * padded(net->kernels, layer->columns);
+        layer->b = element(net->kernels, memory, at);
+        at += layer->width;
+    }
+}
+
+/* The net's own copy of the loss and its parameters, as reals. */
+static bpk_status copy_loss(bpk_net *net, const bpk_loss_settings *loss, ptrdiff_t outputs) {
+    net->loss = *loss;
+    net->loss.parameters = NULL;
+    if (!loss->parameters) return BPK_OK;
+    net->loss_parameters = allocate(outputs, net->kernels->real_size);
+    if (!net->loss_parameters) return BPK_NO_MEMORY;
+    from_doubles(net->kernels, outputs, loss->parameters, net->loss_parameters);
+    return BPK_OK;
+}
+
+bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
+                          const bpk_activation *activations, const bpk_loss_settings *loss,
+                          bpk_net **result) {
+    bpk_net *net = calloc(1, sizeof *net + (size_t)layers * sizeof net->layers[0]);
+    if (!net) return BPK_NO_MEMORY;
+    net->kernels = kernels;
+    net->count = layers;
+    int wide = has_wide(kernels, layers, sizes);
+    for (int l = 0; l < layers; l++) {
+        /* Sizes so large that rounding them up would overflow are refused. */
+        if (sizes[l] > PTRDIFF_MAX / 2 || sizes[l + 1] > PTRDIFF_MAX / 2) net->size = -1;
+        if (net->size < 0) break;
+        ptrdiff_t in = sizes[l], out = sizes[l + 1];
+        int narrow = wide && out <= kernels->narrow;
+        net_layer *layer = &net->layers[l];
+        *layer = (net_layer){.in = in,
+                             .out = out,
+                             .width = padded(kernels, out),
+                             .activation = activations[l],
+                             .narrow = narrow,
+                             .rows = narrow ? out : in,
+                             .columns = narrow ? in : out};
+        net->size = total(net->size, layer->rows, padded(kernels, layer->columns));
+        net->size = total(net->size, 1, layer->width);
+    }
+    if (bpk_net_make(net, BPK_PARAMETERS) != BPK_OK || copy_loss(net, loss, sizes[layers]) != BPK_OK) {
+        bpk_net_free(net);
+        return BPK_NO_MEMORY;
+    }
+    lay_out(net, net->stores[BPK_PARAMETERS]);
+    *result = net;
+    return BPK_OK;
+}
+
+void bpk_net_free(bpk_net *net) {
+    if (!net) return;
+    for (int store = 0; store < BPK_N_STORES; store++) {
+        free(net->stores[store]);
+        free(net->saved[store]);
+    }
+    free(net->loss_parameters);
+    free(net);
+}
+
+static size_t bytes_of_store(const bpk_net *net) { return (size_t)net->size * net->kernels->real_size; }
+
+void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b) {
+    const net_layer *layer = &net->layers[l];
+    void *to_w = counterpart(net, net->stores[store], layer->w),
+         *to_b = counterpart(net, net->stores[store], layer->b);
+    /* The padding as well: a step that overflowed may have left NaN in it. */
+    size_t size = (size_t)(layer->rows * padded(net->kernels, layer->columns));
+    memset(to_w, 0, size * net->kernels->real_size);
+    memset(to_b, 0, (size_t)layer->width * net->kernels->real_size);
+    if (layer->narrow)
+        for (ptrdiff_t i = 0; i < layer->out; i++)
+            net->kernels->scatter(layer->in, element(net->kernels, w, i * layer->in), to_w, layer->rows, i);
+    else
+        pack_weights(net->kernels, layer->in, layer->out, w, layer->in, to_w);
+    memcpy(to_b, b, (size_t)layer->out * net->kernels->real_size);
+}
+
+void net_get_layer(const bpk_net *net, const void *buffer, int l, void *w, void *b) {
+    const net_layer *layer = &net->layers[l];
+    if (layer->narrow)
+        unpack_rows(net->kernels, layer->out, layer->in, counterpart(net, buffer, layer->w), w);
+    else
+        unpack_weights(net->kernels, layer->in, layer->out, counterpart(net, buffer, layer->w), w, layer->in);
+    memcpy(b, counterpart(net, buffer, layer->b), (size_t)layer->out * net->kernels->real_size);
+}
+
+void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b) {
+    net_get_layer(net, net->stores[store], l, w, b);
+}
+
+bpk_status bpk_net_make(bpk_net *net, bpk_store store) {
+    if (net->stores[store]) return BPK_OK;
+    net->stores[store] = allocate(net->size, net->kernels->real_size);
+    return net->stores[store] ? BPK_OK : BPK_NO_MEMORY;
+}
+
+void bpk_net_discard(bpk_net *net, bpk_store store) {
+    free(net->stores[store]);
+    net->stores[store] = NULL;
+}
+
+int bpk_net_has(const bpk_net *net, bpk_store store) { return net->stores[store] != NULL; }
+
+void bpk_net_fill(bpk_net *net, bpk_store store, double value) {
+    for (ptrdiff_t i = 0; i < net->size; i++)
+        from_doubles(net->kernels, 1, &value, element(net->kernels, net->stores[store], i));
+}
+
+void bpk_net_start_average(bpk_net *net) {
+    memcpy(net->stores[BPK_AVERAGE], net->stores[BPK_PARAMETERS], bytes_of_store(net));
+}
+
+bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part) {
+    if (net->kernels != other->kernels) return BPK_OTHER_KERNELS;
+    if (part == 1) { /* an exact copy; `other` may be `net` itself */
+        memmove(net->stores[BPK_PARAMETERS], other->stores[store], bytes_of_store(net));
+        return BPK_OK;
+    }
+    fp_mode mode = fp_enter();
+    net->kernels->average(net->size, net->stores[BPK_PARAMETERS], other->stores[store], 1 - part);
+    fp_leave(mode);
+    return BPK_OK;
+}
+
+bpk_counts bpk_net_counts(const bpk_net *net) { return net->counts; }
+void bpk_net_set_counts(bpk_net *net, bpk_counts counts) { net->counts = counts; }
+
+void bpk_net_set_dropout(bpk_net *net, int l, double probability) { net->layers[l].dropout = probability; }
+void bpk_net_set_dropout_key(bpk_net *net, uint64_t key) { net->dropout_key = key; }
+
+bpk_status bpk_net_snapshot(bpk_net *net) {
+    for (int store = 0; store < BPK_N_STORES; store++)
+        if (net->stores[store] && !net->saved[store]) {
+            net->saved[store] = allocate(net->size, net->kernels->real_size);
+            if (!net->saved[store]) return BPK_NO_MEMORY;
+        }
+    for (int store = 0; store < BPK_N_STORES; store++) {
+        net->was_there[store] = net->stores[store] != NULL;
+        if (net->stores[store]) memcpy(net->saved[store], net->stores[store], bytes_of_store(net));
+    }
+    net->saved_counts = net->counts;
+    return BPK_OK;
+}
+
+void bpk_net_restore(bpk_net *net) {
+    if (!net->was_there[BPK_PARAMETERS]) return;
+    for (int store = 0; store < BPK_N_STORES; store++)
+        if (!net->was_there[store])
+            bpk_net_discard(net, store);
+        else if (net->stores[store])
+            memcpy(net->stores[store], net->saved[store], bytes_of_store(net));
+    net->counts = net->saved_counts;
+}
+
+int bpk_net_finite(const bpk_net *net) {
+    fp_mode mode = fp_enter(); /* comparing denormals raises a flag */
+    int finite = 1;
+    for (int store = 0; finite && store < BPK_N_STORES; store++)
+        finite = !net->stores[store] || net->kernels->all_finite(net->size, net->stores[store]);
+    fp_leave(mode);
+    return finite;
+}
+
+double bpk_net_penalty(const bpk_net *net, bpk_store store, double l1, double l2) {
+    const bpk_kernels *kernels = net->kernels;
+    fp_mode mode = fp_enter();
+    double sum = 0;
+    for (int l = 0; l < net->count; l++) {
+        const net_layer *layer = &net->layers[l];
+        ptrdiff_t size = layer->rows * padded(kernels, layer->columns);
+        const void *w = counterpart(net, net->stores[store], layer->w);
+        if (l2 != 0) sum += l2 * kernels->sum_squares(size, w);
+        if (l1 != 0) sum += l1 * kernels->sum_absolute(size, w);
+    }
+    fp_leave(mode);
+    return sum;
+}

@@ -1,0 +1,275 @@
+/* The online path: whole steps of one row through a net with no layer wider than a vector. Every layer is one
+ * register; for such nets, the calls and blocks of the general step would cost many times the arithmetic.
+ * Compiled once per vector ISA and dtype. */
+#include <math.h>
+
+#include "vec.h"
+
+#include "kernels/vector/activation_vectors.h"
+#include "kernels/vector/move_vectors.h"
+#include "platform/fp_mode.h"
+#include "trainer/gather.h"
+#include "trainer/net.h"
+#include "trainer/optimizer.h"
+
+enum { ONLINE_LAYERS = 8 };
+
+/* A field of a run, a net or a layer either is served, because the path honours it or because it has no
+ * effect on the runs that are left; or refuses the run on a condition. All fields are listed: a test fails
+ * for one that is not. */
+#define SERVED(object, field) (void)sizeof((object)->field)
+#define REFUSED(object, field, condition) \
+    SERVED(object, field);                \
+    if (condition) return 0
+
+static int serves_request(const bpk_net *net, const bpk_run *run) {
+    const bpk_data *data = &run->request.data;
+    REFUSED(run, request.batch, run->request.batch != 1);
+    REFUSED(run, request.data.x, !is_plain(net->kernels, &data->x));
+    SERVED(run, request.data.labels);
+    REFUSED(run, request.data.y, !data->labels && !is_plain(net->kernels, &data->y));
+    REFUSED(run, request.data.weights, data->weights);
+    SERVED(run, request.data.index);
+    SERVED(run, request.data.rows);
+    SERVED(run, request.threads); /* takes one */
+    SERVED(run, request.seconds); /* limits calls of several threads */
+    SERVED(run, request.rates);
+    SERVED(run, request.more);         /* concerns pending gradients */
+    SERVED(run, request.mean_by_rows); /* one row of weight 1 counts 1 either way */
+    SERVED(run, request.averaged);     /* of evaluation and prediction */
+    SERVED(run, request.layers);       /* of prediction */
+    REFUSED(run, request.outputs, run->request.outputs);
+    SERVED(run, request.row_losses); /* of evaluation */
+    return 1;
+}
+
+static int serves_update(const bpk_run *run) {
+    const bpk_update_settings *update = &run->request.update;
+    SERVED(run, request.update.optimizer.rule);
+    SERVED(run, request.update.optimizer.lr);
+    SERVED(run, request.update.optimizer.weight_decay);
+    SERVED(run, request.update.optimizer.momentum);
+    SERVED(run, request.update.optimizer.square_decay);
+    SERVED(run, request.update.optimizer.eps);
+    SERVED(run, request.update.optimizer.lr_decay);
+    SERVED(run, request.update.optimizer.nesterov);
+    SERVED(run, request.update.optimizer.centered);
+    SERVED(run, request.update.optimizer.amsgrad);
+    SERVED(run, request.update.optimizer.eps_hat);
+    REFUSED(run, request.update.l1, update->l1 != 0);
+    REFUSED(run, request.update.l2, update->l2 != 0);
+    SERVED(run, request.update.penalty_per_weight); /* there is no penalty */
+    SERVED(run, request.update.clip_norm);          /* these three store gradients */
+    SERVED(run, request.update.clip_value);
+    REFUSED(run, request.update.accumulate, bpk_stores_gradients(update));
+    SERVED(run, request.update.average_decay); /* there is no average */
+    SERVED(run, cursor.next);
+    SERVED(run, cursor.updates);
+    SERVED(run, cursor.pending.batches); /* none: gradients are not stored */
+    SERVED(run, cursor.pending.weight);
+    SERVED(run, cursor.total_weight); /* of bpk_gradients */
+    SERVED(run, results.bad_row);
+    SERVED(run, results.loss_sum);
+    SERVED(run, results.accuracy_sum);
+    SERVED(run, results.weight_sum);
+    return 1;
+}
+
+static int serves_net(const bpk_net *net) {
+    SERVED(net, kernels);
+    SERVED(net, loss.loss);
+    SERVED(net, loss.parameters); /* NULL in a net */
+    SERVED(net, loss.smoothing);
+    REFUSED(net, loss.loss_factor, net->loss.loss_factor != 1);
+    REFUSED(net, loss.slope_factor, net->loss.slope_factor != 1);
+    SERVED(net, loss.cap);
+    SERVED(net, loss.deviance);
+    SERVED(net, loss_parameters);
+    SERVED(net, dropout_key); /* dropout is refused below */
+    SERVED(net, counts.updates);
+    SERVED(net, counts.batches);
+    SERVED(net, counts.moves);
+    REFUSED(net, stores, net->stores[BPK_AVERAGE]);
+    SERVED(net, saved); /* these three are the snapshot's */
+    SERVED(net, was_there);
+    SERVED(net, saved_counts);
+    SERVED(net, size);
+    REFUSED(net, count, net->count > ONLINE_LAYERS);
+    return 1;
+}
+
+static int serves_layer(const net_layer *layer) {
+    REFUSED(layer, in, layer->in > VEC);
+    REFUSED(layer, out, layer->out > VEC);
+    SERVED(layer, width);
+    REFUSED(layer, activation, bpk_needs_z(layer->activation));
+    REFUSED(layer, dropout, layer->dropout > 0);
+    SERVED(layer, narrow); /* no layer of such a net is */
+    SERVED(layer, rows);
+    SERVED(layer, columns);
+    SERVED(layer, w);
+    SERVED(layer, b);
+    return 1;
+}
+
+static int serves(const bpk_net *net, const bpk_run *run) {
+    if (!serves_request(net, run) || !serves_update(run) || !serves_net(net)) return 0;
+    for (int l = 0; l < net->count; l++)
+        if (!serves_layer(&net->layers[l])) return 0;
+    return 1;
+}
+
+/* a (out) = s(W' x (in) + b). One block holds the whole layer: row k of W (in, out) begins at k VEC. */
+static ALWAYS_INLINE vec layer_forward(const net_layer *layer, const real *x) {
+    const real *w = layer->w;
+    vec even = vload(layer->b), odd = vzero();
+    ptrdiff_t k = 0;
+    for (; k + 2 <= layer->in; k += 2) {
+        even = vfma(vset1(x[k]), vload(w + k * VEC), even);
+        odd = vfma(vset1(x[k + 1]), vload(w + (k + 1) * VEC), odd);
+    }
+    if (k < layer->in) even = vfma(vset1(x[k]), vload(w + k * VEC), even);
+    return activation_vector(layer->activation, vadd(even, odd));
+}
+
+/* How all parameters move: SGD with `constants` in registers, the other optimisers through memory. */
+typedef struct {
+    const bpk_net *net;
+    int is_sgd;
+    void *stores[BPK_STATES]; /* NULL if the optimiser does not use the state */
+} mover;
+
+static ALWAYS_INLINE void move_one(mover mover, const constants *c, const bpk_move *move, real *w,
+                                   vec gradient) {
+    if (mover.is_sgd) {
+        const states velocity = {.m = counterpart(mover.net, mover.stores[0], w)};
+        vec weight = vload(w), step;
+        if (c->decays) gradient = vfma(c->decay, weight, gradient);
+        step = sgd(c, velocity, (active){.all = 1}, gradient);
+        vstore(w, vfnma(c->lr, step, weight));
+        return;
+    }
+    void *state[BPK_STATES];
+    real row[VEC];
+    for (int i = 0; i < BPK_STATES; i++) state[i] = counterpart(mover.net, mover.stores[i], w);
+    vstore(row, gradient);
+    BPK_NAME(move)(move, VEC, row, w, state);
+}
+
+/* Returns the delta below before its derivative, one lane per input of the layer, and updates W and b. Lanes
+ * are collected in a register, because loading a vector just stored lane by lane waits for all the stores. */
+static ALWAYS_INLINE vec layer_backward(const net_layer *layer, mover mover, const constants *c,
+                                        const bpk_move *move, const vmask lane[VEC], const real *x, vec delta,
+                                        int is_first) {
+    real *w = layer->w;
+    vec below = vzero();
+    for (ptrdiff_t k = 0; k < layer->in; k++) {
+        if (!is_first) below = vselect(lane[k], vset1(vsum(vmul(delta, vload(w + k * VEC)))), below);
+        move_one(mover, c, move, w + k * VEC, vmul(vset1(x[k]), delta));
+    }
+    move_one(mover, c, move, layer->b, delta);
+    return below;
+}
+
+/* mse and squared_error of outputs a with targets t (n): returns the loss, and its derivative in delta. These
+ * two stay in registers, because a detour through memory would take as long as the rest of the step. */
+static ALWAYS_INLINE double squared_loss(bpk_loss loss, vec a, vec t, double n, vec *delta) {
+    double factor = loss == BPK_MSE ? 2 / n : 1;
+    vec difference = vsub(a, t);
+    *delta = vmul(vset1((real)factor), difference);
+    return (double)vsum(vmul(difference, difference)) * factor / 2;
+}
+
+/* The padding of the deltas is zero: masked by `out` in the last layer, and below because the padding of W
+ * is. is_sgd is a compile-time constant: specialised for SGD, the loop keeps its state in registers. */
+static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptrdiff_t steps, int is_sgd) {
+    const bpk_request *request = &run->request;
+    const bpk_data *data = &request->data;
+    bpk_cursor *cursor = &run->cursor;
+    bpk_results *results = &run->results;
+    const net_layer *first = &net->layers[0], *last = &net->layers[net->count - 1];
+    mover mover = {.net = net, .is_sgd = is_sgd};
+    for (int i = 0; i < BPK_STATES; i++)
+        if (bpk_uses(&request->update.optimizer, BPK_M + i)) mover.stores[i] = net->stores[BPK_M + i];
+    bpk_counts counts = net->counts;
+    bpk_move move = next_moves(request, counts, cursor->updates, 1).weights;
+    constants c = constants_of(&move);
+    const int is_squares = net->loss.loss == BPK_MSE || net->loss.loss == BPK_SQUARED_ERROR;
+    const double unit = 1;
+    const vec largest = vset1(REAL_MAX);
+    const vmask in = vtail(first->in), out = vtail(last->out);
+    real a[ONLINE_LAYERS + 1][VEC], delta[VEC];
+    double row_loss, row_accuracy = 0;
+    bpk_loss_args loss = {.settings = &net->loss,
+                          .parameters = net->loss_parameters,
+                          .m = 1,
+                          .n = last->out,
+                          .a = a[net->count],
+                          .scale = &unit,
+                          .delta = delta,
+                          .row_loss = &row_loss,
+                          .row_accuracy = &row_accuracy};
+    vmask lane[VEC];
+    for (int k = 0; k < VEC; k++) lane[k] = vlane(k);
+    for (; steps > 0 && cursor->next < data->rows; steps--) {
+        ptrdiff_t row = row_at(data->index, cursor->next);
+        vec t = vzero(), x = vmload(in, (const real *)(data->x.data + row * data->x.row_stride));
+        int finite = vall(vle(vabs(x), largest));
+        if (data->labels) {
+            loss.labels = data->labels + row;
+        } else {
+            loss.targets = data->y.data + row * data->y.row_stride;
+            t = vmload(out, loss.targets);
+            finite &= vall(vle(vabs(t), largest));
+        }
+        if (!finite) {
+            results->bad_row = row;
+            return BPK_BAD_ROW;
+        }
+        vstore(a[0], x);
+        for (int l = 0; l < net->count; l++) vstore(a[l + 1], layer_forward(&net->layers[l], a[l]));
+        vec y = vload(a[net->count]), d;
+        if (is_squares) {
+            d = vselect(out, y, vzero());
+            row_loss = squared_loss(net->loss.loss, d, t, (double)last->out, &d);
+        } else {
+            BPK_NAME(loss)(&loss);
+            d = vmload(out, delta);
+        }
+        if (!isfinite(row_loss)) return BPK_DIVERGED;
+
+        if (!is_sgd || request->rates) {
+            ptrdiff_t updates = cursor->updates + counts.updates - net->counts.updates;
+            move = next_moves(request, counts, updates, 1).weights;
+            c = constants_of(&move);
+        }
+        d = vmul(d, derivative_vector(last->activation, y));
+        for (int l = net->count - 1; l > 0; l--) {
+            d = layer_backward(&net->layers[l], mover, &c, &move, lane, a[l], d, 0);
+            d = vmul(d, derivative_vector(net->layers[l - 1].activation, vload(a[l])));
+        }
+        layer_backward(first, mover, &c, &move, lane, a[0], d, 1);
+        results->loss_sum += row_loss;
+        results->accuracy_sum += row_accuracy;
+        results->weight_sum += 1;
+        counts.updates++;
+        counts.moves++;
+        cursor->next++;
+    }
+    return BPK_OK;
+}
+
+int BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps, bpk_status *status) {
+    if (!serves(net, run)) return 0;
+    fp_mode mode = fp_enter();
+    ptrdiff_t before = run->cursor.next;
+    *status = run->request.update.optimizer.rule == BPK_SGD ? one_by_one(net, run, steps, 1)
+                                                            : one_by_one(net, run, steps, 0);
+    ptrdiff_t done = run->cursor.next - before;
+    run->cursor.updates += done;
+    net->counts.updates += done;
+    net->counts.moves += done;
+    net->counts.batches += done;
+    fp_leave(mode);
+    return 1;
+}

@@ -1,0 +1,44 @@
+/* From an optimiser's settings to how parameters move in one update. */
+#include <math.h>
+
+#include "trainer/optimizer.h"
+
+static int is_adam(const bpk_optimizer *o) { return o->rule == BPK_ADAM || o->rule == BPK_ADAMW; }
+
+int bpk_uses(const bpk_optimizer *o, bpk_store store) {
+    switch (store) {
+        case BPK_M: return is_adam(o) || (o->rule != BPK_ADAGRAD && o->momentum != 0);
+        case BPK_V: return o->rule != BPK_SGD;
+        case BPK_U: return (o->rule == BPK_RMSPROP && o->centered) || (is_adam(o) && o->amsgrad);
+        default: return 0;
+    }
+}
+
+moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight) {
+    const bpk_update_settings *update = &request->update;
+    const bpk_optimizer *o = &update->optimizer;
+    double lr = request->rates ? request->rates[updates] : o->lr, t = (double)counts.moves + 1;
+    int decoupled = o->rule == BPK_ADAMW;
+    bpk_move move = {.optimizer = *o,
+                     .scale = 1,
+                     .limit = INFINITY,
+                     .decay = decoupled ? 0 : o->weight_decay,
+                     .shrink = decoupled ? 1 - lr * o->weight_decay : 1,
+                     .lr = lr,
+                     .eps = o->eps,
+                     .correction = 1};
+    if (o->rule == BPK_ADAGRAD) move.lr /= 1 + (t - 1) * o->lr_decay;
+    if (is_adam(o)) {
+        move.lr /= 1 - pow(o->momentum, t);
+        move.correction = sqrt(1 - pow(o->square_decay, t));
+        /* sqrt(v) / correction + eps / correction is (sqrt(v) + eps) / correction. */
+        if (o->eps_hat) move.eps /= move.correction;
+    }
+    moves both = {move, move};
+    if (!bpk_stores_gradients(update)) { /* otherwise the stored gradients get the penalties */
+        double part = penalty_part(update, weight);
+        both.weights.decay += 2 * update->l2 * part; /* the gradient of l2 sum W^2 is 2 l2 W */
+        both.weights.l1 = update->l1 * part;
+    }
+    return both;
+}

@@ -1,0 +1,129 @@
+/* Operations on all parameters alike: penalties, the spending of stored gradients, the average. */
+#include "trainer/parameters.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "trainer/optimizer.h"
+#include "trainer/products.h"
+
+int bpk_stores_gradients(const bpk_update_settings *update) {
+    return update->accumulate > 1 || isfinite(update->clip_norm) || isfinite(update->clip_value);
+}
+
+double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate, int at_end) {
+    pending->batches++;
+    pending->weight += weight;
+    if (pending->batches < accumulate && !at_end) return 0;
+    double total = pending->weight;
+    *pending = (bpk_pending){0};
+    return total;
+}
+
+/* A chunk is a part of one layer's weights or of its bias, including their zero padding. Chunks do not depend
+ * on the number of members, and so neither do sums over them. */
+enum { CHUNK = 4096 };
+
+typedef struct {
+    const step *step;
+    int next_layer, next_is_bias; /* where the next chunk begins */
+    ptrdiff_t next_offset;
+    ptrdiff_t number; /* counted over all layers */
+    int is_bias;
+    void *parameters;
+    ptrdiff_t n;
+} chunk;
+
+static ptrdiff_t size_of(const bpk_net *net, int l, int is_bias) {
+    const net_layer *layer = &net->layers[l];
+    return is_bias ? layer->width : layer->rows * padded(net->kernels, layer->columns);
+}
+
+static ptrdiff_t chunks_of(ptrdiff_t size) { return (size + CHUNK - 1) / CHUNK; }
+
+ptrdiff_t count_chunks(const bpk_net *net) {
+    ptrdiff_t count = 0;
+    for (int l = 0; l < net->count; l++)
+        count += chunks_of(size_of(net, l, 0)) + chunks_of(size_of(net, l, 1));
+    return count;
+}
+
+static chunk own_chunks(const step *s) { return (chunk){.step = s, .number = -1}; }
+
+/* Advances to the member's next chunk; returns 0 after the last. */
+static int next_chunk(chunk *c) {
+    const bpk_net *net = c->step->net;
+    while (c->next_layer < net->count) {
+        const net_layer *layer = &net->layers[c->next_layer];
+        ptrdiff_t size = size_of(net, c->next_layer, c->next_is_bias);
+        c->number++;
+        c->is_bias = c->next_is_bias;
+        c->parameters = element(net->kernels, c->is_bias ? layer->b : layer->w, c->next_offset);
+        c->n = smaller(size - c->next_offset, CHUNK);
+        c->next_offset += CHUNK;
+        if (c->next_offset >= size) {
+            c->next_offset = 0;
+            c->next_layer += c->is_bias;
+            c->next_is_bias = !c->is_bias;
+        }
+        if (c->number % c->step->me.count == c->step->me.index) return 1;
+    }
+    return 0;
+}
+
+void step_penalties(const step *s, double l1, double l2) {
+    const bpk_kernels *kernels = s->net->kernels;
+    for (chunk c = own_chunks(s); next_chunk(&c);) {
+        double sum = 0;
+        if (!c.is_bias && l2 != 0) sum += l2 * kernels->sum_squares(c.n, c.parameters);
+        if (!c.is_bias && l1 != 0) sum += l1 * kernels->sum_absolute(c.n, c.parameters);
+        s->ws->sums[c.number] = sum;
+    }
+}
+
+double step_sums(const step *s) {
+    double sum = 0;
+    for (ptrdiff_t i = 0, count = count_chunks(s->net); i < count; i++) sum += s->ws->sums[i];
+    return sum;
+}
+
+/* PyTorch's clip_grad_norm_ divides by the norm plus a millionth. */
+static double clipping(const step *s, double limit) {
+    double factor = limit / (sqrt(step_sums(s)) + 1e-6);
+    return factor < 1 ? factor : 1;
+}
+
+void step_spend(const step *s, double scale) {
+    const bpk_net *net = s->net;
+    const bpk_kernels *kernels = net->kernels;
+    const bpk_update_settings *update = &s->request->update;
+    void *gradients = s->ws->gradients;
+    const double part = update->penalty_per_weight ? scale : 1;
+    const double l2 = part * update->l2, l1 = part * update->l1;
+    team_barrier(s->me);
+    for (chunk c = own_chunks(s); next_chunk(&c);)
+        s->ws->sums[c.number] = kernels->collect(c.n, counterpart(net, gradients, c.parameters), c.parameters,
+                                                 scale, c.is_bias ? 0 : 2 * l2, c.is_bias ? 0 : l1);
+    team_barrier(s->me);
+    bpk_move move = next_moves(s->request, s->counts, s->cursor.updates, 1).biases;
+    if (isfinite(update->clip_norm)) move.scale = clipping(s, update->clip_norm);
+    move.limit = update->clip_value;
+    for (chunk c = own_chunks(s); next_chunk(&c);) {
+        void *gradient = counterpart(net, gradients, c.parameters), *states[BPK_STATES];
+        for (int i = 0; i < BPK_STATES; i++) {
+            void *store = bpk_uses(&update->optimizer, BPK_M + i) ? net->stores[BPK_M + i] : NULL;
+            states[i] = counterpart(net, store, c.parameters);
+        }
+        kernels->move(&move, c.n, gradient, c.parameters, states);
+        memset(gradient, 0, (size_t)c.n * kernels->real_size);
+    }
+}
+
+void step_average(const step *s) {
+    const bpk_net *net = s->net;
+    if (!net->stores[BPK_AVERAGE]) return;
+    team_barrier(s->me);
+    for (chunk c = own_chunks(s); next_chunk(&c);)
+        net->kernels->average(c.n, counterpart(net, net->stores[BPK_AVERAGE], c.parameters), c.parameters,
+                              s->request->update.average_decay);
+}

@@ -1,0 +1,54 @@
+/* The kernels on the caller's plain matrices. */
+#include <math.h>
+
+#include "platform/fp_mode.h"
+#include "platform/memory.h"
+#include "trainer/products.h"
+
+bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                              const void *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b,
+                              bpk_activation activation, void *a, ptrdiff_t lda) {
+    size_t row = kernels->real_size * (size_t)padded(kernels, out);
+    void *blocks = allocate(in, row ? row : 1);
+    const bpk_left rows = {.at = x, .ld = ldx};
+    if (!blocks) return BPK_NO_MEMORY;
+    fp_mode mode = fp_enter();
+    pack_weights(kernels, in, out, w, ldw, blocks);
+    forward_product(kernels, (member){.count = 1}, n, in, out, &rows, blocks, b, activation, a, 0, lda);
+    fp_leave(mode);
+    free(blocks);
+    return BPK_OK;
+}
+
+void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                        const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
+                        const void *a, ptrdiff_t lda, bpk_activation activation, void *delta, ptrdiff_t ldd) {
+    fp_mode mode = fp_enter();
+    rows_delta(kernels, n, in, out, delta_next, ldn, w_next, ldw, a, lda, activation, delta, ldd);
+    fp_leave(mode);
+}
+
+void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n,
+                             void *a, ptrdiff_t lda, void *slope, ptrdiff_t lds) {
+    fp_mode mode = fp_enter();
+    kernels->activate_with_slope(activation, m, n, a, lda, slope, lds);
+    fp_leave(mode);
+}
+
+void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, void *w,
+                    ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
+                    void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd) {
+    fp_mode mode = fp_enter();
+    const bpk_move move = {
+        .optimizer = {.rule = BPK_SGD, .nesterov = sgd->nesterov, .momentum = sgd->momentum},
+        .scale = 1,
+        .limit = INFINITY,
+        .decay = sgd->weight_decay,
+        .shrink = 1,
+        .lr = sgd->lr,
+        .correction = 1};
+    bpk_bias_args bias = {.n = out, .k = n, .delta = delta, .ldd = ldd, .b = b, .state = {vb}, .move = &move};
+    rows_update(kernels, n, in, out, x, ldx, delta, ldd, w, ldw, vw, ldvw, &move);
+    kernels->update_bias(&bias);
+    fp_leave(mode);
+}

@@ -1,0 +1,148 @@
+/* Whole products, cut into the blocks that kernels take. */
+#include "trainer/products.h"
+
+#include <string.h>
+
+ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n) { return round_up(n, kernels->vector); }
+
+ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
+    return width_of_block(left, kernels->vector, kernels->panel);
+}
+
+static void measure(const bpk_kernels *kernels, part *part) {
+    ptrdiff_t rows = part->rows - part->row, left = part->columns - part->k;
+    part->height = smaller(rows, ROWS);
+    /* The last part takes up a remainder of less than a block. */
+    part->depth = left >= DEPTH + kernels->panel ? DEPTH : left;
+}
+
+part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns) {
+    part first = {.rows = rows, .columns = columns};
+    measure(kernels, &first);
+    return first;
+}
+
+int next_part(const bpk_kernels *kernels, part *part) {
+    part->k += part->depth;
+    if (part->k >= part->columns) {
+        part->k = 0;
+        part->row += part->height;
+    }
+    measure(kernels, part);
+    return part->height > 0;
+}
+
+bpk_left left_columns(const bpk_kernels *kernels, bpk_left left, ptrdiff_t k) {
+    left.at = element(kernels, left.at, left.rows ? k * left.rows : k);
+    return left;
+}
+
+ptrdiff_t count_blocks(const bpk_kernels *kernels, ptrdiff_t columns) {
+    ptrdiff_t blocks = 0;
+    for (ptrdiff_t j = 0; j < columns; j += block_width(kernels, columns - j)) blocks++;
+    return blocks;
+}
+
+void pack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *w, ptrdiff_t ldw,
+                  void *blocks) {
+    for (ptrdiff_t j = 0, width; j < out; j += width) {
+        width = block_width(kernels, out - j);
+        kernels->transpose(smaller(width, out - j), in, element(kernels, w, j * ldw), ldw,
+                           element(kernels, blocks, j * in), width);
+    }
+}
+
+void unpack_weights(const bpk_kernels *kernels, ptrdiff_t in, ptrdiff_t out, const void *blocks, void *w,
+                    ptrdiff_t ldw) {
+    for (ptrdiff_t j = 0, width; j < out; j += width) {
+        width = block_width(kernels, out - j);
+        kernels->transpose(in, smaller(width, out - j), element(kernels, blocks, j * in), width,
+                           element(kernels, w, j * ldw), ldw);
+    }
+}
+
+void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns,
+                   ptrdiff_t row, void *plain) {
+    for (ptrdiff_t j = 0, width; j < columns; j += width) {
+        width = block_width(kernels, columns - j);
+        memcpy(element(kernels, plain, j), element(kernels, blocks, j * rows + row * width),
+               (size_t)smaller(width, columns - j) * kernels->real_size);
+    }
+}
+
+void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, const void *blocks,
+                 void *plain) {
+    for (ptrdiff_t i = 0; i < rows; i++)
+        row_of_blocks(kernels, blocks, rows, columns, i, element(kernels, plain, i * columns));
+}
+
+/* Members share the rows of all blocks, counted block after block. */
+void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                     const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
+                     ptrdiff_t a_rows, ptrdiff_t lda) {
+    ptrdiff_t first, last;
+    team_share(me, count_blocks(kernels, out) * n, 1, &first, &last);
+    part p = first_part(kernels, n, in);
+    do {
+        bpk_forward_args args = {.k = p.depth, .resume = p.k > 0, .x = left_columns(kernels, *x, p.k)};
+        args.activation = p.k + p.depth == in ? activation : BPK_IDENTITY;
+        ptrdiff_t from = first, to = last;
+        for (ptrdiff_t j = 0, width; j < out; j += width, from -= n, to -= n) {
+            width = block_width(kernels, out - j);
+            args.from = larger(from, p.row);
+            args.to = smaller(to, p.row + p.height);
+            if (args.from >= args.to) continue;
+            args.n = smaller(width, out - j);
+            args.w = element(kernels, w, j * in + p.k * width);
+            args.ldw = width;
+            args.b = b ? element(kernels, b, j) : NULL;
+            args.a = element(kernels, a, a_rows ? j * a_rows : j);
+            args.lda = a_rows ? width : lda;
+            kernels->forward(&args);
+        }
+    } while (next_part(kernels, &p));
+}
+
+void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                    const void *x, ptrdiff_t x_rows, const void *w, const void *b, bpk_activation activation,
+                    void *a, ptrdiff_t lda) {
+    bpk_dot_args args = {
+        .n = out, .k = in, .x = x, .x_rows = x_rows, .w = w, .w_rows = out, .b = b, .sums = a, .lds = lda};
+    team_share(me, n, 1, &args.from, &args.to);
+    kernels->dot(&args);
+    kernels->activate(activation, args.to - args.from, out, element(kernels, a, args.from * lda), lda);
+}
+
+void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,
+                ptrdiff_t ldn, const void *w, ptrdiff_t ldw, const void *a, ptrdiff_t lda,
+                bpk_activation activation, void *delta, ptrdiff_t ldd) {
+    bpk_delta_args args = {.to = n,
+                           .k = out,
+                           .delta_next = {.at = delta_next, .ld = ldn},
+                           .ldw = ldw,
+                           .lda = lda,
+                           .activation = activation,
+                           .ldd = ldd};
+    for (ptrdiff_t j = 0; j < in; j += args.n) {
+        args.n = smaller(block_width(kernels, in - j), in - j);
+        args.w = element(kernels, w, j);
+        args.a = element(kernels, a, j);
+        args.delta = element(kernels, delta, j);
+        kernels->delta(&args);
+    }
+}
+
+void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *x,
+                 ptrdiff_t ldx, const void *delta, ptrdiff_t ldd, void *w, ptrdiff_t ldw, void *velocity,
+                 ptrdiff_t ldv, const bpk_move *move) {
+    bpk_update_args args = {
+        .to = out, .k = n, .left = delta, .ldl = ldd, .ldr = ldx, .ldw = ldw, .ld_state = ldv, .move = move};
+    for (ptrdiff_t j = 0; j < in; j += args.n) {
+        args.n = smaller(block_width(kernels, in - j), in - j);
+        args.filled = args.n;
+        args.right = element(kernels, x, j);
+        args.w = element(kernels, w, j);
+        args.state[0] = velocity ? element(kernels, velocity, j) : NULL;
+        kernels->update(&args);
+    }
+}

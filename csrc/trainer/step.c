@@ -1,0 +1,194 @@
+/* The forward half of a step, up to its loss. Members share the rows or the outputs of each phase. Each
+ * output is computed by one member, and in the same way by any, so the bits do not depend on their number. */
+#include "trainer/step.h"
+
+#include <string.h>
+
+#include "trainer/gather.h"
+#include "trainer/optimizer.h"
+#include "trainer/parameters.h"
+#include "trainer/products.h"
+
+/* The weight of the batch, and scale[i] = slope_factor w_i / sum w. Summed from the gathered copy: the caller
+ * may change the array meanwhile, and members with different sums would take different branches. */
+static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
+    bpk_workspace *ws = s->ws;
+    s->weight = (double)s->m;
+    if (s->request->data.weights) {
+        s->weight = 0;
+        for (ptrdiff_t i = 0; i < s->m; i++) s->weight += ws->row_weight[i];
+    }
+    for (ptrdiff_t i = from; i < to; i++)
+        ws->scale[i] = s->weight > 0 ? s->net->loss.slope_factor * (ws->row_weight[i] / s->weight) : 0;
+}
+
+/* The first bad row that any member has found: the members' rows are in order. */
+static bpk_status first_bad(step *s) {
+    ptrdiff_t first = -1;
+    for (int i = 0; first < 0 && i < s->me.count; i++) first = s->ws->bad[i];
+    if (first < 0) return BPK_OK;
+    s->bad_row = row_at(s->request->data.index, s->cursor.next + first);
+    return BPK_BAD_ROW;
+}
+
+static void *own_row(const step *s) {
+    return element(s->net->kernels, s->ws->rows_of_threads, s->me.index * s->ws->row_size);
+}
+
+/* Gathers the batch into the workspace, and finds the first bad row in it. */
+static bpk_status gather_batch(step *s) {
+    const bpk_kernels *kernels = s->net->kernels;
+    bpk_workspace *ws = s->ws;
+    const bpk_data *data = &s->request->data;
+    const batch_origin x = {&data->x, data->index, s->cursor.next, data->rows};
+    ptrdiff_t from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    ptrdiff_t bad = gather(kernels, &x, from, to, ws->x, 0, s->rows, own_row(s));
+    if (data->y.data) {
+        const batch_origin y = {&data->y, data->index, s->cursor.next, data->rows};
+        ptrdiff_t bad_y = gather(kernels, &y, from, bad < 0 ? to : bad, ws->targets,
+                                 last_layer(s->net)->width, 0, own_row(s));
+        if (bad_y >= 0) bad = bad_y;
+    }
+    if (data->labels)
+        for (ptrdiff_t i = from; i < to; i++)
+            ws->labels[i] = data->labels[row_at(data->index, s->cursor.next + i)];
+    for (ptrdiff_t i = from; i < to; i++)
+        ws->row_weight[i] = data->weights ? data->weights[row_at(data->index, s->cursor.next + i)] : 1;
+    ws->bad[s->me.index] = bad;
+    team_barrier(s->me);
+    weigh(s, from, to);
+    return first_bad(s);
+}
+
+/* The member's rows of layer l: from z to activations and their derivative, then dropout. */
+static void activate(const step *s, int l) {
+    const bpk_kernels *kernels = s->net->kernels;
+    const net_layer *layer = &s->net->layers[l];
+    void *a = s->ws->layers[l].a, *slope = s->ws->layers[l].slope;
+    ptrdiff_t from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    if (l == s->net->count - 1) {
+        ptrdiff_t start = from * layer->width;
+        kernels->activate_with_slope(layer->activation, to - from, layer->out, element(kernels, a, start),
+                                     layer->width, element(kernels, slope, start), layer->width);
+        return;
+    }
+    for (ptrdiff_t j = 0, width; j < layer->out; j += width) {
+        width = block_width(kernels, layer->out - j);
+        ptrdiff_t start = j * s->rows + from * width;
+        kernels->activate_with_slope(layer->activation, to - from, smaller(width, layer->out - j),
+                                     element(kernels, a, start), width, element(kernels, slope, start),
+                                     width);
+    }
+    if (!s->training || layer->dropout == 0) return;
+    bpk_dropout_args args = {.key = s->net->dropout_key,
+                             .batch = (uint64_t)s->counts.batches,
+                             .layer = (uint32_t)l,
+                             .probability = layer->dropout,
+                             .from = from,
+                             .to = to,
+                             .n = layer->out,
+                             .rows = s->rows,
+                             .a = a,
+                             .slope = slope};
+    kernels->dropout(&args);
+}
+
+bpk_status step_forward(step *s, int layers) {
+    const bpk_net *net = s->net;
+    bpk_workspace *ws = s->ws;
+    bpk_status status = gather_batch(s);
+    if (status != BPK_OK || (s->weight == 0 && !s->request->outputs)) return status;
+
+    const void *store = net->stores[s->request->averaged ? BPK_AVERAGE : BPK_PARAMETERS];
+    for (int l = 0; l < layers; l++) {
+        const net_layer *layer = &net->layers[l];
+        const void *w = counterpart(net, store, layer->w), *b = counterpart(net, store, layer->b);
+        bpk_left x = step_blocks(s, step_input(s, l));
+        bpk_activation activation = ws->layers[l].slope ? BPK_IDENTITY : layer->activation;
+        if (layer->narrow)
+            forward_narrow(net->kernels, s->me, s->m, layer->in, layer->out, x.at, x.rows, w, b, activation,
+                           ws->layers[l].a, layer->width);
+        else
+            forward_product(net->kernels, s->me, s->m, layer->in, layer->width, &x, w, b, activation,
+                            ws->layers[l].a, l == net->count - 1 ? 0 : s->rows, layer->width);
+        team_barrier(s->me);
+        if (ws->layers[l].slope) {
+            activate(s, l);
+            team_barrier(s->me);
+        }
+    }
+    return BPK_OK;
+}
+
+void step_row(const step *s, int l, ptrdiff_t row, void *out) {
+    const bpk_kernels *kernels = s->net->kernels;
+    const net_layer *layer = &s->net->layers[l];
+    const void *a = s->ws->layers[l].a;
+    if (l == s->net->count - 1)
+        memcpy(out, element(kernels, a, row * layer->width), (size_t)layer->out * kernels->real_size);
+    else
+        row_of_blocks(kernels, a, s->rows, layer->out, row, out);
+}
+
+void step_out_delta(const step *s, void *plain, ptrdiff_t from, ptrdiff_t to) {
+    const bpk_kernels *kernels = s->net->kernels;
+    int last = s->net->count - 1;
+    const net_layer *layer = last_layer(s->net);
+    void *blocks = s->ws->layers[last].delta;
+    const void *slope = s->ws->layers[last].slope;
+    ptrdiff_t start = from * layer->width;
+    kernels->apply_derivative(slope ? BPK_SLOPE : layer->activation, to - from, layer->out,
+                              element(kernels, slope ? slope : s->ws->layers[last].a, start), layer->width,
+                              element(kernels, plain, start), layer->width);
+    for (ptrdiff_t i = from; plain != blocks && i < to; i++)
+        kernels->scatter(layer->out, element(kernels, plain, i * layer->width), blocks, s->rows, i);
+}
+
+/* Rows `from` to `to`: their losses, and if wanted the last layer's delta. */
+static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
+    const bpk_kernels *kernels = s->net->kernels;
+    bpk_workspace *ws = s->ws;
+    const net_layer *layer = last_layer(s->net);
+    int last = s->net->count - 1;
+    void *plain = ws->out_delta ? ws->out_delta : ws->layers[last].delta;
+    ptrdiff_t start = from * layer->width;
+    bpk_loss_args args = {.settings = &s->net->loss,
+                          .parameters = s->net->loss_parameters,
+                          .m = to - from,
+                          .n = layer->out,
+                          .a = element(kernels, ws->layers[last].a, start),
+                          .lda = layer->width,
+                          .labels = s->request->data.labels ? ws->labels + from : NULL,
+                          .targets = element(kernels, ws->targets, start),
+                          .ldt = layer->width,
+                          .scale = ws->scale + from,
+                          .delta = with_delta ? element(kernels, plain, start) : NULL,
+                          .ldd = layer->width,
+                          .row_loss = ws->row_loss + from,
+                          .row_accuracy = ws->row_accuracy + from};
+    kernels->loss(&args);
+    for (ptrdiff_t i = from; i < to; i++) ws->row_loss[i] *= s->net->loss.loss_factor;
+    if (with_delta) step_out_delta(s, plain, from, to);
+}
+
+bpk_status step_loss(step *s, int with_delta) {
+    s->loss = s->accuracy = 0;
+    bpk_status status = step_forward(s, s->net->count);
+    if (status != BPK_OK || s->weight == 0) return status;
+    const bpk_update_settings *update = &s->request->update;
+    const double l1 = update->l1, l2 = update->l2;
+    int penalised = with_delta && (l1 != 0 || l2 != 0);
+    ptrdiff_t from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    if (from < to) row_losses(s, with_delta, from, to);
+    if (penalised) step_penalties(s, l1, l2);
+    team_barrier(s->me);
+    for (ptrdiff_t i = 0; i < s->m; i++) {
+        s->loss += s->ws->row_weight[i] * s->ws->row_loss[i];
+        s->accuracy += s->ws->row_weight[i] * s->ws->row_accuracy[i];
+    }
+    if (penalised) s->loss += s->weight * penalty_part(update, s->weight) * step_sums(s);
+    return BPK_OK;
+}

@@ -1,0 +1,104 @@
+/* A step by hand: forward as in training, backward from the caller's derivatives, and an update on request.
+ */
+#include <string.h>
+
+#include "platform/fp_mode.h"
+#include "trainer/backward.h"
+#include "trainer/parameters.h"
+#include "trainer/products.h"
+
+/* One call, shared by all members of its team. Only member 0 writes to it. */
+typedef struct {
+    bpk_net *net; /* const except in an update */
+    bpk_workspace *ws;
+    const bpk_request *request;
+    void *out, *dx;
+    const void *grad;
+    double scale;
+    bpk_status status;
+    ptrdiff_t bad_row;
+} call;
+
+/* All rows are one mini-batch. */
+static step whole_batch(const call *c, member me) {
+    ptrdiff_t rows = c->request->data.rows;
+    return (step){.net = c->net,
+                  .ws = c->ws,
+                  .request = c->request,
+                  .me = me,
+                  .rows = rows,
+                  .m = rows,
+                  .training = 1,
+                  .counts = c->net->counts};
+}
+
+static void forward_member(void *context, member me) {
+    call *c = context;
+    fp_mode mode = fp_enter();
+    step s = whole_batch(c, me);
+    int last = c->net->count - 1;
+    ptrdiff_t width = last_layer(c->net)->out, from, to;
+    bpk_status status = step_forward(&s, c->net->count);
+    team_share(me, s.m, 1, &from, &to);
+    for (ptrdiff_t i = from; status == BPK_OK && i < to; i++)
+        step_row(&s, last, i, element(c->net->kernels, c->out, i * width));
+    if (!me.index) {
+        c->status = status;
+        c->bad_row = s.bad_row;
+    }
+    fp_leave(mode);
+}
+
+static void backward_member(void *context, member me) {
+    call *c = context;
+    fp_mode mode = fp_enter();
+    const bpk_kernels *kernels = c->net->kernels;
+    const net_layer *last = last_layer(c->net);
+    step s = whole_batch(c, me);
+    void *delta = c->ws->layers[c->net->count - 1].delta,
+         *plain = c->ws->out_delta ? c->ws->out_delta : delta;
+    ptrdiff_t from, to, in = c->net->layers[0].in;
+    team_share(me, s.m, 1, &from, &to);
+    for (ptrdiff_t i = from; i < to; i++)
+        memcpy(element(kernels, plain, i * last->width), element(kernels, c->grad, i * last->out),
+               (size_t)last->out * kernels->real_size);
+    step_out_delta(&s, plain, from, to);
+    team_barrier(me);
+    step_backward_store(&s, 1, c->dx != NULL);
+    team_barrier(me);
+    for (ptrdiff_t i = from; c->dx && i < to; i++)
+        row_of_blocks(kernels, c->ws->x_delta, s.rows, in, i, element(kernels, c->dx, i * in));
+    fp_leave(mode);
+}
+
+static void update_member(void *context, member me) {
+    call *c = context;
+    fp_mode mode = fp_enter();
+    step s = whole_batch(c, me);
+    step_spend(&s, c->scale);
+    step_average(&s);
+    fp_leave(mode);
+}
+
+bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *ws, bpk_run *run, void *out) {
+    call c = {.net = net, .ws = ws, .request = &run->request, .out = out};
+    workspace_set_height(net, ws, run->request.data.rows);
+    team_run(run->request.threads, forward_member, &c);
+    run->results.bad_row = c.bad_row;
+    if (c.status == BPK_OK) net->counts.batches++;
+    return c.status;
+}
+
+/* The forward pass has counted the mini-batch. Its activations, after dropout, are still in the workspace. */
+void bpk_tape_backward(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, const void *grad,
+                       void *dx) {
+    call c = {.net = (bpk_net *)net, .ws = ws, .request = &run->request, .grad = grad, .dx = dx};
+    team_run(run->request.threads, backward_member, &c);
+}
+
+void bpk_tape_update(bpk_net *net, bpk_workspace *ws, const bpk_run *run, double scale) {
+    call c = {.net = net, .ws = ws, .request = &run->request, .scale = scale};
+    team_run(run->request.threads, update_member, &c);
+    net->counts.updates++;
+    net->counts.moves++;
+}

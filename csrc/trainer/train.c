@@ -1,0 +1,202 @@
+/* Passes over the data: training, evaluation, gradients and prediction, each by a team of threads. */
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "platform/clock.h"
+#include "platform/fp_mode.h"
+#include "trainer/backward.h"
+#include "trainer/gather.h"
+#include "trainer/parameters.h"
+#include "trainer/products.h"
+
+/* One call, shared by all members of its team. Only member 0 writes to it. */
+typedef struct {
+    bpk_net *net; /* const except in training */
+    bpk_workspace *ws;
+    bpk_run *run;
+    ptrdiff_t steps;
+    void *out; /* of prediction */
+    bpk_status status;
+    double end;             /* when to stop; 0: no limit */
+    _Atomic ptrdiff_t last; /* the number of steps to make, lowered when the time is up */
+} call;
+
+typedef bpk_status one_step(const call *c, step *s);
+
+/* Adds the batch to the results of the run. */
+static void add_results(const call *c, const step *s) {
+    if (s->me.index || s->weight == 0) return;
+    bpk_results *results = &c->run->results;
+    const double part = s->request->mean_by_rows ? (double)s->m / s->weight : 1;
+    results->loss_sum += part * s->loss;
+    results->accuracy_sum += part * s->accuracy;
+    results->weight_sum += part * s->weight;
+}
+
+/* The member's share of the batch's rows of layer l, to their places in out (rows of the pass, layer's out).
+ */
+static void copy_rows(const step *s, int l, void *out) {
+    const bpk_kernels *kernels = s->net->kernels;
+    ptrdiff_t width = s->net->layers[l].out, from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    for (ptrdiff_t i = from; i < to; i++)
+        step_row(s, l, i, element(kernels, out, (s->cursor.next + i) * width));
+}
+
+/* After an update. The next step reads the average once all members have met. */
+static void updated(step *s) {
+    step_average(s);
+    s->counts.updates++;
+    s->counts.moves++;
+    s->cursor.updates++;
+}
+
+/* Stores the gradients of a mini-batch, and spends them once there are enough or no more will come. */
+static void store_and_spend(step *s) {
+    const bpk_request *request = s->request;
+    if (s->weight > 0) step_backward_store(s, s->weight, 0);
+    int at_end = !request->more && s->cursor.next + s->m >= request->data.rows;
+    double weight = bpk_pending_add(&s->cursor.pending, s->weight, request->update.accumulate, at_end);
+    if (weight == 0) return;
+    step_spend(s, 1 / weight);
+    updated(s);
+}
+
+static bpk_status train_step(const call *c, step *s) {
+    const bpk_request *request = s->request;
+    bpk_status status = step_loss(s, 1);
+    if (status == BPK_OK && !isfinite(s->loss)) status = BPK_DIVERGED;
+    if (status != BPK_OK) return status;
+    if (request->outputs) copy_rows(s, s->net->count - 1, request->outputs);
+    if (bpk_stores_gradients(&request->update)) {
+        store_and_spend(s);
+    } else if (s->weight > 0) {
+        step_backward_update(s);
+        updated(s);
+    }
+    s->counts.batches++;
+    add_results(c, s);
+    return BPK_OK;
+}
+
+static bpk_status evaluate_step(const call *c, step *s) {
+    const bpk_request *request = s->request;
+    bpk_status status = step_loss(s, 0);
+    if (status != BPK_OK) return status;
+    add_results(c, s);
+    if (request->outputs) copy_rows(s, s->net->count - 1, request->outputs);
+    if (!request->row_losses) return BPK_OK;
+    ptrdiff_t from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    for (ptrdiff_t i = from; i < to; i++) request->row_losses[s->cursor.next + i] = s->ws->row_loss[i];
+    return BPK_OK;
+}
+
+static bpk_status gradients_step(const call *c, step *s) {
+    bpk_status status = step_loss(s, 1);
+    if (status != BPK_OK) return status;
+    if (s->weight > 0) step_backward_store(s, s->weight / s->cursor.total_weight, 0);
+    add_results(c, s);
+    return BPK_OK;
+}
+
+static bpk_status forward_step(const call *c, step *s) {
+    int layers = s->request->layers ? s->request->layers : s->net->count;
+    bpk_status status = step_forward(s, layers);
+    if (status == BPK_OK) copy_rows(s, layers - 1, c->out);
+    return status;
+}
+
+/* Whether to make another step after `done` of them. All members must agree: member 0 lowers `last` before
+ * the barrier that ends a step, and a member that reads it late, after member 0 has lowered it at the end of
+ * the next step, still makes that step. */
+static int goes_on(call *c, ptrdiff_t done) {
+    return done < atomic_load_explicit(&c->last, memory_order_relaxed);
+}
+
+static void check_clock(call *c, member me, ptrdiff_t done) {
+    if (me.index || me.count == 1 || c->end == 0 || now() < c->end) return;
+    atomic_store_explicit(&c->last, done, memory_order_relaxed);
+}
+
+/* One member's work: the same steps as the others', each finished by all before any begins the next. */
+static void pass(call *c, member me, one_step *one) {
+    fp_mode mode = fp_enter();
+    bpk_run *run = c->run;
+    const bpk_request *request = &run->request;
+    step s = {.net = c->net,
+              .ws = c->ws,
+              .request = request,
+              .me = me,
+              .rows = request->batch,
+              .training = one == train_step,
+              .counts = c->net->counts,
+              .cursor = run->cursor};
+    bpk_status status = BPK_OK;
+    for (ptrdiff_t done = 0; status == BPK_OK && goes_on(c, done) && s.cursor.next < request->data.rows;
+         done++) {
+        s.m = smaller(request->data.rows - s.cursor.next, request->batch);
+        status = one(c, &s);
+        check_clock(c, me, done + 1);
+        team_barrier(me);
+        if (status == BPK_OK) s.cursor.next += s.m;
+    }
+    if (!me.index) {
+        c->status = status;
+        run->cursor = s.cursor;
+        run->results.bad_row = s.bad_row;
+        if (one == train_step) c->net->counts = s.counts;
+    }
+    fp_leave(mode);
+}
+
+static void train_member(void *c, member me) { pass(c, me, train_step); }
+static void evaluate_member(void *c, member me) { pass(c, me, evaluate_step); }
+static void gradients_member(void *c, member me) { pass(c, me, gradients_step); }
+static void forward_member(void *c, member me) { pass(c, me, forward_step); }
+
+static bpk_status run_team(call c, void (*work)(void *context, member me)) {
+    const bpk_request *request = &c.run->request;
+    c.last = c.steps;
+    if (request->threads > 1 && request->seconds > 0) c.end = now() + request->seconds;
+    team_run(request->threads, work, &c);
+    return c.status;
+}
+
+static void clear_gradients(const bpk_net *net, bpk_workspace *ws) {
+    memset(ws->gradients, 0, (size_t)net->size * net->kernels->real_size);
+}
+
+bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
+    bpk_status status;
+    if (net->kernels->online && net->kernels->online(net, run, steps, &status)) return status;
+    workspace_set_height(net, ws, run->request.batch);
+    /* A run that was interrupted, perhaps one made meanwhile by a callback, has left gradients behind. */
+    if (bpk_stores_gradients(&run->request.update) && run->cursor.pending.batches == 0)
+        clear_gradients(net, ws);
+    return run_team((call){.net = net, .ws = ws, .run = run, .steps = steps}, train_member);
+}
+
+bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
+    return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps}, evaluate_member);
+}
+
+/* Adds up in the order in which a step does, so that a single batch of all rows has exactly this weight. */
+static double weight_of(const bpk_data *data) {
+    if (!data->weights) return (double)data->rows;
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < data->rows; i++) sum += data->weights[row_at(data->index, i)];
+    return sum;
+}
+
+bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
+    workspace_set_height(net, ws, run->request.batch);
+    if (run->cursor.next == 0) run->cursor.total_weight = weight_of(&run->request.data);
+    return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps}, gradients_member);
+}
+
+bpk_status bpk_forward(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps, void *out) {
+    call c = {.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps, .out = out};
+    return run_team(c, forward_member);
+}

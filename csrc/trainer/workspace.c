@@ -1,0 +1,101 @@
+/* The scratch memory of a step: one allocation, carved into its matrices. */
+#include "trainer/workspace.h"
+
+#include "platform/memory.h"
+#include "trainer/parameters.h"
+#include "trainer/products.h"
+
+/* A cursor over memory. Without memory, carving only adds up the size. */
+typedef struct {
+    char *memory;
+    ptrdiff_t size; /* bytes carved so far; -1 after an overflow */
+} arena;
+
+static void *carve(arena *arena, ptrdiff_t rows, ptrdiff_t columns, size_t item) {
+    ptrdiff_t bytes;
+    if (arena->size < 0 || __builtin_mul_overflow(rows, columns, &bytes) ||
+        __builtin_mul_overflow(bytes, (ptrdiff_t)item, &bytes) ||
+        __builtin_add_overflow(bytes, CACHE_LINE, &bytes) || bytes > PTRDIFF_MAX / 2 - arena->size) {
+        arena->size = -1;
+        return NULL;
+    }
+    void *place = arena->memory ? arena->memory + arena->size : NULL;
+    arena->size += bytes / CACHE_LINE * CACHE_LINE;
+    return place;
+}
+
+static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, arena *arena) {
+    const bpk_kernels *kernels = net->kernels;
+    const net_layer *last = &net->layers[net->count - 1];
+    size_t real = kernels->real_size;
+    int training = purpose != BPK_FOR_FORWARD, stores = purpose == BPK_FOR_GRADIENTS;
+    ptrdiff_t deepest = 0;
+    ws->x = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    for (int l = 0; l < net->count; l++) {
+        const net_layer *layer = &net->layers[l];
+        ws->layers[l].a = carve(arena, ws->rows, layer->width, real);
+        if (training) ws->layers[l].delta = carve(arena, ws->rows, layer->width, real);
+        if (training && keeps_slope(layer)) ws->layers[l].slope = carve(arena, ws->rows, layer->width, real);
+        if ((l > 0 || stores) && !layer->narrow) deepest = larger(deepest, layer->out);
+    }
+    if (training && last->width > kernels->panel) ws->out_delta = carve(arena, ws->rows, last->width, real);
+    ws->targets = carve(arena, ws->rows, last->width, real);
+    ws->labels = carve(arena, ws->rows, 1, sizeof *ws->labels);
+    ws->scale = carve(arena, ws->rows, 1, sizeof *ws->scale);
+    ws->row_weight = carve(arena, ws->rows, 1, sizeof *ws->row_weight);
+    ws->row_loss = carve(arena, ws->rows, 1, sizeof *ws->row_loss);
+    ws->row_accuracy = carve(arena, ws->rows, 1, sizeof *ws->row_accuracy);
+    if (training) ws->sums = carve(arena, count_chunks(net), 1, sizeof *ws->sums);
+    if (stores) {
+        ws->gradients = carve(arena, net->size, 1, real);
+        ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    }
+    ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
+    ws->row_size = padded(kernels, larger(net->layers[0].in, last->out));
+    ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
+    ws->strip_size = training ? kernels->panel * smaller(deepest, DEPTH + kernels->panel) : 0;
+    ws->strips = carve(arena, ws->threads, ws->strip_size, real);
+}
+
+bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads,
+                                bpk_workspace **result) {
+    bpk_workspace *ws = calloc(1, sizeof *ws + (size_t)net->count * sizeof ws->layers[0]);
+    if (!ws) return BPK_NO_MEMORY;
+    ws->rows = rows;
+    ws->threads = threads;
+    arena room = {.size = 0};
+    lay_out(ws, net, purpose, &room);
+    ws->memory = room.memory = allocate(room.size, 1);
+    if (!ws->memory) {
+        free(ws);
+        return BPK_NO_MEMORY;
+    }
+    room.size = 0;
+    lay_out(ws, net, purpose, &room);
+    *result = ws;
+    return BPK_OK;
+}
+
+void bpk_workspace_free(bpk_workspace *ws) {
+    if (!ws) return;
+    free(ws->memory);
+    free(ws);
+}
+
+void workspace_set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height) {
+    if (ws->height == height) return;
+    for (int l = 0; l < net->count; l++) {
+        const net_layer *layer = &net->layers[l];
+        if (layer->width > layer->out)
+            memset(ws->layers[l].delta, 0, (size_t)(height * layer->width) * net->kernels->real_size);
+    }
+    ws->height = height;
+}
+
+void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *ws, int l, void *dw, void *db) {
+    net_get_layer(net, ws->gradients, l, dw, db);
+}
+
+void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from) {
+    memcpy(to->gradients, from->gradients, (size_t)net->size * net->kernels->real_size);
+}
