@@ -9,7 +9,7 @@ from machine import training_flops
 
 import bpkern
 
-# layers, activation, loss, batch, rows of an epoch, momentum
+# layers, activation, loss, batch size, rows per epoch, momentum
 NETS = [
     ([2, 2, 2], "sigmoid", "mse", 1, 1000, 0.0),
     ([17, 64, 64, 6], "tanh", "mse", 64, 64 * 50, 0.0),

@@ -10,7 +10,7 @@ import pytest
 
 from bpkern import kernels, reference
 
-# rows of the batch, in, out
+# batch size, in, out
 SHAPES = [(1, 64, 64), (32, 64, 128), (64, 64, 64), (64, 784, 256), (256, 1024, 1024)]
 
 

@@ -1,4 +1,5 @@
-"""Whether a trainer computes what it is timed for: its weights after some steps, against float64 NumPy."""
+"""Checks that a trainer computes what it is timed for: its weights after a few steps, against float64
+NumPy."""
 
 import math
 
@@ -7,21 +8,21 @@ from nets import Net, data
 
 import bpkern
 
-# Of how far the steps moved a layer's weights, in the Frobenius norm. Rectifiers need more room: rounding
-# decides the side of zero of a few among a million, and below a narrow layer each of them counts.
+# The allowed error, relative to how far the steps moved a layer's weights, in the Frobenius norm. Rectifiers
+# need more: rounding decides the sign of a few of a million z, and below a narrow layer each of them counts.
 TRAINED, TRAINED_RECTIFIERS = 2e-3, 5e-2
-# Of the weights themselves, for each step's rounding to float32.
+# A further allowance per step, relative to the weights, for their rounding to float32.
 ROUNDED = float(np.finfo(np.float32).eps)
-# Of the outputs of so many rows.
+# The allowed relative error of the outputs, and the number of rows compared.
 FORWARD, FORWARD_ROWS = 1e-4, 256
-# How far all steps together go, about, relative to the weights; a learning rate follows from it.
+# About how far all steps together move the weights, relative to these; it determines the learning rate.
 MOVED = 0.05
-# Steps to make, and from so many operations a step on only two: the second has a velocity.
+# The number of steps; from LARGE operations per step on only two, of which the second has a velocity.
 STEPS, LARGE, FEW_STEPS = 5, 1e9, 2
 
 
 class WrongError(Exception):
-    """A trainer's results are not the reference's."""
+    """A trainer's results differ from the reference's."""
 
 
 def _norm(pairs) -> float:
@@ -29,29 +30,29 @@ def _norm(pairs) -> float:
 
 
 class Check:
-    """One network's data, start and true end, and the learning rate that goes with them.
+    """One network's data, initial weights, expected weights after training, and learning rate.
 
     Attributes
     ----------
     X, y : ndarray
     weights : list of (W, b)
-        Where training starts.
+        The initial weights.
     lr : float
     expected : list of (W, b)
-        Where it ends, after each row of X in order.
+        The expected weights after one pass over X in order.
     inputs, outputs : ndarray
-        Of the net as it starts.
+        Of the net with its initial weights.
     """
 
     def __init__(self, net: Net):
         steps = FEW_STEPS if net.flops > LARGE else STEPS
-        if net.loss == "cross_entropy":  # scikit-learn wants to see every class
+        if net.loss == "cross_entropy":  # scikit-learn needs every class in the data
             steps = max(steps, -(-net.layers[-1] // net.batch))
         self.net, self.steps = net, steps
         self.X, self.y = data(net, steps, seed=1)
         kind = dict(activation=net.activation, loss=net.loss, seed=0)
         rng = np.random.default_rng(2)
-        self.weights = [  # with biases, as zeros would hide that they are left out
+        self.weights = [  # with biases: zeros would hide a trainer that leaves them out
             (w, b + 0.1 * rng.random(b.shape, b.dtype))
             for w, b in bpkern.MLP(net.layers, **kind).get_weights()
         ]
@@ -67,7 +68,7 @@ class Check:
         self.expected = exact.get_weights()
 
     def training(self, peer) -> None:
-        """Make the steps, and compare the weights layer by layer.
+        """Run the steps and compare the weights layer by layer.
 
         Raises
         ------
@@ -87,14 +88,14 @@ class Check:
                     )
 
     def inference(self, peer) -> None:
-        """Compare the outputs of the weights it started with.
+        """Compare the outputs with the initial weights.
 
         Raises
         ------
         WrongError
         """
         found, expected = np.asarray(peer.forward(self.inputs), np.float64), self.outputs
-        if self.net.loss == "cross_entropy":  # what the softmax makes no difference of
+        if self.net.loss == "cross_entropy":  # constants per row make no difference to the softmax
             found, expected = (a - a.mean(axis=1, keepdims=True) for a in (found, expected))
         error, size = _norm([[found - expected]]), _norm([[self.outputs]])
         if not error <= FORWARD * size:

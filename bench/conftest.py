@@ -13,7 +13,7 @@ REPORT = []
 
 @pytest.fixture(params=WHO)
 def who(request):
-    """The NumPy reference, or an instruction set that is in use for the length of the benchmark."""
+    """The NumPy reference, or an instruction set, which is in use during the benchmark."""
     before = _core.isa()
     if request.param != "reference":
         _core.select_isa(request.param)
@@ -26,7 +26,7 @@ def who(request):
 
 @pytest.fixture
 def rated(benchmark, who, request):
-    """Benchmark a function of so many floating-point operations, and keep its rate for the table."""
+    """Benchmark a function of `flops` floating-point operations, and keep its rate for the table."""
 
     def run(function, flops, what, dtype="float32"):
         benchmark.group = what

@@ -1,9 +1,9 @@
-"""The demo's network, one thread each: kernels, reference and a hand-written loop, taking turns.
+"""The demo's network on one thread: kernels, reference and a hand-written loop, taking turns.
 
 python bench/demo_net.py [--epochs 20]
 
-Prints microseconds a step, medians over rounds with the quartiles, and the two ratios that count: the
-reference against the hand-written loop, and the kernels against the reference.
+Prints microseconds per step (medians over rounds, with quartiles) and two ratios: the reference to the
+hand-written loop, and the reference to the kernels.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def model(trainer):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=20, help="of each round (20)")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs per round (20)")
     epochs = parser.parse_args().epochs
     X, y = load_digits(return_X_y=True)
     rows = len(y) // BATCH * BATCH

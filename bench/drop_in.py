@@ -1,11 +1,11 @@
-"""`bpkern.sklearn` beside scikit-learn: how long a fit takes, and how good it is.
+"""`bpkern.sklearn` beside scikit-learn: the time of a fit, and the quality.
 
 python bench/drop_in.py [--rounds 7]
 python bench/drop_in.py --quality [--seeds 10]
 
 On one thread, in turns: fits with equal parameters and random_state, of digits with the defaults and of 50000
-rows of 50 features; medians, and the median of the ratios within a round, of the time an iteration takes.
-With --quality instead: the scores of five data sets, paired by seed.
+rows of 50 features. Prints medians, and the median over rounds of the ratio of the times per iteration. With
+--quality it prints the scores on five data sets, paired by seed.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from pinning import pin
 
 DTYPES = ("float32", "float64")
 SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
-# Of the 50000 rows; none of these epochs may be the last for having converged.
+# Epochs on the 50000 rows; few enough that no fit converges before the end.
 EPOCHS = 5
 LARGE = dict(max_iter=EPOCHS, tol=0.0, n_iter_no_change=EPOCHS)
 
 
 def digits():
-    """Pixels from 0 to 1."""
+    """(X, y) of the digits, with pixels from 0 to 1."""
     from sklearn.datasets import load_digits
 
     X, y = load_digits(return_X_y=True)
@@ -36,7 +36,7 @@ def large():
 
 
 def large_regression():
-    """The same rows, with a value that depends on them in no linear way."""
+    """The same rows, with a target that depends on them nonlinearly."""
     import numpy as np
 
     X, _ = large()
@@ -95,7 +95,7 @@ def compare_times(rounds: int) -> None:
 
 
 def parts(name: str, seed: int):
-    """Rows to train on and a quarter to test, standardised."""
+    """Training rows and a quarter for testing, standardised."""
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
@@ -109,7 +109,7 @@ def parts(name: str, seed: int):
 
 
 def compare_scores(seeds: int) -> None:
-    """Print the table of scores, and the difference of all pairs."""
+    """Print the table of scores and the mean difference over all pairs."""
     import numpy as np
     from sklearn import neural_network
 
@@ -138,7 +138,7 @@ def compare_scores(seeds: int) -> None:
 
 
 def with_error(differences) -> str:
-    """Their mean, and its standard error."""
+    """The mean of the differences and its standard error."""
     import numpy as np
 
     error = np.std(differences, ddof=1) / np.sqrt(len(differences))
@@ -147,15 +147,15 @@ def with_error(differences) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quality", action="store_true", help="scores instead of seconds")
-    parser.add_argument("--rounds", type=int, default=7, help="the medians are of so many (7)")
-    parser.add_argument("--seeds", type=int, default=10, help="of --quality, at least 2 (10)")
+    parser.add_argument("--quality", action="store_true", help="print scores instead of times")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of (7)")
+    parser.add_argument("--seeds", type=int, default=10, help="seeds for --quality, at least 2 (10)")
     args = parser.parse_args()
     pin(1)
 
     from sklearn.exceptions import ConvergenceWarning
 
-    # The defaults end after 200 iterations, converged or not.
+    # The default of 200 iterations may end before convergence.
     warnings.simplefilter("ignore", ConvergenceWarning)
     if args.quality:
         compare_scores(args.seeds)

@@ -1,9 +1,9 @@
-"""What each feature of the trainer costs a step, against plain SGD.
+"""The cost of each feature of the trainer per step, compared with plain SGD.
 
 python bench/features.py [--net 784-256-128-10] [--batch 64] [--rounds 9]
 
-Whole shuffled epochs of `bpkern.MLP.fit` on one thread, in turns; medians, and the median of the ratios to
-plain SGD within a round.
+Whole shuffled epochs of `bpkern.MLP.fit` on one thread, in turns. Prints medians, and the median over rounds
+of the ratio to plain SGD.
 """
 
 import argparse
@@ -14,7 +14,7 @@ RELU = {"activation": "relu"}
 
 
 def cases(bpkern):
-    """Name, constructor's arguments, fit's arguments."""
+    """(name, arguments of the constructor, arguments of fit) of each case."""
     sgd = {"optimizer": bpkern.SGD(lr=1e-3)} | RELU
     adam = {"optimizer": bpkern.Adam(lr=1e-4)} | RELU
     cosine = bpkern.schedules.Cosine(1e-3, iterations=10**9)
@@ -44,7 +44,7 @@ def cases(bpkern):
 
 
 class Hook:
-    """Made a callback once bpkern is there: it must not be before the process is pinned."""
+    """Becomes a callback class after bpkern is imported, which must be after the process is pinned."""
 
     def __new__(cls):
         from bpkern.callbacks import Callback
@@ -60,9 +60,9 @@ class Hook:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--net", default="784-256-128-10", help="sizes (784-256-128-10)")
+    parser.add_argument("--net", default="784-256-128-10", help="layer sizes (784-256-128-10)")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=9, help="the medians are of so many (9)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds to take medians of (9)")
     args = parser.parse_args()
     pin(1)
 

@@ -1,7 +1,6 @@
-"""Training in NumPy as one writes it by hand to be fast: what the NumPy reference is held against.
+"""Training in NumPy, written by hand for speed: the yardstick of the NumPy reference.
 
-Outputs allocated once, in-place updates, nothing that a plain net does not need: the losses, the activations
-and momentum are spelled out.
+Outputs are allocated once, updates are in place, and nothing is computed that a plain net does not need.
 """
 
 import numpy as np
@@ -39,7 +38,7 @@ def _tanh_slope(delta, a, scratch):
     delta *= np.subtract(1, scratch, out=scratch)
 
 
-# In place: z to a = s(z), and delta to delta * s'(z).
+# Both in place: z becomes a = s(z), and delta becomes delta * s'(z).
 ACTIVATIONS = {
     "relu": (lambda z, scratch: np.maximum(z, 0, out=z), _relu_slope),
     "leaky_relu": (_leaky_relu, _leaky_relu_slope),
@@ -68,7 +67,7 @@ class Loop:
         self.rows = np.arange(batch)
 
     def train(self, X, y, epochs, seed=0):
-        """Go through the rows in a new order each epoch, or in theirs where seed is None.
+        """Train on the rows in a new order each epoch, or in their own order if seed is None.
 
         X is (n, in), n a multiple of the batch; y int64 (n,) for cross-entropy, (n, out) for mse. Returns
         the mean loss of the last epoch.
@@ -85,7 +84,7 @@ class Loop:
         return total / (len(X) // batch)
 
     def forward(self, x, outputs, scratch):
-        """Into the arrays of the layers' outputs; the last one has no activation."""
+        """Compute the outputs of all layers into `outputs`; the last layer has no activation."""
         for l, (w, b) in enumerate(zip(self.W, self.b, strict=True)):
             np.matmul(x, w.T, out=outputs[l])
             x = outputs[l]

@@ -1,12 +1,12 @@
-"""Whether a fit survives being killed: SIGKILL at random moments, run again, and the same bits in the end.
+"""A fit killed by SIGKILL at random moments and run again ends with the same bits.
 
 python bench/kill.py [--trials 100] [--seed N] [--epochs 24]
 
-A trial runs the same training script over and over in a folder of its own, kills it at random moments until
-it gets to its end, and compares that with the end of a run that nobody killed: the weights, the history, the
-log, the file of the best weights, and the weights after one epoch more, which need the optimiser's state, the
-average and the generator as well. In half of the runs writing a file takes long, so that many kills come in
-the middle of it. Exit status 0 where all of it was the same in all trials, and no temporary file was left.
+A trial runs the same training script repeatedly in its own folder and kills it at random moments until it
+reaches its end. It compares the outcome with that of an undisturbed run: the weights, the history, the log,
+the file of the best weights, and the weights after one more epoch, which depend on the optimiser's state, the
+average and the generator. In half of the runs, writing a file is slowed down, so that many kills come in the
+middle of it. The exit status is 0 if everything was the same in all trials and no temporary file was left.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
-from bpkern import callbacks, files, schedules
+from bpkern import callbacks, schedules
 
-# Checkpoints of about 1 MB, and epochs of some tens of milliseconds.
+# Checkpoints of about 1 MB, and epochs of a few tens of milliseconds.
 LAYERS, ROWS, BATCH = [64, 256, 96, 10], 3000, 50
 BEGUN, ENDED = "begun", "ended"
-# How long a write is held up at each array, each sync and each renaming.
+# The range of seconds by which a write is delayed at each array, sync and rename.
 HELD_UP = 0.001, 0.01
 
 
@@ -38,7 +38,7 @@ HELD_UP = 0.001, 0.01
 
 
 def hold_up(module, name: str, seconds: float) -> None:
-    """Have a function wait before it does what it does, and after."""
+    """Make a function wait before and after its work."""
     function = getattr(module, name)
 
     def slowly(*arguments, **settings):
@@ -56,11 +56,11 @@ def digest(model) -> str:
 
 
 def train(folder: Path, epochs: int, n_threads: int, slow: bool) -> None:
-    """Train up to so many epochs, and print how it ended."""
+    """Train up to `epochs` epochs and print a summary of the outcome."""
     if slow:
         hold_up(np.lib.format, "write_array", HELD_UP[0])
-        hold_up(files.os, "fsync", HELD_UP[1])
-        hold_up(files.os, "replace", HELD_UP[1])
+        hold_up(os, "fsync", HELD_UP[1])
+        hold_up(os, "replace", HELD_UP[1])
     rng = np.random.default_rng(0)
     X = rng.standard_normal((ROWS, LAYERS[0])).astype(np.float32)
     y = (
@@ -99,11 +99,11 @@ def train(folder: Path, epochs: int, n_threads: int, slow: bool) -> None:
     print(ENDED, json.dumps(end | {"one more": digest(model)}), flush=True)
 
 
-# Who kills it ----------------------------------------------------------------------------------------------
+# The killer ------------------------------------------------------------------------------------------------
 
 
 class Run:
-    """The script in a process of its own, from where its fit begins."""
+    """The script in a separate process, which has reached the start of its fit."""
 
     def __init__(self, folder: Path, epochs: int, n_threads: int, slow: bool) -> None:
         command = [sys.executable, __file__, "--run", str(folder), "--epochs", str(epochs)]
@@ -113,7 +113,7 @@ class Run:
         self.began = time.perf_counter()
 
     def end(self) -> str | None:
-        """What it printed at its end; None where it did not get there."""
+        """The outcome that the script printed, or None if it was killed before."""
         printed, _ = self.process.communicate()
         if self.process.returncode == -signal.SIGKILL:
             return None
@@ -122,7 +122,7 @@ class Run:
         return printed.removeprefix(ENDED).strip()
 
     def kill_after(self, seconds: float) -> str | None:
-        """The same, where it is killed unless it is faster."""
+        """Kill the script after that time; return its outcome if it finished sooner, else None."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -137,13 +137,13 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def trial(folder: Path, epochs: int, longest: float, rng: random.Random) -> tuple[str, int, int]:
-    """The end that it comes to, how often it was killed, and how many times of these in a write."""
+    """(outcome, number of kills, number of kills during a write) of one trial."""
     kills = inside = 0
     while True:
         slow = kills == 0 or rng.random() < 0.5
         run = Run(folder, epochs, n_threads=rng.choice((1, 2)), slow=slow)
         before = set(leftovers(folder))
-        # Slow runs take several times as long as the one that nobody killed: the first never gets to its end.
+        # Slow runs take several times as long as the undisturbed one; the first run never reaches its end.
         end = run.kill_after(rng.uniform(0, longest * (1 if kills == 0 else 6 if slow else 2)))
         if end is not None:
             return end, kills, inside
@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--epochs", type=int, default=24)
-    # What the script itself is run with.
+    # Options for the script itself.
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--n-threads", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--slow", action="store_true", help=argparse.SUPPRESS)

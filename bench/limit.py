@@ -1,45 +1,45 @@
-"""How far a training step is from what the machine allows.
+"""The distance of a training step from the machine's limit.
 
 python bench/limit.py [--threads N]
 python bench/limit.py --net 784-256-128-10 --batch 64 --momentum 0.9 --activation relu --loss cross_entropy
 python bench/limit.py --net 784-256-128-10 --batch 64 --loss cross_entropy --adam --dropout 0.2
 
-Prints microseconds a step of `bpkern.MLP.fit` (whole shuffled epochs, gather included, medians), the limit,
-and the one as a multiple of the other. `step_limit` says what the limit is made of, and what it leaves out.
+Prints microseconds per step of `bpkern.MLP.fit` (whole shuffled epochs, gather included, medians), the limit,
+and the ratio of the two. `step_limit` documents what the limit contains and what it leaves out.
 """
 
 import argparse
 
 from pinning import pin
 
-# Clocks an element, of vectors of 64 bytes on a core that has full-width units for them, as measured alone;
-# smaller vectors take as many times more. The softmax of cross-entropy is an exp; dropout is its generator.
+# Clocks per element with vectors of 64 bytes on a core with full-width units for them, measured in isolation;
+# narrower vectors take proportionally more. The softmax of cross-entropy is an exp; dropout is its generator.
 CLOCKS = {"tanh": 0.74, "sigmoid": 0.6, "relu": 0.1, "leaky_relu": 0.1, "softmax": 0.6, "dropout": 1.1}
 
 
 def level_of(net, caches: dict[str, int]) -> str:
-    """Where the weights are kept: the smallest level that takes all parameters, and the optimiser's states.
+    """The smallest memory level that holds all parameters and optimiser states.
 
-    A step goes through all of them, from the first layer to the last and back, so what does not fit a cache
-    as a whole is streamed from the next. Activations and inputs are not counted: they are small beside the
-    weights wherever the bytes matter.
+    A step passes over all of them, from the first layer to the last and back, so if they do not fit a cache
+    as a whole they are streamed from the next level. Activations and inputs do not count: wherever the bytes
+    matter they are small compared with the weights.
     """
     size = 4 * (sum(net.weights) + sum(net.layers[1:])) * (1 + net.states)
     return next((level for level in ("L1", "L2", "L3") if size <= caches[level]), "memory")
 
 
 def step_limit(net, machine: dict) -> tuple[float, str]:
-    """Seconds that a training step takes at least on a machine as `machine.measured` gives it.
+    """The least seconds of a training step on a machine described by `machine.measured`.
 
-    The sum over the layers and their phases of the longer of computing and moving bytes, and the activations'
-    clocks. A phase computes 2 * batch * out * in operations at the FMA peak. Forward and delta read 4 bytes a
-    weight, update reads and writes 8, and 8 more for each state of the optimiser, at the bandwidth of the
-    level that `level_of` says; the first layer has no delta. What the first cache holds costs nothing to
-    move.
+    For each phase of each layer the limit adds the larger of the time to compute and the time to move bytes;
+    then it adds the activations' clocks. A phase computes 2 * batch * out * in operations at the FMA peak.
+    Forward and delta read 4 bytes per weight; update moves 8, and 8 more for each optimiser state; at the
+    bandwidth of the level from `level_of`. The first layer has no delta. Moving what fits the first cache
+    costs nothing.
 
-    Left out are the inputs' gather, the outputs' derivatives, and calls: a small net cannot come close. A net
-    just above a cache's size can come below, as a part of it stays there. The threads share everything
-    evenly.
+    The limit leaves out the gather of the inputs, the derivatives of the loss, and calls, so a small net
+    cannot reach it. A net slightly larger than a cache can beat it, because a part of the net stays there.
+    The threads share all work evenly.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def step_limit(net, machine: dict) -> tuple[float, str]:
 
 
 def measured_step(net, threads: int, rounds: int) -> float:
-    """Median seconds of a step within `fit`."""
+    """The median seconds of a step within `fit`."""
     from nets import data
     from peers_bpkern import BpkernPeer
     from timing import in_turns, repeats_for
@@ -83,15 +83,15 @@ def measured_step(net, threads: int, rounds: int) -> float:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--net", help="sizes, as in 784-256-128-10; else the standard networks")
+    parser.add_argument("--net", help="layer sizes, as in 784-256-128-10; default: the standard networks")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--momentum", type=float, default=0.0)
-    parser.add_argument("--adam", action="store_true", help="instead of SGD")
-    parser.add_argument("--dropout", type=float, default=0.0, help="of the hidden layers (0)")
+    parser.add_argument("--adam", action="store_true", help="Adam instead of SGD")
+    parser.add_argument("--dropout", type=float, default=0.0, help="rate in the hidden layers (0)")
     parser.add_argument("--activation", default="relu", choices=["relu", "leaky_relu", "sigmoid", "tanh"])
     parser.add_argument("--loss", default="mse", choices=["mse", "cross_entropy"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=9, help="the medians are of so many (9)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds to take medians of (9)")
     return parser.parse_args()
 
 

@@ -1,9 +1,9 @@
-"""What this machine does at most, measured when asked: what the benchmarks are a fraction of.
+"""The limits of this machine, measured on demand, to which the benchmarks are compared.
 
 python bench/machine.py
 
-The clock, the FMA peak, and the rates of streaming through each cache and memory, by compiled C in as many
-threads as asked for, at once. The best of several short runs: whatever shares the machine only slows it.
+The clock, the FMA peak, and the streaming rates of each cache and of memory, measured by compiled C in
+several threads at once. Each is the best of several short runs, because other programs only slow a run down.
 """
 
 import ctypes
@@ -21,16 +21,16 @@ from threading import Barrier
 
 import numpy as np
 
-# Bytes of a vector register and the compiler's flags; scalar kernels are held against the baseline's vectors.
+# Bytes of a vector register, and compiler flags. Scalar kernels are compared with the baseline's vectors.
 TARGETS = {
     "scalar": (16, []),
     "avx2": (32, ["-mavx2", "-mfma"]),
     "avx512": (64, ["-mavx512f"]),
 }
 RUNS = 10
-# What a stream goes through in one run, and the buffer of the memory's stream at least: bytes.
+# Bytes streamed in one run, and the least bytes of the buffer for the stream through memory.
 STREAMED, MEMORY = 1 << 27, 1 << 27
-# Where the system does not say: bytes of the data caches by level.
+# Bytes of the data caches by level, if the system does not report them.
 CACHES = {1: 32 << 10, 2: 1 << 20, 3: 32 << 20}
 
 
@@ -55,7 +55,7 @@ def _library(isa: str, dtype: str) -> ctypes.CDLL:
 
 
 def _best(threads: int, run: Callable[[int], float]) -> float:
-    """The best sum of what the threads, numbered from 0, do at the same time."""
+    """The best sum of the rates of all threads, which run at the same time and are numbered from 0."""
     together = Barrier(threads)
 
     def one(thread: int) -> list[float]:
@@ -70,19 +70,19 @@ def _best(threads: int, run: Callable[[int], float]) -> float:
 
 
 def clock_rate() -> float:
-    """Clocks a second of a core with an integer load."""
+    """Clocks per second of a core under an integer load."""
     library = _library("scalar", "float32")
     return _best(1, lambda thread: library.clock_rate(500_000))
 
 
 def fma_peak(isa: str, dtype: str, threads: int = 1) -> float:
-    """Floating-point operations a second of so many threads."""
+    """Floating-point operations per second of that many threads."""
     library = _library(isa, dtype)
     return _best(threads, lambda thread: library.fma_peak(1_000_000))
 
 
 def cache_sizes() -> dict[int, int]:
-    """Bytes of the data caches of the first core by level, as the system says or else `CACHES`."""
+    """Bytes of the first core's data caches by level, from the system or else from `CACHES`."""
     sizes = dict(CACHES)
     for level in (2, 3):
         name = f"SC_LEVEL{level}_CACHE_SIZE"
@@ -96,7 +96,7 @@ def cache_sizes() -> dict[int, int]:
 
 
 def _stream(stream: Callable[..., float], isa: str, size: int, threads: int) -> float:
-    """Bytes a second of a stream through a buffer of so many bytes a thread."""
+    """Bytes per second of a stream through a buffer of `size` bytes per thread."""
     kept = [np.ones(size + 64, np.uint8) for _ in range(threads)]
     starts = [array.ctypes.data + -array.ctypes.data % 64 for array in kept]
     vectors = size // 512 * 512 // TARGETS[isa][0]
@@ -105,10 +105,10 @@ def _stream(stream: Callable[..., float], isa: str, size: int, threads: int) -> 
 
 
 def bandwidths(isa: str, threads: int = 1) -> dict[str, dict[str, float]]:
-    """Bytes a second by level, L2, L3 and memory: of reading, and of updating in place.
+    """Bytes per second of reading and of updating in place, by level: L2, L3 and memory.
 
-    A thread's buffer is half of the second cache; its part of half of the third, which the threads share; and
-    its part of four times the third, for memory.
+    A thread's buffer is half the second cache, its share of half the third cache, or for memory its share of
+    four times the third cache.
     """
     library, sizes = _library(isa, "float32"), cache_sizes()
     buffers = {"L2": sizes[2] // 2, "L3": sizes[3] // 2 // threads}
@@ -130,7 +130,7 @@ def cpu_model() -> str:
 
 
 def measured(isa: str, threads: int = 1) -> dict:
-    """Everything about this machine that a result is to be read with."""
+    """The properties of this machine that are kept with a result."""
     peaks = {count: fma_peak(isa, "float32", count) for count in {1, threads}}
     return {
         "cpu": cpu_model(),
@@ -147,7 +147,7 @@ def measured(isa: str, threads: int = 1) -> dict:
 
 
 def described(machine: dict) -> str:
-    """What `measured` found, in two lines."""
+    """The result of `measured` as two lines of text."""
     streams = ", ".join(
         f"{level} {rates['read'] / 1e9:.0f} read {rates['update'] / 1e9:.0f} update"
         for level, rates in machine["bandwidths"].items()
@@ -160,7 +160,8 @@ def described(machine: dict) -> str:
 
 
 def training_flops(layers: list[int], rows: int) -> int:
-    """Of all products of a training step: forward, delta and update of each layer; the first has no delta."""
+    """The operations of all products of a training step: forward, delta (not in the first layer) and
+    update."""
     sizes = [n * m for n, m in itertools.pairwise(layers)]
     return 2 * rows * (3 * sum(sizes) - sizes[0])
 

@@ -1,10 +1,11 @@
-"""What `fit_many` gains from one thread to two, beside what the multiply-add units gain.
+"""The gain of `fit_many` from a second thread, compared with that of the multiply-add units.
 
 python bench/many.py [--models 16] [--threads 2] [--rounds 9] [--seconds 0.5]
 
 Every round measures, in turns, fits one after another, `fit_many` on one thread and on several, and the FMA
-peak of one thread and of several; medians of the ratios within a round. The goal is 0.9 of the peak's gain.
-Where other programs run, the peak is the best of short runs, and the fits are not: look at the load.
+peak of one thread and of several; the results are medians of the ratios within a round. The goal is 0.9 of
+the peak's gain. Other programs disturb the fits more than the peak, which is the best of short runs: the load
+is printed, too.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from nets import Net, data
 
 import bpkern
 
-# The first is of the size of scikit-learn's digits, the others smaller and larger; rows, and the net.
+# Rows and net. The first has the size of scikit-learn's digits, the others are smaller and larger.
 NETS = {
     "digits": (1797, Net((64, 32, 10), "relu", "cross_entropy", 32)),
     "digits, Adam, dropout": (1797, Net((64, 32, 10), "relu", "cross_entropy", 32, adam=True, dropout=0.1)),
@@ -28,14 +29,14 @@ NETS = {
 
 
 def fresh(net: Net, count: int) -> list:
-    """So many models, of different seeds."""
+    """`count` new models with different seeds."""
     optimizer = bpkern.Adam(1e-4) if net.adam else bpkern.SGD(1e-4)
     settings = dict(activation=net.activation, loss=net.loss, optimizer=optimizer, dropout=net.dropout)
     return [bpkern.MLP(net.layers, seed=seed, **settings) for seed in range(count)]
 
 
 def cases(rows: int, net: Net, count: int, threads: int) -> dict:
-    """Name and function of how many epochs."""
+    """By name, a function that trains for a given number of epochs."""
     X, y = data(net, -(-rows // net.batch))
     X, y, models = X[:rows], y[:rows], fresh(net, count)
 
@@ -58,7 +59,7 @@ def seconds(run, epochs: int) -> float:
 
 
 def load() -> str:
-    """Of the last minute; this program's own is in it."""
+    """The system's load in the last minute, including this program's own."""
     return f"{os.getloadavg()[0]:.2f}"
 
 
@@ -66,8 +67,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9, help="the medians are of so many (9)")
-    parser.add_argument("--seconds", type=float, default=0.5, help="that fits on one thread take (0.5)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds to take medians of (9)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="seconds of fits on one thread (0.5)")
     args = parser.parse_args()
     print(f"{args.models} models, {bpkern.isa()}, gain from 1 to {args.threads} threads; load {load()}\n")
     heads = ("ms/epoch", "fit_many", "over fits", "FMA peak", "of peak", "quartiles")

@@ -1,6 +1,6 @@
-"""The networks that are measured: the standard rows, a grid and random shapes, and data for them.
+"""The measured networks: the standard ones, a grid and random shapes, and data for them.
 
-A network is given by its layers and its mini-batch; all are float32, trained by plain SGD or with momentum.
+All networks are float32 and trained with plain SGD, with momentum, or with Adam.
 """
 
 from dataclasses import dataclass
@@ -15,31 +15,31 @@ ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh")
 LOSSES = ("mse", "cross_entropy")
 DEPTHS = range(1, 9)
 MOMENTUM = 0.9
-# Of a step of the grid and of the random shapes: about a second for a slow trainer.
+# The most operations per step in the grid and the random shapes: about a second for a slow trainer.
 MOST_FLOPS = 3e10
-# A guess at a step's time, to choose how many make an epoch: operations a second, and seconds besides.
+# A guess at a step's time, to choose the steps per epoch: operations per second, and seconds of overhead.
 GUESSED_RATE, GUESSED_OVERHEAD = 5e10, 2e-6
 EPOCH_SECONDS, EPOCH_STEPS = 0.05, (3, 2000)
 
 
 @dataclass(frozen=True)
 class Net:
-    """A network, its loss and how it is trained.
+    """A network, its loss and the way it is trained.
 
     Attributes
     ----------
     layers : tuple of int
         Sizes, input first.
     activation : str
-        Of the hidden layers; the outputs have none.
+        Of the hidden layers; the output layer has no activation.
     loss : {"mse", "cross_entropy"}
         The mean over all elements; the mean over the rows.
     batch : int
     momentum : float
     adam : bool
-        Instead of SGD.
+        Adam instead of SGD.
     dropout : float
-        Of the hidden layers.
+        Rate in the hidden layers.
     """
 
     layers: tuple[int, ...]
@@ -52,7 +52,7 @@ class Net:
 
     @property
     def states(self) -> int:
-        """Numbers that the optimiser keeps for each parameter."""
+        """The number of states that the optimiser keeps per parameter."""
         return 2 if self.adam else int(self.momentum != 0)
 
     @property
@@ -64,23 +64,23 @@ class Net:
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """The network's name in tables."""
         kind = ", adam" if self.adam else ", momentum" if self.momentum else ""
         return f"{self.shape} at {self.batch}{kind}{f', dropout {self.dropout}' if self.dropout else ''}"
 
     @property
     def flops(self) -> int:
-        """Of a training step."""
+        """Operations of a training step."""
         return training_flops(list(self.layers), self.batch)
 
     @property
     def weights(self) -> list[int]:
-        """The number of weights of each layer, biases aside."""
+        """The number of weights of each layer, without biases."""
         return [n * m for n, m in pairwise(self.layers)]
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch: about `EPOCH_SECONDS` of a good trainer, and enough rows to show every class."""
+        """Steps per epoch: about `EPOCH_SECONDS` for a good trainer, with enough rows for every class."""
         least, most = EPOCH_STEPS
         steps = int(EPOCH_SECONDS / (self.flops / GUESSED_RATE + GUESSED_OVERHEAD))
         steps = min(max(steps, least), most)
@@ -98,9 +98,9 @@ STANDARD = (
 
 
 def _shrunk(layers: tuple[int, ...], activation: str, loss: str, batch: int, momentum: float) -> Net:
-    """The network, with the loss that its outputs allow and as much of its batch as `MOST_FLOPS` does.
+    """The network with a loss that suits its outputs, and a batch size that `MOST_FLOPS` allows.
 
-    Cross-entropy is for 3 classes to 1000: scikit-learn makes two of them one sigmoid.
+    Cross-entropy is for 3 to 1000 classes: scikit-learn replaces two classes by one sigmoid.
     """
     if not 3 <= layers[-1] <= 1000:
         loss = "mse"
@@ -112,8 +112,8 @@ def _shrunk(layers: tuple[int, ...], activation: str, loss: str, batch: int, mom
 def grid() -> list[Net]:
     """60 networks: each width once with each activation, in nets of 1 to 8 layers.
 
-    The first layer has the width; those after it go through the widths in steps that change with the
-    network, and batches, losses and momentum take turns.
+    The first layer has that width; later layers take the other widths in steps that differ between networks.
+    Batch sizes, losses and momentum alternate.
     """
     nets = []
     for a, activation in enumerate(ACTIVATIONS):
@@ -128,7 +128,7 @@ def grid() -> list[Net]:
 
 
 def random_nets(count: int, seed: int) -> list[Net]:
-    """Networks of 1 to 8 layers, with widths and batches from 1 to 4096, evenly in logarithm."""
+    """Networks of 1 to 8 layers; widths and batch sizes from 1 to 4096, uniform in the logarithm."""
     rng = np.random.default_rng(seed)
     nets = []
     for _ in range(count):
@@ -140,7 +140,7 @@ def random_nets(count: int, seed: int) -> list[Net]:
 
 
 def data(net: Net, steps: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """X and y of so many batches: normal inputs; targets evenly from 0 to 1, or every class as often."""
+    """X and y for `steps` batches: normal inputs; targets uniform from 0 to 1, or classes equally often."""
     rng = np.random.default_rng(seed)
     rows = steps * net.batch
     X = rng.standard_normal((rows, net.layers[0]), np.float32)

@@ -1,9 +1,9 @@
-"""What a call costs besides its arithmetic: one-row predictions, single steps and short fits.
+"""The cost of a call beyond its arithmetic: one-row predictions, single steps and short fits.
 
 python bench/overhead.py
 
-Prints microseconds a call, medians over rounds in which the calls take turns. On the net of 2-2-2 there is
-next to no arithmetic: its column is the fixed cost.
+Prints microseconds per call, medians over rounds in which the calls take turns. The 2-2-2 net has hardly any
+arithmetic: its column is the fixed cost.
 """
 
 import time
@@ -21,7 +21,7 @@ BATCH, ROUNDS, SAMPLE_SECONDS = 64, 15, 0.01
 
 
 def calls(layers, activation, loss):
-    """Name and call, on float32 rows."""
+    """The calls by name, on float32 rows."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((BATCH, layers[0])).astype(np.float32)
     y = rng.integers(0, layers[-1], BATCH)

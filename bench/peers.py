@@ -1,13 +1,13 @@
-"""Training and prediction by bpkern and by everything else that does it from Python, side by side.
+"""Training and prediction by bpkern and by other libraries for Python, side by side.
 
 python bench/peers.py --output results.json                       the standard networks
 python bench/peers.py --grid --output results.json                60 networks of all sizes
 python bench/peers.py --random 50 --seed 7 --output results.json  50 others
 
-A step of training is timed in whole shuffled epochs, the gather of mini-batches included. Before that, each
-trainer's weights are checked against float64 NumPy: one that is wrong is reported and not timed. All are on
-the same cores, take turns in every round, and are compared by medians. A cell that is in the file is not run
-again. `pip install ".[peers]"` brings the others; one that is missing is left out, and said so.
+A training step is timed in whole shuffled epochs, including the gather of mini-batches. Before that, each
+trainer's weights are checked against float64 NumPy; a wrong trainer is reported and not timed. All run on the
+same cores, take turns in every round, and are compared by medians. A cell that is already in the file is not
+run again. `pip install ".[peers]"` installs the others; missing ones are left out and reported.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pinning import pin
 
-# Module and class of each trainer, loaded when it is asked for, and the tasks it is there for.
+# Module and class of each trainer, imported when it is used, and its tasks.
 TRAINING, INFERENCE = ("train",), ("forward", "predict")
 PEERS = {
     "bpkern": ("peers_bpkern", "BpkernPeer", TRAINING + INFERENCE),
@@ -32,27 +32,29 @@ PEERS = {
     "ONNX Runtime": ("peers_onnx", "OnnxPeer", INFERENCE),
 }
 PACKAGES = ("bpkern", "numpy", "scikit-learn", "torch", "jax", "jaxlib", "onnxruntime", "onnx")
-# Of the learning rate of the check: weights stay where they are, and gradients do not vanish to denormals.
+# Factor of the check's learning rate: the weights hardly move, and the gradients do not become denormal.
 TIMED_LR = 1e-3
 PREDICTED_ROWS = 256
-# For the threads of the trainer before to go to sleep, where there are several.
+# Seconds for the previous trainer's threads to go to sleep, if it had several.
 PAUSE = 0.05
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--grid", action="store_true", help="60 networks of all sizes")
-    parser.add_argument("--random", type=int, metavar="N", help="N networks of random shapes")
-    parser.add_argument("--seed", type=int, default=0, help="of the random shapes (0)")
-    parser.add_argument("--only", default="", help="networks whose name has this in it")
+    parser.add_argument("--grid", action="store_true", help="measure 60 networks of all sizes")
+    parser.add_argument("--random", type=int, metavar="N", help="measure N networks of random shapes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random shapes (0)")
+    parser.add_argument("--only", default="", help="only networks whose name contains this")
     parser.add_argument("--tasks", help="train,forward,predict (all; for --grid and --random train)")
     parser.add_argument("--peers", help=f"of {','.join(PEERS)} (all but PyTorch compiled)")
-    parser.add_argument("--compiled", action="store_true", help="PyTorch compiled, too: half a minute a net")
+    parser.add_argument(
+        "--compiled", action="store_true", help="compiled PyTorch, too: half a minute per net"
+    )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15, help="at most (15), and at least 3")
-    parser.add_argument("--budget", type=float, default=3.0, help="seconds of timing a trainer and cell (3)")
-    parser.add_argument("--output", type=Path, help="the file to keep results in, and to go on from")
+    parser.add_argument("--rounds", type=int, default=15, help="the most rounds (15), at least 3")
+    parser.add_argument("--budget", type=float, default=3.0, help="seconds per trainer and cell (3)")
+    parser.add_argument("--output", type=Path, help="file of results, old ones included")
     args = parser.parse_args()
     default = [name for name in PEERS if args.compiled or name != "PyTorch compiled"]
     args.peers = args.peers.split(",") if args.peers else default
@@ -62,7 +64,7 @@ def parse() -> argparse.Namespace:
 
 
 def chosen_nets(args: argparse.Namespace) -> list[tuple]:
-    """Pairs of a kind, "standard", "grid" or "random", and a network."""
+    """Pairs (kind, network); the kind is "standard", "grid" or "random"."""
     from nets import STANDARD, grid, random_nets
 
     chosen = [("grid", net) for net in grid()] if args.grid else []
@@ -74,7 +76,7 @@ def chosen_nets(args: argparse.Namespace) -> list[tuple]:
 
 
 def prepared(name: str, net, task: str, check, data: tuple, threads: int) -> tuple:
-    """The run of a trainer that passed the check, and how often to repeat it; LeftOutError and WrongError."""
+    """(run, repeats) of a trainer that passed the check; raises LeftOutError or WrongError."""
     from peers_base import LeftOutError
     from timing import repeats_for
 
@@ -99,7 +101,7 @@ def prepared(name: str, net, task: str, check, data: tuple, threads: int) -> tup
 
 
 def run_cell(net, task: str, peers: list[str], args: argparse.Namespace) -> dict[str, dict]:
-    """What every trainer takes, or why it does not."""
+    """Each trainer's times, or the reason why it has none."""
     from check import Check, WrongError
     from nets import data
     from peers_base import LeftOutError
@@ -114,7 +116,7 @@ def run_cell(net, task: str, peers: list[str], args: argparse.Namespace) -> dict
             found[name] = {"left out": str(reason)}
         except WrongError as reason:
             found[name] = {"wrong": str(reason)}
-        except Exception as error:  # one that breaks does not stop the others
+        except Exception as error:  # a failing trainer does not stop the others
             found[name] = {"failed": f"{type(error).__name__}: {error}"}
     once = net.steps if task == "train" else 1
     pause = PAUSE if args.threads > 1 else 0.0
@@ -129,7 +131,7 @@ def run_cell(net, task: str, peers: list[str], args: argparse.Namespace) -> dict
 
 
 def printed(cell: dict, peers: list[str]) -> str:
-    """A row of the table, and below it why a trainer has no time."""
+    """A row of the table, and below it the reasons for missing times."""
     from results import median, ratio
     from timing import microseconds
 
@@ -144,7 +146,7 @@ def printed(cell: dict, peers: list[str]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of every package that is there."""
+    """The versions of Python and of every installed package of a trainer."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

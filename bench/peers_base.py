@@ -1,10 +1,10 @@
-"""What every trainer in the comparison can do, in as few words as possible."""
+"""The interface of every trainer in the comparison."""
 
 import numpy as np
 
 
 class LeftOutError(Exception):
-    """This trainer cannot do that: the reason is printed in its place."""
+    """The trainer does not support the task; the reason is printed instead of a time."""
 
 
 class Peer:
@@ -23,18 +23,19 @@ class Peer:
     Raises
     ------
     LeftOutError
-        For a net that it does not know.
+        If the trainer does not support the net.
     """
 
     def __init__(self, net, weights, X, y, lr, threads):
         self.net, self.X, self.y, self.lr, self.threads = net, X, y, lr, threads
 
     def epochs(self, count: int, shuffle: bool = True) -> None:
-        """Train: in a new order of the rows each epoch, or in theirs. Done when it returns."""
+        """Train on the rows in a new order each epoch, or in their own order; training is complete on
+        return."""
         raise NotImplementedError
 
     def weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The weights and biases now, in the shapes they came in; the caller only reads them."""
+        """The current weights and biases, in the shapes they were given; the caller must not change them."""
         raise NotImplementedError
 
     def forward(self, X: np.ndarray) -> np.ndarray:
@@ -42,6 +43,6 @@ class Peer:
         raise NotImplementedError
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """The classes (n,) for cross_entropy, or else the outputs."""
+        """The classes (n,) for cross_entropy, otherwise the outputs."""
         outputs = self.forward(X)
         return outputs.argmax(axis=1) if self.net.loss == "cross_entropy" else outputs

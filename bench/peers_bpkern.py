@@ -20,7 +20,7 @@ class BpkernPeer(Peer):
             seed=0,
         )
         self.model.set_weights(weights)
-        bpkern.set_num_threads(threads)  # of which it takes what is worth it, as the others do
+        bpkern.set_num_threads(threads)  # an upper bound: like the others, it uses as many as are worthwhile
 
     def epochs(self, count, shuffle=True):
         self.model.fit(

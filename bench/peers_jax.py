@@ -49,7 +49,7 @@ def _inference(net):
 
 @functools.cache
 def _epoch(net):
-    """Scan over the mini-batches of an epoch, each gathered inside; parameters and velocities are donated."""
+    """A scan over the mini-batches of an epoch, gathered inside it; parameters and velocities are donated."""
 
     def loss(parameters, x, y):
         return LOSSES[net.loss](_forward(net)(parameters, x), y)
@@ -70,7 +70,7 @@ def _epoch(net):
 
 
 class JaxPeer(Peer):
-    """`jax.jit` of `jax.lax.scan`; the permutations are NumPy's, which are faster than sorting keys."""
+    """`jax.jit` of `jax.lax.scan`. NumPy makes the permutations, which is faster than JAX's sort of keys."""
 
     def __init__(self, net, weights, X, y, lr, threads):
         super().__init__(net, weights, X, y, lr, threads)

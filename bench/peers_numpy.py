@@ -6,7 +6,7 @@ from peers_base import Peer
 
 
 class NumpyPeer(Peer):
-    """`handwritten.Loop`; its seed goes on, so that no two calls shuffle alike."""
+    """`handwritten.Loop`; the seed advances, so that no two calls shuffle alike."""
 
     def __init__(self, net, weights, X, y, lr, threads):
         super().__init__(net, weights, X, y, lr, threads)

@@ -6,12 +6,12 @@ from onnx import TensorProto, helper, numpy_helper
 from peers_base import Peer
 
 ACTIVATIONS = {"relu": "Relu", "leaky_relu": "LeakyRelu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
-# Old enough for every runtime of today.
+# Old enough for every current runtime.
 OPSET, IR_VERSION = 17, 8
 
 
 def _model(net, weights):
-    """Gemm and activation by turns, from "x" to "out"."""
+    """Alternating Gemm and activation nodes, from "x" to "out"."""
     nodes, constants, x = [], [], "x"
     for l, (w, b) in enumerate(weights):
         constants += [numpy_helper.from_array(w, f"w{l}"), numpy_helper.from_array(b, f"b{l}")]
@@ -32,7 +32,7 @@ def _model(net, weights):
 
 
 class OnnxPeer(Peer):
-    """An inference session over a model made of the weights."""
+    """An inference session of a model with these weights."""
 
     def __init__(self, net, weights, X, y, lr, threads):
         super().__init__(net, weights, X, y, lr, threads)

@@ -11,10 +11,11 @@ ACTIVATIONS = {"relu": "relu", "sigmoid": "logistic", "tanh": "tanh"}
 
 
 class SklearnPeer(Peer):
-    """`fit` with `warm_start`, which goes on with the weights, and with a velocity of zero.
+    """`fit` with `warm_start`, which continues from the weights, with zero velocity.
 
-    The loss of its regressor is half the sum over the outputs where mse is their mean, so the learning rate
-    is scaled by 2 / out. Its velocity has the learning rate inside, which is the same while that is constant.
+    The loss of scikit-learn's regressor is half the sum over the outputs, while mse is their mean; so the
+    learning rate is scaled by 2 / out. Its velocity includes the learning rate, which is equivalent while the
+    rate is constant.
     """
 
     def __init__(self, net, weights, X, y, lr, threads):
@@ -38,7 +39,7 @@ class SklearnPeer(Peer):
             warm_start=True,
             random_state=0,
         )
-        # One epoch makes it what has weights at all.
+        # The estimator has weights only after an epoch.
         self.epochs(1)
         for own, given in zip(self.model.coefs_, (w for w, _ in weights), strict=True):
             own[:] = given.T
@@ -48,7 +49,7 @@ class SklearnPeer(Peer):
     def epochs(self, count, shuffle=True):
         self.model.set_params(max_iter=count, n_iter_no_change=count + 1, shuffle=shuffle)
         with warnings.catch_warnings():
-            # It was told how many epochs to make, and that they are not enough for it is no news.
+            # The number of epochs is fixed, so the fit need not converge.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.model.fit(self.X, self.y)
 
@@ -56,8 +57,8 @@ class SklearnPeer(Peer):
         return [(w.T, b) for w, b in zip(self.model.coefs_, self.model.intercepts_, strict=True)]
 
     def forward(self, X):
-        """Probabilities for a classifier, which is what it gives out; they differ from the outputs by a
-        constant a row after the logarithm."""
+        """Outputs of a regressor; for a classifier the logarithms of its probabilities, which differ from the
+        outputs by a constant per row."""
         if self.net.loss == "cross_entropy":
             return np.log(self.model.predict_proba(X))
         return self.predict(X)

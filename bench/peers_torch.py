@@ -22,7 +22,7 @@ LOSSES = {"mse": F.mse_loss, "cross_entropy": F.cross_entropy}
 
 
 def _optimizer(parameters, net, lr):
-    """The fused one, or where the processor has none, the one that goes through lists."""
+    """The fused optimiser, or if the processor has none, the one that works on lists of tensors."""
     try:
         return torch.optim.SGD(parameters, lr=lr, momentum=net.momentum, fused=True)
     except (RuntimeError, TypeError):
@@ -30,7 +30,7 @@ def _optimizer(parameters, net, lr):
 
 
 class TorchPeer(Peer):
-    """`Sequential`, autograd and `torch.optim.SGD(fused=True)`, with no loader in between."""
+    """`Sequential`, autograd and `torch.optim.SGD(fused=True)`, without a data loader."""
 
     def __init__(self, net, weights, X, y, lr, threads):
         super().__init__(net, weights, X, y, lr, threads)
@@ -94,7 +94,7 @@ def _compiled(net):
 
 
 class CompiledTorchPeer(TorchPeer):
-    """The step by `torch.compile`, autograd's graph and the optimiser included."""
+    """The whole step by `torch.compile`, including autograd's graph and the optimiser."""
 
     def _prepare(self):
         self.parameters = [(m.weight.detach(), m.bias.detach()) for m in self.modules]
@@ -105,6 +105,6 @@ class CompiledTorchPeer(TorchPeer):
     def _step(self, x, targets):
         try:
             self.step(self.parameters, self.velocities, x, targets, self.rate)
-        except Exception as error:  # of the compiler: whatever its parts raise
+        except Exception as error:  # the compiler's parts raise errors of many types
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise LeftOutError(f"did not compile: {reason}") from error

@@ -1,7 +1,7 @@
-"""As many cores and threads as asked for, and no more, for whatever the process loads.
+"""Limits the process and all libraries it loads to a number of cores and threads.
 
-Libraries look at the cores they may use when they are loaded, and some make threads then; so the process is
-confined first and started again.
+Libraries read the cores that they may use when they are loaded, and some start threads then; so the process
+is first confined and then started again.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """What the BLAS, OpenMP and XLA libraries read."""
+    """The environment variables that the BLAS, OpenMP and XLA libraries read."""
     several = "true" if threads > 1 else "false"
     return {
         "OMP_NUM_THREADS": str(threads),
@@ -22,27 +22,26 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 def pin(threads: int) -> None:
-    """Restart this program on so many of its cores, unless it is; call it before anything large is imported.
+    """Restart this program on that many cores, unless it already is; call it before importing anything large.
 
     Parameters
     ----------
     threads : int
-        The cores to keep of those that the process may use; where the system has no affinity, only the
-        environment is set.
+        The number of cores to keep; if the system has no affinity, only the environment is set.
 
     Raises
     ------
     SystemExit
-        Where there are fewer cores.
+        If the process may use fewer cores.
     """
     wanted = _environment(threads)
     confined = True
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) < threads:
-            raise SystemExit(f"{threads} threads were asked for, and there are {len(cores)} cores")
+            raise SystemExit(f"{threads} threads requested, but only {len(cores)} cores are available")
         confined = len(cores) == threads
-        os.sched_setaffinity(0, cores[-threads:])  # the first one has the interrupts
+        os.sched_setaffinity(0, cores[-threads:])  # the first core handles interrupts
     if confined and all(os.environ.get(name) == value for name, value in wanted.items()):
         return
     os.environ.update(wanted)

@@ -1,10 +1,9 @@
-"""The results of `peers.py` for people: tables, a plot, and the README's section.
+"""The results of `peers.py` as tables, a plot and the README's section.
 
 python bench/report.py results.json [more.json ...] [--docs docs] [--readme README.md]
 
 Writes peers.png and peers.svg to the folder, and the tables between the README's lines
-`<!-- peers: begin -->` and `<!-- peers: end -->`. Nothing is left out: rows that are lost are marked, and all
-lost cells are listed.
+`<!-- peers: begin -->` and `<!-- peers: end -->`. The tables list all lost cells.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from timing import microseconds
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
 LOST = "(lost)"
-# Told apart by the colour-blind, too, and the same in every plot.
+# Distinguishable by the colour-blind, and the same in every plot.
 COLOURS = {
     "bpkern": "#000000",
     "NumPy": "#0072b2",
@@ -39,7 +38,7 @@ MARKERS = {
 
 
 def standard_table(cells: list[dict]) -> list[str]:
-    """Markdown: a row a network, a column a trainer, medians in microseconds, the fastest in bold."""
+    """Markdown: a row per network, a column per trainer; medians in microseconds, the fastest in bold."""
     peers = names(cells)
     rows = [f"| {TASKS[cells[0]['task']]} | {' | '.join(peers)} | best other / {OWN} |"]
     rows.append(f"| --- |{' ---: |' * (len(peers) + 1)}")
@@ -57,9 +56,9 @@ def standard_table(cells: list[dict]) -> list[str]:
 
 
 def many_table(cells: list[dict]) -> list[str]:
-    """Markdown: for each trainer, how its times compare over many networks; then the lost ones."""
+    """Markdown: each trainer's times compared over many networks; then the lost cells."""
     rows = [
-        f"| one step of training, {len(cells)} networks | time / {OWN}'s, geometric mean | range |"
+        f"| training step, {len(cells)} networks | time / {OWN}'s (geometric mean) | range |"
         f" {OWN} is faster in |"
     ]
     rows.append("| --- | ---: | ---: | ---: |")
@@ -68,12 +67,12 @@ def many_table(cells: list[dict]) -> list[str]:
         if ratios:
             won = sum(r >= 1 for r in ratios)
             rows.append(
-                f"| {name or 'the best of them in each'} | {geometric_mean(ratios):.2f} |"
+                f"| {name or 'the best other, per network'} | {geometric_mean(ratios):.2f} |"
                 f" {min(ratios):.2f} to {max(ratios):.3g} | {won} of {len(ratios)} |"
             )
     lost = losers(cells)
     if lost:
-        rows += ["", f"Lost, with the best time as a part of {OWN}'s:", ""]
+        rows += ["", f"Networks that {OWN} loses, with the best time relative to {OWN}'s:", ""]
     for cell in lost:
         by = ratio(cell)
         rows.append(f"- {cell['name']}: {f'{by:.3f}, {best_peer(cell)}' if by else 'no time'}")
@@ -81,15 +80,16 @@ def many_table(cells: list[dict]) -> list[str]:
 
 
 def without_time(cells: list[dict]) -> list[str]:
-    """Why there are gaps: each reason once, with the number of cells."""
+    """The reasons for missing times, each once with its number of cells."""
     counted = {}
     for cell in cells:
         for name, found in cell["peers"].items():
             for what in ("left out", "wrong", "failed"):
                 if what in found:
-                    reason = f"{name} ({what}: {found[what]})"
+                    reason = name, f"{what}: {found[what]}"
                     counted[reason] = counted.get(reason, 0) + 1
-    return [f"Without a time: {'; '.join(f'{r}, {n} cells' for r, n in counted.items())}."] if counted else []
+    listed = "; ".join(f"{name}, {count} cells ({why})" for (name, why), count in counted.items())
+    return [f"Without a time: {listed}."] if counted else []
 
 
 def caption(run: dict, threads: int) -> str:
@@ -103,7 +103,7 @@ def caption(run: dict, threads: int) -> str:
 
 
 def grouped(results: list[Results]) -> dict[tuple, list[tuple[dict, dict]]]:
-    """Pairs of cell and run by (threads, kind, task), small nets first; of cells with one key the last."""
+    """Pairs (cell, run) by (threads, kind, task), small nets first; of cells with the same key, the last."""
     latest = {cell["key"]: (cell, r.content["runs"][cell["run"]]) for r in results for cell in r.cells}
     groups = {}
     for cell, run in sorted(latest.values(), key=lambda pair: Net(**pair[0]["net"]).flops):
@@ -118,12 +118,12 @@ def grouped(results: list[Results]) -> dict[tuple, list[tuple[dict, dict]]]:
 
 
 def markdown(groups: dict[tuple, list[tuple[dict, dict]]]) -> str:
-    """All tables, each with its gaps; the machine above those of one number of threads."""
+    """All tables, each followed by its missing times; above the tables of each thread count, the machine."""
     parts, said = [], None
     for (threads, kind, _), pairs in groups.items():
         cells = [cell for cell, _ in pairs]
         if said != threads:
-            parts.append(f"{caption(pairs[-1][1], threads)}. Medians, the fastest in bold.")
+            parts.append(f"{caption(pairs[-1][1], threads)}. Medians; the fastest is bold.")
             said = threads
         lines = standard_table(cells) if kind == "standard" else many_table(cells)
         parts += ["\n".join(lines), *without_time(cells)]
@@ -131,12 +131,13 @@ def markdown(groups: dict[tuple, list[tuple[dict, dict]]]) -> str:
 
 
 def _time(seconds: float) -> str:
-    """With three digits and a unit."""
+    """The time with three digits and a unit."""
     return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
 
 
 def plot(pairs: list[tuple[dict, dict]], folder: Path) -> None:
-    """Each trainer's time as a multiple of our own on a logarithmic axis: a line each, a block a network."""
+    """Each trainer's time as a multiple of bpkern's on a logarithmic axis: a line per trainer, a block per
+    net."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -184,7 +185,7 @@ def plot(pairs: list[tuple[dict, dict]], folder: Path) -> None:
 
 
 def paste(readme: Path, text: str) -> None:
-    """Put the text between the README's two lines."""
+    """Put the text between the README's two marker lines."""
     content = readme.read_text()
     if content.count(BEGIN) != 1 or content.count(END) != 1:
         raise SystemExit(f"{readme} must have one line {BEGIN} and one line {END}")
@@ -195,9 +196,9 @@ def paste(readme: Path, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, nargs="+", help="files of peers.py")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="the plots' folder (docs)")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="where the tables go")
+    parser.add_argument("results", type=Path, nargs="+", help="result files of peers.py")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder for the plots (docs)")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="file for the tables")
     args = parser.parse_args()
     missing = [path for path in args.results if not path.exists()]
     if missing:

@@ -1,8 +1,8 @@
-"""The results of `peers.py` in a file, and what they come to.
+"""The results of `peers.py` in a file, and their summary.
 
-A file holds "runs" (command, machine, versions) and "cells", each with the index of its run: a network, what
-was done with it, and for each trainer the seconds of doing it once (first quartile, median, third quartile),
-or why there are none.
+A file holds "runs" (command, machine, versions) and "cells". A cell has the index of its run, a network, a
+task, and for each trainer the seconds of the task (first quartile, median, third quartile) or the reason why
+it has none.
 """
 
 import json
@@ -13,24 +13,24 @@ from pathlib import Path
 
 OWN = "bpkern"
 TASKS = {
-    "train": "us a training step",
-    "forward": "us a forward call with one row",
-    "predict": "us a predict call with 256 rows",
+    "train": "µs per training step",
+    "forward": "µs per forward call with one row",
+    "predict": "µs per predict call with 256 rows",
 }
 
 
 def name_of(net, task: str) -> str:
-    """The network, with how it is trained where that matters."""
+    """The network's name, including the training for tasks that depend on it."""
     return net.name if task == "train" else net.shape
 
 
 def key_of(net, task: str, threads: int) -> str:
-    """What tells cells apart."""
+    """The key that identifies a cell."""
     return f"{task}: {name_of(net, task)}, threads {threads}"
 
 
 class Results:
-    """A file of results that grows by a cell at a time; without a path, only in memory."""
+    """A file of results to which cells are added one by one; without a path, only in memory."""
 
     def __init__(self, path: Path | None):
         self.path = path
@@ -44,20 +44,20 @@ class Results:
         return self.content["cells"]
 
     def has(self, key: str) -> bool:
-        """Whether a cell is there already."""
+        """Whether there is a cell with this key."""
         return any(cell["key"] == key for cell in self.cells)
 
     def begin(self, command: str, machine: dict, versions: dict[str, str]) -> None:
-        """Start a run. What was measured on another machine is not continued: SystemExit."""
+        """Start a run; SystemExit if the file's results are from another machine."""
         for run in self.content["runs"]:
             for what in ("cpu", "cores", "isa"):
                 was, now = run["machine"][what], machine[what]
                 if was != now:
-                    raise SystemExit(f"{self.path} is of another machine: {what} {was}, not {now}")
+                    raise SystemExit(f"{self.path} is from another machine: {what} {was}, not {now}")
         self.content["runs"].append({"command": command, "machine": machine, "versions": versions})
 
     def add(self, net, task: str, kind: str, limit: float | None, peers: dict[str, dict]) -> dict:
-        """Keep a cell of the current run, on the disk too."""
+        """Add a cell of the current run, and write the file."""
         threads = self.content["runs"][-1]["machine"]["threads"]
         cell = {
             "key": key_of(net, task, threads),
@@ -79,43 +79,45 @@ class Results:
 
 
 def median(cell: dict, peer: str) -> float | None:
-    """Seconds; None where there is no time."""
+    """The median seconds of a trainer, or None if it has no time."""
     seconds = cell["peers"].get(peer, {}).get("seconds")
     return seconds[1] if seconds else None
 
 
 def best_peer(cell: dict) -> str | None:
-    """The fastest trainer but our own."""
+    """The fastest trainer other than bpkern."""
     timed = [name for name in cell["peers"] if name != OWN and median(cell, name)]
     return min(timed, key=lambda name: median(cell, name), default=None)
 
 
 def ratio(cell: dict, peer: str | None = None) -> float | None:
-    """A trainer's time, or the best one's, over our own: above 1, ours is faster."""
+    """The time of a trainer, by default the best other one, divided by bpkern's: above 1, bpkern is
+    faster."""
     peer = peer or best_peer(cell)
     own, theirs = median(cell, OWN), median(cell, peer) if peer else None
     return theirs / own if own and theirs else None
 
 
 def names(cells: list[dict]) -> list[str]:
-    """The trainers that appear, our own first."""
+    """The trainers in the cells, bpkern first."""
     found = dict.fromkeys(name for cell in cells for name in cell["peers"])
     return [OWN, *(name for name in found if name != OWN)]
 
 
 def geometric_mean(values: list[float]) -> float:
-    """Of ratios."""
+    """The geometric mean of ratios."""
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def losers(cells: list[dict]) -> list[dict]:
-    """The cells in which our own is not the fastest, or has no time; the worst first."""
+    """The cells in which bpkern is not the fastest or has no time, the worst first."""
     lost = [cell for cell in cells if median(cell, OWN) is None or (ratio(cell) or math.inf) < 1]
     return sorted(lost, key=lambda cell: ratio(cell) or 0)
 
 
 def summary(cells: list[dict]) -> list[str]:
-    """Lines: the geometric mean of the ratios by trainer and over the best one, and every cell lost."""
+    """Lines with the geometric mean of the ratios to each trainer and to the best one, and every lost
+    cell."""
     lines = []
     for name in names(cells)[1:]:
         ratios = [r for cell in cells if (r := ratio(cell, name))]

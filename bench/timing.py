@@ -1,7 +1,7 @@
-"""Timing in turns: what one run does to another is noise, what a machine does to all of them is not.
+"""Timing in turns, so that changes of the machine's speed affect all compared runs alike.
 
-Two runs a minute apart differ by more than most changes are worth, so everything that is compared takes its
-turn in every round, and medians over the rounds are compared.
+Two runs a minute apart differ by more than most changes gain. So all compared runs take turns in every round,
+and their medians over the rounds are compared.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# A run is called with how often to do what it does.
+# A run is called with the number of repeats.
 Run = Callable[[int], object]
 
 LEAST_SECONDS = 0.03
@@ -20,33 +20,33 @@ LEAST_ROUNDS = 3
 
 @dataclass
 class Samples:
-    """Seconds of doing it once, a value a round."""
+    """Seconds per repeat, one value per round."""
 
     repeats: int
     seconds: list[float] = field(default_factory=list)
 
     def quartiles(self) -> tuple[float, float, float]:
-        """The first quartile, the median and the third."""
+        """The first quartile, the median and the third quartile."""
         low, middle, high = np.quantile(self.seconds, [0.25, 0.5, 0.75])
         return float(low), float(middle), float(high)
 
 
 def microseconds(seconds: float) -> str:
-    """As text, with three digits that count or all before the point."""
+    """Microseconds as text, with three significant digits or all before the point."""
     value = seconds * 1e6
     digits = 2 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{value:.{max(digits, 0)}f}"
 
 
 def timed(run: Run, repeats: int) -> float:
-    """Seconds that so many repeats take together."""
+    """The seconds that the repeats take together."""
     began = time.perf_counter()
     run(repeats)
     return time.perf_counter() - began
 
 
 def repeats_for(run: Run, seconds: float = LEAST_SECONDS) -> int:
-    """How many repeats last that long; the first is a warm-up."""
+    """The number of repeats that take that long; a first one is a warm-up."""
     run(1)
     repeats = 1
     while (took := timed(run, repeats)) < seconds:
@@ -57,16 +57,16 @@ def repeats_for(run: Run, seconds: float = LEAST_SECONDS) -> int:
 def in_turns(
     runs: Mapping[str, tuple[Run, int]], rounds: int, budget: float, pause: float = 0.0
 ) -> dict[str, Samples]:
-    """Time every run once a round.
+    """Time every run once per round.
 
     Parameters
     ----------
     runs : mapping of name to (run, repeats)
     rounds : int
     budget : float
-        Seconds a run: one that has used them up makes no more rounds, after the third.
+        Seconds per run: a run that has used them up takes part in no more rounds, after the third.
     pause : float
-        Seconds before each sample: for the threads of the run before to go to sleep.
+        Seconds before each sample, in which the previous run's threads go to sleep.
     """
     samples = {name: Samples(repeats) for name, (_, repeats) in runs.items()}
     spent = dict.fromkeys(runs, 0.0)

@@ -2,9 +2,10 @@
 
 python bench/ulp.py [--stride 1] [activation ...]
 
-A unit is the distance between neighbouring numbers at the exact result; exact is tests/helpers.py's, in
-float64 for float32, and in long double for float64. Results too small to be normal count as zero on both
-sides. So do those of gelu, gelu_tanh and silu where the factor of z is too small to be normal.
+A unit is the distance between neighbouring numbers at the exact result. The exact functions are those of
+tests/support/helpers.py, in float64 for float32, and in long double for float64. Results too small to be
+normal count as zero on both sides. So do those of gelu, gelu_tanh and silu where the factor of z is too small
+to be normal.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 
 from bpkern import _core, kernels
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from helpers import ACTIVATIONS, NEED_Z
 
 CHUNK = 1 << 22
@@ -29,7 +30,7 @@ def activate(name: str, x: np.ndarray) -> np.ndarray:
 
 
 def worst_ulp(name: str, x: np.ndarray) -> tuple[float, float]:
-    """The largest error over x, and where."""
+    """(largest error over x, the x where it occurs)."""
     wide = np.float64 if x.dtype == np.float32 else np.longdouble
     with np.errstate(under="ignore", over="ignore"):
         exact = ACTIVATIONS[name](x.astype(wide))
@@ -45,15 +46,15 @@ def worst_ulp(name: str, x: np.ndarray) -> tuple[float, float]:
 
 
 def every_float32(stride: int):
-    """All finite float32, or one in `stride` of them, a chunk at a time."""
+    """All finite float32, or every `stride`-th, one chunk at a time."""
     for start in range(0, 1 << 32, CHUNK * stride):
         x = np.arange(start, min(start + CHUNK * stride, 1 << 32), stride, dtype=np.uint32).view(np.float32)
         yield x[np.isfinite(x)]
 
 
 def some_float64(stride: int):
-    """40 million float64, or one in `stride` of them: near zero at every magnitude, and dense where the
-    functions bend."""
+    """40 million float64, or 1 / `stride` of that: of every magnitude down to the smallest, and dense where
+    the functions bend."""
     rng = np.random.default_rng(0)
     for _ in range(5):
         signs = rng.choice([-1.0, 1.0], CHUNK // stride)
@@ -66,7 +67,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", default=NAMES, metavar="activation", help="all by default")
-    parser.add_argument("--stride", type=int, default=1, help="take one number in so many")
+    parser.add_argument("--stride", type=int, default=1, help="take every STRIDE-th number (1)")
     arguments = parser.parse_args()
     for isa in _core.available_isas():
         _core.select_isa(isa)

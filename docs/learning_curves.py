@@ -1,4 +1,4 @@
-"""Make learning_curves.svg, the README's picture of a history: the digits, with dropout and one cycle.
+"""Make learning_curves.svg, the history in training.md: digits, dropout and a one-cycle schedule.
 
 python docs/learning_curves.py [folder]
 """
@@ -25,7 +25,7 @@ model = bpkern.MLP(
 )
 history = model.fit(X / 16, y, epochs=EPOCHS, batch_size=BATCH, validation_split=0.2)
 
-# The same bytes from every run: no date, and no random names inside.
+# Every run writes the same bytes: without a date, and without random names.
 mpl.use("Agg")
 mpl.rcParams["svg.hashsalt"] = "bpkern"
 folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent

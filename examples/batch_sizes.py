@@ -1,4 +1,5 @@
-"""Batch, stochastic and mini-batch descent are batch sizes of n, 1 and B; what an epoch is in iterations."""
+"""Batch, stochastic and mini-batch gradient descent: batch sizes n, 1 and B, and the iterations of an
+epoch."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""Rows from a file, a block at a time; and quantiles to predict from them: an interval and the median.
+"""Training on rows read from a file block by block, to predict quantiles: an interval and the median.
 
-An object whose `__iter__` starts anew gives the batches. They are read ahead on a thread while the network
-trains. (Where rows are to be drawn from the whole file, `fit` takes the memory map itself as X.)
+An object whose `__iter__` starts a new pass yields the batches, which a thread reads ahead while the network
+trains. (To shuffle over the whole file, pass the memory map itself to `fit` as X.)
 """
 
 import tempfile
@@ -15,7 +15,7 @@ ROWS, BLOCK, BATCH = 200_000, 20_000, 500
 
 
 class Batches:
-    """The rows of a file: blocks in any order, and in any order within a block."""
+    """Batches of a file's rows: blocks in random order, rows in random order within a block."""
 
     def __init__(self, path, rng):
         self.path, self.rng = path, rng
@@ -23,13 +23,13 @@ class Batches:
     def __iter__(self):
         rows = np.load(self.path, mmap_mode="r")
         for start in self.rng.permutation(range(0, len(rows), BLOCK)):
-            block = self.rng.permutation(rows[start : start + BLOCK])  # all of the file that is in memory
+            block = self.rng.permutation(rows[start : start + BLOCK])  # only this is in memory
             for batch in np.split(block, BLOCK // BATCH):
                 yield batch[:, :1], np.repeat(batch[:, 1:], 3, axis=1)
 
 
 def write(path, rng):
-    """x, and a y that scatters the more the larger x is."""
+    """Write rows (x, y), where the scatter of y grows with x."""
     file = np.lib.format.open_memmap(path, "w+", np.float32, (ROWS, 2))
     for start in range(0, ROWS, BLOCK):
         x = rng.uniform(0, 3, BLOCK)

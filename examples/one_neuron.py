@@ -1,4 +1,5 @@
-"""One sigmoid neuron by the chain rule, node by node; then a layer of two, and two layers, by the kernels."""
+"""One sigmoid neuron by the chain rule, node by node; then a layer of two neurons and two layers by
+kernels."""
 
 import numpy as np
 
@@ -19,7 +20,7 @@ dL_dz = dL_dprediction * dprediction_dz
 print(f"one neuron: z {z:.4f}, prediction {prediction:.4f}, dL/dw {dL_dz * x:.5f}, dL/db {dL_dz:.5f}")
 print(f"s(w x + b) at x=1, w=0, b=0: d/dw = {sigmoid(0.0) * (1 - sigmoid(0.0)):.2f}")
 
-# A layer of two neurons with target 1, by hand from what the kernel gives.
+# A layer of two neurons with targets 1: delta by hand from the kernel's outputs.
 x1 = np.array([[1.0, 2.0]])
 w1, b1 = np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([0.5, 0.5])
 a1 = kernels.linear_forward(x1, w1, b1, "sigmoid")

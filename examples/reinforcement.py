@@ -1,23 +1,23 @@
 """Balancing a pole on a cart by policy gradients (Barto, Sutton and Anderson, 1983; Williams, 1992).
 
-Steps by hand: what is to be made larger is no loss of outputs and targets, so its derivative by the outputs
-is made here, and goes back through the network.
+Steps by hand: the objective is not a loss of outputs and targets, so its derivative with respect to the
+outputs is computed here and passed back through the network.
 """
 
 import numpy as np
 
 import bpkern
 
-POLES, LONGEST = 32, 200  # balanced side by side, for so many steps at most
+POLES, LONGEST = 32, 200  # poles balanced at once, and the most steps
 
 
 def new_states(rng, count):
-    """Place and speed of the cart, angle of the pole and its change, all near 0."""
+    """Position and velocity of the cart, angle and angular velocity of the pole, all near 0: (count, 4)."""
     return rng.uniform(-0.05, 0.05, (count, 4))
 
 
 def moved(states, actions):
-    """The states 0.02 s later, with the cart pushed left (0) or right (1); and which poles have fallen."""
+    """The states 0.02 s later, after pushing the cart left (0) or right (1), and which poles have fallen."""
     _, speed, angle, turn = states.T
     force = np.where(actions == 1, 10.0, -10.0)
     push = (force + 0.05 * turn**2 * np.sin(angle)) / 1.1
@@ -33,7 +33,7 @@ def softmax(outputs):
 
 
 def play(model, rng):
-    """What all poles go through: states (steps, poles, 4), actions, and whether each still stood."""
+    """One episode of all poles: states (steps, poles, 4), actions, and whether each pole still stood."""
     states, standing, seen = new_states(rng, POLES), np.ones(POLES, bool), []
     for _ in range(LONGEST):
         actions = (rng.random(POLES) < softmax(model.forward(states))[:, 1]).astype(int)
@@ -44,7 +44,7 @@ def play(model, rng):
 
 
 rng = np.random.default_rng(0)
-# The outputs are logits of pushing left and of pushing right.
+# The outputs are the logits of pushing left and right.
 model = bpkern.MLP(
     [4, 32, 2], activation="tanh", loss="cross_entropy", optimizer=bpkern.Adam(lr=0.03), seed=0
 )
@@ -54,11 +54,11 @@ for iteration in range(31):
     if iteration % 10 == 0:
         steps = standing.sum() / POLES
         print(f"after {iteration:2d} updates a pole stays up for {steps:.0f} of {LONGEST} steps")
-    # How much longer each pole stood than the others did from that step on.
+    # How much longer each pole stood from that step on than the others on average.
     to_come = np.cumsum(standing[::-1], axis=0)[::-1].astype(float)
     better = (to_come - to_come.mean(axis=1, keepdims=True))[standing]
     better /= better.std() + 1e-9
-    # The derivative of -better * log(probability of the action), of its mean.
+    # The derivative of the mean of -better * log(probability of the action).
     outputs = model.forward(states[standing], train=True)
     gradient = softmax(outputs)
     gradient[np.arange(len(gradient)), actions[standing]] -= 1

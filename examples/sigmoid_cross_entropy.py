@@ -1,4 +1,4 @@
-"""784-500-10 with a sigmoid after both layers and softmax cross-entropy on those: five images of noise.
+"""784-500-10 with a sigmoid after both layers, then softmax cross-entropy: five images of noise.
 
 The outputs are logits between 0 and 1, so the loss cannot go below ln((e + 9) / e) = 1.461.
 """

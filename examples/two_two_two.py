@@ -1,4 +1,5 @@
-"""The 2-2-2 sigmoid network of many a textbook: one row forward, backward, and one update, digit by digit."""
+"""The 2-2-2 sigmoid network of many textbooks: one row forward and backward, and one update, digit by
+digit."""
 
 import numpy as np
 

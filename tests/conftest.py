@@ -4,11 +4,9 @@ import random
 
 import hypothesis
 import pytest
-from helpers import using
+from helpers import ISAS, using
 
 from bpkern import _core
-
-ISAS = ("scalar", "avx2", "avx512")
 
 hypothesis.settings.register_profile("bpkern", deadline=None, print_blob=True, max_examples=60)
 hypothesis.settings.load_profile("bpkern")
@@ -29,7 +27,7 @@ def pytest_report_header(config):
 
 @pytest.fixture(params=ISAS)
 def isa(request):
-    """Each instruction set by name, in use for the length of a test."""
+    """Each compiled instruction set by name, in use during the test."""
     if request.param not in _core.available_isas():
         pytest.skip(f"this processor has no {request.param}")
     with using(request.param):

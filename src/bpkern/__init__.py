@@ -4,26 +4,26 @@
 >>> history = model.fit(X, y, epochs=10, validation_split=0.1)
 >>> model.predict(X_new)
 
-`MLP` is the trainer, and has the details; `fit_many` trains several at once. Optimisers: `SGD`, `RMSprop`,
-`Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` that have a parameter,
-`callbacks`, the `kernels` as functions, and `reference`, the training once more in plain NumPy.
+`MLP` is the trainer; `fit_many` trains several models at once. Optimisers: `SGD`, `RMSprop`, `Adagrad`,
+`Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` with a parameter, `callbacks`, the `kernels`
+as functions, and `reference`, the same training in plain NumPy.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from . import config
+from . import _config
 
-config.resolve_isa()
+_config.resolve_isa()
 
 from . import callbacks, kernels, losses, schedules  # noqa: E402
+from ._config import show_config  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
-from .config import show_config  # noqa: E402
+from ._fit.many import fit_many  # noqa: E402
+from ._threads import get_num_threads, set_num_threads  # noqa: E402
 from .errors import DivergedError  # noqa: E402
 from .history import History  # noqa: E402
-from .many import fit_many  # noqa: E402
 from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
-from .threads import get_num_threads, set_num_threads  # noqa: E402
 
 if TYPE_CHECKING:
     from . import reference
@@ -53,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`reference` at its first use: it would be a third of the package's import."""
+    """Import `reference` at its first use: it would take a third of the package's import time."""
     if name == "reference":
         from importlib import import_module
 

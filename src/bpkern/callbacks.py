@@ -1,4 +1,4 @@
-"""What a fit calls on its way: early stopping, rates on a plateau, checkpoints, a log, and users' own.
+"""Callbacks of a fit: early stopping, learning rate on a plateau, saving the model, a log, and users' own.
 
 >>> model.fit(X, y, epochs=500, validation_split=0.2, callbacks=[EarlyStopping(patience=20)])
 """
@@ -8,42 +8,43 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from . import checks
-from .metrics import MAXIMISED
+from . import _checks
+from ._fit.metrics import MAXIMISED
+from ._model.core import core_of
 
 MODES = ("auto", "min", "max")
 
 
 class Callback:
-    """Hooks that do nothing: a subclass defines those it needs.
+    """Hooks that do nothing. A subclass overrides those that it needs.
 
     >>> class Halve(Callback):
     ...     def on_epoch_end(self, model, epoch, logs):
     ...         if logs["loss"] < 0.1:
-    ...             model.optimizer.lr /= 2  # of the next epoch
+    ...             model.optimizer.lr /= 2  # from the next epoch on
     >>> model.fit(X, y, epochs=20, callbacks=Halve())
 
-    Epochs count from 0, over the whole fit, so ``history[name][epoch]`` is the value of an epoch; batches
-    count from 0 in each epoch. `logs` maps names to values: for an epoch what its History gets, ``loss`` and
-    ``val_loss`` among them; for a batch ``loss``. Batch hooks cost time only where a callback defines one.
-    An error in a hook ends the fit and is raised from it; then `on_fit_end` is not called.
+    Epochs are counted from 0 over the whole fit, so that ``history[name][epoch]`` is the value of an epoch;
+    batches are counted from 0 in each epoch. `logs` maps names to values: for an epoch the values of its
+    History, such as ``loss`` and ``val_loss``; for a batch ``loss``. Batch hooks cost time only if a callback
+    overrides one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`.
 
-    A callback is good for several fits: it starts anew at `on_fit_begin`. Where a fit resumes from a
-    checkpoint, `load_state_dict` comes right after `on_fit_begin`, with what `state_dict` gave when the
-    checkpoint was written, after the `on_epoch_end` of all callbacks.
+    A callback may be used for several fits: it is reset at `on_fit_begin`. When a fit resumes from a
+    checkpoint, `load_state_dict` is called right after `on_fit_begin` with the result of `state_dict` at that
+    checkpoint. Checkpoints are written after the `on_epoch_end` of all callbacks.
     """
 
     def on_fit_begin(self, model: Any) -> None:
         """Before the first epoch."""
 
     def on_fit_end(self, model: Any) -> None:
-        """After the last epoch, whatever made it the last, unless that was an error or an interrupt."""
+        """After the last epoch, also if the fit was stopped early, but not after an error or an interrupt."""
 
     def on_epoch_begin(self, model: Any, epoch: int) -> None:
         """Before the first batch of an epoch."""
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
-        """After an epoch and its validation. ``model.stop_training = True`` makes it the last."""
+        """After an epoch and its validation. ``model.stop_training = True`` ends the fit."""
 
     def on_batch_begin(self, model: Any, batch: int) -> None:
         """Before a mini-batch."""
@@ -52,35 +53,35 @@ class Callback:
         """After a mini-batch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed fit needs: numbers, strings, None, lists of these, and NumPy arrays."""
+        """The state for a resumed fit: numbers, strings, None, lists of these, and NumPy arrays."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore a state of `state_dict`."""
 
 
 class _Monitor:
-    """A value of the logs, and which of two is better.
+    """A value of the logs, and its comparison with the best so far.
 
     Parameters
     ----------
     name : str
     mode : {"auto", "min", "max"}
-        "auto" maximises accuracy, f1, precision, recall and r2, and minimises everything else.
+        "auto" maximises accuracy, f1, precision, recall and r2, and minimises every other value.
     min_delta : float
-        How much better than the best a value must be to count.
+        The least difference from the best for a value to be better.
     """
 
     def __init__(self, name: str, mode: str, min_delta: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"monitor must be a name, not {name!r}")
-        checks.one_of("mode", mode, MODES)
+        _checks.one_of("mode", mode, MODES)
         self.name = name
         self.maximised = mode == "max" or (mode == "auto" and name.removeprefix("val_") in MAXIMISED)
-        self.min_delta = checks.real("min_delta", min_delta)
+        self.min_delta = _checks.real("min_delta", min_delta)
 
     def value(self, logs: Mapping[str, float]) -> float:
-        """That of an epoch."""
+        """The value of an epoch. Raises ValueError if the logs do not contain it."""
         if self.name not in logs:
             validated = any(name.startswith("val_") for name in logs)
             hint = ": val_ needs validation data" if self.name.startswith("val_") and not validated else ""
@@ -88,49 +89,51 @@ class _Monitor:
         return float(logs[self.name])
 
     def is_better(self, value: float, best: float | None) -> bool:
-        """Whether `value` counts; one that is not finite never does."""
+        """Whether `value` is better than `best`. A value that is not finite never is."""
         if best is None or not math.isfinite(value):
             return math.isfinite(value)
         return value > best + self.min_delta if self.maximised else value < best - self.min_delta
 
 
 class EarlyStopping(Callback):
-    """End the fit where a value has stopped getting better, and go back to the best weights.
+    """End the fit when a value no longer improves, and restore the best weights.
 
-    The fit ends after `patience` epochs without improvement. At its end, for whatever reason but an error or
-    an interrupt, the parameters of the best epoch are put back; the optimiser's state is that of the last.
+    The fit ends after `patience` epochs without improvement. At the end of the fit for any reason except an
+    error or an interrupt, the parameters of the best epoch are restored; the optimiser's state is that of the
+    last epoch.
 
     Parameters
     ----------
     monitor : str
         A name of the history.
     patience : int
-        Epochs without improvement, at least 0; 0 is as 1.
+        Epochs without improvement, at least 0; 0 has the effect of 1.
     min_delta : float
-        How much better than the best a value must be to be an improvement, at least 0.
+        The least difference from the best value that is an improvement, at least 0.
     mode : {"auto", "min", "max"}
-        "auto" maximises accuracy, f1, precision, recall and r2, and minimises everything else, callables too.
+        "auto" maximises accuracy, f1, precision, recall and r2, and minimises every other value, including
+        those of callables.
 
     Attributes
     ----------
     best_ : float or None
-        The best value; None where there was none.
+        The best value; None if no value was finite.
     best_epoch_ : int or None
-        Its epoch, from 0.
+        The epoch of the best value, from 0.
     stopped_epoch_ : int or None
-        The epoch that this callback ended the fit after, from 0; None where it did not.
+        The epoch after which this callback ended the fit, from 0; None if it did not.
 
     Raises
     ------
     ValueError, TypeError
-        For values out of range or of the wrong kind; from `fit`, where the history has no such name.
+        For values out of range or of the wrong kind; from `fit`, if the history has no such name.
     """
 
     def __init__(
         self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, mode: str = "auto"
     ) -> None:
         self._monitor = _Monitor(monitor, mode, min_delta)
-        self._patience = checks.whole("patience", patience, 0)
+        self._patience = _checks.whole("patience", patience, 0)
         self._forget()
 
     def __repr__(self) -> str:
@@ -150,7 +153,7 @@ class EarlyStopping(Callback):
         value = self._monitor.value(logs)
         if self._monitor.is_better(value, self.best_):
             self.best_, self.best_epoch_, self._waited = value, epoch, 0
-            self._parameters = model._get_parameters()
+            self._parameters = core_of(model).get_parameters()
             return
         self._waited += 1
         if self._waited >= self._patience:
@@ -159,7 +162,7 @@ class EarlyStopping(Callback):
 
     def on_fit_end(self, model: Any) -> None:
         if self.best_epoch_ is not None:
-            model._set_parameters(self._parameters)
+            core_of(model).set_parameters(self._parameters)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -181,12 +184,12 @@ class EarlyStopping(Callback):
 
 
 class ReduceLROnPlateau(Callback):
-    """Multiply the learning rate by a factor where a value has stopped getting better.
+    """Multiply the learning rate by a factor when a value no longer improves.
 
-    After `patience` epochs without improvement ``lr = max(lr * factor, min_lr)``. The `cooldown` epochs after
-    that are not counted as epochs without improvement. (The patience is Keras's, and PyTorch's is one less.
-    The cooldown is PyTorch's, and Keras's is one more.) A rate that is below `min_lr` already is left alone.
-    The optimiser keeps its last rate after the fit.
+    After `patience` epochs without improvement ``lr = max(lr * factor, min_lr)``. The next `cooldown` epochs
+    do not count as epochs without improvement. (The patience is Keras's; PyTorch's is one less. The cooldown
+    is PyTorch's; Keras's is one more.) A rate that is already below `min_lr` does not change. The optimiser
+    keeps its last rate after the fit.
 
     Parameters
     ----------
@@ -195,21 +198,22 @@ class ReduceLROnPlateau(Callback):
     factor : float
         At least 0 and below 1.
     patience : int
-        Epochs without improvement, at least 0; 0 is as 1.
+        Epochs without improvement, at least 0; 0 has the effect of 1.
     min_delta : float
-        How much better than the best a value must be to be an improvement, at least 0.
+        The least difference from the best value that is an improvement, at least 0.
     cooldown : int
         At least 0.
     min_lr : float
         At least 0.
     mode : {"auto", "min", "max"}
-        "auto" maximises accuracy, f1, precision, recall and r2, and minimises everything else, callables too.
+        "auto" maximises accuracy, f1, precision, recall and r2, and minimises every other value, including
+        those of callables.
 
     Raises
     ------
     ValueError, TypeError
-        For values out of range or of the wrong kind; from `fit`, where the history has no such name, or where
-        the learning rate is a schedule.
+        For values out of range or of the wrong kind; from `fit`, if the history has no such name or the
+        learning rate is a schedule.
     """
 
     def __init__(
@@ -223,10 +227,10 @@ class ReduceLROnPlateau(Callback):
         mode: str = "auto",
     ) -> None:
         self._monitor = _Monitor(monitor, mode, min_delta)
-        self._factor = checks.fraction("factor", factor)
-        self._patience = checks.whole("patience", patience, 0)
-        self._cooldown = checks.whole("cooldown", cooldown, 0)
-        self._min_lr = checks.real("min_lr", min_lr)
+        self._factor = _checks.fraction("factor", factor)
+        self._patience = _checks.whole("patience", patience, 0)
+        self._cooldown = _checks.whole("cooldown", cooldown, 0)
+        self._min_lr = _checks.real("min_lr", min_lr)
         self._forget()
 
     def __repr__(self) -> str:
@@ -262,7 +266,7 @@ class ReduceLROnPlateau(Callback):
     def _number(lr: Any) -> float:
         if callable(lr):
             raise TypeError(f"ReduceLROnPlateau needs a learning rate that is a number, not {lr!r}")
-        return checks.real("lr", lr)
+        return _checks.real("lr", lr)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best, "waited": self._waited, "cooling": self._cooling}
@@ -272,27 +276,28 @@ class ReduceLROnPlateau(Callback):
 
 
 class ModelCheckpoint(Callback):
-    """Save the model after an epoch: the best so far, or every one.
+    """Save the model after an epoch: only the best so far, or every one.
 
     Parameters
     ----------
     path : str or path
-        What `MLP.save` takes. It may have format fields: ``{epoch}``, from 1, and the names of the history,
-        as in ``"net-{epoch:03d}-{val_loss:.4f}.npz"``. Without any the file is replaced.
+        The path for `MLP.save`. It may have format fields: ``{epoch}``, from 1, and the names of the history,
+        as in ``"net-{epoch:03d}-{val_loss:.4f}.npz"``. Without fields the file is replaced each time.
     monitor : str
-        A name of the history; read only where `save_best_only`.
+        A name of the history; only used with `save_best_only`.
     save_best_only : bool
     mode : {"auto", "min", "max"}
-        "auto" maximises accuracy, f1, precision, recall and r2, and minimises everything else, callables too.
+        "auto" maximises accuracy, f1, precision, recall and r2, and minimises every other value, including
+        those of callables.
     every : int
-        Look at every so many epochs only, at least 1.
+        The number of epochs from one check to the next, at least 1.
 
     Raises
     ------
     ValueError, TypeError
-        For values out of range or of the wrong kind; from `fit`, where the history has no such name.
+        For values out of range or of the wrong kind; from `fit`, if the history has no such name.
     OSError
-        From `fit`, where the file cannot be written.
+        From `fit`, if the file cannot be written.
     """
 
     def __init__(
@@ -305,14 +310,14 @@ class ModelCheckpoint(Callback):
     ) -> None:
         from string import Formatter
 
-        self._path = checks.path("path", path)
+        self._path = _checks.path("path", path)
         self._fields = [field for _, field, _, _ in Formatter().parse(self._path) if field is not None]
         for field in self._fields:
             if not field.isidentifier():
                 raise ValueError(f"path may have fields like {{epoch}} or {{val_loss:.4f}}, not {{{field}}}")
         self._monitor = _Monitor(monitor, mode, 0.0)
-        self._save_best_only = checks.flag("save_best_only", save_best_only)
-        self._every = checks.whole("every", every, 1)
+        self._save_best_only = _checks.flag("save_best_only", save_best_only)
+        self._every = _checks.whole("every", every, 1)
         self._best: float | None = None
 
     def __repr__(self) -> str:
@@ -333,11 +338,11 @@ class ModelCheckpoint(Callback):
         for field in self._fields:
             if field not in fields:
                 raise ValueError(f"path has the field {{{field}}}: allowed are {', '.join(fields)}")
-        from . import files
+        from ._files import replacing
 
         path = self._path.format(**fields)
-        # A run that was killed while it wrote this file is run again.
-        files.remove_leftovers(path)
+        # A killed run may have left temporary files of this file.
+        replacing.remove_leftovers(path)
         model.save(path)
 
     def state_dict(self) -> dict[str, Any]:
@@ -348,30 +353,30 @@ class ModelCheckpoint(Callback):
 
 
 class CSVLogger(Callback):
-    """Write a row an epoch: its number, from 1, and the values of the history.
+    """Write a row per epoch: its number, from 1, and the values of the history.
 
-    The file is complete after each epoch. A fit without an epoch leaves it alone; a resumed fit goes on after
-    the row of the epoch that it resumes from.
+    The file is complete after each epoch. A fit without epochs does not touch it. A resumed fit continues
+    after the row of the epoch from which it resumes.
 
     Parameters
     ----------
     path : str or path
     append : bool
-        Add to a file that exists, below its header, instead of replacing it.
+        Append to an existing file with the same header instead of replacing it.
     separator : str
         One character.
 
     Raises
     ------
     ValueError, TypeError
-        For values of the wrong kind; from `fit`, where the file to add to has other columns.
+        For values of the wrong kind; from `fit`, if the existing file has other columns.
     OSError
-        From `fit`, where the file cannot be written.
+        From `fit`, if the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
-        self._path = checks.path("path", path)
-        self._append = checks.flag("append", append)
+        self._path = _checks.path("path", path)
+        self._append = _checks.flag("append", append)
         if not isinstance(separator, str):
             raise TypeError(f"separator must be a character, not {separator!r}")
         if len(separator) != 1 or separator in '\r\n"':
@@ -400,19 +405,19 @@ class CSVLogger(Callback):
             raise ValueError(f"{self._path} has the columns {self._columns}, and this fit {columns}")
         import csv
 
-        from . import files
+        from ._files import replacing
 
-        with files.naming(self._path), open(self._path, mode, encoding="utf-8", newline="") as file:
+        with replacing.naming(self._path), open(self._path, mode, encoding="utf-8", newline="") as file:
             csv.writer(file, delimiter=self._separator, lineterminator="\n").writerows(rows)
 
     def _header(self) -> list[str] | None:
-        """The columns of the file, where there are any yet."""
+        """The columns of the existing file; None without a file or header."""
         import csv
 
-        from . import files
+        from ._files import replacing
 
         try:
-            with files.naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
+            with replacing.naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
                 return next(csv.reader(file, delimiter=self._separator), None)
         except FileNotFoundError:
             return None
@@ -425,7 +430,8 @@ class CSVLogger(Callback):
             size = os.path.getsize(self._path)
         except FileNotFoundError:
             size = 0
-        # Rows of epochs that come again are cut off. A file that has been lost or cut begins anew.
+        # Rows of epochs that will be repeated are cut off. A lost or shortened file is written from the
+        # start.
         if state["columns"] and size >= state["size"]:
             self._columns = list(state["columns"])
             os.truncate(self._path, state["size"])

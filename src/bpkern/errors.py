@@ -1,19 +1,19 @@
-"""The error a diverging fit raises."""
+"""The error of a diverging fit."""
 
 
 class DivergedError(ArithmeticError):
     """The loss or the weights are no longer finite numbers.
 
-    The model is left whole, with finite weights: as before the step whose loss was not finite, or as of the
-    start of the epoch in which the weights overflowed, or the optimiser's states or the average did.
+    The model keeps finite weights. If a loss was not finite, they are those before that step. If the weights,
+    the optimiser's states or the average overflowed, they are those at the start of that epoch.
 
     Attributes
     ----------
     epoch : int
-        The epoch of the fit in which it happened, from 0.
+        The epoch of the fit, counted from 0.
     iteration : int
-        The mini-batch of the fit at which it was noticed, from 0; where that was at an epoch's end, the one
-        that would have come next. A fit that is resumed goes on counting.
+        The mini-batch of the fit at which the divergence was found, counted from 0; at the end of an epoch,
+        the mini-batch that would have been next. A resumed fit continues the count.
     """
 
     def __init__(self, message: str, epoch: int, iteration: int) -> None:

@@ -1,4 +1,4 @@
-"""What a fit leaves behind: a list of values a metric, one an epoch."""
+"""The record of a fit: for each metric a list with one value per epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart by every kind of eye, in print as well (Okabe and Ito, 2008).
+# Distinct for every kind of colour vision, and in print (Okabe and Ito, 2008).
 TRAINING, VALIDATION, RATE = "#0072B2", "#D55E00", "#4D4D4D"
 
-# Axes of values that differ by a larger factor are logarithmic.
+# The axis of values that differ by a larger factor is logarithmic.
 LOGARITHMIC = 50
 
 # Metrics whose names are abbreviations.
@@ -20,22 +20,22 @@ LABELS = {"mae": "MAE", "mse": "MSE", "rmse": "RMSE", "r2": "R²", "f1": "F1"}
 
 
 class History(dict[str, list[float]]):
-    """The metrics of one fit: a mapping of name to a list with a value an epoch.
+    """The metrics of one fit: a mapping of name to a list with one value per epoch.
 
-    Names are ``loss`` and, where there are, those of the metrics, each with ``val_`` before it as well where
-    there are validation data. The loss of an epoch is the mean over its rows, by their sample weights, of the
-    losses before each update, the penalties included; what begins with ``val_`` is taken after it.
+    Names are ``loss`` and the metrics; with validation data also each of them prefixed by ``val_``. The loss
+    of an epoch is the mean over its rows, by their sample weights, of the losses before each update, with the
+    penalties. Values whose names begin with ``val_`` are computed after the epoch.
 
     Attributes
     ----------
     iterations : int
-        Mini-batches trained on, over all epochs.
+        Mini-batches of all epochs.
     lr : list of float
         The learning rate of each epoch's last update.
 
     Examples
     --------
-    ``history["val_loss"][-1]`` is the last value; ``history.to_frame()`` has a row an epoch.
+    ``history["val_loss"][-1]`` is the last value; ``history.to_frame()`` has a row per epoch.
     """
 
     def __init__(self) -> None:
@@ -44,25 +44,25 @@ class History(dict[str, list[float]]):
         self.lr: list[float] = []
 
     def add_epoch(self, metrics: Mapping[str, float], iterations: int, lr: float) -> None:
-        """One epoch's values, how many mini-batches it took, and the learning rate of its last update."""
+        """Append an epoch: its metrics, its number of mini-batches, and the rate of its last update."""
         epochs = len(self.lr)
         try:
             for name, value in metrics.items():
                 self.setdefault(name, []).append(value)
             self.lr.append(lr)
-        except BaseException:  # a signal, or no memory: a file takes lists of one length
+        except BaseException:  # an interrupt or no memory: a file needs lists of equal length
             for values in (*self.values(), self.lr):
                 del values[epochs:]
             raise
         self.iterations += iterations
 
     def columns(self) -> dict[str, list[float]]:
-        """All lists, the learning rates among them."""
+        """All lists by name, with the learning rates as "lr"."""
         return {**self, "lr": self.lr}
 
     @classmethod
     def of(cls, iterations: int, columns: Mapping[str, list[float]]) -> "History":
-        """The history of these `columns`."""
+        """The history whose `iterations` and `columns` these are."""
         history = cls()
         history.update(columns)
         history.lr = history.pop("lr")
@@ -70,7 +70,7 @@ class History(dict[str, list[float]]):
         return history
 
     def to_frame(self) -> "pandas.DataFrame":
-        """A pandas DataFrame with a column a name and a row an epoch, from 1.
+        """A pandas DataFrame with a column per name and a row per epoch, numbered from 1.
 
         Raises
         ------
@@ -84,15 +84,15 @@ class History(dict[str, list[float]]):
         return pandas.DataFrame(dict(self), index=pandas.RangeIndex(1, len(self.lr) + 1, name="epoch"))
 
     def plot(self, ax: "Axes | None" = None) -> "Figure":
-        """Draw the learning curves: a panel for the losses, one for each other metric, and the learning rate.
+        """Draw the learning curves: a panel for the losses and one for each other metric.
 
-        Training is a line and validation a dashed one. The epoch of the lowest validation loss is marked. The
-        learning rate has a panel where it has changed.
+        Training is a solid line, validation a dashed one. The epoch of the lowest validation loss is marked.
+        The learning rate has its own panel if it has changed.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Draw the losses into these axes, and nothing else.
+            Draw only the losses, into these axes.
 
         Returns
         -------
@@ -101,9 +101,9 @@ class History(dict[str, list[float]]):
         Raises
         ------
         ImportError
-            Without matplotlib, which comes with the extra ``plot``.
+            Without matplotlib, which the extra ``plot`` installs.
         ValueError
-            Where there has been no epoch.
+            If there has been no epoch.
         """
         try:
             from matplotlib import pyplot
@@ -130,7 +130,7 @@ class History(dict[str, list[float]]):
         return figure
 
     def _draw(self, ax: "Axes", name: str) -> None:
-        """One metric, of training and validation."""
+        """Draw one metric of training and validation."""
         curves = []
         if name in self:
             curves.append(self[name])
@@ -171,13 +171,13 @@ class History(dict[str, list[float]]):
 
 
 def _lowest(values: Sequence[float]) -> int | None:
-    """The epoch of the lowest finite value, from 0."""
+    """The index of the lowest finite value, or None."""
     finite = [epoch for epoch, value in enumerate(values) if math.isfinite(value)]
     return min(finite, key=lambda epoch: values[epoch], default=None)
 
 
 def _line(ax: "Axes", values: Sequence[float], color: str, style: str, label: str) -> None:
-    # Few epochs are points as much as a line, and a single one is no line at all.
+    # With markers for few epochs: a single point would make no line.
     marker = "." if len(values) <= 10 else ""
     ax.plot(
         range(1, len(values) + 1),
@@ -191,7 +191,7 @@ def _line(ax: "Axes", values: Sequence[float], color: str, style: str, label: st
 
 
 def _finish(ax: "Axes", label: str, curves: list[list[float]]) -> None:
-    """Labels, and a logarithmic axis for values that need one."""
+    """Set the labels, and a logarithmic axis if the values need one."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_ylabel(label)

@@ -1,10 +1,10 @@
 """The three kernels of backpropagation as functions of NumPy arrays.
 
 All arrays of a call are float32 or all are float64, contiguous along the last axis with any row stride. Sizes
-may be zero. The functions compute on whatever values come, NaN and infinity included; results too small to
-be normal numbers are zero. In units in the last place, and in the tails too, sigmoid and tanh are within 2.5
-of the exact value of what they are given, elu within 2, softplus within 3, silu within 4, gelu and gelu_tanh
-within 5 (bench/ulp.py). The formulas are those of csrc/bpkern.h.
+may be zero. Values may be NaN or infinite; results too small to be normal numbers are zero. The errors of the
+activations, in units in the last place of the exact value, are at most 2.5 for sigmoid and tanh, 2 for elu,
+3 for softplus, 4 for silu, 5 for gelu and gelu_tanh, in the tails as well (bench/ulp.py). csrc/bpkern.h has
+the formulas.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def linear_forward(
     Parameters
     ----------
     x : ndarray, shape (n, in)
-        The mini-batch, or the activations of the layer below.
+        The mini-batch, or the activations of the layer before.
     w : ndarray, shape (out, in)
         Weights.
     b : ndarray, shape (out,)
@@ -35,19 +35,19 @@ def linear_forward(
         The function s: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "softplus", "gelu",
         "gelu_tanh" or "silu".
     out : ndarray, shape (n, out), optional
-        Where to write the result; it may overlap no input.
+        The array for the result; it must not overlap an input.
 
     Returns
     -------
     ndarray, shape (n, out)
-        The activations a; `out` where that is given.
+        The activations a; `out` if given.
 
     Raises
     ------
     TypeError
-        For what is no array, is neither float32 nor float64, or differs in dtype from `x`.
+        For values that are not arrays of float32 or float64, or whose dtype differs from that of `x`.
     ValueError
-        For shapes, strides, overlaps and unknown names.
+        For shapes, strides and overlaps that are not allowed, and unknown names.
     """
     return _core.linear_forward(x, w, b, activation, out)
 
@@ -63,35 +63,37 @@ def delta_backward(
 ) -> np.ndarray:
     """The delta recursion: ``delta = (delta_next w_next) * s'(z)``.
 
-    The derivative is taken from the activation `a` = s(z), or where that does not tell it from `z`.
+    The derivative is computed from the activation `a` = s(z), or from `z` if it is not a function of `a`.
 
     Parameters
     ----------
     delta_next : ndarray, shape (n, out)
-        The derivative of the loss with respect to the layer above before its activation.
+        The delta of the layer after: the derivative of the loss with respect to its z.
     w_next : ndarray, shape (out, in)
-        The weights of the layer above, as they were in the forward pass.
+        The weights of the layer after, as of the forward pass.
     a : ndarray, shape (n, in)
         This layer's activations.
     activation : str
         This layer's function s, as for `linear_forward`. relu'(0) is 0, and leaky_relu'(0) is 0.01.
     z : ndarray, shape (n, in)
-        What `a` was made from: needed for gelu, gelu_tanh and silu, whose derivatives are no functions of
-        `a`, and refused for the others.
+        The input of the activation: required for gelu, gelu_tanh and silu, whose derivatives are not
+        functions of `a`, and refused for the others.
     out : ndarray, shape (n, in), optional
-        Where to write the result; it may overlap no input.
+        The array for the result; it must not overlap an input.
 
     Returns
     -------
     ndarray, shape (n, in)
-        This layer's delta; `out` where that is given.
+        This layer's delta; `out` if given.
 
     Raises
     ------
     TypeError
-        For what is no array, is neither float32 nor float64, or differs in dtype from `delta_next`.
+        For values that are not arrays of float32 or float64, or whose dtype differs from that of
+        `delta_next`.
     ValueError
-        For shapes, strides, overlaps and unknown names, and a `z` that is missing or of no use.
+        For shapes, strides and overlaps that are not allowed, unknown names, and a `z` that is missing or
+        refused.
     """
     return _core.delta_backward(delta_next, w_next, a, activation, z, out)
 
@@ -120,23 +122,23 @@ def sgd_update(
     b : ndarray, shape (out,)
         Bias, changed in place.
     delta : ndarray, shape (n, out)
-        The derivative of the loss with respect to this layer before its activation; a mean over the batch
-        carries its 1/n already.
+        This layer's delta: the derivative of the loss with respect to its z. For a mean over the batch it
+        includes the factor 1/n.
     x : ndarray, shape (n, in)
-        What the layer was given.
+        The input of the layer.
     lr : float
         The learning rate.
     momentum, weight_decay : float
     nesterov : bool
     vw, vb : ndarray, shapes of `w` and `b`, optional
-        The velocities, changed in place; needed with momentum and not looked at without.
+        The velocities, changed in place; required with momentum, and ignored without.
 
     Raises
     ------
     TypeError
-        For what is no array, is neither float32 nor float64, or differs in dtype from `w`.
+        For values that are not arrays of float32 or float64, or whose dtype differs from that of `w`.
     ValueError
-        For shapes, strides, overlaps, read-only arrays, momentum without velocities and Nesterov without
-        momentum.
+        For shapes, strides and overlaps that are not allowed, read-only arrays, momentum without velocities,
+        and Nesterov without momentum.
     """
     _core.sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb)

@@ -1,41 +1,41 @@
-"""The losses that have a parameter, for `MLP(loss=...)`. The arithmetic is in the kernels."""
+"""The losses that have a parameter, for `MLP(loss=...)`. The kernels compute them."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from . import checks
+from . import _checks
 
 
 class Loss:
-    """What the losses with a parameter share: `__slots__` holds its name alone."""
+    """The base class of losses with a parameter. `__slots__` of a subclass names the parameter."""
 
     __slots__: tuple[str, ...] = ()
 
-    name: ClassVar[str]  # that of the loss, as `MLP(loss=...)` takes it
+    name: ClassVar[str]  # of the loss, for `MLP(loss=...)`
 
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """The constructor's arguments by name."""
         return {argument: getattr(self, argument) for argument in self.__slots__}
 
     def check(self) -> None:
-        """Raise ValueError or TypeError where the attributes as they are now make no loss."""
+        """Raise ValueError or TypeError if the present attributes are not allowed."""
         raise NotImplementedError
 
     def parameters(self, outputs: int) -> np.ndarray:
-        """The parameter as float64 (outputs,).
+        """The parameter for each output: float64, shape (outputs,).
 
         Raises
         ------
-        ValueError
-            Where there is one an output, and not as many.
+        ValueError, TypeError
+            For a value that is not allowed, and for a sequence of another length.
         """
         self.check()
         [(name, value)] = self.settings().items()
         values = np.asarray(value, np.float64)
         if values.ndim and values.shape != (outputs,):
-            raise ValueError(f"{name} must be one number, or one an output, {outputs}, not {values.size}")
+            raise ValueError(f"{name} must be one number, or one per output, {outputs}, not {values.size}")
         return np.full(outputs, values)
 
     def __repr__(self) -> str:
@@ -44,17 +44,17 @@ class Loss:
 
 
 class Huber(Loss):
-    """Squares near the target and absolute values far from it: the mean over all elements of
+    """The Huber loss, quadratic near the target and linear far from it: the mean over all elements of
 
         d**2 / 2                         where abs(d) <= delta
         delta * (abs(d) - delta / 2)     elsewhere
 
-    with ``d`` the output less the target. The loss named "huber" is ``Huber()``.
+    with ``d = output - target``. The loss named "huber" is ``Huber()``.
 
     Parameters
     ----------
     delta : float or sequence of float
-        Above 0; one for all outputs, or one an output.
+        Above 0; one for all outputs, or one per output.
 
     Raises
     ------
@@ -71,24 +71,24 @@ class Huber(Loss):
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError or TypeError where delta as it is now makes no loss."""
-        for delta in checks.one_or_several("delta", self.delta):
-            if checks.real("delta", delta) == 0:
+        """Raise ValueError or TypeError if the present delta is not allowed."""
+        for delta in _checks.one_or_several("delta", self.delta):
+            if _checks.real("delta", delta) == 0:
                 raise ValueError("delta must be above 0, not 0")
 
 
 class Quantile(Loss):
-    """The pinball loss, whose least value is at a quantile of the targets: the mean over all elements of
+    """The pinball loss, whose minimum is at a quantile of the targets: the mean over all elements of
 
-        q * (y - output)             where the output is too low
-        (1 - q) * (output - y)       where it is too high
+        q * (y - output)             where output < y
+        (1 - q) * (output - y)       where output >= y
 
     The loss named "quantile" is ``Quantile()``, the median.
 
     Parameters
     ----------
     q : float or sequence of float
-        Between 0 and 1; one for all outputs, or one an output.
+        Between 0 and 1; one for all outputs, or one per output.
 
     Raises
     ------
@@ -105,11 +105,11 @@ class Quantile(Loss):
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError or TypeError where q as it is now makes no loss."""
-        for q in checks.one_or_several("q", self.q):
-            if checks.fraction("q", q) == 0:
+        """Raise ValueError or TypeError if the present q is not allowed."""
+        for q in _checks.one_or_several("q", self.q):
+            if _checks.fraction("q", q) == 0:
                 raise ValueError("q must be above 0, not 0")
 
 
-# By the names that `MLP(loss=...)` takes; each made without arguments is what the name alone stands for.
+# By the names that `MLP(loss=...)` takes. A name means the loss with its default parameter.
 BY_NAME: dict[str, type[Loss]] = {kind.name: kind for kind in (Huber, Quantile)}

@@ -1,25 +1,35 @@
-"""The trainer: `MLP` with its constructor, `fit` and `train_on_batch`."""
+"""`MLP`: the trainer's public face."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from . import _core
+from . import _checks, _core
+from ._data.rows import bad_row
+from ._fit import batch, by_hand, gradients, measuring
+from ._fit.arguments import FitArguments
+from ._fit.fit import Fit
+from ._model import prediction
+from ._model.conventions import Conventions
+from ._model.core import Core, core_of
+from ._model.parameters import Weights, state_of, weights_of
+from ._model.seeding import RandomState
+from ._model.settings import Settings
 from .callbacks import Callback
-from .data import read_rows
-from .epochs import RowEpochs
-from .fitting import Fit
 from .history import History
 from .losses import Loss
 from .optimizers import Optimizer
-from .settings import FitArguments, Settings
-from .steps import Watcher, make_steps
-from .stepwise import Stepwise
+
+if TYPE_CHECKING:
+    from ._model.summary import Summary
 
 
-class MLP(Stepwise):
+class MLP:
     """A multilayer perceptron, trained by mini-batch gradient descent in C.
 
     >>> model = bpkern.MLP([4, 32, 3], loss="cross_entropy", optimizer=bpkern.Adam(), seed=0)
@@ -32,68 +42,74 @@ class MLP(Stepwise):
         The sizes of the layers, input first and output last: at least two, each at least 1.
     activation : str or list of str
         Of the hidden layers: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "softplus", "gelu",
-        "gelu_tanh" or "silu"; one name for all of them, or a list with one a layer. relu'(0) is 0; the slope
-        of leaky_relu is 0.01; elu is exp(z) - 1 below 0; gelu is z times the cumulative normal distribution,
-        and gelu_tanh the approximation of it by tanh; silu is z times the sigmoid, also known as swish.
+        "gelu_tanh" or "silu"; one name for all of them, or a list with one name per hidden layer. relu'(0) is
+        0; the slope of leaky_relu below 0 is 0.01; elu is exp(z) - 1 below 0; gelu is z times the cumulative
+        normal distribution, and gelu_tanh its approximation by tanh; silu is z times the sigmoid, also known
+        as swish.
     output_activation : str
-        Of the last layer; applied before the loss, whatever the loss. Leave it "identity" with the two
-        cross-entropies, which have their own softmax or sigmoid inside.
+        Of the last layer, applied before any loss. Leave it "identity" with the two cross-entropies, which
+        contain their own softmax or sigmoid.
     loss : str, loss of `bpkern.losses`, or callable
-        For classes: "cross_entropy", one of several, with the softmax inside: the outputs are its logits.
-        "binary_cross_entropy", yes or no for each output, with the sigmoid inside; mean over all elements.
+        For classes: "cross_entropy" for one of several classes; it contains the softmax, so the outputs are
+        its logits. "binary_cross_entropy" for yes or no in each output; it contains the sigmoid, and is the
+        mean over all elements.
 
-        For values, means over all elements: "mse" of the squared differences; "mae" of the absolute ones;
-        "huber", which is ``losses.Huber()``, and "quantile", which is ``losses.Quantile()``; "poisson" of
-        ``exp(output) - y * output``, for y of at least 0, the outputs being logarithms of rates. And
-        "squared_error", half the sum over the outputs, mean over the rows.
+        For values, means over all elements: "mse" of the squared differences; "mae" of the absolute
+        differences; "huber", which is ``losses.Huber()``; "quantile", which is ``losses.Quantile()``;
+        "poisson" of ``exp(output) - y * output``, for y of at least 0, where the outputs are logarithms of
+        rates. And "squared_error": half the sum of squares over the outputs, mean over the rows.
 
-        A callable is ``loss(outputs, y) -> (loss, gradient)``, called once a mini-batch with outputs (n, out)
-        and their rows of y, of the shape that y has. It returns either losses (n,) and the gradient (n, out)
-        of each row's by its outputs, or their mean and the gradient of the mean.
+        A callable ``loss(outputs, y) -> (loss, gradient)`` is called once per mini-batch with outputs (n,
+        out) and the same rows of y, in y's shape. It returns either losses (n,) and the gradient (n, out) of
+        each row's loss by its outputs, or the mean of the losses and the gradient of the mean.
     optimizer : Optimizer, optional
         `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``.
     dtype : {"float32", "float64"}
-        What the network computes in; results come in it.
+        The type of all computations and results.
     init : str or sequence of (W, b)
-        "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
+        "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or
         "orthogonal", with zero biases; or arrays, as for `set_weights`. "auto" is "he_uniform" before relu,
         leaky_relu, elu, gelu, gelu_tanh, silu and softplus, and "glorot_uniform" before the others.
     l2 : float
-        Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights and not biases.
+        Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights but not for
+        biases.
     dropout : float or sequence of float
-        The probability that an activation is dropped in training, from 0 to below 1: one for all hidden
-        layers, or one a hidden layer. Those that are kept are divided by 1 less that.
+        The probability that a hidden activation is dropped in training, from 0 to below 1: one for all hidden
+        layers, or one per hidden layer. Activations that are kept are divided by 1 minus the probability.
     l1 : float
-        Adds ``l1 * sum(abs(W))`` to the loss and ``l1 * sign(W)`` to the gradient, likewise.
+        Adds ``l1 * sum(abs(W))`` to the loss and ``l1 * sign(W)`` to the gradient, for weights but not for
+        biases.
     label_smoothing : float
-        From 0 to 1, for cross_entropy: that part of each target is shared out equally among the classes.
+        From 0 to 1, for cross_entropy: this part of each target is distributed equally over all classes.
     seed : None, int, SeedSequence or Generator
         For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
-        consumed; None takes fresh entropy.
+        used and advanced; None takes fresh entropy.
 
     Attributes
     ----------
     history_ : History or None
-        That of the last fit, finished or not.
+        The history of the last fit, finished or not.
     optimizer : Optimizer
-        Its attributes may be changed between calls. Another may be put in its place, which starts without the
+        Its attributes may be changed between calls. Another optimiser may be assigned; it starts without the
         states of the old one.
     stop_training : bool
-        A callback sets it to end the fit after the epoch under way.
+        A callback sets it to end the fit after the current epoch.
 
     Raises
     ------
     ValueError, TypeError
         For sizes, names and numbers that are not allowed.
     MemoryError
-        Where the parameters do not fit.
+        If there is no memory for the parameters.
 
     Notes
     -----
-    One thread may change a model at a time, or several may read it; a call that comes in between raises
-    RuntimeError. Different models in different threads train side by side; `bpkern.fit_many` does that for
-    many on the same data.
+    Either one thread at a time may change a model, or several threads may read it; any other call meanwhile
+    raises RuntimeError. Different models may train in different threads; `bpkern.fit_many` trains many models
+    on the same data in this way.
     """
+
+    _core: Core
 
     def __init__(
         self,
@@ -101,10 +117,10 @@ class MLP(Stepwise):
         *,
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
-        loss: "str | Loss | Callable[..., Any]",
+        loss: str | Loss | Callable[..., Any],
         optimizer: Optimizer | None = None,
         dtype: Any = "float32",
-        init: "str | Sequence[tuple[Any, Any]]" = "auto",
+        init: str | Sequence[tuple[Any, Any]] = "auto",
         l2: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
         l1: float = 0.0,
@@ -124,7 +140,79 @@ class MLP(Stepwise):
             l1,
             label_smoothing,
         )
-        self._make(settings, seed)
+        settings.conventions = self.__bpkern_conventions__(settings)
+        self._core = Core(settings)
+        self._core.start(RandomState(seed))
+
+    # For the other modules of the package ------------------------------------------------------------
+
+    def __bpkern_core__(self) -> Core:
+        """The parts of this model; other modules get them by `bpkern._model.core.core_of`."""
+        return self._core
+
+    @staticmethod
+    def __bpkern_conventions__(settings: Settings) -> Conventions:
+        """The definitions that this class follows; a subclass that follows another library overrides it."""
+        return Conventions()
+
+    # Properties --------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[int]:
+        """The sizes of the layers, input first."""
+        return list(self._core.settings.layers)
+
+    @property
+    def loss(self) -> str:
+        """The name of the loss; "custom" for a Python function."""
+        return self._core.settings.loss
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of all computations and results."""
+        return self._core.settings.dtype
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The settings of the optimiser."""
+        return self._core.settings.optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        self._core.set_optimizer(optimizer)
+
+    @property
+    def history_(self) -> History | None:
+        """The history of the last fit, finished or not."""
+        return self._core.history
+
+    @history_.setter
+    def history_(self, history: History | None) -> None:
+        self._core.history = history
+
+    @property
+    def stop_training(self) -> bool:
+        """Whether the fit ends after the current epoch."""
+        return self._core.stop_training
+
+    @stop_training.setter
+    def stop_training(self, stop: bool) -> None:
+        self._core.stop_training = stop
+
+    def __repr__(self) -> str:
+        return repr(self._core.settings)
+
+    def summary(self, batch_size: int | None = None) -> Summary:
+        """Layers, parameters, memory and arithmetic as a table, to be printed or shown in a notebook.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Rows of a mini-batch, to include the memory of its activations.
+        """
+        from ._model.summary import summary_of
+
+        return summary_of(self._core, batch_size)
 
     # Training ----------------------------------------------------------------------------------------
 
@@ -146,95 +234,96 @@ class MLP(Stepwise):
         clip_value: float | None = None,
         accumulate: int = 1,
         ema: float | None = None,
-        checkpoint: "str | os.PathLike[str] | None" = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         resume: bool = False,
         verbose: Literal["auto", 0, 1] = "auto",
         n_threads: int | None = None,
     ) -> History:
-        """Train for some epochs, going on from where the model is.
+        """Train for some epochs, continuing from the present state of the model.
 
         Parameters
         ----------
         X : array_like, shape (n, in), or iterable of batches
-            Any real dtype, order and strides; a list, DataFrame or memmap; a sparse matrix; an array of
-            PyTorch or JAX on the CPU. A numeric array is never copied whole: its rows are converted as they
-            are gathered. Without y, a re-iterable of (X, y) or (X, y, sample_weight), each of which is one
-            mini-batch; they are fetched ahead on a thread.
+            Any real dtype, order and strides; a list, DataFrame or memmap; a sparse matrix; a CPU array of
+            PyTorch or JAX. A numeric array is never copied whole: its rows are converted as they are
+            gathered. Without y, an iterable of (X, y) or (X, y, sample_weight), each of which is one
+            mini-batch; they are fetched ahead on another thread. It is iterated once per epoch.
         y : array_like
-            Regression and binary: (n, out), or (n,) where out is 1. cross_entropy: integral values (n,)
-            from 0 to out - 1, or rows (n, out) that are at least 0 and sum to 1. binary_cross_entropy:
-            values from 0 to 1. poisson: values of at least 0. A loss of one's own: any numbers (n, ...).
+            Regression and binary: (n, out), or (n,) if out is 1. cross_entropy: integral values (n,) from 0
+            to out - 1, or rows (n, out) that are at least 0 and sum to 1. binary_cross_entropy: values from 0
+            to 1. poisson: values of at least 0. For a callable loss: any numbers (n, ...).
         epochs : int
-            0 gives an empty History.
+            0 returns an empty History.
         batch_size : int
-            Rows a step; n where it is more. The last batch of an epoch may be smaller.
+            Rows of a step, at most n. The last batch of an epoch may be smaller.
         shuffle : bool
-            Draw a new order of the rows each epoch.
+            Draw a new order of the rows for each epoch.
         validation_data : (X, y) or (X, y, sample_weight), optional
-            Rows to take the loss and the metrics of after each epoch.
+            Rows whose loss and metrics are computed after each epoch.
         validation_split : float
-            The part of the rows to hold out for that instead; drawn at random, each class in proportion.
-            The same rows are held out when the model goes on training on the same data.
+            The fraction of the rows to hold out as validation data instead; drawn at random, each class in
+            proportion. Further fits on the same data hold out the same rows.
         sample_weight : array_like, shape (n,), optional
-            At least 0. The loss of a batch is sum(w * loss) / sum(w), and a batch of zero weight is passed
-            over. Rows held out by `validation_split` are weighed by theirs.
+            At least 0. The loss of a batch is sum(w * loss) / sum(w), and a batch of zero weight is skipped.
+            Rows held out by `validation_split` keep their weights.
         class_weight : mapping of int to float or "balanced", optional
-            Multiplied into `sample_weight`: that of each class, 1 where the mapping has none; "balanced"
-            gives all classes the same weight in sum.
+            The weight of each class, multiplied into `sample_weight`; 1 for classes that the mapping leaves
+            out. "balanced" gives all classes the same total weight.
         metrics : str, callable, or sequence of these, optional
-            What else the history has, of the training data and of the validation data. For the two
+            Further values in the history, for the training data and for the validation data. For the two
             cross-entropies "accuracy", "f1", "precision" and "recall"; None is "accuracy". For other losses
-            "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, known by its name. Those
-            of the training data are taken of the outputs before each update, as the loss is.
+            "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, named by its ``__name__``.
+            Metrics of the training data use the outputs before each update, as the loss does.
         callbacks : Callback or sequence of Callback
             See `bpkern.callbacks`.
         clip_norm, clip_value : float, optional
-            Scale all gradients to a norm of at most `clip_norm`; then keep each within +-`clip_value`.
+            Scale all gradients together to a norm of at most `clip_norm`; then clip each number to
+            [-clip_value, clip_value].
         accumulate : int
-            Mini-batches an update: as one of so many times the rows. What there is at an epoch's end makes
-            one too.
+            Mini-batches per update, as if they were one batch. Those that remain at the end of an epoch make
+            an update, too.
         ema : float, optional
             Keep an average of the parameters, ``ema * average + (1 - ema) * parameters`` after each update,
-            from 0 to 1. Predictions, `get_weights` and files are of the average, until a fit without one.
+            from 0 to 1. Predictions, `get_weights` and files use the average, until a fit without one.
         checkpoint : path, optional
-            An .npz or .safetensors file that gets the whole state of the fit every `checkpoint_every` epochs,
-            and after the last. Another fit of the same script needs another file.
+            An .npz or .safetensors file, to which the whole state of the fit is written every
+            `checkpoint_every` epochs and after the last. Each fit of a script needs its own file.
         checkpoint_every : int
-            Epochs between two of them.
+            Epochs between two checkpoints.
         resume : bool
-            Go on from the checkpoint where it exists, up to the same total of epochs, to the same bits as if
-            the fit had never been broken off; start from the beginning where it does not. The settings of
-            model and fit must be the same, but for those of the optimiser that a callback has changed: they
-            are in the file.
+            If the checkpoint exists, continue from it up to the same total number of epochs; the result is
+            the same to the bit as without the interruption. Otherwise start from the beginning. The settings
+            of model and fit must be the same, except settings of the optimiser that a callback has changed:
+            those are restored from the file.
         verbose : {"auto", 0, 1}
-            "auto" draws a progress bar on a terminal only, by tqdm where that is installed; 0 is silent; 1
-            shows progress anywhere, by a line an epoch on standard error.
+            "auto" draws a progress bar on a terminal only, by tqdm if that is installed; 0 is silent; 1 shows
+            progress anywhere, as one line per epoch on standard error.
         n_threads : int, optional
-            How many threads to take, exactly, but for at most 1024, what the system has, and one for batches
-            of one row through a net whose layers are all no wider than a vector. More than there are
-            processors is slow, and not wrong. None takes up to `bpkern.get_num_threads()`, and fewer where
-            more would lose; fits that run side by side in several threads share them. The result is the same
-            to the bit at any number.
+            Exact number of threads, capped at 1024 and at what the system can start; batches of one row
+            through a net whose layers are all no wider than a vector use one. More threads than processors
+            are slow but correct. None uses up to `bpkern.get_num_threads()`, and fewer if more would be
+            slower; fits that run at the same time in several threads share them. The result is the same to
+            the bit for any number.
 
         Returns
         -------
         History
-            A list of values a metric, one an epoch; also kept as ``history_``.
+            For each metric a list with one value per epoch; also kept as ``history_``.
 
         Raises
         ------
         ValueError, TypeError
-            For arguments that do not fit. NaN or infinity in X or y is noticed when its row is gathered: the
-            model is then as of the step before.
+            For arguments that do not fit. NaN and infinity in X or y are found when their row is gathered:
+            the model is then in the state before that step.
         DivergedError
-            When the loss or the weights are no longer finite.
+            If the loss or the weights are no longer finite.
         RuntimeError
             While another thread uses the model.
         MemoryError
-            Where the workspace does not fit; nothing was changed.
+            If there is no memory for the workspace; nothing has changed.
         OSError
-            Where a checkpoint cannot be read or written.
+            If a checkpoint cannot be read or written.
         """
         arguments = FitArguments(
             epochs=epochs,
@@ -251,12 +340,10 @@ class MLP(Stepwise):
             resume=resume,
             n_threads=n_threads,
         )
-        fit = Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments)
-        with self._net.writing():
-            return fit.run()
+        return Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments).run()
 
     def train_on_batch(self, X: Any, y: Any) -> float:
-        """Make one step on these rows.
+        """Make one training step on these rows.
 
         Parameters
         ----------
@@ -266,36 +353,374 @@ class MLP(Stepwise):
         Returns
         -------
         float
-            The loss before the update, l2 included.
+            The loss before the update, with the penalties.
 
         Raises
         ------
         ValueError, TypeError, DivergedError, RuntimeError, MemoryError
-            As for `fit`; nothing was changed.
+            As for `fit`; nothing has changed.
         """
-        settings, net = self._settings, self._net
-        optimizer = settings.step()
-        data = read_rows(X, y, None, settings)
-        conventions = settings.conventions
-        update = _core.Update(
-            optimizer, settings.l1, settings.l2, None, None, 1, None, conventions.penalty_per_weight
-        )
-        rows = len(data[0])
-        with net.writing():
-            stores, counts = net.stores(), net.counts
-            try:
-                net.prepare(update)
-                threads = _core.share_of(net.reserve(rows, 1, update, None), None)
-                net.snapshot()
-                steps = make_steps(net, settings, update, optimizer, rows, threads, Watcher())
-                metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
-            except BaseException:
-                if net.counts[0] == counts[0]:
-                    net.counts = counts  # the mini-batch was none
-                    net.keep_only(stores)
-                else:
-                    net.drop_average()
-                raise
-            net.drop_average()
-            self._fitted_1d = np.ndim(y) == 1
-        return metrics["loss"]
+        return batch.train_on_batch(self._core, X, y)
+
+    def backward(self, grad_output: Any, *, input_gradient: bool = True) -> np.ndarray | None:
+        """Propagate a derivative backward through the last ``forward(X, train=True)``.
+
+        With `forward` and `step` this trains by losses that are not functions of outputs and targets, as in
+        reinforcement learning. The gradients of the parameters are added to those of earlier calls since the
+        last `step`.
+
+        >>> outputs = model.forward(X, train=True)
+        >>> model.backward(gradient_of_my_loss(outputs) / len(X))
+        >>> model.step()
+
+        Parameters
+        ----------
+        grad_output : array_like, shape (n, out)
+            The derivative of the loss by the outputs; for a mean over the rows it includes the factor 1/n.
+        input_gradient : bool
+            Whether to compute the derivative by X as well.
+
+        Returns
+        -------
+        ndarray, shape (n, in), or None
+            The derivative of the loss by X.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For another shape, and for values that are not real finite numbers.
+        RuntimeError
+            Without such a forward pass, or while another thread uses the model.
+        """
+        return by_hand.backward(self._core, grad_output, input_gradient)
+
+    def step(self, *, clip_norm: float | None = None, clip_value: float | None = None) -> None:
+        """Make an update from the gradients of `backward` and the penalties, and clear the gradients.
+
+        Parameters
+        ----------
+        clip_norm, clip_value : float, optional
+            As for `fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that do not fit.
+        DivergedError
+            If the parameters are no longer finite: the model is as before, except that the gradients are
+            cleared.
+        RuntimeError
+            Without gradients, or while another thread uses the model.
+        MemoryError
+            If there is no memory for the optimiser's states.
+        """
+        by_hand.step(self._core, clip_norm, clip_value)
+
+    def reset(self) -> None:
+        """Return to the initial state of the seed: weights, the optimiser's states, generator, history.
+
+        Raises
+        ------
+        RuntimeError
+            While another thread uses the model.
+        """
+        core = self._core
+        with core.net.writing():
+            core.start(core.random.at_start())
+
+    # Prediction --------------------------------------------------------------------------------------
+
+    def forward(self, X: Any, *, layer: int | None = None, train: bool = False) -> np.ndarray:
+        """The outputs (n, out), after `output_activation` and before the softmax or sigmoid of the loss.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+        layer : int, optional
+            Return the activations of this layer instead: 1 is the first hidden layer, the last one the
+            output.
+        train : bool
+            As in training: with dropout, and kept for `backward`.
+
+        Returns
+        -------
+        ndarray, shape (n, out), or (n, width of the layer)
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`; X without rows gives no rows.
+        """
+        core = self._core
+        try:
+            # The extension answers the simple case itself: one more call of Python would take a tenth longer.
+            outputs = core.net.forward(X) if layer is None and train is False else None
+        except _core.BadRowError as error:
+            raise bad_row((X, None, None), error.row, core.settings.dtype) from None
+        return prediction.forward(core, X, layer, train) if outputs is None else outputs
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Classes or values.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+
+        Returns
+        -------
+        ndarray
+            cross_entropy: int64 class indices (n,). binary_cross_entropy: int64 0 or 1, (n,) if out is 1,
+            otherwise (n, out). Other losses: the outputs of `forward`, as (n,) if out is 1 and the model was
+            last trained on a one-dimensional y. Weights do not include that: a model whose weights were set
+            without training predicts (n, out).
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `forward`.
+        """
+        return prediction.predictions(self._core, self.forward(X))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities: the softmax of cross_entropy, or the sigmoid of binary_cross_entropy.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+
+        Returns
+        -------
+        ndarray, shape (n, out)
+
+        Raises
+        ------
+        ValueError
+            For another loss.
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `forward`.
+        """
+        prediction.check_probabilistic(self._core)
+        return prediction.probabilities(self._core, self.forward(X))
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, metrics: Any = None) -> dict[str, float]:
+        """The mean loss over these rows, and metrics: for the two cross-entropies the accuracy by default.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array_like
+            As for `fit`.
+        metrics : str, callable, or sequence of these, optional
+            As for `fit`.
+
+        Returns
+        -------
+        dict
+            ``{"loss": ...}`` with the penalties, and each metric by its name; ``"accuracy"`` is the fraction
+            of the rows whose class is right, or of all outputs for binary_cross_entropy.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`.
+        """
+        return measuring.evaluate(self._core, X, y, sample_weight, metrics)
+
+    def losses(self, X: Any, y: Any) -> np.ndarray:
+        """The loss of each row, without penalties.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`; also if the loss is a Python function that returns only the mean.
+        """
+        return measuring.losses(self._core, X, y)
+
+    def gradients(self, X: Any, y: Any) -> tuple[float, Weights]:
+        """The loss of these rows and its gradients, without any change to the model.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for `fit`; all rows are one mini-batch, for which memory is allocated.
+
+        Returns
+        -------
+        loss : float
+            With the penalties.
+        gradients : list of (dW, db)
+            In the shapes of the weights, (out, in), and biases, (out,).
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`.
+        """
+        return gradients.gradients(self._core, X, y)
+
+    # Parameters --------------------------------------------------------------------------------------
+
+    def get_weights(self) -> Weights:
+        """Copies of the parameters: [(W, b), ...], W of shape (out, in) and b of shape (out,).
+
+        If the last fit kept an average, these are the averaged parameters, which are the ones that predict.
+        """
+        return self._core.get_weights()
+
+    def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
+        """Set all parameters. An average is dropped; the rest of the model's state stays.
+
+        Parameters
+        ----------
+        weights : sequence of (W, b)
+            As from `get_weights`: integers and floats up to float64, finite in the model's dtype.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For shapes, values and dtypes that do not fit; nothing has changed.
+        RuntimeError
+            While another thread uses the model.
+        """
+        self._core.set_weights(weights)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of the parameters under the names "0.weight", "0.bias", "1.weight", ..."""
+        return state_of(self.get_weights())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters from a dictionary like that of `state_dict`.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            For missing and unknown names, and as for `set_weights`.
+        """
+        self.set_weights(weights_of(state, len(self._core.settings.layers) - 1))
+
+    def polyak_update(self, other: MLP, tau: float) -> None:
+        """Move all parameters towards those of another model: ``(1 - tau) * own + tau * other's``.
+
+        This changes the trained parameters; an average of them is dropped, as by `set_weights`.
+
+        Parameters
+        ----------
+        other : MLP
+            A model of the same layers and dtype. Its parameters that predict are read.
+        tau : float
+            From 0 to 1.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For any other kind of model, and for a tau that is not allowed.
+        RuntimeError
+            While another thread uses one of them.
+        """
+        tau = _checks.real("tau", tau, 0.0, 1.0)
+        if not isinstance(other, MLP):
+            raise TypeError(f"other must be a bpkern.MLP, not {other!r}")
+        self._core.blend(core_of(other), tau)
+
+    # Files and copies --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole model to a file: settings, parameters, the optimiser's states, generator, history.
+
+        The new file replaces an old one at once, so that one of them is always complete.
+
+        Parameters
+        ----------
+        path : str or path
+            An .npz file, or a .safetensors file with the extra of that name. It contains the arrays
+            "0.weight", "0.bias", ... of `state_dict`. It does not contain a loss or a learning rate that is a
+            Python function, nor gradients that `backward` has stored and no `step` has used.
+
+        Raises
+        ------
+        ValueError
+            For another suffix, or a seed whose bit generator is not NumPy's.
+        OSError
+            If the file cannot be written; an old file is unchanged. If only the folder could not be synced,
+            the new file is in place, and a loss of power may bring the old one back.
+        ModuleNotFoundError
+            For .safetensors without that library.
+        RuntimeError
+            While another thread trains the model.
+        """
+        from ._files import model_file
+
+        model_file.save(self._core, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, loss: Any = None, optimizer: Any = None) -> Self:
+        """The model of a file that `save` or a checkpoint of `fit` has written.
+
+        No code in the file is run, and no other file is opened.
+
+        Parameters
+        ----------
+        path : str or path
+        loss, optimizer : optional
+            Replace those of the file; required if the loss or the learning rate was a Python function.
+
+        Raises
+        ------
+        ValueError
+            For a file that is damaged, of another kind, or of a newer version.
+        ValueError, TypeError
+            For a loss or an optimizer that is not allowed.
+        OSError
+            If the file cannot be read.
+        ModuleNotFoundError
+            For .safetensors without that library.
+        """
+        from ._files import model_file
+
+        return cls._over(model_file.load(path, loss, optimizer, cls.__bpkern_conventions__))
+
+    @classmethod
+    def _of(cls, arguments: dict[str, Any], config: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+        """The model of a pickle. The name and the arguments stand in pickles and must stay."""
+        from ._files import state
+
+        return cls._over(state.new_core(arguments, config, arrays, cls.__bpkern_conventions__))
+
+    @classmethod
+    def _over(cls, core: Core) -> Self:
+        """A model around a core, without a call of the constructor."""
+        self = cls.__new__(cls)
+        self._core = core
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from ._files import state
+
+        core = self._core
+        config, arrays = state.model_state(core)
+        arguments = state.arguments_of(config, arrays, core.settings.given_loss, core.settings.optimizer)
+        # With the attributes that users have added.
+        others = {name: value for name, value in vars(self).items() if name != "_core"}
+        return type(self)._of, (arguments, config, arrays), others
+
+    def copy(self) -> Self:
+        """An independent model in the same state. Both share the optimiser object and a custom loss."""
+        make, arguments, others = self.__reduce__()
+        copied: Self = make(*arguments)
+        vars(copied).update(others)
+        return copied
+
+    def __copy__(self) -> Self:
+        return self.copy()

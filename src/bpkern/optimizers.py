@@ -1,33 +1,33 @@
-"""The settings of an optimiser. The arithmetic is in the kernels, and in `bpkern.reference` once more."""
+"""The settings of the optimisers. The kernels and `bpkern.reference` do the arithmetic."""
 
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar, Self
 
-from . import checks
+from . import _checks
 
-# A number, or a schedule or any other function of the iteration: how many updates the model has made.
+# A number, or a schedule or any other function of the iteration, which is the number of updates made so far.
 LearningRate = float | Callable[[int], Any]
 
 
 class Optimizer:
-    """What all optimisers have in common: settings, and no state.
+    """The base class of the optimisers. They hold settings and no state.
 
-    Models may share an optimiser, and a changed attribute takes effect at the next call of `fit` or
-    `train_on_batch`. A misspelt attribute is an AttributeError.
+    Models may share an optimiser. A changed attribute takes effect at the next call of `fit` or
+    `train_on_batch`. Setting a misspelt attribute raises AttributeError.
 
     Attributes
     ----------
     rule : str
-        The name of the class's arithmetic.
+        The name of the update rule.
     names : tuple of str
-        Those of the settings, in the order of the constructor.
+        The names of the settings, in the order of the constructor.
     lr : float or callable
-        The learning rate: a number of at least 0, or a schedule of `bpkern.schedules` or any other callable
-        of the iteration, which is the number of updates that the model has made, from 0.
+        The learning rate: a number of at least 0, a schedule of `bpkern.schedules`, or any other callable of
+        the iteration, which is the number of updates that the model has made.
     """
 
-    # A misspelt attribute is an error, not a setting that nobody reads: every class has slots.
+    # Every class has slots, so that setting a misspelt attribute is an error.
     __slots__ = ("lr",)
 
     rule: ClassVar[str]
@@ -37,34 +37,34 @@ class Optimizer:
         self.lr = lr
 
     def check(self) -> None:
-        """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
+        """Raise ValueError or TypeError if the present attributes are not allowed."""
         if isinstance(self.lr, (type, str)) or self.lr is None:
             raise TypeError(
                 f"lr must be a number, a schedule or a callable of the iteration, not {self.lr!r}"
             )
         if not callable(self.lr):
-            checks.real("lr", self.lr)
+            _checks.real("lr", self.lr)
 
     def values(self) -> tuple[Any, ...]:
-        """The attributes as they are now, in the order of the constructor."""
+        """The present attributes, in the order of the constructor."""
         values: tuple[Any, ...] = attrgetter(*self.names)(self)
         return values
 
     def settings(self) -> dict[str, Any]:
-        """The attributes as they are now by name, in the order of the constructor."""
+        """The present attributes by name, in the order of the constructor."""
         return dict(zip(self.names, self.values(), strict=True))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings by name. scikit-learn's searches know them by it, as in ``optimizer__lr``."""
+        """The settings by name, so that scikit-learn can search over ``optimizer__lr``."""
         return self.settings()
 
     def set_params(self, **settings: Any) -> Self:
-        """Change settings: all that are given, or none where one of them does not fit.
+        """Change settings: all of them, or none if one is not allowed.
 
         Raises
         ------
         ValueError, TypeError
-            For a setting that there is none of, and as the constructor.
+            For a setting that does not exist, and as the constructor.
         """
         for name in settings:
             if name not in self.names:
@@ -77,7 +77,7 @@ class Optimizer:
         return self
 
     def checked_copy(self) -> Self:
-        """An optimiser of the same class and settings.
+        """A new optimiser of the same class and settings.
 
         Raises
         ------
@@ -101,24 +101,24 @@ class SGD(Optimizer):
         w <- w - lr * v                       plain momentum
         w <- w - lr * (g + momentum * v)      Nesterov
 
-    An optimiser holds settings only: models may share one, and a changed attribute takes effect at the next
-    call of `fit` or `train_on_batch`.
+    An optimiser holds settings only: models may share one. A changed attribute takes effect at the next call
+    of `fit` or `train_on_batch`.
 
     Parameters
     ----------
     lr : float or callable
         The learning rate, at least 0, or a schedule or callable of the iteration.
     momentum : float
-        From 0, which is none, to 1.
+        From 0, which is without momentum, to 1.
     nesterov : bool
-        Look ahead along the velocity; needs a momentum above 0.
+        Use Nesterov's momentum; needs a momentum above 0.
     weight_decay : float
-        At least 0; for weights and biases alike. (`MLP(l2=...)` is for the weights only.)
+        At least 0; for weights and biases. (`MLP(l2=...)` is for weights only.)
 
     Raises
     ------
     ValueError, TypeError
-        For values out of range or of the wrong kind, and Nesterov without momentum.
+        For values out of range or of the wrong kind, and for Nesterov without momentum.
     """
 
     names = ("lr", "momentum", "nesterov", "weight_decay")
@@ -140,16 +140,16 @@ class SGD(Optimizer):
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
+        """Raise ValueError or TypeError if the present attributes are not allowed."""
         super().check()
-        checks.real("momentum", self.momentum, 0.0, 1.0)
-        checks.real("weight_decay", self.weight_decay)
-        if checks.flag("nesterov", self.nesterov) and self.momentum == 0:
+        _checks.real("momentum", self.momentum, 0.0, 1.0)
+        _checks.real("weight_decay", self.weight_decay)
+        if _checks.flag("nesterov", self.nesterov) and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, not 0")
 
 
 class RMSprop(Optimizer):
-    """Gradients divided by the root of a moving average of their squares, as `torch.optim.RMSprop` does it.
+    """Gradients divided by the root of a moving average of their squares, as in `torch.optim.RMSprop`.
 
     For each weight and bias ``w`` with gradient ``g``; the averages ``s`` and ``m`` and the buffer ``v`` are
     zero at first (Hinton's lecture 6e; centred as in Graves, 2013)::
@@ -166,13 +166,13 @@ class RMSprop(Optimizer):
     lr : float or callable
         The learning rate, at least 0, or a schedule or callable of the iteration.
     alpha : float
-        What is kept of the averages at each update, from 0 to 1.
+        The decay factor of the averages at each update, from 0 to 1.
     eps : float
-        At least 0; outside the root.
+        At least 0; added outside the root.
     weight_decay : float
-        At least 0; for weights and biases alike.
+        At least 0; for weights and biases.
     momentum : float
-        From 0, which is none, to 1.
+        From 0, which is without momentum, to 1.
     centered : bool
         Divide by an estimate of the standard deviation instead.
 
@@ -205,19 +205,19 @@ class RMSprop(Optimizer):
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
+        """Raise ValueError or TypeError if the present attributes are not allowed."""
         super().check()
-        checks.real("alpha", self.alpha, 0.0, 1.0)
-        checks.real("eps", self.eps)
-        checks.real("weight_decay", self.weight_decay)
-        checks.real("momentum", self.momentum, 0.0, 1.0)
-        checks.flag("centered", self.centered)
+        _checks.real("alpha", self.alpha, 0.0, 1.0)
+        _checks.real("eps", self.eps)
+        _checks.real("weight_decay", self.weight_decay)
+        _checks.real("momentum", self.momentum, 0.0, 1.0)
+        _checks.flag("centered", self.centered)
 
 
 class Adagrad(Optimizer):
-    """Gradients divided by the root of the sum of all their squares, as `torch.optim.Adagrad` does it.
+    """Gradients divided by the root of the sum of all their squares, as in `torch.optim.Adagrad`.
 
-    For each weight and bias ``w`` with gradient ``g``, in the update after ``t`` others; the sum ``s`` is
+    For each weight and bias ``w`` with gradient ``g``, after ``t`` earlier updates; the sum ``s`` is
     ``initial_accumulator_value`` at first (Duchi et al., 2011)::
 
         g <- g + weight_decay * w
@@ -229,13 +229,13 @@ class Adagrad(Optimizer):
     lr : float or callable
         The learning rate, at least 0, or a schedule or callable of the iteration.
     lr_decay : float
-        At least 0; on top of a schedule.
+        At least 0; in addition to a schedule.
     weight_decay : float
-        At least 0; for weights and biases alike.
+        At least 0; for weights and biases.
     initial_accumulator_value : float
-        At least 0. It is read when the sums are made, which is at the first update.
+        At least 0. It is read when the sums are allocated, at the first update.
     eps : float
-        At least 0; outside the root.
+        At least 0; added outside the root.
 
     Raises
     ------
@@ -264,14 +264,14 @@ class Adagrad(Optimizer):
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
+        """Raise ValueError or TypeError if the present attributes are not allowed."""
         super().check()
         for name in ("lr_decay", "weight_decay", "initial_accumulator_value", "eps"):
-            checks.real(name, getattr(self, name))
+            _checks.real(name, getattr(self, name))
 
 
 class Adam(Optimizer):
-    """Moving averages of the gradients and of their squares, as `torch.optim.Adam` has them.
+    """Moving averages of the gradients and of their squares, as in `torch.optim.Adam`.
 
     For each weight and bias ``w`` with gradient ``g``, in update number ``t``, from 1; the averages ``m`` and
     ``s`` and the maximum ``x`` are zero at first (Kingma and Ba, 2015; AMSGrad: Reddi et al., 2018)::
@@ -279,11 +279,11 @@ class Adam(Optimizer):
         g <- g + weight_decay * w
         m <- beta1 * m + (1 - beta1) * g
         s <- beta2 * s + (1 - beta2) * g**2
-        x <- max(x, s)                                          amsgrad only: x is for s in what follows
+        x <- max(x, s)                                          amsgrad only: x replaces s below
         d <- sqrt(s) / sqrt(1 - beta2**t) + eps
         w <- w - lr / (1 - beta1**t) * m / d
 
-    With `eps_hat`, as scikit-learn, TensorFlow and Keras have it (section 2 of Kingma and Ba)::
+    With `eps_hat`, as in scikit-learn, TensorFlow and Keras (section 2 of Kingma and Ba)::
 
         d <- (sqrt(s) + eps) / sqrt(1 - beta2**t)
 
@@ -292,15 +292,15 @@ class Adam(Optimizer):
     lr : float or callable
         The learning rate, at least 0, or a schedule or callable of the iteration.
     betas : (float, float)
-        What is kept of the two averages at each update: at least 0 and below 1.
+        The decay factors of the two averages at each update: at least 0 and below 1.
     eps : float
-        At least 0; outside the root.
+        At least 0; added outside the root.
     weight_decay : float
-        At least 0; for weights and biases alike. It becomes part of the gradient, and so of its averages.
+        At least 0; for weights and biases. It is part of the gradient and thereby of the averages.
     amsgrad : bool
-        Divide by the largest average of the squares there has been.
+        Divide by the largest average of the squares so far.
     eps_hat : bool
-        Add `eps` to the root of the average as it stands, before what it lacks at first is made up for.
+        Add `eps` to the root of the average before its bias correction.
 
     Raises
     ------
@@ -323,7 +323,7 @@ class Adam(Optimizer):
         eps_hat: bool = False,
     ) -> None:
         super().__init__(lr)
-        # A list could change without the attribute being set.
+        # A list could change without an assignment to the attribute.
         self.betas = tuple(betas) if isinstance(betas, list) else betas
         self.eps = eps
         self.weight_decay = weight_decay
@@ -332,24 +332,24 @@ class Adam(Optimizer):
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError or TypeError where the attributes as they are now make no optimiser."""
+        """Raise ValueError or TypeError if the present attributes are not allowed."""
         super().check()
         if not isinstance(self.betas, tuple):
             raise TypeError(f"betas must be a tuple of two numbers, not {self.betas!r}")
         if len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, not {len(self.betas)}")
         for i, beta in enumerate(self.betas):
-            checks.fraction(f"betas[{i}]", beta)
-        checks.real("eps", self.eps)
-        checks.real("weight_decay", self.weight_decay)
-        checks.flag("amsgrad", self.amsgrad)
-        checks.flag("eps_hat", self.eps_hat)
+            _checks.fraction(f"betas[{i}]", beta)
+        _checks.real("eps", self.eps)
+        _checks.real("weight_decay", self.weight_decay)
+        _checks.flag("amsgrad", self.amsgrad)
+        _checks.flag("eps_hat", self.eps_hat)
 
 
 class AdamW(Adam):
-    """Adam with the weight decay apart from the gradient, as `torch.optim.AdamW` has it.
+    """Adam with weight decay decoupled from the gradient, as in `torch.optim.AdamW`.
 
-    As `Adam`, but for its first line, which is (Loshchilov and Hutter, 2019)::
+    As `Adam`, except the first line, which is (Loshchilov and Hutter, 2019)::
 
         w <- w * (1 - lr * weight_decay)
 
@@ -358,7 +358,7 @@ class AdamW(Adam):
     lr, betas, eps, amsgrad, eps_hat
         As for `Adam`.
     weight_decay : float
-        At least 0; for weights and biases alike, times the learning rate.
+        At least 0; for weights and biases, multiplied by the learning rate.
 
     Raises
     ------
@@ -382,5 +382,5 @@ class AdamW(Adam):
         super().__init__(lr, betas, eps, weight_decay, amsgrad, eps_hat)
 
 
-# By rule: what a name in a file stands for.
+# The classes by rule: the name in files and in C.
 OPTIMIZERS: dict[str, type[Optimizer]] = {each.rule: each for each in (SGD, RMSprop, Adagrad, Adam, AdamW)}

@@ -1,13 +1,14 @@
-"""Learning rates that change: functions of the iteration, which is how many updates the model has made.
+"""Schedules of the learning rate: functions of the iteration, which is the number of updates made so far.
 
 >>> bpkern.Adam(lr=bpkern.schedules.Cosine(0.001, iterations=epochs * steps, warmup=500))
 
-An epoch of n rows (those that the validation split leaves) in batches of b makes ceil(n / b) iterations, and
-with ``accumulate=k`` a k-th of that, rounded up. They are counted over the whole life of a model, not from
-each `fit` anew. Any callable of the iteration will do too; a schedule gives all rates of an epoch at once.
+An epoch of n rows (without those of the validation split) in batches of b has ceil(n / b) iterations, and
+with ``accumulate=k`` a k-th of that, rounded up. They are counted over the whole life of a model, not for
+each `fit`. Any callable of the iteration may be used instead; a schedule computes all rates of an epoch in
+one call.
 """
 
-# NumPy imports much at its first use; annotations that were evaluated would be one.
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import math
@@ -15,21 +16,21 @@ from typing import Any, ClassVar, overload
 
 import numpy as np
 
-from . import checks
+from . import _checks
 
-# So many iterations, and times the length of a period, there may be: float64 holds the product of two.
+# The largest number of iterations and the largest factor of a period: float64 holds their product.
 MOST = 2**62
 
 
 class Schedule:
-    """What all schedules have in common. A schedule does not change once it is made.
+    """The base class of the schedules, which are immutable.
 
-    Called with an iteration, or an array of them, it gives the rate as a float, or a float64 array.
+    A call with an iteration returns the rate as a float; with an array of iterations, as a float64 array.
     """
 
     __slots__ = ()
 
-    # Those of the settings, in the order of the constructor.
+    # The names of the settings, in the order of the constructor.
     names: ClassVar[tuple[str, ...]]
 
     def __init__(self, **settings: Any) -> None:
@@ -49,7 +50,7 @@ class Schedule:
     def __call__(self, iteration: np.ndarray) -> np.ndarray: ...
     def __call__(self, iteration: int | np.ndarray) -> float | np.ndarray:
         t = np.asarray(iteration, np.float64)
-        # Rates too large for a float64 are noticed by who uses them.
+        # `rates` refuses rates that overflow.
         with np.errstate(over="ignore"):
             rate = np.asarray(self._rate(t), np.float64)
         return rate if rate.ndim else float(rate)
@@ -79,16 +80,16 @@ class Step(Schedule):
     Parameters
     ----------
     lr : float
-        The rate at first, at least 0.
+        The initial rate, at least 0.
     every : int
         Iterations between two steps, at least 1.
     factor : float
-        What the rate is multiplied by at each, at least 0.
+        The factor of the rate at each step, at least 0.
 
     Raises
     ------
     ValueError, TypeError
-        For values out of range or of the wrong kind; so do all schedules.
+        For values out of range or of the wrong kind, as all schedules.
     """
 
     names = ("lr", "every", "factor")
@@ -100,9 +101,9 @@ class Step(Schedule):
 
     def __init__(self, lr: float, every: int, factor: float = 0.1) -> None:
         super().__init__(
-            lr=checks.real("lr", lr),
-            every=checks.whole("every", every, 1, MOST),
-            factor=checks.real("factor", factor),
+            lr=_checks.real("lr", lr),
+            every=_checks.whole("every", every, 1, MOST),
+            factor=_checks.real("factor", factor),
         )
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
@@ -110,14 +111,14 @@ class Step(Schedule):
 
 
 class Exponential(Schedule):
-    """``lr * factor**(t / every)``: PyTorch's `ExponentialLR`, but for `every`.
+    """``lr * factor**(t / every)``: PyTorch's `ExponentialLR`, except for `every`.
 
     Parameters
     ----------
     lr : float
-        The rate at first, at least 0.
+        The initial rate, at least 0.
     factor : float
-        What the rate has been multiplied by after `every` iterations, at least 0; above 1 it grows.
+        The factor of the rate over `every` iterations, at least 0; above 1 the rate grows.
     every : int
         At least 1.
     """
@@ -131,9 +132,9 @@ class Exponential(Schedule):
 
     def __init__(self, lr: float, factor: float, every: int = 1) -> None:
         super().__init__(
-            lr=checks.real("lr", lr),
-            factor=checks.real("factor", factor),
-            every=checks.whole("every", every, 1, MOST),
+            lr=_checks.real("lr", lr),
+            factor=_checks.real("factor", factor),
+            every=_checks.whole("every", every, 1, MOST),
         )
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
@@ -146,7 +147,7 @@ class InverseScaling(Schedule):
     Parameters
     ----------
     lr : float
-        The rate at first, at least 0.
+        The initial rate, at least 0.
     power : float
         At least 0.
     """
@@ -158,37 +159,37 @@ class InverseScaling(Schedule):
     power: float
 
     def __init__(self, lr: float, power: float = 0.5) -> None:
-        super().__init__(lr=checks.real("lr", lr), power=checks.real("power", power))
+        super().__init__(lr=_checks.real("lr", lr), power=_checks.real("power", power))
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
         return np.asarray(self.lr / (t + 1) ** self.power)
 
 
 class Cosine(Schedule):
-    """Half a cosine from `lr` down to `lowest`, after a linear warm-up, once or over and over.
+    """Half a cosine from `lr` down to `lowest` after a linear warm-up, once or periodically.
 
     ::
 
-        lr * (t + 1) / (warmup + 1)                                            while t < warmup
-        lowest + (lr - lowest) * (1 + cos(pi * (t - start) / period)) / 2      after that
+        lr * (t + 1) / (warmup + 1)                                            for t < warmup
+        lowest + (lr - lowest) * (1 + cos(pi * (t - start) / period)) / 2      otherwise
 
     Without restarts, ``start`` is `warmup` and ``period`` is ``iterations - warmup``; from `iterations` on
-    the rate stays at `lowest` (PyTorch's `CosineAnnealingLR`). With restarts, the next period, `restarts`
-    times as long, starts where one ends (PyTorch's `CosineAnnealingWarmRestarts`; Loshchilov and Hutter,
-    2017).
+    the rate stays at `lowest` (PyTorch's `CosineAnnealingLR`). With restarts, each period starts at the end
+    of the one before and is `restarts` times as long (PyTorch's `CosineAnnealingWarmRestarts`; Loshchilov and
+    Hutter, 2017).
 
     Parameters
     ----------
     lr : float
-        The rate at the top, at least 0.
+        The highest rate, at least 0.
     iterations : int
-        Where the first period ends, the warm-up included; at least 1.
+        The end of the first period, with the warm-up; at least 1.
     lowest : float
-        The rate at the bottom, from 0 to `lr`.
+        The lowest rate, from 0 to `lr`.
     warmup : int
-        Iterations that the rate grows for, from 0 to below `iterations`.
+        Iterations with growing rate, from 0 to below `iterations`.
     restarts : int, optional
-        How many times as long as the one before each period is, at least 1; None is a single period.
+        The factor from the length of one period to the next, at least 1; None is a single period.
     """
 
     names = ("lr", "iterations", "lowest", "warmup", "restarts")
@@ -203,13 +204,13 @@ class Cosine(Schedule):
     def __init__(
         self, lr: float, iterations: int, lowest: float = 0.0, warmup: int = 0, restarts: int | None = None
     ) -> None:
-        lr, iterations = checks.real("lr", lr), checks.whole("iterations", iterations, 1, MOST)
+        lr, iterations = _checks.real("lr", lr), _checks.whole("iterations", iterations, 1, MOST)
         super().__init__(
             lr=lr,
             iterations=iterations,
-            lowest=checks.real("lowest", lowest, 0.0, lr),
-            warmup=checks.whole("warmup", warmup, 0, MOST),
-            restarts=None if restarts is None else checks.whole("restarts", restarts, 1, MOST),
+            lowest=_checks.real("lowest", lowest, 0.0, lr),
+            warmup=_checks.whole("warmup", warmup, 0, MOST),
+            restarts=None if restarts is None else _checks.whole("restarts", restarts, 1, MOST),
         )
         if self.warmup >= iterations:
             raise ValueError(f"warmup must be below iterations, {iterations}, not {self.warmup}")
@@ -228,7 +229,7 @@ class Cosine(Schedule):
 
 
 def _part_of_growing_periods(done: np.ndarray, period: int, growth: int) -> np.ndarray:
-    """How much of the period it is in each iteration has behind it, from 0 to below 1."""
+    """For each iteration the elapsed fraction of its period, from 0 to below 1."""
     starts, lengths, last = [0], [period], done.max(initial=0)
     while starts[-1] + lengths[-1] <= last:
         starts.append(starts[-1] + lengths[-1])
@@ -238,24 +239,24 @@ def _part_of_growing_periods(done: np.ndarray, period: int, growth: int) -> np.n
 
 
 class OneCycle(Schedule):
-    """Up from ``highest / div_factor`` to `highest` and down to almost nothing: PyTorch's `OneCycleLR`.
+    """Up from ``highest / div_factor`` to `highest`, then down to almost 0: PyTorch's `OneCycleLR`.
 
-    The rate climbs until iteration ``pct_start * iterations - 1`` and falls until ``iterations - 1``, to
-    ``highest / div_factor / final_div_factor``, where it stays (Smith and Topin, 2018). The momentum does not
-    change with it.
+    The rate grows until iteration ``pct_start * iterations - 1`` and falls until ``iterations - 1``, to
+    ``highest / div_factor / final_div_factor``, where it stays (Smith and Topin, 2018). The momentum stays
+    constant.
 
     Parameters
     ----------
     highest : float
         At least 0.
     iterations : int
-        In all, at least 1.
+        The length of the cycle, at least 1.
     pct_start : float
-        The part of them that the rate grows for, from 0 to 1.
+        The fraction of the iterations with growing rate, from 0 to 1.
     div_factor, final_div_factor : float
         At least 1.
     anneal : {"cos", "linear"}
-        Half a cosine, or a line, each way.
+        The shape of both parts: half a cosine, or a line.
     """
 
     names = ("highest", "iterations", "pct_start", "div_factor", "final_div_factor", "anneal")
@@ -278,12 +279,12 @@ class OneCycle(Schedule):
         anneal: str = "cos",
     ) -> None:
         super().__init__(
-            highest=checks.real("highest", highest),
-            iterations=checks.whole("iterations", iterations, 1, MOST),
-            pct_start=checks.real("pct_start", pct_start, 0.0, 1.0),
-            div_factor=checks.real("div_factor", div_factor, 1.0),
-            final_div_factor=checks.real("final_div_factor", final_div_factor, 1.0),
-            anneal=checks.one_of("anneal", anneal, ("cos", "linear")),
+            highest=_checks.real("highest", highest),
+            iterations=_checks.whole("iterations", iterations, 1, MOST),
+            pct_start=_checks.real("pct_start", pct_start, 0.0, 1.0),
+            div_factor=_checks.real("div_factor", div_factor, 1.0),
+            final_div_factor=_checks.real("final_div_factor", final_div_factor, 1.0),
+            anneal=_checks.one_of("anneal", anneal, ("cos", "linear")),
         )
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
@@ -291,7 +292,7 @@ class OneCycle(Schedule):
         last = first / self.final_div_factor
         top, end = self.pct_start * self.iterations - 1, self.iterations - 1
         t = np.minimum(t, end)
-        # Where a phase has no length no iteration is inside it.
+        # A phase of length 0 contains no iteration; infinity avoids the division by 0.
         up = self._between(first, self.highest, t / (top if top > 0 else math.inf))
         down = self._between(self.highest, last, (t - top) / (end - top if end > top else math.inf))
         return np.where(t <= top, up, down)
@@ -302,7 +303,7 @@ class OneCycle(Schedule):
         return np.asarray(end + (start - end) / 2 * (np.cos(np.pi * part) + 1))
 
 
-# By class name: what a name in a file stands for.
+# The classes by name, for files.
 SCHEDULES: dict[str, type[Schedule]] = {
     each.__name__: each for each in (Step, Exponential, InverseScaling, Cosine, OneCycle)
 }
@@ -314,23 +315,23 @@ def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
     Parameters
     ----------
     lr : float or callable
-        What an optimiser has, checked. A callable that is no schedule is called once an iteration.
+        The checked `lr` of an optimiser. A callable other than a schedule is called once per iteration.
     first : int
-        The next iteration.
+        The first iteration.
     count : int
-        How many.
+        The number of iterations.
 
     Returns
     -------
     float or ndarray of float64, shape (count,)
-        A number is given back as it is.
+        A float for an `lr` that is a number.
 
     Raises
     ------
     ValueError
         For a rate that is negative or not finite.
     TypeError
-        For a rate that is no number.
+        For a rate that is not a number.
     """
     if not callable(lr):
         return float(lr)
@@ -348,7 +349,7 @@ def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
 
 
 def rate(lr: Any, iteration: int) -> float:
-    """The learning rate of one iteration; as `rates`."""
+    """The learning rate of one iteration; see `rates`."""
     values = rates(lr, iteration, 1)
     return values if isinstance(values, float) else float(values[0])
 

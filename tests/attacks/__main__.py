@@ -1,4 +1,4 @@
-"""All attacks, one file after another: what was stopped goes on, and what is done is not done again."""
+"""All attacks, one file after another: stopped attacks continue, finished ones are not run again."""
 
 import argparse
 import subprocess
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from journal import STATE
 
-# How a file ends that is a command of attacks.
+# The end of every file that is a command of attacks.
 COMMAND = "main(__file__)\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python tests/attacks", description=__doc__)
-    parser.add_argument("--state", type=Path, default=STATE, help="of the journals; .attacks by default")
-    parser.add_argument("--anew", action="store_true", help="from the first trials on")
+    parser.add_argument("--state", type=Path, default=STATE, help="folder of the journals (.attacks)")
+    parser.add_argument("--anew", action="store_true", help="start again from the first trials")
     given = parser.parse_args()
     options = ["--state", str(given.state), *(["--anew"] if given.anew else [])]
     folder = Path(__file__).resolve().parent

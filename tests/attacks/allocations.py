@@ -1,10 +1,10 @@
-"""Every allocation of a call failed in turn: once, and with all that come after it.
+"""Every allocation of a call fails in turn: by itself, and together with all later ones.
 
 python tests/attacks/allocations.py [library arrays threads interpreter] [--trials N] [--seed S]
 
-The allocations of each call (failing/scenarios.py) are counted; then it is made as often as there are, on
-things made anew, in a process whose allocations failing/memory.c fails by number. `--trials N` takes N,
-at random.
+The allocations of each call (failing/scenarios.py) are counted. Then the call is made once per allocation, on
+newly made objects, in a process in which failing/memory.c makes allocations fail by number. `--trials N`
+chooses N of these trials at random.
 """
 
 import random
@@ -12,14 +12,14 @@ import random
 from failing.shims import Child, build
 from journal import Journal, attack, main
 
-# More than there are: each attack counts its own.
+# More trials than there are: each attack counts its own.
 ALL = 10**9
-# All that come after, too.
+# The last allocation to fail if all later ones fail too.
 ON = 10**9
 
 
 def fail_in_turn(journal: Journal, kind: str, to_the_end: bool = True) -> str:
-    """Each allocation of that kind failed by itself, and each with all that come after it."""
+    """Make each allocation of this kind fail by itself, and together with all later ones."""
     with Child("allocation_trials.py", build("memory.c"), kind) as child:
         if "places" not in journal.figures:
             journal.figures["places"] = {name: child.ask(["count", name]) for name in child.ask(["names"])}
@@ -48,26 +48,27 @@ def fail_in_turn(journal: Journal, kind: str, to_the_end: bool = True) -> str:
 
 @attack(trials=ALL)
 def library(journal: Journal) -> str:
-    """An allocation of the C library that fails is a MemoryError: nothing leaks, the model is as it was."""
+    """A failed allocation of the C library raises MemoryError: nothing leaks, the model is unchanged."""
     return fail_in_turn(journal, "library")
 
 
 @attack(trials=ALL)
 def arrays(journal: Journal) -> str:
-    """An array that NumPy cannot allocate is a MemoryError: nothing leaks, the model is as it was."""
+    """An array that NumPy cannot allocate raises MemoryError: nothing leaks, the model is unchanged."""
     return fail_in_turn(journal, "arrays")
 
 
 @attack(trials=ALL)
 def threads(journal: Journal) -> str:
-    """A thread that cannot be started is gone without: the same bits."""
+    """A call continues without a thread that cannot be started, to the same bits."""
     return fail_in_turn(journal, "threads")
 
 
 @attack(trials=4000)
 def interpreter(journal: Journal) -> str:
-    """An object that Python cannot allocate is an error: no crash, the model is as it was or as of a step."""
-    # Not from there on: Python could not even clear up. What it and NumPy lose on the way is theirs.
+    """An object that Python cannot allocate raises: no crash, the model is unchanged or as of a step."""
+    # Only one failure at a time: otherwise Python could not even clean up. Leaks of Python and NumPy do not
+    # count.
     return fail_in_turn(journal, "interpreter", to_the_end=False)
 
 

@@ -1,5 +1,5 @@
-"""Zip archives, arrays as NumPy writes them, and safetensors, written by hand so that anything in them may be
-something else."""
+"""Zip archives, NumPy arrays and safetensors files, written byte by byte so that every part can be
+changed."""
 
 import copy
 import io
@@ -15,7 +15,7 @@ from hostile import VALUES, Arrays, Original, Rng, as_text, extreme, metadata_of
 
 
 class Harmful:
-    """What a pickle would run."""
+    """An object whose unpickling runs code."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return exec, ("import os; os.kill(os.getpid(), 9)",)
@@ -51,7 +51,7 @@ Change = Callable[[str, list[Any]], list[Any]]
 def archive(
     listed: list[tuple[str, bytes]], change: Change = lambda form, fields: fields, extra: bytes = b""
 ) -> bytes:
-    """A zip archive; `change` may change the fields of each of its records."""
+    """A zip archive. `change` may modify the fields of each record."""
     raw, directory = bytearray(), bytearray()
     for name, body in listed:
         encoded = name.encode(errors="replace")
@@ -90,7 +90,7 @@ MEMBER_NAMES = (
 
 
 def changed_container(rng: Rng, suffix: str, original: Original) -> bytes:
-    """The same content, or almost, in an archive or under a header that says something else."""
+    """The same or nearly the same content, in an archive or under a header with false entries."""
     if suffix == ".safetensors":
         return changed_header(rng, original)
     arrays = original.arrays
@@ -171,7 +171,7 @@ SHAPES = (
 
 
 def changed_npy(rng: Rng, body: bytes) -> bytes:
-    """An array under another header."""
+    """An array under a false header."""
     length = int.from_bytes(body[8:10], "little")
     header, data = body[10 : 10 + length].decode(errors="replace"), body[10 + length :]
     head, _, shape = header.partition("'shape': ")

@@ -1,9 +1,9 @@
-"""What of the package the suite runs: lines of Python by coverage.py, branches of C by gcovr.
+"""The parts of the package that the suite runs: lines of Python by coverage.py, branches of C by gcovr.
 
 python tests/attacks/coverage_of_tests.py [--trials N] [--state DIR] [--anew]
 
-A trial is a file of tests. What is left uncovered in the loading of files and the handling of errors has to
-stand in docs/coverage.md with its reason; .attacks/coverage/uncovered.txt lists all that is left uncovered.
+A trial is a file of tests. docs/coverage.md has to explain each uncovered line of file loading and error
+handling; .attacks/coverage/uncovered.txt lists all uncovered lines.
 """
 
 import importlib.util
@@ -21,18 +21,21 @@ from suite import FILES, environment, install, run_tests, tests_made
 FOLDER = STATE / "coverage"
 PAGE = ROOT / "docs" / "coverage.md"
 
-# Where Python reads files, and where it refuses what it is given.
-LOADING = ("files.py", "state.py", "checkpoints.py")
-REFUSING = ("checks.py", "data.py", "settings.py", "parameters.py")
+# The Python files that read files, and those that refuse bad input.
+LOADING = tuple(
+    f"_files/{name}.py" for name in ("container", "npz", "tensors", "text", "state", "checkpoints")
+)
+REFUSING = ("_checks.py", "_data/rows.py", "_model/settings.py", "_model/parameters.py", "_fit/arguments.py")
 
-# Where C does: a line that has to do with a status, or with memory, threads or sizes that may not be had.
+# The lines of C that handle errors: those about a status, or about memory, threads or sizes that may be
+# refused.
 HANDLES_ERRORS = re.compile(
     r"BPK_(OK|NO_MEMORY|BAD_ROW|DIVERGED|OTHER_KERNELS)|\b(status|bad)\b"
     r"|return (NULL|p )|size = -1|overflow|_create"
 )
 
-# A library with counters exports what dumps them.
-DESELECTED = ["tests/test_package.py::test_the_extension_exports_its_init_function_alone"]
+# A library built with counters exports the functions that write them.
+DESELECTED = ["tests/package/test_package.py::test_the_extension_exports_its_init_function_alone"]
 
 SETTINGS = f"""
 [run]
@@ -51,21 +54,21 @@ source =
 
 
 def build() -> Path:
-    """With counters, and optimised as little as can be waited for: each branch is still there."""
+    """Build with counters, at the lowest optimisation that is fast enough, so that all branches remain."""
     flags = "-O1 --coverage -fprofile-abs-path -fprofile-update=atomic -DBPK_PLAIN_LOOPS=1"
     env = environment(CC="gcc", CFLAGS=flags, LDFLAGS="--coverage")
     return install(FOLDER, env, ["-Ccmake.build-type=Debug"])
 
 
 def begin() -> None:
-    """Forget what earlier runs have counted."""
+    """Remove the counts of earlier runs."""
     for path in (*FOLDER.rglob("*.gcda"), *FOLDER.glob("data.*")):
         path.unlink()
 
 
 def python_report() -> dict[str, Any]:
-    """By file, what coverage.py says of it."""
-    # In a file of its own: a report takes away the files it is made of, and those of the trials are kept.
+    """The report of coverage.py, by file."""
+    # Combined into a separate file, so that the data of the trials are kept.
     coverage, out, combined = [sys.executable, "-m", "coverage"], FOLDER / "python.json", FOLDER / "combined"
     where = [f"--rcfile={FOLDER / 'settings'}", f"--data-file={combined}"]
     for command in (
@@ -78,7 +81,7 @@ def python_report() -> dict[str, Any]:
 
 
 def c_report() -> dict[str, list[dict[str, Any]]]:
-    """By file, what gcovr says of its lines."""
+    """The lines in gcovr's report, by file."""
     out = FOLDER / "c.json"
     gcovr = [sys.executable, "-m", "gcovr", "--root", ROOT, "--filter", r"csrc/.*", "--json", out]
     merge = ["--merge-mode-functions", "merge-use-line-min", "--gcov-ignore-parse-errors=all"]
@@ -122,7 +125,7 @@ def c_branches(report: dict[str, list[dict[str, Any]]], text_of: dict[str, list[
 
 @attack(trials=len(FILES))
 def coverage_of_tests(journal: Journal) -> str:
-    """What the tests do not run of file loading and error handling is explained, line by line."""
+    """Each line of file loading and error handling that the tests do not run is explained."""
     for tool in ("coverage", "gcovr"):
         if importlib.util.find_spec(tool) is None:
             raise Missing(tool)
@@ -146,7 +149,9 @@ def coverage_of_tests(journal: Journal) -> str:
     for name, number in (*python_gaps(python), *c_gaps(c)):
         text = text_of[name][number - 1].strip()
         watched = (
-            Path(name).name in LOADING + REFUSING if name.endswith(".py") else HANDLES_ERRORS.search(text)
+            name.removeprefix("src/bpkern/") in LOADING + REFUSING
+            if name.endswith(".py")
+            else HANDLES_ERRORS.search(text)
         )
         listed.append(f"{name}:{number}:{'!' if watched else ''} {text}")
         if watched and journal.done == len(FILES) and f"`{text}`" not in told:

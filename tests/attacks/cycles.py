@@ -1,6 +1,7 @@
-"""A process that makes models for hours: it grows no larger, and keeps no descriptor and no thread.
+"""A process that makes models for hours: its memory does not grow, and no descriptor or thread is left.
 
-The cycles are made in one process, or its growth would not be seen: stopped, the attack begins anew.
+All cycles run in one process, whose growth is measured; if stopped, the attack starts again from the
+beginning.
 """
 
 import contextlib
@@ -52,7 +53,7 @@ def raising(error: type[BaseException], call: Callable[..., Any], *arguments: An
         raise AssertionError(f"{call} has raised no {error.__name__}")
 
 
-# What may happen in a cycle, besides fit, predict, save and load --------------------------------------------
+# The calls of a cycle besides fit, predict, save and load ---------------------------------------------------
 
 
 def measured(model: bpkern.MLP, cycle: int, folder: str) -> None:
@@ -68,7 +69,7 @@ def by_hand(model: bpkern.MLP, cycle: int, folder: str) -> None:
     outputs = model.forward(X[:7], train=True)
     model.backward(np.ones_like(outputs) / 7)
     model.step()
-    model.forward(X[:3], train=True)  # and never back
+    model.forward(X[:3], train=True)  # without a backward pass
 
 
 def with_more(model: bpkern.MLP, cycle: int, folder: str) -> None:
@@ -123,7 +124,7 @@ def of_ones_own(model: bpkern.MLP, cycle: int, folder: str) -> None:
 
 
 class Stop(Exception):
-    """What a callback raises."""
+    """Raised by a callback."""
 
 
 class Stopping(callbacks.Callback):
@@ -165,7 +166,7 @@ def estimators(model: bpkern.MLP, cycle: int, folder: str) -> None:
 
     from bpkern.sklearn import MLPClassifier, MLPRegressor
 
-    # So large a tolerance ends them without a warning.
+    # The large tolerance ends the fits without a warning.
     settings = dict(hidden_layer_sizes=(7,), max_iter=4, n_iter_no_change=1, random_state=cycle)
     for estimator, y in ((MLPClassifier(**settings), Y), (MLPRegressor(**settings), VALUES)):
         fitted = clone(estimator).set_params(tol=1e30).fit(X, y)
@@ -196,24 +197,24 @@ def one_cycle(cycle: int, folder: str) -> None:
         raise AssertionError("another model was loaded")
 
 
-# What is left -----------------------------------------------------------------------------------------------
+# Measurements -----------------------------------------------------------------------------------------------
 
 
 def resident(libc: Any) -> int:
-    """The bytes of this process in memory, without what its allocators only keep."""
+    """The bytes of this process in memory, after its allocators have returned what they can."""
     gc.collect()
     libc.malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def left() -> tuple[int, int]:
-    """How many descriptors and threads there are."""
+    """The numbers of descriptors and threads."""
     return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
 
 @attack(trials=10_000)
 def cycles(journal: Journal) -> str:
-    """After 500 cycles of fit, predict, save and load, 9500 more take at most 1 MiB, and leave nothing."""
+    """After 500 cycles of fit, predict, save and load, 9500 more take at most 1 MiB, and nothing is left."""
     if journal.done < journal.trials:
         measure(journal)
     growth, first = journal.figures["growth"], journal.figures["resident"]
@@ -225,7 +226,7 @@ def cycles(journal: Journal) -> str:
 
 def measure(journal: Journal) -> None:
     if not os.path.exists("/proc/self/statm"):
-        raise Missing("/proc, which says how much memory a process has")
+        raise Missing("/proc, which reports the memory of a process")
     libc = ctypes.CDLL(None)
     journal.done, journal.failed, journal.failures, journal.figures = 0, 0, [], {}
     sizes: list[int] = []
@@ -239,7 +240,7 @@ def measure(journal: Journal) -> None:
             if left() != at_first:
                 journal.fail(cycle, f"{left()} descriptors and threads, and {at_first} before")
             sizes.append(resident(libc))
-    # Medians, for what a moment needs is no growth.
+    # Medians, because a short peak is not growth.
     medians = [statistics.median(sizes[i : i + WINDOW]) for i in range(0, len(sizes), WINDOW)]
     growth = max(medians) - medians[0]
     journal.figures |= {"growth": growth, "resident": medians[0], "left": left()}

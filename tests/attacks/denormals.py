@@ -1,4 +1,4 @@
-"""What numbers near zero cost.
+"""The cost of numbers near zero.
 
 python tests/attacks/denormals.py [--trials N]
 """
@@ -12,11 +12,12 @@ from collections.abc import Callable
 import numpy as np
 from journal import ROOT, Journal, attack, main
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from helpers import using
+from helpers import ISAS, using
 
 import bpkern
+from bpkern._model.core import core_of
 
 MOST = 1.5
 ROUNDS = 15
@@ -24,7 +25,7 @@ SIZES, ROWS, BATCH = [64, 128, 128, 10], 512, 32
 
 
 class Near:
-    """A model and rows, of which some numbers are near the smallest ones of the dtype, or none."""
+    """A model and rows, with some numbers near the smallest of the dtype, or with none."""
 
     def __init__(self, dtype: str, small: str) -> None:
         rng = np.random.default_rng(3)
@@ -38,31 +39,31 @@ class Near:
             SIZES, activation="tanh", loss="mse", optimizer=optimizer, dtype=dtype, seed=0
         )
         self.model.fit(self.x, self.y, batch_size=BATCH, n_threads=1)
-        # Both made before: to make them in between would leave the caches cold for one of the two.
+        # Made in advance: made between the calls, they would leave the caches cold for one of the two.
         self.sets = {really: self.numbers(really) for really in (True, False)}
 
     def numbers(self, really: bool) -> tuple[dict, np.ndarray, np.ndarray]:
-        """Stores, rows and deltas: small ones, or those of a usual fit."""
+        """Stores, rows and deltas with the small numbers, or with those of an ordinary fit."""
         small = self.small if really else ""
         states = self.tiny if small in ("velocities", "adam states") else 1.0
         weights = {"weights": self.tiny, "weights at the edge": self.edge}.get(small, 1.0)
         stores = {
             name: [
                 tuple(scaled(array, weights if name == "parameters" else states) for array in pair)
-                for pair in self.model._net.get_layers(name)
+                for pair in core_of(self.model).net.get_layers(name)
             ]
-            for name in self.model._net.stores()
+            for name in core_of(self.model).net.stores()
         }
         rows = scaled(self.x, self.tiny if small == "inputs" else 1.0)
         return stores, rows, scaled(self.deltas, self.tiny if small == "deltas" else 1.0)
 
     def prepare(self, really: bool) -> None:
-        """The same start for each round."""
+        """Set the start, which is the same for every round."""
         stores, self.rows, self.delta = self.sets[really]
         for name, layers in stores.items():
-            self.model._net.set_layers(layers, name)
-        self.first = self.model._net.get_layers()[0]
-        self.velocities = self.model._net.get_layers("m")[0]
+            core_of(self.model).net.set_layers(layers, name)
+        self.first = core_of(self.model).net.get_layers()[0]
+        self.velocities = core_of(self.model).net.get_layers("m")[0]
 
     def epoch(self) -> None:
         self.model.fit(self.rows, self.y, batch_size=BATCH, n_threads=1, shuffle=False)
@@ -78,7 +79,7 @@ class Near:
 
 
 def scaled(array: np.ndarray, factor: float) -> np.ndarray:
-    """Numbers of about that size and of the array's signs, at least 0 where all of those are."""
+    """Numbers of about that size with the array's signs."""
     if factor == 1.0:
         return array.copy()
     spread = 0.5 + np.abs(np.random.default_rng(array.size).standard_normal(array.shape))
@@ -86,8 +87,8 @@ def scaled(array: np.ndarray, factor: float) -> np.ndarray:
 
 
 def ratio(problem: Near, call: Callable[[], None]) -> float:
-    """How many times as long the call takes with small numbers, the two in turns, in time of this thread: the
-    other programs' does not count."""
+    """The ratio of the call's times with small and with ordinary numbers, measured in turns. The time is that
+    of this thread, so that other programs do not count."""
     times: dict[bool, list[float]] = {True: [], False: []}
     for really in [True, False] * (ROUNDS + 1):
         problem.prepare(really)
@@ -99,12 +100,12 @@ def ratio(problem: Near, call: Callable[[], None]) -> float:
 
 SMALL = ["weights", "weights at the edge", "velocities", "adam states", "inputs", "deltas"]
 CHAINS = "epoch", "predict", "kernels"
-SLOW = list(itertools.product(("scalar", "avx2", "avx512"), ("float32", "float64"), SMALL, CHAINS))
+SLOW = list(itertools.product(ISAS, ("float32", "float64"), SMALL, CHAINS))
 
 
 @attack(trials=len(SLOW))
 def denormals(journal: Journal) -> str:
-    """Numbers near 1e-40, in float64 near 1e-310, slow epochs, predictions and kernels 1.5 times at most."""
+    """Numbers near 1e-40 (float64: 1e-310) slow epochs, predictions and kernels at most 1.5 times."""
     for trial in journal:
         isa, dtype, small, what = SLOW[trial]
         if isa not in bpkern.available_isas():

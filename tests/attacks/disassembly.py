@@ -1,9 +1,9 @@
-"""What the compilers made of the sources, instruction by instruction.
+"""The compilers' output, instruction by instruction.
 
 python tests/attacks/disassembly.py [gcc ...] [--trials N]
 
-Builds the extension under .attacks/ and reads every object file: a function of a file for all processors that
-held an instruction of some would be an illegal one on the others.
+Builds the extension under .attacks/ and reads every object file. In files for all processors, an instruction
+that only some of them have would crash the others.
 """
 
 import os
@@ -15,20 +15,25 @@ from pathlib import Path
 
 from journal import ROOT, STATE, Journal, Missing, attack, main
 
-LEVELS = ("baseline", "avx2", "avx512")
-FAMILY = re.compile(r"_(scalar|avx2|avx512)\.c$")
+from bpkern import _core
 
-# What stands before the name of an instruction.
+ISAS = _core.compiled_isas()
+LEVELS = ("baseline", *ISAS[1:])
+FAMILY = re.compile(rf"_({'|'.join(ISAS)})\.c$")
+KERNEL = re.compile(rf"_({'|'.join(ISAS[1:])})_f(32|64)$")
+
+# Prefixes of instructions.
 PREFIXES = {"lock", "rep", "repz", "repnz", "cs", "ds", "es", "ss", "data16", "addr32", "bnd", "notrack"}
 
-# Instructions of extensions that nothing checks for; tzcnt is not among them, for gcc writes bsf so, as `rep
-# bsf`, where both give the same.
+# Instructions of extensions that dispatch does not check for. tzcnt is allowed: gcc writes bsf as `rep bsf`,
+# which disassembles as tzcnt, where both give the same result.
 NEVER = re.compile(
     r"(andn|bextr|blsi|blsmsk|blsr|bzhi|mulx|pdep|pext|rorx|sarx|shlx|shrx|lzcnt|popcnt|movbe|adcx|adox"
     r"|crc32|rdrand|rdseed|rdfsbase|rdgsbase|cmpxchg16b|lahf|sahf|v?aes\w+|v?pclmul\w+|sha(1|256)\w+|v?gf2p8\w+"
     r"|x(save|rstor)\w*|xbegin|xend|xabort|clwb|clflushopt|prefetchw\w*|monitor|mwait|vcvtph2ps|vcvtps2ph)[bwlq]?"
 )
-# Those of the AVX-512 extensions beyond F, DQ, BW and VL; what ends in "ph" or "sh" is half precision.
+# Instructions of AVX-512 extensions beyond F, DQ, BW and VL; those that end in "ph" or "sh" are half
+# precision.
 NEVER_512 = re.compile(
     r"vpconflict\w+|vplzcnt\w+|vpbroadcastm\w+|vpermb|vperm[it]2b|vpmultishiftqb|vpmadd52\w+|vp(compress|expand)[bw]"
     r"|vpsh[lr]d\w*|vp?dp\w+|vpopcnt\w+|vpshufbitqmb|vcvtne\w*bf16|vexp2\w+|vrcp28\w+|vrsqrt28\w+|v4f\w+|vp4dp\w+"
@@ -47,13 +52,13 @@ EVEX_REGISTERS = re.compile(r"%zmm\d+|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])|\{1to\
 
 
 def expected_level(source: str) -> str:
-    """What a file may be made of, by its name."""
+    """The level of instructions that a file may hold, by its name."""
     found = FAMILY.search(source)
     return found[1] if found and found[1] != "scalar" else "baseline"
 
 
 def complaint(name: str, operands: str, level: str) -> bool:
-    """Whether the instruction is none of that level."""
+    """Whether the instruction is not of this level."""
     if NEVER.fullmatch(name):
         return True
     if level == "baseline":
@@ -61,7 +66,9 @@ def complaint(name: str, operands: str, level: str) -> bool:
         return vex or bool(WIDE_REGISTERS.search(operands) or BEYOND_SSE2.fullmatch(name))
     if level == "avx2":
         return bool(EVEX_REGISTERS.search(operands))
-    return bool(NEVER_512.fullmatch(name))
+    if level == "avx512":
+        return bool(NEVER_512.fullmatch(name))
+    raise Missing(f"no rules for the instructions of {level}")
 
 
 def instructions(path: Path) -> list[tuple[str, str, str]]:
@@ -82,13 +89,13 @@ def instructions(path: Path) -> list[tuple[str, str, str]]:
 
 
 def symbols(path: Path) -> list[tuple[str, str]]:
-    """(type, name) as nm has them."""
+    """(type, name) of every symbol, from nm."""
     lines = subprocess.run(["nm", str(path)], capture_output=True, text=True, check=True).stdout.splitlines()
     return [(words[-2], words[-1]) for words in map(str.split, lines)]
 
 
 def sources() -> list[str]:
-    """The file of each object, in the order of the trials: kernels are compiled for each dtype."""
+    """The source file of each object, in the order of the trials; kernels are compiled once per dtype."""
     files = sorted(path.name for path in (ROOT / "csrc").glob("*.c"))
     return [f"{name} {dtype}" for name in files for dtype in ((0, 1) if FAMILY.search(name) else ("",))]
 
@@ -97,12 +104,12 @@ OBJECTS = [*sources(), "_core.c "]
 
 
 def built(compiler: str) -> Path:
-    """The folder of a build by that compiler."""
+    """The folder of a build by the compiler."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for tool in ("cmake", "objdump", "nm", "readelf"):
         if shutil.which(tool, path=path) is None:
             raise Missing(f"there is no {tool}")
-    # Some systems have it with a version alone.
+    # Some systems have the compiler only under a name with its version.
     names = [compiler, *(f"{compiler}-{version}" for version in range(30, 10, -1))]
     found = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
     if found is None:
@@ -139,15 +146,15 @@ def object_of(folder: Path, name: str) -> Path:
 
 
 def check_symbols(path: Path, source: str) -> str:
-    """What is wrong with what the file gives to the linker and takes from it."""
+    """What is wrong with the symbols that the file defines and uses, or ""."""
     level = expected_level(source)
     for kind, name in symbols(path):
         if kind in "wvVWu" and name != "__gmon_start__":
-            # The linker keeps one copy of those, of whichever file: perhaps of one with wide instructions.
+            # The linker keeps one copy, of any of the files: perhaps of one with wide instructions.
             return f"a weak symbol {name}"
         if level != "baseline" and kind in "TDRBC" and f"_{level}_f" not in name:
             return f"a global symbol without its instruction set, {name}"
-        wide = re.search(r"_(avx2|avx512)_f(32|64)$", name)
+        wide = KERNEL.search(name)
         if kind == "U" and wide and wide[1] != level and source != "dispatch.c":
             return f"a use of {name} without dispatch"
     return ""
@@ -166,11 +173,11 @@ def check_all(journal: Journal, compiler: str) -> str:
             if complaint(name, operands, level)
         ]
         if wrong:
-            journal.fail(trial, f"{source}, for {level}, has {len(wrong)} others: {'; '.join(wrong[:3])}")
+            journal.fail(trial, f"{source}, for {level}, has {len(wrong)} beyond it: {'; '.join(wrong[:3])}")
         if told := check_symbols(path, source):
             journal.fail(trial, f"{source}: {told}")
         if level != "baseline" and not source.startswith("table_"):
-            # That these rules can tell: what is of this level must be none of the one below.
+            # Check the rules: some instructions of this level must be refused by the level below.
             below = LEVELS[LEVELS.index(level) - 1]
             if not any(complaint(name, operands, below) for _, name, operands in found):
                 journal.fail(trial, f"{source} holds nothing that {below} does not have")
@@ -180,19 +187,19 @@ def check_all(journal: Journal, compiler: str) -> str:
 
 @attack(trials=len(OBJECTS))
 def gcc(journal: Journal) -> str:
-    """Built by gcc, only dispatched objects hold wide instructions, of what dispatch asks for alone."""
+    """Built by gcc, only dispatched objects hold wide instructions, and only those dispatch checks for."""
     return check_all(journal, "gcc")
 
 
 @attack(trials=len(OBJECTS))
 def clang(journal: Journal) -> str:
-    """Built by clang, only dispatched objects hold wide instructions, of what dispatch asks for alone."""
+    """Built by clang, only dispatched objects hold wide instructions, and only those dispatch checks for."""
     return check_all(journal, "clang")
 
 
 @attack(trials=1)
 def constructors(journal: Journal) -> str:
-    """The extension has no constructor but the C runtime's: none sets a fast mode while it is loaded."""
+    """The extension's only constructor is the C runtime's: none sets a fast mode while it is loaded."""
     folder = built("gcc")
     for trial in journal:
         (library,) = folder.glob("_core*.so")

@@ -1,4 +1,4 @@
-"""Fits that diverge: soon or late, in the loss or in the weights, through every way to train.
+"""Fits that diverge: early or late, in the loss or in the weights, by every way of training.
 
 python tests/attacks/divergence.py [fits ...] [--trials N]
 """
@@ -14,18 +14,19 @@ from types import SimpleNamespace
 import numpy as np
 from journal import ROOT, Journal, attack, main
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from diverging import NEWS, Problem, Recorder, Stream, counts, expected, finite, loss_is_finite, same, stores
 from helpers import using
 
 import bpkern
+from bpkern._model.core import core_of
 
 ADVICE = "lower the learning rate", "clip", "scale X", "reset() starts again"
 
 
 class Wrong(AssertionError):
-    """What a trial found."""
+    """A failure that a trial found."""
 
 
 def check(holds: bool, what: str) -> None:
@@ -45,10 +46,10 @@ def check_error(error: bpkern.DivergedError, due: SimpleNamespace) -> None:
 
 
 def check_left(model, due, before, history_before, had, ema) -> None:
-    """The model is as of the step before, or of the epoch's start."""
+    """The model is as of the step before, or as of the start of the epoch."""
     kept, counted = due.left
     none_left = counted[0] == before[0]
-    if none_left:  # what it has made of the optimiser's states has gone with it
+    if none_left:  # the optimiser states that the fit created are gone, too
         counted, kept = before, {name: array for name, array in kept.items() if name in had}
     elif not ema:
         kept = {name: array for name, array in kept.items() if name != "average"}
@@ -64,7 +65,7 @@ def check_left(model, due, before, history_before, had, ema) -> None:
 
 
 def check_next(model, problem, fit) -> None:
-    """Where nothing is large, a lower rate goes well at once; and anew it always does."""
+    """If no number is large, a lower learning rate works at once; after reset it always works."""
     gentle = bpkern.SGD(1e-6)
     with np.errstate(all="ignore"):
         tame = (
@@ -149,21 +150,21 @@ def one_fit(journal: Journal, problem: Problem, folder: str) -> None:
 
 
 def check_resumed(model, sources, arguments, due, whole) -> None:
-    """From its checkpoint it ends at the same place, in the same state."""
+    """Resumed from its checkpoint, the fit ends at the same place, in the same state."""
     try:
         model.fit(*sources, **arguments, resume=True)
     except bpkern.DivergedError as error:
         check_error(error, due)
     else:
         raise Wrong("resumed, it goes well")
-    # With no update since the checkpoint it is as the checkpoint says, which is the same.
+    # With no update since the checkpoint, the state is that of the checkpoint, which is the same.
     check(same(stores(model), stores(whole)), "resumed, it leaves other bits")
-    # Of mini-batches that have made no update since, the checkpoint does not know.
+    # The checkpoint does not know of mini-batches since then that made no update.
     check(counts(model)[::2] == counts(whole)[::2], "resumed, it leaves other counts of updates")
 
 
 def trials(journal: Journal, one) -> None:
-    """Each with a problem of its own; what it finds is a failure."""
+    """Run `one` on the problem of each trial; Wrong is a failure."""
     for trial in journal:
         problem = Problem(journal.generator(trial))
         with using(problem.isa), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -180,7 +181,7 @@ def told(journal: Journal, *names: str) -> str:
 
 @attack(trials=2000)
 def fits(journal: Journal) -> str:
-    """A fit that diverges says when and what to change, and leaves the step before or its epoch's start."""
+    """A diverged fit's error says when and what to change; the step before or its epoch's start is left."""
     trials(journal, one_fit)
     return told(journal, "at the loss", "at an epoch's end", "ended well", "unsure")
 
@@ -193,7 +194,7 @@ def one_series_of_steps(journal: Journal, problem: Problem, folder: str) -> None
     problem.weights = None
     for rows in itertools.islice(order, 40):
         before, counted, history = stores(model), counts(model), model.history_
-        parameters, number = model._get_parameters(), counts(model)[1]
+        parameters, number = core_of(model).get_parameters(), counts(model)[1]
         good = loss_is_finite(model, problem, rows, number, parameters)
         try:
             if by_hand:
@@ -238,13 +239,13 @@ def hand_step(model, problem, rows) -> None:
 
 @attack(trials=1000)
 def single_steps(journal: Journal) -> str:
-    """A step by itself that diverges, in one call or by hand, changes nothing."""
+    """A single step that diverges, in one call or by hand, changes nothing."""
     trials(journal, one_series_of_steps)
     return told(journal, "at the loss", "in the weights", "ended well")
 
 
 def one_fit_many(journal: Journal, problem: Problem, folder: str) -> None:
-    """Models of one shape with rates far apart: each ends as it does alone."""
+    """Models of one shape with very different learning rates: each ends as if trained alone."""
     arguments = {name: problem.arguments[name] for name in ("epochs", "batch_size", "shuffle", "ema")}
     models, alone = [], []
     for number, lr in enumerate([1e-5, problem.lr, 1e-5, problem.lr]):
@@ -252,7 +253,7 @@ def one_fit_many(journal: Journal, problem: Problem, folder: str) -> None:
             model = problem.model()
             model.optimizer.lr = lr
             group.append(model)
-            model._random.generator.bit_generator.advance(number)
+            core_of(model).random.generator.bit_generator.advance(number)
     errors = {}
     for number, model in enumerate(alone):
         try:
@@ -278,7 +279,7 @@ def one_fit_many(journal: Journal, problem: Problem, folder: str) -> None:
 
 @attack(trials=300)
 def many(journal: Journal) -> str:
-    """Of models that fit_many trains, those that diverge end as they do alone, and the others are trained."""
+    """In fit_many, models that diverge end as if trained alone, and the other models are trained."""
     trials(journal, one_fit_many)
     return told(journal, "with models that diverged")
 

@@ -1,7 +1,7 @@
-"""Fits that are likely to diverge, and what has to come of them, for divergence.py.
+"""Fits that are likely to diverge, and their expected outcome, for divergence.py.
 
-What has to happen is found apart from the trainer: a callback records all parameters and states before each
-step of the same fit, and the reference says whether the loss of that step is finite.
+The expected outcome is found without the trainer: a callback records all parameters and states before each
+step of the same fit, and the reference computes whether the loss of that step is finite.
 """
 
 import copy
@@ -12,26 +12,27 @@ import numpy as np
 from helpers import ACTIVATIONS
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 from bpkern.reference import dropout as drop
 from bpkern.reference.losses import LOSSES
 from bpkern.reference.network import Batch, Network
 
-# Between two divergences that are as likely, the chance of rounding decides: those trials show nothing.
+# If scaling by this margin changes whether the loss is finite, rounding decides: such a step shows nothing.
 MARGIN = 8.0
 
 NEWS = "the loss is no longer finite", "the weights overflowed"
 
 
 def squares(outputs, targets):
-    """A loss of one's own."""
+    """A user's loss."""
     with np.errstate(all="ignore"):
         difference = outputs - targets
         return (difference * difference).mean(axis=1), 2 * difference / outputs.shape[1]
 
 
 class Kick:
-    """A learning rate that is huge from one update on, or at one alone."""
+    """A learning rate that is huge at one update, or from one update on."""
 
     def __init__(self, base: float, huge: float, at: int, stays: bool) -> None:
         self.base, self.huge, self.at, self.stays = base, huge, at, stays
@@ -41,7 +42,7 @@ class Kick:
 
 
 class Problem:
-    """What one trial trains, and how: all drawn from its generator."""
+    """The model, data and arguments of one trial, all drawn from its generator."""
 
     def __init__(self, rng: np.random.Generator, whole_fits: bool = True) -> None:
         self.rng = rng
@@ -50,7 +51,7 @@ class Problem:
         decades = 37 if self.dtype == "float32" else 300
         self.layers = [int(n) for n in rng.integers(1, 20, rng.integers(2, 5))]
         self.loss = rng.choice([*LOSSES, squares], p=[0.7 / len(LOSSES)] * len(LOSSES) + [0.3])
-        if rng.random() < 0.15:  # through the loop for rows one by one
+        if rng.random() < 0.15:  # trained on the online path
             self.layers, self.batch_size = [int(n) for n in rng.integers(1, 5, 3)], 1
         else:
             self.batch_size = int(rng.integers(1, 30))
@@ -104,11 +105,11 @@ class Problem:
         if self.weights is not None:
             self.weights[rng.integers(self.rows)] = 1.0
         x = rng.standard_normal((self.rows, self.layers[0]))
-        # In rows that come late as well, so that one batch overflows and not the first.
+        # Sometimes only a few rows are large, so that a batch other than the first overflows.
         x[rng.random(self.rows) < rng.choice([0.1, 1.0])] *= self.scale
         self.x = np.ascontiguousarray(x, self.dtype)
         self.y = self.targets()
-        if rng.random() < 0.02:  # losses that are finite one by one, and not in sum
+        if rng.random() < 0.02:  # each loss is finite, their sum is not
             self.dtype = self.settings["dtype"] = "float64"
             self.loss = self.settings["loss"] = "mae"
             self.batch_size, self.layers[-1], self.weights = 1, 1, None
@@ -130,7 +131,7 @@ class Problem:
         return [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
 
     def mild(self) -> list[np.ndarray]:
-        """X and y without anything large."""
+        """X and y without large numbers."""
         return [np.clip(a, -1, 1) if a.dtype.kind == "f" else a for a in (self.x, self.y)]
 
     def describe(self) -> str:
@@ -139,7 +140,7 @@ class Problem:
 
 
 class Stream:
-    """Rows as batches that can be gone through again."""
+    """The rows as batches that can be iterated again."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -150,12 +151,12 @@ class Stream:
             yield (p.x[rows], p.y[rows]) if p.weights is None else (p.x[rows], p.y[rows], p.weights[rows])
 
 
-# What is recorded, and what has to come of it ------------------------------------------------------------
+# The recording, and the expected outcome -----------------------------------------------------------------
 
 
 def stores(model: bpkern.MLP) -> dict[str, np.ndarray]:
-    """Parameters, states and average, whole."""
-    net = model._net
+    """Copies of the parameters, the optimiser states and the average."""
+    net = core_of(model).net
     return {
         name: np.concatenate([array.ravel() for pair in net.get_layers(name) for array in pair])
         for name in net.stores()
@@ -171,11 +172,11 @@ def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
 
 
 def counts(model: bpkern.MLP) -> tuple[int, ...]:
-    return (*model._net.counts, model._net.moves)
+    return (*core_of(model).net.counts, core_of(model).net.moves)
 
 
 class Recorder(Callback):
-    """Before each step, and after the last of an epoch: stores, counts and the order of the rows."""
+    """Records stores and counts before each step, stores after an epoch's last step, and the row orders."""
 
     def __init__(self, shuffles: bool, rows: int) -> None:
         self.shuffles, self.rows = shuffles, rows
@@ -184,11 +185,11 @@ class Recorder(Callback):
     def on_epoch_begin(self, model, epoch):
         order = np.arange(self.rows)
         if self.shuffles:
-            order = copy.deepcopy(model._random.generator).permutation(self.rows)
+            order = copy.deepcopy(core_of(model).random.generator).permutation(self.rows)
         self.epochs.append(SimpleNamespace(order=order, before=[], losses=[], after=None))
 
     def on_batch_begin(self, model, batch):
-        self.epochs[-1].before.append((stores(model), counts(model), model._get_parameters()))
+        self.epochs[-1].before.append((stores(model), counts(model), core_of(model).get_parameters()))
 
     def on_batch_end(self, model, batch, logs):
         self.epochs[-1].after = stores(model)
@@ -196,10 +197,10 @@ class Recorder(Callback):
 
 
 def reference_losses(model, problem, rows, batch_number, parameters, scale) -> set[float]:
-    """Of a mini-batch as the reference computes it, with everything that could overflow scaled. Two where a
-    product does and its activation is bounded: the order of the sum says then whether that is a limit or no
-    number."""
-    settings, dtype = model._settings, getattr(np, problem.dtype)
+    """The losses that a mini-batch may have, computed by the reference with everything that could overflow
+    scaled. There are two if a product overflows before a bounded activation: the order of its sum then
+    decides whether the activation is at its limit or NaN."""
+    settings, dtype = core_of(model).settings, getattr(np, problem.dtype)
     batch = Batch(len(rows), settings, problem.y.ndim == 1)
     layers = range(len(settings.layers) - 1)
     names = [f"{l}.{kind}" for l in layers for kind in ("weight", "bias")]
@@ -209,7 +210,7 @@ def reference_losses(model, problem, rows, batch_number, parameters, scale) -> s
     batch.weights = None if problem.weights is None else problem.weights[rows]
     for l, p in enumerate(settings.dropout):
         if p:
-            key = model._random.dropout_key
+            key = core_of(model).random.dropout_key
             batch.masks[l] = drop.mask(p, settings.dtype, key, batch_number, l, *batch.a[l].shape)
     losses = {net.loss(batch)[0]}
     if problem.isa == "scalar" and np.isfinite(batch.a[-1]).all():
@@ -228,7 +229,7 @@ def reference_losses(model, problem, rows, batch_number, parameters, scale) -> s
 
 
 def loss_in_double(settings, net, batch) -> float:
-    """The scalar kernels have losses, and squares of weights, in double."""
+    """The loss of the scalar kernels, which compute losses and squares of weights in double."""
     if settings.custom_loss:
         losses = net._row_losses(batch)
     else:
@@ -243,9 +244,9 @@ def loss_in_double(settings, net, batch) -> float:
 
 
 def loss_is_finite(model, problem, rows, batch_number, parameters) -> bool | None:
-    """Whether the loss is finite; None where that hangs on rounding."""
+    """Whether the loss is finite; None if that depends on rounding."""
     if problem.weights is not None and not problem.weights[rows].any():
-        return True  # a batch of no weight has no loss
+        return True  # a batch of zero weight has no loss
     with np.errstate(all="ignore"):
         told = {
             math.isfinite(loss)
@@ -256,8 +257,8 @@ def loss_is_finite(model, problem, rows, batch_number, parameters) -> bool | Non
 
 
 def expected(model, problem, recorder) -> SimpleNamespace | None:
-    """What the steps say of the fit: None where it ends well. `unsure` counts what hangs on rounding; those
-    are taken as the fit took them."""
+    """The divergence that the recorded steps imply, or None. `unsure` counts the steps that depend on
+    rounding, for which the fit's own outcome is taken."""
     done, unsure = 0, 0
     for number, epoch in enumerate(recorder.epochs):
         first = epoch.before[0]

@@ -1,4 +1,4 @@
-"""The installed package on processors that are not here, by QEMU's emulation of user programs.
+"""The installed package on other processors, by QEMU's emulation of user programs.
 
 python tests/attacks/emulation.py [older_processors ...] [--trials N]
 """
@@ -10,9 +10,9 @@ import sys
 
 from journal import ROOT, Journal, Missing, attack, main
 
-# Each with the instruction set that it is to run. The first is the oldest that NumPy's wheels know of, the
-# second has AVX2 but not AVX-512. The others lack a part of what AVX2 takes: the instructions or an operating
-# system that saves the registers.
+# Each processor with the instruction set that it should use. The first is the oldest that NumPy's wheels
+# support, the second has AVX2 but not AVX-512. The others lack a part of what the AVX2 kernels need:
+# instructions, or an operating system that saves the registers.
 PROCESSORS = {
     "Nehalem": "scalar",
     "Haswell": "avx2",
@@ -41,17 +41,23 @@ with tempfile.TemporaryDirectory() as folder:
 print("used", bpkern.isa(), ",".join(bpkern.available_isas()))
 """
 
-# Tests that between them run every kernel, and are done in minutes.
-TESTS = ["test_kernels.py", "test_activations.py", "test_updates.py", "test_losses.py", "test_blocks.py"]
+# Tests that together run every kernel and take minutes.
+TESTS = [
+    "kernels/test_kernels.py",
+    "kernels/test_activations.py",
+    "trainer/test_updates.py",
+    "kernels/test_losses.py",
+    "trainer/test_blocks.py",
+]
 
 
-# It is the package that is on trial: NumPy takes what it has for every processor, for QEMU 7.2 fails in its
-# loops for AVX2, and its BLAS believes in FMA wherever there is AVX2.
+# NumPy runs at its baseline, since only the package is under test: QEMU 7.2 fails in NumPy's AVX2 loops, and
+# its BLAS assumes FMA on every processor with AVX2.
 NUMPY = {"NPY_DISABLE_CPU_FEATURES": "X86_V3", "OPENBLAS_CORETYPE": "Nehalem", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def emulated(processor: str, arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Python under QEMU."""
+    """Run Python under QEMU."""
     found = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
     if found is None:
         raise Missing("there is no qemu-x86_64")
@@ -66,14 +72,14 @@ def emulated(processor: str, arguments: list[str], **environment: str) -> subpro
 
 
 def complaints(done: subprocess.CompletedProcess[str]) -> str:
-    """What it said, but for the features that QEMU does not have either."""
+    """The end of the output, without the warnings about features that QEMU lacks."""
     lines = (done.stdout + done.stderr).splitlines()
     return "\n".join(line for line in lines if "TCG doesn't support" not in line)[-600:]
 
 
 @attack(trials=len(PROCESSORS))
 def older_processors(journal: Journal) -> str:
-    """On older processors the package picks what they have, and trains, predicts, saves and loads by it."""
+    """On older processors the package uses kernels they support, and trains, predicts, saves and loads."""
     for trial in journal:
         processor, isa = list(PROCESSORS.items())[trial]
         done = emulated(processor, ["-c", USE], BPKERN_ISA="")

@@ -1,11 +1,11 @@
-"""Every system call that writes a file failed in turn, and disks that are full after so many bytes.
+"""Every system call of writing a file fails in turn; disks become full after a number of bytes.
 
 python tests/attacks/failing_writes.py [calls full_disk limited_size] [--trials N] [--seed S]
 
-The calls of each way to write a file (failing/write_trials.py) are counted; then it is made as often as there
-are, in a process whose calls failing/files.c fails by number: with EIO and ENOSPC, this one alone or all from
-it on; with EINTR; and writes that take a part. Full disks are file systems that are filled up, and limits of
-the size of a file.
+The system calls of each way to write a file (failing/write_trials.py) are counted. Then the file is written
+once per system call, in a process in which failing/files.c makes calls fail by number: with EIO and ENOSPC,
+one call or all from it on; with EINTR; and as partial writes. Full disks are filled file systems and limited
+file sizes.
 """
 
 import errno
@@ -19,18 +19,19 @@ from typing import Any
 from failing.shims import Child, build
 from journal import Journal, Missing, attack, main
 
-# More than there are: the attack counts its own.
+# More trials than there are: the attack counts its own.
 ALL = 10**9
-# All that come after, too.
+# The last call to fail if all later ones fail too.
 ON = 10**9
 SHORT = -1
 
-# Of the file system that is filled up, and what is left there at most; the files are of some 10 kB.
+# The size of the file system that is filled, and the most bytes left free in it. The files have about 10 kB.
 DISK, MOST_BYTES = 1 << 20, 60_000
 
 
 def in_turn(journal: Journal, child: Child, places: list[tuple[list[Any], str]]) -> None:
-    """A trial a question, in an order of the seed's; each with how it is told of."""
+    """One trial per question, in an order drawn from the seed; each place has its question and its
+    description."""
     random.Random(journal.seed).shuffle(places)
     journal.trials = min(journal.trials, len(places))
     for trial in journal:
@@ -45,7 +46,7 @@ def in_turn(journal: Journal, child: Child, places: list[tuple[list[Any], str]])
 
 @attack(trials=ALL)
 def calls(journal: Journal) -> str:
-    """A system call that fails while a file is written is an OSError: the old file whole, no other left."""
+    """A failed system call while writing raises OSError; the old file stays whole, no other is left."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Child("write_trials.py", build("files.c"), folder) as child,
@@ -88,8 +89,8 @@ def fail_at_sizes(journal: Journal, how: str, mount: Sequence[str] = ()) -> str:
 
 @attack(trials=1000)
 def full_disk(journal: Journal) -> str:
-    """A disk that is full after so many bytes is an OSError: the old file whole, no other left."""
-    # A file system of its own, which nobody else sees, for the process and what it becomes.
+    """A disk that becomes full while writing raises OSError; the old file stays whole, no other is left."""
+    # A private file system that only this process and its successor see.
     mount = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size={DISK} none "$0" && exec "$@"']
     if shutil.which("unshare") is None or subprocess.run([*mount[:2], "true"], check=False).returncode:
         raise Missing("no right to mount a file system, by unshare -m")
@@ -98,7 +99,7 @@ def full_disk(journal: Journal) -> str:
 
 @attack(trials=1000)
 def limited_size(journal: Journal) -> str:
-    """A file that may grow to so many bytes only is an OSError: the old file whole, no other left."""
+    """A limit on the size of files raises OSError; the old file stays whole, no other is left."""
     return fail_at_sizes(journal, "limited")
 
 

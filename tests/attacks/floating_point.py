@@ -1,4 +1,4 @@
-"""The floating-point mode before, in and after every call.
+"""The floating-point mode before, during and after every call.
 
 python tests/attacks/floating_point.py [modes ...] [--trials N]
 """
@@ -18,18 +18,19 @@ from pathlib import Path
 import numpy as np
 from journal import ROOT, STATE, Journal, Missing, attack, main
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from helpers import using
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 
-# Of MXCSR: what has happened, whether small operands are zero, and small results.
+# Bits of MXCSR: exception flags, denormal operands count as zero, denormal results become zero.
 FLAGS, DAZ, FTZ = 0x3F, 0x40, 0x8000
 INEXACT = 0x20
 USUAL, USUAL_X87 = 0x1F80, 0x037F
-# What does not trap by default, and in some programs does: invalid operations, divisions by zero, overflows.
+# Masked by default, but trapped by some programs: invalid operations, divisions by zero, overflows.
 TRAPS = 0x0080 | 0x0200 | 0x0400
 
 RNG = np.random.default_rng(5)
@@ -39,7 +40,7 @@ LABELS = RNG.integers(0, 3, 200)
 
 @functools.cache
 def shim() -> ctypes.CDLL:
-    """What reads and writes the mode."""
+    """The library that reads and writes the mode."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise Missing("there is no C compiler")
@@ -55,7 +56,7 @@ def shim() -> ctypes.CDLL:
 
 
 class Mode:
-    """A mode of the calling thread for the length of a block; afterwards, what was found at its end."""
+    """Sets the calling thread's mode during a block; `left` is the mode found at its end."""
 
     def __init__(self, mxcsr: int, x87: int) -> None:
         self.given = mxcsr, x87
@@ -73,7 +74,8 @@ class Mode:
         shim().set_x87(self._before[1])
 
     def complaint(self) -> str:
-        """What is not as it was; NumPy clears flags, and Python's own arithmetic is inexact."""
+        """What has changed, or "". NumPy may clear flags, and Python's own arithmetic may set the inexact
+        one."""
         (given, given_x87), (left, left_x87) = self.given, self.left
         if left & ~FLAGS != given & ~FLAGS or left_x87 != given_x87:
             return f"MXCSR {given:#x} became {left:#x}, x87 {given_x87:#x} {left_x87:#x}"
@@ -83,7 +85,7 @@ class Mode:
 
 
 class Witness(Callback):
-    """The modes that Python code is called in."""
+    """Records the modes in which Python code is called."""
 
     def __init__(self) -> None:
         self.seen: set[int] = set()
@@ -95,7 +97,7 @@ class Witness(Callback):
 
 
 class Interrupt(Callback):
-    """Ctrl-C, while C is at work."""
+    """Sends Ctrl-C while C code runs."""
 
     def on_epoch_begin(self, model, epoch):
         if epoch == 0:
@@ -104,7 +106,7 @@ class Interrupt(Callback):
 
 
 class Stop(Exception):
-    """A callback's."""
+    """Raised by a callback."""
 
 
 class Raise(Callback):
@@ -117,7 +119,7 @@ class Raise(Callback):
 
 
 class Case:
-    """A model, data and a witness; each method is a call, and gives what has to be the same in every mode."""
+    """A model, data and a witness; each method is a call, and returns what must be the same in every mode."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.dtype = str(rng.choice(["float32", "float64"]))
@@ -127,7 +129,7 @@ class Case:
         hidden = [str(name) for name in rng.choice(["relu", "tanh", "gelu", "silu", "elu", "softplus"], 2)]
         optimizer = rng.choice([bpkern.SGD(0.01, 0.9), bpkern.Adam(0.01), bpkern.RMSprop(0.01)])
         self.settings = dict(activation=hidden, dtype=self.dtype, seed=1, optimizer=optimizer)
-        # Made before the mode is set: the initial weights are NumPy's, which rounds as it is told.
+        # Made before the mode is set: NumPy draws the initial weights and rounds by the mode.
         self.model, self.other = self.make("mse"), self.make("mse", seed=3)
         self.classes = self.make("cross_entropy", dropout=0.2, l2=1e-4)
         self.narrow = bpkern.MLP([7, 4, 3], loss="mse", dtype=self.dtype, seed=2)
@@ -231,7 +233,7 @@ class Case:
 
     def kernels(self):
         kernels, real = bpkern.kernels, self.dtype
-        w, b = np.full((3, 7), 0.375, real), np.zeros(3, real)  # which no mode rounds
+        w, b = np.full((3, 7), 0.375, real), np.zeros(3, real)  # exact in every mode
         a = kernels.linear_forward(self.x, w, b, "tanh")
         z = kernels.linear_forward(self.x, w, b)
         gelu = kernels.linear_forward(self.x, w, b, "gelu")
@@ -279,7 +281,7 @@ class Case:
         self.raises(MemoryError, lambda: self.make("mse", (2**40, 2**40, 1, 1)))
 
     def two_threads(self):
-        with self.model._net.writing():
+        with core_of(self.model).net.writing():
             thread = threading.Thread(target=lambda: self.raises(RuntimeError, self.predict))
             thread.start()
             thread.join()
@@ -302,9 +304,9 @@ class Case:
 
 CALLS = [name for name, value in vars(Case).items() if callable(value) and name[0] != "_"]
 CALLS = [name for name in CALLS if name not in ("make", "bits", "fit", "raises")]
-# Those that wait for a signal, and need it in the main thread.
+# Calls that wait for a signal, which only the main thread gets.
 IN_MAIN = {"interrupt"}
-# Those that write numbers as text: Python reads back what it writes only where it rounds to nearest.
+# Calls that write numbers as text: Python's round trip of a number needs rounding to nearest.
 TO_NEAREST = {"files"}
 
 
@@ -314,7 +316,7 @@ def draw_mode(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def one_call(name: str, seed: list[int], mode: tuple[int, int]) -> tuple[object, Mode, set[int]]:
-    """What the call gives, the mode it leaves, and the modes that Python code was called in."""
+    """(result, mode, modes in which Python code was called) of a call."""
     case = Case(np.random.default_rng(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -325,7 +327,7 @@ def one_call(name: str, seed: list[int], mode: tuple[int, int]) -> tuple[object,
 
 
 def in_thread(function, *arguments):
-    """The same in a thread of its own, whose mode is the usual one."""
+    """The result of the function in a new thread, which starts in the usual mode."""
     results = []
     thread = threading.Thread(target=lambda: results.append(function(*arguments)))
     thread.start()
@@ -335,7 +337,7 @@ def in_thread(function, *arguments):
 
 @attack(trials=1500)
 def modes(journal: Journal) -> str:
-    """Calls leave the floating-point mode as it was, whatever it is, call back in it, and give one result."""
+    """Calls restore any floating-point mode, run callbacks in it, and give the same result in every mode."""
     shim()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for trial in journal:
@@ -373,7 +375,7 @@ assert not kept.complaint(), kept.complaint()
 
 @attack(trials=len(CALLS))
 def traps(journal: Journal) -> str:
-    """A program that traps invalid operations and overflows is not trapped in what kernels do on purpose."""
+    """A program that traps invalid operations and overflows gets no trap from the kernels."""
     shim()
     for trial in journal:
         name = CALLS[trial]
@@ -405,7 +407,7 @@ assert "numpy" in sys.modules and before == after == seen[0], (before, after, se
 
 @attack(trials=24)
 def importing(journal: Journal) -> str:
-    """The import leaves the floating-point mode as it was, for threads that come later as well."""
+    """The import does not change the floating-point mode, also not that of later threads."""
     shim()
     for trial in journal:
         isas = ["", *bpkern.available_isas()]

@@ -1,18 +1,18 @@
-"""What is seldom meant well: numbers at the ends of their types, and values that stand for others."""
+"""Values for malicious files: numbers at the ends of their ranges, and values of wrong types."""
 
 import json
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpkern import files
+from bpkern._files import container
 
 Arrays = dict[str, np.ndarray]
 Rng = np.random.Generator
 
 
 class Original(NamedTuple):
-    """A good file: its bytes, and what is in it."""
+    """A valid file: its bytes and its contents."""
 
     raw: bytes
     config: dict[str, Any]
@@ -24,7 +24,7 @@ def one(rng: Rng, choices: Any) -> Any:
 
 
 def extreme(rng: Rng, bits: int, value: int = 0) -> int:
-    """A number of so many bits that is seldom meant well; perhaps one near `value`."""
+    """A `bits`-bit number at an end of its range, near `value`, or random."""
     top = 1 << bits
     choices = (0, 1, 2, top - 1, top - 2, top // 2, top // 2 - 1, value + 1, value - 1, 2 * value, value // 2)
     if rng.random() < 0.8:
@@ -32,7 +32,7 @@ def extreme(rng: Rng, bits: int, value: int = 0) -> int:
     return int.from_bytes(rng.bytes(bits // 8), "little")
 
 
-# Text that stands for JSON which Python's own encoder does not write.
+# Placeholders for JSON text that Python's own encoder does not write.
 TOKENS = {
     "@huge@": "1e999",
     "@minus@": "-1e999",
@@ -40,7 +40,7 @@ TOKENS = {
     "@infinity@": "-Infinity",
     "@digits@": "9" * 5000,
     "@deep@": "[" * 5000 + "]" * 5000,
-    # About as deep as Python's own limit lets some of those who read it go, and others not.
+    # Depths around Python's recursion limit: some readers get through, others do not.
     **{f"@lists {depth}@": "[" * depth + "]" * depth for depth in range(70, 1000, 30)},
     **{f"@objects {depth}@": '{"a":' * depth + "1" + "}" * depth for depth in range(70, 1000, 30)},
     **{f"@floats {depth}@": '{"float":' * depth + "1" + "}" * depth for depth in range(70, 1000, 90)},
@@ -85,6 +85,6 @@ def as_text(value: Any) -> str:
 
 
 def metadata_of(text: str, arrays: Arrays) -> dict[str, Any]:
-    """With the digest that belongs to them."""
+    """Metadata with the right digest."""
     metadata = {"format": "bpkern", "version": "1", "config": text}
-    return metadata | {"sha256": files._digest(metadata, arrays)}
+    return metadata | {"sha256": container.digest(metadata, arrays)}

@@ -1,4 +1,4 @@
-"""What `interrupts.py` interrupts: calls without an end, each with what must be left of it."""
+"""The calls that `interrupts.py` interrupts: endless ones, each with a check of the state it leaves."""
 
 import math
 import time
@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
+from bpkern._model.core import core_of
 
-# Endless: more epochs than any trial lasts.
+# More epochs than any trial lasts.
 ENDLESS = 10**9
 
-# Rows of an epoch.
+# Rows in an epoch.
 LONG = 6_000_000
 
 
 def layers_of(model):
-    """All that training changes, as bytes by store. States that are all zero may have been made or not."""
-    net = model._net
+    """Everything that training changes, as bytes by store. States that are all zero count as absent."""
+    net = core_of(model).net
     stores = {
         store: b"".join(array.tobytes() for pair in net.get_layers(store) for array in pair)
         for store in net.stores()
@@ -27,9 +28,9 @@ def layers_of(model):
 
 
 def compare(model, twin):
-    """What is wrong with a model whose steps a twin has made, too."""
+    """The differences between a model and a twin that has made the same steps."""
     if layers_of(model) != layers_of(twin):
-        return [f"after {model._net.counts} updates and batches it is not what these steps make"]
+        return [f"after {core_of(model).net.counts} updates and batches it is not what these steps make"]
     return []
 
 
@@ -51,7 +52,7 @@ class FitOfRows:
         return replayed(self.model, self.make(), self.X, self.y, self.given)
 
     def step(self):
-        """The seconds of a step."""
+        """The seconds that a step takes."""
         batch = self.given.get("batch_size", 32)
         x, y = self.X[:batch], self.y[:batch]
         seconds = []
@@ -66,32 +67,32 @@ class FitOfRows:
 
 
 def replayed(model, twin, X, y, given):
-    """The twin makes the steps that the model says it has made."""
+    """The twin makes the steps that the model reports."""
     given = {name: value for name, value in given.items() if name not in ("validation_data", "callbacks")}
     train = np.arange(X.shape[0])
     if "validation_split" in given:
-        # No other where it is asked for twice.
-        train = twin._random.split(len(train), given["validation_split"], None)[0]
+        # A second request gives the same split.
+        train = core_of(twin).random.split(len(train), given["validation_split"], None)[0]
     given |= {"n_threads": 1, "verbose": 0}
-    if model._net.counts == (0, 0):
+    if core_of(model).net.counts == (0, 0):
         return compare(model, twin)
     accumulate = given.get("accumulate", 1)
-    epochs, rest = divmod(model._net.counts[1], math.ceil(len(train) / given["batch_size"]))
+    epochs, rest = divmod(core_of(model).net.counts[1], math.ceil(len(train) / given["batch_size"]))
     history = model.history_
     told = 0 if history is None else len(history.get("loss", []))
     if history is None or told not in (epochs, epochs - (rest == 0)):
         return [f"{told} epochs in the history, and {epochs} in the model"]
     twin.fit(X, y, epochs=epochs, **given)
-    rest -= rest % accumulate  # those that were pending are dropped
+    rest -= rest % accumulate  # pending gradients are dropped
     if rest:
-        order = train[twin._random.permutation(len(train))][: rest * given["batch_size"]]
+        order = train[core_of(twin).random.permutation(len(train))][: rest * given["batch_size"]]
         given = given | {"shuffle": False, "validation_split": 0.0}
         bpkern.fit_many([twin], X, y, splits=[(order, None)], **given)
     return compare(model, twin)
 
 
 class FitOfStream(FitOfRows):
-    """A fit of batches that come one by one."""
+    """A fit on a stream of batches."""
 
     def __init__(self, make, batches):
         super().__init__(make, *batches[0])
@@ -102,7 +103,7 @@ class FitOfStream(FitOfRows):
 
     def wrong(self):
         twin = self.make()
-        epochs, rest = divmod(self.model._net.counts[1], len(self.batches))
+        epochs, rest = divmod(core_of(self.model).net.counts[1], len(self.batches))
         if epochs:
             twin.fit(self.batches, epochs=epochs, verbose=0)
         if rest:
@@ -143,13 +144,13 @@ class Steps(FitOfRows):
 
     def wrong(self):
         twin = self.make()
-        for number in range(self.model._net.counts[0]):
+        for number in range(core_of(self.model).net.counts[0]):
             self.one(twin, number)
         return compare(self.model, twin)
 
 
 class StepsByHand(Steps):
-    """Forward, backward and update in a Python loop."""
+    """Forward, backward and step in a Python loop."""
 
     def one(self, model, number):
         rows = slice(number * 7 % 500, number * 7 % 500 + 32)
@@ -159,7 +160,7 @@ class StepsByHand(Steps):
 
 
 class Reading(FitOfRows):
-    """A pass without training, or many: it changes nothing."""
+    """One or many passes without training, which change nothing."""
 
     def __init__(self, make, X, y, name):
         super().__init__(make, X, y)
@@ -173,11 +174,11 @@ class Reading(FitOfRows):
                 self.model.predict(self.X)
 
     def wrong(self):
-        return [] if layers_of(self.model) == self.before else ["it has changed"]
+        return [] if layers_of(self.model) == self.before else ["the model has changed"]
 
 
 class Estimator:
-    """An estimator of scikit-learn's: it says that it was interrupted, as those do."""
+    """A scikit-learn estimator, which warns that it was interrupted."""
 
     models = ()
 
@@ -195,7 +196,7 @@ class Estimator:
             raise KeyboardInterrupt
 
     def wrong(self):
-        # A fit that stops before its first step leaves what was not fitted.
+        # A fit interrupted before its first step leaves an unfitted estimator.
         coefs = getattr(self.estimator, "coefs_", [])
         return [] if all(np.isfinite(coef).all() for coef in coefs) else ["not finite"]
 
@@ -210,7 +211,7 @@ class Estimator:
 
 
 class EachBatch(bpkern.callbacks.Callback):
-    """Python after each step."""
+    """Runs Python code after each step."""
 
     def on_batch_end(self, model, batch, logs):
         sum(range(2000))
@@ -221,9 +222,9 @@ def own_loss(outputs, y):
 
 
 def cases():
-    """The endless calls by name, each made anew from a seed."""
+    """The endless calls: for each name, a function that makes one from a seed."""
     rng, windows = np.random.default_rng(0), np.lib.stride_tricks.sliding_window_view
-    # So many rows that an epoch takes seconds: each shares all but one of its numbers with the next.
+    # An epoch of so many rows takes seconds; neighbouring rows share memory, all numbers except one.
     X = windows(rng.standard_normal(LONG + 19).astype(np.float32), 20)
     Y, labels = windows(rng.standard_normal(LONG + 2), 3), rng.integers(0, 3, LONG)
     few = X[:20_000], Y[:20_000]
@@ -282,7 +283,7 @@ def cases():
 
 
 class Files:
-    """Saves over one file, and loads: the file is the old one or the new one, whole, and alone."""
+    """Saves over one file, and loads it: the file is whole, old or new, and no other file is left."""
 
     def __init__(self, seed, folder, suffix, action):
         self.model = bpkern.MLP([20, 300, 3], loss="mse", optimizer=bpkern.Adam(), seed=seed)
@@ -317,7 +318,7 @@ class Files:
 
 
 class Calls(Files):
-    """One call over and over, which has no state to be looked at but that of a model that can be used."""
+    """Repeats one call, of which only a usable model must be left."""
 
     def __init__(self, seed, call):
         self.model = bpkern.MLP([20, 100, 3], loss="mse", optimizer=bpkern.Adam(), seed=seed)
@@ -333,7 +334,7 @@ class Calls(Files):
 
 
 def elsewhere_cases(folder):
-    """The calls that are not endless by themselves."""
+    """The calls that are repeated because they end by themselves."""
     weights = bpkern.MLP([20, 100, 3], loss="mse", seed=9).get_weights()
 
     class Long(bpkern.callbacks.Callback):

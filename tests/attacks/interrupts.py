@@ -1,8 +1,8 @@
-"""Ctrl-C at random moments, from another process: what it takes to be answered, and what it leaves behind.
+"""Ctrl-C at random moments, from another process: how soon it is answered, and the state it leaves.
 
-A child makes one endless call after another; the parent sends SIGINT into each and the child says when
-KeyboardInterrupt reached it, by the clock that both share. Then it looks at what is left: the steps that the
-model says it has made are made once more by a twin, which must come to the same bits.
+A child makes one endless call after another. The parent sends SIGINT into each, and the child reports when
+KeyboardInterrupt reached it, by a clock that both share. Then the child checks the state: a twin repeats the
+steps that the model reports, and must come to the same bits.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from journal import Journal, Missing, attack, main
 
 import bpkern
 
-# Ctrl-C answers within this, in seconds, or by the end of the step under way.
+# Seconds within which Ctrl-C is answered, unless the current step takes longer.
 LIMIT = 0.2
 
-# A child that says nothing for so long is stuck, in seconds.
+# Seconds of silence after which a child counts as stuck.
 PATIENCE = 60.0
 
 
@@ -36,7 +36,7 @@ PATIENCE = 60.0
 
 
 class Interrupted:
-    """Runs a call until SIGINT comes; more of them do no harm, wherever in here they come."""
+    """Runs a call until SIGINT arrives. Further signals do no harm, wherever in this class they arrive."""
 
     def __init__(self):
         self.armed, self.stamps = False, []
@@ -60,7 +60,7 @@ class Interrupted:
 
 
 def settles(condition):
-    """Whether it comes true within two seconds."""
+    """Whether the condition becomes true within two seconds."""
     until = time.monotonic() + 2
     while not condition() and time.monotonic() < until:
         time.sleep(0.001)
@@ -72,16 +72,16 @@ def tasks():
 
 
 def descriptors():
-    """What is open, by number."""
+    """The open descriptors: number to target."""
     found = {}
     for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # that of the list itself
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             found[number] = os.readlink(f"/proc/self/fd/{number}")
     return found
 
 
 def in_thread(call):
-    """What it raises in another thread: one that holds no guard."""
+    """The errors that the call raises in a thread that holds no guard."""
     errors = []
 
     def run():
@@ -97,7 +97,7 @@ def in_thread(call):
 
 
 def child():
-    """Makes the calls that it is told, and tells what came of them."""
+    """Makes the calls named on standard input and reports their outcomes."""
     interrupted = Interrupted()
     bpkern.set_num_threads(2)
     folder = tempfile.TemporaryDirectory()
@@ -133,7 +133,7 @@ def child():
 
 
 class Child:
-    """The process that is interrupted."""
+    """The child process, as the parent sees it."""
 
     def __init__(self):
         here = str(Path(__file__).resolve().parent)
@@ -156,7 +156,7 @@ class Child:
         self.process.stdin.flush()
 
     def hear(self, patience=PATIENCE):
-        """A line, or None where none comes."""
+        """A line, or None if none comes in time."""
         if not self.selector.select(patience):
             return None
         return self.process.stdout.readline() or None
@@ -173,7 +173,7 @@ class Child:
 
 
 def interrupt(journal, trial, child, name, signals, most):
-    """One trial. Returns whether the child is good for another."""
+    """Run one trial. Returns whether the child can be used for the next."""
     rng = journal.generator(trial)
     child.say([name, int(rng.integers(2**31))])
     if child.hear() is None:
@@ -191,7 +191,7 @@ def interrupt(journal, trial, child, name, signals, most):
         return False
     told = json.loads(line)
     complaints = child.complaints()
-    if "ZipFile.__del__" in complaints:  # what Python's own says where its closing is broken off
+    if "ZipFile.__del__" in complaints:  # Python's own complaint if closing an archive is interrupted
         complaints = ""
     if told["wrong"] or complaints:
         journal.fail(trial, f"{name}: {'; '.join(told['wrong'])} {complaints}")
@@ -201,7 +201,7 @@ def interrupt(journal, trial, child, name, signals, most):
 
 
 def go_over(journal, names, signals, most):
-    """All trials, with a child for a few of them."""
+    """Run all trials, each child making many of them."""
     if not hasattr(signal, "SIGINT") or not os.path.isdir("/proc/self/task"):
         raise Missing("/proc: it needs Linux")
     child = None
@@ -219,7 +219,7 @@ def go_over(journal, names, signals, most):
 
 
 def answer_times(journal):
-    """The 99th percentile of the answers, which is within the limit, and the longest step."""
+    """The median and the 99th percentile of the answer times; the latter has to be within the limit."""
     told = journal.figures.get("seconds", [])
     if not told:
         return "no answer"
@@ -237,7 +237,7 @@ def answer_times(journal):
 
 @attack(trials=210)
 def during_fit(journal: Journal) -> str:
-    """Ctrl-C is answered within 200 ms or the step, and leaves the model of a finished step, to the bit."""
+    """Ctrl-C is answered within 200 ms or the step; the model is as of a finished step, to the bit."""
     with contextlib.suppress(ModuleNotFoundError):
         import scipy  # noqa: F401
         import sklearn  # noqa: F401
@@ -249,15 +249,15 @@ def during_fit(journal: Journal) -> str:
 
 @attack(trials=105)
 def several(journal: Journal) -> str:
-    """Ctrl-C several times within milliseconds leaves a usable model of finished steps and no thread, too."""
-    # The stamp is of the first that came through: no limit is set to those after it.
+    """Repeated Ctrl-C within milliseconds also leaves a usable model as of a finished step, and no thread."""
+    # The time is that of the first signal to arrive; later ones have no limit.
     go_over(journal, sorted(cases()), lambda rng: int(rng.integers(2, 7)), 0.5)
     return f"{sum(1 for _ in journal.figures.get('seconds', []))} as they should be"
 
 
 @attack(trials=400)
 def elsewhere(journal: Journal) -> str:
-    """Ctrl-C, once or more, in save, load, callbacks and construction: files stay whole, and none open."""
+    """After Ctrl-C, once or more, in save, load, callbacks and constructors, files are whole and closed."""
     with tempfile.TemporaryDirectory() as folder:
         names = sorted(elsewhere_cases(folder))
     go_over(journal, names, lambda rng: int(rng.integers(1, 5)), 0.1)

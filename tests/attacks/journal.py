@@ -1,6 +1,6 @@
-"""What an attack has tried and found, kept in a file: stopped at any moment, it goes on from there.
+"""The journal of an attack: a file with its trials and findings, from which a stopped attack continues.
 
-An attack is a function with the decorator `attack`, which takes its journal and goes over its trials:
+An attack is a function with the decorator `attack` that takes its journal and iterates over its trials:
 
     @attack(trials=1000)
     def sums(journal):
@@ -17,8 +17,8 @@ A file that ends in `main(__file__)` is then a command:
 
     python tests/attacks/numbers.py [sums ...] [--trials N] [--seed S] [--state DIR] [--anew]
 
-with an exit status of 1 where a trial failed. A trial must depend on nothing but its number and the seed.
-What was found of other sources than those in the checkout is forgotten.
+with exit status 1 if a trial failed. A trial must depend only on its number and the seed. A journal of other
+sources than those of the checkout is discarded.
 """
 
 import argparse
@@ -37,7 +37,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".attacks"
 
-# How often the state is written, in seconds, and how many failures are told one by one.
+# Seconds between writes of the journal; the number of failures that are kept one by one.
 INTERVAL = 2.0
 MOST_TOLD = 20
 
@@ -46,12 +46,12 @@ ATTACKS: dict[str, tuple[Attack, int]] = {}
 
 
 class Missing(Exception):
-    """A tool that the attack needs is not there: the attack says which, and was not made."""
+    """A tool that the attack needs is missing: the attack names it and does not run."""
 
 
 def attack(trials: int) -> Callable[[Attack], Attack]:
-    """Make a function an attack of so many trials. Its docstring's first line says what must hold; what it
-    returns is what came out, in a few words."""
+    """Make a function an attack of that many trials. The first line of its docstring says what must hold; it
+    returns its result in a few words."""
 
     def register(function: Attack) -> Attack:
         ATTACKS[function.__name__] = function, trials
@@ -61,7 +61,7 @@ def attack(trials: int) -> Callable[[Attack], Attack]:
 
 
 def sources() -> str:
-    """What identifies the sources of the package, C and Python."""
+    """A digest of the package's sources, C and Python."""
     digest = hashlib.sha256()
     for folder in (ROOT / "csrc", ROOT / "src" / "bpkern"):
         for path in sorted(folder.rglob("*")):
@@ -71,19 +71,19 @@ def sources() -> str:
 
 
 class Journal:
-    """The trials of one attack: iterating goes over those that are left.
+    """The trials of one attack; iterating yields those that are left.
 
     Attributes
     ----------
     trials, done : int
-        How many there are in all, and how many of them have been made.
+        The number of trials, and how many of them are done.
     seed : int
     figures : dict of str to number
-        What `keep` and `count` keep.
+        The values that `keep` and `count` store.
     failures : list of [int, str]
-        Trials that failed, and how; the first ones where there are many.
+        The trials that failed, and how; if there are many, the first of them.
     failed : int
-        How many did.
+        How many trials failed.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], trials: int) -> None:
@@ -95,7 +95,7 @@ class Journal:
         self._written = time.monotonic()
 
     def resume(self) -> None:
-        """Go on from the file, where it is one of the same seed and sources."""
+        """Continue from the file, if its seed and sources are the same."""
         try:
             kept = json.loads(self.path.read_text())
         except FileNotFoundError:
@@ -127,7 +127,7 @@ class Journal:
             self._tell()
 
     def chunks(self, size: int) -> Iterator[range]:
-        """The trials that are left, up to `size` of them at a time: for those that another process makes."""
+        """The trials that are left, up to `size` at a time, for attacks that run them in another process."""
         while self.done < self.trials:
             yield range(self.done, min(self.done + size, self.trials))
             self.done = min(self.done + size, self.trials)
@@ -145,19 +145,19 @@ class Journal:
                 )
 
     def generator(self, trial: int) -> np.random.Generator:
-        """Random numbers of a trial."""
+        """The random generator of a trial."""
         return np.random.default_rng([self.seed, trial])
 
     def keep(self, name: str, choose: Callable[[Any, Any], Any], value: Any) -> None:
-        """Keep the larger one, or whatever `choose` makes of the value so far and this one."""
+        """Store `choose` of the stored value and this one, for instance the larger."""
         self.figures[name] = choose(self.figures[name], value) if name in self.figures else value
 
     def count(self, name: str, more: int = 1) -> None:
-        """Add to a number."""
+        """Add to a stored number."""
         self.figures[name] = self.figures.get(name, 0) + more
 
     def fail(self, trial: int, how: str) -> None:
-        """The trial failed, but the attack goes on."""
+        """Record that the trial failed; the attack continues."""
         self.failed += 1
         if len(self.failures) < MOST_TOLD:
             self.failures.append([trial, how])
@@ -173,7 +173,7 @@ def machine() -> str:
 
 
 def run(name: str, script: str, seed: int, trials: int | None, state: Path, anew: bool) -> bool:
-    """Make an attack or what is left of it. Returns whether nothing failed."""
+    """Run an attack or what is left of it. Returns whether no trial failed."""
     function, standard = ATTACKS[name]
     identity = {
         "attack": name,
@@ -212,10 +212,10 @@ def main(file: str) -> None:
     parser.add_argument(
         "attacks", nargs="*", metavar="attack", help=f"of {', '.join(ATTACKS)}; all by default"
     )
-    parser.add_argument("--trials", type=int, help="how many, in place of each attack's own number")
+    parser.add_argument("--trials", type=int, help="number of trials, instead of each attack's own")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--state", type=Path, default=STATE, help="of the journals; .attacks by default")
-    parser.add_argument("--anew", action="store_true", help="from the first trial on")
+    parser.add_argument("--state", type=Path, default=STATE, help="folder of the journals (.attacks)")
+    parser.add_argument("--anew", action="store_true", help="start again from the first trial")
     given = parser.parse_args()
     unknown = [name for name in given.attacks if name not in ATTACKS]
     if unknown:

@@ -1,7 +1,7 @@
-"""Attacks on the kernels: a C program that knows by heart what they should come to, and NumPy.
+"""Attacks on the kernels: by a C program that computes the expected results itself, and by NumPy.
 
-The program, kernels.c and its parts, is built in .attacks/build. A trial is made on every instruction set
-that runs here, in float32 and float64.
+The program, kernels.c and its parts, is built in .attacks/build. Each trial runs on every instruction set
+that this processor has, in float32 and float64.
 """
 
 import functools
@@ -21,7 +21,7 @@ CRASHED = 3
 
 @functools.cache
 def program() -> Path:
-    """The program, built."""
+    """Build the program and return its path."""
     commands = (
         ["cmake", "-S", ROOT, "-B", BUILD, "-DBPKERN_ATTACKS=ON", f"-DPython_EXECUTABLE={sys.executable}"],
         ["cmake", "--build", BUILD, "--target", TARGET, "--parallel"],
@@ -37,7 +37,7 @@ def program() -> Path:
 
 
 def read(journal: Journal, lines: list[str]) -> None:
-    """What the program has told goes to the journal."""
+    """Put the program's reports into the journal."""
     for line in lines:
         kind, _, rest = line.partition(" ")
         if kind in ("fail", "crash"):
@@ -51,8 +51,8 @@ def read(journal: Journal, lines: list[str]) -> None:
 
 
 def make(journal: Journal, name: str, size: int) -> None:
-    """The trials of one of the program's attacks, so many a call: some seconds, after which the journal is
-    written. After a crash it goes on with the next."""
+    """Run the trials of one of the program's attacks, `size` per call: that takes seconds, after which the
+    journal is written. After a crash the next trial follows."""
     for trials in journal.chunks(size):
         first = trials.start
         while first < trials.stop:
@@ -78,7 +78,7 @@ def make(journal: Journal, name: str, size: int) -> None:
 
 
 def told(journal: Journal, text: str = "") -> str:
-    """The figures, in words."""
+    """The result in words."""
     products = ("forward", "delta", "update")
     errors = [f"{name} {journal.figures[name]:.2f}" for name in products if journal.figures.get(name)]
     parts = [journal.figures.get("ran", "nothing ran")] + ([text] if text else [])
@@ -93,9 +93,9 @@ def told(journal: Journal, text: str = "") -> str:
 
 @attack(trials=26162)
 def boundaries(journal: Journal) -> str:
-    """Products are within the design's bound at M, N, K over every vector and tile boundary +-1, crossed.
+    """Products are within the design's bound at all M, N, K around every vector and tile boundary.
 
-    A trial is a shape of one instruction set and dtype, and all three products.
+    A trial is one shape, instruction set and dtype, and all three products.
     """
     make(journal, "boundaries", 1000)
     return told(journal)
@@ -117,7 +117,7 @@ def large_sizes(journal: Journal) -> str:
 
 @attack(trials=16)
 def misalignments(journal: Journal) -> str:
-    """Products come to the same bits with any operand, or all, 0 to 15 elements off a cache line."""
+    """Products give the same bits with any operand, or all, 0 to 15 elements off a cache line."""
     make(journal, "misalignments", 1)
     return told(journal, "30 shapes a trial")
 
@@ -138,15 +138,15 @@ def integer_nets(journal: Journal) -> str:
 
 @attack(trials=10000)
 def special_values(journal: Journal) -> str:
-    """NaN and infinities at random places come out where plain sums have them, all else within its bound."""
+    """NaN and infinities at random places appear where plain sums have them; the rest is within its bound."""
     make(journal, "special_values", 500)
     return told(journal)
 
 
 @attack(trials=10000)
 def numpys_special_values(journal: Journal) -> str:
-    """NaN and infinities at random places come out of the Python functions where they come out of NumPy's."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    """NaN and infinities at random places appear in results of bpkern.kernels where NumPy's have them."""
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     from helpers import EXACT, NEED_Z, using
 
     from bpkern import _core, kernels, reference
@@ -171,7 +171,7 @@ def numpys_special_values(journal: Journal) -> str:
             below = reference.delta_backward(delta, w, x, "identity")
             w_after, b_after = w.copy(), b.copy()
             reference.sgd_update(w_after, b_after, delta, x, 0.5)
-            # At an infinite z these have limits, and NumPy's formulas infinity times 0.
+            # At an infinite z these activations have limits, while NumPy's formulas give infinity times 0.
             finite = activation not in NEED_Z or not np.isinf(x @ w.T + b).any()
         for isa in _core.available_isas():
             with using(isa):
@@ -208,14 +208,14 @@ def fences(journal: Journal) -> str:
 
 @attack(trials=2000)
 def table_fences(journal: Journal) -> str:
-    """All kernels of the private table touch nothing outside such operands, and give the same bits."""
+    """All kernels of the private table touch nothing outside such operands and give the same bits."""
     make(journal, "table_fences", 200)
     return told(journal)
 
 
 @attack(trials=300)
 def net_fences(journal: Journal) -> str:
-    """Whole steps and predictions touch nothing outside data, stores and scratch memory like that."""
+    """Whole steps and predictions touch nothing outside data, stores and scratch memory so fenced."""
     make(journal, "net_fences", 10)
     return told(journal)
 

@@ -1,7 +1,7 @@
-"""Model files that somebody has changed: loading them gives the model, or an error that names the file.
+"""Changed model files: loading one gives the model, or an error that names the file.
 
-Each input is loaded in a child process, in which a warning is an error and memory is limited. What loads is
-used, too: it predicts and trains.
+Each file is loaded in a child process in which warnings are errors and memory is limited. A model that loads
+also predicts and trains.
 """
 
 import contextlib
@@ -23,7 +23,9 @@ from journal import ROOT, Journal, Missing, attack, main
 from mutations import mutated
 
 import bpkern
-from bpkern import callbacks, files, losses, schedules, state
+from bpkern import callbacks, losses, schedules
+from bpkern._files import container, state
+from bpkern._model.core import core_of
 
 MOST_SECONDS, MOST_BYTES = 1.0, 32 << 20
 GOLDEN = ROOT / "tests" / "golden"
@@ -33,15 +35,15 @@ X = np.linspace(-1, 1, 40).reshape(8, 5)
 Y = np.arange(8) % 3
 VALUES = np.linspace(0, 1, 24).reshape(8, 3)
 
-# What may stop a model that was trained by somebody else from being trained on: its numbers.
+# Errors that a model from elsewhere may raise when it is trained further, because of its numbers.
 REFUSALS = (ValueError, TypeError, bpkern.DivergedError)
 
 
 class Wrong(Exception):
-    """What must not be."""
+    """A failure that a trial found."""
 
 
-# Good files ------------------------------------------------------------------------------------------------
+# Valid files -----------------------------------------------------------------------------------------------
 
 
 def make_classifier(seed: Any = 0) -> bpkern.MLP:
@@ -64,7 +66,8 @@ def make_regressor(kind: str) -> bpkern.MLP:
 
 
 class Resumed(callbacks.Callback):
-    """Knows whether the checkpoint was accepted: a fit whose epochs are done goes on to its end."""
+    """Records whether the checkpoint was accepted: a resumed fit with no epochs left still reaches its
+    end."""
 
     accepted = False
 
@@ -73,7 +76,7 @@ class Resumed(callbacks.Callback):
 
 
 def resume(model: bpkern.MLP, path: str, resumed: Resumed) -> None:
-    """What a checkpoint is for; its two epochs are done."""
+    """Resume the fit from a checkpoint; its two epochs are done."""
     others = [callbacks.EarlyStopping("loss", patience=9), callbacks.ReduceLROnPlateau("loss")]
     model.fit(X, Y, epochs=2, ema=0.9, callbacks=[resumed, *others], checkpoint=path, resume=True, verbose=0)
 
@@ -93,24 +96,24 @@ def models() -> Iterator[bpkern.MLP]:
 
 
 def originals(suffix: str, folder: str) -> list[Original]:
-    """The last one is a checkpoint."""
+    """Valid files; the last ones are checkpoints."""
     path = os.path.join(folder, f"good{suffix}")
     found = []
     for model in models():
         model.save(path)
-        found.append(Original(Path(path).read_bytes(), *files.read(path)))
+        found.append(Original(Path(path).read_bytes(), *container.read(path)))
     os.unlink(path)
     resume(make_classifier(), path, Resumed())
-    for _ in range(2):  # one file in three or so is a checkpoint
-        found.append(Original(Path(path).read_bytes(), *files.read(path)))
+    for _ in range(2):  # about one file in three is a checkpoint
+        found.append(Original(Path(path).read_bytes(), *container.read(path)))
     return found
 
 
-# One input -------------------------------------------------------------------------------------------------
+# One file --------------------------------------------------------------------------------------------------
 
 
 def use(model: bpkern.MLP) -> None:
-    """Predictions and a step of training: none reads or writes where it must not."""
+    """Predict and make a step of training, neither of which may read or write out of bounds."""
     width, outputs = model.layers[0], model.layers[-1]
     if width * outputs > 10**6:
         return
@@ -123,8 +126,8 @@ def use(model: bpkern.MLP) -> None:
 
 
 def bits(model: bpkern.MLP) -> bytes:
-    """All of a model's state; states of an optimiser that are zero are as good as none."""
-    config, arrays = state.model_state(model)
+    """The whole state of a model; optimiser states that are all zero count as absent."""
+    config, arrays = state.model_state(core_of(model))
     digest = hashlib.sha256(repr((config, model.stop_training)).encode())
     for name, array in sorted(arrays.items()):
         if array.any():
@@ -133,7 +136,7 @@ def bits(model: bpkern.MLP) -> bytes:
 
 
 def load(path: str) -> str:
-    """What became of it, in a word."""
+    """Load a file and return the outcome in a word."""
     try:
         model = bpkern.MLP.load(path)
     except ValueError as error:
@@ -145,13 +148,13 @@ def load(path: str) -> str:
 
 
 def take_up(path: str) -> str:
-    """The same of a fit that goes on from the file."""
+    """Resume a fit from the file and return the outcome in a word."""
     model, resumed = make_classifier(), Resumed()
     before = bits(model)
     try:
         resume(model, path, resumed)
     except ValueError as error:
-        if resumed.accepted:  # by what a callback has stored for the fit's end
+        if resumed.accepted:  # the error comes from a callback's state, used at the end of the fit
             return "loaded"
         if path not in str(error):
             raise Wrong(f"an error that does not name the file: {error}") from error
@@ -166,13 +169,14 @@ def take_up(path: str) -> str:
 
 
 def mapped() -> int:
-    """The bytes of this process's address space."""
+    """The size of this process's address space in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 @contextlib.contextmanager
 def limits(size: int) -> Iterator[None]:
-    """No more than twice the file and a bit may be allocated meanwhile, touched or not; nor may it hang."""
+    """Limit allocations during the block to twice the file and a constant, used or not; and limit its
+    time."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (mapped() + 2 * size + MOST_BYTES, hard))
     signal.alarm(60)
@@ -184,7 +188,7 @@ def limits(size: int) -> Iterator[None]:
 
 
 def folder_in_memory() -> tempfile.TemporaryDirectory[str]:
-    """Where so many files are written without a disk, where there is such a place."""
+    """A folder in memory if the system has one, because many files are written."""
     return tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
 
 
@@ -195,12 +199,12 @@ def descriptors() -> list[str]:
 def one_trial(work: Callable[[int], str], trial: int) -> tuple[str, str | None]:
     try:
         return work(trial), None
-    except BaseException as error:  # an error of Rust's is no Exception
+    except BaseException as error:  # errors of Rust libraries do not derive from Exception
         return "failed", f"{type(error).__name__}: {error}"[:500]
 
 
 def child(work: Callable[[int], str], chunk: range, pipe: Any, output: Any) -> None:
-    """Make the trials, and say of each what it came to."""
+    """Run the trials and report the outcome of each."""
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     warnings.simplefilter("error")
@@ -218,9 +222,9 @@ def child(work: Callable[[int], str], chunk: range, pipe: Any, output: Any) -> N
 
 
 def in_children(journal: Journal, work: Callable[[int], str], size: int = 500) -> None:
-    """Make the trials that are left in children; one that dies is a failure of the trial it was at."""
+    """Run the trials that are left in children; if a child dies, its current trial has failed."""
     if not os.path.exists("/proc/self/statm"):
-        raise Missing("/proc, which says how much memory a process has")
+        raise Missing("/proc, which reports the memory of a process")
     for chunk in journal.chunks(size):
         left = chunk
         while left:
@@ -232,7 +236,7 @@ def in_children(journal: Journal, work: Callable[[int], str], size: int = 500) -
 
 
 def a_child(journal: Journal, work: Callable[[int], str], chunk: range) -> tuple[int, int]:
-    """How many of the trials it has made, and its exit status."""
+    """(number of trials that the child has run, its exit status)."""
     readable, writable = os.pipe()
     with tempfile.TemporaryFile() as output:
         pid = os.fork()
@@ -268,14 +272,14 @@ def fuzz(journal: Journal, suffix: str) -> str:
             Path(path).write_bytes(raw)
             attempt = one(rng, (load, load, take_up))
             with limits(len(raw)):
-                start = time.process_time()  # of this process: what others do at the same time is no matter
+                start = time.process_time()  # of this process only
                 word = attempt(path)
                 seconds = time.process_time() - start
             if seconds > MOST_SECONDS:
                 raise Wrong(f"{seconds:.2f} s for {len(raw)} bytes")
             return word
 
-        for original in good:  # what is imported at the first use of anything is no part of what a file takes
+        for original in good:  # imports at the first use should not count
             Path(path).write_bytes(original.raw)
             load(path)
         Path(path).write_bytes(good[-1].raw)
@@ -291,23 +295,23 @@ def told(journal: Journal) -> str:
 
 @attack(trials=100_000)
 def npz(journal: Journal) -> str:
-    """A changed `.npz` loads or is a ValueError that names it, in 1 s and 2 x file + 32 MiB."""
+    """A changed `.npz` loads or raises a ValueError that names it, in 1 s and 2 x file + 32 MiB."""
     return fuzz(journal, ".npz")
 
 
 @attack(trials=100_000)
 def safetensors(journal: Journal) -> str:
-    """A changed `.safetensors` loads or is a ValueError that names it, in 1 s and 2 x file + 32 MiB."""
+    """A changed `.safetensors` loads or raises a ValueError that names it, in 1 s and 2 x file + 32 MiB."""
     return fuzz(journal, ".safetensors")
 
 
-# One model in either format, small enough that there is time for everything.
+# A model in both formats, small enough to try every change.
 SMALL = [GOLDEN / f"v1_checkpoint{suffix}" for suffix in SUFFIXES]
 SIZES = [path.stat().st_size for path in SMALL]
 
 
 def damage(journal: Journal, changes: int, change: Callable[[bytes, int], bytes]) -> str:
-    """Every change there is, so many for each byte: it is refused, or the model is the same."""
+    """Try every change, `changes` for each byte: the file is refused, or its model is the same."""
     with folder_in_memory() as folder:
         model = bpkern.MLP.load(SMALL[0])
         expected = bits(model)
@@ -346,16 +350,16 @@ def bit_flips(journal: Journal) -> str:
 
 @attack(trials=sum(SIZES))
 def truncations(journal: Journal) -> str:
-    """A small model's file cut off anywhere is refused."""
+    """A small model's file truncated at any place is refused."""
     result = damage(journal, 1, lambda raw, length: raw[:length])
     if journal.figures.get("equal"):
-        journal.fail(0, "a part of a file that loads")
+        journal.fail(0, "a truncated file loads")
     return result
 
 
 @attack(trials=20_000)
 def audit(journal: Journal) -> str:
-    """Loading runs nothing and opens no other file: audit events, over good files and changed ones."""
+    """Loading runs no code and opens no other file: audit events, with valid and changed files."""
     with folder_in_memory() as folder:
         good = {suffix: originals(suffix, folder) for suffix in SUFFIXES}
         seen: list[tuple[str, Any]] = []
@@ -363,7 +367,7 @@ def audit(journal: Journal) -> str:
         watching = [False]
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            if watching[0] and event != "builtins.id":  # of an object: copies ask for it
+            if watching[0] and event != "builtins.id":  # copies call id()
                 seen.append((event, arguments[0] if arguments else None))
 
         def work(trial: int) -> str:
@@ -376,7 +380,7 @@ def audit(journal: Journal) -> str:
                 link = os.path.join(folder, f"link{suffix}")
                 os.replace(path, link)
                 os.symlink(link, path)
-            if not hooked:  # it stays as long as the child
+            if not hooked:  # an audit hook cannot be removed
                 sys.addaudithook(hook)
                 hooked.append(True)
             seen.clear()
@@ -396,7 +400,7 @@ def audit(journal: Journal) -> str:
                 raise Wrong(f"the file was opened {len(seen)} times")
             return word
 
-        for trial in range(100):  # what is imported at the first use of anything
+        for trial in range(100):  # imports at the first use
             with contextlib.suppress(ValueError):
                 suffix = SUFFIXES[trial % 2]
                 path = os.path.join(folder, f"net{suffix}")

@@ -1,8 +1,8 @@
 """Mutants of the kernels: one operator, constant, bound or mask of one line changed, in one object file.
 
-A mutant must be found by the program of kernels.py in a short form or by the suite's tests of the kernels, or
-else by that program with the address sanitizer. One whose object file is the same as without the change is
-none, and another is drawn for it.
+A mutant must be found by a short run of the program of kernels.py, by the suite's tests of the kernels, or
+else by that program with the address sanitizer. If the change leaves the object file the same, another mutant
+is drawn.
 """
 
 import functools
@@ -21,15 +21,17 @@ from pathlib import Path
 import numpy as np
 from journal import ROOT, STATE, Journal, Missing, attack, main
 
+from bpkern import _core
+
 WORK = STATE / "mutants"
 BUILD, SITE, SOURCES, MADE = (WORK / name for name in ("build", "site", "csrc", "made"))
 SANITIZER = "-fsanitize=address"
 LIBRARY, PROGRAM = "libbpkern_c.a", "attack_kernels"
 
-# Bodies of kernels, by their names in csrc/.
+# The bodies of kernels, by their names in csrc/.
 BODIES = ("*_tpl.h", "*_scalar.c", "vec_*.h", "scalar.h", "philox.h", "products.c", "kernels.c")
 
-# The program's attacks in a short form, those that find most first.
+# The program's attacks with small trial counts; those that find most come first.
 SHORT = {
     "random_sizes": 120,
     "table_fences": 25,
@@ -43,20 +45,20 @@ SHORT = {
     "net_fences": 5,
 }
 TESTS = (
-    "kernels",
-    "activations",
-    "losses",
-    "row_losses",
-    "updates",
-    "dropout",
-    "gradients",
-    "accumulation",
-    "inputs",
-    "sparse",
-    "by_hand",
-    "blocks",
+    "kernels/test_kernels.py",
+    "kernels/test_activations.py",
+    "kernels/test_losses.py",
+    "model/test_row_losses.py",
+    "trainer/test_updates.py",
+    "trainer/test_dropout.py",
+    "trainer/test_gradients.py",
+    "fit/test_accumulation.py",
+    "data/test_inputs.py",
+    "data/test_sparse.py",
+    "model/test_by_hand.py",
+    "trainer/test_blocks.py",
 )
-# Where a mutant of a family is most likely to be found: tried before the rest, to save time.
+# The tests most likely to find a mutant of a family: run before the others, to save time.
 NEAREST = {
     "activation": "activations",
     "loss": "losses",
@@ -68,14 +70,14 @@ NEAREST = {
     "reduce": "near_halves",
     "transpose": "narrow",
 }
-ISAS = ("scalar", "avx2", "avx512")
+ISAS = _core.compiled_isas()
 
-# Seconds of a processor, not of a clock: a mutant that does not end is found, however busy the machine is.
+# Seconds of processor time, so that an endless mutant is found however busy the machine is.
 PROGRAM_SECONDS, TESTS_SECONDS = 20, 200
 NO_TESTS = 5  # pytest's exit status
 
-# Mutants that survive because they change nothing that is promised: the family of the object file, the
-# changed line without its indentation, and why. Any other survivor is a failure.
+# Mutants that survive because they change nothing that is promised: (family of the object file, changed line
+# without its indentation), and the reason. Any other survivor is a failure.
 HARMLESS = {
     ("update", "if (args->k > PREFETCH_DEPTH) {"): "from when on it prefetches changes no result",
     ("delta", "-1, -1, -1, -2,"): "a mask is the sign bits of its lanes",
@@ -102,7 +104,7 @@ HARMLESS = {
     ): "the compiler makes one masked instruction of it, which loads no more",
 }
 
-# What a change replaces, and by what; of a line that has it in several places, each is a change of its own.
+# (pattern, replacement) of each change. If a pattern occurs several times in a line, each place is a change.
 CHANGES = (
     (r" \+ ", " - "),
     (r" - ", " + "),
@@ -147,7 +149,7 @@ CHANGES = (
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change of a line, and the object file that is compiled with it."""
+    """A change of a line, in one object file."""
 
     path: Path
     number: int
@@ -157,7 +159,7 @@ class Mutant:
 
     @property
     def isa(self) -> str | None:
-        """Of which instruction set the object file is; None: of all."""
+        """The instruction set of the object file, or None if it serves all."""
         return next((isa for isa in ISAS if f"kernels_{isa}_" in self.compiled["output"]), None)
 
     @property
@@ -170,13 +172,13 @@ class Mutant:
 
 
 def without_comments(text: str) -> str:
-    """The same lines, their comments blanks."""
+    """The text with comments replaced by blanks."""
     return re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.DOTALL)
 
 
 @functools.cache
 def code_lines() -> list[tuple[Path, int, str]]:
-    """Each line of the bodies that some change fits, with its file and number."""
+    """Each line of the bodies that has a change, with its file and number."""
     paths = sorted({path for pattern in BODIES for path in (ROOT / "csrc").glob(pattern)})
     return [
         (path, number, line)
@@ -187,7 +189,7 @@ def code_lines() -> list[tuple[Path, int, str]]:
 
 
 def changed(line: str) -> Iterator[str]:
-    """All that one change makes of a line."""
+    """The line after each possible change."""
     for pattern, replacement in CHANGES:
         for match in re.finditer(pattern, line):
             new = replacement(match) if callable(replacement) else match.expand(replacement)
@@ -195,7 +197,7 @@ def changed(line: str) -> Iterator[str]:
 
 
 def run(command: list[str] | str, **more) -> subprocess.CompletedProcess:
-    """A command that has to succeed."""
+    """Run a command that has to succeed."""
     made = subprocess.run(command, capture_output=True, text=True, check=False, **more)
     if made.returncode:
         raise RuntimeError(f"{command}: {made.stdout}{made.stderr}")
@@ -204,7 +206,8 @@ def run(command: list[str] | str, **more) -> subprocess.CompletedProcess:
 
 @functools.cache
 def build() -> list[dict[str, str]]:
-    """Builds what is not mutated, with few optimisations, for it is compiled often: how each file is."""
+    """Build the sources without changes, little optimised since mutants are compiled often; return the
+    compile commands."""
     tools = [tool for tool in ("cmake", "ninja") if not shutil.which(tool)]
     if tools:
         raise Missing(f"{' and '.join(tools)}, to compile mutants with")
@@ -227,7 +230,7 @@ def build() -> list[dict[str, str]]:
 
 @functools.cache
 def included(path: Path) -> frozenset[Path]:
-    """A file of the library, and those that it includes, and so on."""
+    """A file of the library and all files that it includes, also indirectly."""
     names = re.findall(r'#include "(\w+\.h)"', path.read_text())
     return frozenset({path}).union(*(included(path.parent / name) for name in names))
 
@@ -241,7 +244,7 @@ def draw(rng: np.random.Generator) -> Mutant:
 
 
 def compile_mutant(mutant: Mutant, options: tuple[str, ...] = ()) -> bytes | None:
-    """Its object file, or None where it does not compile."""
+    """The mutant's object file, or None if it does not compile."""
     shutil.rmtree(SOURCES, ignore_errors=True)
     shutil.copytree(ROOT / "csrc", SOURCES)
     lines = mutant.path.read_text().splitlines()
@@ -259,8 +262,8 @@ def compile_mutant(mutant: Mutant, options: tuple[str, ...] = ()) -> bytes | Non
 
 
 def link(mutant: Mutant | None, options: str = "") -> None:
-    """Links the program and the extension, with the mutant's object file in place of the original one; with
-    options the program alone."""
+    """Link the program and the extension with the mutant's object file instead of the original one; with
+    options, only the program."""
     listed = run(["ninja", "-C", str(BUILD), "-t", "commands", PROGRAM, "_core"]).stdout
     for command in listed.splitlines():
         if " -c " in command or LIBRARY not in command or (options and "-o _core" in command):
@@ -277,7 +280,7 @@ def link(mutant: Mutant | None, options: str = "") -> None:
 
 
 def limited(command: list[str], seconds: int, env: dict[str, str] | None = None) -> bool:
-    """Whether a command succeeds in so many seconds of a processor."""
+    """Whether a command succeeds within that many seconds of processor time."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
@@ -289,16 +292,16 @@ def limited(command: list[str], seconds: int, env: dict[str, str] | None = None)
 
 
 def passes(keywords: list[str]) -> bool:
-    """Whether the suite's tests of the kernels pass, those that the keywords leave."""
+    """Whether those of the suite's tests of the kernels pass that the keywords select."""
     kept = {"PYTHONPATH": str(SITE), "HYPOTHESIS_STORAGE_DIRECTORY": str(WORK / "hypothesis")}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
     chosen = ["-k", " and ".join(keywords)] if keywords else []
-    tests = [f"tests/test_{name}.py" for name in TESTS]
+    tests = [f"tests/{name}" for name in TESTS]
     return limited([*command, *chosen, *tests], TESTS_SECONDS, os.environ | kept)
 
 
 def program_finds(isa: str | None) -> str | None:
-    """The attack of the program that finds a mutant, or None."""
+    """The program's attack that finds the mutant, or None."""
     only = ["--isa", isa] if isa else []
     for name, count in SHORT.items():
         if not limited([str(MADE / PROGRAM), name, "--count", str(count), *only], PROGRAM_SECONDS):
@@ -307,8 +310,8 @@ def program_finds(isa: str | None) -> str | None:
 
 
 def found_by(mutant: Mutant | None) -> str | None:
-    """What finds a mutant, or the kernels as they are: an attack of the program, the suite, the program with
-    the address sanitizer, which sees the ends of arrays on the stack, or None."""
+    """What finds the mutant: an attack of the program, the suite, the program with the address sanitizer
+    (which checks the ends of arrays on the stack), or None. Without a mutant, the kernels as they are."""
     isa = mutant.isa if mutant else None
     name = program_finds(isa)
     if name:
@@ -326,7 +329,7 @@ def found_by(mutant: Mutant | None) -> str | None:
 
 @attack(trials=100)
 def mutants(journal: Journal) -> str:
-    """A mutant of a kernel's body is found by the attacks in a short form or by the suite's kernel tests."""
+    """A mutant of a kernel's body is found by short attacks or by the suite's kernel tests."""
     build()
     if journal.done == 0:
         link(None)

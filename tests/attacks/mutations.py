@@ -1,7 +1,7 @@
-"""Model files as somebody would make them who means harm: bytes, archives, headers, configurations changed.
+"""Malicious model files, made from valid ones: changed bytes, archives, headers and configurations.
 
-`mutated` makes one of some good ones, by a generator alone. A part of them carries a digest that is right, so
-that what is behind it is reached.
+`mutated` makes one with a random generator. Some have the right digest, so that loading goes beyond that
+check.
 """
 
 import base64
@@ -14,11 +14,11 @@ import numpy as np
 from containers import CENTRAL, END, archive, changed_container, container, members, npy, packed, safetensors
 from hostile import VALUES, Arrays, Original, Rng, as_text, extreme, metadata_of, one
 
-from bpkern import files
+from bpkern._files.container import digest
 
 
 def mutated(rng: Rng, suffix: str, originals: list[Original]) -> bytes:
-    """A changed file of that suffix."""
+    """The bytes of a changed file with that suffix."""
     original = one(rng, originals)
     kind = rng.random()
     if kind < 0.001:
@@ -54,7 +54,7 @@ BLOCKS = (
 
 
 def changed_bytes(rng: Rng, raw: bytes, other: bytes) -> bytes:
-    """Some places changed without a look at what they mean."""
+    """Bytes changed at a few places, whatever they mean."""
     changed = bytearray(raw)
     for _ in range(1 + int(rng.geometric(0.5))):
         kind, at = int(rng.integers(8)), int(rng.integers(len(changed) + 1))
@@ -80,11 +80,11 @@ def changed_bytes(rng: Rng, raw: bytes, other: bytes) -> bytes:
     return bytes(changed)
 
 
-# What is in a file, signed ---------------------------------------------------------------------------------
+# The content of a file, with the right digest --------------------------------------------------------------
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The ways to all values in one, but for those of long lists."""
+    """The paths to all values inside a value, except those in long lists."""
     if path:
         yield path
     if isinstance(value, dict):
@@ -102,7 +102,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 def changed_config(rng: Rng, config: dict[str, Any]) -> dict[str, Any]:
-    """Some values replaced, taken out, or put elsewhere."""
+    """A configuration with some values replaced, removed or moved."""
     config = json.loads(json.dumps(config))
     for _ in range(int(rng.geometric(0.6))):
         ways = list(places(config))
@@ -139,7 +139,7 @@ NAMES = (
 
 
 def changed_arrays(rng: Rng, arrays: Arrays) -> Arrays:
-    """Some arrays of other types, shapes and values, missing, or under other names."""
+    """Arrays of which some have other types, shapes, values or names, or are missing."""
     arrays = dict(arrays)
     for _ in range(int(rng.integers(1, 4))):
         if not arrays:
@@ -174,7 +174,7 @@ def changed_arrays(rng: Rng, arrays: Arrays) -> Arrays:
 
 
 def changed_content(rng: Rng, suffix: str, original: Original) -> bytes:
-    """A file that is whole and signed, of something else than a model wrote."""
+    """A complete file with the right digest, whose content no model wrote."""
     config, arrays = original.config, original.arrays
     if rng.random() < 0.85:
         config = changed_config(rng, config)
@@ -189,13 +189,13 @@ def changed_content(rng: Rng, suffix: str, original: Original) -> bytes:
             all(isinstance(metadata[name], str) for name in ("format", "version", "config"))
             and key != "sha256"
         ):
-            metadata["sha256"] = files._digest(metadata, arrays)
+            metadata["sha256"] = digest(metadata, arrays)
     if rng.random() < 0.02:
         del metadata[one(rng, sorted(metadata))]
     return container(suffix, metadata, arrays)
 
 
-# Very many small things: what each of them takes in memory is many times its size in the file ---------------
+# Very many small items, each of which takes many times its file size in memory ------------------------------
 
 UNITS = (
     "[],",
@@ -212,7 +212,7 @@ UNITS = (
 
 
 def many(rng: Rng, suffix: str, original: Original) -> bytes:
-    """A file of up to some megabytes, which holds nothing else."""
+    """A file of up to a few megabytes that holds only small items."""
     size, unit = 1 << int(rng.integers(14, 23)), one(rng, UNITS)
     text = f"[{unit * (size // len(unit))}0]"
     if unit == "0,":
@@ -222,11 +222,11 @@ def many(rng: Rng, suffix: str, original: Original) -> bytes:
         )
     kind = int(rng.integers(4))
     arrays = original.arrays
-    if kind == 0:  # as the configuration
+    if kind == 0:  # in the configuration
         return container(
             suffix, metadata_of(text if "layers" in text else f'{{"a": {text}}}', arrays), arrays
         )
-    if kind == 1:  # beside it
+    if kind == 1:  # beside the configuration
         metadata = as_text(metadata_of(json.dumps(original.config), arrays))
         whole = f'{metadata[:-1]}, "more": {text}}}'
         if suffix == ".npz":
@@ -243,6 +243,6 @@ def many(rng: Rng, suffix: str, original: Original) -> bytes:
         return archive([(f"{name}.npy", body) for name in list(empty)[: min(count // 4, 65535)]])
     if suffix == ".safetensors":
         return safetensors(f'{{"{"a" * size}": {text}}}', {})
-    # A directory without anything that it would be of.
+    # A directory without members.
     entries = packed(CENTRAL, [b"PK\1\2", *[0] * 16]) * (size // 46)
     return entries + packed(END, [b"PK\5\6", 0, 0, 65535, 65535, len(entries), 0, 0])

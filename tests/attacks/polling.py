@@ -1,4 +1,4 @@
-"""What looking for signals costs a fit: what coming up once takes, times how often a fit does."""
+"""The cost of checking for signals in a fit: the time of one return to Python, times their rate."""
 
 import time
 from operator import add
@@ -7,29 +7,30 @@ import numpy as np
 from journal import Journal, attack, main
 
 import bpkern
-from bpkern import _core
-from bpkern.steps import Watcher, make_steps
+from bpkern._fit.steps import Watcher, make_steps
+from bpkern._fit.update import make_update
+from bpkern._model.core import core_of
 
 
 class Counting(Watcher):
-    """Counts how often the steps come up."""
+    """Counts how often the steps return to Python."""
 
-    def __init__(self, each):
-        self.each, self.times = each, 0
+    def __init__(self, every_step):
+        self.every_step, self.times = every_step, 0
 
     def after(self, rows, loss, weight):
         self.times += 1
 
 
 def epoch(model, X, y, index, batch, threads, each):
-    """The seconds of an epoch, and how often it came up: after each step, or as fits do."""
-    settings, net = model._settings, model._net
-    optimizer, watcher = settings.step(), Counting(each)
-    update = _core.Update(optimizer, 0.0, 0.0, None, None, 1, None)
+    """(seconds, returns to Python) of an epoch that returns after each step, or as seldom as fits do."""
+    settings, net = core_of(model).settings, core_of(model).net
+    optimizer, watcher = settings.current_optimizer(), Counting(each)
+    update = make_update(settings, optimizer)
     with net.writing():
         net.reserve(batch, len(index) / batch, update, threads)
         steps = make_steps(net, settings, update, optimizer, batch, threads, watcher)
-        steps.train((X, y, None), index)  # the pace is found here
+        steps.train((X, y, None), index)  # this pass measures how seldom to return
         watcher.times, began = 0, time.perf_counter()
         steps.train((X, y, None), index)
         return time.perf_counter() - began, watcher.times
@@ -37,7 +38,7 @@ def epoch(model, X, y, index, batch, threads, each):
 
 @attack(trials=60)
 def polling(journal: Journal) -> str:
-    """Coming up for signals costs a fit at most 0.5 % of its time, the start of its threads included."""
+    """Checking for signals costs a fit at most 0.5 % of its time, including the start of its threads."""
     nets = [
         ([20, 16, 3], 32, 1),
         ([64, 128, 10], 64, 1),
@@ -52,11 +53,12 @@ def polling(journal: Journal) -> str:
         x = rng.standard_normal((few, layers[0])).astype(np.float32)
         y = rng.standard_normal((few, layers[-1])).astype(np.float32)
         order = np.arange(few)
-        # What coming up once costs: the same steps, up after each of them and as seldom as fits are.
+        # The cost of one return: the same steps with a return after each, and with returns as seldom as in
+        # fits.
         seldom, ups = epoch(model, x, y, order, batch, threads, False)
         often, all_ups = epoch(model, x, y, order, batch, threads, True)
         once = (often - seldom) / (all_ups - ups)
-        # How often a fit comes up: in a long epoch, the rows of which are the same ones again and again.
+        # The rate of returns in a long epoch, which repeats the same rows.
         times = max(1, round(0.5 / seldom))
         took, ups = epoch(model, x, y, np.tile(order, times), batch, threads, False)
         name = "-".join(map(str, layers)) + f" by {threads}"

@@ -1,7 +1,7 @@
-"""Other processes: forked at any moment, spawned, of a fork server or of loky; each trains and predicts.
+"""Other processes: forked at any moment, spawned, from a fork server or from loky; each trains and predicts.
 
-Each child must come to the parent's bits within five seconds, be gone afterwards, and leave no trace in the
-parent, which goes on with what it was doing.
+Each child must come to the parent's bits within five seconds, then end, and leave no trace in the parent,
+which continues its work.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from journal import Journal, Missing, attack, main
 import bpkern
 from bpkern.callbacks import Callback
 
-# What a child may take, in seconds.
+# The seconds that a child may take.
 LIMIT = 5.0
 
 
 def make(seed):
-    """A model of this number: several kinds in turn."""
+    """A model made from the seed, which also selects its kind."""
     kinds = [
         {"optimizer": bpkern.SGD(0.01, 0.9)},
         {"optimizer": bpkern.Adam(), "dropout": 0.3},
@@ -40,17 +40,17 @@ def data(seed):
 
 
 def trained(model, X, y, seed):
-    """What a model says after two epochs more, as a digest of its outputs and its weights."""
+    """A digest of the model's outputs and weights after two more epochs."""
     model.fit(X, y, epochs=2, batch_size=32 + seed % 64, n_threads=1 + seed % 3, verbose=0)
     arrays = [model.forward(X), *(array for pair in model.get_weights() for array in pair)]
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).digest()
 
 
 def fork(work):
-    """A child that does some work, which returns bytes: its number, and where the bytes will come."""
+    """Fork a child that calls `work`, which returns bytes; return its process id and a pipe for the bytes."""
     ours, its = os.pipe()
     with warnings.catch_warnings():
-        # That other threads are at work is the point.
+        # Python warns of forks while other threads run, which is what these attacks are about.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child:
@@ -65,7 +65,7 @@ def fork(work):
 
 
 def wait(child, ours, until):
-    """The bytes of a child, and nothing where there are none in time; it is gone then."""
+    """The bytes of a child, empty if they do not come in time. The child has ended afterwards."""
     got, left = b"", max(0.0, until - time.monotonic())
     if select.select([ours], [], [], left)[0]:
         got = os.read(ours, 4096)
@@ -77,7 +77,7 @@ def wait(child, ours, until):
 
 
 def in_time(journal, work):
-    """The bytes of one child, timed."""
+    """The bytes of one child; the journal keeps its time."""
     began = time.monotonic()
     got = wait(*fork(work), began + LIMIT)
     journal.keep("slowest child", max, time.monotonic() - began)
@@ -96,11 +96,11 @@ def compare(journal, trial, got, wanted):
 
 
 def ended(journal):
-    """What to say at the end of an attack; a failure where a child is left."""
+    """The result of an attack; a child that is left is a failure."""
     try:
         if os.waitpid(-1, os.WNOHANG) is not None:
             journal.fail(journal.trials, "children are left")
-    except ChildProcessError:  # there is none
+    except ChildProcessError:  # no child is left
         pass
     return f"the slowest child took {journal.figures.get('slowest child', 0):.2f} s"
 
@@ -112,7 +112,7 @@ def needs_fork():
 
 @attack(trials=100)
 def after_fit(journal: Journal) -> str:
-    """A child forked after a fit trains and predicts to the parent's bits within 5 s."""
+    """A child forked after a fit trains and predicts, to the parent's bits within 5 s."""
     needs_fork()
     for trial in journal:
         seed = seed_of(journal, trial)
@@ -124,7 +124,7 @@ def after_fit(journal: Journal) -> str:
 
 
 class Until(Callback):
-    """Fits until it is told to stop."""
+    """Continues the fit until `stop` is set."""
 
     def __init__(self):
         self.begun, self.stop, self.epochs = threading.Event(), False, 0
@@ -137,7 +137,7 @@ class Until(Callback):
 
 @contextmanager
 def meanwhile(fit, callbacks):
-    """While another thread fits; raises what that raises."""
+    """Run the block while another thread fits; raise that thread's error."""
     errors = []
 
     def run():
@@ -161,7 +161,7 @@ def meanwhile(fit, callbacks):
 
 
 def alone(model, X, y, given, epochs):
-    """Whether a model is as its epochs by themselves make it."""
+    """Whether the model equals one trained for the same epochs alone."""
     twin = make(given["seed"])
     twin.fit(X, y, epochs=epochs, batch_size=given["batch_size"], verbose=0)
     ours = [array.tobytes() for pair in model.get_weights() for array in pair]
@@ -170,7 +170,7 @@ def alone(model, X, y, given, epochs):
 
 @attack(trials=100)
 def during_fit(journal: Journal) -> str:
-    """A child forked while another thread fits trains and predicts; that fit goes on to the same bits."""
+    """A child forked while another thread fits trains and predicts; that fit continues to the same bits."""
     needs_fork()
     for trial in journal:
         seed, rng = seed_of(journal, trial), journal.generator(trial)
@@ -184,7 +184,7 @@ def during_fit(journal: Journal) -> str:
             def work(model=model, other=other, X=X, y=y, seed=seed):
                 try:
                     other.predict(X)
-                except RuntimeError:  # it may be in the middle of a step, and is refused
+                except RuntimeError:  # the model may be in the middle of a step and is then refused
                     return trained(model, X, y, seed)
                 return b"what was half trained was let through"
 
@@ -197,7 +197,7 @@ def during_fit(journal: Journal) -> str:
 
 @attack(trials=100)
 def nested(journal: Journal) -> str:
-    """A child, its child and its grandchild, each forked after a fit, train and predict to the same bits."""
+    """A child, its child and its grandchild, each forked after a fit, train and predict, to the same bits."""
     needs_fork()
     for trial in journal:
         seed = seed_of(journal, trial)
@@ -216,7 +216,7 @@ def nested(journal: Journal) -> str:
 
 @attack(trials=100)
 def during_fit_many(journal: Journal) -> str:
-    """A child forked while fit_many is at work trains and predicts; the models of fit_many end as ever."""
+    """A child forked during fit_many trains and predicts; the models of fit_many end with the usual bits."""
     needs_fork()
     for trial in journal:
         seed = seed_of(journal, trial)
@@ -245,7 +245,7 @@ def during_fit_many(journal: Journal) -> str:
 
 @attack(trials=100)
 def in_callback(journal: Journal) -> str:
-    """A child forked from a callback trains others, or goes on with its parent's fit to the same bits."""
+    """A child forked in a callback trains other models, or continues its parent's fit to the same bits."""
     needs_fork()
 
     class Fork(Callback):
@@ -275,7 +275,7 @@ def in_callback(journal: Journal) -> str:
         whole = trained(expected, X, y, seed)
         compare(journal, trial, trained(model, X, y, seed), whole)
 
-        # The child that goes on leaves the callback, and comes out of the fit.
+        # A child that continues the fit returns from the callback, and later from fit.
         began, going_on = time.monotonic(), make(seed)
 
         class GoOn(Callback):
@@ -334,19 +334,19 @@ def by_multiprocessing(journal, method):
 
 @attack(trials=100)
 def spawned(journal: Journal) -> str:
-    """A child of multiprocessing's "spawn" trains and predicts to the parent's bits within 5 s."""
+    """A child of multiprocessing's "spawn" trains and predicts, to the parent's bits within 5 s."""
     return by_multiprocessing(journal, "spawn")
 
 
 @attack(trials=100)
 def of_a_fork_server(journal: Journal) -> str:
-    """A child of multiprocessing's "forkserver" trains and predicts to the parent's bits within 5 s."""
+    """A child of multiprocessing's "forkserver" trains and predicts, to the parent's bits within 5 s."""
     return by_multiprocessing(journal, "forkserver")
 
 
 @attack(trials=100)
 def of_loky(journal: Journal) -> str:
-    """Workers of loky, some of them new, get a model, train and predict to the parent's bits within 5 s."""
+    """Workers of loky, some of them new, get a model, train and predict, to the parent's bits within 5 s."""
     try:
         import loky
     except ModuleNotFoundError:

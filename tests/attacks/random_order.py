@@ -16,7 +16,7 @@ COUNTS = re.compile(r"\b(\d+) (passed|failed|skipped|xfailed|error)")
 
 @attack(trials=5)
 def random_order(journal: Journal) -> str:
-    """The tests pass in any order: none leans on what another has left behind."""
+    """The tests pass in any order: none depends on the effects of another."""
     if importlib.util.find_spec("random_order") is None:
         raise Missing("pytest-random-order is not installed")
     options = ["-q", "-p", "no:cacheprovider", "--random-order-bucket=global"]

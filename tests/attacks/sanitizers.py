@@ -2,9 +2,9 @@
 
 python tests/attacks/sanitizers.py [address_gcc ...] [--trials N] [--seed S] [--state DIR] [--anew]
 
-A trial of `address_...` and `leaks` is a file of tests; those that reach C most come first, so that fewer
-trials are a short form. `library` and `threads` run a program of their own, threads.c. The builds are kept in
-.attacks/; they need what `pip install --no-build-isolation` of the package needs.
+A trial of `address_...` and `leaks` is a file of tests. Those that reach most of the C code come first, so
+that a few trials are a short form. `library` and `threads` run a C program, threads.c. The builds are kept in
+.attacks/ and need what `pip install --no-build-isolation` of the package needs.
 """
 
 import platform
@@ -19,12 +19,12 @@ from suite import FILES, environment, install, make, run_tests, tests_made
 
 SANITIZERS = "address,undefined,float-cast-overflow"
 
-# Before its trials an attack makes an error that has to be reported.
+# Errors that an attack makes before its trials, to check that the sanitizer reports them.
 WRITE_BEYOND = "import ctypes; ctypes.memset(ctypes.create_string_buffer(4000), 0, 4001)"
 FORGET = "[ctypes.CDLL(None).malloc(100) for _ in range(100)]; code = 0"
 RUN_TESTS = "import pytest; code = pytest.main(sys.argv[1:])"
 
-# At the end of the tests nothing of theirs may be unreachable; at the end of Python much of its own would be.
+# Leaks are checked at the end of the tests; at the exit of Python, much of its own memory is unreachable.
 CHECK_LEAKS = """
 import ctypes, gc, os, sys
 {}
@@ -40,7 +40,7 @@ def output(*command: str) -> str:
 
 
 def compiler_of(family: str, runtime: str) -> tuple[str, Path]:
-    """The newest compiler of a family that has a runtime, and where that is."""
+    """The newest compiler of a family that has the runtime library, and the path of that library."""
     for name in (family, *(f"{family}-{version}" for version in range(30, 9, -1))):
         if shutil.which(name):
             path = Path(output(name, f"-print-file-name={runtime}"))
@@ -67,7 +67,7 @@ def build_program(folder: Path, compiler: str, sanitizers: str) -> Path:
 
 
 def reports_in(folder: Path) -> str:
-    """What the sanitizers of all processes have written since the last time."""
+    """The reports of the sanitizers of all processes since the last call."""
     files = sorted(folder.glob("report.*"))
     text = "\n".join(path.read_text(errors="replace") for path in files)
     for path in files:
@@ -80,13 +80,13 @@ def version(compiler: str) -> str:
 
 
 def address(journal: Journal, folder: Path, compiler: str, preload: list[Path]) -> str:
-    """Each file of tests in a process with these runtimes."""
+    """Run each file of tests in a process with these runtime libraries."""
     site = build_package(folder, compiler)
     log = f"log_path={folder / 'report'}"
     env = environment(
         LD_PRELOAD=" ".join(map(str, preload)),
         PYTHONPATH=str(site),
-        # Leaks have an attack of their own. Tests ask for more memory than there is.
+        # Leaks have a separate attack. Some tests ask for more memory than the machine has.
         ASAN_OPTIONS=f"detect_leaks=0:allocator_may_return_null=1:{log}",
         UBSAN_OPTIONS=f"print_stacktrace=1:{log}",
     )
@@ -120,13 +120,13 @@ def address_clang(journal):
 
 @attack(trials=len(FILES))
 def leaks(journal):
-    """The suite under the leak sanitizer: after each file no memory of the extension's is out of reach."""
+    """The suite under the leak sanitizer: after each file, all memory of the extension is reachable."""
     folder = STATE / "leaks"
     folder.mkdir(parents=True, exist_ok=True)
     env = environment(
         LD_PRELOAD=str(compiler_of("gcc", "liblsan.so")[1]),
         PYTHONMALLOC="malloc",
-        # With the module of each place, which tells the extension's leaks from others'.
+        # The format names the module of each frame, which separates the extension's leaks from others.
         LSAN_OPTIONS=f"leak_check_at_exit=0:stack_trace_format='#%n %f %S %M':log_path={folder / 'report'}",
     )
     reports_in(folder)
@@ -148,7 +148,7 @@ def leaks(journal):
 def run_program(
     journal: Journal, compiler: str, sanitizers: str, env: dict[str, str], mistake: str, message: str
 ) -> str:
-    """The program built with these sanitizers, after one that makes a mistake has been reported."""
+    """Run the program built with these sanitizers, after checking that they report a deliberate mistake."""
     program = build_program(STATE / mistake, compiler, sanitizers)
     made = subprocess.run([program, mistake], env=env, capture_output=True, text=True)
     if message not in made.stderr or not made.returncode:

@@ -1,4 +1,4 @@
-"""The files of tests, and builds of the package to run them on; for the attacks that do."""
+"""The files of tests, and builds of the package to run them on, for the attacks that run the suite."""
 
 import os
 import re
@@ -9,32 +9,41 @@ from pathlib import Path
 
 from journal import ROOT, Journal, Missing
 
-# First the tests that reach C in the most different ways; teams, which sanitizers slow down most, after them.
+# The tests that reach C in most ways come first; teams, which sanitizers slow down most, after them.
 REACHING_C = (
-    *("kernels", "blocks", "by_hand", "updates", "inputs", "dropout", "accumulation", "sparse"),
-    *("losses", "activations", "custom_loss", "reference", "conventions", "bad_input", "threads"),
+    "kernels/test_kernels.py",
+    "trainer/test_blocks.py",
+    "model/test_by_hand.py",
+    "trainer/test_updates.py",
+    "data/test_inputs.py",
+    "trainer/test_dropout.py",
+    "fit/test_accumulation.py",
+    "data/test_sparse.py",
+    "kernels/test_losses.py",
+    "kernels/test_activations.py",
+    "model/test_custom_loss.py",
+    "reference/test_agreement.py",
+    "model/test_conventions.py",
+    "data/test_bad_input.py",
+    "threads/test_threads.py",
 )
 
+TESTS = ROOT / "tests"
+FOUND = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+FILES = [*REACHING_C, *sorted(FOUND.difference(REACHING_C))]
 
-def place(name: str) -> tuple[int, str]:
-    stem = name.removeprefix("test_").removesuffix(".py")
-    return (REACHING_C.index(stem) if stem in REACHING_C else len(REACHING_C)), name
-
-
-FILES = sorted((path.name for path in (ROOT / "tests").glob("test_*.py")), key=place)
-
-# How pytest ends where all passed, and where all were skipped.
+# pytest's exit status if all tests passed, and if all were skipped.
 FINE = (0, 5)
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This one, with the programs that stand beside its Python, and nothing of other sanitizers' settings."""
+    """This environment with the programs beside its Python in PATH, and without settings of sanitizers."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith("SAN_OPTIONS")}
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"} | more
 
 
 def make(command: list[str | Path], env: dict[str, str]) -> None:
-    """Run a command of a build, and show its warnings."""
+    """Run a build command and show its warnings."""
     for tool in ("cmake", "ninja"):
         if not shutil.which(tool, path=env["PATH"]):
             raise Missing(f"{tool}, to build with")
@@ -47,7 +56,7 @@ def make(command: list[str | Path], env: dict[str, str]) -> None:
 
 
 def install(folder: Path, env: dict[str, str], settings: list[str]) -> Path:
-    """The package built with these settings, in a folder to import it from."""
+    """Build the package with these settings; return a folder to import it from."""
     site, build = folder / "site", folder / "build"
     pip = [sys.executable, "-m", "pip", "install", "--verbose", "--disable-pip-version-check"]
     plain = ["--no-build-isolation", "--no-deps", "--upgrade", "--target", site]
@@ -56,7 +65,8 @@ def install(folder: Path, env: dict[str, str], settings: list[str]) -> Path:
 
 
 def run_tests(journal: Journal, trial: int, command: list[str], env: dict[str, str]) -> str:
-    """A file of tests. Counts what passed, and returns how it failed, where it did."""
+    """Run a file of tests. Counts the tests that passed or were skipped; returns how the run failed, or
+    ""."""
     options = ["-q", "-p", "no:cacheprovider", f"--hypothesis-seed={journal.seed}", f"tests/{FILES[trial]}"]
     made = subprocess.run(
         [sys.executable, *command, *options], cwd=ROOT, env=env, capture_output=True, text=True

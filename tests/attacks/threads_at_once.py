@@ -1,4 +1,4 @@
-"""Threads at once: many models side by side, one model that several want, and the threads inside a call."""
+"""Threads at once: many models side by side, one model used by several threads, threads inside a call."""
 
 import tempfile
 import threading
@@ -10,20 +10,21 @@ from journal import Journal, attack, main
 
 import bpkern
 from bpkern import _core
+from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 
 CLEAR = "give each thread its own, or take turns"
 
 
 def bits(model):
-    """All that training changes, and the outputs' side of it."""
-    net = model._net
+    """Everything that training changes, and the outputs."""
+    net = core_of(model).net
     arrays = [array for store in net.stores() for pair in net.get_layers(store) for array in pair]
     return b"".join(array.tobytes() for array in arrays)
 
 
 def settings_of(rng):
-    """A network, its data and the arguments of its fit, at random."""
+    """A random network, its data and the arguments of its fit."""
     rows, width, out = int(rng.integers(60, 400)), int(rng.integers(1, 40)), int(rng.integers(1, 10))
     hidden = [int(size) for size in rng.integers(1, 90, rng.integers(0, 4))]
     optimizers = [
@@ -88,7 +89,7 @@ def any_number_of_threads(journal: Journal) -> str:
 
 @attack(trials=20)
 def eight_models(journal: Journal) -> str:
-    """Eight threads that fit eight models come to the bits of one fit after another."""
+    """Eight threads that fit eight models give the bits of one fit after another."""
     for trial in journal:
         rng = journal.generator(trial)
         fits = [settings_of(rng) for _ in range(8)]
@@ -102,7 +103,7 @@ def eight_models(journal: Journal) -> str:
 
 
 class Noted(Callback):
-    """Notes whose fit it is, from within the guard."""
+    """Records whose fit has begun, while its guard is held."""
 
     def __init__(self, whose, order):
         self.whose, self.order = whose, order
@@ -113,7 +114,7 @@ class Noted(Callback):
 
 @attack(trials=100)
 def one_model(journal: Journal) -> str:
-    """Threads that write one model are told so, or have their turn: it ends as one after another makes it."""
+    """Threads that write one model take turns or are refused: it ends as after the same fits in sequence."""
     for trial in journal:
         rng = journal.generator(trial)
         made, X, y, given = settings_of(rng)
@@ -163,7 +164,7 @@ def one_model(journal: Journal) -> str:
 
 @attack(trials=50)
 def readers(journal: Journal) -> str:
-    """Eight threads that read one model at once get what one by itself gets."""
+    """Eight threads that read one model at once get the results of one thread."""
     for trial in journal:
         rng = journal.generator(trial)
         made, X, y, given = settings_of(rng)

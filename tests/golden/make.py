@@ -4,7 +4,7 @@ python tests/golden/make.py
 
 writes those of this version's format, where they are not there yet: v<format>_<name>.npz and .safetensors,
 and v<format>_predictions.npz with what the models predicted and how they trained on. None is ever written
-anew. tests/test_golden.py reads them.
+anew. tests/golden/test_golden.py reads them.
 """
 
 from pathlib import Path
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
-from bpkern import callbacks, files, losses, schedules
+from bpkern import callbacks, losses, schedules
+from bpkern._files import container
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -91,7 +92,7 @@ def main() -> None:
     found = {}
     for name, y in TARGETS.items():
         for suffix in (".npz", ".safetensors"):
-            path = FOLDER / f"v{files.VERSION}_{name}{suffix}"
+            path = FOLDER / f"v{container.VERSION}_{name}{suffix}"
             if path.exists():
                 raise SystemExit(f"{path.name} is there, and is never written anew")
             if name == "checkpoint":
@@ -104,7 +105,7 @@ def main() -> None:
         found |= {f"{name}.{key}": array for key, array in model.state_dict().items()}
         # Another epoch: the optimiser's states, dropout and the order of the rows.
         found[f"{name}.loss"] = np.array(model.fit(X, y, batch_size=4, verbose=0)["loss"])
-    np.savez_compressed(FOLDER / f"v{files.VERSION}_predictions.npz", **found)
+    np.savez_compressed(FOLDER / f"v{container.VERSION}_predictions.npz", **found)
 
 
 if __name__ == "__main__":

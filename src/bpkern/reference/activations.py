@@ -1,8 +1,8 @@
 """Activations and their derivatives, in place.
 
-``forward(z, scratch)`` makes z into a = s(z). ``backward(delta, a, scratch)`` multiplies delta by s'(z),
-which it takes from a where it can, and from z for those of `FROM_Z`. `scratch` has their shape and holds
-anything.
+``forward(z, scratch)`` replaces z by a = s(z). ``backward(delta, a, scratch)`` multiplies delta by s'(z),
+which it computes from a; for the activations of `FROM_Z` it receives z in place of a. `scratch` is an array
+of the same shape to be overwritten.
 """
 
 import numpy as np
@@ -72,7 +72,7 @@ def _elu_backward(delta, a, scratch):
 
 
 def _softplus(z, scratch):
-    """log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), of which no part overflows."""
+    """log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), in which nothing overflows."""
     np.negative(np.abs(z, out=scratch), out=scratch)
     np.log1p(np.exp(scratch, out=scratch), out=scratch)
     np.maximum(z, 0, out=z)
@@ -80,7 +80,7 @@ def _softplus(z, scratch):
 
 
 def _softplus_backward(delta, a, scratch):
-    """The sigmoid of z, 1 - exp(-a)."""
+    """The sigmoid of z, which is 1 - exp(-a)."""
     np.expm1(np.negative(a, out=scratch), out=scratch)
     delta *= np.negative(scratch, out=scratch)
 
@@ -100,7 +100,7 @@ def _silu_backward(delta, z, scratch):
 
 
 def _gelu(z, scratch):
-    """z times the normal distribution's probability below z."""
+    """z times the cumulative normal distribution at z."""
     z *= distribution(z)
 
 
@@ -111,7 +111,7 @@ def _gelu_backward(delta, z, scratch):
 
 
 # gelu_tanh is z (1 + tanh(v / 2)) / 2 = z sigmoid(v), where v = ROOT z (1 + CUBIC z^2). The sigmoid keeps the
-# digits that 1 + tanh cancels at negative z.
+# digits that are cancelled in 1 + tanh for negative z.
 ROOT = float(np.sqrt(8 / np.pi))
 CUBIC = 0.044715
 
@@ -147,5 +147,5 @@ ACTIVATIONS = {
     "softplus": (_softplus, _softplus_backward),
 }
 
-# Those that fall and rise again: a does not tell z.
+# Activations that are not monotonic: a does not determine z.
 FROM_Z = ("gelu", "gelu_tanh", "silu")

@@ -1,7 +1,8 @@
-"""Dropout masks from Philox4x32-10, a generator without state: what it gives is a function of a counter.
+"""Dropout masks from Philox4x32-10, a generator without state: its output is a function of a counter.
 
 J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-The counter of an element is made of its place, so masks are the same in C and here, by any number of threads.
+The counter is the position of the elements, so that masks are the same in C and here, for any number of
+threads.
 """
 
 from typing import Any
@@ -15,15 +16,15 @@ LOW = 0xFFFFFFFF
 
 
 def philox(counter, key):
-    """Four arrays of 32-bit words, as uint64, from a counter of four and a key of two words.
+    """Four arrays of 32-bit words, in uint64, from a counter of four words and a key of two.
 
-    The words of the counter are numbers or arrays that broadcast to one shape.
+    The words of the counter are numbers or arrays, which are broadcast to one shape.
     """
     words: list[Any] = [np.asarray(word, np.uint64) for word in counter]
     c0, c1, c2, c3 = words
     k0, k1 = key
     for _ in range(ROUNDS):
-        # Products of 32-bit numbers: the high and the low half of each go to different words.
+        # Products of 32-bit numbers, whose high and low halves go to different words.
         p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
         c0, c1 = (p1 >> 32) ^ c1 ^ k0, p1 & LOW
         c2, c3 = (p0 >> 32) ^ c3 ^ k1, p0 & LOW
@@ -39,13 +40,13 @@ def words(key, batch, layer, rows, columns):
     key : int
         64 bits.
     batch : int
-        The number of the mini-batch, from 0, over the model's life.
+        The number of the mini-batch over the model's life, from 0.
     layer : int
         0 is the first hidden layer.
     rows, columns : int
     """
-    # 64 columns take 16 counters, for a counter gives four words: the first word of each is for the first 16
-    # columns, the second for the next 16, and so on. It is the order in which vectors of 16 come.
+    # A counter gives four words, so 64 columns take 16 counters: their first words are for the first 16
+    # columns, their second words for the next 16, and so on. In C, these are vectors of 16 elements.
     blocks = -(-columns // 64)
     counter = (
         np.arange(16 * blocks),
@@ -59,7 +60,7 @@ def words(key, batch, layer, rows, columns):
 
 
 def mask(p, dtype, key, batch, layer, rows, columns):
-    """What to multiply activations by: 0 with probability p, else 1 / (1 - p), so that the mean stays.
+    """The factors of the activations: 0 with probability p, else 1 / (1 - p), which keeps the mean.
 
     Parameters
     ----------

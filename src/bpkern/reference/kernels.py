@@ -9,7 +9,7 @@ from .optimizers import STEPS
 
 
 def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
-    """``a = s(x w' + b)``; see `bpkern.kernels.linear_forward`. `scratch` is of the result's shape."""
+    """``a = s(x w' + b)``; see `bpkern.kernels.linear_forward`. `scratch` has the shape of the result."""
     out = np.matmul(x, w.T, out=out)
     out += b
     forward, _ = ACTIVATIONS[activation]

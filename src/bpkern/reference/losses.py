@@ -1,8 +1,8 @@
 """Losses: ``loss(a, y, delta, parameter)`` returns the loss of each row (n,), and writes its derivative by
-the outputs a to delta.
+the outputs a (n, out) to delta (n, out).
 
-The parameter is huber's delta and quantile's q, a number or one an output, and cross_entropy's label
-smoothing; the others look at none.
+The parameter is huber's delta or quantile's q, a number or an array (out,), or cross_entropy's label
+smoothing; the other losses ignore it.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def _squared_error(a, y, delta, parameter):
 
 
 def _cross_entropy(a, y, delta, smoothing):
-    """Softmax inside. Of each target, `smoothing` goes to all classes in equal parts."""
+    """With the softmax. The part `smoothing` of each target is distributed equally over all classes."""
     shifted = a - a.max(axis=1, keepdims=True)
     np.exp(shifted, out=delta)
     total = delta.sum(axis=1, keepdims=True)
@@ -40,7 +40,7 @@ def _cross_entropy(a, y, delta, smoothing):
 
 
 def _binary_cross_entropy(a, y, delta, parameter):
-    """Sigmoid inside."""
+    """With the sigmoid."""
     e = np.exp(-np.abs(a))
     loss = (np.maximum(a, 0) - a * y + np.log1p(e)).mean(axis=1)
     np.divide(np.where(a < 0, e, 1), 1 + e, out=delta)
@@ -58,7 +58,7 @@ def _mae(a, y, delta, parameter):
 
 
 def _huber(a, y, delta, corner):
-    """With d = |a - y|: d^2 / 2 up to the corner, and the tangent from there, corner (d - corner / 2)."""
+    """With d = |a - y|: d^2 / 2 up to the corner, then its tangent, corner (d - corner / 2)."""
     np.subtract(a, y, out=delta)
     distance = np.abs(delta)
     near = np.minimum(distance, corner)
@@ -69,7 +69,7 @@ def _huber(a, y, delta, corner):
 
 
 def _quantile(a, y, delta, q):
-    """q (y - a) where a is below y, (1 - q) (a - y) where it is above."""
+    """q (y - a) where a < y, (1 - q) (a - y) where a > y."""
     np.subtract(a, y, out=delta)
     slope = (1 - q) * (delta > 0) - q * (delta < 0)
     loss = (slope * delta).mean(axis=1)
@@ -79,7 +79,7 @@ def _quantile(a, y, delta, q):
 
 def _poisson(a, y, delta, parameter):
     """The outputs are logarithms of rates: exp(a) - y a."""
-    with np.errstate(over="ignore"):  # a loss that is infinite is noticed as one
+    with np.errstate(over="ignore"):  # the trainer finds an infinite loss
         np.exp(a, out=delta)
     loss = (delta - y * a).mean(axis=1)
     delta -= y
@@ -100,16 +100,16 @@ LOSSES = {
 
 
 def custom(function, a, y, delta, weighted):
-    """The same of a callable ``function(a, y) -> (loss, gradient)``.
+    """The same for a callable ``function(a, y) -> (loss, gradient)``.
 
-    It gives a loss for each row, with the gradient of each row's, or their mean, with its own. Of a mean the
-    rows cannot be weighted any more.
+    It returns losses (n,) and the gradient of each row's loss, or the mean and its gradient. After a mean,
+    rows cannot be weighted.
     """
     loss, gradient = function(a, y)
     loss = np.asarray(loss, np.float64)
     if loss.ndim == 0:
         if weighted:
-            raise ValueError("rows have weights: a custom loss must return one value a row, not their mean")
+            raise ValueError("rows have weights: a custom loss must return one value per row, not their mean")
         np.multiply(gradient, len(a), out=delta)
         return np.full(len(a), loss)
     delta[...] = gradient
@@ -117,7 +117,7 @@ def custom(function, a, y, delta, weighted):
 
 
 def right(loss, a, y):
-    """For each row, whether its class is right; for binary, the part of its outputs that is."""
+    """For each row, whether its class is right; for binary, the fraction of its outputs that are."""
     if loss == "binary_cross_entropy":
         return ((a > 0) == (y > 0.5)).mean(axis=1)
     return a.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))

@@ -1,17 +1,18 @@
-"""The trainer: data in, mini-batches, updates, and what a fit leaves."""
+"""The trainer: checks of the data, mini-batches, updates and the history."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from ..class_weights import row_weights
-from ..data import as_rows, as_sample_weight, as_targets, classes_of
+from .._data.class_weights import row_weights
+from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
+from .._fit.arguments import FitArguments
+from .._fit.progress import make_progress
+from .._model.seeding import RandomState
+from .._model.settings import Settings
 from ..errors import DivergedError
 from ..history import History
-from ..progress import make_progress
-from ..seeding import RandomState
-from ..settings import FitArguments, Settings
 from . import dropout as drop
 from .network import Batch, Network
 from .update import Update
@@ -55,7 +56,7 @@ class MLP:
         )
         if any(settings.dropout):
             self._random.draw_dropout_key()
-        self._batches = 0  # mini-batches trained on, which dropout counts
+        self._batches = 0  # mini-batches so far, the counter of dropout
         self._parameters = [array for pair in initial for array in pair]
         self._net = Network(settings, self._parameters)
         self._update = Update(self._net, self._parameters)
@@ -86,9 +87,9 @@ class MLP:
         verbose="auto",
         n_threads=None,
     ) -> History:
-        """Train; see `bpkern.MLP.fit`. BLAS has threads of its own: n_threads is not looked at."""
+        """Train; see `bpkern.MLP.fit`. BLAS has its own threads: n_threads is ignored."""
         settings = self._settings
-        optimizer = settings.step()
+        optimizer = settings.current_optimizer()
         arguments = FitArguments(
             epochs=epochs,
             batch_size=batch_size,
@@ -149,7 +150,7 @@ class MLP:
         return history
 
     def _gradients(self, batch, total, add):
-        """Forward and back with dropout, to the update's gradients; returns the sums of `Network.loss`."""
+        """Compute the update's gradients, with dropout; returns the sums of `Network.loss`."""
         for l, p in enumerate(self._settings.dropout):
             if p:
                 batch.masks[l] = drop.mask(
@@ -195,18 +196,18 @@ class MLP:
         return self._measure(self._batch_of(*self._read(X, y, None)))
 
     def get_weights(self):
-        """Copies [(W, b), ...] of what predicts: the average, where there is one."""
+        """Copies [(W, b), ...] of the parameters that predict: the average, if there is one."""
         average = self._update.average
         return _pairs([w.copy() for w in (self._parameters if average is None else average)])
 
     def set_weights(self, weights):
-        """Set them from [(W, b), ...]. An average begins anew with the next update."""
+        """Set the weights from [(W, b), ...]. An average starts again at the next update."""
         for parameter, given in zip(self._parameters, (w for pair in weights for w in pair), strict=True):
             parameter[...] = given
         self._update.average = None
 
     def _predicting(self):
-        """The network that predictions take: of the average, where there is one."""
+        """The network that predicts: with the average, if there is one."""
         average = self._update.average
         return self._net if average is None else Network(self._settings, average)
 
@@ -232,7 +233,7 @@ class MLP:
 
 
 def _parts(index, size):
-    """The index in runs of `size`, of which the last may be shorter."""
+    """The index in parts of `size`; the last may be shorter."""
     return (index[start : start + size] for start in range(0, len(index), size))
 
 

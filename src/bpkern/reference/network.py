@@ -1,4 +1,4 @@
-"""One mini-batch through a network and back."""
+"""The forward and backward pass of one mini-batch."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ from .losses import LOSSES, custom, right
 
 
 class Batch:
-    """What one mini-batch of n rows holds and writes, allocated once.
+    """The arrays of a mini-batch of n rows, allocated once.
 
     Attributes
     ----------
     x, y : ndarray
         Inputs and targets.
     weights : ndarray, shape (n,), or None
-        None is a weight of 1 each.
+        None is a weight of 1 for each row.
     masks : list of (ndarray or None)
-        For each hidden layer, what to multiply its activations by; None leaves them.
+        For each hidden layer, the factors of dropout; None without dropout.
     a, delta : list of ndarray
-        For each weight matrix, the activations it makes and the derivative of the loss by what they are of.
+        For each weight matrix, the activations and the derivative of the loss by their z.
     """
 
     def __init__(self, n, settings, labels):
@@ -38,14 +38,14 @@ class Batch:
         ]
 
     def below(self, l):
-        """What layer l is given: x, or the activations of the layer below as dropout leaves them."""
+        """The input of layer l: x, or the activations of the layer before, after dropout."""
         if l == 0:
             return self.x
         return self.a[l - 1] if self.masks[l - 1] is None else self.dropped[l - 1]
 
 
 class Network:
-    """The formulas of a network, on parameters that are somebody else's.
+    """The formulas of a network, on parameters of the caller.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ class Network:
         self._loss_parameter = _loss_parameter(settings)
 
     def outputs(self, x):
-        """(n, out) of x (n, in), nothing dropped."""
+        """The outputs (n, out) of x (n, in), without dropout."""
         for w, b, activation in zip(self.w, self.b, self.settings.activations, strict=True):
             x = linear_forward(x, w, b, activation)
         return x
 
     def forward(self, batch):
-        """Fill the activations of the batch."""
+        """Compute the activations of the batch."""
         for l, activation in enumerate(self.settings.activations):
             a, z = batch.a[l], batch.z[l]
             if z is None:
@@ -79,9 +79,9 @@ class Network:
                 np.multiply(a, batch.masks[l], out=batch.dropped[l])
 
     def loss(self, batch):
-        """Forward, and the batch's weight times its loss, times its accuracy, and its weight.
+        """Forward pass; returns the batch's weight times its loss, weight times accuracy, and weight.
 
-        The last delta is the derivative of each row's loss by the outputs.
+        The last delta becomes the derivative of each row's loss by the outputs.
         """
         self.forward(batch)
         a, y = batch.a[-1], batch.y
@@ -99,15 +99,15 @@ class Network:
         return LOSSES[self.settings.loss](a, y, delta, self._loss_parameter)
 
     def backward(self, batch, total, gradients, spare, add=False):
-        """After `loss`: the gradients of the sum of w * loss over `total`, without the penalties.
+        """After `loss`: the gradients of the sum of w * loss, divided by `total`, without the penalties.
 
         Parameters
         ----------
         batch : Batch
         total : float
-            The weight of all rows the mean is over, which may be those of several batches.
+            The weight of all rows of the mean, which may be those of several batches.
         gradients, spare : list of ndarray
-            Like the parameters. Gradients are written, or added to with `add`.
+            Like the parameters. Gradients are overwritten, or added to with `add`.
         """
         delta = batch.delta[-1]
         delta *= 1 / total if batch.weights is None else (batch.weights / total)[:, None]
@@ -123,13 +123,13 @@ class Network:
                 gradients[2 * l + 1] += db
 
     def _through_activation(self, batch):
-        """The last delta, from the derivative by the outputs to that by their z."""
+        """Turn the last delta from the derivative by the outputs into that by their z."""
         activation = self.settings.activations[-1]
         by = batch.z[-1] if activation in FROM_Z else batch.a[-1]
         ACTIVATIONS[activation][1](batch.delta[-1], by, batch.scratch[-1])
 
     def _delta(self, batch, l):
-        """The delta of layer l - 1, from that of layer l."""
+        """Compute the delta of layer l - 1 from that of layer l."""
         delta = delta_backward(
             batch.delta[l],
             self.w[l],
@@ -153,7 +153,7 @@ class Network:
         return penalty
 
     def add_penalty(self, gradients, spare):
-        """Add its derivative, 2 l2 W + l1 sign(W)."""
+        """Add the derivative of the penalty, 2 l2 W + l1 sign(W), to the gradients."""
         l2, l1 = self.settings.l2, self.settings.l1
         if not (l2 or l1):
             return

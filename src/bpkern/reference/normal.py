@@ -1,12 +1,12 @@
-"""The normal distribution, which NumPy has no function for.
+"""The normal distribution, for which NumPy has no function.
 
 The part above u >= 0 is erfc(u / sqrt(2)) / 2, and with v = u / sqrt(2)
 
     erfc(v) = 2 v exp(-v^2) / pi  times the integral over t > 0 of  exp(-t^2) / (v^2 + t^2).
 
-The midpoint rule with step h takes that integral to a relative error of about exp(-(pi / h)^2), once what the
-poles at t = +-iv add is taken off, 2 / (1 + exp(2 pi v / h)). With h = 1/2 that is 1e-17, and thirteen points
-are all that count in float64.
+The midpoint rule with step h gives that integral with a relative error of about exp(-(pi / h)^2), after
+subtraction of the contribution of the poles at t = +-iv, 2 / (1 + exp(2 pi v / h)). With h = 1/2 the error is
+1e-17, and in float64 only thirteen points contribute.
 """
 
 import math
@@ -16,14 +16,13 @@ import numpy as np
 STEP = 0.5
 SQUARES = [((k + 0.5) * STEP) ** 2 for k in range(13)]
 
-# Above it the integral has no such poles in reach; above 40 standard deviations nothing is left.
+# Above POLES the poles contribute nothing; above FARTHEST, 40 standard deviations, the tail is 0.
 POLES = 6.0
 FARTHEST = 40.0
 
 
 def distribution(z):
-    """The probability below z, to a few units in the last place of float64 or float32, in an array of z's
-    dtype."""
+    """The cumulative distribution at z, in z's dtype, to a few units in the last place."""
     u = np.minimum(np.abs(z), FARTHEST)
     square = u * u
     square /= 2

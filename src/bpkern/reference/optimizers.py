@@ -1,7 +1,8 @@
 """Optimisers, as PyTorch defines them: ``step(w, gradient, state, t, lr, settings, spare)`` moves w in place.
 
-`state` holds the arrays of `STATE`, zero at first but for what `new_state` says; t counts updates from 1;
-`settings` has the attributes of the optimiser; the gradient may be overwritten, and `spare` is of its shape.
+`state` holds the arrays of `STATE`, initialised by `new_state`; t counts updates from 1; `settings` has the
+attributes of the optimiser; the gradient may be overwritten, and `spare` is an array of its shape to
+overwrite.
 """
 
 import math
@@ -50,7 +51,7 @@ def _rmsprop(w, gradient, state, t, lr, settings, spare):
         _average(mean, gradient, settings.alpha, spare)
         np.square(mean, out=spare)
         np.subtract(square, spare, out=spare)
-        np.maximum(spare, 0, out=spare)  # rounding may take the variance of equal gradients below 0
+        np.maximum(spare, 0, out=spare)  # rounding may make the variance of equal gradients negative
         np.sqrt(spare, out=spare)
     else:
         np.sqrt(square, out=spare)
@@ -90,7 +91,7 @@ def _adam_step(w, gradient, state, t, lr, settings, spare):
     _average_square(square, gradient, keep_square, spare)
     if settings.amsgrad:
         square = np.maximum(state["largest"], square, out=state["largest"])
-    # Both averages began at zero: what they lack of a whole is 1 - beta^t.
+    # Both averages start at zero: the factor 1 - beta^t corrects that.
     correction = math.sqrt(1 - keep_square**t)
     np.sqrt(square, out=spare)
     if settings.eps_hat:
@@ -116,7 +117,7 @@ STATE = {
 
 
 def new_state(w, settings):
-    """What an optimiser keeps for one array of parameters."""
+    """The initial state of an optimiser for one array of parameters."""
     state = {name: np.zeros_like(w) for name in STATE[settings.rule]}
     if settings.rule == "adagrad":
         state["total"] += settings.initial_accumulator_value

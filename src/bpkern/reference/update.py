@@ -9,7 +9,7 @@ from .optimizers import STEPS, new_state
 
 
 def clip_norm(gradients, limit):
-    """Scale all gradients together, so that their norm is at most `limit`."""
+    """Scale all gradients together to a norm of at most `limit`."""
     norm = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients))
     coefficient = limit / (norm + 1e-6)  # the divisor is PyTorch's
     if coefficient < 1:
@@ -18,13 +18,13 @@ def clip_norm(gradients, limit):
 
 
 def clip_value(gradients, limit):
-    """Bring each number into [-limit, limit]."""
+    """Clip each number to [-limit, limit]."""
     for gradient in gradients:
         np.clip(gradient, -limit, limit, out=gradient)
 
 
 class Update:
-    """What updates keep from one to the next.
+    """Updates of the parameters, and their state from one to the next.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class Update:
     Attributes
     ----------
     iterations : int
-        Updates so far: the learning rate is a function of it.
+        Updates so far, the argument of a learning rate's schedule.
     rate : float
-        The learning rate of the last of them.
+        The learning rate of the last update.
     gradients, spare : list of ndarray
-        Like the parameters: what a step takes, and room for it.
+        Like the parameters: the gradients of a step, and arrays to overwrite.
     average : list of ndarray or None
-        The exponential average of the parameters, once there is one.
+        The exponential average of the parameters, if there is one.
     """
 
     def __init__(self, network, parameters):
@@ -55,7 +55,7 @@ class Update:
         self.average = None
 
     def step(self, optimizer, norm_limit=None, value_limit=None, ema=None):
-        """One update by what is in `gradients`, which it overwrites."""
+        """Make one update from `gradients`, which are overwritten."""
         if self._state is None:
             self._state = [new_state(w, optimizer) for w in self._parameters]
         self._begin_average(ema)
@@ -77,7 +77,7 @@ class Update:
                 average += np.multiply(w, 1 - ema, out=spare)
 
     def _begin_average(self, ema):
-        """Without `ema` the weights move on alone, and an average of before says nothing of them."""
+        """Start the average, or drop it without `ema`: the weights move on, and an old one is outdated."""
         if ema is None:
             self.average = None
         elif self.average is None:

@@ -3,9 +3,9 @@
 >>> from bpkern.sklearn import MLPClassifier  # in place of sklearn.neural_network
 >>> MLPClassifier(random_state=0).fit(X, y).score(X_test, y_test)
 
-`MLPClassifier` and `MLPRegressor` take scikit-learn's parameters, draw the same random numbers, and go by its
-definitions: with equal parameters they make the same steps, up to rounding. What they add is off by default.
-Needs the extra ``sklearn``.
+`MLPClassifier` and `MLPRegressor` have scikit-learn's parameters, draw the same random numbers, and follow
+its definitions: with equal parameters they make the same steps, up to rounding. Additional parameters are off
+by default. Needs the extra ``sklearn``.
 """
 
 try:

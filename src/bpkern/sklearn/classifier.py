@@ -18,8 +18,8 @@ from .perceptron import BaseMLP
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """A multilayer perceptron that classifies: scikit-learn's `MLPClassifier`, many times faster.
 
-    Trained by the log loss. With the parameters that scikit-learn's has, and the same `random_state`, it
-    makes the same steps up to rounding; what comes after `max_fun` is added.
+    It minimises the log loss. With scikit-learn's parameters and the same `random_state` it makes the same
+    steps, up to rounding; the parameters after `max_fun` are additions.
 
     Parameters
     ----------
@@ -27,39 +27,39 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         The widths of the hidden layers.
     activation : str or list of str, default="relu"
         Of the hidden layers: "identity", "logistic", "tanh" or "relu"; or another of `bpkern.MLP`:
-        "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus". A list names one a hidden layer.
+        "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus". A list has one per hidden layer.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
-        "lbfgs" takes all rows at once, by SciPy.
+        "lbfgs" is SciPy's, with all rows in each step.
     alpha : float, default=0.0001
-        L2 penalty: ``alpha / 2 * sum(W**2)``, over the number of rows of a batch (or their weight), is added
-        to its loss.
+        L2 penalty: ``alpha / 2 * sum(W**2)``, divided by the number of rows of a batch (or their weight), is
+        added to its loss.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch; "auto" is 200, or all where there are fewer.
+        Rows of a mini-batch; "auto" is 200, or all if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Of "sgd". "invscaling" divides by ``(t_ + 1) ** power_t`` after each epoch. "adaptive" divides by 5,
-        instead of stopping, each time that loss or score has stopped improving.
+        instead of stopping, each time that loss or score no longer improves.
     learning_rate_init : float, default=0.001
     power_t : float, default=0.5
     max_iter : int, default=200
         Epochs; iterations of "lbfgs".
     shuffle : bool, default=True
-        Draw a new order of the rows each epoch.
+        Draw a new order of the rows for each epoch.
     random_state : int, RandomState instance or None, default=None
-        Of initial weights, held out rows, shuffles and dropout.
+        For initial weights, held-out rows, shuffles and dropout.
     tol : float, default=1e-4
-        Where the loss, or with `early_stopping` the score, has not improved by so much for more than
-        `n_iter_no_change` epochs, training ends. For "lbfgs" it ends where no gradient is larger.
+        Training ends when the loss, or with `early_stopping` the score, has not improved by this amount for
+        more than `n_iter_no_change` epochs. With "lbfgs" it ends when no gradient is larger than this.
     verbose : bool, default=False
         Print the loss of each iteration.
     warm_start : bool, default=False
-        `fit` goes on from the parameters of the last.
+        `fit` continues from the parameters of the last fit.
     momentum : float, default=0.9
         Of "sgd".
     nesterovs_momentum : bool, default=True
         Of "sgd".
     early_stopping : bool, default=False
-        Hold out `validation_fraction` of the rows, stop by the score of these, and keep the parameters that
-        scored best.
+        Hold out `validation_fraction` of the rows, stop by their score, and keep the parameters with the best
+        score.
     validation_fraction : float, default=0.1
     beta_1, beta_2 : float, default=0.9, 0.999
         Of "adam".
@@ -67,64 +67,64 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Of "adam".
     n_iter_no_change : int, default=10
     max_fun : int, default=15000
-        Evaluations of the loss that "lbfgs" may make.
+        The largest number of evaluations of the loss by "lbfgs".
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Weights of the classes, multiplied into those of the rows, as scikit-learn's other classifiers do it;
-        into those of rows that are held out, too, and not of X_val. "balanced" is not for `partial_fit`.
+        Weights of the classes, multiplied into those of the rows, as in scikit-learn's other classifiers;
+        also into those of held-out rows, but not of X_val. "balanced" is not for `partial_fit`.
     dropout : float or list of float, default=0.0
-        The probability that a hidden activation is dropped in training, from 0 to below 1; a list has one a
+        The probability that a hidden activation is dropped in training, from 0 to below 1; a list has one per
         hidden layer. Not for "lbfgs".
     optimizer : bpkern optimizer or None, default=None
-        One of `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, in place of `solver` and what belongs to
-        it: its `lr` may be a schedule of `bpkern.schedules`, and ``optimizer__lr`` searches over rates.
+        One of `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, which replaces `solver` and its settings.
+        Its `lr` may be a schedule of `bpkern.schedules`; ``optimizer__lr`` searches over rates.
     callbacks : bpkern callback or sequence of these, default=()
-        See `bpkern.callbacks`; their hooks get the `bpkern.MLP` that trains. Not for "lbfgs". Those of
-        scikit-learn are set by `set_callbacks`.
+        See `bpkern.callbacks`; their hooks receive the `bpkern.MLP` that trains. Not for "lbfgs".
+        scikit-learn's callbacks are set by `set_callbacks`.
     dtype : {"float32", "float64"}, that as a NumPy dtype, or None, default=None
-        What to compute in; None is what X comes in.
+        The type of the computations; None is the type of X.
     n_threads : int or None, default=None
-        None takes up to `bpkern.get_num_threads()`, fewer where more would lose, and shares them with other
-        fits of this process that are under way. The result does not depend on it.
+        None uses up to `bpkern.get_num_threads()`, fewer if more would be slower, shared with other fits that
+        run in this process. The result does not depend on it.
 
     Attributes
     ----------
     coefs_ : list of ndarray
-        The weights of each layer, (in, out). They may be changed: predictions go by them.
+        The weights of each layer, (in, out). They may be changed: predictions use the present ones.
     intercepts_ : list of ndarray
         The biases of each layer, (out,).
     classes_ : ndarray of shape (n_classes,), or list of ndarray
     loss_ : float
-        That of the last iteration.
+        The loss of the last iteration.
     best_loss_ : float or None
-        The smallest; None with `early_stopping`.
+        The smallest loss; None with `early_stopping`.
     loss_curve_ : list of float
-        One an iteration; of "sgd" and "adam".
+        The loss of each iteration of "sgd" and "adam".
     validation_scores_ : list of float or None
-        Accuracies of the rows held out, with `early_stopping`.
+        Accuracies of the held-out rows, with `early_stopping`.
     best_validation_score_ : float or None
     validation_loss_curve_ : list of float or None
-        Losses of X_val, where `fit` was given it, with the penalty as in `loss_curve_`.
+        Losses of X_val, if `fit` received it, with the penalty as in `loss_curve_`.
     history_ : bpkern.History or None
-        Of "sgd" and "adam": all that the last fit measured, with a `plot` method.
+        The record of the last fit by "sgd" or "adam", with a `plot` method.
     n_iter_ : int
     t_ : int
-        Rows trained on.
+        Rows trained on, over all epochs.
     n_layers_, n_outputs_ : int
     out_activation_ : str
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X has names.
+        If X has names.
 
     Raises
     ------
     ValueError
-        From `fit`, for parameters and data that do not fit, and where weights are no longer finite.
+        From `fit`, for parameters and data that do not fit, and if weights are no longer finite.
 
     Notes
     -----
-    Refused here, and not by scikit-learn: weights of rows below 0; other `hidden_layer_sizes` where training
-    goes on, which are passed over there. A mini-batch whose rows weigh nothing is passed over here, and an
-    error there. With early stopping the parameters are always those of the best score.
+    Differences from scikit-learn: negative weights of rows are refused. Other `hidden_layer_sizes` are
+    refused when training continues; scikit-learn ignores them. A mini-batch of zero weight is skipped; in
+    scikit-learn it is an error. With early stopping the parameters are always those of the best score.
 
     Examples
     --------
@@ -239,7 +239,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._codes(column_or_1d(labels, warn=True) if labels.shape[1:] == (1,) else labels)
 
     def _codes(self, y: Any) -> np.ndarray:
-        """Class numbers (n,) of several classes; otherwise yes or no, (n, n_outputs)."""
+        """Class numbers (n,) for more than two classes; otherwise booleans (n, n_outputs)."""
         classes = unique_labels(y)
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
@@ -270,7 +270,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self._label_binarizer.y_type_.startswith("multilabel"):
             weights = compute_sample_weight(self.class_weight, y)
         else:
-            # By all classes, of which a part of a stream may not have each.
+            # With all classes, because a part of a stream may lack some.
             codes = targets if targets.ndim == 1 else targets[:, 0].astype(np.intp)
             classes = self.classes_
             weights = compute_class_weight(self.class_weight, classes=classes, y=classes[codes])[codes]
@@ -284,10 +284,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         right = outputs.argmax(axis=1) == y if y.ndim == 1 else ((outputs > 0) == y).all(axis=1)
         return float(np.average(right, weights=weights))
 
-    @available_if(lambda estimator: estimator._has_partial_fit())
+    @available_if(lambda self: self._has_partial_fit())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Make one iteration over these rows, going on from where the estimator is.
+        """Make one iteration over these rows, continuing from the present state of the estimator.
 
         Parameters
         ----------
@@ -295,7 +295,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
         classes : array of shape (n_classes,), default=None
-            All that there will be; needed at the first call.
+            All classes of all calls; required at the first call.
 
         Returns
         -------
@@ -334,17 +334,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            With several labels, that of each.
+            With several labels, the probability of each.
         """
         X = self._validated(X)
-        network = self._network(X)
-        probabilities = network._probabilities(network.outputs(X, n_threads=self.n_threads))
+        probabilities = self._network(X).probabilities(X, self.n_threads)
         if self.n_outputs_ == 1:
             return np.concatenate([1 - probabilities, probabilities], axis=1)
         return probabilities
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """The logarithms of `predict_proba`, likewise."""
+        """The logarithms of `predict_proba`, with the same arguments and shape."""
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
 

@@ -1,4 +1,4 @@
-"""What scikit-learn does after each epoch of its stochastic solvers: loss curve, stopping, learning rate."""
+"""scikit-learn's rules after each epoch of its stochastic solvers: loss curve, stopping, learning rate."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,44 +8,48 @@ import numpy as np
 from ..callbacks import Callback
 from .trainer import Trainer
 
-# An adaptive rate that has come down to this ends the fit where it would come down further.
+# An adaptive rate at or below this ends the fit instead of being divided again.
 LEAST_RATE = 1e-6
 
 Score = Callable[[Trainer], float]
 
 
 class EpochRules(Callback):
-    """scikit-learn's rules, as a callback of the fit. What it finds it writes into the estimator.
+    """scikit-learn's rules, as a callback of the fit that updates the estimator's fitted attributes.
 
     Parameters
     ----------
     estimator : BaseMLP
-        Its parameters are the rules' settings; its fitted attributes go on from where they are.
+        Its parameters are the settings of the rules; its fitted attributes are continued.
     rows : int
-        Trained on in an epoch.
+        Rows of an epoch.
     score : callable or None
-        Of the rows that are held out: early stopping goes by it.
+        The score of the held-out rows, for early stopping.
+    no_improvement_count : int
+        Epochs without improvement so far.
 
     Attributes
     ----------
-    best : list of (W, b)
-        The parameters of the best score so far, where there is one.
+    best : list of (W, b) or None
+        The parameters of the best score so far; None without `score`.
     ended : bool
         Whether the rules have ended the fit.
+    no_improvement_count : int
     """
 
-    def __init__(self, estimator: Any, rows: int, score: Score | None) -> None:
+    def __init__(self, estimator: Any, rows: int, score: Score | None, no_improvement_count: int) -> None:
         self._estimator, self._rows, self._score = estimator, rows, score
+        self.no_improvement_count = no_improvement_count
         self.best: Any = None
         self.ended = False
 
     def on_fit_begin(self, model: Trainer) -> None:
-        """The initial parameters are the best where no score is ever better."""
+        """Keep the initial parameters, in case no score is better."""
         if self._score is not None:
             self.best = model.get_weights()
 
     def on_epoch_end(self, model: Trainer, epoch: int, logs: Mapping[str, float]) -> None:
-        """The curves, and whether to go on."""
+        """Extend the curves, and stop or lower the learning rate."""
         estimator, loss = self._estimator, logs["loss"]
         estimator.n_iter_ = epoch + 1
         estimator.loss_ = loss
@@ -57,7 +61,7 @@ class EpochRules(Callback):
             estimator.validation_loss_curve_.append(logs["val_loss"])
         self._note_improvement(model, loss)
         self._invert_scale(model)
-        if estimator._no_improvement_count > estimator.n_iter_no_change:
+        if self.no_improvement_count > estimator.n_iter_no_change:
             self._stop_or_slow_down(model)
 
     def _note_improvement(self, model: Trainer, loss: float) -> None:
@@ -74,13 +78,13 @@ class EpochRules(Callback):
             improves = not score < best + estimator.tol
             if score > best:
                 estimator.best_validation_score_, self.best = score, model.get_weights()
-        estimator._no_improvement_count = 0 if improves else estimator._no_improvement_count + 1
+        self.no_improvement_count = 0 if improves else self.no_improvement_count + 1
 
     def _invert_scale(self, model: Trainer) -> None:
         mode = model.rate_mode
         if mode is not None and mode.name == "invscaling":
             lr = mode.initial / (self._estimator.t_ + 1) ** mode.power
-            # A rate of 0 is none to divide the velocity by.
+            # Not 0, because `change_rate` divides by the rate.
             model.change_rate(max(lr, float(np.finfo(model.dtype).tiny)))
 
     def _stop_or_slow_down(self, model: Trainer) -> None:
@@ -94,7 +98,7 @@ class EpochRules(Callback):
         if adapts and model.rate > LEAST_RATE:
             lr = model.rate / 5
             model.change_rate(lr)
-            estimator._no_improvement_count = 0
+            self.no_improvement_count = 0
             end = f"Setting learning rate to {lr:f}"
         else:
             model.stop_training = self.ended = True

@@ -1,4 +1,4 @@
-"""L-BFGS: SciPy's steps over this package's gradients."""
+"""L-BFGS: SciPy's steps with this package's gradients."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 
-from ..data import Rows
+from .._data.rows import Rows
 from .trainer import Trainer
 
 _limiting = threading.Lock()
@@ -17,10 +17,10 @@ _limiting = threading.Lock()
 
 @contextmanager
 def _one_thread_of_blas() -> Iterator[None]:
-    """A context in which BLAS takes one thread.
+    """A context in which BLAS uses one thread.
 
-    How many it takes is one number for the whole process: of fits that overlap the first alone sets it, or a
-    later one would at its end set back what the first had set.
+    The number is one for the whole process. Of overlapping fits only the first sets it: a later one would
+    restore at its end the number that the first had set.
     """
     if not _limiting.acquire(blocking=False):
         yield
@@ -40,7 +40,7 @@ def _packed(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> np.ndarray
 def _unpacked(
     vector: np.ndarray, coefs: list[np.ndarray], intercepts: list[np.ndarray]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The same as arrays of the shapes and dtypes of these."""
+    """The inverse of `_packed`: arrays of the shapes and dtypes of these."""
     likes = [*coefs, *intercepts]
     parts = np.split(vector, np.cumsum([like.size for like in likes])[:-1])
     arrays = [part.reshape(like.shape).astype(like.dtype) for part, like in zip(parts, likes, strict=True)]
@@ -57,19 +57,19 @@ def minimise(
     n_threads: int | None,
     callback: Callable[[OptimizeResult], None],
 ) -> OptimizeResult:
-    """Train a network by L-BFGS, all rows at once, and leave it with the parameters that were found.
+    """Train a network by L-BFGS with all rows in each step; it keeps the parameters found.
 
     Parameters
     ----------
     trainer : Trainer
     rows : Rows
     max_iter, max_fun : int
-        Iterations, and evaluations of loss and gradients.
+        Largest numbers of iterations, and of evaluations of loss and gradients.
     tol : float
-        It ends where no gradient is larger.
+        Training ends when no gradient is larger.
     n_threads : int or None
     callback : callable
-        Called with SciPy's result so far after each iteration; StopIteration makes it the last.
+        Called with SciPy's result so far after each iteration; StopIteration ends the training.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def minimise(
         trainer.put_coefs(*_unpacked(intermediate_result.x, coefs, intercepts))
         callback(intermediate_result)
 
-    # Between two gradients SciPy has little to do, and several threads would take longer for it.
+    # SciPy's own work between two gradients is small, and slower with several threads of BLAS.
     with _one_thread_of_blas():
         result: Any = minimize(
             loss_and_gradient,

@@ -1,4 +1,4 @@
-"""What both estimators do to train: check, and run one of the solvers."""
+"""Training of both estimators: checks, and a run of one of the solvers."""
 
 import copy
 from abc import abstractmethod
@@ -17,18 +17,20 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .._core import ACTIVATIONS
-from ..data import Rows
+from .._data.rows import Rows
 from ..optimizers import Optimizer
 from .lbfgs import minimise
 from .predictor import ALIASES
-from .protocol import CallbackSupportMixin, Tasks, with_callbacks
+from .protocol import Tasks, TasksSupportMixin, with_callbacks
 from .stochastic import OVERFLOW, StochasticSolvers
 from .trainer import RateMode, Trainer
 
 
-class BaseMLP(CallbackSupportMixin, StochasticSolvers):
-    """The estimators' common part. Beside the parameters stands the network that has trained them, for
-    `partial_fit` to go on with."""
+class BaseMLP(TasksSupportMixin, StochasticSolvers):
+    """The common part of the estimators.
+
+    Besides the parameters it keeps the network that has trained them, so that `partial_fit` can continue.
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -73,15 +75,15 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
 
     _trainer_key: tuple[Any, ...]
 
-    # What the two kinds differ in --------------------------------------------------------------------
+    # Differences of the two kinds --------------------------------------------------------------------
 
     @abstractmethod
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        """X as float32 or float64, dense or CSR, and y as the network takes it."""
+        """X as float32 or float64, dense or CSR, and y in the form of the network's targets."""
 
     @abstractmethod
     def _encode(self, y: Any, rows: int) -> np.ndarray:
-        """The y of validation rows, likewise."""
+        """The y of validation rows in the form of the network's targets."""
 
     @abstractmethod
     def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str]:
@@ -90,7 +92,7 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
     def _row_weights(
         self, y: Any, targets: np.ndarray, sample_weight: np.ndarray | None, incremental: bool
     ) -> np.ndarray | None:
-        """`sample_weight`, with what else weighs rows; `targets` are y as the network takes it."""
+        """`sample_weight` times all other weights of the rows; `targets` are those of the network."""
         return sample_weight
 
     # Training ----------------------------------------------------------------------------------------
@@ -116,8 +118,8 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
         sample_weight : array-like of shape (n_samples,), default=None
             At least 0.
         X_val, y_val, sample_weight_val : optional
-            Rows to take the loss of after each iteration, into `validation_loss_curve_`; with
-            `early_stopping`, the rows that the score is of. Not for the solver "lbfgs".
+            Rows whose loss is added to `validation_loss_curve_` after each iteration. With `early_stopping`
+            the score is computed from them. Not for the solver "lbfgs".
 
         Returns
         -------
@@ -138,10 +140,10 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
         return self._fit(X, y, sample_weight, None, incremental=True)
 
-    @available_if(lambda estimator: estimator._has_partial_fit())
+    @available_if(lambda self: self._has_partial_fit())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Make one iteration over these rows, going on from where the estimator is.
+        """Make one iteration over these rows, continuing from the present state of the estimator.
 
         Parameters
         ----------
@@ -186,7 +188,7 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
             if first:
                 self.coefs_, self.intercepts_ = coefs, intercepts
                 self._start(layers, out_activation)
-            tasks = None if incremental else Tasks(self, *given)
+            tasks = None if incremental else self._tasks(*given)
             if stochastic:
                 self._start_curves(first)
                 run = self._stochastic_run(trainer, (X, targets, weights), validation, random_state, tasks)
@@ -202,6 +204,16 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
         if tasks is not None:
             tasks.end_fit()
         return self
+
+    def _tasks(self, X: Any, y: Any, sample_weight: Any) -> Tasks:
+        return Tasks(
+            self,
+            X,
+            y,
+            sample_weight,
+            begin_callbacks=self._begin_callbacks,
+            fitted_so_far=self._fitted_so_far,
+        )
 
     def _check_combinations(self, stochastic: bool, incremental: bool, validates: bool) -> None:
         if incremental and self.early_stopping:
@@ -225,7 +237,7 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
         return hidden
 
     def _dropout(self) -> Any:
-        """One of all hidden layers, or a list: an array would be compared by its elements."""
+        """One number for all hidden layers, or a list: arrays cannot be compared with ==."""
         return list(self.dropout) if hasattr(self.dropout, "__iter__") else self.dropout
 
     def _validate_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
@@ -238,10 +250,10 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
     def _initial_parameters(
         self, random_state: Any, layers: list[int], X: Any
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Drawn layer by layer, weights before biases (Glorot and Bengio, 2010)."""
+        """Initial weights and biases, drawn layer by layer, weights first (Glorot and Bengio, 2010)."""
         dtype = np.dtype(X.dtype if self.dtype is None else self.dtype)
         activations = self._activations(len(layers) - 2)
-        # The range of the last layer goes by the activation below it.
+        # The range of the last layer depends on the activation below it.
         last = activations[-1] if activations else self.activation
         coefs, intercepts = [], []
         for (fan_in, fan_out), name in zip(pairwise(layers), [*activations, last], strict=True):
@@ -253,7 +265,7 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
         return coefs, intercepts
 
     def _start(self, layers: list[int], out_activation: str) -> None:
-        """The fitted attributes as they are before the first iteration."""
+        """Set the fitted attributes to their values before the first iteration."""
         self.n_iter_ = self.t_ = 0
         self.n_outputs_, self.n_layers_ = layers[-1], len(layers)
         self.out_activation_ = out_activation
@@ -269,12 +281,12 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
         random_state: Any,
         goes_on: bool,
     ) -> Trainer:
-        """A network with these parameters: the last one, where `partial_fit` may go on with it."""
+        """A network with these parameters: the last one if `partial_fit` can continue with it."""
         activations, last = self._activations(len(coefs) - 1), self._trainer if goes_on else None
         dropout = self._dropout()
         key = (activations, loss, self.alpha, dropout)
         if last is not None and self._trainer_key == key:
-            last.set_coefs(coefs, intercepts)  # they may have been changed
+            last.set_coefs(coefs, intercepts)  # the user may have changed the estimator's
             return last
         trainer = Trainer(
             coefs,
@@ -327,8 +339,10 @@ class BaseMLP(CallbackSupportMixin, StochasticSolvers):
 
 @contextmanager
 def _unchanged_by_errors(estimator: BaseMLP) -> Iterator[None]:
-    """What refuses a fit leaves the estimator as it was: the classes of y with the weights of an earlier
-    fit would be an estimator that predicts nonsense."""
+    """A context that restores the estimator's attributes after an error.
+
+    Otherwise a refused fit could leave its classes together with the weights of an earlier fit.
+    """
     attributes = estimator.__dict__
     before = attributes.copy()
     try:
@@ -340,7 +354,7 @@ def _unchanged_by_errors(estimator: BaseMLP) -> Iterator[None]:
 
 
 def _check_layers(coefs: list[np.ndarray], layers: list[int]) -> None:
-    """Those that there are must be those that are asked for."""
+    """Raise ValueError unless the parameters belong to these layers."""
     found = [coefs[0].shape[0], *(coef.shape[1] for coef in coefs)]
     if found != layers:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What both estimators do without training: predict by `coefs_` and `intercepts_` as they are now."""
+"""Prediction of both estimators, from `coefs_` and `intercepts_` as they are now."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .trainer import Trainer
 
-# scikit-learn's name of an activation, and this package's.
+# From scikit-learn's name of an activation to this package's.
 ALIASES = {"logistic": "sigmoid"}
 
-# scikit-learn's name of an output activation, and the loss that has it inside.
+# From scikit-learn's name of an output activation to the loss that contains it.
 LOSSES = {
     "softmax": "cross_entropy",
     "logistic": "binary_cross_entropy",
@@ -21,22 +21,22 @@ LOSSES = {
 
 
 class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """`coefs_` and `intercepts_` are the truth: who changes them changes what is predicted.
+    """Predicts from `coefs_` and `intercepts_`: a change of these arrays changes the predictions.
 
-    The networks that predict are made of them, one for each dtype and `activation`, and made anew where they
-    have changed.
+    The networks that predict are made from them, one for each dtype and `activation`, and made again after a
+    change.
     """
 
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
 
     def _note_parameters(self) -> None:
-        """The parameters as they are now, and no networks of them yet."""
+        """Copy the parameters as they are now, and drop the networks made from earlier ones."""
         self._networks: dict[tuple[str, ...], Trainer] = {}
         self._noted = [parameter.copy() for parameter in (*self.coefs_, *self.intercepts_)]
 
     def _are_noted(self) -> bool:
-        """Whether nobody has changed the parameters since."""
+        """Whether the parameters are unchanged since `_note_parameters`."""
         parameters = (*self.coefs_, *self.intercepts_)
         return len(parameters) == len(self._noted) and all(
             now.dtype == then.dtype and np.array_equal(now, then)
@@ -44,15 +44,15 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         )
 
     def _activations(self, hidden: int) -> list[str]:
-        """Of the hidden layers, by this package's names."""
+        """The activations of the hidden layers, by this package's names."""
         given = self.activation
         names = [given] * hidden if isinstance(given, str) else list(given)
         if len(names) != hidden:
-            raise ValueError(f"activation must name one a hidden layer, {hidden}, not {len(names)}")
+            raise ValueError(f"activation must have one name per hidden layer, {hidden}, not {len(names)}")
         return [ALIASES.get(name, name) for name in names]
 
     def _network(self, X: Any) -> Trainer:
-        """What predicts for X: in the dtype that both X and the parameters fit in, or the one asked for."""
+        """The network that predicts for X, in the requested dtype, or in one that holds X and parameters."""
         if not self._are_noted():
             self._note_parameters()
         dtype = np.dtype(np.result_type(X.dtype, self.coefs_[0].dtype) if self.dtype is None else self.dtype)
@@ -83,7 +83,7 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return self._network(X).outputs(X, n_threads=self.n_threads)
 
     def transform(self, X: Any) -> np.ndarray:
-        """The activations of the last hidden layer: features that the network has made of X.
+        """The activations of the last hidden layer, as features of X.
 
         Parameters
         ----------
@@ -108,16 +108,16 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     @property
     def _n_features_out(self) -> int:
-        """What `get_feature_names_out` counts."""
+        """The number of features of `transform`, for `get_feature_names_out`."""
         return self.coefs_[-1].shape[0]
 
     def _fitted_so_far(self, trainer: Trainer) -> dict[str, Any]:
-        """The attributes that a copy of this estimator needs to predict by a network in training."""
+        """The attributes that a copy of this estimator needs to predict like a network in training."""
         coefs, intercepts = trainer.get_coefs()
         return {"coefs_": coefs, "intercepts_": intercepts, "_noted": [], "_networks": {}}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the networks that predict: they are made of the parameters again, which are noted anew."""
+        """Without the networks that predict: they are made again from the parameters."""
         state: dict[str, Any] = super().__getstate__()
         return {**state, "_networks": {}, "_noted": []} if "_networks" in state else state
 

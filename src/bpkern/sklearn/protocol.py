@@ -1,73 +1,95 @@
-"""scikit-learn's callbacks, which estimators call since its version 1.9."""
+"""The calls of scikit-learn's callbacks, which estimators make since its version 1.9."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..callbacks import Callback
-from .predictor import Predictor
 from .trainer import Trainer
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ModuleNotFoundError:
-    # An older scikit-learn, which has nothing to set.
+    # An older scikit-learn without callbacks.
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing to support."""
+        """Supports nothing."""
 
     def with_callbacks(method: Any) -> Any:
-        """The method as it is."""
+        """The method itself."""
         return method
 
 
-__all__ = ["CallbackSupportMixin", "Tasks", "with_callbacks"]
+__all__ = ["Tasks", "TasksSupportMixin", "with_callbacks"]
+
+
+class TasksSupportMixin(CallbackSupportMixin):
+    """An estimator whose iterations are tasks for scikit-learn's callbacks."""
+
+    max_iter: int
+
+    def _begin_callbacks(self) -> tuple[Any, bool]:
+        """scikit-learn's context of the fit, None in versions without it, and whether there are callbacks."""
+        if not hasattr(self, "_init_callback_context"):
+            return None, False
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        return context, bool(getattr(self, "_skl_callbacks", ()))
 
 
 class Tasks(Callback):
-    """Tells the callbacks that `set_callbacks` was given of the fit, and of each iteration as a task of it.
+    """Calls the callbacks of `set_callbacks`: for the fit, and for each iteration as a task of it.
 
     Parameters
     ----------
-    estimator : Predictor
-        That is being fitted.
+    estimator : BaseMLP
+        The estimator being fitted.
     X, y, sample_weight
-        As `fit` was given them.
+        The arguments of its `fit`.
+    begin_callbacks : callable
+        `TasksSupportMixin._begin_callbacks` of the estimator.
+    fitted_so_far : callable
+        From the network in training to the attributes that a copy of the estimator needs to predict.
     """
 
-    def __init__(self, estimator: Predictor, X: Any, y: Any, sample_weight: Any) -> None:
-        self._estimator = estimator
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        begin_callbacks: Callable[[], tuple[Any, bool]],
+        fitted_so_far: Callable[[Trainer], dict[str, Any]],
+    ) -> None:
+        self._begin_callbacks, self._fitted_so_far = begin_callbacks, fitted_so_far
+        self._fit: Any = None
         self._wanted = False
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self._data = dict(estimator=estimator, X=X, y=y, metadata=metadata)
 
     def begin_fit(self) -> None:
-        """The fit begins: nothing of it has been refused."""
-        estimator = self._estimator
-        if not hasattr(estimator, "_init_callback_context"):
-            return
-        self._fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-        # Without callbacks nobody asks for the iterations.
-        self._wanted = bool(getattr(estimator, "_skl_callbacks", ()))
-        self._fit.call_on_fit_task_begin(**self._data)
+        """The fit begins: all its arguments are checked."""
+        self._fit, self._wanted = self._begin_callbacks()
+        if self._fit is not None:
+            self._fit.call_on_fit_task_begin(**self._data)
 
     def begin(self) -> None:
-        """An iteration begins."""
+        """An iteration begins. Without callbacks there are no tasks for iterations."""
         if self._wanted:
             self._iteration = self._fit.subcontext(task_name="iteration")
             self._iteration.call_on_fit_task_begin(**self._data)
 
     def end(self, trainer: Trainer) -> bool:
-        """It has ended; whether a callback wants it to be the last."""
+        """The iteration has ended. Returns whether a callback asks to stop."""
         if not self._wanted:
             return False
         return bool(
             self._iteration.call_on_fit_task_end(
-                **self._data, reconstruction_attributes=lambda: self._estimator._fitted_so_far(trainer)
+                **self._data, reconstruction_attributes=lambda: self._fitted_so_far(trainer)
             )
         )
 
     def end_fit(self) -> None:
         """The fit has ended."""
-        if hasattr(self, "_fit"):
+        if self._fit is not None:
             self._fit.call_on_fit_task_end(**self._data, reconstruction_attributes={})
 
     def on_epoch_begin(self, model: Trainer, epoch: int) -> None:
@@ -75,6 +97,6 @@ class Tasks(Callback):
         self.begin()
 
     def on_epoch_end(self, model: Trainer, epoch: int, logs: Mapping[str, float]) -> None:
-        """What a callback says ends the fit."""
+        """End the fit if a callback asks to stop."""
         if self.end(model):
             model.stop_training = True

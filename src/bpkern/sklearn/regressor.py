@@ -8,21 +8,21 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
-from ..metrics import make_metrics
+from .._fit.metrics import make_metrics
 from .perceptron import BaseMLP
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
     """A multilayer perceptron for values: scikit-learn's `MLPRegressor`, many times faster.
 
-    With the parameters that scikit-learn's has, and the same `random_state`, it makes the same steps up to
-    rounding; what comes after `max_fun` is added.
+    With scikit-learn's parameters and the same `random_state` it makes the same steps, up to rounding; the
+    parameters after `max_fun` are additions.
 
     Parameters
     ----------
     loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error, or half the Poisson deviance, for y of at least 0, where the outputs are
-        logarithms of what is predicted.
+        Half the squared error; or, for y of at least 0, half the Poisson deviance, where the outputs are
+        logarithms of the predictions.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, \
 max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, \
 validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, optimizer, callbacks, \
@@ -39,7 +39,7 @@ feature_names_in_
     Raises
     ------
     ValueError
-        From `fit`, for parameters and data that do not fit, and where weights are no longer finite.
+        From `fit`, for parameters and data that do not fit, and if weights are no longer finite.
 
     Examples
     --------

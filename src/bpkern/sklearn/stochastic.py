@@ -1,4 +1,4 @@
-"""The solvers that go through the rows in mini-batches: what they run, and what is left when they end."""
+"""The solvers that train in mini-batches: their fit, and the fitted attributes when it ends."""
 
 import copy
 import warnings
@@ -10,9 +10,9 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from ..callback_list import CallbackList
+from .._fit.callback_list import CallbackList
+from .._fit.fit import Fit, check_parts
 from ..errors import DivergedError
-from ..fitting import Fit, check_parts
 from ..history import History
 from ..optimizers import SGD, Adam, Optimizer
 from .epoch_rules import EpochRules
@@ -27,7 +27,7 @@ OVERFLOW = (
 
 
 class StochasticSolvers(Predictor):
-    """SGD and Adam as scikit-learn sets them, or any optimiser of this package."""
+    """SGD and Adam with scikit-learn's settings, or any optimiser of this package."""
 
     loss_curve_: list[float]
     best_loss_: float | None
@@ -39,10 +39,10 @@ class StochasticSolvers(Predictor):
 
     @abstractmethod
     def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
-        """Accuracy or R2 of outputs before the output activation."""
+        """Accuracy or R2 of outputs (n, out) before the output activation."""
 
     def _start_curves(self, first: bool) -> None:
-        """What the stochastic solvers go by, unless the last fit has left it to go on with."""
+        """Reset the curves and bests, unless training continues with those of the last fit."""
         stops = bool(self.early_stopping)
         if first or not hasattr(self, "loss_curve_"):
             self.loss_curve_ = []
@@ -56,7 +56,7 @@ class StochasticSolvers(Predictor):
     def _new_optimizer(self) -> Optimizer | None:
         lr = self.learning_rate_init
         if self.optimizer is not None:
-            return copy.deepcopy(self.optimizer)  # callbacks may change it
+            return copy.deepcopy(self.optimizer)  # a copy, because callbacks may change it
         if self.solver == "sgd":
             return SGD(lr, self.momentum, bool(self.nesterovs_momentum) and self.momentum > 0)
         if self.solver == "adam":
@@ -64,7 +64,7 @@ class StochasticSolvers(Predictor):
         return None
 
     def _split(self, targets: np.ndarray, random_state: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train on and rows to take the score of; two classes are in both in proportion."""
+        """Row numbers to train on, and to compute the score from; classes are in both in proportion."""
         rows = np.arange(len(targets))
         stratify = targets if is_classifier(self) and self.n_outputs_ == 1 else None
         train, held_out = train_test_split(
@@ -95,8 +95,8 @@ class StochasticSolvers(Predictor):
 
     def _stochastic_run(
         self, trainer: Trainer, data: tuple[Any, ...], validation: Any, random_state: Any, tasks: Tasks | None
-    ) -> tuple[Fit, Orders | None, EpochRules]:
-        """All that a stochastic solver runs, with what can be refused refused."""
+    ) -> tuple[Fit, EpochRules]:
+        """The fit and the rules of a stochastic solver, with all arguments checked."""
         X, targets, weights = data
         split, scored = None, None
         if self.early_stopping and validation is None:
@@ -109,7 +109,7 @@ class StochasticSolvers(Predictor):
         batch_size = self._batch_size(rows)
         orders = Orders(random_state, rows) if self.shuffle else None
         score = None if scored is None else lambda trainer: self._score(trainer, *scored)
-        rules = EpochRules(self, rows, score)
+        rules = EpochRules(self, rows, score, self._no_improvement_count)
         if validation is not None and self.validation_loss_curve_ is None:
             self.validation_loss_curve_ = []
         callbacks = self._checked_callbacks()
@@ -120,21 +120,19 @@ class StochasticSolvers(Predictor):
             [rules, *callbacks] if tasks is None else [rules, tasks, *callbacks],
             epochs=1 if tasks is None else self.max_iter,
             batch_size=batch_size,
-            shuffle=orders is not None,
+            orders=orders,
             n_threads=self.n_threads,
         )
-        return fit, orders, rules
+        return fit, rules
 
-    def _fit_stochastic(
-        self, trainer: Trainer, fit: Fit, orders: Orders | None, rules: EpochRules, tasks: Tasks | None
-    ) -> None:
+    def _fit_stochastic(self, trainer: Trainer, fit: Fit, rules: EpochRules, tasks: Tasks | None) -> None:
         self.n_iter_ = 0
         try:
-            trainer.run(fit, orders)
+            fit.run()
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         except DivergedError as error:
-            # scikit-learn's accuracy of what is not finite counts as a score: it is an error there, too.
+            # As in scikit-learn: for a classifier without a finite score so far, divergence is an error.
             has_best = self.best_validation_score_ not in (None, -np.inf)
             if not self.early_stopping or (is_classifier(self) and not has_best):
                 raise ValueError(OVERFLOW) from error
@@ -148,6 +146,7 @@ class StochasticSolvers(Predictor):
                     stacklevel=4,
                 )
         finally:
+            self._no_improvement_count = rules.no_improvement_count
             if rules.best is not None:
                 trainer.set_weights(rules.best)
             self.coefs_, self.intercepts_ = trainer.get_coefs()
@@ -155,7 +154,7 @@ class StochasticSolvers(Predictor):
             self._trainer, self.history_ = trainer, trainer.history_
 
     def _note_divergence(self, has_best: bool) -> None:
-        """An iteration that has no score: the parameters of the best one, or the first, are what is left."""
+        """Record an iteration without a score. The best parameters so far, or the initial ones, are kept."""
         self.n_iter_ += 1
         self.loss_ = np.nan
         self.loss_curve_.append(self.loss_)
@@ -173,7 +172,7 @@ class StochasticSolvers(Predictor):
         )
 
     def _score(self, trainer: Trainer, X: Any, y: Any, weights: Any, index: np.ndarray | None) -> float:
-        """Of the rows that early stopping goes by."""
+        """The score of early stopping; NaN if an output is not finite."""
         outputs = trainer.outputs(X, index, n_threads=self.n_threads)
         if index is not None:
             y, weights = y[index], None if weights is None else weights[index]

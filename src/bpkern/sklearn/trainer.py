@@ -7,24 +7,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core
+from .._data.rows import Rows, as_rows, bad_row, read_rows
+from .._fit.arguments import FitArguments
+from .._fit.fit import Fit
+from .._fit.gradients import add_penalty
+from .._model.conventions import Conventions
+from .._model.core import core_of
+from .._model.parameters import Weights
+from .._model.prediction import probabilities
+from .._model.settings import Settings
 from ..callbacks import Callback
-from ..conventions import Conventions
-from ..data import Rows, as_rows, bad_row, read_rows
-from ..fitting import Fit
-from ..history import History
 from ..mlp import MLP
 from ..optimizers import Optimizer
-from ..parameters import Weights
-from ..settings import FitArguments, Settings
 
-# Rows of a pass over all of them that L-BFGS asks for: activations of so many stay in the second cache.
+# Rows per batch of a pass over all rows for L-BFGS: the activations of so few rows stay in the second cache.
 GRADIENT_ROWS = 256
 
 Split = tuple[np.ndarray, np.ndarray | None]
 
 
 class RateMode(NamedTuple):
-    """scikit-learn's settings of the learning rate, as they were when the optimiser was made."""
+    """scikit-learn's settings of the learning rate, as of the time when the optimiser was made."""
 
     name: str
     initial: float
@@ -32,7 +35,7 @@ class RateMode(NamedTuple):
 
 
 class Orders:
-    """The orders that scikit-learn trains in: each is drawn from the one before.
+    """The orders of rows that scikit-learn trains in: each is a shuffle of the one before.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ class Orders:
     Attributes
     ----------
     last : ndarray of int64, shape (rows,)
-        That of the epoch under way.
+        The order of the current epoch.
     """
 
     def __init__(self, random_state: np.random.RandomState, rows: int) -> None:
@@ -50,29 +53,11 @@ class Orders:
         self.last = np.arange(rows)
 
     def permutation(self, rows: int) -> np.ndarray:
-        """The next."""
+        """The next order, shape (rows,)."""
         places = np.arange(rows)
         self._random_state.shuffle(places)
         self.last = self.last[places]
         return self.last
-
-
-def _conventions(settings: Settings) -> Conventions:
-    """scikit-learn's: sums over the outputs where this package has means, but a mean in the loss that it
-    reports of squared errors; log losses of probabilities that are no closer to 0 than eps; half the Poisson
-    deviance; alpha over the weight of the batch; epochs as means over the rows."""
-    outputs = settings.layers[-1]
-    factors = {
-        "cross_entropy": (1.0, 1.0),
-        "binary_cross_entropy": (outputs, outputs),
-        "squared_error": (1 / outputs, 1.0),
-        "poisson": (outputs, outputs),
-    }
-    loss_factor, slope_factor = factors[settings.loss]
-    most = -math.log(np.finfo(settings.dtype).eps)
-    return Conventions(
-        loss_factor, slope_factor, most, penalty_per_weight=True, mean_by_rows=True, deviance=True
-    )
 
 
 class Trainer(MLP):
@@ -81,9 +66,9 @@ class Trainer(MLP):
     Parameters
     ----------
     coefs, intercepts : list of ndarray
-        The initial ones, each (in, out) and (out,).
+        The initial parameters of each layer, (in, out) and (out,).
     activation : list of str
-        One a hidden layer, by this package's names.
+        One per hidden layer, by this package's names.
     loss : {"cross_entropy", "binary_cross_entropy", "squared_error", "poisson"}
     alpha : float
         Adds ``alpha / 2 * sum(W**2) / weight of the batch`` to the loss.
@@ -91,12 +76,12 @@ class Trainer(MLP):
     dropout : float or list of float
     dtype : numpy.dtype
     seed : int
-        Of dropout, and of nothing else.
+        For the dropout masks only.
 
     Attributes
     ----------
     rate_mode : RateMode or None
-        How the learning rate changes after an epoch, where scikit-learn's `learning_rate` says so.
+        How the learning rate changes after each epoch, if scikit-learn's `learning_rate` makes it change.
     """
 
     def __init__(
@@ -125,33 +110,55 @@ class Trainer(MLP):
             seed=seed,
         )
 
-    def _make_net(self, settings: Settings) -> None:
-        settings.conventions = _conventions(settings)
-        super()._make_net(settings)
+    @staticmethod
+    def __bpkern_conventions__(settings: Settings) -> Conventions:
+        """scikit-learn's definitions.
+
+        Losses are sums over the outputs, not means, except the reported squared error. The log loss is that
+        of probabilities clipped to at least eps. The Poisson loss is half the deviance. alpha is divided by
+        the weight of the batch. Epochs are means over the rows.
+        """
+        outputs = settings.layers[-1]
+        factors = {
+            "cross_entropy": (1.0, 1.0),
+            "binary_cross_entropy": (outputs, outputs),
+            "squared_error": (1 / outputs, 1.0),
+            "poisson": (outputs, outputs),
+        }
+        loss_factor, slope_factor = factors[settings.loss]
+        return Conventions(
+            loss_factor,
+            slope_factor,
+            log_loss_cap=-math.log(np.finfo(settings.dtype).eps),
+            penalty_per_weight=True,
+            mean_by_rows=True,
+            deviance=True,
+        )
 
     # Parameters --------------------------------------------------------------------------------------
 
     def get_coefs(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Copies of the weights, each (in, out), and of the biases."""
+        """Copies of the weights, each (in, out), and of the biases, each (out,)."""
         weights = self.get_weights()
         return [np.ascontiguousarray(w.T) for w, _ in weights], [b for _, b in weights]
 
     def set_coefs(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> None:
-        """Set them, and nothing else."""
+        """Set weights (in, out) and biases (out,)."""
         self.set_weights(_as_weights(coefs, intercepts))
 
     def put_coefs(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> None:
-        """The same without a look at them: a line search may come to what is not finite."""
+        """Set them without checks: a line search may try values that are not finite."""
         weights = _as_weights(coefs, intercepts)
-        self._net.set_layers([(np.ascontiguousarray(w), b) for w, b in weights])
+        core_of(self).net.set_layers([(np.ascontiguousarray(w), b) for w, b in weights])
 
     def take_states(self, other: "Trainer") -> None:
-        """Go on with the optimiser's states of another network of the same layers and dtype."""
+        """Continue with the optimiser's states of another network of the same layers and dtype."""
         self.rate_mode = other.rate_mode
-        for store in other._net.stores():
+        net, source = core_of(self).net, core_of(other).net
+        for store in source.stores():
             if store in ("m", "v", "u"):
-                self._net.set_layers(other._net.get_layers(store), store)
-        self._net.counts, self._net.moves = other._net.counts, other._net.moves
+                net.set_layers(source.get_layers(store), store)
+        net.counts, net.moves = source.counts, source.moves
 
     @property
     def rate(self) -> float:
@@ -160,29 +167,26 @@ class Trainer(MLP):
         return self.optimizer.lr
 
     def change_rate(self, lr: float) -> None:
-        """Go on with another learning rate, as SGD with the rate inside the velocity does.
+        """Change the learning rate as for SGD whose velocity includes the rate.
 
-        scikit-learn's velocity is this one's times the rate that was then: where the rate changes, this
-        one's has to, so that their product does not.
+        scikit-learn's velocity is this package's times the rate at that time. When the rate changes, this
+        package's velocity is rescaled so that their product stays the same.
         """
+        net = core_of(self).net
         before, self.optimizer.lr = self.rate, lr
-        if "m" in self._net.stores():
+        if "m" in net.stores():
             ratio, most = before / lr, np.finfo(self.dtype).max
 
             def scaled(velocity: np.ndarray) -> np.ndarray:
                 return np.clip(ratio * velocity.astype(np.float64), -most, most).astype(self.dtype)
 
-            velocities = [(scaled(w), scaled(b)) for w, b in self._net.get_layers("m")]
-            self._net.set_layers(velocities, "m")
+            net.set_layers([(scaled(w), scaled(b)) for w, b in net.get_layers("m")], "m")
 
     # Runs --------------------------------------------------------------------------------------------
 
     def checked(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> Rows:
-        """The rows, where they can be trained on."""
-        return read_rows(X, y, sample_weight, self._settings)
-
-    def _shuffler(self) -> Any:
-        return self._orders
+        """The rows in the form that training takes; raises ValueError or TypeError if they do not fit."""
+        return read_rows(X, y, sample_weight, core_of(self).settings)
 
     def fit_of(
         self,
@@ -193,50 +197,58 @@ class Trainer(MLP):
         *,
         epochs: int,
         batch_size: int,
-        shuffle: bool,
+        orders: Orders | None,
         n_threads: int | None,
     ) -> Fit:
-        """A fit, as of `MLP.fit`, of the rows of (X, y, sample_weight) that the split names: checked."""
+        """A checked fit, as of `MLP.fit`, on the rows of (X, y, sample_weight) that the split names.
+
+        `orders` gives the order of each epoch; None keeps the order of the rows.
+        """
         arguments = FitArguments(
             epochs=epochs,
             batch_size=batch_size,
-            shuffle=shuffle,
+            shuffle=orders is not None,
             validation_data=validation,
             n_threads=n_threads,
         )
-        return Fit(self, *data, None, None, callbacks, 0, arguments, split)
-
-    def run(self, fit: Fit, orders: Orders | None) -> History:
-        """Train."""
-        self._orders = orders
-        try:
-            with self._net.writing():
-                return fit.run()
-        finally:
-            del self._orders
+        return Fit(self, *data, None, None, callbacks, 0, arguments, split=split, shuffler=orders)
 
     def outputs(
         self, X: Any, index: np.ndarray | None = None, *, layer: int = 0, n_threads: int | None = None
     ) -> np.ndarray:
-        """The outputs (n, out) before the softmax, sigmoid or exponential, or the activations of a layer."""
-        x = as_rows(X, self._settings.layers[0])
+        """The outputs (n, out) before the softmax, sigmoid or exponential, or the activations of a layer.
+
+        Parameters
+        ----------
+        X : array, dense or sparse, shape (n, in)
+        index : ndarray of int64, optional
+            The rows to take.
+        layer : int
+            1 is the first hidden layer; 0 means the outputs.
+        n_threads : int or None
+        """
+        core = core_of(self)
+        x = as_rows(X, core.settings.layers[0])
         try:
-            return self._net.forward_data(_core.Data(x), index, layer, n_threads)
+            return core.net.forward_data(_core.Data(x), index, layer, n_threads)
         except _core.BadRowError as error:
-            raise bad_row((x, None, None), error.row, self._settings.dtype) from None
+            raise bad_row((x, None, None), error.row, core.settings.dtype) from None
+
+    def probabilities(self, X: Any, n_threads: int | None) -> np.ndarray:
+        """The softmax or sigmoid of the outputs, (n, out)."""
+        return probabilities(core_of(self), self.outputs(X, n_threads=n_threads))
 
     def loss_and_gradients(self, rows: Rows, n_threads: int | None) -> tuple[float, Weights]:
-        """The mean loss over rows, the penalty included, and its gradients, W by W of shape (out, in)."""
-        l2 = self._settings.l2
+        """The mean loss over rows with the penalty, and its gradients [(dW, db), ...], dW (out, in)."""
+        core = core_of(self)
         weight = len(rows[0]) if rows[2] is None else rows[2].sum()
         try:
-            loss, gradients = self._net.gradients(_core.Data(*rows), GRADIENT_ROWS, n_threads)
+            loss, gradients = core.net.gradients(_core.Data(*rows), GRADIENT_ROWS, n_threads)
         except _core.BadRowError as error:
-            raise bad_row(rows, error.row, self._settings.dtype) from None
-        for (dw, _), (w, _) in zip(gradients, self._net.get_layers(), strict=True):
-            dw += 2 * l2 / weight * w
-        return loss + self._net.penalty(0.0, l2 / weight), gradients
+            raise bad_row(rows, error.row, core.settings.dtype) from None
+        return loss + add_penalty(core.net, gradients, 0.0, core.settings.l2 / weight), gradients
 
 
 def _as_weights(coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> Weights:
+    """[(W, b), ...] with W of shape (out, in), from arrays (in, out) and (out,)."""
     return [(coef.T, intercept) for coef, intercept in zip(coefs, intercepts, strict=True)]

@@ -1,7 +1,7 @@
-"""The process in which allocations fail: `python allocation_trials.py KIND`, asked by allocations.py.
+"""The process in which allocations fail: `python allocation_trials.py KIND`, run by allocations.py.
 
-A question is ["names"], ["count", scenario] or ["fail", scenario, first, last]: the allocations of one call
-that fail, numbered from 1. The answer to the last is what did not hold, or "".
+A question is ["names"], ["count", scenario] or ["fail", scenario, first, last], where first and last are the
+allocations of the call that fail, counted from 1. The answer to the last kind is what was wrong, or "".
 """
 
 import ctypes
@@ -16,6 +16,8 @@ import numpy as np
 from failing import scenarios
 from failing.trial import Wrong, check_nobody_is_in, digest, is_usable, models_of, serve
 
+from bpkern._model.core import core_of
+
 KINDS = ("library", "arrays", "threads", "interpreter")
 
 shim = ctypes.CDLL(None)
@@ -23,7 +25,7 @@ for function in (shim.failing_counted, shim.failing_failed, shim.failing_alive):
     function.restype = ctypes.c_long
 shim.failing_arm.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long]
 
-# What NumPy and Python keep of arrays at a first error, they do not keep again and again.
+# NumPy and Python may keep arrays at a first error, but not again at every repetition.
 REPEATS = 4
 
 # PyDataMem_SetHandler in the table of NumPy's C API.
@@ -31,7 +33,7 @@ SET_HANDLER = 304
 
 
 def take_arrays() -> None:
-    """Have arrays allocate by way of the shim: NumPy's own way keeps small ones for the next."""
+    """Make NumPy allocate arrays through the shim: its own allocator caches small ones."""
     make, get = ctypes.pythonapi.PyCapsule_New, ctypes.pythonapi.PyCapsule_GetPointer
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
@@ -58,15 +60,15 @@ method = Method(b"disarm", ctypes.cast(shim.failing_disarm_method, ctypes.c_void
 make_function = ctypes.pythonapi.PyCFunction_NewEx
 make_function.restype = ctypes.py_object
 make_function.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-# Nothing can be allocated until it has been called: a call by ctypes would be one that fails.
+# Until this is called, allocations may fail; a call through ctypes would itself allocate.
 disarm = make_function(ctypes.addressof(method), None, None)
 
 
 class Undisturbed:
-    """What a scenario comes to where nothing fails."""
+    """The result of a scenario without failures."""
 
     def __init__(self, scenario: scenarios.Scenario) -> None:
-        for _ in range(2):  # what is imported and cached at a first call
+        for _ in range(2):  # the first call imports and caches
             things = scenario.make()
             result = scenario.act(things)
         self.after, self.result = digest(things), digest(result)
@@ -80,17 +82,17 @@ def alive() -> tuple[int, int]:
 
 
 def count_of(what: str) -> int:
-    """Of the process's threads, "task", or descriptors, "fd"."""
+    """The number of the process's threads ("task") or descriptors ("fd")."""
     return len(os.listdir(f"/proc/self/{what}"))
 
 
 def fail(kind: str, name: str, first: int, last: int) -> str:
-    """Make the call with these allocations failing; raises Wrong for what does not hold."""
+    """Make the call with these allocations failing; raise Wrong if anything is not as it should be."""
     scenario = scenarios.ALL[name]
     if name not in undisturbed:
         undisturbed[name] = Undisturbed(scenario)
         gc.collect()
-        gc.freeze()  # what is there to stay is not looked at again
+        gc.freeze()  # existing objects stay, so the collector can skip them
     for _ in range(REPEATS):
         there = alive()
         check(kind, scenario, undisturbed[name], first, last)
@@ -106,7 +108,7 @@ def fail(kind: str, name: str, first: int, last: int) -> str:
 def check(kind: str, scenario: scenarios.Scenario, reference: Undisturbed, first: int, last: int) -> None:
     things = scenario.make()
     models, before, calm = models_of(things), digest(things), digest(things, generators=False)
-    counts = [model._net.counts[0] for model in models]
+    counts = [core_of(model).net.counts[0] for model in models]
     threads, descriptors = count_of("task"), count_of("fd")
     result = raised = None
     try:
@@ -123,7 +125,7 @@ def check(kind: str, scenario: scenarios.Scenario, reference: Undisturbed, first
     for _ in range(1000):
         if count_of("task") <= threads:
             break
-        time.sleep(0.001)  # one that was joined may still be on its way out
+        time.sleep(0.001)  # a joined thread may still be ending
     else:
         raise Wrong("a thread is left")
     if count_of("fd") > descriptors:
@@ -132,20 +134,20 @@ def check(kind: str, scenario: scenarios.Scenario, reference: Undisturbed, first
         if hit and kind == "library":
             raise Wrong("no error was raised")
         if (digest(things), digest(result)) != (reference.after, reference.result):
-            raise Wrong("it went on, to other bits")
+            raise Wrong("the call ended without an error, with other bits")
         return
     if not hit:
         raise Wrong(f"nothing failed, and it raised {said}")
-    # Where Python and NumPy have no memory for an object, they do not always say so.
+    # Python and NumPy do not always raise MemoryError if they cannot allocate an object.
     if kind == "threads" or (kind != "interpreter" and not isinstance(raised, MemoryError)):
         raise Wrong(f"it raised {said}")
-    stepped = [model._net.counts[0] != count for model, count in zip(models, counts, strict=True)]
+    stepped = [core_of(model).net.counts[0] != count for model, count in zip(models, counts, strict=True)]
     if digest(things) == before:
         result = scenario.act(things)
         if (digest(things), digest(result)) != (reference.after, reference.result):
             raise Wrong("afterwards the same call gives other bits")
     elif kind != "library" and last > first and digest(things, generators=False) == calm:
-        pass  # to set a generator back takes memory, too
+        pass  # setting a generator back takes memory, too
     elif not scenario.ends_midway or (models and not any(stepped)):
         raise Wrong(f"it changed something before it raised {said}")
     elif not all(is_usable(model, scenarios.X[:, : model.layers[0]]) for model in models):
@@ -155,7 +157,7 @@ def check(kind: str, scenario: scenarios.Scenario, reference: Undisturbed, first
 
 
 def cut(raised: BaseException | None) -> None:
-    """Take away what errors keep alive: the frames of the call, and those of errors before them."""
+    """Release what errors keep alive: the frames of the call, and those of earlier errors."""
     while raised is not None:
         raised.__traceback__ = None
         raised.__cause__, raised.__context__, raised = None, None, raised.__context__
@@ -189,7 +191,7 @@ def main() -> None:
             return list(scenarios.ALL)
         return {"count": count, "fail": fail}[what](kind, *arguments)
 
-    # Python tells of errors in what it clears away.
+    # Python prints errors that occur while it destroys objects.
     serve(answer, may_print=kind == "interpreter")
 
 

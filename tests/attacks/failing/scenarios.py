@@ -1,4 +1,4 @@
-"""Calls that between them reach every allocation of the package, each with what it needs, made anew."""
+"""Calls that together reach every allocation of the package; the objects of each are made anew."""
 
 import itertools
 import shutil
@@ -16,7 +16,7 @@ Things = dict[str, Any]
 
 
 class Scenario(NamedTuple):
-    """`make` gives what `act` is called with; where `ends_midway`, an error may leave some steps."""
+    """`make` returns the arguments of `act`; if `ends_midway`, an error may leave some steps made."""
 
     make: Callable[[], Things]
     act: Callable[[Things], Any]
@@ -25,7 +25,7 @@ class Scenario(NamedTuple):
 
 ALL: dict[str, Scenario] = {}
 
-# Some layers wider than a vector, and none: nets of these train by rows in registers.
+# A net with layers wider than a vector, and one without, which trains on single rows by the online path.
 WIDE, NARROW = [20, 33, 17, 3], [4, 5, 3]
 ROWS = 37
 RNG = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def fresh(**settings: Any) -> Callable[[], Things]:
 
 
 def trained(**settings: Any) -> Callable[[], Things]:
-    """It has all that a model can have: states, average, split, history."""
+    """A model that has everything a model can have: optimiser states, average, split, history."""
 
     def make() -> Things:
         model = classifier(optimizer=bpkern.Adam(0.01, amsgrad=True), dropout=0.2, **settings)
@@ -65,7 +65,7 @@ def trained(**settings: Any) -> Callable[[], Things]:
 
 
 def in_folder(make: Callable[[], Things]) -> Callable[[], Things]:
-    """The same with an empty folder."""
+    """The same arguments and an empty folder."""
 
     def make_both() -> Things:
         shutil.rmtree(FOLDER, ignore_errors=True)

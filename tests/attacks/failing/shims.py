@@ -1,4 +1,4 @@
-"""What fails in turn: a library in C to be preloaded, and a process that answers one question a line."""
+"""Preloaded C libraries that make calls fail, and the process that answers one question per line."""
 
 import ctypes
 import json
@@ -17,12 +17,12 @@ from journal import ROOT, STATE, Missing
 
 HERE = Path(__file__).resolve().parent
 
-# How long a trial may take until it counts as one that hangs, in seconds.
+# The seconds after which a trial counts as hanging.
 PATIENCE = 120.0
 
 
 def build(source: str) -> Path:
-    """The library of a source beside this file, compiled anew where that has changed."""
+    """The library of a source file beside this one, compiled again if the source has changed."""
     compiler = shutil.which("cc")
     if compiler is None:
         raise Missing("no C compiler, cc")
@@ -40,9 +40,9 @@ def build(source: str) -> Path:
 
 
 class Child:
-    """A script beside this file in a process of its own, under a preloaded library. It reads a JSON line a
-    trial and answers each with another; one that died is started anew for the next. `before` is a command
-    that runs it."""
+    """A script beside this file, run in a separate process with a preloaded library. It reads one JSON line
+    per trial and answers with another; if it dies, it is started again for the next trial. `before` is a
+    command to run it with."""
 
     def __init__(self, script: str, library: Path, *arguments: str, before: Sequence[str] = ()) -> None:
         self._command = [*before, sys.executable, str(HERE / script), *arguments]
@@ -51,7 +51,7 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, question: Any) -> Any:
-        """The answer, or a ChildProcessError that says how the child ended."""
+        """The answer; raises ChildProcessError with the way the child ended."""
         if self._process is None:
             self._process = subprocess.Popen(
                 self._command,

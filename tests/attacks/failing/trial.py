@@ -1,4 +1,4 @@
-"""What trials of failing allocations and of failing writes share: what a model is, to the bit; silence."""
+"""Shared by the trials of failing allocations and failing writes: digests of models, checks, the protocol."""
 
 import faulthandler
 import hashlib
@@ -14,18 +14,21 @@ from typing import Any
 import numpy as np
 
 import bpkern
-from bpkern import _core, files, state
+from bpkern import _core
+from bpkern._files import container, state
+from bpkern._model.core import core_of
 
-# More than any of the trials asks for: what is less of it says how many calls were never ended.
+# More threads than any trial asks for: a smaller share means that calls are still counted as running.
 THREADS = 8
 
 
 class Wrong(Exception):
-    """Something does not hold."""
+    """A failure that a trial found."""
 
 
 def digest(thing: Any, generators: bool = True) -> str:
-    """Of all the bits of models, with or without their generators, arrays, files, and what holds these."""
+    """A digest of all bits of models (with or without their generators), arrays, files and their
+    containers."""
     hashed = hashlib.sha256()
     _feed(hashed.update, thing, generators)
     return hashed.hexdigest()
@@ -34,7 +37,7 @@ def digest(thing: Any, generators: bool = True) -> str:
 def _feed(update: Callable[[bytes], None], thing: Any, generators: bool = True) -> None:
     update(type(thing).__name__.encode())
     if isinstance(thing, bpkern.MLP):
-        config, arrays = state.model_state(thing)
+        config, arrays = state.model_state(core_of(thing))
         if not generators:
             del config["training"]["random"]
         _feed(update, [config, arrays, thing.stop_training])
@@ -56,8 +59,8 @@ def _feed(update: Callable[[bytes], None], thing: Any, generators: bool = True) 
                 continue
             # The safetensors library writes its metadata in any order.
             safe = path.suffix == ".safetensors"
-            _feed(update, list(files.read(path)) if safe else path.read_bytes())
-    elif hasattr(thing, "get_params"):  # an estimator: what it has been fitted to
+            _feed(update, list(container.read(path)) if safe else path.read_bytes())
+    elif hasattr(thing, "get_params"):  # an estimator: its fitted attributes
         _feed(update, [getattr(thing, name, None) for name in ("coefs_", "intercepts_", "n_iter_", "loss_")])
     elif thing is None or isinstance(thing, (bool, int, float, str, bytes, np.generic)):
         update(repr(thing).encode())
@@ -72,13 +75,13 @@ def models_of(thing: Any) -> list[bpkern.MLP]:
 
 
 def check_nobody_is_in(models: list[bpkern.MLP]) -> None:
-    """That no guard is held, and no call counted as under way."""
+    """Check that no guard is held and that no call is counted as running."""
     errors: list[Exception] = []
 
     def change() -> None:
         try:
             for model in models:
-                with model._net.writing():
+                with core_of(model).net.writing():
                     pass
         except Exception as error:
             errors.append(error)
@@ -90,11 +93,11 @@ def check_nobody_is_in(models: list[bpkern.MLP]) -> None:
     if errors:
         raise Wrong(f"a guard is held: {errors[0]}")
     if _core.fair_share() != THREADS:
-        raise Wrong("a call is still counted as under way")
+        raise Wrong("a call is still counted as running")
 
 
 def is_usable(model: bpkern.MLP, X: np.ndarray) -> bool:
-    """Whether the parameters are finite, and the model predicts, and can be copied and trained on."""
+    """Whether the parameters are finite, and the model predicts and can be copied and trained further."""
     weights = [array for pair in model.get_weights() for array in pair]
     twin = model.copy()
     twin.fit(X, np.zeros((len(X), model.layers[-1])) if model.loss != "cross_entropy" else [0] * len(X))
@@ -102,7 +105,7 @@ def is_usable(model: bpkern.MLP, X: np.ndarray) -> bool:
 
 
 def serve(answer: Callable[[Any], Any], may_print: bool = False) -> None:
-    """Answer the questions of `shims.Child`. Nothing else may be written to where people look."""
+    """Answer the questions of `shims.Child`. Nothing else may be printed."""
     bpkern.set_num_threads(THREADS)
     errors = os.dup(2)
     faulthandler.enable(errors)
@@ -114,7 +117,7 @@ def serve(answer: Callable[[Any], Any], may_print: bool = False) -> None:
                 said = answer(json.loads(question))
             except Wrong as wrong:
                 said = str(wrong)
-            except BaseException:  # of the trials themselves
+            except BaseException:  # an error in the trials themselves
                 os.dup2(errors, 2)
                 raise
             sys.stdout.flush()

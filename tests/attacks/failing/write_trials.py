@@ -1,9 +1,9 @@
-"""The process in which writes of files fail: `python write_trials.py FOLDER`, asked by failing_writes.py.
+"""The process in which writes of files fail: `python write_trials.py FOLDER`, run by failing_writes.py.
 
-A question is ["names"], ["count", scenario], which gives the names of the calls, ["fail", scenario, first,
-last, errno], the calls that fail, numbered from 1, an errno of -1 being a write that takes half of what it is
-given, or ["full", scenario, bytes, how]: the disk is filled up to what is left, or files are limited to that
-size. The answer to the last two is what did not hold, or "".
+The questions are ["names"]; ["count", scenario], answered by the names of the system calls; ["fail",
+scenario, first, last, errno], with the calls that fail, counted from 1, where errno -1 is a write of half the
+bytes; and ["full", scenario, bytes, how], which fills the disk up to that many free bytes, or limits files to
+that size. The answer to the last two is what was wrong, or "".
 """
 
 import contextlib
@@ -42,13 +42,12 @@ def model() -> bpkern.MLP:
     return bpkern.MLP([20, 33, 3], loss="cross_entropy", optimizer=bpkern.Adam(0.01), dropout=0.1, seed=1)
 
 
-# What is written -------------------------------------------------------------------------------------------
+# The files written -----------------------------------------------------------------------------------------
 
 
 class Scenario(NamedTuple):
-    """`act` writes `name` in the folder, where `prepare` has put what is there before; `finish` does that
-    again after a failure, as a script would. Where it `appends`, what was there stays, and rows may come
-    twice."""
+    """`prepare` fills the folder, `act` writes `name` in it, and `finish` tries again after a failure, as a
+    script would. If it `appends`, the old content stays, and rows may be written twice."""
 
     name: str
     prepare: Callable[[], None]
@@ -101,7 +100,7 @@ for suffix in SUFFIXES:
 
 
 def add_fit(what: str, name: str, appends: bool = False, **settings: Any) -> None:
-    """A fit that writes; finished by another that goes on from its checkpoint, where it has one."""
+    """A fit that writes; another fit finishes it, from its checkpoint if it has one."""
 
     def fit(model: bpkern.MLP, epochs: int = 3) -> Any:
         made = {key: value() if callable(value) else value for key, value in settings.items()}
@@ -139,7 +138,7 @@ add_fit(
 )
 
 
-# How it fails ----------------------------------------------------------------------------------------------
+# Failures --------------------------------------------------------------------------------------------------
 
 
 def put_up(scenario: Scenario) -> bpkern.MLP:
@@ -150,10 +149,10 @@ def put_up(scenario: Scenario) -> bpkern.MLP:
 
 
 class Undisturbed:
-    """What a scenario comes to where nothing fails."""
+    """The result of a scenario without failures."""
 
     def __init__(self, scenario: Scenario) -> None:
-        for _ in range(2):  # what is imported at a first call
+        for _ in range(2):  # the first call imports
             writer = put_up(scenario)
             scenario.act(writer)
         self.folder, self.model = digest(FOLDER), digest(writer)
@@ -195,7 +194,7 @@ def fail(name: str, first: int, last: int, number: int) -> str:
         raise Wrong(f"nothing failed, and it raised {raised!r}")
     if raised is not None and raised.errno != number:
         raise Wrong(f"it raised {raised!r} for {errno.errorcode[number]}")
-    # What could not be removed is still there.
+    # A temporary file that could not be removed is still there.
     left = "unlink" in called[first - 1 : last]
     check(name, raised, in_place="rename" in called[: first - 1], removed=not left)
     return ""
@@ -233,7 +232,7 @@ def full(name: str, size: int, how: str) -> str:
 
 
 def attempt(name: str, trouble: contextlib.AbstractContextManager[None]) -> OSError | None:
-    """Write with that trouble; what it raised."""
+    """Write with this trouble; return the error raised, or None."""
     global writer, before, log
     reference(name)
     scenario = ALL[name]
@@ -261,7 +260,7 @@ log: bytes
 
 
 def check(name: str, raised: OSError | None, in_place: bool = False, removed: bool = True) -> None:
-    """That all is as it was or as it was to be, and can go on."""
+    """Check that everything is as before or as intended, and that the script can continue."""
     scenario, wanted = ALL[name], reference(name)
     temporary = [path.name for path in FOLDER.rglob("*.tmp")]
     if temporary and removed:
@@ -270,7 +269,7 @@ def check(name: str, raised: OSError | None, in_place: bool = False, removed: bo
         path.unlink()
     if raised is None:
         if (digest(FOLDER), digest(writer)) != (wanted.folder, wanted.model):
-            raise Wrong("it went on, to another end")
+            raise Wrong("the call ended without an error, with another result")
         return
     if scenario.is_fit:
         named = {FOLDER, *FOLDER.iterdir()} | {
@@ -286,13 +285,13 @@ def check(name: str, raised: OSError | None, in_place: bool = False, removed: bo
             bpkern.MLP.load(path)
         if scenario.appends:
             if log and not (FOLDER / scenario.name).read_bytes().startswith(log):
-                raise Wrong("rows were lost that were there before")
+                raise Wrong("earlier rows were lost")
             return
     else:
         if raised.filename is None or Path(raised.filename) != FOLDER / scenario.name:
             raise Wrong(f"the error names no file: {raised!r}")
         if digest(writer) != before[1]:
-            raise Wrong("the model is another")
+            raise Wrong("the model has changed")
         if digest(FOLDER) not in ([before[0], wanted.folder] if in_place else [before[0]]):
             raise Wrong(f"the folder is not as it was: {[path.name for path in FOLDER.iterdir()]}")
     scenario.finish(writer)

@@ -1,0 +1,49 @@
+"""The instruction set of this process, and a description of the installation."""
+
+import os
+from typing import Literal
+
+from . import _core, _threads
+
+ISA_VARIABLE = "BPKERN_ISA"
+
+
+def resolve_isa() -> None:
+    """Select the instruction set that the environment names; otherwise the fastest stays selected."""
+    name = os.environ.get(ISA_VARIABLE)
+    if name:
+        try:
+            _core.select_isa(name)
+        except ValueError as error:
+            raise ValueError(f"{ISA_VARIABLE}={name}: {error}") from None
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[str, str]] | None:
+    """Print version, instruction sets, threads and build of this installation, or return them.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print, or return a dictionary of dictionaries of str.
+
+    Raises
+    ------
+    ValueError
+        For another mode.
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"unknown mode {mode!r}: allowed are stdout, dicts")
+    number, source = _threads.number_and_source()
+    config = {
+        "bpkern": {"version": _core.__version__},
+        "instruction sets": {"in use": _core.isa(), "available": ", ".join(_core.available_isas())},
+        "threads": {"in use up to": str(number), "decided by": source},
+        "build": {"compiler": _core.compiler},
+    }
+    if mode == "dicts":
+        return config
+    for section, entries in config.items():
+        print(f"{section}:")
+        for name, value in entries.items():
+            print(f"  {name}: {value}")
+    return None

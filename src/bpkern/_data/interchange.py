@@ -1,0 +1,57 @@
+"""Numbers of NumPy and of other libraries as arrays, without a copy if possible."""
+
+from typing import Any
+
+import numpy as np
+
+
+def as_numeric(name: str, values: Any) -> np.ndarray:
+    """`values` as an array of a real dtype; the same memory if it is an array of any library.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For values that are not real numbers in dense memory of the CPU. The message begins with `name`.
+    """
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":
+        return values
+    if hasattr(values, "tocsr"):
+        raise TypeError(f"{name} must be dense, not a sparse {type(values).__name__}: pass {name}.toarray()")
+    if np.ma.isMaskedArray(values):
+        raise TypeError(f"{name} must have a value everywhere, and is a masked array: fill it, or drop rows")
+    array = _from_library(name, values) if _is_foreign(values) else np.asarray(values)
+    if array.dtype.kind == "O":
+        try:
+            if any(isinstance(value, (str, bytes)) for value in array.flat):
+                raise TypeError("it holds strings")
+            array = array.astype(np.float64)
+        except OverflowError as error:
+            raise ValueError(f"{name} holds a number too large for float64: {error}") from None
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name} must hold numbers: {error}{_hint(name)}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}{_hint(name)}")
+    return array
+
+
+def _hint(name: str) -> str:
+    return "; classes are 0, 1, ...: numpy.unique(y, return_inverse=True)" if name == "y" else ""
+
+
+def _is_foreign(values: Any) -> bool:
+    """Whether it is an array of another library: all those that NumPy can share support DLPack."""
+    return hasattr(values, "__dlpack__") and not isinstance(values, np.ndarray)
+
+
+def _from_library(name: str, values: Any) -> np.ndarray:
+    if getattr(values, "requires_grad", False):
+        raise TypeError(f"{name} must not require gradients: pass {name}.detach()")
+    try:
+        # __array__ first: through DLPack, PyTorch would let the tensor be resized while its memory is read.
+        return np.asarray(values) if hasattr(values, "__array__") else np.from_dlpack(values)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        what = [f"{part} {getattr(values, part)}" for part in ("dtype", "device") if hasattr(values, part)]
+        raise TypeError(
+            f"{name} must hold real numbers that NumPy can read, on the CPU: {type(values).__name__} of "
+            f"{', '.join(what) or 'unknown dtype'} is none ({error}); with PyTorch, pass {name}.cpu().float()"
+        ) from None

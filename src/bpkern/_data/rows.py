@@ -1,0 +1,204 @@
+"""Checks of X, y and sample_weight. The kernels read the resulting arrays; numeric X is not copied."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._model.settings import Settings
+from .interchange import as_numeric
+from .sparse import SparseRows, sparse_rows
+
+# Checked X (n, in), y as int64 labels (n,) or numbers (n, out), and float64 weights (n,) or None.
+Rows = tuple[np.ndarray | SparseRows, np.ndarray, np.ndarray | None]
+
+# The largest difference from 1 of a row of class probabilities' sum: enough for half precision.
+SUM_TOLERANCE = 1e-3
+
+
+def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
+    """X of shape (n, width), of any real dtype and strides, or sparse. Raises ValueError or TypeError."""
+    x = sparse_rows(X) if hasattr(X, "tocsr") else as_numeric("X", X)
+    if len(x.shape) != 2:
+        reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
+        hint = f": {reshaped}" if len(x.shape) == 1 else ""
+        raise ValueError(f"X must have 2 dimensions, (rows, {width}), not shape {x.shape}{hint}")
+    if x.shape[1] != width:
+        raise ValueError(f"X must have {width} columns, as the first layer, not {x.shape[1]}")
+    return x
+
+
+def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
+    """y as int64 labels (n,), or as numbers (n, out). Raises ValueError or TypeError."""
+    width = settings.layers[-1]
+    if y is None:
+        raise ValueError(f"y must be given with the {rows} rows of X: only batches (X, y) have their own")
+    targets = as_numeric("y", y)
+    if (targets.ndim not in (1, 2) and not (settings.custom_loss and targets.ndim)) or targets.shape[:1] != (
+        rows,
+    ):
+        raise ValueError(f"y must have as many rows as X, {rows}, not shape {targets.shape}")
+    if settings.custom_loss:
+        return targets
+    if settings.loss == "cross_entropy" and targets.ndim == 1:
+        return _labels(targets, width)
+    if targets.ndim == 1 and width == 1:
+        targets = targets.reshape(-1, 1)
+    if targets.shape != (rows, width):
+        also = {"cross_entropy": f" or labels ({rows},)"}.get(
+            settings.loss, f" or ({rows},)" if width == 1 else ""
+        )
+        is_column = settings.loss == "cross_entropy" and targets.shape[1:] == (1,)
+        hint = ": y.ravel(), for labels" if is_column else ""
+        raise ValueError(f"y must have shape {(rows, width)}{also}, not {targets.shape}{hint}")
+    if settings.loss in ("cross_entropy", "binary_cross_entropy") and targets.size:
+        lowest, highest = targets.min(), targets.max()
+        if not (lowest >= 0 and highest <= 1 + SUM_TOLERANCE):
+            raise ValueError(f"y must hold values from 0 to 1, not from {lowest} to {highest}")
+        if settings.loss == "binary_cross_entropy" and highest > 1:
+            raise ValueError(f"y must hold values from 0 to 1, not up to {highest}")
+    if settings.loss == "poisson" and (targets < 0).any():
+        raise ValueError(f"y must hold values of at least 0, not from {targets.min()}")
+    if settings.loss == "cross_entropy":
+        sums = targets.sum(axis=1, dtype=np.float64)
+        wrong = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
+        if wrong.size:
+            raise ValueError(f"each row of y must sum to 1: row {wrong[0]} sums to {sums[wrong[0]]:g}")
+    return targets
+
+
+def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
+    # A copy: labels are indices in the kernels, and the caller may change y in another thread. It is
+    # allocated before the checks: y of stride 0 may have more labels than fit in memory.
+    labels = np.empty(targets.shape, np.int64)
+    if targets.dtype.kind == "f":
+        wrong = np.flatnonzero(~(targets == np.floor(targets)) | np.isinf(targets))
+        if wrong.size:
+            raise ValueError(f"labels must be whole numbers: row {wrong[0]} of y is {targets[wrong[0]]}")
+    if targets.size and not (targets.min() >= 0 and targets.max() < classes):
+        raise ValueError(
+            f"labels must be from 0 to {classes - 1}, as the last layer, "
+            f"not from {targets.min():g} to {targets.max():g}"
+        )
+    labels[...] = targets
+    return labels
+
+
+def as_sample_weight(
+    sample_weight: Any, rows: int, is_part: bool = False, has_scale: bool = False
+) -> np.ndarray | None:
+    """sample_weight as float64 (n,), or None.
+
+    Parameters
+    ----------
+    sample_weight : array_like or None
+    rows : int
+    is_part : bool
+        The rows are some of more rows: the weights keep their scale, and may all be 0.
+    has_scale : bool
+        The sum of the weights has a meaning: they keep their scale.
+    """
+    if sample_weight is None:
+        return None
+    weights = np.require(as_numeric("sample_weight", sample_weight), np.float64, ["C", "A"])
+    if weights.shape != (rows,):
+        raise ValueError(f"sample_weight must have shape ({rows},), one per row, not {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("sample_weight must be finite and at least 0")
+    if is_part:
+        return weights
+    if not weights.any():
+        raise ValueError("sample_weight must not be 0 in every row")
+    if has_scale:
+        with np.errstate(over="ignore"):
+            if not np.isfinite(weights.sum()):
+                raise ValueError("sample_weight must have a finite sum")
+        return weights
+    # Scaled by a power of two, so that sums cannot overflow; that changes no bit of a weighted mean.
+    return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
+
+
+def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: bool = False) -> Rows:
+    """The arguments of `fit` and `evaluate` as Rows, at least one row; `is_part` as in `as_sample_weight`."""
+    x = _some_rows(X, settings.layers[0])
+    weights = as_sample_weight(sample_weight, len(x), is_part, settings.conventions.penalty_per_weight)
+    return x, as_targets(y, len(x), settings), weights
+
+
+def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
+    x = as_rows(X, width)
+    if len(x) == 0:
+        raise ValueError("X has no rows")
+    return x
+
+
+class Reader:
+    """`read_rows` for several fits of the same data: the same object is checked and converted once."""
+
+    def __init__(self) -> None:
+        # Each with its source object, kept alive so that no other object gets the same id.
+        self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+
+    def __call__(self, X: Any, y: Any, sample_weight: Any, settings: Settings) -> Rows:
+        x = self.rows(X, settings.layers[0])
+        has_scale = settings.conventions.penalty_per_weight
+        return (
+            x,
+            self._once(
+                lambda: as_targets(y, len(x), settings), y, ("y", len(x), settings.loss, settings.layers[-1])
+            ),
+            self._once(
+                lambda: as_sample_weight(sample_weight, len(x), has_scale=has_scale),
+                sample_weight,
+                ("weights", len(x), has_scale),
+            ),
+        )
+
+    def rows(self, X: Any, width: int) -> np.ndarray | SparseRows:
+        """The result of `as_rows`, with at least one row."""
+        x: np.ndarray | SparseRows = self._once(lambda: _some_rows(X, width), X, ("X", width))
+        return x
+
+    def _once(self, make: Callable[[], Any], given: Any, kind: tuple[Any, ...]) -> Any:
+        key = id(given), kind
+        if key not in self._made:
+            self._made[key] = given, make()
+        return self._made[key][1]
+
+
+def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
+    """The class of each row, for stratified splits; None if rows have no single class."""
+    if settings.custom_loss:
+        return None
+    if targets.ndim == 1:
+        return targets
+    if settings.loss == "cross_entropy":
+        return np.asarray(targets.argmax(axis=1))
+    if settings.loss == "binary_cross_entropy" and targets.shape[1] == 1:
+        return np.asarray(targets[:, 0] > 0.5)
+    return None
+
+
+def bad_row(
+    data: tuple[np.ndarray | SparseRows, np.ndarray | None, Any], row: int, dtype: "np.dtype[Any]"
+) -> ValueError:
+    """The error for a row of (X, y, ...) that is not finite in this dtype, or has an index out of range."""
+    (x, y), name = data[:2], "X"
+    try:
+        values = x.row(row, x.dtype) if isinstance(x, SparseRows) else x[row]
+        cast = x.row(row, dtype) if isinstance(x, SparseRows) else _cast(values, dtype)
+    except IndexError as error:
+        return ValueError(f"X holds a column index out of range at row {row}: {error}")
+    if y is not None and y.ndim == 2 and np.isfinite(cast).all():
+        name, values, cast = "y", y[row], _cast(y[row], dtype)
+    wrong = np.flatnonzero(~np.isfinite(cast))
+    if not wrong.size:
+        return ValueError(f"row {row} was changed while it was read")
+    value = values[wrong[0]]
+    kind = f"too large for {dtype.name}" if np.isfinite(value) else "no finite number"
+    return ValueError(f"{name} holds {value} at row {row}, column {wrong[0]}: {kind}")
+
+
+def _cast(row: np.ndarray, dtype: "np.dtype[Any]") -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return row.astype(dtype)

@@ -1,0 +1,83 @@
+"""Rows of a sparse matrix in the form that the kernels read, without a dense copy."""
+
+from typing import Any
+
+import numpy as np
+
+from .interchange import as_numeric
+
+
+class SparseRows:
+    """Compressed rows of a matrix (n, columns).
+
+    Parameters
+    ----------
+    data, indices : ndarray, shape (entries,)
+        The entries, of any real dtype, and their columns, int32 or int64. Entries of the same place are
+        added.
+    indptr : ndarray, shape (n + 1,), of the dtype of `indices`
+        Row i has the entries from indptr[i] to below indptr[i + 1].
+    columns : int
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other or the number of columns.
+    """
+
+    def __init__(self, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, columns: int) -> None:
+        self.data, self.indices, self.indptr = data, indices, indptr
+        self.shape = max(len(indptr) - 1, 0), columns
+        self.dtype = data.dtype
+        if len(data) != len(indices):
+            raise ValueError(f"X must have an index for each of its {len(data)} entries, not {len(indices)}")
+        if len(indptr) == 0:
+            raise ValueError("X must have an indptr of at least one element")
+        if indptr[0] < 0 or indptr[-1] > len(data) or (indptr[1:] < indptr[:-1]).any():
+            raise ValueError(f"X must have an indptr that rises from 0 to its {len(data)} entries at most")
+        used = indices[indptr[0] : indptr[-1]]
+        if used.size and not (used.min() >= 0 and used.max() < columns):
+            raise ValueError(
+                f"X must have column indices from 0 to {columns - 1}, not from {used.min()} to {used.max()}"
+            )
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """A dense copy (n, columns), for the reference, which multiplies by NumPy."""
+        if copy is False:
+            raise ValueError("sparse rows become an array by a copy only")
+        dense = np.zeros(self.shape, self.dtype)
+        rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        used = slice(self.indptr[0], self.indptr[-1])
+        np.add.at(dense, (rows, self.indices[used]), self.data[used])
+        return dense if dtype is None else dense.astype(dtype)
+
+    def row(self, number: int, dtype: "np.dtype[Any]") -> np.ndarray:
+        """One row (columns,) as the kernels compute it: its entries are converted to `dtype` and then added.
+
+        Raises
+        ------
+        IndexError
+            If an index has been changed meanwhile and is out of range.
+        """
+        dense = np.zeros(self.shape[1], dtype)
+        used = slice(self.indptr[number], self.indptr[number + 1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.add.at(dense, self.indices[used], self.data[used].astype(dtype))
+        return dense
+
+
+def sparse_rows(X: Any) -> SparseRows:
+    """The rows of a matrix with a method `tocsr`, in the same memory if it is a CSR matrix already."""
+    if len(X.shape) != 2:
+        raise ValueError(f"X must have 2 dimensions, not shape {tuple(X.shape)}")
+    rows = X.tocsr()
+    data = as_numeric("X", rows.data)
+    indices, indptr = np.asarray(rows.indices), np.asarray(rows.indptr)
+    wide = np.int32 if indices.dtype == indptr.dtype == np.int32 else np.int64
+    # C reads them as contiguous integers in native byte order.
+    return SparseRows(
+        data, np.require(indices, wide, ["C", "A"]), np.require(indptr, wide, ["C", "A"]), X.shape[1]
+    )

@@ -1,0 +1,108 @@
+"""`bpkern demo`: handwritten digits, trained by the kernels and then by the NumPy reference."""
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from . import _core, reference
+from .mlp import MLP
+from .optimizers import SGD
+
+LAYERS = (64, 128, 64, 10)
+BATCH_SIZE = 32
+# The fraction of all rows for validation, and the same for the test.
+HELD_OUT = 0.15
+# The two trainers take turns; the medians of their times are compared.
+TIMED_RUNS = 3
+
+
+def split_digits(seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """scikit-learn's digits, scaled to 0..1, as (X, y) of train, validation and test, stratified."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    held_out = round(HELD_OUT * len(y))
+    state = seed % 2**32  # scikit-learn takes 32 bits
+    X, X_test, y, y_test = train_test_split(X, y, test_size=held_out, stratify=y, random_state=state)
+    X, X_val, y, y_val = train_test_split(X, y, test_size=held_out, stratify=y, random_state=state)
+    return (X, y), (X_val, y_val), (X_test, y_test)
+
+
+def make_model(trainer: Any, seed: int) -> Any:
+    """The demo's network, of `bpkern.MLP` or `bpkern.reference.MLP`."""
+    return trainer(LAYERS, loss="cross_entropy", optimizer=SGD(lr=0.1, momentum=0.9), seed=seed)
+
+
+def confusion_matrix(y: np.ndarray, predicted: np.ndarray) -> str:
+    """The counts as text: a row per true class, a column per predicted class."""
+    from sklearn.metrics import confusion_matrix as count
+
+    counts = count(y, predicted)
+    header = "true  " + "".join(f"{digit:4d}" for digit in range(len(counts))) + "   predicted"
+    rows = [
+        f"{digit:4d}  " + "".join(f"{n:4d}" if n else "   ." for n in row) for digit, row in enumerate(counts)
+    ]
+    return "\n".join([header, *rows])
+
+
+def _compare(
+    seed: int, epochs: int, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray]
+) -> tuple[Any, list[float]]:
+    """The trained reference, and the median seconds of a fit by the kernels and by the reference."""
+    from threadpoolctl import threadpool_limits
+
+    seconds: list[list[float]] = [[], []]
+    with threadpool_limits(1):
+        for _ in range(TIMED_RUNS):
+            for trainer, times in zip((MLP, reference.MLP), seconds, strict=True):
+                model = make_model(trainer, seed)
+                began = time.perf_counter()
+                model.fit(*train, epochs=epochs, batch_size=BATCH_SIZE, validation_data=validation, verbose=0)
+                times.append(time.perf_counter() - began)
+    return model, [float(np.median(times)) for times in seconds]
+
+
+def run(seed: int, epochs: int) -> int:
+    """Train, test and compare; prints the results and returns the exit status."""
+    try:
+        train, validation, test = split_digits(seed)
+        import threadpoolctl  # noqa: F401
+    except ModuleNotFoundError as error:
+        print(
+            f"bpkern demo needs {error.name}: install the extra `demo`, as in pip install '.[demo]'",
+            file=sys.stderr,
+        )
+        return 1
+    print(
+        f"{sum(len(y) for _, y in (train, validation, test))} handwritten digits of 8 x 8 pixels\n"
+        f"{len(train[1])} to train on, {len(validation[1])} to validate, {len(test[1])} to test\n"
+        f"net {'-'.join(map(str, LAYERS))}, batch {BATCH_SIZE}, seed {seed}",
+        flush=True,
+    )
+    model = make_model(MLP, seed)
+    began = time.perf_counter()
+    history = model.fit(*train, epochs=epochs, batch_size=BATCH_SIZE, validation_data=validation, n_threads=1)
+    took = time.perf_counter() - began
+    predicted = model.predict(test[0])
+    print(
+        f"\ntest accuracy: {100 * np.mean(predicted == test[1]):.1f} %\n"
+        f"time: {took:.3f} s for {history.iterations} steps, on {_core.isa()}, 1 thread\n\n"
+        f"{confusion_matrix(test[1], predicted)}\n",
+        flush=True,
+    )
+    slow, (kernel_seconds, numpy_seconds) = _compare(seed, epochs, train, validation)
+    ratio = numpy_seconds / kernel_seconds
+    verdict = f"the kernels were {ratio:.1f} times as fast"
+    if ratio < 1:
+        verdict = f"the kernels were {1 / ratio:.1f} times slower"
+    print(
+        f"the same with the NumPy reference, 1 thread: "
+        f"test accuracy {100 * np.mean(slow.predict(test[0]) == test[1]):.1f} %\n"
+        f"{TIMED_RUNS} silent runs each, in turns: "
+        f"kernels {kernel_seconds:.3f} s, NumPy {numpy_seconds:.3f} s\n{verdict}"
+    )
+    return 0

@@ -1,0 +1,121 @@
+"""Checkpoints of a fit: the whole state of the model, the states of the callbacks, the number of epochs."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._fit.callback_list import CallbackList
+from .._model.core import Core
+from .._model.settings import Settings
+from ..optimizers import Optimizer
+from . import container, replacing, state
+
+# Before the names of the callbacks' arrays.
+PREFIX = "callbacks."
+
+
+def write(core: Core, path: str, callbacks: CallbackList, epochs: int) -> None:
+    """Write the checkpoint of a fit that has finished `epochs` epochs.
+
+    Raises
+    ------
+    TypeError
+        For a callback's state that no file can hold.
+    ValueError, OSError
+        As for `container.write`.
+    """
+    config, arrays = state.model_state(core)
+    values: dict[str, Any] = {}
+    for name, value in callbacks.state_dict().items():
+        if isinstance(value, np.ndarray):
+            arrays[f"{PREFIX}{name}"] = value
+        else:
+            values[name] = _plain(name, value)
+    config["fit"] = {"epochs": epochs, "stopped": core.stop_training, "callbacks": values}
+    container.write(path, config, arrays)
+
+
+def resume(core: Core, path: str, callbacks: CallbackList) -> int:
+    """Restore model and callbacks from a checkpoint; returns its number of epochs, or 0 if it does not exist.
+
+    Raises
+    ------
+    ValueError
+        For a file that is not a checkpoint, or not of the same model and callbacks; nothing has changed.
+    OSError
+        If the file exists and cannot be read.
+    """
+    replacing.remove_leftovers(path)
+    try:
+        config, arrays = container.read(path)
+    except FileNotFoundError:  # only this one: a fit does not start again because its file is unreadable
+        return 0
+    if "fit" not in config:
+        raise ValueError(f"{path} holds a model and no checkpoint of a fit")
+    try:
+        _check_model(core.settings, config["model"])
+        found = state.checked_state(core.settings, config, arrays)
+        epochs = _checks.whole("epochs", config["fit"]["epochs"], 1)
+        stopped = _checks.flag("stopped", config["fit"]["stopped"])
+        values = {name: _unplain(value) for name, value in config["fit"]["callbacks"].items()}
+        values |= {
+            name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)
+        }
+        optimizer = _optimizer(core.settings.optimizer, config["model"]["optimizer"])
+        callbacks.load_state_dict(values)
+    except state.MALFORMED as error:
+        raise ValueError(f"{path}: {error}") from error
+    state.restore(core, found)
+    for name, value in optimizer.settings().items():
+        setattr(core.settings.optimizer, name, value)
+    core.stop_training = stopped
+    return epochs
+
+
+def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
+    """An optimiser with the settings of the checkpoint, which a callback may have changed during the fit.
+
+    A learning rate that is a function is kept.
+    """
+    settings = {name: value for name, value in found.items() if name != "rule"}
+    if callable(own.lr) or not isinstance(settings["lr"], float):
+        settings["lr"] = own.lr
+    return type(own)(**settings)
+
+
+def _check_model(settings: Settings, found: state.Config) -> None:
+    """Raise ValueError if the checkpoint is of a model with other settings."""
+    for name, given in state.model_config(settings).items():
+        other = found[name]
+        # Only the kind of the optimiser: its settings may change during the fit.
+        if name == "optimizer":
+            given, other = given["rule"], other["rule"]
+        if given != other:
+            raise ValueError(f"it is of a model with {name}={other!r}, and this one has {given!r}")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value of a callback's state in a form that JSON can hold."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, each) for each in value]
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise TypeError(
+            f"a callback's state is numbers, strings, None, lists of these and arrays: {name} is {value!r}"
+        )
+    return value
+
+
+def _unplain(value: Any) -> Any:
+    """The inverse of `_plain`."""
+    if isinstance(value, dict):
+        return float(value["float"])
+    return [_unplain(each) for each in value] if isinstance(value, list) else value

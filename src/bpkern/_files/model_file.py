@@ -1,0 +1,39 @@
+"""Models in files: `MLP.save` and `MLP.load`."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from .._model.conventions import Conventions
+from .._model.core import Core
+from .._model.settings import Settings, checked_loss, checked_optimizer
+from . import container, state
+
+
+def save(core: Core, path: str | os.PathLike[str]) -> None:
+    """As `MLP.save`."""
+    container.write(path, *state.model_state(core))
+
+
+def load(
+    path: str | os.PathLike[str], loss: Any, optimizer: Any, conventions: Callable[[Settings], Conventions]
+) -> Core:
+    """As `MLP.load`, for a class of models with these conventions."""
+    if loss is not None:
+        checked_loss(loss)
+    if optimizer is not None:
+        checked_optimizer(optimizer)
+    config, arrays = container.read(path)
+    try:
+        core = state.new_core(
+            state.arguments_of(config, arrays, loss, optimizer), config, arrays, conventions
+        )
+        rule = config["model"]["optimizer"]["rule"]
+    except state.MALFORMED as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
+    if core.settings.optimizer.rule != rule:
+        core.net.drop_states()  # those of another rule have another meaning
+    return core

@@ -1,0 +1,302 @@
+"""The whole state of a model in the form of files: a configuration of plain values, and arrays.
+
+The configuration holds the constructor's arguments under "model", and the state of training under "training".
+The arrays "0.weight", "0.bias", ... are the parameters that predict. If these are an average, the trained
+parameters are "trained.0.weight", .... The optimiser's states are "m.0.weight", ..., "v.0.weight", ... and
+"u.0.weight", ...; initial weights that were given as arrays are "init.0.weight", ...; the columns of the
+history are "history.loss", ....
+"""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _checks, _core, losses, optimizers, schedules
+from .._model.conventions import Conventions
+from .._model.core import Core
+from .._model.parameters import Weights, checked_weights, state_of, weights_of
+from .._model.seeding import RandomState
+from .._model.settings import DTYPES, Settings
+from ..history import History
+
+# Replaces a Python callable, which no file can hold.
+CALLABLE = {"callable": True}
+
+# The optimiser's states, by their names in `_core.Network` and in files.
+STATES = ("m", "v", "u")
+
+# The errors that a configuration or arrays of other origin cause.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+# The largest number of updates in a file: 64 bits leave room to count on.
+MOST_COUNT = 1 << 62
+
+Config = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+
+
+# The constructor's arguments ------------------------------------------------------------------------------
+
+
+def model_config(settings: Settings) -> Config:
+    """The constructor's arguments, except the seed."""
+    return {
+        "layers": settings.layers,
+        "activation": settings.activations[:-1],
+        "output_activation": settings.activations[-1],
+        "loss": _loss_config(settings),
+        "optimizer": optimizer_config(settings.optimizer),
+        "dtype": settings.dtype.name,
+        "init": settings.init if isinstance(settings.init, str) else None,
+        "l2": settings.l2,
+        "dropout": settings.dropout,
+        "l1": settings.l1,
+        "label_smoothing": settings.label_smoothing,
+    }
+
+
+def _loss_config(settings: Settings) -> Any:
+    given = settings.given_loss
+    if isinstance(given, losses.Loss):
+        return {"name": given.name, **_plain(given.settings())}
+    return CALLABLE if settings.custom_loss else settings.loss
+
+
+def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
+    """The settings and the rule of an optimiser."""
+    settings = _plain({name: value for name, value in optimizer.settings().items() if name != "lr"})
+    lr = optimizer.lr
+    # A schedule of a user's own class is treated as any other Python callable.
+    if isinstance(lr, schedules.Schedule) and type(lr) in schedules.SCHEDULES.values():
+        rate: Any = {"schedule": type(lr).__name__, **_plain(lr.settings())}
+    else:
+        rate = CALLABLE if callable(lr) else float(lr)
+    return {"rule": optimizer.rule, "lr": rate, **settings}
+
+
+def _plain(settings: Mapping[str, Any]) -> Config:
+    """The settings with NumPy's numbers as Python's, and tuples as lists."""
+    return {
+        name: np.asarray(value).tolist() if value is not None else None for name, value in settings.items()
+    }
+
+
+def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> dict[str, Any]:
+    """The constructor's arguments of a configuration.
+
+    `loss` and `optimizer` replace those of the configuration unless they are None. They are required if the
+    loss or the learning rate was a Python callable.
+
+    Raises
+    ------
+    One of MALFORMED
+    """
+    arguments = dict(config["model"])
+    # Checked first: nothing is allocated for sizes that a file only claims.
+    found = _sizes(arrays)
+    if arguments["layers"] != found:
+        raise ValueError(f"the layers must be those of the arrays, {found}")
+    _checks.one_of("dtype", arguments["dtype"], DTYPES)
+    arguments["loss"] = _loss_of(arguments["loss"]) if loss is None else loss
+    arguments["optimizer"] = optimizer_of(arguments["optimizer"]) if optimizer is None else optimizer
+    if arguments["init"] is None:
+        arguments["init"] = _layers(arrays, "init.", len(arguments["layers"]) - 1)
+    return arguments
+
+
+def _sizes(arrays: Arrays) -> list[int]:
+    """The sizes of the layers, by the shapes of the weights."""
+    sizes: list[int] = []
+    while (w := arrays.get(f"{len(sizes)}.weight")) is not None:
+        sizes.append(w.shape[0])
+    return [arrays["0.weight"].shape[1], *sizes]
+
+
+def _loss_of(config: Any) -> Any:
+    if isinstance(config, str):
+        return config
+    if config == CALLABLE:
+        raise ValueError("the model has a Python function as its loss, which no file holds: give loss=")
+    settings = dict(config)
+    return losses.BY_NAME[settings.pop("name")](**settings)
+
+
+def optimizer_of(config: Config) -> optimizers.Optimizer:
+    """The optimiser of a configuration."""
+    settings = dict(config)
+    kind, lr = optimizers.OPTIMIZERS[settings.pop("rule")], settings.pop("lr")
+    if lr == CALLABLE:
+        raise ValueError(
+            "the model has a Python function as its learning rate, which no file holds: give optimizer="
+        )
+    if isinstance(lr, dict):
+        schedule = dict(lr)
+        lr = schedules.SCHEDULES[schedule.pop("schedule")](**schedule)
+    return kind(lr=lr, **settings)
+
+
+# The state of training -------------------------------------------------------------------------------------
+
+
+def model_state(core: Core) -> tuple[Config, Arrays]:
+    """The whole state of a model, all read at one moment.
+
+    Raises
+    ------
+    ValueError
+        For a bit generator that is not NumPy's.
+    RuntimeError
+        While another thread trains the model.
+    """
+    net, settings = core.net, core.settings
+    with net.reading():
+        stores = net.stores()
+        arrays = state_of(net.get_layers("average" if "average" in stores else "parameters"))
+        if "average" in stores:
+            arrays |= _named("trained.", net.get_layers("parameters"))
+        for store in STATES:
+            if store in stores:
+                arrays |= _named(f"{store}.", net.get_layers(store))
+        updates, batches = net.counts
+        history = core.history
+        training = {
+            "updates": updates,
+            "batches": batches,
+            "moves": net.moves,
+            "random": core.random.config(),
+            "one_dimension": core.fitted_1d,
+            "iterations": None if history is None else history.iterations,
+            "metrics": [] if history is None else list(history.columns()),
+        }
+    if not isinstance(settings.init, str):
+        arrays |= _named("init.", settings.init)
+    if history is not None:
+        arrays |= {
+            f"history.{name}": np.asarray(values, np.float64) for name, values in history.columns().items()
+        }
+    return {"model": model_config(settings), "training": training}, arrays
+
+
+def _named(prefix: str, layers: Weights) -> Arrays:
+    return {f"{prefix}{name}": array for name, array in state_of(layers).items()}
+
+
+class State(NamedTuple):
+    """A checked state for `restore`.
+
+    Attributes
+    ----------
+    stores : dict of str to Weights
+        The trained parameters and, if they exist, the optimiser's states and the average.
+    counts : (int, int)
+        Updates and mini-batches.
+    moves : int
+        Updates since the optimiser's states began.
+    random : RandomState
+    one_dimension : bool
+    history : History or None
+    """
+
+    stores: dict[str, Weights]
+    counts: tuple[int, int]
+    moves: int
+    random: RandomState
+    one_dimension: bool
+    history: History | None
+
+
+def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
+    """The state of a model of these settings.
+
+    Raises
+    ------
+    One of MALFORMED
+        For anything that is not the state of a model with these settings.
+    """
+    training = config["training"]
+    has_average = "trained.0.weight" in arrays
+    prefixes = {"parameters": "trained.", "average": ""} if has_average else {"parameters": ""}
+    prefixes |= {store: f"{store}." for store in STATES if f"{store}.0.weight" in arrays}
+    count = len(settings.layers) - 1
+    stores = {}
+    for store, prefix in prefixes.items():
+        layers = _layers(arrays, prefix, count)
+        if any(array.dtype != settings.dtype for pair in layers for array in pair):
+            raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
+        stores[store] = checked_weights(layers, settings.layers, settings.dtype)
+    updates, batches, moves = (
+        _checks.whole(name, training[name], 0, MOST_COUNT) for name in ("updates", "batches", "moves")
+    )
+    return State(
+        stores,
+        (updates, batches),
+        moves,
+        RandomState.of(training["random"]),
+        _checks.flag("one_dimension", training["one_dimension"]),
+        None if training["iterations"] is None else _history(training, arrays),
+    )
+
+
+def _history(training: Config, arrays: Arrays) -> History:
+    columns = {name: arrays[f"history.{name}"] for name in training["metrics"]}
+    for name, values in columns.items():
+        if values.shape != (len(columns["lr"]),) or values.dtype != np.float64:
+            raise ValueError(f"the history must hold one number an epoch for {name}")
+    iterations = _checks.whole("iterations", training["iterations"], 0, MOST_COUNT)
+    return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
+
+
+def new_core(
+    arguments: Config, config: Config, arrays: Arrays, conventions: Callable[[Settings], Conventions]
+) -> Core:
+    """A model in a saved state.
+
+    Parameters
+    ----------
+    arguments : dict
+        From `arguments_of`.
+    config, arrays
+        As from `model_state`.
+    conventions : callable
+        The conventions of the model's class.
+
+    Raises
+    ------
+    MemoryError
+    One of MALFORMED
+    """
+    settings = Settings(**arguments)
+    # Checked before the network is allocated: its sizes are those of arrays that exist.
+    found = checked_state(settings, config, arrays)
+    settings.conventions = conventions(settings)
+    core = Core(settings)
+    restore(core, found)
+    return core
+
+
+def restore(core: Core, state: State) -> None:
+    """Put a model into a state that was checked with its settings. The optimiser's settings stay."""
+    net = core.net
+    with net.writing():
+        net.make_room(state.stores)  # first: a MemoryError leaves the model unchanged
+        core.tape = _core.Tape(net)  # stored gradients belong to the old weights
+        net.keep_only(state.stores)
+        for store, layers in state.stores.items():
+            net.set_layers(layers, store)
+        net.counts, net.moves = state.counts, state.moves
+        net.set_dropout(core.settings.dropout, state.random.dropout_key)
+        core.random, core.history = state.random, state.history
+        core.fitted_1d, core.stop_training = state.one_dimension, False
+
+
+def _layers(arrays: Arrays, prefix: str, count: int) -> list[tuple[Any, Any]]:
+    names = {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix) and name.removeprefix(prefix)[:1].isdigit()
+    }
+    return weights_of(names, count)

@@ -1,0 +1,42 @@
+"""One training step on one mini-batch: `MLP.train_on_batch`."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._data.rows import read_rows
+from .._model.core import Core
+from .epochs import RowEpochs
+from .rollback import Rollback
+from .steps import Watcher, make_steps
+from .update import make_update
+
+NOBODY = Watcher()
+
+
+def train_on_batch(core: Core, X: Any, y: Any) -> float:
+    """As `MLP.train_on_batch`."""
+    net, settings = core.net, core.settings
+    optimizer = settings.current_optimizer()
+    data = read_rows(X, y, None, settings)
+    update = make_update(settings, optimizer)
+    rows = len(data[0])
+    with net.writing():
+        rollback = Rollback(net, stores=True)
+        try:
+            net.prepare(update)
+            threads = _core.share_of(net.reserve(rows, 1, update, None), None)
+            net.snapshot()
+            steps = make_steps(net, settings, update, optimizer, rows, threads, NOBODY)
+            metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
+        except BaseException:
+            if not rollback.undo():
+                net.drop_average()
+            raise
+        net.drop_average()
+        core.fitted_1d = np.ndim(y) == 1
+    return metrics["loss"]

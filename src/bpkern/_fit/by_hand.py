@@ -1,0 +1,51 @@
+"""Training step by step: backward from the caller's derivative, and an update."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._model.core import Core
+from ..errors import DivergedError
+from ..schedules import rate
+from .arguments import limit
+from .rollback import restore_unless_finite
+from .update import make_update
+
+
+def backward(core: Core, grad_output: Any, input_gradient: bool) -> np.ndarray | None:
+    """As `MLP.backward`."""
+    dtype = core.settings.dtype
+    gradient = np.asarray(grad_output)
+    if gradient.dtype.kind not in "biuf":
+        raise TypeError(f"grad_output must hold real numbers, not dtype {gradient.dtype}")
+    with np.errstate(over="ignore"):
+        gradient = np.require(gradient, dtype, ["C", "A"])
+    if not np.isfinite(gradient).all():
+        raise ValueError(f"grad_output must be finite in {dtype.name}")
+    return core.tape.backward(gradient, input_gradient)
+
+
+def step(core: Core, clip_norm: float | None, clip_value: float | None) -> None:
+    """As `MLP.step`."""
+    net, optimizer = core.net, core.settings.current_optimizer()
+    update = make_update(
+        core.settings,
+        optimizer,
+        clip_norm=limit("clip_norm", clip_norm),
+        clip_value=limit("clip_value", clip_value),
+    )
+    with net.writing():
+        net.snapshot()
+        first = net.counts[0]
+        core.tape.update(update, rate(optimizer.lr, first), 1.0)
+        if not restore_unless_finite(net):
+            raise DivergedError(
+                f"the weights overflowed: lower the learning rate (lr={optimizer.lr}), clip the gradients "
+                "(clip_norm), or scale X",
+                0,
+                first,
+            )
+        net.drop_average()

@@ -1,0 +1,224 @@
+"""The epochs of one fit: steps over rows in some order, or over a stream of batches."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._data.rows import Rows, bad_row
+from .._data.streams import Prefetched
+from .._model.seeding import Shuffler
+from .._model.settings import Settings
+from ..errors import DivergedError
+from .rollback import restore_unless_finite
+from .steps import Steps, Sums
+
+
+def _means(sums: Sums, settings: Settings) -> dict[str, float]:
+    """The loss and, for the two cross-entropies, the accuracy from their sums over rows."""
+    loss, accuracy, weight = sums
+    metrics = {"loss": loss / weight}
+    if settings.has_accuracy:
+        metrics["accuracy"] = accuracy / weight
+    return metrics
+
+
+class Epochs:
+    """The epochs of one fit, or the one step of `train_on_batch`.
+
+    Parameters
+    ----------
+    net : _core.Network
+        This thread is its writer. It has a workspace for the batches, and a snapshot as of the start.
+    settings : Settings
+    steps : Steps
+    keep_outputs : bool
+        Whether to fill `seen`.
+
+    Attributes
+    ----------
+    iterations : int
+        Mini-batches of the last epoch.
+    done : int
+        Mini-batches of all epochs before it, including those before a fit was resumed.
+    rows : int or None
+        Rows of an epoch, if that is known in advance.
+    seen : tuple or None
+        (targets, outputs before each update, weights or None) of the last epoch, in the order of the steps.
+    """
+
+    def __init__(self, net: _core.Network, settings: Settings, steps: Steps, keep_outputs: bool) -> None:
+        self._net, self._settings, self._steps = net, settings, steps
+        self._keep_outputs = keep_outputs
+        self._stepped = False
+        self.iterations = self.done = 0
+        self.rows: int | None = None
+        self.seen: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None
+
+    def run(self, number: int) -> dict[str, float]:
+        """Train for epoch `number`, counted from 0, and return its loss and accuracy.
+
+        Raises
+        ------
+        DivergedError
+            If the loss or the weights are no longer finite. The weights are then restored to finite ones.
+        """
+        if self._stepped:
+            self._net.snapshot()
+        try:
+            sums = self._train()
+        except _core.NonFiniteLossError as stop:
+            raise self._diverged("the loss is no longer finite", number, stop.step) from None
+        finally:
+            finite = restore_unless_finite(self._net)
+        if not finite:
+            raise self._diverged("the weights overflowed", number, self.iterations)
+        metrics = _means(sums, self._settings)
+        if not math.isfinite(metrics["loss"]):  # a sum of finite losses may overflow
+            self._net.restore()
+            raise self._diverged("the loss is no longer finite", number, self.iterations)
+        self._stepped = True
+        self.done += self.iterations
+        return metrics
+
+    def _train(self) -> Sums:
+        """Take all steps of an epoch."""
+        raise NotImplementedError
+
+    def _train_rows(self, data: Rows, index: np.ndarray | None, more: bool) -> Sums:
+        """Take the steps over some rows; arguments as for `Steps.train`."""
+        rows = len(data[0]) if index is None else len(index)
+        outputs = None
+        if self._keep_outputs:
+            outputs = np.zeros((rows, self._settings.layers[-1]), self._settings.dtype)
+        try:
+            sums = self._steps.train(data, index, outputs, more)
+        except _core.BadRowError as stop:
+            raise bad_row(data, stop.row, self._settings.dtype) from None
+        if outputs is not None:
+            _, targets, weights = data
+            if index is not None:
+                targets, weights = targets[index], None if weights is None else weights[index]
+            self.seen = targets, outputs, weights
+        return sums
+
+    def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
+        lr, iteration = self._steps.optimizer.lr, self.done + step
+        return DivergedError(
+            f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate (lr={lr}), clip the "
+            "gradients (clip_norm), or scale X and y; reset() starts again",
+            epoch,
+            iteration,
+        )
+
+
+class RowEpochs(Epochs):
+    """Epochs over rows in memory.
+
+    Parameters
+    ----------
+    data : Rows
+    index : ndarray of int64 or None
+        The rows to train on; None is all of them.
+    shuffler : Shuffler or None
+        The source of a new order for each epoch; None keeps the order of the rows.
+    """
+
+    def __init__(
+        self,
+        net: _core.Network,
+        settings: Settings,
+        steps: Steps,
+        keep_outputs: bool,
+        data: Rows,
+        index: np.ndarray | None,
+        shuffler: Shuffler | None,
+    ) -> None:
+        super().__init__(net, settings, steps, keep_outputs)
+        self._data, self._index, self._shuffler = data, index, shuffler
+        self._count = self.rows = len(data[0]) if index is None else len(index)
+        self.iterations = steps.iterations(self._count)
+
+    def _train(self) -> Sums:
+        return self._train_rows(self._data, self._order(), more=False)
+
+    def _order(self) -> np.ndarray | None:
+        if self._shuffler is None:
+            return self._index
+        order = self._shuffler.permutation(self._count).astype(np.int64, copy=False)
+        return order if self._index is None else np.asarray(self._index[order])
+
+
+class StreamEpochs(Epochs):
+    """Epochs over batches of an iterable, fetched ahead on another thread.
+
+    Parameters
+    ----------
+    batches : iterable
+    read : callable
+        Checks an item and returns its `Rows`.
+    prepare : callable
+        Reserves memory for a batch of a number of rows, and returns the number of threads for it.
+    """
+
+    def __init__(
+        self,
+        net: _core.Network,
+        settings: Settings,
+        steps: Steps,
+        keep_outputs: bool,
+        batches: Iterable[Any],
+        read: Callable[[Any], Rows],
+        prepare: Callable[[int], int],
+    ) -> None:
+        super().__init__(net, settings, steps, keep_outputs)
+        self._batches, self._read, self._prepare = batches, read, prepare
+
+    def _train(self) -> Sums:
+        loss = accuracy = weight = 0.0
+        seen = []
+        self.iterations = 0
+        with Prefetched(self._batches) as batches:
+            for item, more in _with_more(batches):
+                data = self._next(item)
+                self._steps.batch_size = len(data[0])
+                self._steps.threads = self._prepare(len(data[0]))
+                try:
+                    sums = self._train_rows(data, None, more)
+                except _core.NonFiniteLossError:
+                    raise _core.NonFiniteLossError(self.iterations) from None
+                loss, accuracy, weight = loss + sums[0], accuracy + sums[1], weight + sums[2]
+                self.iterations += 1
+                if self.seen is not None:
+                    seen.append(self.seen)
+        if not self.iterations:
+            raise ValueError("X gave no batch")
+        if weight == 0:
+            raise ValueError("sample_weight must not be 0 in every row")
+        if seen:
+            targets, outputs, weights = zip(*seen, strict=True)
+            whole = None if weights[0] is None else np.concatenate(weights)
+            self.seen = np.concatenate(targets), np.concatenate(outputs), whole
+        return loss, accuracy, weight
+
+    def _next(self, item: Any) -> Rows:
+        try:
+            return self._read(item)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"batch {self.iterations}: {error}") from None
+
+
+def _with_more(items: Iterable[Any]) -> Iterable[tuple[Any, bool]]:
+    """Each item, and whether another one follows."""
+    before: list[Any] = []
+    for item in items:
+        if before:
+            yield before.pop(), True
+        before.append(item)
+    if before:
+        yield before.pop(), False

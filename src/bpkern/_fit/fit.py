@@ -1,0 +1,350 @@
+"""One fit: data, callbacks, validation and checkpoints around the epochs of training."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._data import streams
+from .._data.class_weights import row_weights
+from .._data.rows import Rows, classes_of, read_rows
+from .._model.core import HasCore, core_of
+from .._model.seeding import Shuffler
+from .._model.settings import Settings
+from ..callbacks import Callback
+from ..history import History
+from .arguments import FitArguments
+from .callback_list import CallbackList
+from .epochs import Epochs, RowEpochs, StreamEpochs
+from .measuring import measure, metrics_of
+from .metrics import make_metrics
+from .progress import Progress, make_progress
+from .rollback import Rollback
+from .steps import Steps, Watcher, make_steps
+from .update import make_update
+
+
+class FitWatcher(Watcher):
+    """Passes the progress within an epoch to the progress display and to the batch hooks of callbacks."""
+
+    def __init__(self, model: HasCore, callbacks: CallbackList, progress: Progress) -> None:
+        self.every_step = callbacks.has_batch_hooks
+        self._model, self._callbacks, self._progress = model, callbacks, progress
+
+    def begin_epoch(self) -> None:
+        self._batch = self._rows = 0
+
+    def before(self) -> None:
+        self._callbacks.on_batch_begin(self._model, self._batch)
+
+    def after(self, rows: int, loss: float, weight: float) -> None:
+        self._rows += rows
+        self._progress.rows(self._rows)
+        if self.every_step:
+            # A batch of zero weight has no loss.
+            logs = {"loss": loss / weight if weight else math.nan}
+            self._callbacks.on_batch_end(self._model, self._batch, logs)
+            self._batch += 1
+
+
+def check_parts(what: str, weights: np.ndarray | None, *parts: np.ndarray | None) -> None:
+    """Raise ValueError if one of the parts, each an array of row numbers, has only zero weights."""
+    if weights is not None and not all(weights[part].any() for part in parts if part is not None):
+        raise ValueError(f"sample_weight must not be 0 in every row of a part of the {what}")
+
+
+class Fit:
+    """The checked arguments of one `MLP.fit`; `run` trains.
+
+    Parameters
+    ----------
+    model : MLP
+        Passed to the callbacks; the fit itself works on its core.
+    X, y, sample_weight, class_weight, metrics, callbacks, verbose
+        As for `MLP.fit`.
+    arguments : FitArguments
+    split : (train, validation), optional
+        Rows of X to train on, and rows to validate on or None: int64, contiguous, each from 0 to
+        ``len(X) - 1``. Not together with a stream, `validation_data` or `validation_split`.
+    shuffler : Shuffler, optional
+        The source of the order of each epoch, if `arguments.shuffle`; the model's generator by default.
+    read : callable
+        `read_rows`, or a replacement with the same arguments.
+
+    Attributes
+    ----------
+    arguments : FitArguments
+    callbacks : CallbackList
+    rows : int
+        Rows of an epoch; 0 for a stream.
+    work : int
+        Rows times epochs times weights of the network, to compare fits by.
+    """
+
+    def __init__(
+        self,
+        model: HasCore,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Any,
+        metrics: Any,
+        callbacks: Callback | Iterable[Callback],
+        verbose: Any,
+        arguments: FitArguments,
+        *,
+        split: tuple[np.ndarray, np.ndarray | None] | None = None,
+        shuffler: Shuffler | None = None,
+        read: Callable[[Any, Any, Any, Settings], Rows] = read_rows,
+    ) -> None:
+        self._model, self._core = model, core_of(model)
+        self._net, self._settings = self._core.net, self._core.settings
+        self.arguments, self._shuffler = arguments, shuffler
+        self._optimizer = self._settings.current_optimizer()
+        self.callbacks = CallbackList(callbacks)
+        self._metrics = make_metrics(metrics, self._settings.loss, self._settings.layers[-1])
+        # C computes the accuracy along with the loss; the other metrics need the outputs.
+        self._others = [metric for metric in self._metrics if metric.name != "accuracy"]
+        self._wants_accuracy = len(self._others) < len(self._metrics)
+        self._class_weight = class_weight
+        self._validation: Rows | None = None
+        self._validation_index: np.ndarray | None = None
+        self._progress = make_progress(verbose)
+        if arguments.checkpoint is not None:
+            from .._files import container  # with its own imports, half the import time of the package
+
+            container.check_path(arguments.checkpoint)
+        self._data: Rows | None = None
+        self._index: np.ndarray | None = None  # the rows of the data to train on; None for all of them
+        self._batches: Any = None
+        self._one_dimension: bool | None = None  # of y; for a stream, known at its first batch
+        if streams.is_stream(X, y):
+            if split is not None:
+                raise ValueError("a split names rows of X, and batches have none before they come")
+            self._check_stream(X, sample_weight)
+        elif y is None:
+            raise ValueError("y is missing: fit takes X and y, or for both an iterable of batches (X, y)")
+        else:
+            self._rows = read(X, y, sample_weight, self._settings)
+            if split is not None:
+                self._take_split(*split)
+            self._data = self._weighted(self._rows, self._index)
+            self._one_dimension = np.ndim(y) == 1
+        if arguments.validation_data is not None:
+            try:
+                X, y, *weights = arguments.validation_data
+                self._validation = read(X, y, weights[0] if weights else None, self._settings)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"validation_data: {error}") from None
+
+    def _check_stream(self, batches: Any, sample_weight: Any) -> None:
+        if sample_weight is not None:
+            raise ValueError("sample_weight goes with y: a stream gives batches (X, y, sample_weight)")
+        if self.arguments.validation_split:
+            raise ValueError("validation_split needs rows to hold out: with batches give validation_data")
+        if isinstance(self._class_weight, str):
+            raise ValueError("class_weight 'balanced' needs all of y at once: with batches give a mapping")
+        streams.check_epochs(batches, self.arguments.epochs)
+        self._batches = batches
+
+    def _weighted(self, data: Rows, index: np.ndarray | None = None, is_part: bool = False) -> Rows:
+        """The rows with the weights of their classes, computed from the rows of `index`, or from all."""
+        x, targets, weights = data
+        if self._class_weight is None:
+            return data
+        classes, count = classes_of(targets, self._settings), max(self._settings.layers[-1], 2)
+        if index is None:
+            return x, targets, row_weights(self._class_weight, classes, weights, count, is_part)
+        if classes is not None:
+            classes = classes[index]
+        own = row_weights(self._class_weight, classes, None if weights is None else weights[index], count)
+        spread = np.zeros(len(x))
+        spread[index] = own
+        return x, targets, spread
+
+    def _take_split(self, train: np.ndarray, validation: np.ndarray | None) -> None:
+        if self.arguments.validation_data is not None or self.arguments.validation_split:
+            raise ValueError("give a split, validation_data or validation_split, and not two of them")
+        self._index = train
+        if validation is not None:
+            self._validation, self._validation_index = self._rows, validation
+        check_parts("split", self._rows[2], train, validation)
+
+    @property
+    def rows(self) -> int:
+        if self._index is not None:
+            return len(self._index)
+        return 0 if self._data is None else len(self._data[0])
+
+    @property
+    def work(self) -> int:
+        return self.rows * self.arguments.epochs * sum(n * m for n, m in pairwise(self._settings.layers))
+
+    # The fit -----------------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        """Train, and return the history; raises as `MLP.fit`."""
+        with self._net.writing():
+            return self._run()
+
+    def _run(self) -> History:
+        model, core, net, arguments = self._model, self._core, self._net, self.arguments
+        update = make_update(
+            self._settings,
+            self._optimizer,
+            clip_norm=arguments.clip_norm,
+            clip_value=arguments.clip_value,
+            accumulate=arguments.accumulate,
+            ema=arguments.ema,
+        )
+        rollback = Rollback(net, stores=True, core=core)
+        try:
+            threads = self._reserve(update)
+            core.stop_training = False
+            self.callbacks.on_fit_begin(model)
+            first = 0
+            if arguments.checkpoint is not None and arguments.resume:
+                from .._files import checkpoints
+
+                first = checkpoints.resume(core, arguments.checkpoint, self.callbacks)
+                rollback = Rollback(net, stores=True, core=core)
+                self._optimizer = self._settings.current_optimizer()  # a callback may have changed it
+                update.set_optimizer(self._optimizer)
+                self._take_snapshot(update)
+            history = core.history if first and core.history is not None else History()
+            watcher = FitWatcher(model, self.callbacks, self._progress)
+            steps = make_steps(
+                net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
+            )
+            epochs = self._epochs(steps, update)
+            epochs.done = history.iterations
+            core.history = history
+            if self._one_dimension is not None:
+                core.fitted_1d = self._one_dimension
+            try:
+                self._train(epochs, steps, watcher, history, first)
+            finally:
+                self._progress.close()
+                if type(self._settings.optimizer) is not type(steps.optimizer):
+                    net.drop_states()  # a callback replaced the optimiser during the last epoch
+        except BaseException:
+            if not rollback.undo():
+                self._drop_unused_average()
+            raise
+        self.callbacks.on_fit_end(model)
+        return history
+
+    def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
+        model, core, arguments, most = self._model, self._core, self.arguments, steps.threads
+        if first < arguments.epochs and not core.stop_training:
+            self._progress.begin(arguments.epochs, epochs.rows, first)
+        for epoch in range(first, arguments.epochs):
+            if core.stop_training:
+                break
+            optimizer = self._settings.current_optimizer()
+            if optimizer is not steps.optimizer:  # a callback has changed its settings
+                steps.set_optimizer(optimizer)
+            self.callbacks.on_epoch_begin(model, epoch)
+            if epoch == first and self.callbacks:
+                self._net.snapshot()  # an overflow keeps the changes that the callbacks have made
+            # The share may have changed since the last epoch; a stream asks again for each batch.
+            steps.threads = _core.share_of(most, arguments.n_threads)
+            watcher.begin_epoch()
+            logs = epochs.run(epoch)
+            self._drop_unused_average()
+            if not self._wants_accuracy:
+                logs.pop("accuracy", None)
+            if epochs.seen is not None:
+                logs |= metrics_of(core, self._others, *epochs.seen)
+            logs |= self._validate()
+            history.add_epoch(logs, epochs.iterations, steps.rate)
+            self._progress.epoch(epoch + 1, logs)
+            self.callbacks.on_epoch_end(model, epoch, logs)
+            is_last = epoch + 1 == arguments.epochs or core.stop_training
+            if arguments.checkpoint is not None and (
+                is_last or (epoch + 1) % arguments.checkpoint_every == 0
+            ):
+                from .._files import checkpoints
+
+                checkpoints.write(core, arguments.checkpoint, self.callbacks, epoch + 1)
+
+    def _drop_unused_average(self) -> None:
+        """Training without an average makes an older one outdated."""
+        if self.arguments.ema is None:
+            self._net.drop_average()
+
+    def _validate(self) -> dict[str, float]:
+        if self._validation is None:
+            return {}
+        values = measure(
+            self._core, self._validation, self._validation_index, self._metrics, self.arguments.n_threads
+        )
+        return {f"val_{name}": value for name, value in values.items()}
+
+    # Memory, data and their order --------------------------------------------------------------------
+
+    def _reserve(self, update: _core.Update) -> int:
+        """Allocate all memory for training, so that a MemoryError leaves the model unchanged.
+
+        Returns the number of threads to use if no other call is running.
+        """
+        arguments = self.arguments
+        threads = 1
+        if self._data is not None:
+            rows = self.rows
+            batch_size = min(arguments.batch_size, rows)
+            threads = self._net.reserve(batch_size, rows / batch_size, update, arguments.n_threads)
+            if self._validation is not None or arguments.validation_split:
+                rows = len((self._validation or self._data)[0])
+                if self._validation_index is not None:
+                    rows = len(self._validation_index)
+                self._net.reserve_reader(rows, arguments.n_threads)
+        self._take_snapshot(update)
+        return threads
+
+    def _take_snapshot(self, update: _core.Update) -> None:
+        """Save the state to restore after an overflow in the first epoch, with new optimiser states."""
+        self._net.prepare(update)
+        self._net.snapshot()
+
+    def _epochs(self, steps: Steps, update: _core.Update) -> Epochs:
+        net, settings, keeps = self._net, self._settings, bool(self._others)
+        n_threads = self.arguments.n_threads
+        if self._data is None:
+            return StreamEpochs(
+                net,
+                settings,
+                steps,
+                keeps,
+                self._batches,
+                self._read_batch,
+                lambda rows: _core.share_of(net.reserve(rows, 1, update, n_threads), n_threads),
+            )
+        self._index = self._split(self._data)
+        shuffler = None
+        if self.arguments.shuffle:
+            shuffler = self._core.random if self._shuffler is None else self._shuffler
+        return RowEpochs(net, settings, steps, keeps, self._data, self._index, shuffler)
+
+    def _read_batch(self, item: Any) -> Rows:
+        X, y, weights = streams.as_batch(item)
+        self._one_dimension = self._core.fitted_1d = np.ndim(y) == 1
+        return self._weighted(read_rows(X, y, weights, self._settings, is_part=True), is_part=True)
+
+    def _split(self, data: Rows) -> np.ndarray | None:
+        """The rows to train on; the other rows become the validation data."""
+        fraction = self.arguments.validation_split
+        if not fraction:
+            return self._index
+        x, targets, weights = data
+        train, held_out = self._core.random.split(len(x), fraction, classes_of(targets, self._settings))
+        check_parts("validation split", weights, train, held_out)
+        # Validation rows keep their sample weights, without the weights of their classes.
+        self._validation, self._validation_index = self._rows, held_out
+        return train

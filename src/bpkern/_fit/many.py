@@ -1,0 +1,335 @@
+"""Training of many models at once on the same rows: `fit_many`."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import _checks, _core
+from .._data import streams
+from .._data.rows import Reader
+from .._model.core import core_of
+from ..history import History
+from ..mlp import MLP
+from .arguments import FitArguments
+from .callback_list import CallbackList
+from .fit import Fit
+from .progress import Progress, make_progress
+
+# The arguments of `MLP.fit` besides X, y and those of `FitArguments`, in the order of `Fit`, and their
+# defaults.
+OTHERS: dict[str, Any] = {"sample_weight": None, "class_weight": None, "metrics": None, "callbacks": ()}
+
+# The arguments of `MLP.fit` that `fit_many` takes for all models, or one model in `each`.
+SHARED = frozenset({*OTHERS, *(FitArguments.__init__.__kwdefaults__ or ())} - {"n_threads"})
+
+Split = tuple[np.ndarray, np.ndarray | None]
+
+
+def fit_many(
+    models: Iterable[MLP],
+    X: Any,
+    y: Any,
+    *,
+    splits: Iterable[tuple[Any, Any]] | None = None,
+    each: Iterable[Mapping[str, Any]] | None = None,
+    n_threads: int | None = None,
+    verbose: Literal["auto", 0, 1] = "auto",
+    **settings: Any,
+) -> list[History]:
+    """Train several models on the same rows at once: seeds, folds, a grid.
+
+    Each model ends in the same state, to the bit, as after ``model.fit``; only the time differs. Threads take
+    one model after another, those with the most work first. So all processors are busy even if each net is
+    too small to use more than one. X is shared, and converted once if it has to be converted.
+
+    >>> models = [bpkern.MLP([64, 32, 10], loss="cross_entropy", seed=seed) for seed in range(16)]
+    >>> histories = bpkern.fit_many(models, X, y, epochs=50)
+
+    Folds, as scikit-learn's cross-validators give them:
+
+    >>> bpkern.fit_many(models, X, y, splits=KFold(len(models)).split(X), epochs=50)
+
+    Parameters
+    ----------
+    models : iterable of MLP
+        Different models with different generators. Their layers, losses and optimisers may differ.
+    X : array_like, shape (n, in)
+        As for `MLP.fit`, except an iterable of batches.
+    y : array_like
+        As for `MLP.fit`; None if each mapping of `each` has its own.
+    splits : iterable of (train, validation), optional
+        For each model, the row numbers of X to train on, and those to compute ``val_loss`` and the metrics
+        from, or None. The model is trained as with ``X[train]``, ``y[train]`` and ``sample_weight[train]``.
+        Not together with `validation_data` or `validation_split`.
+    each : iterable of mappings, optional
+        For each model, arguments of `fit` that replace the shared ones: "y", "epochs", "batch_size",
+        "callbacks", "checkpoint", ...
+    n_threads : int, optional
+        Exact number of threads in all, including the caller's. Fewer models share them in equal parts. None
+        is `bpkern.get_num_threads()`, shared with all other training in this process; when some models are
+        done, the others use the threads that become free.
+    verbose : {"auto", 0, 1}
+        Shows the number of finished models, when and as `fit` shows its epochs.
+    **settings
+        All other arguments of `fit`. A callback and a checkpoint belong to one model: with several models
+        they go into `each`.
+
+    Returns
+    -------
+    list of History
+        One per model, in their order; also kept as their ``history_``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `fit`, and for the same model, callback, generator or checkpoint given twice. Errors that can
+        be found before training are raised before any model is trained, with a note that names the model.
+    Exception
+        An error of one fit does not end the others. When all are done, the error of the first such model is
+        raised, with a note that names the model; the other models have their histories in ``history_``.
+    KeyboardInterrupt
+        All fits have stopped within 200 ms, each model as of a finished step.
+
+    Notes
+    -----
+    A part of each epoch is Python code, which one thread at a time can run: nets whose epochs take less than
+    about 0.1 ms gain little from a second thread.
+
+    Python functions among the settings (callbacks, metrics, a loss, a learning rate) are called from several
+    threads. Models may share an optimiser unless something changes its settings during the fits, as
+    `ReduceLROnPlateau` does.
+    """
+    progress = make_progress(verbose, of="model")
+    checked = _checked_models(models)
+    if complaint := _unknown(settings, "fit_many", SHARED):
+        raise TypeError(complaint)
+    if streams.is_stream(X, y):
+        raise ValueError("fit_many shares rows in memory among its models: give X and y, not batches")
+    most = _core.fair_share() if n_threads is None else _checks.whole("n_threads", n_threads, 1)
+    workers = max(1, min(most, len(checked)))
+    own = _listed("each", each, len(checked), {})
+    parts = _listed("splits", splits, len(checked), None)
+    if "callbacks" in settings:  # once: the first fit would exhaust an iterator
+        settings["callbacks"] = CallbackList(settings["callbacks"])
+    threads = None if n_threads is None else most // workers
+    read, fits = Reader(), []
+    for number, model in enumerate(checked):
+        try:
+            fits.append(_make_fit(model, X, y, parts[number], settings, own[number], threads, read))
+        except Exception as error:
+            error.add_note(f"It is about models[{number}] of fit_many.")
+            raise
+    _check_apart("callback", [list(fit.callbacks) for fit in fits])
+    checkpoints = [fit.arguments.checkpoint for fit in fits]
+    _check_apart("checkpoint", [[] if path is None else [os.path.abspath(path)] for path in checkpoints])
+    return _Fits(fits, progress).run(workers)
+
+
+# Arguments -------------------------------------------------------------------------------------------------
+
+
+def _checked_models(models: Any) -> list[MLP]:
+    if not hasattr(models, "__iter__"):
+        raise TypeError(f"models must be a sequence of bpkern.MLP, not {models!r}")
+    listed = list(models)
+    for model in listed:
+        if not isinstance(model, MLP):
+            raise TypeError(f"models must be a sequence of bpkern.MLP, not of {model!r}")
+    _check_apart("model", [[model] for model in listed])
+    _check_apart("generator", [[core_of(model).random.generator.bit_generator] for model in listed])
+    return listed
+
+
+def _check_apart(what: str, belongings: Sequence[Sequence[Any]]) -> None:
+    """Raise ValueError if two models have the same object, or the same path.
+
+    Parameters
+    ----------
+    what : str
+    belongings : sequence of sequences
+        For each model, its objects of that kind; a path is a str.
+    """
+    owners: dict[Hashable, int] = {}
+    for number, things in enumerate(belongings):
+        for thing in things:
+            owner = owners.setdefault(thing if isinstance(thing, str) else id(thing), number)
+            if owner != number:
+                pair = f"models[{owner}] and models[{number}]"
+                raise ValueError(
+                    f"the models must be different: {pair} are the same"
+                    if what == "model"
+                    else f"each model needs its own {what}: {pair} have the same"
+                )
+
+
+def _unknown(given: Iterable[str], whose: str, allowed: frozenset[str]) -> str:
+    """The message about the first name that is not allowed; empty if all are allowed."""
+    for name in given:
+        if name not in allowed:
+            return f"unknown argument {name!r} of {whose}: allowed are {', '.join(sorted(allowed))}"
+    return ""
+
+
+def _listed(name: str, given: Any, count: int, default: Any) -> list[Any]:
+    """`given` as a list with an item per model, `default` for each if it is None."""
+    if given is None:
+        return [default] * count
+    if not hasattr(given, "__iter__") or isinstance(given, (str, Mapping)):
+        raise TypeError(f"{name} must be a sequence with an item for each model, not {given!r}")
+    items = list(given)
+    if len(items) != count:
+        raise ValueError(f"{name} must have an item for each of the {count} models, not {len(items)}")
+    return items
+
+
+def _make_fit(
+    model: MLP,
+    X: Any,
+    y: Any,
+    split: Any,
+    shared: Mapping[str, Any],
+    own: Any,
+    n_threads: int | None,
+    read: Reader,
+) -> Fit:
+    if not isinstance(own, Mapping):
+        raise TypeError(f"each must hold mappings of fit's arguments, not {own!r}")
+    if complaint := _unknown(own, "each", SHARED | {"y"}):
+        raise ValueError(complaint)
+    settings = {"y": y, **shared, **own}
+    y = settings.pop("y")
+    weights, class_weight, metrics, callbacks = (settings.pop(*other) for other in OTHERS.items())
+    rows = None
+    if split is not None:
+        rows = _checked_split(split, len(read.rows(X, model.layers[0])))
+    arguments = FitArguments(**settings, n_threads=n_threads)
+    return Fit(model, X, y, weights, class_weight, metrics, callbacks, 0, arguments, split=rows, read=read)
+
+
+def _checked_split(split: Any, rows: int) -> Split:
+    if not isinstance(split, (tuple, list)) or len(split) != 2:
+        raise ValueError(f"splits must hold pairs (train, validation), not {split!r}")
+    train, validation = split
+    return (
+        _checked_index("train", train, rows),
+        None if validation is None else _checked_index("validation", validation, rows),
+    )
+
+
+def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
+    """Row numbers as int64, contiguous and in range: C reads these rows without another check."""
+    array = np.asarray(index)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"the {part} rows of a split must be a list of at least one, not shape {array.shape}"
+        )
+    if array.dtype.kind not in "iu":
+        hint = ": numpy.flatnonzero(mask)" if array.dtype.kind == "b" else ""
+        raise TypeError(f"the {part} rows of a split must be whole numbers, not {array.dtype}{hint}")
+    checked = np.empty(array.shape, np.int64)  # a copy: the caller may change the array during the fit
+    if array.min() < 0 or array.max() >= rows:
+        raise ValueError(
+            f"the {part} rows of a split must be from 0 to {rows - 1}, "
+            f"not from {array.min()} to {array.max()}"
+        )
+    checked[...] = array
+    return checked
+
+
+# The fits --------------------------------------------------------------------------------------------------
+
+
+class _Fits:
+    """Fits in several threads, each of which takes one fit after another until none is left."""
+
+    def __init__(self, fits: list[Fit], progress: Progress) -> None:
+        self._fits, self._progress = fits, progress
+        work = [fit.work for fit in fits]
+        # The longest first: a long one that began last would keep all others waiting.
+        self._left = deque(sorted(range(len(fits)), key=work.__getitem__, reverse=True))
+        self._histories: dict[int, History] = {}
+        self._errors: dict[int, Exception] = {}
+        self._stopped_by: BaseException | None = None
+        self._stop = _core.Crew()
+        self._lock = threading.Lock()
+
+    def run(self, workers: int) -> list[History]:
+        """Run all fits in `workers` threads, including the caller's, and return their histories."""
+        self._progress.begin(len(self._fits), None, 0)
+        # All threads are counted before the first fit begins, so that it takes no more than its share.
+        self._together = threading.Barrier(workers)
+        helpers = [threading.Thread(target=self._help, name="bpkern fit_many") for _ in range(workers - 1)]
+        try:
+            for helper in helpers:
+                helper.start()
+            self._work()
+            for helper in helpers:
+                helper.join()
+        except BaseException as error:
+            self._end(error)
+        finally:
+            for helper in helpers:
+                if helper.ident is not None:
+                    helper.join()
+            self._progress.close()
+        if self._stopped_by is not None or self._errors:
+            raise self._take_error()
+        return [self._histories[number] for number in range(len(self._fits))]
+
+    def _help(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # raised again in the caller's thread
+            self._end(error)
+
+    def _work(self) -> None:
+        with self._stop.member():
+            self._together.wait()
+            while self._left:
+                try:
+                    number = self._left.popleft()
+                except IndexError:  # another thread has taken the last one
+                    return
+                self._fit(number)
+
+    def _fit(self, number: int) -> None:
+        fit = self._fits[number]
+        try:
+            history = fit.run()
+        except Exception as error:
+            self._errors[number] = error
+            history = History()
+        self._histories[number] = history
+        with self._lock:
+            last = {name: values[-1] for name, values in history.items()}
+            self._progress.epoch(len(self._histories), last)
+
+    def _end(self, error: BaseException) -> None:
+        """Stop all threads at their next check for signals."""
+        if self._stopped_by is None:
+            self._stopped_by = error
+        self._stop.stop()
+        self._together.abort()
+
+    def _take_error(self) -> BaseException:
+        """The error to raise, removed from here: its traceback refers to this object and to the data."""
+        stopped_by, errors = self._stopped_by, self._errors
+        self._stopped_by, self._errors = None, {}
+        if stopped_by is not None:
+            return stopped_by
+        first, *others = sorted(errors)
+        error = errors[first]
+        note = f"models[{first}] of fit_many raised it"
+        if others:
+            note += f", and {', '.join(f'models[{number}]' for number in others)} an error, too"
+        if len(errors) < len(self._fits):
+            note += ". The other models are trained"
+        error.add_note(f"{note}.")
+        return error

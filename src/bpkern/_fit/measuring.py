@@ -1,0 +1,96 @@
+"""Losses and metrics of data without training on them."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._data.rows import Rows, bad_row, read_rows
+from .._model.core import Core
+from .._model.prediction import predictions
+from .custom_loss import row_losses
+from .metrics import Metric, make_metrics
+
+
+def evaluate(core: Core, X: Any, y: Any, sample_weight: Any, metrics: Any) -> dict[str, float]:
+    """As `MLP.evaluate`."""
+    settings = core.settings
+    asked = make_metrics(metrics, settings.loss, settings.layers[-1])
+    return measure(core, read_rows(X, y, sample_weight, settings), None, asked, None)
+
+
+def losses(core: Core, X: Any, y: Any) -> np.ndarray:
+    """As `MLP.losses`."""
+    net, settings = core.net, core.settings
+    data = read_rows(X, y, None, settings)
+    try:
+        if settings.custom_loss:
+            outputs = net.forward_data(_core.Data(data[0]))
+            return row_losses(settings.custom_loss, outputs, data[1], weighted=True)[0]
+        found = np.empty(len(data[0]))
+        net.evaluate(_core.Data(*data), None, None, row_losses=found)
+        return found
+    except _core.BadRowError as error:
+        raise bad_row(data, error.row, settings.dtype) from None
+
+
+def measure(
+    core: Core, data: Rows, index: np.ndarray | None, metrics: Iterable[Metric], n_threads: int | None
+) -> dict[str, float]:
+    """The loss with its penalties, and the metrics.
+
+    Parameters
+    ----------
+    core : Core
+    data : Rows
+    index : ndarray of int64 or None
+        The rows to measure; None is all of them.
+    metrics : iterable of Metric
+        C computes the accuracy along with the loss; all others are computed from the outputs.
+    n_threads : int or None
+    """
+    net, settings = core.net, core.settings
+    x, targets, weights = data
+    rows = len(x) if index is None else len(index)
+    others = [metric for metric in metrics if metric.name != "accuracy"]
+    wants_accuracy = any(metric.name == "accuracy" for metric in metrics)
+    outputs: Any = None
+    try:
+        with net.reading():
+            penalty = net.penalty(settings.l1, settings.l2) if settings.penalised else 0.0
+            if settings.custom_loss:
+                outputs = net.forward_data(_core.Data(x), index, n_threads=n_threads)
+            else:
+                if others:
+                    outputs = np.empty((rows, settings.layers[-1]), settings.dtype)
+                loss, accuracy, weight = net.evaluate(_core.Data(*data), index, n_threads, outputs=outputs)
+    except _core.BadRowError as error:
+        raise bad_row(data, error.row, settings.dtype) from None
+    if index is not None:
+        targets, weights = targets[index], None if weights is None else weights[index]
+    if settings.custom_loss:
+        custom, _ = row_losses(settings.custom_loss, outputs, targets, weights is not None)
+        weight = rows if weights is None else float(weights.sum())
+        loss = float(custom.sum() if weights is None else custom @ weights)
+    logs = {"loss": loss / weight + penalty * settings.penalty_factor(weight)}
+    if wants_accuracy and settings.has_accuracy:
+        logs["accuracy"] = accuracy / weight
+    if others:
+        logs |= metrics_of(core, others, targets, outputs, weights)
+    return logs
+
+
+def metrics_of(
+    core: Core,
+    metrics: Iterable[Metric],
+    targets: np.ndarray,
+    outputs: np.ndarray,
+    weights: np.ndarray | None,
+) -> dict[str, float]:
+    """Each metric by its name, of targets (n, ...), outputs (n, out) and weights (n,) or None."""
+    predicted = predictions(core, outputs)
+    return {metric.name: metric(targets, predicted, weights) for metric in metrics}

@@ -1,0 +1,53 @@
+"""The way back to the state before a call that fails."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from .. import _core
+from .._model.core import Core
+
+
+class Rollback:
+    """What a call that fails before its first update restores, besides the parameters.
+
+    That is the count of mini-batches, with `stores` the optimiser's states and the average, and with `core`
+    the generator, the history and `fitted_1d`. After an update nothing is restored: the model keeps the
+    finished steps.
+
+    Parameters
+    ----------
+    net : _core.Network
+        This thread is its writer.
+    stores : bool
+    core : Core, optional
+        The model of the network.
+    """
+
+    def __init__(self, net: _core.Network, *, stores: bool = False, core: Core | None = None) -> None:
+        self._net, self._counts = net, net.counts
+        self._stores = net.stores() if stores else None
+        self._core = core
+        if core is not None:
+            self._random, self._history, self._fitted_1d = core.random.state(), core.history, core.fitted_1d
+
+    def undo(self) -> bool:
+        """Restore what was there unless an update has been made; returns whether it was restored."""
+        net, core = self._net, self._core
+        if net.counts[0] != self._counts[0]:
+            return False
+        if core is not None:
+            core.fitted_1d, core.history = self._fitted_1d, self._history
+        net.counts = self._counts
+        if self._stores is not None:
+            net.keep_only(self._stores)
+        if core is not None:
+            core.random.go_back(self._random)  # last: it allocates, and may fail
+        return True
+
+
+def restore_unless_finite(net: _core.Network) -> bool:
+    """Whether all parameters and states are finite; otherwise the network returns to its last snapshot."""
+    if net.finite():
+        return True
+    net.restore()
+    return False

@@ -1,0 +1,154 @@
+"""The parts of one model, on which training, prediction, files and estimators work."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from .. import _core
+from ..history import History
+from ..optimizers import Optimizer
+from .parameters import Weights, checked_weights, state_of, weights_of
+from .seeding import RandomState
+from .settings import Settings, checked_optimizer
+
+# Names of the arrays of the averaged parameters in `Core.get_parameters`.
+AVERAGE = "average."
+
+
+class Core:
+    """The parts of one model: `bpkern.MLP` holds one, and its methods work on it.
+
+    A new core has its network, whose parameters are unset. `start` or `bpkern._files.state.restore` sets
+    everything else.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Attributes
+    ----------
+    settings : Settings
+    net : _core.Network
+    tape : _core.Tape
+        The stored forward pass and gradients of steps by hand.
+    random : RandomState
+    history : History or None
+        The history of the last fit.
+    fitted_1d : bool
+        Whether the y of the last training had one dimension.
+    stop_training : bool
+        Whether the fit ends after the current epoch.
+
+    Raises
+    ------
+    MemoryError
+        If there is no memory for the parameters.
+    """
+
+    tape: _core.Tape
+    random: RandomState
+    history: History | None
+    fitted_1d: bool
+    stop_training: bool
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.net = new_network(settings)
+
+    def start(self, random: RandomState) -> None:
+        """Draw new parameters and forget all training. A MemoryError is raised before anything changes."""
+        settings = self.settings
+        weights = random.initial_weights(settings.init, settings.layers, settings.activations, settings.dtype)
+        if any(settings.dropout):
+            random.draw_dropout_key()
+        self.random, self.tape = random, _core.Tape(self.net)
+        self.net.forget()
+        self.net.set_layers(weights)
+        self.net.set_dropout(settings.dropout, random.dropout_key)
+        self.fitted_1d = False
+        self.history = None
+        self.stop_training = False
+
+    def set_optimizer(self, optimizer: Optimizer) -> None:
+        """Replace the optimiser. Another object starts without the states of the old one."""
+        checked_optimizer(optimizer)
+        with self.net.writing():
+            if optimizer is not self.settings.optimizer:
+                self.net.drop_states()
+            self.settings.optimizer = optimizer
+
+    # Parameters --------------------------------------------------------------------------------------
+
+    def get_weights(self) -> Weights:
+        """Copies of the parameters that predict: the average if there is one, otherwise the trained ones."""
+        with self.net.reading():
+            return self.net.get_layers("average" if self.net.has_average else "parameters")
+
+    def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
+        """Set all parameters after checking them, and drop their average."""
+        layers = checked_weights(weights, self.settings.layers, self.settings.dtype)
+        with self.net.writing():
+            self.net.set_layers(layers)
+            self.net.drop_average()
+
+    def get_parameters(self) -> dict[str, np.ndarray]:
+        """Copies of the trained parameters and, if there is one, of their average, by name."""
+        with self.net.reading():
+            parameters = state_of(self.net.get_layers())
+            if self.net.has_average:
+                average = state_of(self.net.get_layers("average"))
+                parameters |= {f"{AVERAGE}{name}": array for name, array in average.items()}
+        return parameters
+
+    def set_parameters(self, parameters: Mapping[str, np.ndarray]) -> None:
+        """Set what `get_parameters` returned."""
+        count = len(self.settings.layers) - 1
+        own = {name: array for name, array in parameters.items() if not name.startswith(AVERAGE)}
+        average = {name.removeprefix(AVERAGE): array for name, array in parameters.items() if name not in own}
+        self.set_weights(weights_of(own, count))
+        if average:
+            layers = checked_weights(weights_of(average, count), self.settings.layers, self.settings.dtype)
+            self.net.set_layers(layers, "average")
+
+    def blend(self, other: Core, tau: float) -> None:
+        """Set the trained parameters to ``(1 - tau) * own + tau * other's``, and drop their average."""
+        mine, theirs = self.settings, other.settings
+        if (mine.layers, mine.dtype) != (theirs.layers, theirs.dtype):
+            raise ValueError(
+                f"other must have the layers {mine.layers} in {mine.dtype.name}, "
+                f"not {theirs.layers} in {theirs.dtype.name}"
+            )
+        self.net.blend(other.net, tau)
+
+
+class HasCore(Protocol):
+    """A model as the package's modules see it: `bpkern.MLP`, or a stand-in of the tests."""
+
+    def __bpkern_core__(self) -> Core:
+        """The parts of the model."""
+
+
+def core_of(model: HasCore) -> Core:
+    """The parts of a model: the one way from a `bpkern.MLP` to its inside."""
+    return model.__bpkern_core__()
+
+
+def new_network(settings: Settings) -> _core.Network:
+    """A network of these settings, without dropout. Its parameters are unset."""
+    conventions = settings.conventions
+    return _core.Network(
+        settings.layers,
+        settings.activations,
+        "squared_error" if settings.custom_loss else settings.loss,
+        settings.dtype,
+        settings.loss_parameters,
+        settings.label_smoothing,
+        conventions.loss_factor,
+        conventions.slope_factor,
+        conventions.log_loss_cap,
+        conventions.deviance,
+    )

@@ -1,0 +1,124 @@
+"""Initial weights: drawn from a named distribution, or given as arrays."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .parameters import Weights, checked_weights
+
+# Activations for which "auto" means "he_uniform"; for all others it means "glorot_uniform".
+RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
+
+# (Generator, fan in, fan out) -> W of shape (out, in), float64.
+Draw = Callable[[Any, int, int], np.ndarray]
+
+
+def _uniform(square: Callable[[int, int], float]) -> Draw:
+    """Uniform on [-limit, limit), with limit**2 = square(fan in, fan out)."""
+
+    def draw(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        limit = np.sqrt(square(fan_in, fan_out))
+        return generator.uniform(-limit, limit, (fan_out, fan_in))
+
+    return draw
+
+
+def _normal(variance: Callable[[int, int], float]) -> Draw:
+    """Normal with the variance variance(fan in, fan out)."""
+
+    def draw(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return generator.normal(0.0, np.sqrt(variance(fan_in, fan_out)), (fan_out, fan_in))
+
+    return draw
+
+
+def _orthogonal(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+    """Orthonormal rows, or columns if there are more rows: PyTorch's orthogonal_ (Saxe et al., 2014)."""
+    tall = generator.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
+    q, r = np.linalg.qr(tall)
+    # With a positive diagonal of R, Q is unique, and uniformly distributed over the orthogonal matrices.
+    q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+    return q if fan_out >= fan_in else q.T
+
+
+# Fan in and fan out are the numbers of a layer's inputs and outputs. Glorot's are PyTorch's xavier_uniform_
+# and xavier_normal_, He's its kaiming_uniform_ and kaiming_normal_ for relu. LeCun's are Keras's, except that
+# Keras truncates the normal distribution.
+INITIALIZERS: dict[str, Draw] = {
+    "glorot_uniform": _uniform(lambda fan_in, fan_out: 6.0 / (fan_in + fan_out)),
+    "glorot_normal": _normal(lambda fan_in, fan_out: 2.0 / (fan_in + fan_out)),
+    "he_uniform": _uniform(lambda fan_in, _: 6.0 / fan_in),
+    "he_normal": _normal(lambda fan_in, _: 2.0 / fan_in),
+    "lecun_uniform": _uniform(lambda fan_in, _: 3.0 / fan_in),
+    "lecun_normal": _normal(lambda fan_in, _: 1.0 / fan_in),
+    "orthogonal": _orthogonal,
+}
+NAMES = ("auto", *INITIALIZERS)
+
+
+def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | Weights:
+    """`init` in the form that `initial_weights` takes: a known name, or copies of the given arrays.
+
+    Parameters
+    ----------
+    init : str or sequence of (W, b)
+        Arrays are checked as in `MLP.set_weights`.
+    layers : list of int
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name, and for arrays that do not fit.
+    """
+    if isinstance(init, str):
+        return _checks.one_of("init", init, NAMES)
+    if not isinstance(init, (list, tuple)):
+        raise TypeError(f"init must be a name, one of {', '.join(NAMES)}, or a list of (W, b), not {init!r}")
+    try:
+        weights = checked_weights(init, layers, dtype)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"init: {error}") from None
+    return _copies(weights)
+
+
+def initial_weights(
+    init: str | Weights,
+    layers: list[int],
+    activations: list[str],
+    generator: np.random.Generator,
+    dtype: np.dtype[Any],
+) -> Weights:
+    """New weights of shape (out, in) and biases of shape (out,).
+
+    Parameters
+    ----------
+    init : str or list of (W, b)
+        From `checked_init`. For a name, weights are drawn layer by layer in float64, and biases are 0. "auto"
+        is "he_uniform" before one of `RECTIFIERS`, and "glorot_uniform" before any other activation.
+    layers : list of int
+    activations : list of str
+        One per weight matrix.
+    generator : Generator
+        Not used if `init` is arrays.
+    dtype : numpy.dtype
+    """
+    if not isinstance(init, str):
+        return _copies(init)
+    weights = []
+    for fan_in, fan_out, activation in zip(layers, layers[1:], activations, strict=False):
+        name = init
+        if name == "auto":
+            name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
+        w = INITIALIZERS[name](generator, fan_in, fan_out)
+        weights.append((np.ascontiguousarray(w, dtype), np.zeros(fan_out, dtype)))
+    return weights
+
+
+def _copies(weights: Weights) -> Weights:
+    return [(w.copy(), b.copy()) for w, b in weights]

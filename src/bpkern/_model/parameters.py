@@ -1,0 +1,68 @@
+"""Checks of weights and biases, and their names in dictionaries."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# [(W, b), ...], W of shape (out, in) and b of shape (out,).
+Weights = list[tuple[np.ndarray, np.ndarray]]
+
+
+def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[Any]") -> Weights:
+    """`weights` as contiguous arrays of this dtype.
+
+    Parameters
+    ----------
+    weights : sequence of (W, b)
+    layers : list of int
+        Sizes, input first.
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes, values and dtypes that do not fit.
+    """
+    if not isinstance(weights, (list, tuple)) or not all(isinstance(pair, (list, tuple)) for pair in weights):
+        raise TypeError("weights must be a list of pairs (W, b)")
+    if len(weights) != len(layers) - 1:
+        raise ValueError(f"weights must hold {len(layers) - 1} pairs (W, b), not {len(weights)}")
+    checked = []
+    for l, pair in enumerate(weights):
+        if len(pair) != 2:
+            raise ValueError(f"weights must hold pairs (W, b), not {len(pair)} items for layer {l}")
+        w = _parameter(f"W of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype)
+        b = _parameter(f"b of layer {l}", pair[1], (layers[l + 1],), dtype)
+        checked.append((w, b))
+    return checked
+
+
+def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> np.ndarray:
+    array = np.asarray(values)
+    if not np.can_cast(array.dtype, np.float64, "safe"):
+        raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
+    with np.errstate(over="ignore"):
+        array = np.require(array, dtype, ["C", "A"])
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite in {dtype.name}")
+    return array
+
+
+def state_of(weights: Weights) -> dict[str, np.ndarray]:
+    """The arrays by the names "0.weight", "0.bias", "1.weight", ..."""
+    state = {}
+    for l, (w, b) in enumerate(weights):
+        state[f"{l}.weight"], state[f"{l}.bias"] = w, b
+    return state
+
+
+def weights_of(state: Mapping[str, Any], count: int) -> list[tuple[Any, Any]]:
+    """The inverse of `state_of` for `count` layers. Raises ValueError for missing and unknown names."""
+    names = {f"{l}.{kind}" for l in range(count) for kind in ("weight", "bias")}
+    if set(state) != names:
+        missing, unknown = sorted(names - set(state)), sorted(map(str, set(state) - names))
+        raise ValueError(f"state must hold just the model's names: missing {missing}, unknown {unknown}")
+    return [(state[f"{l}.weight"], state[f"{l}.bias"]) for l in range(count)]

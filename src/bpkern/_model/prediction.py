@@ -1,0 +1,65 @@
+"""Outputs of a model, and the classes, values and probabilities that they give."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, _core
+from .._data.rows import as_rows, bad_row
+from .core import Core
+
+
+def forward(core: Core, X: Any, layer: int | None, train: bool) -> np.ndarray:
+    """As `MLP.forward`, for X in any form that it takes."""
+    x = as_rows(X, core.settings.layers[0])
+    try:
+        if _checks.flag("train", train):
+            if layer is not None:
+                raise ValueError("give layer or train=True, not both")
+            if len(x) == 0:
+                raise ValueError("X has no rows")
+            return core.tape.forward(_core.Data(x), None)
+        return core.net.forward_data(
+            _core.Data(x), layers=0 if layer is None else _checked_layer(core, layer)
+        )
+    except _core.BadRowError as error:
+        raise bad_row((x, None, None), error.row, core.settings.dtype) from None
+
+
+def _checked_layer(core: Core, layer: int) -> int:
+    number, last = _checks.whole("layer", layer, 1), len(core.settings.layers) - 1
+    if number > last:
+        raise ValueError(f"layer must be at most {last}, the last, not {number}")
+    return number
+
+
+def predictions(core: Core, outputs: np.ndarray) -> np.ndarray:
+    """The classes or values of outputs (n, out), in the form of `MLP.predict`."""
+    if core.settings.loss == "cross_entropy":
+        return np.asarray(outputs.argmax(axis=1), np.int64)
+    if core.settings.loss == "binary_cross_entropy":
+        classes = (outputs > 0).astype(np.int64)
+        return classes[:, 0] if classes.shape[1] == 1 else classes
+    return outputs[:, 0] if core.fitted_1d and outputs.shape[1] == 1 else outputs
+
+
+def check_probabilistic(core: Core) -> None:
+    """Raise ValueError if the loss is not one of the two cross-entropies."""
+    if not core.settings.has_accuracy:
+        raise ValueError(
+            f"predict_proba is for cross_entropy and binary_cross_entropy, not {core.settings.loss}"
+        )
+
+
+def probabilities(core: Core, outputs: np.ndarray) -> np.ndarray:
+    """The softmax or sigmoid of outputs (n, out), which are overwritten."""
+    if core.settings.loss == "binary_cross_entropy":
+        e = np.exp(-np.abs(outputs))
+        return np.asarray(np.where(outputs < 0, e, 1) / (1 + e))
+    outputs -= outputs.max(axis=1, keepdims=True)
+    np.exp(outputs, out=outputs)
+    outputs /= outputs.sum(axis=1, keepdims=True)
+    return outputs

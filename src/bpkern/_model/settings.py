@@ -1,0 +1,219 @@
+"""The constructor's arguments, checked once for the kernels and the reference."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._core import ACTIVATIONS, LOSSES
+from ..losses import BY_NAME, Loss
+from ..optimizers import OPTIMIZERS, SGD, Optimizer
+from .conventions import Conventions
+from .initializers import checked_init
+
+DTYPES = ("float32", "float64")
+
+
+class Settings:
+    """The checked arguments of `MLP`.
+
+    Attributes
+    ----------
+    layers : list of int
+        Sizes, input first.
+    activations : list of str
+        One per weight matrix: those of the hidden layers, then that of the output.
+    loss : str
+        The name of the loss; "custom" for a Python callable.
+    given_loss : str, Loss or callable
+        The loss as the constructor received it; a copy of a Loss.
+    loss_parameters : ndarray of float64, shape (out,), or None
+        The parameter of a loss that has one, for each output.
+    custom_loss : callable or None
+        The loss, if it is a Python callable.
+    optimizer : Optimizer
+    dtype : numpy.dtype
+    init : str or list of (W, b)
+    l2, l1 : float
+    dropout : list of float
+        One probability per hidden layer.
+    label_smoothing : float
+    conventions : Conventions
+        Not an argument; a subclass of `MLP` that follows another library sets it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes, names and numbers that are not allowed.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        activation: str | Sequence[str],
+        output_activation: str,
+        loss: "str | Loss | Callable[..., Any]",
+        optimizer: Optimizer | None,
+        dtype: Any,
+        init: Any,
+        l2: float,
+        dropout: float | Sequence[float],
+        l1: float,
+        label_smoothing: float,
+    ) -> None:
+        self.layers = _layers(layers)
+        self.activations = _activations(activation, len(self.layers) - 2)
+        self.activations.append(_checks.one_of("output_activation", output_activation, ACTIVATIONS))
+        self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
+        # A copy: the network keeps its loss parameters even if the caller changes the Loss object later.
+        self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else loss
+        self.optimizer = SGD() if optimizer is None else checked_optimizer(optimizer)
+        self.dtype = _dtype(dtype)
+        self.init = checked_init(init, self.layers, self.dtype)
+        if self.loss_parameters is not None:
+            _check_range(self.dtype, self.loss_parameters)
+        self.l2 = _checks.real("l2", l2)
+        self.dropout = _dropout(dropout, len(self.layers) - 2)
+        self.l1 = _checks.real("l1", l1)
+        self.label_smoothing = _checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")
+        self.conventions = Conventions()
+        self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
+
+    def current_optimizer(self) -> Optimizer:
+        """A checked copy of the optimiser with its settings as they are now.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For settings that are not allowed, or too large for the dtype.
+        """
+        kind, values = type(self.optimizer), self.optimizer.values()
+        # Settings that are the same objects as last time are not checked again: a check takes longer than a
+        # small training step.
+        if self._checked is not None:
+            kind_before, before, checked = self._checked
+            if kind is kind_before and all(new is old for new, old in zip(values, before, strict=True)):
+                return checked
+        checked = self.optimizer.checked_copy()
+        for name in ("lr", "weight_decay"):
+            value = getattr(checked, name)
+            if not callable(value):
+                _checks.real(name, value, 0.0, float(np.finfo(self.dtype).max))
+        self._checked = kind, values, checked
+        return checked
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the loss includes a penalty on the weights."""
+        return self.l1 != 0 or self.l2 != 0
+
+    def penalty_factor(self, weight: float) -> float:
+        """The factor of l1 and l2 for rows whose weights sum to `weight`."""
+        return 1 / weight if self.conventions.penalty_per_weight else 1.0
+
+    @property
+    def has_accuracy(self) -> bool:
+        """Whether the loss is one of the two cross-entropies."""
+        return self.loss in ("cross_entropy", "binary_cross_entropy")
+
+    def __repr__(self) -> str:
+        hidden, output = self.activations[:-1], self.activations[-1]
+        activation: str | list[str] = hidden[0] if len(set(hidden)) == 1 else hidden
+        return (
+            f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, "
+            f"loss={self.given_loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}"
+            f"{self._others()})"
+        )
+
+    def _others(self) -> str:
+        """The other arguments that differ from their defaults."""
+        dropout = self.dropout[0] if len(set(self.dropout)) == 1 else self.dropout
+        init = self.init if isinstance(self.init, str) else "(arrays)"
+        others = {
+            "init": init if init == "auto" else repr(init),
+            "l2": self.l2,
+            "dropout": dropout if any(self.dropout) else 0.0,
+            "l1": self.l1,
+            "label_smoothing": self.label_smoothing,
+        }
+        return "".join(f", {name}={value}" for name, value in others.items() if value not in ("auto", 0.0))
+
+
+def _layers(layers: Sequence[int]) -> list[int]:
+    if isinstance(layers, (str, bytes)) or not hasattr(layers, "__iter__"):
+        raise TypeError(f"layers must be a sequence of sizes, input first, not {layers!r}")
+    sizes = [_checks.whole("a layer's size", size, 1) for size in layers]
+    if len(sizes) < 2:
+        raise ValueError(f"layers must name an input and an output at least, not {sizes}")
+    return sizes
+
+
+def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
+    if isinstance(activation, str):
+        return [_checks.one_of("activation", activation, ACTIVATIONS)] * hidden
+    if not isinstance(activation, (list, tuple)):
+        raise TypeError(f"activation must be a name or a list of names, not {activation!r}")
+    if len(activation) != hidden:
+        raise ValueError(f"activation must have one name per hidden layer, {hidden}, not {len(activation)}")
+    return [_checks.one_of("activation", name, ACTIVATIONS) for name in activation]
+
+
+def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[..., Any] | None]:
+    """Name of the loss; its parameter (outputs,) or None; the callable or None."""
+    checked_loss(loss)
+    if isinstance(loss, Loss):
+        return loss.name, loss.parameters(outputs), None
+    if not isinstance(loss, str):
+        return "custom", None, loss
+    return loss, BY_NAME[loss]().parameters(outputs) if loss in BY_NAME else None, None
+
+
+def _check_range(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
+    info = np.finfo(dtype)
+    for value in parameters:
+        if not info.tiny <= value <= info.max:
+            raise ValueError(f"the loss's parameter {value} is out of the range of {dtype.name}")
+
+
+def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
+    if isinstance(dropout, (list, tuple)):
+        if len(dropout) != hidden:
+            raise ValueError(
+                f"dropout must have one probability per hidden layer, {hidden}, not {len(dropout)}"
+            )
+        return [_checks.fraction("dropout", each) for each in dropout]
+    return [_checks.fraction("dropout", dropout)] * hidden
+
+
+def checked_loss(loss: Any) -> Any:
+    """`loss` itself. Raises ValueError or TypeError if it is not a loss for any number of outputs."""
+    if isinstance(loss, Loss) or (callable(loss) and not isinstance(loss, type)):
+        return loss
+    if not isinstance(loss, str):
+        raise TypeError(
+            f"loss must be a name, one of {', '.join(LOSSES)}, a loss of bpkern.losses, or a function of "
+            f"(outputs, y), not {loss!r}"
+        )
+    return _checks.one_of("loss", loss, LOSSES)
+
+
+def checked_optimizer(optimizer: Any) -> Optimizer:
+    """`optimizer` itself. Raises TypeError if it is not an Optimizer."""
+    if not isinstance(optimizer, Optimizer):
+        kinds = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
+        raise TypeError(f"optimizer must be None or one of bpkern's {kinds}, not {optimizer!r}")
+    return optimizer
+
+
+def _dtype(dtype: Any) -> "np.dtype[Any]":
+    try:
+        parsed: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        parsed = np.dtype(object)
+    if dtype is None or parsed.name not in DTYPES or not parsed.isnative:
+        raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
+    return parsed

@@ -1,0 +1,176 @@
+"""Layers of a network, their parameters, memory and arithmetic, as a table in text or HTML."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._fit.update import make_update
+from .core import Core
+
+HEADER = (
+    "layer",
+    "shape",
+    "activation",
+    "dropout",
+    "parameters",
+    "memory",
+    "flops forward",
+    "flops training",
+)
+
+# Columns of words; the others are numbers, and aligned to the right.
+WORDS = (1, 2)
+
+
+def summary_of(core: Core, batch_size: int | None) -> "Summary":
+    """As `MLP.summary`."""
+    if batch_size is not None:
+        batch_size = _checks.whole("batch_size", batch_size, 1)
+    settings = core.settings
+    return Summary(
+        settings.layers,
+        settings.activations,
+        settings.given_loss,
+        settings.optimizer,
+        settings.dtype,
+        settings.dropout,
+        make_update(settings, settings.current_optimizer()).states,
+        batch_size,
+    )
+
+
+class Summary:
+    """The table: `str` gives it as text, and notebooks show it as HTML.
+
+    Layers are numbered as in `MLP.state_dict`. Flops are the multiplications and additions of the matrix
+    products for one sample: one product for a forward pass, three for a training step, two of the three in
+    the first layer.
+
+    Parameters
+    ----------
+    layers : sequence of int
+    activations : sequence of str
+        One per weight matrix.
+    loss : str or callable
+    optimizer : Optimizer
+    dtype : numpy.dtype
+    dropout : sequence of float
+        One probability per hidden layer.
+    state_slots : int
+        Numbers that the optimiser stores for each parameter.
+    batch_size : int or None
+        Rows of a mini-batch, for the memory of its activations; None leaves that line out.
+
+    Attributes
+    ----------
+    parameters, flops_forward, flops_training : int
+        Sums over all layers; flops for one sample.
+    parameter_bytes, state_bytes : int
+        Memory of the weights and biases, and of the optimiser's states.
+    activation_bytes : int or None
+        Memory of a mini-batch and all its activations.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        activations: Sequence[str],
+        loss: Any,
+        optimizer: Any,
+        dtype: "np.dtype[Any]",
+        dropout: Sequence[float],
+        state_slots: int,
+        batch_size: int | None = None,
+    ) -> None:
+        name = loss if isinstance(loss, str) else getattr(loss, "__name__", repr(loss))
+        self._title = f"MLP {'-'.join(map(str, layers))} in {dtype.name}, loss {name}"
+        self._rows = []
+        self.parameters = self.flops_forward = self.flops_training = 0
+        # No dropout after the output.
+        rates = [*dropout, 0.0]
+        for l, (fan_in, fan_out) in enumerate(pairwise(layers)):
+            parameters, forward = fan_out * (fan_in + 1), 2 * fan_in * fan_out
+            training = forward * (2 if l == 0 else 3)
+            self.parameters += parameters
+            self.flops_forward += forward
+            self.flops_training += training
+            self._rows.append(
+                (
+                    str(l),
+                    f"{fan_in} -> {fan_out}",
+                    activations[l],
+                    f"{rates[l]:g}" if rates[l] else "-",
+                    f"{parameters:,}",
+                    _size(parameters * dtype.itemsize),
+                    f"{forward:,}",
+                    f"{training:,}",
+                )
+            )
+        self.parameter_bytes = self.parameters * dtype.itemsize
+        self.state_bytes = self.parameter_bytes * state_slots
+        self.activation_bytes = None if batch_size is None else batch_size * sum(layers) * dtype.itemsize
+        self._total = (
+            "total",
+            "",
+            "",
+            "",
+            f"{self.parameters:,}",
+            _size(self.parameter_bytes),
+            f"{self.flops_forward:,}",
+            f"{self.flops_training:,}",
+        )
+        memory = f"Memory: parameters {_size(self.parameter_bytes)}, optimiser {_size(self.state_bytes)}"
+        if self.activation_bytes is not None:
+            memory += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
+        self._notes = (f"Optimiser: {optimizer!r}", memory)
+
+    def __str__(self) -> str:
+        rows = [HEADER, *self._rows, self._total]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [_line(row, widths) for row in rows]
+        rule = "-" * len(lines[0])
+        return "\n".join([self._title, "", lines[0], rule, *lines[1:-1], rule, lines[-1], "", *self._notes])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        # Imported here: only notebooks need it, and it loads every HTML entity.
+        from html import escape
+
+        body = "".join(_html_row(map(escape, row), "td") for row in self._rows)
+        notes = "<br/>".join(map(escape, self._notes))
+        return (
+            f"<table><caption>{escape(self._title)}</caption>"
+            f"<thead>{_html_row(HEADER, 'th')}</thead><tbody>{body}</tbody>"
+            f"<tfoot>{_html_row(self._total, 'th')}"
+            f'<tr><td colspan="{len(HEADER)}" style="text-align: left">{notes}</td></tr></tfoot></table>'
+        )
+
+
+def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+    padded = (
+        cell.ljust(width) if column in WORDS else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(padded)
+
+
+def _html_row(cells: Iterable[str], tag: str) -> str:
+    aligned = (
+        f'<{tag} style="text-align: {"left" if column in WORDS else "right"}">{cell}</{tag}>'
+        for column, cell in enumerate(cells)
+    )
+    return f"<tr>{''.join(aligned)}</tr>"
+
+
+def _size(count: int) -> str:
+    """A number of bytes in the largest decimal unit that is not above it."""
+    size, unit = float(count), 0
+    while size >= 999.95 and unit < 4:
+        size, unit = size / 1000, unit + 1
+    name = ("B", "kB", "MB", "GB", "TB")[unit]
+    return f"{size:.1f} {name}" if unit else f"{count} B"

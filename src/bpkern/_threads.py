@@ -1,0 +1,155 @@
+"""The largest number of threads of a call: as set, from the environment, or the CPUs of this process."""
+
+import functools
+import os
+import sys
+from collections.abc import Mapping
+
+from . import _checks
+
+VARIABLE = "BPKERN_NUM_THREADS"
+OPENMP_VARIABLE = "OMP_NUM_THREADS"
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set the largest number of threads that a call may use if its `n_threads` is None.
+
+    Calls that run at the same time in several Python threads share this number: of 8, each of three fits
+    uses 2. A fit updates its share at the start of each epoch. So thread pools that fit models need no
+    setting. Processes do not know of each other; joblib sets OMP_NUM_THREADS for its own.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; it may exceed the number of CPUs. None restores the default: BPKERN_NUM_THREADS, else
+        OMP_NUM_THREADS, both as of the import, else the CPUs that this process may use.
+
+    Raises
+    ------
+    TypeError
+        For a value that is neither a whole number nor None.
+    ValueError
+        For a number below 1.
+    """
+    global _chosen
+    _chosen = None if n is None else _checks.whole("the number of threads", n, 1)
+
+
+def get_num_threads() -> int:
+    """The largest number of threads that a call may use if its `n_threads` is None and no other call runs.
+
+    Returns
+    -------
+    int
+        The number of `set_num_threads`; else of BPKERN_NUM_THREADS or OMP_NUM_THREADS as of the import; else
+        the CPUs that this process may use: those of its present affinity, capped at the CPU quota of its
+        control groups, rounded up. The quota is read once.
+    """
+    return number_and_source()[0]
+
+
+def number_and_source() -> tuple[int, str]:
+    """The value of `get_num_threads`, and the setting that decided it."""
+    chosen = _chosen  # read once: another thread may set it meanwhile
+    if chosen is not None:
+        return chosen, "set_num_threads"
+    if _from_environment is not None:
+        return _from_environment
+    cpus, quota = _usable_cpus(), _own_quota()
+    if quota is not None and quota < cpus:
+        return quota, "cgroup quota"
+    return cpus, "CPUs of this process"
+
+
+def read_environment(environment: Mapping[str, str]) -> tuple[int, str] | None:
+    """The number of threads in the environment and the name of its variable, or None."""
+    own = environment.get(VARIABLE)
+    if own:
+        number = _positive(own)
+        if number is None:
+            raise ValueError(f"{VARIABLE}={own}: allowed are whole numbers of at least 1")
+        return number, VARIABLE
+    # OpenMP's may be a list with a number per level of nesting. Bad values of it are ignored, not refused.
+    number = _positive(environment.get(OPENMP_VARIABLE, "").partition(",")[0])
+    return None if number is None else (number, OPENMP_VARIABLE)
+
+
+def cgroup_quota(memberships: str, mount: str) -> int | None:
+    """The CPU limit of a process's control groups, rounded up to whole CPUs; None without a limit.
+
+    Parameters
+    ----------
+    memberships : str
+        The file that names the groups of the process, one per hierarchy: /proc/self/cgroup.
+    mount : str
+        The folder of the mounted hierarchies: /sys/fs/cgroup.
+    """
+    limits = []
+    for line in _read(memberships).split("\n"):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if line.startswith("0::"):  # version 2
+            limits += [_limit(_read(f"{group}/cpu.max")) for group in _with_ancestors(mount, path)]
+        elif "cpu" in controllers.split(","):  # version 1, mounted under the name of one controller or of all
+            for name in {controllers, "cpu"}:
+                for group in _with_ancestors(f"{mount}/{name}", path):
+                    quota, period = _read(f"{group}/cpu.cfs_quota_us"), _read(f"{group}/cpu.cfs_period_us")
+                    limits.append(_limit(f"{quota} {period}"))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _with_ancestors(root: str, path: str) -> list[str]:
+    """The folders of a group and of all its ancestors, whose limits all apply.
+
+    In a container the path may be the one outside of it. Then only the root exists, as the container's.
+    """
+    parts = [part for part in path.split("/") if part not in ("", "..")]  # ".." would leave the root
+    return ["/".join([root, *parts[:depth]]) for depth in range(len(parts) + 1)]
+
+
+def _limit(quota_and_period: str) -> int | None:
+    """The whole CPUs of a quota and its period, both in microseconds; None without a limit."""
+    try:
+        quota, period = map(int, quota_and_period.split())
+    except ValueError:  # "max", or empty because there is no file
+        return None
+    if quota <= 0 or period <= 0:  # -1 is version 1's value for no limit
+        return None
+    return -(-quota // period)
+
+
+def _read(path: str) -> str:
+    """The contents of a file; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return os.fsdecode(file.read())  # the name of a group may be any bytes
+    except OSError:
+        return ""
+
+
+def _positive(text: str) -> int | None:
+    """A whole number of at least 1, or None for any other text."""
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if number > 0 else None
+
+
+def _usable_cpus() -> int:
+    """The CPUs of the affinity. Read at each call, which takes half a microsecond: it may change."""
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def _own_quota() -> int | None:
+    """The quota of this process, read once: reading the files takes longer than a small fit."""
+    return cgroup_quota("/proc/self/cgroup", "/sys/fs/cgroup")
+
+
+_chosen: int | None = None
+_from_environment = read_environment(os.environ)

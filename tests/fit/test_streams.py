@@ -1,0 +1,239 @@
+"""A fit on batches from an iterable equals, to the bit, the fit on their rows; and errors in a stream."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import bpkern
+from bpkern._model.core import core_of
+from bpkern.callbacks import Callback
+
+RNG = np.random.default_rng(9)
+ROWS = 50
+X, Y = RNG.standard_normal((ROWS, 4)), RNG.standard_normal((ROWS, 2))
+LABELS = RNG.integers(0, 2, ROWS)
+WEIGHTS = np.where(np.arange(ROWS) // 8 == 2, 0.0, RNG.integers(1, 5, ROWS) / 4)
+
+
+class Batches:
+    """An iterable that can be iterated again and is not a list."""
+
+    def __init__(self, *columns, sizes=8, change=lambda number, batch: batch):
+        rows = len(columns[0])
+        sizes = itertools.repeat(sizes) if isinstance(sizes, int) else iter(sizes)
+        ends = itertools.accumulate(sizes)
+        self.batches, start = [], 0
+        while start < rows:
+            end = next(ends)
+            batch = tuple(column[start:end] for column in columns)
+            self.batches.append(change(len(self.batches), batch))
+            start = end
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def make(layers=(4, 30, 9, 2), loss="mse", dtype="float64", **settings):
+    settings = dict(optimizer=bpkern.Adam(0.01), activation="tanh", dropout=0.2) | settings
+    return bpkern.MLP(layers, loss=loss, dtype=dtype, seed=1, **settings)
+
+
+def bits(model):
+    return {name: array.tobytes() for name, array in core_of(model).get_parameters().items()}
+
+
+FITS = {
+    "plain": {},
+    "accumulate": {"accumulate": 3},
+    "accumulate all": {"accumulate": 100},
+    "clip": {"clip_norm": 0.1, "clip_value": 0.01, "accumulate": 2},
+    "ema": {"ema": 0.9},
+    "metrics": {"metrics": ["mae", "r2"], "validation_data": (X[:9], Y[:9])},
+    "threads": {"n_threads": 3, "accumulate": 2},
+}
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("arguments", FITS.values(), ids=FITS)
+def test_the_same_bits_as_rows(isa, dtype, arguments, weights):
+    stream, rows = make(dtype=dtype), make(dtype=dtype)
+    columns = (X, Y) if weights is None else (X, Y, weights)
+    got = stream.fit(Batches(*columns), epochs=3, **arguments)
+    expected = rows.fit(X, Y, epochs=3, batch_size=8, shuffle=False, sample_weight=weights, **arguments)
+    assert bits(stream) == bits(rows)
+    assert core_of(stream).net.counts == core_of(rows).net.counts
+    assert got.keys() == expected.keys()
+    for name, values in expected.items():
+        assert got[name] == pytest.approx(values, rel=1e-6 if dtype == "float32" else 1e-13)
+    assert (got.iterations, got.lr) == (expected.iterations, expected.lr)
+
+
+@pytest.mark.parametrize("optimizer", [bpkern.SGD(0.1), bpkern.Adam(0.01)])
+def test_one_row_at_a_time(isa, dtype, optimizer):
+    """Nets whose layers are no wider than a vector take the online path."""
+    x, y = X.astype(dtype), Y.astype(dtype)
+    models = [make((4, 3, 2), optimizer=optimizer, dropout=0.0, dtype=dtype) for _ in "ab"]
+    models[0].fit(Batches(x, y, sizes=1), epochs=2)
+    models[1].fit(x, y, batch_size=1, shuffle=False, epochs=2)
+    assert bits(models[0]) == bits(models[1])
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 47), (47, 2, 1), (3, 20, 5, 22)])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_batches_of_any_size_accumulate(isa, sizes, n_threads):
+    """Also if a batch is larger than all before it while gradients are pending."""
+    stream, rows = make(dropout=0.0), make(dropout=0.0)
+    stream.fit(Batches(X, Y, sizes=sizes), accumulate=len(sizes), n_threads=n_threads)
+    rows.fit(X, Y, batch_size=ROWS, shuffle=False)
+    for pair, expected in zip(stream.get_weights(), rows.get_weights(), strict=True):
+        for got, wanted in zip(pair, expected, strict=True):
+            assert np.abs(got - wanted).max() <= 1e-12
+
+
+def test_class_weights():
+    stream, rows = (make(loss="cross_entropy") for _ in "ab")
+    stream.fit(Batches(X, LABELS, WEIGHTS), class_weight={0: 0.5})
+    weights = WEIGHTS * np.where(LABELS == 0, 0.5, 1.0)
+    rows.fit(X, LABELS, batch_size=8, shuffle=False, sample_weight=weights)
+    assert bits(stream) == bits(rows)
+
+
+def test_a_schedule_goes_on_from_batch_to_batch():
+    asked = []
+    models = [make(optimizer=bpkern.SGD(lambda t: asked.append(t) or 0.1 / (t + 1))) for _ in "ab"]
+    models[0].fit(Batches(X, Y), epochs=2)
+    assert sorted(set(asked)) == list(range(14))
+    models[1].fit(X, Y, batch_size=8, shuffle=False, epochs=2)
+    assert bits(models[0]) == bits(models[1])
+
+
+def test_one_dimensional_targets():
+    model = make((4, 9, 1))
+    model.fit(Batches(X, Y[:, 0]))
+    assert model.predict(X).shape == (ROWS,)
+
+
+# What goes wrong ----------------------------------------------------------------------------------------
+
+
+def spoiled(at, value):
+    return lambda number, batch: value(batch) if number == at else batch
+
+
+def with_nan(batch):
+    x = batch[0].copy()
+    x[1, 2] = np.nan
+    return (x, *batch[1:])
+
+
+BAD = {
+    "nan": (with_nan, ValueError, "X holds nan at row 1, column 2"),
+    "rows": (lambda b: (b[0], b[1][:-1]), ValueError, "batch 4: y must have as many rows as X, 8"),
+    "columns": (lambda b: (b[0][:, 1:], b[1]), ValueError, "batch 4: X must have 4 columns"),
+    "none": (lambda b: (b[0][:0], b[1][:0]), ValueError, "batch 4: X has no rows"),
+    "kind": (lambda b: b[0], TypeError, r"batch 4: a batch must be \(X, y\)"),
+    "items": (lambda b: (b[0],), ValueError, r"batch 4: a batch must be \(X, y\)"),
+    "weights": (
+        lambda b: (*b, -np.ones(8)),
+        ValueError,
+        "batch 4: sample_weight must be finite and at least 0",
+    ),
+    "y": (lambda b: (b[0], None), ValueError, "batch 4: y must be given"),
+}
+
+
+@pytest.mark.parametrize(("value", "error", "message"), BAD.values(), ids=BAD)
+def test_a_bad_batch_in_the_middle(value, error, message):
+    """The error names the batch by number, and the model is as of the step before it."""
+    model, shorter = make(), make()
+    with pytest.raises(error, match=message):
+        model.fit(Batches(X, Y, change=spoiled(4, value)), epochs=2)
+    shorter.fit(Batches(X[:32], Y[:32]))
+    assert bits(model) == bits(shorter)
+    assert core_of(model).net.counts == (4, 4)
+    for m in (model, shorter):
+        m.fit(Batches(X, Y))
+    assert bits(model) == bits(shorter)
+
+
+@pytest.mark.parametrize("value", [with_nan, lambda b: b[0]])
+def test_a_bad_first_batch_changes_nothing(value):
+    model, fresh = make(), make()
+    history = model.fit(X, Y)
+    fresh.fit(X, Y)
+    for arguments in ({}, {"ema": 0.5}, {"accumulate": 3}):
+        with pytest.raises((ValueError, TypeError)):
+            model.fit(Batches(X, Y, change=spoiled(0, value)), **arguments)
+        assert bits(model) == bits(fresh)
+        assert core_of(model).net.counts == core_of(fresh).net.counts
+        assert model.history_ is history
+
+
+def test_the_iterables_own_error_comes_through():
+    class Broken:
+        def __iter__(self):
+            yield from Batches(X[:16], Y[:16])
+            raise OSError("the disk is gone")
+
+    model = make()
+    with pytest.raises(OSError, match="the disk is gone"):
+        model.fit(Broken(), epochs=2)
+    assert np.isfinite(model.forward(X)).all()
+    model.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("batches", "arguments", "error", "message"),
+    [
+        (Batches(X[:0], Y[:0]), {}, ValueError, "X gave no batch"),
+        (iter([(X, Y)]), {"epochs": 2}, ValueError, "one-shot list_iterator"),
+        (((X, Y) for _ in range(3)), {"epochs": 2}, ValueError, "one-shot generator"),
+        (Batches(X, Y, 0 * WEIGHTS), {}, ValueError, "sample_weight must not be 0 in every row"),
+        (Batches(X, Y), {"sample_weight": WEIGHTS}, ValueError, "sample_weight goes with y"),
+        (Batches(X, Y), {"validation_split": 0.1}, ValueError, "validation_split needs rows"),
+        (Batches(X, Y), {"class_weight": "balanced"}, ValueError, "'balanced' needs all of y"),
+    ],
+)
+def test_what_cannot_be_a_fit(batches, arguments, error, message):
+    model, fresh = make(), make()
+    with pytest.raises(error, match=message):
+        model.fit(batches, **arguments)
+    assert bits(model) == bits(fresh)
+    assert core_of(model).net.counts == (0, 0)
+    assert model.history_ is None
+
+
+def test_a_one_shot_iterator_does_for_one_epoch():
+    stream, rows = make(), make()
+    stream.fit(iter(Batches(X, Y).batches))
+    rows.fit(X, Y, batch_size=8, shuffle=False)
+    assert bits(stream) == bits(rows)
+
+
+@pytest.mark.parametrize("given", [X, X.tolist(), X.astype(np.float32), X[:, :3]])
+def test_rows_without_y(given):
+    model, fresh = make(), make()
+    with pytest.raises(ValueError, match=r"y is missing: fit takes X and y, or for both an iterable"):
+        model.fit(given)
+    assert bits(model) == bits(fresh)
+
+
+def test_batch_hooks_and_stopping():
+    class Watch(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_batch_begin(self, model, batch):
+            self.seen.append(("begin", batch))
+
+        def on_batch_end(self, model, batch, logs):
+            self.seen.append(("end", batch))
+
+        def on_epoch_end(self, model, epoch, logs):
+            model.stop_training = epoch == 1
+
+    watch, model = Watch(), make()
+    history = model.fit(Batches(X, Y), epochs=5, callbacks=watch)
+    assert watch.seen == 2 * [(what, batch) for batch in range(7) for what in ("begin", "end")]
+    assert len(history["loss"]) == 2

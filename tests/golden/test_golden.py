@@ -1,0 +1,117 @@
+"""The present package reads the files of every version of the format with the meaning they were written
+with."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ACTIVATIONS, ULP, product_bound
+
+import bpkern
+from bpkern._files import container
+from bpkern._model.core import core_of
+
+FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER))
+
+from make import TARGETS, X, fit_with  # noqa: E402
+
+VERSIONS = range(1, container.VERSION + 1)
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request):
+    return request.param
+
+
+@pytest.fixture(params=[".npz", ".safetensors"])
+def suffix(request):
+    if request.param == ".safetensors":
+        pytest.importorskip("safetensors", reason="safetensors reads these files")
+    return request.param
+
+
+@pytest.fixture(params=TARGETS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def path(version, name, suffix):
+    return FOLDER / f"v{version}_{name}{suffix}"
+
+
+@pytest.fixture
+def expected(version, name):
+    """The arrays recorded when the file was written, by name."""
+    with np.load(FOLDER / f"v{version}_predictions.npz", allow_pickle=False) as recorded:
+        return {key.removeprefix(f"{name}."): recorded[key] for key in recorded if key.startswith(f"{name}.")}
+
+
+def error_of(model):
+    """A bound on the error of the outputs. Each layer passes on the errors of the layer before, multiplied by
+    its weights and by its activation's slope, which is at most 1.2, and adds those of its product and
+    activation."""
+    a, error = X, np.zeros_like(X)
+    for (w, b), activation in zip(model.get_weights(), core_of(model).settings.activations, strict=True):
+        w, b = w.astype(np.float64), b.astype(np.float64)
+        bound = product_bound(len(w.T), np.abs(a) @ np.abs(w).T + np.abs(b), model.dtype)
+        error = 1.2 * (error @ np.abs(w).T + bound)
+        a = ACTIVATIONS[activation](a @ w.T + b)
+        error += (ULP[activation] + 1) * np.finfo(model.dtype).eps * np.abs(a)
+    return error
+
+
+def test_parameters_and_predictions(isa, path, expected):
+    model = bpkern.MLP.load(path)
+    assert {key: array.tobytes() for key, array in model.state_dict().items()} == {
+        key: array.tobytes() for key, array in expected.items() if key[0].isdigit()
+    }
+    # Both are within the bound of the exact outputs.
+    assert (np.abs(model.forward(X) - expected["forward"]) <= 2 * error_of(model)).all()
+    assert model.predict(X).shape == expected["predict"].shape
+    assert model.predict(X) == pytest.approx(expected["predict"], rel=1e-4)
+
+
+def test_training_goes_on(isa, name, path, expected):
+    """The optimiser's states, the average, dropout and the row order are those of the file."""
+    model = bpkern.MLP.load(path)
+    loss = model.fit(X, TARGETS[name], batch_size=4, verbose=0)["loss"]
+    assert loss == pytest.approx(expected["loss"], rel=1e-3 if model.dtype == "float32" else 1e-9)
+
+
+def test_everything_is_in_them(version, suffix):
+    stores, kinds, activations, histories = set(), set(), set(), set()
+    for name in TARGETS:
+        model = bpkern.MLP.load(FOLDER / f"v{version}_{name}{suffix}")
+        stores |= set(core_of(model).net.stores())
+        kinds.add(type(core_of(model).random.generator.bit_generator).__name__)
+        activations |= set(core_of(model).settings.activations)
+        histories |= set(model.history_)
+    assert stores == {"parameters", "m", "v", "u", "average"}
+    assert kinds == {"PCG64", "Philox"}
+    assert activations == set(bpkern._core.ACTIVATIONS)
+    assert histories == {"loss", "accuracy", "f1", "val_loss", "val_accuracy", "val_f1"}
+
+
+def test_a_checkpoint_goes_on(version, suffix, tmp_path):
+    path = tmp_path / f"net{suffix}"
+    path.write_bytes((FOLDER / f"v{version}_checkpoint{suffix}").read_bytes())
+    history = fit_with(path, epochs=4).history_
+    before = bpkern.MLP.load(FOLDER / f"v{version}_checkpoint{suffix}").history_
+    assert len(history["loss"]) == 4
+    assert history["loss"][:2] == before["loss"]
+
+
+def test_both_suffixes_hold_the_same(version, name):
+    pytest.importorskip("safetensors", reason="safetensors reads these files")
+    (config, arrays), (other_config, others) = (
+        container.read(FOLDER / f"v{version}_{name}{suffix}") for suffix in (".npz", ".safetensors")
+    )
+    assert config == other_config
+    assert list(arrays) == list(others)
+    for key, array in arrays.items():
+        assert array.dtype == others[key].dtype
+        assert array.shape == others[key].shape
+        assert array.tobytes() == others[key].tobytes()

@@ -1,0 +1,89 @@
+"""The installed package: its exports, its dependencies, its command line."""
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bpkern
+from bpkern import _core
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_extension_exports_its_init_function_alone():
+    nm = shutil.which("nm")
+    if nm is None or sys.platform != "linux":
+        pytest.skip("needs nm, on Linux")
+    command = [nm, "-D", "--defined-only", _core.__file__]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [line.split()[-1] for line in listed.stdout.splitlines()] == ["PyInit__core"]
+
+
+def test_numpy_is_the_only_dependency():
+    required = importlib.metadata.requires("bpkern")
+    assert [name for name in required if "extra ==" not in name] == ["numpy>=2.0"]
+
+
+def test_import_brings_in_nothing_heavy():
+    code = """
+import sys, numpy
+before = set(sys.modules)
+import bpkern
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+    brought = set(run("-c", code).stdout.split()) - set(sys.stdlib_module_names)
+    cython = {name for name in brought if name.startswith(("cython", "_cython"))}
+    assert brought - cython == {"bpkern"}
+
+
+def test_import_leaves_what_few_need_for_later():
+    """Importing archives, JSON, hashes, CSV and the reference would take longer than everything else."""
+    later = ("bpkern._files.container", "bpkern.reference", "csv", "hashlib", "json", "string", "zipfile")
+    code = "import sys, numpy; before = set(sys.modules); import bpkern; new = set(sys.modules) - before\n"
+    code += (
+        f"print(*sorted(new.intersection({later})), hasattr(bpkern, 'reference'), 'reference' in dir(bpkern))"
+    )
+    assert run("-c", code).stdout.split() == ["True", "True"]
+
+
+def test_types_and_stubs_are_installed():
+    installed = {Path(file).name for file in importlib.metadata.files("bpkern")}
+    assert {"py.typed", "_core.pyi", "activations.py"} <= installed
+    assert not {name for name in installed if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".a"))}
+
+
+def test_versions_agree():
+    assert bpkern.__version__ == importlib.metadata.version("bpkern")
+    assert f"## {bpkern.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    shown = run("-m", "bpkern", "--version")
+    assert shown.stdout == f"bpkern {bpkern.__version__}\n"
+
+
+def test_public_names():
+    assert set(bpkern.__all__) <= set(dir(bpkern))
+    for name in bpkern.__all__:
+        assert getattr(bpkern, name).__doc__ or name == "__version__"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: command"),
+        (["train"], "invalid choice: 'train'"),
+        (["demo", "--seed", "-1"], "seed must be at least 0, not -1"),
+        (["demo", "--epochs", "0"], "epochs must be at least 1, not 0"),
+        (["demo", "--epochs", "many"], "invalid literal"),
+    ],
+)
+def test_bad_commands(arguments, message):
+    done = run("-m", "bpkern", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr

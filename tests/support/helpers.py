@@ -1,0 +1,152 @@
+"""Shared by many test files: instruction sets, exact activations, error bounds, arrays between guard
+values."""
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from bpkern import _core
+
+# Every compiled instruction set, also those that this processor lacks.
+ISAS = _core.compiled_isas()
+
+EXACT = {"float32": np.float64, "float64": np.longdouble}
+
+# The published error of each activation, in units in the last place; bench/ulp.py measures it.
+ULP = {
+    "identity": 0,
+    "relu": 0,
+    "leaky_relu": 1,
+    "sigmoid": 3,
+    "tanh": 3,
+    "elu": 2,
+    "softplus": 3,
+    "gelu": 5,
+    "gelu_tanh": 5,
+    "silu": 4,
+}
+
+
+def pi(dtype):
+    return 4 * np.arctan(np.ones((), dtype))
+
+
+def sigmoid(z):
+    e = np.exp(-np.abs(z))
+    return np.where(z < 0, e, 1) / (1 + e)
+
+
+def normal_density(t):
+    """exp(-t^2 / 2) / sqrt(2 pi), exact to rounding for a float32 or float64 value `t` given in a wider type:
+    the square of its first 24 bits is then exact, and the remainder is small."""
+    high = t.astype(np.float32).astype(t.dtype)
+    with np.errstate(invalid="ignore"):  # infinity - infinity
+        rest = np.where(np.isinf(t), 0, (t - high) * (t + high))
+    return np.exp(-high * high / 2) * np.exp(-rest / 2) / np.sqrt(2 * pi(t.dtype))
+
+
+def normal_beyond(t):
+    """The upper tail of the normal distribution at t >= 0, computed with neither erfc nor the kernels'
+    polynomial. Up to 2 it uses the power series, whose terms are all positive; above 2 the continued
+    fraction, evaluated from its last term to the first."""
+    near, far = np.minimum(t, 2), np.maximum(t, 2)
+    term = total = near
+    for k in range(1, 60):
+        term = term * near * near / (2 * k + 1)
+        total = total + term
+    fraction = far
+    for k in range(120, 0, -1):
+        fraction = far + k / fraction
+    return np.where(t < 2, 0.5 - normal_density(near) * total, normal_density(far) / fraction)
+
+
+def normal(z):
+    beyond = normal_beyond(np.abs(z))
+    return np.where(z < 0, beyond, 1 - beyond)
+
+
+def twice_u(z):
+    """The argument of the sigmoid in gelu_tanh(z) = z sigmoid(2 u)."""
+    return np.sqrt(8 / pi(z.dtype)) * (z + np.asarray(44715, z.dtype) / 1000000 * z**3)
+
+
+def twice_u_slope(z):
+    return np.sqrt(8 / pi(z.dtype)) * (1 + 3 * np.asarray(44715, z.dtype) / 1000000 * z**2)
+
+
+def gate_slope(z, g, slope):
+    """The derivative of z g(z), where g is the sigmoid of a function whose derivative is `slope`."""
+    return g + z * g * (1 - g) * slope
+
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky_relu": lambda z: np.where(z < 0, np.asarray(0.01, z.dtype) * z, z),
+    "sigmoid": sigmoid,
+    "tanh": np.tanh,
+    "elu": lambda z: np.where(z < 0, np.expm1(np.minimum(z, 0)), z),
+    "softplus": lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))),
+    "gelu": lambda z: z * normal(z),
+    "gelu_tanh": lambda z: z * sigmoid(twice_u(z)),
+    "silu": lambda z: z * sigmoid(z),
+}
+
+# Activations whose derivative is computed from z; that of the others is computed from the activation.
+NEED_Z = ("gelu", "gelu_tanh", "silu")
+
+DERIVATIVES = {
+    "identity": np.ones_like,
+    "relu": lambda a: (a > 0).astype(a.dtype),
+    "leaky_relu": lambda a: np.where(a > 0, 1, np.asarray(0.01, a.dtype)),
+    "sigmoid": lambda a: a * (1 - a),
+    "tanh": lambda a: 1 - a * a,
+    "elu": lambda a: np.where(a > 0, 1, a + 1),
+    "softplus": lambda a: -np.expm1(-a),
+    "gelu": lambda z: normal(z) + z * normal_density(z),
+    "gelu_tanh": lambda z: gate_slope(z, sigmoid(twice_u(z)), twice_u_slope(z)),
+    "silu": lambda z: gate_slope(z, sigmoid(z), 1),
+}
+
+
+@contextmanager
+def using(isa):
+    """Run the block on the instruction set `isa`: calls, and networks made inside the block."""
+    before = _core.isa()
+    _core.select_isa(isa)
+    try:
+        yield
+    finally:
+        _core.select_isa(before)
+
+
+def guarded(rng, shape, dtype, spare=3, fill=np.nan):
+    """(array, whole): `array` holds random values and is the middle of `whole`, which is `fill` elsewhere."""
+    whole = np.full([size + 2 * spare for size in shape], fill, dtype)
+    array = whole[tuple(slice(spare, spare + size) for size in shape)]
+    array[...] = rng.standard_normal(shape)
+    return array, whole
+
+
+def unaligned(array):
+    """A copy of `array` that starts one byte off its alignment."""
+    raw = np.zeros(array.nbytes + 1, np.uint8)
+    view = raw[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+def untouched(array, whole, fill):
+    """Whether `whole` still holds `fill` everywhere outside `array`."""
+    expected = np.full_like(whole, fill)
+    start = (array.ctypes.data - whole.ctypes.data) // whole.itemsize
+    position = np.unravel_index(start, whole.shape)
+    expected[tuple(slice(p, p + size) for p, size in zip(position, array.shape, strict=True))] = array
+    return np.array_equal(whole, expected, equal_nan=True)
+
+
+def product_bound(k, magnitude, dtype):
+    """The promised error bound of a sum of k products of random sign whose absolute values add up to
+    `magnitude`."""
+    info = np.finfo(dtype)
+    return max(16, 2 * np.sqrt(k)) * info.eps * magnitude + (k + 1) * info.tiny
