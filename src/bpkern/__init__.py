@@ -15,7 +15,7 @@ from . import _config
 
 _config.resolve_isa()
 
-from . import callbacks, kernels, losses, schedules  # noqa: E402
+from . import _old_names, callbacks, kernels, losses, schedules  # noqa: E402, F401
 from ._config import show_config  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
 from ._fit.many import fit_many  # noqa: E402

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from . import _checks
+from . import _checks, _core
 
 VARIABLE = "BPKERN_NUM_THREADS"
 OPENMP_VARIABLE = "OMP_NUM_THREADS"
@@ -153,3 +153,4 @@ def _own_quota() -> int | None:
 
 _chosen: int | None = None
 _from_environment = read_environment(os.environ)
+_core.use_thread_count(get_num_threads)

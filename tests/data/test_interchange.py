@@ -87,9 +87,12 @@ def test_torch_tensors_that_are_read_where_they_are_cannot_go_away(torch):
         ),
         (
             lambda torch: torch.zeros(60, 5, dtype=torch.bfloat16),
-            r"of dtype torch.bfloat16, device cpu is none",
+            r"of dtype torch.bfloat16, device cpu cannot be read",
         ),
-        (lambda torch: torch.zeros(60, 5, device="meta"), r"device meta is none .* pass X.cpu\(\).float\(\)"),
+        (
+            lambda torch: torch.zeros(60, 5, device="meta"),
+            r"device meta cannot be read .* pass X.cpu\(\).float\(\)",
+        ),
         (lambda torch: torch.zeros(60, 5).to_sparse(), "to_dense"),
         (
             lambda torch: torch.zeros(60, 5, dtype=torch.complex64),
@@ -165,7 +168,8 @@ def test_dlpack(code):
 
 def test_dlpack_of_another_device():
     message = (
-        r"numbers that NumPy can read, on the CPU: OnAnotherDevice of device gpu:0 is none \(it is far away\)"
+        r"numbers that NumPy can read, on the CPU: OnAnotherDevice of device gpu:0 cannot be read "
+        r"\(it is far away\)"
     )
     with pytest.raises(TypeError, match=f"X must hold real {message}"):
         trained(OnAnotherDevice(X))

@@ -565,6 +565,7 @@ CTRL_C = """
 import os, signal, sys, threading, time
 import numpy as np
 import bpkern
+from bpkern._model.core import core_of
 
 kind = sys.argv[1]
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -621,7 +622,7 @@ try:
 except KeyboardInterrupt:
     print(f"{time.perf_counter() - pressed[0]:.3f} s", file=sys.stderr)
     finite = all(np.isfinite(w).all() for model in models for w, _ in model.get_weights())
-    trained = sum(model._net.counts[0] > 0 for model in models)
+    trained = sum(core_of(model).net.counts[0] > 0 for model in models)
     print("interrupted", threading.active_count(), finite, trained)
     bpkern.fit_many(models, X, y)
     print("usable")

@@ -4,6 +4,7 @@ import pickle
 import warnings
 from pathlib import Path
 
+import make_reference_pickle as reference_data
 import numpy as np
 import pytest
 from make import CLASSES, VALUES, X
@@ -79,3 +80,14 @@ def test_settings_are_equal(name):
         assert len(found["loss"]) == len(expected["loss"])
     else:
         assert repr(found) == repr(expected)
+
+
+def test_names_of_modules_that_have_moved():
+    recorded = pickle.loads((FOLDER / "reference.pickle").read_bytes())
+    model = pickle.loads(recorded["model"])
+    assert model.forward(reference_data.X) == pytest.approx(np.array(recorded["outputs"]), rel=1e-4, abs=1e-6)
+    twin = reference_data.reference()
+    for each in (model, twin):
+        each.fit(reference_data.X, reference_data.Y, epochs=2, validation_split=0.25, verbose=0)
+    assert model.history_["loss"] == pytest.approx(twin.history_["loss"], rel=1e-5)
+    assert str(pickle.loads(recorded["summary"])) == recorded["text"]

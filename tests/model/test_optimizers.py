@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from bpkern import schedules
+from bpkern import _core, schedules
 from bpkern.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 DEFAULTS = {
@@ -57,6 +57,10 @@ OTHERS = {
     "amsgrad": True,
     "eps_hat": True,
 }
+
+
+def test_each_rule_of_c_has_a_class():
+    assert tuple(OPTIMIZERS) == _core.OPTIMIZERS
 
 
 @pytest.fixture(params=DEFAULTS, ids=lambda kind: kind.__name__)

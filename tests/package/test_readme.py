@@ -49,8 +49,6 @@ def test_the_index_of_files_is_whole():
     """CONTRIBUTING.md names every source file, or its family."""
     index = (ROOT / "CONTRIBUTING.md").read_text()
     families = re.findall(r"`(\w+_)\*`", index)
-    package = ROOT / "src" / "bpkern"
-    folders = (ROOT / "csrc", package, package / "reference", package / "sklearn")
-    for path in [path for folder in folders for path in folder.iterdir()]:
+    for path in [path for folder in ("csrc", "src") for path in (ROOT / folder).rglob("*")]:
         if path.suffix in (".c", ".h", ".py", ".pyx", ".pxi", ".pxd", ".pyi") and path.name != "__init__.py":
             assert f"`{path.name}`" in index or path.name.startswith(tuple(families)), path.name

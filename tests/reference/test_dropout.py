@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import bpkern
-from bpkern._model.core import core_of
 from bpkern.reference.dropout import mask, philox, words
 from bpkern.reference.network import Batch, Network
 
@@ -67,9 +66,7 @@ def test_places_are_independent():
 
 
 def settings_of(**settings):
-    return core_of(
-        bpkern.reference.MLP([4, 9, 7, 3], loss="mse", dtype="float64", seed=1, **settings)
-    ).settings
+    return bpkern.reference.MLP([4, 9, 7, 3], loss="mse", dtype="float64", seed=1, **settings)._settings
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
@@ -124,9 +121,9 @@ def test_dropout_takes_one_number_after_the_weights():
     generator = np.random.default_rng(2)
     bpkern.reference.MLP([6, 20, 2], loss="mse", seed=generator)
     key = int(generator.integers(2**64, dtype=np.uint64))
-    assert core_of(dropped).random.dropout_key == key
-    assert generator.random() == core_of(dropped).random.generator.random()
-    assert core_of(plain).random.generator.integers(2**64, dtype=np.uint64) == key
+    assert dropped._random.dropout_key == key
+    assert generator.random() == dropped._random.generator.random()
+    assert plain._random.generator.integers(2**64, dtype=np.uint64) == key
 
 
 def test_predictions_drop_nothing():

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from bpkern import reference
-from bpkern._model.core import core_of
 from bpkern.reference.activations import ACTIVATIONS, FROM_Z
 from bpkern.reference.losses import LOSSES
 from bpkern.reference.network import Batch, Network
@@ -196,7 +195,7 @@ LOSS_PARAMETERS = [
 def test_loss_parameters(loss, parameter, dtype):
     """A row's loss and its derivative with respect to the outputs, element by element."""
     rng = np.random.default_rng(5)
-    settings = core_of(reference.MLP([2, 3], loss=loss, dtype=dtype)).settings
+    settings = reference.MLP([2, 3], loss=loss, dtype=dtype)._settings
     settings.loss_parameters = np.full(3, parameter)
     network = Network(settings, [np.eye(3, 2, dtype=dtype), np.zeros(3, dtype)])
     batch = Batch(20, settings, labels=False)

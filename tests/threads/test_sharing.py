@@ -33,7 +33,7 @@ def taken(monkeypatch):
 
     def noting(train):
         def noted(steps, *arguments):
-            taken.setdefault(core_of(steps).net, []).append(steps.threads)
+            taken.setdefault(steps._net, []).append(steps.threads)
             return train(steps, *arguments)
 
         return noted

@@ -53,5 +53,6 @@ def _from_library(name: str, values: Any) -> np.ndarray:
         what = [f"{part} {getattr(values, part)}" for part in ("dtype", "device") if hasattr(values, part)]
         raise TypeError(
             f"{name} must hold real numbers that NumPy can read, on the CPU: {type(values).__name__} of "
-            f"{', '.join(what) or 'unknown dtype'} is none ({error}); with PyTorch, pass {name}.cpu().float()"
+            f"{', '.join(what) or 'unknown dtype'} cannot be read ({error}); "
+            f"with PyTorch, pass {name}.cpu().float()"
         ) from None

@@ -35,5 +35,5 @@ def load(
     except state.MALFORMED as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
     if core.settings.optimizer.rule != rule:
-        core.net.drop_states()  # those of another rule have another meaning
+        core.net.discard_states()  # those of another rule have another meaning
     return core

@@ -245,7 +245,7 @@ def _history(training: Config, arrays: Arrays) -> History:
     columns = {name: arrays[f"history.{name}"] for name in training["metrics"]}
     for name, values in columns.items():
         if values.shape != (len(columns["lr"]),) or values.dtype != np.float64:
-            raise ValueError(f"the history must hold one number an epoch for {name}")
+            raise ValueError(f"the history must hold one number per epoch for {name}")
     iterations = _checks.whole("iterations", training["iterations"], 0, MOST_COUNT)
     return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
 

@@ -35,8 +35,8 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
             metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
         except BaseException:
             if not rollback.undo():
-                net.drop_average()
+                net.discard_average()
             raise
-        net.drop_average()
+        net.discard_average()
         core.fitted_1d = np.ndim(y) == 1
     return metrics["loss"]

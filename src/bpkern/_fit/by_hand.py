@@ -48,4 +48,4 @@ def step(core: Core, clip_norm: float | None, clip_value: float | None) -> None:
                 0,
                 first,
             )
-        net.drop_average()
+        net.discard_average()

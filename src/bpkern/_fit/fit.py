@@ -232,7 +232,7 @@ class Fit:
             finally:
                 self._progress.close()
                 if type(self._settings.optimizer) is not type(steps.optimizer):
-                    net.drop_states()  # a callback replaced the optimiser during the last epoch
+                    net.discard_states()  # a callback replaced the optimiser during the last epoch
         except BaseException:
             if not rollback.undo():
                 self._drop_unused_average()
@@ -277,7 +277,7 @@ class Fit:
     def _drop_unused_average(self) -> None:
         """Training without an average makes an older one outdated."""
         if self.arguments.ema is None:
-            self._net.drop_average()
+            self._net.discard_average()
 
     def _validate(self) -> dict[str, float]:
         if self._validation is None:

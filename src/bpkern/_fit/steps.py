@@ -85,7 +85,7 @@ class Steps:
     def set_optimizer(self, optimizer: Optimizer) -> None:
         """Continue with another optimiser, or other settings of the same."""
         if type(optimizer) is not type(self.optimizer):
-            self._net.drop_states()  # states of the old kind that an update since its replacement has made
+            self._net.discard_states()  # states of the old kind that an update since its replacement has made
         self.optimizer = optimizer
         self._update.set_optimizer(optimizer)
 

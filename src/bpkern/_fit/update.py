@@ -31,12 +31,12 @@ def make_update(
     conventions = settings.conventions
     return _core.Update(
         optimizer,
-        settings.l1,
-        settings.l2,
-        clip_norm,
-        clip_value,
-        accumulate,
-        ema,
-        conventions.penalty_per_weight,
-        conventions.mean_by_rows,
+        l1=settings.l1,
+        l2=settings.l2,
+        clip_norm=clip_norm,
+        clip_value=clip_value,
+        accumulate=accumulate,
+        ema=ema,
+        penalty_per_weight=conventions.penalty_per_weight,
+        mean_by_rows=conventions.mean_by_rows,
     )

@@ -78,7 +78,7 @@ class Core:
         checked_optimizer(optimizer)
         with self.net.writing():
             if optimizer is not self.settings.optimizer:
-                self.net.drop_states()
+                self.net.discard_states()
             self.settings.optimizer = optimizer
 
     # Parameters --------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class Core:
         layers = checked_weights(weights, self.settings.layers, self.settings.dtype)
         with self.net.writing():
             self.net.set_layers(layers)
-            self.net.drop_average()
+            self.net.discard_average()
 
     def get_parameters(self) -> dict[str, np.ndarray]:
         """Copies of the trained parameters and, if there is one, of their average, by name."""
@@ -140,11 +140,9 @@ def core_of(model: HasCore) -> Core:
 def new_network(settings: Settings) -> _core.Network:
     """A network of these settings, without dropout. Its parameters are unset."""
     conventions = settings.conventions
-    return _core.Network(
-        settings.layers,
-        settings.activations,
+    loss = _core.LossSettings(
+        # A custom loss is computed in Python: the name of the loss in C has no effect.
         "squared_error" if settings.custom_loss else settings.loss,
-        settings.dtype,
         settings.loss_parameters,
         settings.label_smoothing,
         conventions.loss_factor,
@@ -152,3 +150,4 @@ def new_network(settings: Settings) -> _core.Network:
         conventions.log_loss_cap,
         conventions.deviance,
     )
+    return _core.Network(settings.layers, settings.activations, loss, settings.dtype)
