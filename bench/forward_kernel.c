@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "products.h"
+#include "trainer/products.h"
 
 enum { ROUNDS = 15, CHAINS = 12, PEAK_STEPS = 300000 };
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fp_mode.h"
+#include "platform/fp_mode.h"
 #include "kernels_products.h"
 
 /* All tables and all products on one shape. */
