@@ -21,12 +21,8 @@ from threading import Barrier
 
 import numpy as np
 
-# Bytes of a vector register, and compiler flags. Scalar kernels are compared with the baseline's vectors.
-TARGETS = {
-    "scalar": (16, []),
-    "avx2": (32, ["-mavx2", "-mfma"]),
-    "avx512": (64, ["-mavx512f"]),
-}
+ROOT = Path(__file__).parents[1]
+BASELINE_BYTES = 16  # of the vectors that scalar kernels are compared with
 RUNS = 10
 # Bytes streamed in one run, and the least bytes of the buffer for the stream through memory.
 STREAMED, MEMORY = 1 << 27, 1 << 27
@@ -35,8 +31,19 @@ CACHES = {1: 32 << 10, 2: 1 << 20, 3: 32 << 20}
 
 
 @functools.cache
+def target(isa: str) -> tuple[int, list[str]]:
+    """(bytes of a vector register, compiler flags) of an instruction set, read from the sources."""
+    if isa == "scalar":
+        return BASELINE_BYTES, []
+    flags = re.search(rf"set\(flags_{isa} (.*)\)", (ROOT / "CMakeLists.txt").read_text())[1]
+    header = (ROOT / "csrc" / "kernels" / isa / "vec.h").read_text()
+    floats = max(map(int, re.findall(r"^#define VEC (\d+)", header, re.MULTILINE)))
+    return 4 * floats, flags.split()
+
+
+@functools.cache
 def _library(isa: str, dtype: str) -> ctypes.CDLL:
-    size, flags = TARGETS[isa]
+    size, flags = target(isa)
     real, item = ("float", 4) if dtype == "float32" else ("double", 8)
     source = Path(__file__).with_name("machine.c")
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +106,7 @@ def _stream(stream: Callable[..., float], isa: str, size: int, threads: int) -> 
     """Bytes per second of a stream through a buffer of `size` bytes per thread."""
     kept = [np.ones(size + 64, np.uint8) for _ in range(threads)]
     starts = [array.ctypes.data + -array.ctypes.data % 64 for array in kept]
-    vectors = size // 512 * 512 // TARGETS[isa][0]
+    vectors = size // 512 * 512 // target(isa)[0]
     passes = max(1, STREAMED // size)
     return _best(threads, lambda thread: stream(starts[thread], vectors, passes))
 

@@ -87,29 +87,29 @@ NO_TESTS = 5  # pytest's exit status
 # Mutants that survive because they change nothing that is promised: (family of the object file, changed line
 # without its indentation), and the reason. Any other survivor is a failure.
 HARMLESS = {
-    ("update", "if (args->k > PREFETCH_DEPTH) {"): "from when on it prefetches changes no result",
+    ("update", "if (args->k > PREFETCH_DEPTH) {"): "the depth from which it prefetches changes no result",
     ("delta", "-1, -1, -1, -2,"): "a mask is the sign bits of its lanes",
     (
         "activation",
         "vec n, p = reduced_expm1(vmax(vset1(-51), x), &n);",
     ): "e^-50 is far below the digits of 1",
-    ("dot", "for (int s = 0; s <= count; s++) sums[s] = vsum(partial[s]);"): "one more sum, which nobody reads",
+    ("dot", "for (int s = 0; s <= count; s++) sums[s] = vsum(partial[s]);"): "one more sum, never read",
     (
         "online",
         "bpk_move move = next_moves(request, counts, cursor->updates, 2).weights;",
-    ): "the weight of the batch is that of the penalties, and there are none",
-    ("move", "if (*u <= *v) *u = *v;"): "the same where they are equal",
-    ("move", "return x / (root <= REAL_MIN ? REAL_MIN : root);"): "the same where they are equal",
-    ("move", "total = 1;"): "1 beside squares that overflow float32",
-    ("move", "g = g > limit ? limit : g <= -limit ? -limit : g;"): "the same where they are equal",
+    ): "the batch's weight only matters for penalties, and the online path has none",
+    ("move", "if (*u <= *v) *u = *v;"): "the same result if they are equal",
+    ("move", "return x / (root <= REAL_MIN ? REAL_MIN : root);"): "the same result if they are equal",
+    ("move", "total = 1;"): "1 is nothing compared with squares that overflow float32",
+    ("move", "g = g > limit ? limit : g <= -limit ? -limit : g;"): "the same result if they are equal",
     (
         "online",
         "low = vadd(low, vsub(vsub(cubic, part), vsub(a, vsub(sum, part))));",
-    ): "nets with gelu_tanh do not go online",
+    ): "nets with gelu_tanh do not take the online path",
     (
         "loss",
         "best = vselect(m, vmax(best, vload(a + j)), best);",
-    ): "the compiler makes one masked instruction of it, which loads no more",
+    ): "the compiler makes one masked instruction of it, which loads nothing more",
 }
 
 # (pattern, replacement) of each change. If a pattern occurs several times in a line, each place is a change.

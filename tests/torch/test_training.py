@@ -75,6 +75,11 @@ def trainer(request, monkeypatch):
 MADE = {}
 
 
+def dropout_key(model):
+    random = model._random if isinstance(model, reference.MLP) else core_of(model).random
+    return random.dropout_key
+
+
 def pair(given=None, loss="mse", hidden="tanh", output="identity", torch_loss=None, **settings):
     """(model, twin)."""
     model = MADE["by"](
@@ -211,7 +216,7 @@ def test_dropout(hidden, rates):
 
     def masks(number):
         return [
-            mask(p, dtype, core_of(model).random.dropout_key, number, l, BATCH, WIDTHS[l + 1])
+            mask(p, dtype, dropout_key(model), number, l, BATCH, WIDTHS[l + 1])
             for l, p in enumerate(rates)
         ]
 
@@ -385,7 +390,7 @@ def test_all_at_once(name, settings):
         starts = range(30 * update, min(30 * update + 30, ROWS), BATCH)
         for start in starts:
             masks = [
-                mask(p, dtype, core_of(model).random.dropout_key, start // BATCH, l, BATCH, WIDTHS[l + 1])
+                mask(p, dtype, dropout_key(model), start // BATCH, l, BATCH, WIDTHS[l + 1])
                 for l, p in enumerate(rates)
             ]
             rows = slice(start, start + BATCH)
