@@ -1,5 +1,4 @@
-"""Checks that a trainer computes what it is timed for: its weights after a few steps, against float64
-NumPy."""
+"""Checks that a timed trainer computes the right thing: weights after a few steps, against float64 NumPy."""
 
 import math
 

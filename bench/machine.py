@@ -167,8 +167,7 @@ def described(machine: dict) -> str:
 
 
 def training_flops(layers: list[int], rows: int) -> int:
-    """The operations of all products of a training step: forward, delta (not in the first layer) and
-    update."""
+    """The operations of a step's products: forward, delta (except in the first layer) and update."""
     sizes = [n * m for n, m in itertools.pairwise(layers)]
     return 2 * rows * (3 * sum(sizes) - sizes[0])
 

@@ -30,8 +30,7 @@ class Peer:
         self.net, self.X, self.y, self.lr, self.threads = net, X, y, lr, threads
 
     def epochs(self, count: int, shuffle: bool = True) -> None:
-        """Train on the rows in a new order each epoch, or in their own order; training is complete on
-        return."""
+        """Train on the rows in a new order each epoch, or in their own order; return when it is complete."""
         raise NotImplementedError
 
     def weights(self) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -136,8 +136,7 @@ def _time(seconds: float) -> str:
 
 
 def plot(pairs: list[tuple[dict, dict]], folder: Path) -> None:
-    """Each trainer's time as a multiple of bpkern's on a logarithmic axis: a line per trainer, a block per
-    net."""
+    """Each trainer's time divided by bpkern's, on a logarithmic axis: a line per trainer, a block per net."""
     import matplotlib
 
     matplotlib.use("agg")

@@ -91,8 +91,7 @@ def best_peer(cell: dict) -> str | None:
 
 
 def ratio(cell: dict, peer: str | None = None) -> float | None:
-    """The time of a trainer, by default the best other one, divided by bpkern's: above 1, bpkern is
-    faster."""
+    """A trainer's time (by default the best other one's) divided by bpkern's: above 1, bpkern is faster."""
     peer = peer or best_peer(cell)
     own, theirs = median(cell, OWN), median(cell, peer) if peer else None
     return theirs / own if own and theirs else None
@@ -116,8 +115,7 @@ def losers(cells: list[dict]) -> list[dict]:
 
 
 def summary(cells: list[dict]) -> list[str]:
-    """Lines with the geometric mean of the ratios to each trainer and to the best one, and every lost
-    cell."""
+    """Lines: geometric means of the ratios, for each trainer and for the best one; and every lost cell."""
     lines = []
     for name in names(cells)[1:]:
         ratios = [r for cell in cells if (r := ratio(cell, name))]

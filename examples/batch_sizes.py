@@ -1,5 +1,4 @@
-"""Batch, stochastic and mini-batch gradient descent: batch sizes n, 1 and B, and the iterations of an
-epoch."""
+"""Batch, stochastic and mini-batch descent: batch sizes n, 1 and B, and the iterations of an epoch."""
 
 import numpy as np
 

@@ -1,5 +1,4 @@
-"""One sigmoid neuron by the chain rule, node by node; then a layer of two neurons and two layers by
-kernels."""
+"""One sigmoid neuron by the chain rule, node by node; then a layer of two, and two layers, with kernels."""
 
 import numpy as np
 

@@ -1,5 +1,4 @@
-"""The 2-2-2 sigmoid network of many textbooks: one row forward and backward, and one update, digit by
-digit."""
+"""The 2-2-2 sigmoid network of many textbooks, digit by digit: forward, backward and one update."""
 
 import numpy as np
 

@@ -67,8 +67,7 @@ def threads(journal: Journal) -> str:
 @attack(trials=4000)
 def interpreter(journal: Journal) -> str:
     """An object that Python cannot allocate raises: no crash, the model is unchanged or as of a step."""
-    # Only one failure at a time: otherwise Python could not even clean up. Leaks of Python and NumPy do not
-    # count.
+    # One failure at a time, or Python could not even clean up. Leaks of Python and NumPy do not count.
     return fail_in_turn(journal, "interpreter", to_the_end=False)
 
 

@@ -1,5 +1,4 @@
-"""Zip archives, NumPy arrays and safetensors files, written byte by byte so that every part can be
-changed."""
+"""Zip archives, NumPy arrays and safetensors files, built by hand so that every part can be changed."""
 
 import copy
 import io

@@ -27,8 +27,7 @@ LOADING = tuple(
 )
 REFUSING = ("_checks.py", "_data/rows.py", "_model/settings.py", "_model/parameters.py", "_fit/arguments.py")
 
-# The lines of C that handle errors: those about a status, or about memory, threads or sizes that may be
-# refused.
+# The lines of C that handle errors: about a status, or about refused memory, threads or sizes.
 HANDLES_ERRORS = re.compile(
     r"BPK_(OK|NO_MEMORY|BAD_ROW|DIVERGED|OTHER_KERNELS)|\b(status|bad)\b"
     r"|return (NULL|p )|size = -1|overflow|_create"

@@ -33,8 +33,7 @@ NEVER = re.compile(
     r"|crc32|rdrand|rdseed|rdfsbase|rdgsbase|cmpxchg16b|lahf|sahf|v?aes\w+|v?pclmul\w+|sha(1|256)\w+|v?gf2p8\w+"
     r"|x(save|rstor)\w*|xbegin|xend|xabort|clwb|clflushopt|prefetchw\w*|monitor|mwait|vcvtph2ps|vcvtps2ph)[bwlq]?"
 )
-# Instructions of AVX-512 extensions beyond F, DQ, BW and VL; those that end in "ph" or "sh" are half
-# precision.
+# Instructions of AVX-512 extensions beyond F, DQ, BW and VL; "ph" and "sh" at the end mean half precision.
 NEVER_512 = re.compile(
     r"vpconflict\w+|vplzcnt\w+|vpbroadcastm\w+|vpermb|vperm[it]2b|vpmultishiftqb|vpmadd52\w+|vp(compress|expand)[bw]"
     r"|vpsh[lr]d\w*|vp?dp\w+|vpopcnt\w+|vpshufbitqmb|vcvtne\w*bf16|vexp2\w+|vrcp28\w+|vrsqrt28\w+|v4f\w+|vp4dp\w+"

@@ -30,8 +30,7 @@ DISK, MOST_BYTES = 1 << 20, 60_000
 
 
 def in_turn(journal: Journal, child: Child, places: list[tuple[list[Any], str]]) -> None:
-    """One trial per question, in an order drawn from the seed; each place has its question and its
-    description."""
+    """One trial per place, a (question, description), in an order drawn from the seed."""
     random.Random(journal.seed).shuffle(places)
     journal.trials = min(journal.trials, len(places))
     for trial in journal:

@@ -74,8 +74,7 @@ class Mode:
         shim().set_x87(self._before[1])
 
     def complaint(self) -> str:
-        """What has changed, or "". NumPy may clear flags, and Python's own arithmetic may set the inexact
-        one."""
+        """What has changed, or "". NumPy may clear flags, and Python's arithmetic may set `INEXACT`."""
         (given, given_x87), (left, left_x87) = self.given, self.left
         if left & ~FLAGS != given & ~FLAGS or left_x87 != given_x87:
             return f"MXCSR {given:#x} became {left:#x}, x87 {given_x87:#x} {left_x87:#x}"

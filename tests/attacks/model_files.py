@@ -66,8 +66,7 @@ def make_regressor(kind: str) -> bpkern.MLP:
 
 
 class Resumed(callbacks.Callback):
-    """Records whether the checkpoint was accepted: a resumed fit with no epochs left still reaches its
-    end."""
+    """Records whether the checkpoint was accepted: even with no epochs left, the fit then reaches its end."""
 
     accepted = False
 
@@ -175,8 +174,7 @@ def mapped() -> int:
 
 @contextlib.contextmanager
 def limits(size: int) -> Iterator[None]:
-    """Limit allocations during the block to twice the file and a constant, used or not; and limit its
-    time."""
+    """Limit the block's time, and its allocations (used or not) to twice the file and a constant."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (mapped() + 2 * size + MOST_BYTES, hard))
     signal.alarm(60)

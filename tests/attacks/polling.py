@@ -53,8 +53,7 @@ def polling(journal: Journal) -> str:
         x = rng.standard_normal((few, layers[0])).astype(np.float32)
         y = rng.standard_normal((few, layers[-1])).astype(np.float32)
         order = np.arange(few)
-        # The cost of one return: the same steps with a return after each, and with returns as seldom as in
-        # fits.
+        # The cost of a return: the same steps with a return after each, and with returns as in fits.
         seldom, ups = epoch(model, x, y, order, batch, threads, False)
         often, all_ups = epoch(model, x, y, order, batch, threads, True)
         once = (often - seldom) / (all_ups - ups)

@@ -65,8 +65,7 @@ def install(folder: Path, env: dict[str, str], settings: list[str]) -> Path:
 
 
 def run_tests(journal: Journal, trial: int, command: list[str], env: dict[str, str]) -> str:
-    """Run a file of tests. Counts the tests that passed or were skipped; returns how the run failed, or
-    ""."""
+    """Run a file of tests and count passed and skipped ones; return how the run failed, or ""."""
     options = ["-q", "-p", "no:cacheprovider", f"--hypothesis-seed={journal.seed}", f"tests/{FILES[trial]}"]
     made = subprocess.run(
         [sys.executable, *command, *options], cwd=ROOT, env=env, capture_output=True, text=True

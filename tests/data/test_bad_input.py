@@ -268,8 +268,7 @@ def test_a_learning_rate_that_the_dtype_cannot_hold():
 
 
 def test_labels_are_not_the_callers():
-    """The model copies y: another thread may write to it, and the kernels must never see a label out of
-    range."""
+    """The model copies y: if another thread writes to it, no label out of range reaches the kernels."""
     from bpkern._data.rows import as_targets
 
     y = Y.astype(np.int64)

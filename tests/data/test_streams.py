@@ -1,5 +1,4 @@
-"""Batches from an iterable: what counts as one; reading ahead keeps order and errors, and leaves no
-thread."""
+"""Batches from an iterable: what is one; reading ahead keeps order and errors, and leaves no thread."""
 
 import threading
 import weakref

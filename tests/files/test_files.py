@@ -1,5 +1,4 @@
-"""Configurations and arrays in files: reading returns what was written; a file is replaced whole or not at
-all."""
+"""Configurations and arrays in files: reading returns them; a file is replaced whole or not at all."""
 
 import errno
 import io

@@ -85,8 +85,7 @@ def test_states_of_generators(path, which, kind, name, value, message):
 
 @pytest.mark.parametrize("dtype", ["S100000000", "V100000000", "(1000000,)f4", "O", "uint64"])
 def test_types_of_a_generators_words(path, dtype):
-    """Only the generator's own dtype is accepted; any other is refused without being parsed, however
-    large."""
+    """Only the generator's own dtype is accepted; any other, however large, is refused without parsing."""
     changed(
         path, make("MT19937"), "training.random.generator.state.key", {"dtype": dtype, "values": [1] * 624}
     )

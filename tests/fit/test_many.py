@@ -183,8 +183,7 @@ def test_splits_of_any_form():
 
 
 def test_balanced_weights_are_those_of_the_rows_trained_on():
-    """Weights of all rows would give the rare class too little weight in a fold that lacks most of its
-    rows."""
+    """Weights of all rows would be too small for the rare class in a fold that lacks most of its rows."""
     y = np.where(np.arange(120) % 4 == 0, 1, 0)
     y[1] = 1
     train, held_out = FOLDS[0]

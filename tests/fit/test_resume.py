@@ -89,8 +89,7 @@ def model_of(seed=7, loss="cross_entropy", optimizer=None, layers=(5, 9, 3), **s
     return bpkern.MLP(list(layers), loss=loss, optimizer=optimizer, seed=seed, **settings)
 
 
-# Each returns a new model, the arguments of its fit, and its callbacks, as running the same script again
-# would.
+# Each returns a new model, the arguments of its fit and its callbacks, like another run of the same script.
 def plain(folder):
     return model_of(optimizer=bpkern.SGD(lr=0.1, momentum=0.9)), dict(X=X, y=LABELS), []
 

@@ -1,5 +1,4 @@
-"""The present package reads the files of every version of the format with the meaning they were written
-with."""
+"""Files of every version of the format are read with the meaning that they were written with."""
 
 import sys
 from pathlib import Path

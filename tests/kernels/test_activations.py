@@ -33,8 +33,7 @@ def check(name, x, wide):
         exact = ACTIVATIONS[name](x.astype(wide))
     tiny = np.finfo(x.dtype).tiny
     unit = np.spacing(np.maximum(np.abs(exact).astype(x.dtype), tiny))
-    # A result below the smallest normal number may be zero; so may the factor that gelu and silu multiply by
-    # z.
+    # A result below the smallest normal number may be zero; so may the factor of z in gelu and silu.
     zero = tiny * np.maximum(np.abs(x.astype(wide)), 1) if name in NEED_Z else tiny
     error = np.abs(activate(name, x).astype(wide) - exact)
     assert (error <= np.where(np.abs(exact) < zero, zero, ULP[name] * unit)).all()
@@ -75,8 +74,7 @@ def test_slopes(isa, dtype, name):
     a, at_once = with_slope(name, z)
     assert np.array_equal(a, activate(name, z))
     for got in (derivative(name, a, z), at_once):
-        # The second term is for e^-700: rounding its argument costs up to 700 units. The tails keep their
-        # digits.
+        # The second term is for e^-700, where rounding the argument costs up to 700 units.
         bound = 24 * info.eps * size + 100 * info.tiny * (1 + np.abs(z.astype(wide)))
         assert (np.abs(got.astype(wide) - slope) <= bound).all()
     assert (np.abs(got - derivative(name, a, z)) <= 8 * info.eps).all()
@@ -90,8 +88,7 @@ def test_slopes(isa, dtype, name):
 
 @pytest.mark.parametrize("name", _core.ACTIVATIONS)
 def test_matrices_of_every_width(isa, dtype, name):
-    """Rows of every length, with gaps between them, give the bits of one long row and leave the gaps as
-    is."""
+    """Rows of every length with gaps between them give the bits of one long row; the gaps stay unchanged."""
     rng = np.random.default_rng(2)
     for width in (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 50):
         a, whole_a = guarded(rng, (3, width), dtype, fill=GUARD)

@@ -56,8 +56,7 @@ def check_delta(rng, m, n, k, dtype, activation):
     slope = DERIVATIVES[activation]((z if from_z else a).astype(exact))
     product = delta_next.astype(exact) @ w.astype(exact)
     magnitude = np.abs(delta_next).astype(exact) @ np.abs(w).astype(exact)
-    # The slope, which multiplies the product, is off by one or two roundings of numbers up to 1; by more from
-    # z.
+    # The slope multiplies the product and is off by one or two roundings of numbers up to 1; from z, by more.
     slope_bound = (8 if from_z else 2) * np.finfo(dtype).eps
     bound = product_bound(k, magnitude, dtype) + slope_bound * np.abs(product) + np.finfo(dtype).tiny
     assert (np.abs(out - product * slope) <= bound).all(), (m, n, k)
@@ -182,8 +181,7 @@ def test_nan_and_infinity_come_out_where_numpys_do(isa, dtype, value):
         with np.errstate(all="ignore"):
             expected = ACTIVATIONS[activation](x @ w.T + b)
             pairs = [(kernels.linear_forward(x, w, b, activation), expected)]
-            # The formulas of the others give infinity times 0 at an infinite z; test_activations.py has the
-            # limits.
+            # The other formulas give infinity times 0 at an infinite z; test_activations.py tests the limits.
             if activation not in NEED_Z:
                 delta = kernels.delta_backward(x @ w.T, w, expected[:, :23].copy(), activation)
                 pairs.append((delta, (x @ w.T @ w) * DERIVATIVES[activation](expected[:, :23])))

@@ -201,8 +201,7 @@ def test_at_the_corners(isa, dtype):
 
 
 def test_far_from_the_target(isa, dtype):
-    """A difference whose square overflows still has a finite loss; an infinite Poisson rate makes the loss
-    infinite."""
+    """A difference whose square overflows has a finite loss; an infinite Poisson rate has an infinite one."""
     far = np.sqrt(np.finfo(dtype).max) * 16
     for loss, value, slope in (("mae", far, 1), ("huber", far, 1), (Quantile(0.25), 0.75 * far, 0.75)):
         got, [(_, db)] = identity_net(1, loss, dtype).gradients([[far]], [[0.0]])
@@ -219,8 +218,7 @@ def test_far_from_the_target(isa, dtype):
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.5, 1.0])
 def test_label_smoothing(isa, dtype, smoothing):
-    """Smoothing equals training on smoothed rows of probabilities, for labels and for rows; accuracy counts
-    the labels."""
+    """Smoothing labels or rows equals using smoothed rows of probabilities; accuracy counts the labels."""
     rng, eps = np.random.default_rng(5), np.finfo(dtype).eps
     for width in WIDTHS:
         a, labels = 4 * rng.standard_normal((9, width)).astype(dtype), rng.integers(0, width, 9)

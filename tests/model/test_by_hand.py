@@ -1,5 +1,4 @@
-"""Steps by hand: forward, backward and step make what train_on_batch makes; a refused call changes
-nothing."""
+"""Steps by hand: forward, backward and step equal train_on_batch; a refused call changes nothing."""
 
 import numpy as np
 import pytest
@@ -70,8 +69,7 @@ def test_clipping(isa, clip):
 
 
 def test_gradients_add_up_until_the_step(isa, dtype):
-    """Also over batches of growing size, which need a larger workspace, and over one pass taken back
-    twice."""
+    """Over batches of growing size, which need a larger workspace, and over one pass taken back twice."""
     optimizer = bpkern.SGD(0.1)
     model, plain = make(dtype, optimizer=optimizer), make(dtype, optimizer=optimizer, l1=0.0, l2=0.0)
     for rows in (slice(0, 3), slice(3, 40), slice(0, 3)):
@@ -90,8 +88,7 @@ def test_gradients_add_up_until_the_step(isa, dtype):
 
 
 def test_batches_of_changing_size(isa, dtype):
-    """Values that a larger batch has left in the workspace do not affect the next one, nor its gradient
-    norm."""
+    """What a larger batch has left in the workspace affects neither the next batch nor its gradient norm."""
     model = make(dtype, optimizer=bpkern.SGD(0.1))
     for rows in (37, 3, 20, 1, 40, 7):
         fresh = make(dtype, optimizer=bpkern.SGD(0.1))

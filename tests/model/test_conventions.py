@@ -174,8 +174,8 @@ def test_an_epoch(isa, dtype, conventions, loss, weights, monkeypatch):
 
 
 def test_each_changes_something():
-    """Otherwise the test above would prove nothing: each changes the result by far more than its
-    tolerance."""
+    """Each changes the result by far more than the tolerance of the test above, which thus proves
+    something."""
     start = exact(bpkern.MLP(LAYERS, loss="mse", seed=1).get_weights())
     start = [(2 * w, b + 0.25) for w, b in start]
     moved, value = epoch(start, "cross_entropy", WEIGHTS["any"], MINE)
@@ -188,8 +188,7 @@ def test_each_changes_something():
 @LOSSES
 @EACH
 def test_one_row_at_a_time(isa, dtype, conventions, loss, monkeypatch):
-    """Batches of one row have a path of their own, for the plain definitions of the losses without
-    penalties."""
+    """Batches of one row take the online path, for the plain definitions of the losses without penalties."""
     layers, y = (3, 4, 2), TARGETS[loss][:, :2] if TARGETS[loss].ndim == 2 else LABELS % 2
     model = make(conventions, loss, monkeypatch, layers, dtype=dtype, l1=0.0, l2=0.0)
     twin = make(conventions, loss, monkeypatch, layers, dtype=dtype, l1=0.0, l2=0.0)
@@ -465,8 +464,8 @@ def data(loss, weights):
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
 @LOSSES
 def test_gradients_in_batches(isa, dtype, loss, weights, monkeypatch):
-    """They are means over all rows, without penalties; any batch size from the number of rows on gives the
-    same bits."""
+    """They are means over all rows, without penalties; batch sizes of at least all rows give the same
+    bits."""
     model, conventions = make(THEIRS["all"], loss, monkeypatch, dtype=dtype), THEIRS["all"]
     w = np.ones(ROWS) if weights is None else weights
     value, gradients = mean(exact(model.get_weights()), loss, slice(0, ROWS), w, conventions)

@@ -244,8 +244,7 @@ def test_weights_and_losses_that_overflow_together():
 
 
 def test_what_stops_a_batch_before_its_update_leaves_it_uncounted():
-    """Ctrl-C may do so. The count selects the dropout masks, and the next batch has to use those of this
-    one."""
+    """Ctrl-C may do so. The count selects the dropout masks: the next batch has to use those of this one."""
     calls = []
 
     def rate(step):

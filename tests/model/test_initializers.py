@@ -52,8 +52,8 @@ def test_uniform(name):
     limit = LIMITS[name]
     assert np.abs(w).max() <= limit
     assert np.abs(w).max() > 0.999 * limit
-    # 40000 numbers: the mean is within 5 standard errors of 0, the standard deviation within 2 % of the
-    # uniform's.
+    # 40000 numbers: the mean within 5 standard errors of 0, the standard deviation within 2 % of the exact
+    # one.
     assert abs(w.mean()) < 5 * limit / np.sqrt(3 * w.size)
     assert w.std() == pytest.approx(limit / np.sqrt(3), rel=0.02)
 

@@ -95,8 +95,7 @@ def test_a_layer_of_two():
     model.set_weights([(w, b)])
     _, [(dw, db)] = model.gradients(x, [[1.0, 1.0]])
     assert digits(db, [-0.05288, -0.02348], 5)
-    # The exact values of -.10575 and -.04696 are half-way cases, hence the tolerance of a unit of the last
-    # digit.
+    # -.10575 and -.04696 were rounded from half-way cases, hence a tolerance of a unit of the last digit.
     assert np.abs(dw - [[-0.05288, -0.10575], [-0.02348, -0.04696]]).max() < 1e-5
 
 

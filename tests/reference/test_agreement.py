@@ -1,5 +1,4 @@
-"""`bpkern.MLP` against `bpkern.reference.MLP`: the same initial weights and shuffles, losses within
-rounding."""
+"""`bpkern.MLP` against `bpkern.reference.MLP`: equal initial weights and shuffles, losses to rounding."""
 
 import itertools
 

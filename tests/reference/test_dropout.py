@@ -1,5 +1,4 @@
-"""The reference's dropout masks: Philox's published answers, the order of the words, rates, and the masks'
-use."""
+"""The reference's dropout masks: Philox's published answers, the order of the words, rates, and use."""
 
 import numpy as np
 import pytest

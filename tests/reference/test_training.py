@@ -24,8 +24,7 @@ def make(name="Adam", loss="mse", settings=None, **given):
 
 
 def test_accumulation_is_one_large_batch():
-    """With sample weights, penalties, clipping, shuffling, and an epoch that ends within a batch and a
-    group."""
+    """With sample weights, penalties, clipping, shuffling, and an epoch that ends within batch and group."""
     X, y = data()
     weights = np.arange(ROWS) % 5
     arguments = dict(epochs=3, sample_weight=weights, clip_norm=0.3, clip_value=0.1, ema=0.5)

@@ -98,8 +98,7 @@ def test_depths(sizes, solver):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("alpha", [0.0, 5.0])
 def test_penalties(alpha, solver):
-    """The penalty is divided by the batch's rows, so the short last batch and batches of one row get more of
-    it."""
+    """The penalty is divided by the batch's rows, so short last batches and batches of one row get more."""
     for task in ("binary", "multioutput"):
         compare(task, alpha=alpha, **SOLVERS[solver])
         compare(task, alpha=alpha, max_iter=1, **{**SOLVERS[solver], "batch_size": 1})
@@ -256,7 +255,7 @@ def test_warm_start_with_early_stopping():
 
 
 def test_a_warm_start_that_finds_no_better_score_keeps_the_best_parameters():
-    """scikit-learn's estimator keeps its best parameters in the arrays that it trains, and so ends with the
+    """scikit-learn's own keeps its best parameters in the arrays that it trains, and so ends with the
     last."""
     X = rows()
     y = targets("multiclass", X)
@@ -293,8 +292,7 @@ def test_parameters_may_be_changed(method, solver):
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "sgd, invscaling"])
 def test_settings_changed_between_partial_fits(solver):
-    """The optimiser keeps the settings of the first call; changes of other parameters count from the next
-    call."""
+    """The optimiser keeps the settings of the first call; other changes count from the next call."""
     X = rows()
     y = targets("multiclass", X)
     ours, theirs = pair("multiclass", **(BASE | SOLVERS[solver]))

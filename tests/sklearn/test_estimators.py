@@ -1,5 +1,4 @@
-"""The interface of the estimators: constructor, attributes, results, warnings and messages are
-scikit-learn's."""
+"""The estimators' constructors, attributes, results, warnings and messages are scikit-learn's."""
 
 import inspect
 import re
@@ -311,8 +310,7 @@ def test_no_partial_fit_with_lbfgs():
 
 
 def assert_same_complaint(models, call, error):
-    """Both raise the same type of error with the same text, whose lists of choices come from sets and so are
-    sorted first."""
+    """Both raise the same type of error with the same text; choices in it come from sets and are sorted."""
 
     def in_order(choices):
         return str(sorted(choices[1].split(", ")))

@@ -26,8 +26,7 @@ PRIVATE = {
 
 
 def load_their_tests():
-    """scikit-learn's test module with this package's classes, already in place while its parameters are
-    made."""
+    """scikit-learn's test module, loaded with this package's classes already in place."""
     spec = importlib.util.find_spec("sklearn.neural_network.tests.test_mlp")
     if spec is None:
         pytest.skip("this scikit-learn was installed without its tests", allow_module_level=True)

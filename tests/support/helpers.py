@@ -1,5 +1,4 @@
-"""Shared by many test files: instruction sets, exact activations, error bounds, arrays between guard
-values."""
+"""Shared by many test files: instruction sets, exact activations, error bounds, guarded arrays."""
 
 from contextlib import contextmanager
 
@@ -147,8 +146,7 @@ def untouched(array, whole, fill):
 
 
 def product_bound(k, magnitude, dtype):
-    """The promised error bound of a sum of k products of random sign whose absolute values add up to
-    `magnitude`."""
+    """The promised error bound for k products of random sign whose absolute values add up to `magnitude`."""
     info = np.finfo(dtype)
     return max(16, 2 * np.sqrt(k)) * info.eps * magnitude + (k + 1) * info.tiny
 

@@ -61,8 +61,7 @@ def quietly(method, *args, **kwargs):
 # Agreement ----------------------------------------------------------------------------------------------
 
 # How much a step may add to the difference, in units of rounding (eps times the largest element of the
-# array). Sums of a few dozen terms in another order differ by a few units; training carries these on and
-# grows them.
+# array). Sums of a few dozen terms in another order differ by a few units, which training amplifies.
 GROWTH = 32
 
 

@@ -72,8 +72,7 @@ def refused(model):
 
 
 def test_a_model_of_another_threads_fit_is_refused_for_ever():
-    """The model may hold half a step. A thread of the child may have the identity of the thread that is
-    gone."""
+    """The model may hold half a step. A thread of the child may have the identity of the lost thread."""
     model, other = make(), make(1)
 
     def work():

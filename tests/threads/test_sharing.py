@@ -68,8 +68,7 @@ def in_threads(*calls):
 
 
 class Meet(Callback):
-    """All fits wait for each other before and after the first epoch; one also waits for an event before the
-    second."""
+    """All fits wait for each other around the first epoch; one also waits for an event before the second."""
 
     def __init__(self, together, event=None):
         self.together, self.event = together, event

@@ -79,8 +79,7 @@ def test_one_cycle(iterations, pct_start, anneal):
 
 @pytest.mark.parametrize("rule", [rule for rule in OPTIMIZERS if rule != "sgd"])
 def test_arguments_of_the_optimisers(rule):
-    """Names, order and defaults. SGD is left out, since it has another order and no dampening; PyTorch has no
-    eps_hat."""
+    """Names, order and defaults; without SGD, which has another order and no dampening, and eps_hat."""
     kind = OPTIMIZERS[rule]
     theirs = inspect.signature(getattr(torch.optim, kind.__name__)).parameters
     ours = kind().settings()

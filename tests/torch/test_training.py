@@ -216,8 +216,7 @@ def test_dropout(hidden, rates):
 
     def masks(number):
         return [
-            mask(p, dtype, dropout_key(model), number, l, BATCH, WIDTHS[l + 1])
-            for l, p in enumerate(rates)
+            mask(p, dtype, dropout_key(model), number, l, BATCH, WIDTHS[l + 1]) for l, p in enumerate(rates)
         ]
 
     twin.train(torch.optim.Adam(twin.parameters, lr=0.01), X, y, masks=masks)

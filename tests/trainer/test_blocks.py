@@ -22,8 +22,8 @@ TALL = (255, 256, 257, 300, 513)
 
 
 def exact_pass(weights, activations, x, t):
-    """Outputs, and gradients of the mean over rows of 1/2 sum (a - t)^2; with each, the sum of the magnitudes
-    of its terms."""
+    """Outputs, and gradients of the row mean of 1/2 sum (a - t)^2; each with the sum of its terms'
+    magnitudes."""
     a, size, slopes = [x], [np.abs(x)], []
     for (w, b), name in zip(weights, activations, strict=True):
         z = a[-1] @ w.T + b
@@ -62,8 +62,7 @@ def check(sizes, rows, dtype, activation, seed, n_threads=1):
         x.astype(exact),
         t.astype(exact),
     )
-    # The rounding of each product along the way, which has at most `depth` terms, and that of the
-    # activations.
+    # The rounding of each product along the way, of at most `depth` terms, and of the activations.
     depth = sum(sizes) + rows
     unit = (2 * np.sqrt(depth) + 16 * len(sizes) + 4 * ULP[activation]) * np.finfo(dtype).eps
     case = (sizes, rows, dtype, activation)
@@ -118,8 +117,7 @@ def test_random_nets(sizes, rows, activation, n_threads, seed):
 
 
 def test_narrow_layers(isa, dtype):
-    """Few outputs, few inputs, and layers on both sides of the width from which weights are stored
-    transposed."""
+    """Few outputs, few inputs, and both sides of the width from which weights are stored transposed."""
     batches = itertools.cycle((1, 5, 16, 17, 40, 300))
     for i, (wide, narrow) in enumerate(itertools.product((17, 48, 65, 600), (1, 2, 3, 4, 5, 7, 8, 9))):
         for sizes in ([wide, narrow], [wide, narrow, wide + 1, narrow, 3], [narrow, wide, narrow]):

@@ -1,5 +1,4 @@
-"""What a fit allocates: parameters, optimiser states, a copy to roll back to, one batch; never a copy of
-X."""
+"""What a fit allocates: parameters, optimiser states, a copy to roll back to, one batch; never X."""
 
 import subprocess
 import sys
@@ -36,7 +35,6 @@ def test_no_copy_of_x(dtype):
     )
     assert done.returncode == 0, done.stderr
     growth, size = map(int, done.stdout.split())
-    # Labels, the epoch's row order and predictions take 8 bytes per row each; intermediate results, the same
-    # again.
+    # Labels, the epoch's row order and predictions take 8 bytes per row each; temporaries, the same again.
     assert growth < 8 * 100_000 * 6 + 4e6
     assert growth < size or dtype == "uint8"

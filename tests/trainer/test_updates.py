@@ -1,6 +1,5 @@
-"""Every optimiser in C makes the reference's updates, at every boundary size, on every instruction set,
-whether each gradient is applied as soon as it is computed or stored first; with the same bits at any number
-of threads."""
+"""Every optimiser in C makes the reference's updates at every boundary size, on every instruction set,
+whether gradients are applied at once or stored first; and the same bits at any number of threads."""
 
 import itertools
 
@@ -168,8 +167,8 @@ def test_the_same_bits_at_any_number_of_threads(isa, name, arguments):
 @pytest.mark.parametrize("arguments", [{}, {"clip_value": 1e6}], ids=["fused", "stored"])
 @pytest.mark.parametrize("trainer", [bpkern.MLP, reference.MLP])
 def test_where_adam_adds_epsilon(isa, dtype, trainer, arguments, eps_hat):
-    """Adam by hand: eps is added to the root of the bias-corrected average, or with eps_hat to that of the
-    raw one."""
+    """Adam by hand: eps is added to the root of the bias-corrected average, or with eps_hat of the raw
+    one."""
     X, y = data((3, 20), dtype)
     lr, (keep_m, keep_v), eps = 0.1, (0.8, 0.95), 0.05
     made = bpkern.Adam(lr, (keep_m, keep_v), eps, eps_hat=eps_hat)
