@@ -93,7 +93,7 @@ HARMLESS = {
         "activation",
         "vec n, p = reduced_expm1(vmax(vset1(-51), x), &n);",
     ): "e^-50 is far below the digits of 1",
-    ("dot", "for (int s = 0; s <= count; s++) sums[s] = vsum(partial[s]);"): "one more sum, which nobody reads",
+    ("dot", "for (int s = 0; s <= count; s++) sums[s] = vsum(partial[s]);"): "one more sum, never read",
     (
         "online",
         "bpk_move move = next_moves(request, counts, cursor->updates, 2).weights;",
