@@ -21,8 +21,8 @@ from threading import Barrier
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-BASELINE_BYTES = 16  # of the vectors that scalar kernels are compared with
+from bpkern import _core
+
 RUNS = 10
 # Bytes streamed in one run, and the least bytes of the buffer for the stream through memory.
 STREAMED, MEMORY = 1 << 27, 1 << 27
@@ -30,15 +30,9 @@ STREAMED, MEMORY = 1 << 27, 1 << 27
 CACHES = {1: 32 << 10, 2: 1 << 20, 3: 32 << 20}
 
 
-@functools.cache
 def target(isa: str) -> tuple[int, list[str]]:
-    """(bytes of a vector register, compiler flags) of an instruction set, read from the sources."""
-    if isa == "scalar":
-        return BASELINE_BYTES, []
-    flags = re.search(rf"set\(flags_{isa} (.*)\)", (ROOT / "CMakeLists.txt").read_text())[1]
-    header = (ROOT / "csrc" / "kernels" / isa / "vec.h").read_text()
-    floats = max(map(int, re.findall(r"^#define VEC (\d+)", header, re.MULTILINE)))
-    return 4 * floats, flags.split()
+    """(bytes of a vector, compiler flags). Scalar kernels are compared with the baseline's vectors."""
+    return (16, []) if isa == "scalar" else (_core.vector_bytes(isa), ["-march=native"])
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """Modules of version 0.1 that have moved, by their old names, for pickles that name classes in them.
 
-Pickles of `bpkern.reference.MLP` and of summaries need them; those of `bpkern.MLP` and of the estimators do not.
+Pickles of `bpkern.reference.MLP` and of summaries need them; those of models and estimators do not.
 """
 
 import sys

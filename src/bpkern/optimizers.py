@@ -25,6 +25,8 @@ class Optimizer:
     lr : float or callable
         The learning rate: a number of at least 0, a schedule of `bpkern.schedules`, or any other callable of
         the iteration, which is the number of updates that the model has made.
+    weight_decay : float
+        As the subclass defines it.
     """
 
     # Every class has slots, so that setting a misspelt attribute is an error.
@@ -32,6 +34,7 @@ class Optimizer:
 
     rule: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
+    weight_decay: float  # a slot of each subclass
 
     def __init__(self, lr: LearningRate) -> None:
         self.lr = lr

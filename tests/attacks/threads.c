@@ -401,8 +401,7 @@ static void count_rounds(void *context, member me) {
 static int barriers(int threads) {
     int *counts = room(2 * BPK_MAX_THREADS, sizeof *counts), wrong = 0;
     team_run(threads, count_rounds, counts);
-    for (int i = 0; i < threads; i++)
-        wrong |= counts[BPK_MAX_THREADS + i] || (i == 0 && counts[i] != ROUNDS);
+    for (int i = 0; i < threads; i++) wrong |= counts[BPK_MAX_THREADS + i] || (i == 0 && counts[i] != ROUNDS);
     free(counts);
     if (wrong) printf("%d threads: not all had come to a barrier that was behind\n", threads);
     return !wrong;

@@ -19,7 +19,7 @@ from bpkern.sklearn import MLPClassifier, MLPRegressor
 # Tests of scikit-learn's private attributes, not of behaviour.
 PRIVATE = {
     "test_fit": "sets _coef_grads and other private attributes that training continues from",
-    "test_gradient": "calls _loss_grad_lbfgs; tests/trainer/test_gradients.py checks gradients by differences",
+    "test_gradient": "calls _loss_grad_lbfgs; tests/trainer/test_gradients.py checks gradients itself",
     "test_learning_rate_warmstart": "reads _optimizer.learning_rate",
     "test_adaptive_learning_rate": "reads _optimizer.learning_rate",
 }

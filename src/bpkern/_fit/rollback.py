@@ -8,11 +8,11 @@ from .._model.core import Core
 
 
 class Rollback:
-    """What a call that fails before its first update restores, besides the parameters.
+    """Undoes a call that fails before its first update.
 
-    That is the count of mini-batches, with `stores` the optimiser's states and the average, and with `core`
-    the generator, the history and `fitted_1d`. After an update nothing is restored: the model keeps the
-    finished steps.
+    It restores the count of mini-batches; with `stores` also the optimiser's states and the average; with
+    `core` also the generator, the history and `fitted_1d`. After an update it restores nothing: the model
+    keeps the finished steps.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Rollback:
             self._random, self._history, self._fitted_1d = core.random.state(), core.history, core.fitted_1d
 
     def undo(self) -> bool:
-        """Restore what was there unless an update has been made; returns whether it was restored."""
+        """Restore the state unless an update has been made since. Returns whether it was restored."""
         net, core = self._net, self._core
         if net.counts[0] != self._counts[0]:
             return False
