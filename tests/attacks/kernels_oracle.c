@@ -53,7 +53,7 @@ long double slope_from(bpk_activation activation, long double x) {
     }
 }
 
-/* As tests/helpers.py has them; bench/ulp.py measures them. */
+/* As tests/support/helpers.py has them; bench/ulp.py measures them. */
 double activation_ulp(bpk_activation activation) {
     switch (activation) {
         case BPK_LEAKY_RELU: return 1;
