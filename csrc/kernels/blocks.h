@@ -8,8 +8,8 @@
  * of (in, out) would be mostly padding. With this layout, every product reads and writes memory in order, and
  * the rows of a block are adjacent: rows a power of two apart would compete for the same cache lines.
  *
- *     forward  a (n, out)     left: the activations below; right: a block of W
- *     delta    d (n, in)      left: the delta above; right: a strip of W, transposed; or dot products of rows
+ *     forward  a (n, out)     left: the activations of the layer below; right: a block of W
+ *     delta    d (n, in)      left: the delta above; right: rows of W, transposed; or dot products of rows
  *     update   W (in, out)    left: columns of a block of activations; right: a block of deltas
  *
  * The padding of weights and deltas is zero, and stays zero while all numbers are finite. A step that

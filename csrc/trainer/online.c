@@ -12,7 +12,7 @@
 #include "trainer/net.h"
 #include "trainer/optimizer.h"
 
-enum { ONLINE_LAYERS = 8 };
+enum { ONLINE_LAYERS = 8 }; /* the most layers: their activations are in an array on the stack */
 
 /* Each field of a run, a net or a layer is either SERVED, because the path uses it or because it has no
  * effect on the runs that are not refused; or it refuses the run on a condition. All fields are listed: a

@@ -30,6 +30,7 @@ typedef vec vacc; /* of `acc` */
 #define TILE_ROWS_3 9
 #define TILE_ROWS_MAX 14
 #define ONLINE BPK_NAME(online)
+/* Limits of layers and batches, explained in kernels.h. The values are measured. */
 #define NARROW (VEC / 2)
 #define DOT_ROWS 16
 #define DOT_DEPTH 24
