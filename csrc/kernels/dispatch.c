@@ -1,5 +1,6 @@
-/* The kernels that run here: the only file that knows processors. The fastest ISA is determined once, by the
- * first call, which the extension makes while it is imported. */
+/* The tables of kernels, and which of them this processor runs: the only file that asks the processor for its
+ * instruction sets. The fastest ISA is determined once, by the first call of bpk_isa_selected, which the
+ * Python extension makes while it is imported. */
 #include "kernels/kernels.h"
 
 typedef struct {
@@ -23,7 +24,7 @@ enum {
     AVX512F = 1 << 16,
     AVX512DQ = 1 << 17,
     AVX512BW = 1 << 30,
-    /* registers that the operating system saves: SSE and AVX; also the masks and both halves of ZMM */
+    /* XCR0, the registers that the operating system saves: XMM and YMM; and also masks and all of ZMM */
     YMM_STATE = 0x06,
     ZMM_STATE = 0xe6
 };
@@ -47,7 +48,7 @@ static int has_avx2(void) { return has(AVX2, YMM_STATE); }
 static int has_avx512(void) { return has(AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL, ZMM_STATE); }
 #endif
 
-/* The instruction sets compiled in, X(name, runs), slowest first. */
+/* The compiled instruction sets, slowest first. Each entry is X(name, function: whether it runs here). */
 #if BPK_X86
 #define ISAS(X) X(scalar, always) X(avx2, has_avx2) X(avx512, has_avx512)
 #else

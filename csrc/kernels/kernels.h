@@ -1,9 +1,11 @@
 /* The private contract between the trainer and the kernels: one table per ISA and dtype.
  *
- * Products are made one block of columns at a time: the result and the right matrix are at most `panel`
- * columns wide, with rows `ld...` apart. The left matrix has any number of columns, and is row-major or in
- * blocks (blocks.h). Pointers need no alignment. Pointers to void are to `real`, or to `stored` for weights,
- * activations, deltas and states (real.h).
+ * A kernel computes one block of columns of a product: the result and the right matrix have at most `panel`
+ * columns (bpk_kernels below). The left matrix has any number of columns, and is row-major or in blocks
+ * (blocks.h). A field ld... is the distance between rows of the matrix named after it, in elements.
+ * Dimensions written `..` are not given: only rows `from` to `to`, exclusive, are used. Pointers need no
+ * alignment. Pointers to void are to `real`, or to `stored` for weights, activations, deltas and states
+ * (real.h).
  *
  * Defined in: vector/ and scalar/, one file per family of kernels; ../trainer/online.c (online); table.c (the
  * tables).
@@ -14,14 +16,15 @@
 #include "bpkern.h"
 #include "kernels/blocks.h"
 
-/* A left matrix: in blocks of `rows` rows, or row-major with its rows `ld` apart if `rows` is 0. */
+/* A left matrix: in blocks of `rows` rows; or row-major with rows `ld` apart if `rows` is 0. */
 typedef struct {
     const void *at;
     ptrdiff_t rows, ld;
 } bpk_left;
 
-/* Rows `from` to `to` of a (.., n) = s(x (.., k) w (k, n) + b (n)). With `resume`, a holds the sum over an
- * earlier part of k, to which this part is added without b. */
+/* Rows `from` to `to` of a (.., n) = s(x (.., k) w (k, n) + b (n)). A long sum over k is made in several
+ * calls: with `resume`, a holds the sum of the earlier parts, to which this part is added without b. All but
+ * the last call take the identity as activation. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     int resume;
@@ -35,8 +38,7 @@ typedef struct {
 } bpk_forward_args;
 
 /* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'; `resume` as above. a (.., n)
- * holds the activation; or z, for activations whose derivative is computed from z; or s' itself for
- * BPK_SLOPE. */
+ * holds the activations; or z, if the derivative is computed from z; or s' itself, for BPK_SLOPE. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     int resume;
@@ -50,9 +52,9 @@ typedef struct {
     ptrdiff_t ldd;
 } bpk_delta_args;
 
-/* Rows `from` to `to` of sums (.., n) = x (.., k) w (n, k)' + b (n), as dot products of rows. x is in blocks
- * of x_rows rows; w is rows w_from to w_from + n of a matrix in blocks of w_rows rows, with zero padding.
- * `resume` as above. */
+/* Rows `from` to `to` of sums (.., n) = x (.., k) w (n, k)' + b (n), as dot products of rows of x and rows of
+ * w. x is in blocks of x_rows rows. w is rows w_from to w_from + n of a matrix in blocks of w_rows rows,
+ * whose padding is zero. `resume` as above. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     int resume;
@@ -67,20 +69,22 @@ typedef struct {
 
 enum { BPK_STATES = 3 }; /* an optimiser's states: m, v and u */
 
-/* How parameters move along their gradients g in one update: first g <- scale g, clipped to +-limit; then
+/* How parameters w move along their gradients g in one update: first g <- scale g, clipped to +-limit; then
  * g <- g + decay w + l1 sign(w), with sign(0) = 0; then w <- shrink w - lr step. The optimiser's formula for
- * `step` is in bpkern.h; everything in it that depends on t is worked into lr, eps and correction. */
+ * `step` is in bpkern.h; all its factors that depend on t are included in lr, eps and correction. Only the
+ * kernel `move` takes any scale and limit: `update` and `update_bias` require 1 and INFINITY, and may ignore
+ * them. */
 typedef struct {
     bpk_optimizer optimizer; /* its rule, flags, momentum and square_decay are read */
     double scale, limit, decay, l1;
     double shrink;
     double lr, eps;
-    double correction; /* sqrt(v) is divided by it */
+    double correction; /* divides sqrt(v) */
 } bpk_move;
 
-/* Moves rows `from` to `to` of w (.., n) along left (k, ..)' right (k, n); k is the rows of the mini-batch.
- * The states have w's shape, with rows ld_state apart; those that the optimiser does not use are NULL.
- * Columns of right from `filled` on are padding. */
+/* Moves rows `from` to `to` of w (.., n) along the gradient left (k, ..)' right (k, n), both row-major; k is
+ * the number of rows of the mini-batch. state: m, v and u, each (.., n) with rows ld_state apart, or NULL if
+ * the optimiser does not use it. Columns of right from `filled` on are padding. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     ptrdiff_t filled;
@@ -95,7 +99,7 @@ typedef struct {
     const bpk_move *move;
 } bpk_update_args;
 
-/* Moves b (n) along the column sums of delta (k, n). */
+/* Moves b (n) along the column sums of delta (k, n). state: m, v and u (n), or NULL. */
 typedef struct {
     ptrdiff_t n, k;
     const void *delta;
@@ -105,8 +109,8 @@ typedef struct {
     const bpk_move *move;
 } bpk_bias_args;
 
-/* Dropout on rows `from` to `to` of a and slope (.., n), in blocks of `rows` rows: some elements become zero,
- * the others are multiplied by 1 / (1 - probability). philox.h defines which. */
+/* Dropout on rows `from` to `to` of a (.., n) and slope (.., n), both in blocks of `rows` rows: some elements
+ * become zero, the others are multiplied by 1 / (1 - probability). philox.h defines which elements. */
 typedef struct {
     uint64_t key, batch;
     uint32_t layer;
@@ -115,34 +119,37 @@ typedef struct {
     void *a, *slope;
 } bpk_dropout_args;
 
-/* The loss and accuracy of m rows of n outputs, and delta = scale * dloss/da. */
+/* The losses and accuracies of m rows of n outputs a, and delta = scale * dloss/da. The caller multiplies
+ * row_loss by loss_factor; slope_factor is included in `scale`. */
 typedef struct {
-    const bpk_loss_settings *settings; /* without its parameters and factors */
+    const bpk_loss_settings *settings; /* its parameters and factors are not read */
     const void *parameters;            /* (n,) reals, or NULL */
     ptrdiff_t m, n;
     const void *a;
     ptrdiff_t lda;
-    const int64_t *labels; /* (m,); NULL: targets */
+    const int64_t *labels; /* (m,) from 0 to n - 1; NULL: targets */
     const void *targets;   /* (m, n) */
     ptrdiff_t ldt;
     const double *scale; /* (m,) */
     void *delta;         /* (m, n); NULL: not wanted */
     ptrdiff_t ldd;
-    double *row_loss;     /* (m,) */
-    double *row_accuracy; /* (m,) 1 if the class is right; binary: the part of the outputs that is; else 0 */
+    double *row_loss; /* (m,) */
+    /* (m,) cross_entropy: 1 if the class is right, otherwise 0; binary_cross_entropy: the fraction of outputs
+     * that are right; other losses: 0 */
+    double *row_accuracy;
 } bpk_loss_args;
 
-/* Every kernel, X(return type, name, parameters): the declarations, the table and its entries are generated
- * from this list.
+/* The list of kernels. Each entry is X(return type, name, parameters). The declarations, the table and its
+ * entries are generated from this list. Those without a struct of arguments:
  *
- *     move             w (n) along gradient (n)
+ *     move             moves w (n) along gradient (n)
  *     collect          gradient (n) <- scale gradient + decay w + l1 sign(w); returns the sum of its squares
  *     average          average (n) <- decay average + (1 - decay) w (n)
- *     scatter          src (n) into row `row` of blocks of `rows` rows; returns whether all are finite
+ *     scatter          copies src (n) to row `row` of blocks of `rows` rows; returns whether all are finite
  *     transpose        dst (columns, rows) = src (rows, columns)'
  *     activate         a (m, n) <- s(a)
  *     apply_derivative delta (m, n) <- delta * s', from a (m, n) as in bpk_delta_args
- *     activate_with_slope  slope (m, n) <- s'(a), then a (m, n) <- s(a); a holds z before
+ *     activate_with_slope  z (m, n) is in a: slope (m, n) <- s'(z), then a (m, n) <- s(z)
  *     all_finite, sum_squares, sum_absolute  over x (n)
  */
 #define BPK_KERNELS(X)                                                                                      \
@@ -182,17 +189,17 @@ struct bpk_kernels {
     ptrdiff_t vector;                     /* elements of a vector register: the grain of padding */
     ptrdiff_t panel;                      /* the widest block, a multiple of vector */
     ptrdiff_t tile_rows[BPK_TILE_WIDTHS]; /* rows of the highest register tile of 1, 2 and 3 vectors */
-    /* Delta is made of dot products for batches of up to dot_rows rows, if W has at least dot_depth outputs
-     * per row: there, transposing W would cost more than the product, and adding up lanes costs less. */
+    /* Delta is made of dot products for batches of up to dot_rows rows, if the layer has at least dot_depth
+     * outputs per row of the batch. For such batches, transposing W would cost more than the product. */
     ptrdiff_t dot_rows, dot_depth;
-    /* Layers of up to `narrow` outputs keep W as (out, in), because transposed blocks would be mostly
-     * padding; for the same reason, delta for up to `narrow` inputs is made of dot products. */
+    /* Layers of up to `narrow` outputs keep W as (out, in), because blocks of (in, out) would be mostly
+     * padding. For the same reason, delta of layers of up to `narrow` inputs is made of dot products. */
     ptrdiff_t narrow;
 
     BPK_KERNELS(BPK_KERNEL_POINTER)
 
-    /* The online path of tiny nets: if it serves this run, makes up to `steps` steps of training and returns
-     * 1; otherwise returns 0 and does nothing. NULL if the ISA has none. */
+    /* The online path of tiny nets: if it serves this run, makes up to `steps` steps of training, sets
+     * *status and returns 1; otherwise returns 0 and does nothing. NULL if the ISA has no online path. */
     int (*online)(bpk_net *net, bpk_run *run, ptrdiff_t steps, bpk_status *status);
 };
 

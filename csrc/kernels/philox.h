@@ -1,10 +1,10 @@
 /* The random numbers of dropout: Philox 4x32 with 10 rounds (Salmon, Moraes, Dror and Shaw, 2011). A number
  * depends only on the key and on the activation's position, not on earlier numbers: any thread can compute
- * any of them, and bpkern.reference computes the same ones in NumPy.
+ * any number, and bpkern.reference computes the same numbers in NumPy.
  *
- * For column j of row r in layer l of mini-batch t, the counter is (j / 64 * 16 + j % 16, r, t mod 2^32,
- * l + 2^16 (t / 2^32)). Of the four numbers that it gives, column j gets number j / 16 % 4, so that a vector
- * of columns is a vector of counters.
+ * For column j of row r of mini-batch t in layer l, all counted from 0, the counter is (j / 64 * 16 + j % 16,
+ * r, t mod 2^32, l + 2^16 (t / 2^32)), with integer division. A counter gives four numbers, and column j gets
+ * number j / 16 % 4 of them: so a vector of columns is a vector of counters.
  *
  * Defined here.
  */
@@ -15,13 +15,13 @@
 
 enum { PHILOX_LANES = 16, PHILOX_COLUMNS = 4 * PHILOX_LANES };
 
-/* The position except the column. */
+/* The key, and a position without its column. `row` is the row in the mini-batch. */
 typedef struct {
     uint64_t key, batch;
     uint32_t layer, row;
 } philox_place;
 
-/* numbers (64): those of columns 64 group to 64 group + 63. */
+/* numbers (64): the random numbers of columns 64 group to 64 group + 63. */
 static inline void philox(const philox_place *at, uint32_t group, uint32_t numbers[PHILOX_COLUMNS]) {
     uint32_t c[4][PHILOX_LANES], k0 = (uint32_t)at->key, k1 = (uint32_t)(at->key >> 32);
     for (uint32_t i = 0; i < PHILOX_LANES; i++) {
@@ -42,7 +42,7 @@ static inline void philox(const philox_place *at, uint32_t group, uint32_t numbe
         for (int i = 0; i < PHILOX_LANES; i++) numbers[word * PHILOX_LANES + i] = c[word][i];
 }
 
-/* An activation is kept if its number is at least this. */
+/* An activation is kept if its number is at least this: probability 2^32, rounded. */
 static inline uint32_t philox_threshold(double probability) {
     double scaled = probability * 4294967296.0 + 0.5;
     return scaled < 4294967295.0 ? (uint32_t)scaled : 4294967295u;

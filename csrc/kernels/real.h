@@ -1,6 +1,6 @@
-/* The element types of this object file, and the names of its functions, which are defined in vector/ or
+/* The element types of this object file, and the names of its kernels, which are defined in vector/ or
  * scalar/. The build compiles every kernel file once with BPK_REAL_IS_DOUBLE=0 and once with 1, and sets
- * BPK_ISA to the ISA's name. */
+ * BPK_ISA to the name of the ISA. */
 #ifndef BPK_REAL_H
 #define BPK_REAL_H
 
@@ -20,22 +20,23 @@ typedef float real;
 #define BPK_DTYPE f32
 #endif
 
-/* Three roles that may have three types: `stored` in memory (weights, activations, deltas, an optimiser's
- * states), `real` in arithmetic, and `acc` for the sums of products. Each vec.h loads `stored` into vectors
- * of `real` and names its vectors of `acc` vacc. */
+/* Three roles of numbers, which may get three types: `stored` in memory (weights, activations, deltas, an
+ * optimiser's states), `real` in arithmetic, and `acc` for sums of products. Each vec.h loads `stored` into
+ * `vec`, a vector of `real`; its vector of `acc` is `vacc`. */
 typedef real stored;
 typedef real acc;
 
-/* BPK_PLAIN_LOOPS is for sanitizers. They check every access, and with all tiles inlined and unrolled at
- * every size there are so many accesses that compilers take minutes and gigabytes. The bits are the same. */
+/* BPK_PLAIN_LOOPS is for builds with sanitizers, which check every access. With all tiles inlined and
+ * unrolled at every size, compilers would take minutes and gigabytes for these checks. No bit of a result
+ * changes. */
 #if BPK_PLAIN_LOOPS
 #define ALWAYS_INLINE inline
 #define UNROLL
 #else
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
-/* Loops over the rows or vectors of a tile are unrolled completely: only then do accumulators stay in
- * registers. */
+/* Loops over the rows or vectors of a tile are unrolled completely, so that accumulators stay in registers.
+ * 16 is more than the rows of any tile (tile.h). */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -43,7 +44,8 @@ typedef real acc;
 #endif
 #endif
 
-/* Sanitizers do not see which lanes masked loads and stores touch; these two touch the same lanes visibly. */
+/* Sanitizers do not see which lanes a masked load or store touches. These functions touch the same lanes one
+ * by one: bit i of `lanes` stands for p[i]. */
 #if BPK_PLAIN_LOOPS
 static inline void show_read(unsigned lanes, const real *p) {
     for (; lanes; lanes &= lanes - 1) (void)*(const volatile real *)(p + __builtin_ctz(lanes));

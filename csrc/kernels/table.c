@@ -1,9 +1,11 @@
-/* The table of one ISA and dtype. vec.h is the ISA's: the build compiles this file once per ISA and dtype. */
+/* The kernel table of one ISA and dtype. The build compiles this file once per ISA and dtype, with the ISA's
+ * vec.h. */
 #include "vec.h"
 
 _Static_assert(VEC >= 2 && (VEC & (VEC - 1)) == 0, "a vector holds a power of two of elements, at least 2");
-_Static_assert(DEPTH % (TILE_VECS * VEC) == 0, "parts of a sum begin and end with blocks");
-_Static_assert(NARROW >= 1 && DOT_ROWS >= 0 && DOT_DEPTH >= 1, "limits of layer shapes are sizes");
+_Static_assert(DEPTH % (TILE_VECS * VEC) == 0, "DEPTH is a multiple of the widest block");
+_Static_assert(NARROW >= 1 && DOT_ROWS >= 0 && DOT_DEPTH >= 1,
+               "NARROW and DOT_DEPTH are at least 1, and DOT_ROWS at least 0");
 
 #define ENTRY(returned, name, parameters) .name = BPK_NAME(name),
 

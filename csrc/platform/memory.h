@@ -1,4 +1,4 @@
-/* Zeroed memory on cache-line boundaries, in large pages if it is large. Defined here. */
+/* Zeroed memory on cache-line boundaries; in large pages if it is at least one large page. Defined here. */
 #ifndef BPK_MEMORY_H
 #define BPK_MEMORY_H
 
@@ -13,8 +13,8 @@
 
 enum { CACHE_LINE = 64, LARGE_PAGE = 2 << 20 };
 
-/* `count` items of `size` bytes, to be freed with free(); NULL if there is no memory or the product
- * overflows. */
+/* `count` items of `size` > 0 bytes, to be freed with free(). NULL if memory runs out or count is negative or
+ * too large. */
 static inline void *allocate(ptrdiff_t count, size_t size) {
     if (count < 0 || (size_t)count > (PTRDIFF_MAX - LARGE_PAGE) / size) return NULL;
     size_t bytes = (size_t)count * size, grain = bytes < LARGE_PAGE ? CACHE_LINE : LARGE_PAGE;

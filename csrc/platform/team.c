@@ -1,5 +1,5 @@
-/* Threads that last for one call. Created for each, they need no shutdown, do not hinder a fork of the
- * process, and never spin between calls. */
+/* Threads that last for one call. Because each call creates its own, they need no shutdown, do not hinder a
+ * fork of the process, and never spin between calls. */
 #if __linux__ && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -24,7 +24,7 @@ enum { SPINS = 100000 };
 struct team {
     void (*work)(void *context, member me);
     void *context;
-    int count, spins; /* valid after `open` is set */
+    int count, spins; /* helpers read them only after `open` is set */
     atomic_int open;
     atomic_int arrived;   /* members at the current barrier */
     atomic_uint barriers; /* number of barriers that all members have passed */
@@ -36,7 +36,7 @@ typedef struct {
     pthread_t thread;
 } helper;
 
-/* The number of processors this process may run on; a container's quota is not considered. */
+/* The number of processors that this process may run on. A container's quota is not considered. */
 static int processors(void) {
 #if __linux__
     cpu_set_t set;
@@ -45,6 +45,7 @@ static int processors(void) {
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/* Waits a moment: spins while there are spins left, then yields the processor. */
 static void relax(int *spins) {
     if (*spins > 0) {
         --*spins;
@@ -78,11 +79,12 @@ static void *helper_main(void *argument) {
     return NULL;
 }
 
-/* Helpers block signals: one that took a signal would run Python's handler in a thread unknown to Python. */
+/* Starts up to `wanted` helpers and returns their number. They block signals: a helper that took one would
+ * run Python's handler in a thread unknown to Python. */
 static int start_helpers(team *team, int wanted, helper *helpers) {
     sigset_t all, before;
     sigfillset(&all);
-    /* Except signals caused by the thread itself: blocked, they would kill the process without a message. */
+    /* Signals that a thread itself causes are not blocked: blocked, they would kill the process silently. */
     const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) sigdelset(&all, own[i]);
     if (pthread_sigmask(SIG_SETMASK, &all, &before)) return 0;

@@ -1,5 +1,6 @@
-/* The backward half of a step, from the last layer's delta down to the first: deltas, and the update of the
- * parameters or the stored gradients. Each output is computed by one member, as in step.c. */
+/* The backward half of a step, from the last layer's delta down to the first layer: the deltas, and the
+ * update of the parameters or of the stored gradients. As in step.c, one member computes the whole of an
+ * output. */
 #include "trainer/backward.h"
 
 #include <math.h>
@@ -7,40 +8,44 @@
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
-/* One layer. */
+/* The backward pass of one layer. */
 typedef struct {
     const step *step;
-    const net_layer *layer, *below; /* below: NULL for the first layer */
-    const void *x, *delta;          /* in blocks: the layer's input and its delta */
-    void *delta_below;
-    const void *derivative;    /* the operand from which the derivative of `below` is computed, */
-    bpk_activation activation; /* and its activation */
-    void *gradients;           /* the stored gradients; NULL: update the parameters */
+    const net_layer *layer, *below; /* below: the layer before; NULL if layer is the first */
+    const void *x, *delta;          /* the layer's input (m, in) and delta (m, out), in blocks */
+    void *delta_below;              /* (m, in) in blocks: the result */
+    const void *derivative;         /* (m, in) in blocks: the operand from which s' of `below` is computed */
+    bpk_activation activation;      /* of `below`, or BPK_SLOPE */
+    void *gradients;                /* the stored gradients; NULL: update the parameters */
     moves moves;
-    void *states[BPK_STATES]; /* the optimiser's; NULL if it does not use the state */
+    void *states[BPK_STATES]; /* the optimiser's stores; NULL if it does not use the state */
 } backward;
 
-/* Columns `from` to `to` of a matrix in blocks, one block or part of a block at a time. */
+/* Columns `from` to `to` of a matrix in blocks, one block or the wanted columns of a block at a time. */
 typedef struct {
-    ptrdiff_t columns, from, to, next;
-    ptrdiff_t block, width; /* the current block: its first column and width */
-    ptrdiff_t j, n, place;  /* its part: columns j to j + n, at element `place` of blocks of the batch */
+    ptrdiff_t count, from, to; /* count: columns of the matrix */
+    ptrdiff_t next;            /* the first column of the next block */
+    ptrdiff_t block, width;    /* the current block: its first column and its width */
+    ptrdiff_t j, n;            /* its wanted columns: j to j + n */
+    ptrdiff_t place;           /* the element (0, j), if the matrix has the rows of the batch */
 } columns;
 
 static columns some_columns(ptrdiff_t count, ptrdiff_t from, ptrdiff_t to) {
-    return (columns){.columns = count, .from = from, .to = to};
+    return (columns){.count = count, .from = from, .to = to};
 }
 
+/* The member's share of `count` columns, in whole vectors. */
 static columns own_columns(const step *s, ptrdiff_t count) {
     ptrdiff_t from, to;
     team_share(s->me, count, s->net->kernels->vector, &from, &to);
     return some_columns(count, from, to);
 }
 
+/* Advances to the next block with wanted columns; returns 0 after the last. */
 static int next_columns(const step *s, columns *c) {
     while (c->next < c->to) {
         c->block = c->next;
-        c->width = block_width(s->net->kernels, c->columns - c->block);
+        c->width = block_width(s->net->kernels, c->count - c->block);
         c->next += c->width;
         c->j = larger(c->from, c->block);
         c->n = smaller(c->to, c->next) - c->j;
@@ -61,7 +66,7 @@ static void transpose_rows(const bpk_kernels *kernels, const net_layer *layer, p
     }
 }
 
-/* Whether delta is made of dot products: for few rows or few columns. */
+/* Whether delta is made of dot products: for few inputs, or few rows in the batch (kernels.h, dot_rows). */
 static int uses_dots(const step *s, const net_layer *layer) {
     const bpk_kernels *kernels = s->net->kernels;
     if (layer->narrow) return 0;
@@ -69,7 +74,8 @@ static int uses_dots(const step *s, const net_layer *layer) {
            (s->m <= kernels->dot_rows && layer->out >= kernels->dot_depth * s->m);
 }
 
-/* Adds part p of the product to columns c of delta_below. W is still as in the forward pass. */
+/* Adds part p of the product delta W to columns c of delta_below; after the last part along the sum,
+ * multiplies by s'. W has not been updated yet. */
 static void delta_columns(const backward *b, const part *p, const columns *c) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
@@ -121,16 +127,18 @@ static void delta_columns(const backward *b, const part *p, const columns *c) {
     kernels->delta(&args);
 }
 
-/* The parameter itself, or its stored gradient; and its states. */
-static void *target(const backward *b, const void *parameter) {
+/* What an update changes: the parameter itself, or its stored gradient. */
+static void *destination(const backward *b, const void *parameter) {
     return b->gradients ? counterpart(b->step->net, b->gradients, parameter) : (void *)parameter;
 }
 
+/* The optimiser's states of the parameter. */
 static void find_states(const backward *b, const void *parameter, void *state[BPK_STATES]) {
     for (int i = 0; i < BPK_STATES; i++) state[i] = counterpart(b->step->net, b->states[i], parameter);
 }
 
-/* Updates a part of W: outputs k to k + the width of that block of delta, for columns c of the input. */
+/* Updates W for columns c of the layer's input, and the outputs of the block of delta that begins at column
+ * k. */
 static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
@@ -150,13 +158,13 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
         at = k * layer->rows + c->j * width;
     }
     const void *w = element(kernels, layer->w, at);
-    args.w = target(b, w);
+    args.w = destination(b, w);
     args.ldw = args.ld_state = layer->narrow ? c->width : width;
     find_states(b, w, args.state);
     kernels->update(&args);
 }
 
-/* Updates biases c of a layer by the column sums of its delta. */
+/* Updates the biases of columns c of a layer's delta, by the sums of these columns. */
 static void update_bias(const backward *b, const net_layer *layer, const void *delta, const columns *c) {
     const bpk_kernels *kernels = b->step->net->kernels;
     const void *bias = element(kernels, layer->b, c->j);
@@ -164,14 +172,14 @@ static void update_bias(const backward *b, const net_layer *layer, const void *d
                           .k = b->step->m,
                           .delta = element(kernels, delta, c->place),
                           .ldd = c->width,
-                          .b = target(b, bias),
+                          .b = destination(b, bias),
                           .move = &b->moves.biases};
     find_states(b, bias, args.state);
     kernels->update_bias(&args);
 }
 
-/* A member computes its columns of the delta below and then updates the rows of W that it has read for them:
- * no other member reads these, and they are still in its cache. */
+/* A member computes its columns of the delta below, and then updates the rows of W that it has read for them.
+ * No other member reads these rows, and they are still in the member's cache. */
 static void delta_and_update(const backward *b) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
@@ -190,8 +198,8 @@ static void delta_and_update(const backward *b) {
     } while (more);
 }
 
-/* The first layer has no delta below. Its weights are updated in the order of memory and shared in that
- * order: all columns of the input, once per block of outputs. */
+/* For the first layer, which has no delta below. Its weights are shared and updated in the order of memory:
+ * for each block of outputs, all columns of the input. */
 static void update(const backward *b) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
@@ -202,7 +210,7 @@ static void update(const backward *b) {
             update_block(b, k, &c);
 }
 
-/* The target of a layer's delta: the layer below, or x. */
+/* Sets what lies below layer l: the layer before, or x. */
 static void find_below(backward *b, int l) {
     const step *s = b->step;
     b->below = l ? &s->net->layers[l - 1] : NULL;
@@ -215,7 +223,7 @@ static void find_below(backward *b, int l) {
     }
 }
 
-/* Adding to the stored gradients is plain SGD with a learning rate of -factor. */
+/* Adds to the stored gradients: plain SGD on them with a learning rate of -factor. */
 static moves adding(double factor) {
     const bpk_move add = {.optimizer = {.rule = BPK_SGD},
                           .scale = 1,
@@ -226,6 +234,8 @@ static moves adding(double factor) {
     return (moves){add, add};
 }
 
+/* delta_and_update updates the biases of the layer below. Those of the last layer come first: its delta
+ * exists. */
 static void all_layers(backward b, int wants_x) {
     const step *s = b.step;
     const bpk_net *net = s->net;

@@ -4,11 +4,11 @@
 
 #include "trainer/step.h"
 
-/* From the last layer's delta down to the first: updates the parameters. */
+/* From the last layer's delta down to the first layer: computes the deltas and updates the parameters. */
 void step_backward_update(const step *step);
 
-/* The same, but adds `factor` times the gradients to the stored ones; wants_x also computes the derivative by
- * x, in the workspace. */
+/* The same, but adds `factor` times the gradients to the stored gradients. With wants_x, also computes the
+ * derivative of the loss with respect to x: x_delta of the workspace. */
 void step_backward_store(const step *step, double factor, int wants_x);
 
 #endif

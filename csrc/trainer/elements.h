@@ -1,4 +1,4 @@
-/* Arrays of reals whose type only the kernel table knows. Defined here. */
+/* Arrays of reals: whether real is float or double is in the kernel table. Defined here. */
 #ifndef BPK_ELEMENTS_H
 #define BPK_ELEMENTS_H
 

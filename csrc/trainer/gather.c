@@ -1,4 +1,4 @@
-/* Rows of any numeric type and any strides, dense or sparse, into a mini-batch of reals. */
+/* Copies rows of any numeric type and any strides, dense or sparse, into a mini-batch of reals. */
 #include "trainer/gather.h"
 
 #include <math.h>
@@ -7,8 +7,8 @@
 
 #include "trainer/elements.h"
 
-/* One element of each type, at any alignment. 64-bit integers and long doubles are rounded twice on their way
- * to float, which costs at most half a unit in the last place of the float. */
+/* Loads one element of a type, at any alignment. 64-bit integers and long doubles are rounded twice on their
+ * way to float: a number that is nearly half-way between two floats may become the slightly farther one. */
 #define LOADER(name, type)                     \
     static double load_##name(const char *p) { \
         type v;                                \
@@ -28,6 +28,8 @@ LOADER(double, double)
 LOADER(long_double, long double)
 #undef LOADER
 
+/* IEEE half: 5 bits of exponent with bias 15, 10 bits of fraction. (1024 + fraction) 2^(exponent - 25) is the
+ * value of a normal number, fraction 2^-24 that of a denormal one. */
 static double load_half(const char *p) {
     uint16_t bits;
     memcpy(&bits, p, sizeof bits);
@@ -78,9 +80,9 @@ static void load(bpk_type type, const char *p, ptrdiff_t stride, ptrdiff_t n, do
     }
 }
 
-enum { CHUNK = 256 };
+enum { CHUNK = 256 }; /* elements converted at a time */
 
-/* Up to CHUNK elements from p on as doubles. Swapped bytes are put in order first. */
+/* values (n) <- the n <= CHUNK elements from p on. Swapped bytes are put in order first. */
 static void load_chunk(const bpk_source *source, const char *p, ptrdiff_t n, double *values) {
     ptrdiff_t stride = source->column_stride;
     if (!source->swapped) {
@@ -97,7 +99,7 @@ static void load_chunk(const bpk_source *source, const char *p, ptrdiff_t n, dou
 
 static ptrdiff_t chunk(ptrdiff_t left) { return left < CHUNK ? left : CHUNK; }
 
-/* One row of `columns` reals from p. */
+/* out (columns) <- the dense row at p, as reals. */
 static void convert(const bpk_kernels *kernels, const bpk_source *source, const char *p, void *out) {
     double values[CHUNK];
     for (ptrdiff_t j = 0, n; j < source->columns; j += n) {
@@ -107,14 +109,14 @@ static void convert(const bpk_kernels *kernels, const bpk_source *source, const 
     }
 }
 
-/* Volatile, so that an index is read once and the value checked is the value used: the caller may change the
- * arrays meanwhile. */
+/* One of `indices` or `indptr`. The read is volatile so that it happens once, and the checked value is the
+ * used value: the caller may change the arrays meanwhile. */
 static int64_t index_at(const bpk_source *source, const void *indices, ptrdiff_t place) {
     if (!source->wide_indices) return ((const volatile int32_t *)indices)[place];
     return ((const volatile int64_t *)indices)[place];
 }
 
-/* One row of `columns` reals from the entries of a sparse row. Returns 0, or -1 for an index out of range. */
+/* out (columns) <- a sparse row, as reals. Returns 0, or -1 if an index is out of range. */
 static int spread(const bpk_kernels *kernels, const bpk_source *source, ptrdiff_t row, void *out) {
     int64_t from = index_at(source, source->indptr, row), to = index_at(source, source->indptr, row + 1);
     if (from < 0 || to < from || to > source->entries) return -1;
@@ -140,8 +142,9 @@ int is_plain(const bpk_kernels *kernels, const bpk_source *source) {
            (source->column_stride == size || source->columns == 1);
 }
 
-/* Rows in random order would each wait a hundred nanoseconds for memory, so they are prefetched. After the
- * first few cache lines of a row, the processor prefetches by itself. */
+/* In random order, each row would wait a hundred nanoseconds for memory, so the row AHEAD rows later is
+ * prefetched: only its first PREFETCHED_BYTES bytes, because the processor then prefetches the following
+ * cache lines itself. */
 enum { AHEAD = 16, PREFETCHED_BYTES = 256, LINE = 64 };
 
 static void prefetch_row(const batch_origin *batch, ptrdiff_t place) {
@@ -157,12 +160,12 @@ ptrdiff_t gather(const bpk_kernels *kernels, const batch_origin *batch, ptrdiff_
     const bpk_source *source = batch->source;
     int plain = is_plain(kernels, source);
     for (ptrdiff_t i = from; i < to; i++) {
-        ptrdiff_t place = row_at(batch->index, batch->next + i);
-        const void *p = plain ? source->data + place * source->row_stride : row;
+        ptrdiff_t number = row_at(batch->index, batch->next + i);
+        const void *p = plain ? source->data + number * source->row_stride : row;
         if (source->indices) {
-            if (spread(kernels, source, place, row) != 0) return i;
+            if (spread(kernels, source, number, row) != 0) return i;
         } else if (!plain) {
-            convert(kernels, source, source->data + place * source->row_stride, row);
+            convert(kernels, source, source->data + number * source->row_stride, row);
         }
         prefetch_row(batch, batch->next + i + AHEAD);
         int finite;

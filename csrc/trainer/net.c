@@ -14,15 +14,15 @@ static ptrdiff_t total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns) {
     return sum;
 }
 
-/* Whether any layer is wider than a vector. In nets without one, steps of one row are made in registers by
- * online.c, which reads all layers transposed. */
+/* Whether the inputs or any layer are wider than a vector. In other nets no layer is narrow: online.c makes
+ * their steps of one row in registers, and reads every W as (in, out). */
 static int has_wide(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes) {
     for (int l = 0; l <= layers; l++)
         if (sizes[l] > kernels->vector) return 1;
     return 0;
 }
 
-/* Layer after layer: its weights in blocks, then its bias. */
+/* The layout of a store: layer after layer, first the weights in blocks, then the bias. */
 static void lay_out(bpk_net *net, void *memory) {
     ptrdiff_t at = 0;
     for (int l = 0; l < net->count; l++) {
@@ -54,7 +54,7 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
     net->count = layers;
     int wide = has_wide(kernels, layers, sizes);
     for (int l = 0; l < layers; l++) {
-        /* Sizes so large that rounding them up would overflow are refused. */
+        /* For larger sizes, rounding up to whole vectors could overflow. */
         if (sizes[l] > PTRDIFF_MAX / 2 || sizes[l + 1] > PTRDIFF_MAX / 2) net->size = -1;
         if (net->size < 0) break;
         ptrdiff_t in = sizes[l], out = sizes[l + 1];
@@ -95,7 +95,7 @@ void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, cons
     const net_layer *layer = &net->layers[l];
     void *to_w = counterpart(net, net->stores[store], layer->w),
          *to_b = counterpart(net, net->stores[store], layer->b);
-    /* The padding as well: a step that overflowed may have left NaN in it. */
+    /* The padding becomes zero, too: a step that overflowed may have left NaN there. */
     size_t size = (size_t)(layer->rows * padded(net->kernels, layer->columns));
     memset(to_w, 0, size * net->kernels->real_size);
     memset(to_b, 0, (size_t)layer->width * net->kernels->real_size);

@@ -8,7 +8,7 @@ typedef struct {
     ptrdiff_t in, out, width; /* width: out, padded to whole vectors */
     bpk_activation activation;
     double dropout;          /* probability */
-    int narrow;              /* so few outputs that W is not transposed */
+    int narrow;              /* so few outputs that W is stored as (out, in) */
     ptrdiff_t rows, columns; /* of W as stored: (in, out), or (out, in) if narrow */
     void *w, *b;             /* (rows, columns) in blocks; (width,) */
 } net_layer;
@@ -16,12 +16,12 @@ typedef struct {
 /* All stores have the layout of the parameters, and so do stored gradients. */
 struct bpk_net {
     const bpk_kernels *kernels;
-    bpk_loss_settings loss; /* its parameters are NULL here: */
-    void *loss_parameters;  /* (last layer,) reals, or NULL */
+    bpk_loss_settings loss; /* with parameters NULL */
+    void *loss_parameters;  /* (outputs,) the loss's parameters as reals, or NULL */
     uint64_t dropout_key;
     bpk_counts counts;
     void *stores[BPK_N_STORES];  /* NULL: does not exist */
-    void *saved[BPK_N_STORES];   /* the snapshot; NULL: never needed */
+    void *saved[BPK_N_STORES];   /* the snapshot's copies; NULL: no copy yet */
     int was_there[BPK_N_STORES]; /* whether the store existed at the snapshot */
     bpk_counts saved_counts;
     ptrdiff_t size; /* elements of a store */
@@ -37,13 +37,14 @@ static inline void *counterpart(const bpk_net *net, const void *buffer, const vo
 
 static inline const net_layer *last_layer(const bpk_net *net) { return &net->layers[net->count - 1]; }
 
-/* Whether training keeps the derivative of a layer's activations: after dropout, and where it is no function
- * of the activation, it cannot be computed from them. */
+/* Whether training stores the derivative s' of a layer: after dropout, and for activations that need z, it
+ * cannot be computed from the stored activations a. */
 static inline int keeps_slope(const net_layer *layer) {
     return layer->dropout > 0 || bpk_needs_z(layer->activation);
 }
 
-/* Layer l's weights (out, in) and bias (out) in a buffer of the parameters' layout, to plain arrays. */
+/* Copies layer l's weights (out, in) and bias (out) from a buffer of the parameters' layout to contiguous
+ * arrays. */
 void net_get_layer(const bpk_net *net, const void *buffer, int l, void *w, void *b);
 
 #endif

@@ -1,6 +1,6 @@
 /* The online path: whole steps of one row through a net with no layer wider than a vector. Every layer is one
- * register; for such nets, the calls and blocks of the general step would cost many times the arithmetic.
- * Compiled once per vector ISA and dtype. */
+ * register. For such nets, the calls and blocks of the general step would cost many times the arithmetic.
+ * Unlike the other files of trainer/, this one is compiled like a kernel: once per vector ISA and dtype. */
 #include <math.h>
 
 #include "vec.h"
@@ -12,11 +12,11 @@
 #include "trainer/net.h"
 #include "trainer/optimizer.h"
 
-enum { ONLINE_LAYERS = 8 };
+enum { ONLINE_LAYERS = 8 }; /* the most layers: their activations are in an array on the stack */
 
-/* A field of a run, a net or a layer either is served, because the path honours it or because it has no
- * effect on the runs that are left; or refuses the run on a condition. All fields are listed: a test fails
- * for one that is not. */
+/* Each field of a run, a net or a layer is either SERVED, because the path uses it or because it has no
+ * effect on the runs that are not refused; or it refuses the run on a condition. All fields are listed: a
+ * test fails if one is missing. */
 #define SERVED(object, field) (void)sizeof((object)->field)
 #define REFUSED(object, field, condition) \
     SERVED(object, field);                \
@@ -31,7 +31,7 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     REFUSED(run, request.data.weights, data->weights);
     SERVED(run, request.data.index);
     SERVED(run, request.data.rows);
-    SERVED(run, request.threads); /* takes one */
+    SERVED(run, request.threads); /* this path uses one */
     SERVED(run, request.seconds); /* limits calls of several threads */
     SERVED(run, request.rates);
     SERVED(run, request.more);         /* concerns pending gradients */
@@ -59,13 +59,13 @@ static int serves_update(const bpk_run *run) {
     REFUSED(run, request.update.l1, update->l1 != 0);
     REFUSED(run, request.update.l2, update->l2 != 0);
     SERVED(run, request.update.penalty_per_weight); /* there is no penalty */
-    SERVED(run, request.update.clip_norm);          /* these three store gradients */
+    SERVED(run, request.update.clip_norm); /* refused with the two below: gradients would be stored */
     SERVED(run, request.update.clip_value);
     REFUSED(run, request.update.accumulate, bpk_stores_gradients(update));
     SERVED(run, request.update.average_decay); /* there is no average */
     SERVED(run, cursor.next);
     SERVED(run, cursor.updates);
-    SERVED(run, cursor.pending.batches); /* none: gradients are not stored */
+    SERVED(run, cursor.pending.batches); /* always 0: gradients are not stored */
     SERVED(run, cursor.pending.weight);
     SERVED(run, cursor.total_weight); /* of bpk_gradients */
     SERVED(run, results.bad_row);
@@ -90,7 +90,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, counts.batches);
     SERVED(net, counts.moves);
     REFUSED(net, stores, net->stores[BPK_AVERAGE]);
-    SERVED(net, saved); /* these three are the snapshot's */
+    SERVED(net, saved); /* this and the next two are the snapshot's */
     SERVED(net, was_there);
     SERVED(net, saved_counts);
     SERVED(net, size);
@@ -104,7 +104,7 @@ static int serves_layer(const net_layer *layer) {
     SERVED(layer, width);
     REFUSED(layer, activation, bpk_needs_z(layer->activation));
     REFUSED(layer, dropout, layer->dropout > 0);
-    SERVED(layer, narrow); /* no layer of such a net is */
+    SERVED(layer, narrow); /* no layer of such a net is narrow (net.c) */
     SERVED(layer, rows);
     SERVED(layer, columns);
     SERVED(layer, w);
@@ -119,7 +119,7 @@ static int serves(const bpk_net *net, const bpk_run *run) {
     return 1;
 }
 
-/* a (out) = s(W' x (in) + b). One block holds the whole layer: row k of W (in, out) begins at k VEC. */
+/* a (out) = s(x (in) W (in, out) + b (out)). W is one block: its row k begins at element k VEC. */
 static ALWAYS_INLINE vec layer_forward(const net_layer *layer, const real *x) {
     const real *w = layer->w;
     vec even = vload(layer->b), odd = vzero();
@@ -132,13 +132,15 @@ static ALWAYS_INLINE vec layer_forward(const net_layer *layer, const real *x) {
     return activation_vector(layer->activation, vadd(even, odd));
 }
 
-/* How all parameters move: SGD with `constants` in registers, the other optimisers through memory. */
+/* How parameters move: SGD is computed in registers from `constants`, the other optimisers by the kernel
+ * `move`. */
 typedef struct {
     const bpk_net *net;
     int is_sgd;
-    void *stores[BPK_STATES]; /* NULL if the optimiser does not use the state */
+    void *stores[BPK_STATES]; /* the optimiser's states; NULL if it does not use the state */
 } mover;
 
+/* Moves the VEC parameters at w along their gradient. */
 static ALWAYS_INLINE void move_one(mover mover, const constants *c, const bpk_move *move, real *w,
                                    vec gradient) {
     if (mover.is_sgd) {
@@ -156,8 +158,10 @@ static ALWAYS_INLINE void move_one(mover mover, const constants *c, const bpk_mo
     BPK_NAME(move)(move, VEC, row, w, state);
 }
 
-/* Returns the delta below before its derivative, one lane per input of the layer, and updates W and b. Lanes
- * are collected in a register, because loading a vector just stored lane by lane waits for all the stores. */
+/* Updates W (in, out) and b (out) of a layer from its input x (in) and delta (out), and returns delta W' (in)
+ * with the old W: the delta below before its factor s'. lane[k] is the mask of lane k alone. The lanes of the
+ * result are collected in a register, because loading a vector just stored lane by lane waits for all the
+ * stores. */
 static ALWAYS_INLINE vec layer_backward(const net_layer *layer, mover mover, const constants *c,
                                         const bpk_move *move, const vmask lane[VEC], const real *x, vec delta,
                                         int is_first) {
@@ -171,8 +175,9 @@ static ALWAYS_INLINE vec layer_backward(const net_layer *layer, mover mover, con
     return below;
 }
 
-/* mse and squared_error of outputs a with targets t (n): returns the loss, and its derivative in delta. These
- * two stay in registers, because a detour through memory would take as long as the rest of the step. */
+/* The losses mse and squared_error of outputs a (n) with targets t (n): returns the loss, and delta (n) is
+ * its derivative. These two stay in registers, because a detour through memory would take as long as the rest
+ * of the step. */
 static ALWAYS_INLINE double squared_loss(bpk_loss loss, vec a, vec t, double n, vec *delta) {
     double factor = loss == BPK_MSE ? 2 / n : 1;
     vec difference = vsub(a, t);
@@ -180,8 +185,9 @@ static ALWAYS_INLINE double squared_loss(bpk_loss loss, vec a, vec t, double n, 
     return (double)vsum(vmul(difference, difference)) * factor / 2;
 }
 
-/* The padding of the deltas is zero: masked by `out` in the last layer, and below because the padding of W
- * is. is_sgd is a compile-time constant: specialised for SGD, the loop keeps its state in registers. */
+/* The padding of every delta is zero, so the padding of W and b stays zero: the last delta is masked by
+ * `out`, and layer_backward sets only the lanes of inputs. Biases move like weights, because penalties are
+ * refused. is_sgd is a compile-time constant: specialised for SGD, the loop keeps its state in registers. */
 static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptrdiff_t steps, int is_sgd) {
     const bpk_request *request = &run->request;
     const bpk_data *data = &request->data;

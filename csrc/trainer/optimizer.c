@@ -1,4 +1,4 @@
-/* From an optimiser's settings to how parameters move in one update. */
+/* From an optimiser's settings to the numbers of one update. */
 #include <math.h>
 
 #include "trainer/optimizer.h"
@@ -35,7 +35,7 @@ moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t update
         if (o->eps_hat) move.eps /= move.correction;
     }
     moves both = {move, move};
-    if (!bpk_stores_gradients(update)) { /* otherwise the stored gradients get the penalties */
+    if (!bpk_stores_gradients(update)) { /* otherwise step_spend adds the penalties to the stored gradients */
         double part = penalty_part(update, weight);
         both.weights.decay += 2 * update->l2 * part; /* the gradient of l2 sum W^2 is 2 l2 W */
         both.weights.l1 = update->l1 * part;

@@ -1,18 +1,19 @@
-/* From an optimiser's settings to one update. Defined in optimizer.c. */
+/* From an optimiser's settings to the numbers of one update. Defined in optimizer.c. */
 #ifndef BPK_OPTIMIZER_H
 #define BPK_OPTIMIZER_H
 
 #include "kernels/kernels.h"
 
-/* How weights and biases move in one update: they differ in the penalties. */
+/* How weights and biases move in one update. They differ only in the penalties. */
 typedef struct {
     bpk_move weights, biases;
 } moves;
 
-/* The next update's, if a batch of that weight is all it consists of. */
+/* The moves of the next update: number `updates` of the pass, counted from 0. `weight` is the weight of its
+ * batch. */
 moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight);
 
-/* The factor of the penalties in a batch of that weight. */
+/* The factor of the penalties in an update by batches of this weight. */
 static inline double penalty_part(const bpk_update_settings *update, double weight) {
     return update->penalty_per_weight ? 1 / weight : 1;
 }

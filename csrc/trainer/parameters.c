@@ -1,4 +1,4 @@
-/* Operations on all parameters alike: penalties, the spending of stored gradients, the average. */
+/* Operations on all parameters: penalties, updates by stored gradients, the average. */
 #include "trainer/parameters.h"
 
 #include <math.h>
@@ -28,9 +28,9 @@ typedef struct {
     const step *step;
     int next_layer, next_is_bias; /* where the next chunk begins */
     ptrdiff_t next_offset;
-    ptrdiff_t number; /* counted over all layers */
+    ptrdiff_t number; /* the current chunk's, counted over all layers */
     int is_bias;
-    void *parameters;
+    void *parameters; /* (n,) */
     ptrdiff_t n;
 } chunk;
 
@@ -48,6 +48,7 @@ ptrdiff_t count_chunks(const bpk_net *net) {
     return count;
 }
 
+/* The member's chunks: those whose number is its index modulo the number of members. */
 static chunk own_chunks(const step *s) { return (chunk){.step = s, .number = -1}; }
 
 /* Advances to the member's next chunk; returns 0 after the last. */
@@ -87,7 +88,7 @@ double step_sums(const step *s) {
     return sum;
 }
 
-/* PyTorch's clip_grad_norm_ divides by the norm plus a millionth. */
+/* The factor that limits the norm of the gradient. As PyTorch's clip_grad_norm_, it adds 1e-6 to the norm. */
 static double clipping(const step *s, double limit) {
     double factor = limit / (sqrt(step_sums(s)) + 1e-6);
     return factor < 1 ? factor : 1;
@@ -105,6 +106,7 @@ void step_spend(const step *s, double scale) {
         s->ws->sums[c.number] = kernels->collect(c.n, counterpart(net, gradients, c.parameters), c.parameters,
                                                  scale, c.is_bias ? 0 : 2 * l2, c.is_bias ? 0 : l1);
     team_barrier(s->me);
+    /* Weights move like biases here: `collect` has added the penalties to the gradients. */
     bpk_move move = next_moves(s->request, s->counts, s->cursor.updates, 1).biases;
     if (isfinite(update->clip_norm)) move.scale = clipping(s, update->clip_norm);
     move.limit = update->clip_value;

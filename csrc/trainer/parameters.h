@@ -1,20 +1,21 @@
-/* Operations on all parameters alike. Every member of a team makes the same calls, and does its share.
+/* Operations on all parameters. Every member of a team makes the same calls, and does its share of the work.
  * Defined in parameters.c. */
 #ifndef BPK_PARAMETERS_H
 #define BPK_PARAMETERS_H
 
 #include "trainer/step.h"
 
-/* Chunks of the parameters: the unit of sharing, and of the partial sums in the workspace. */
+/* The number of chunks of the parameters. Members share whole chunks, and the workspace has a partial sum for
+ * each. */
 ptrdiff_t count_chunks(const bpk_net *net);
 
-/* The member's partial sums of l1 sum |W| + l2 sum W^2, in the workspace. */
+/* Computes the member's partial sums of l1 sum |W| + l2 sum W^2 in the workspace. */
 void step_penalties(const step *step, double l1, double l2);
 
-/* The sum of all partial sums, once all members have made theirs. */
+/* The sum of all partial sums. A barrier must precede it: all members have computed theirs. */
 double step_sums(const step *step);
 
-/* An update by `scale` times the stored gradients, which are zero afterwards. */
+/* Makes an update by `scale` times the stored gradients, which are zero afterwards. */
 void step_spend(const step *step, double scale);
 
 /* Updates the average of the parameters, if it exists. */

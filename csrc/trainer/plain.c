@@ -1,4 +1,4 @@
-/* The kernels on the caller's plain matrices. */
+/* The kernels on the caller's row-major matrices. */
 #include <math.h>
 
 #include "platform/fp_mode.h"

@@ -1,4 +1,4 @@
-/* Whole products, cut into the blocks that kernels take. */
+/* Products of whole matrices, divided into the blocks that kernels take. */
 #include "trainer/products.h"
 
 #include <string.h>
@@ -12,7 +12,7 @@ ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
 static void measure(const bpk_kernels *kernels, part *part) {
     ptrdiff_t rows = part->rows - part->row, left = part->columns - part->k;
     part->height = smaller(rows, ROWS);
-    /* The last part takes up a remainder of less than a block. */
+    /* A remainder of less than a block has no part of its own: the last part includes it. */
     part->depth = left >= DEPTH + kernels->panel ? DEPTH : left;
 }
 
@@ -76,7 +76,7 @@ void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, 
         row_of_blocks(kernels, blocks, rows, columns, i, element(kernels, plain, i * columns));
 }
 
-/* Members share the rows of all blocks, counted block after block. */
+/* Members share the rows of all blocks of a, counted block after block: row i of block c is c n + i. */
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda) {

@@ -1,5 +1,6 @@
-/* The forward half of a step, up to its loss. Members share the rows or the outputs of each phase. Each
- * output is computed by one member, and in the same way by any, so the bits do not depend on their number. */
+/* The forward half of a step, up to its loss. In each phase, members share the rows or the outputs. One
+ * member computes the whole of an output, in the same way as any other member, so no bit depends on their
+ * number. */
 #include "trainer/step.h"
 
 #include <string.h>
@@ -9,8 +10,9 @@
 #include "trainer/parameters.h"
 #include "trainer/products.h"
 
-/* The weight of the batch, and scale[i] = slope_factor w_i / sum w. Summed from the gathered copy: the caller
- * may change the array meanwhile, and members with different sums would take different branches. */
+/* The weight of the batch, sum w, and scale[i] = slope_factor w_i / sum w of the member's rows. The sum is
+ * over the gathered copy: the caller may change the original array meanwhile, and members with different sums
+ * would take different branches. */
 static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
     bpk_workspace *ws = s->ws;
     s->weight = (double)s->m;
@@ -22,7 +24,7 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
         ws->scale[i] = s->weight > 0 ? s->net->loss.slope_factor * (ws->row_weight[i] / s->weight) : 0;
 }
 
-/* The first bad row that any member has found: the members' rows are in order. */
+/* The first bad row. Members have rows in the order of their indices, so the first find is the first row. */
 static bpk_status first_bad(step *s) {
     ptrdiff_t first = -1;
     for (int i = 0; first < 0 && i < s->me.count; i++) first = s->ws->bad[i];
@@ -61,7 +63,7 @@ static bpk_status gather_batch(step *s) {
     return first_bad(s);
 }
 
-/* The member's rows of layer l: from z to activations and their derivative, then dropout. */
+/* The member's rows of layer l: a <- s(z) and slope <- s'(z), then dropout on both. a holds z before. */
 static void activate(const step *s, int l) {
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = &s->net->layers[l];
@@ -99,6 +101,7 @@ bpk_status step_forward(step *s, int layers) {
     const bpk_net *net = s->net;
     bpk_workspace *ws = s->ws;
     bpk_status status = gather_batch(s);
+    /* A batch of weight 0 changes no sum and no parameter: only its outputs may be wanted. */
     if (status != BPK_OK || (s->weight == 0 && !s->request->outputs)) return status;
 
     const void *store = net->stores[s->request->averaged ? BPK_AVERAGE : BPK_PARAMETERS];
@@ -107,7 +110,7 @@ bpk_status step_forward(step *s, int layers) {
         const void *w = counterpart(net, store, layer->w), *b = counterpart(net, store, layer->b);
         bpk_left x = step_blocks(s, step_input(s, l));
         bpk_activation activation = ws->layers[l].slope ? BPK_IDENTITY : layer->activation;
-        if (layer->narrow)
+        if (layer->narrow) /* its activations are one block, so their rows are layer->width apart */
             forward_narrow(net->kernels, s->me, s->m, layer->in, layer->out, x.at, x.rows, w, b, activation,
                            ws->layers[l].a, layer->width);
         else
@@ -146,7 +149,7 @@ void step_out_delta(const step *s, void *plain, ptrdiff_t from, ptrdiff_t to) {
         kernels->scatter(layer->out, element(kernels, plain, i * layer->width), blocks, s->rows, i);
 }
 
-/* Rows `from` to `to`: their losses, and if wanted the last layer's delta. */
+/* The losses of rows `from` to `to` and, if with_delta, their rows of the last layer's delta. */
 static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
     const bpk_kernels *kernels = s->net->kernels;
     bpk_workspace *ws = s->ws;

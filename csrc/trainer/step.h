@@ -11,21 +11,21 @@ typedef struct {
     bpk_workspace *ws;
     const bpk_request *request;
     member me;
-    ptrdiff_t rows; /* height of blocks: the rows of a whole batch */
+    ptrdiff_t rows; /* block height: the rows of a full batch */
     int training;   /* whether dropout applies */
     bpk_counts counts;
     bpk_cursor cursor;
-    ptrdiff_t m;       /* rows of this batch */
-    ptrdiff_t bad_row; /* in x and y, with BPK_BAD_ROW */
-    double loss, accuracy,
-        weight; /* sums over the rows of this batch; loss includes the penalties in training */
+    ptrdiff_t m;           /* rows of this batch: fewer than `rows` if it is a smaller last one */
+    ptrdiff_t bad_row;     /* number in x and y; set with BPK_BAD_ROW */
+    double weight;         /* sum of the sample weights of this batch */
+    double loss, accuracy; /* weighted sums over this batch; in training, loss includes the penalties */
 } step;
 
-/* Gathers the next batch and computes the activations of the first `layers` layers. The caller lets all
- * members meet before the workspace changes again: some may still be reading. */
+/* Gathers the next batch and computes the activations of the first `layers` layers. Other members may still
+ * read the workspace when this returns: the caller passes a barrier before anything writes to it again. */
 bpk_status step_forward(step *step, int layers);
 
-/* The same through all layers, then the loss; with_delta also computes the last layer's delta. */
+/* step_forward through all layers, then the loss and, if with_delta, the last layer's delta. */
 bpk_status step_loss(step *step, int with_delta);
 
 /* Layer l's input: the mini-batch, or the activations below. */
@@ -36,11 +36,11 @@ static inline bpk_left step_blocks(const step *s, const void *at) {
     return (bpk_left){.at = at, .rows = s->rows};
 }
 
-/* A row of layer l's activations, plain: out (layer's out). */
+/* Copies one row of layer l's activations: out (layer's out), contiguous. */
 void step_row(const step *step, int l, ptrdiff_t row, void *out);
 
-/* Rows `from` to `to` of the last layer's delta, from the derivative of the loss by its activations in plain
- * (rows, width), which is overwritten. */
+/* Computes rows `from` to `to` of the last layer's delta. `plain` (rows, width) holds the derivative of the
+ * loss with respect to the last layer's activations, and is overwritten. */
 void step_out_delta(const step *step, void *plain, ptrdiff_t from, ptrdiff_t to);
 
 #endif

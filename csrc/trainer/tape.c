@@ -1,5 +1,5 @@
-/* A step by hand: forward as in training, backward from the caller's derivatives, and an update on request.
- */
+/* A step by hand, in three calls: forward as in training, backward from the caller's derivatives, and an
+ * update. */
 #include <string.h>
 
 #include "platform/fp_mode.h"
@@ -9,17 +9,17 @@
 
 /* One call, shared by all members of its team. Only member 0 writes to it. */
 typedef struct {
-    bpk_net *net; /* const except in an update */
+    bpk_net *net; /* written by an update only */
     bpk_workspace *ws;
     const bpk_request *request;
-    void *out, *dx;
-    const void *grad;
+    void *out, *dx;   /* (rows, outputs) and (rows, inputs) */
+    const void *grad; /* (rows, outputs) */
     double scale;
     bpk_status status;
     ptrdiff_t bad_row;
 } call;
 
-/* All rows are one mini-batch. */
+/* A step whose mini-batch is all rows of the request. */
 static step whole_batch(const call *c, member me) {
     ptrdiff_t rows = c->request->data.rows;
     return (step){.net = c->net,
@@ -89,7 +89,8 @@ bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *ws, bpk_run *run, void 
     return c.status;
 }
 
-/* The forward pass has counted the mini-batch. Its activations, after dropout, are still in the workspace. */
+/* Reads the activations and derivatives of the forward pass, after dropout, from the workspace. The forward
+ * pass has counted the mini-batch. */
 void bpk_tape_backward(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, const void *grad,
                        void *dx) {
     call c = {.net = (bpk_net *)net, .ws = ws, .request = &run->request, .grad = grad, .dx = dx};

@@ -12,14 +12,14 @@
 
 /* One call, shared by all members of its team. Only member 0 writes to it. */
 typedef struct {
-    bpk_net *net; /* const except in training */
+    bpk_net *net; /* written by training only */
     bpk_workspace *ws;
     bpk_run *run;
     ptrdiff_t steps;
     void *out; /* of prediction */
     bpk_status status;
-    double end;             /* when to stop; 0: no limit */
-    _Atomic ptrdiff_t last; /* the number of steps to make, lowered when the time is up */
+    double end;             /* time (clock.h) after which no step begins; 0: no limit */
+    _Atomic ptrdiff_t last; /* number of steps of this call, lowered when the time is up */
 } call;
 
 typedef bpk_status one_step(const call *c, step *s);
@@ -34,7 +34,7 @@ static void add_results(const call *c, const step *s) {
     results->weight_sum += part * s->weight;
 }
 
-/* The member's share of the batch's rows of layer l, to their places in out (rows of the pass, layer's out).
+/* Copies the member's rows of layer l's activations to their places in out (rows of the pass, layer's out).
  */
 static void copy_rows(const step *s, int l, void *out) {
     const bpk_kernels *kernels = s->net->kernels;
@@ -44,7 +44,7 @@ static void copy_rows(const step *s, int l, void *out) {
         step_row(s, l, i, element(kernels, out, (s->cursor.next + i) * width));
 }
 
-/* After an update. The next step reads the average once all members have met. */
+/* After an update. No barrier follows step_average, because every step ends with one. */
 static void updated(step *s) {
     step_average(s);
     s->counts.updates++;
@@ -52,7 +52,9 @@ static void updated(step *s) {
     s->cursor.updates++;
 }
 
-/* Stores the gradients of a mini-batch, and spends them once there are enough or no more will come. */
+/* Adds a mini-batch to the stored gradients, and spends them if there are enough or no more will come. The
+ * deltas contain the factor 1 / (weight of the batch). It is removed here, and step_spend divides by the
+ * weight of all stored batches. */
 static void store_and_spend(step *s) {
     const bpk_request *request = s->request;
     if (s->weight > 0) step_backward_store(s, s->weight, 0);
@@ -108,9 +110,10 @@ static bpk_status forward_step(const call *c, step *s) {
     return status;
 }
 
-/* Whether to make another step after `done` of them. All members must agree: member 0 lowers `last` before
- * the barrier that ends a step, and a member that reads it late, after member 0 has lowered it at the end of
- * the next step, still makes that step. */
+/* Whether to make another step after `done` of them. All members decide alike: member 0 lowers `last` to the
+ * number of finished steps before the barrier that ends a step, and all members read `last` after that
+ * barrier. A member may read it so late that member 0 has already lowered it at the end of the next step:
+ * then the number includes that step. */
 static int goes_on(call *c, ptrdiff_t done) {
     return done < atomic_load_explicit(&c->last, memory_order_relaxed);
 }
@@ -120,7 +123,7 @@ static void check_clock(call *c, member me, ptrdiff_t done) {
     atomic_store_explicit(&c->last, done, memory_order_relaxed);
 }
 
-/* One member's work: the same steps as the others', each finished by all before any begins the next. */
+/* One member's work. All members make the same steps, and finish each before any member begins the next. */
 static void pass(call *c, member me, one_step *one) {
     fp_mode mode = fp_enter();
     bpk_run *run = c->run;
@@ -172,7 +175,7 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t st
     bpk_status status;
     if (net->kernels->online && net->kernels->online(net, run, steps, &status)) return status;
     workspace_set_height(net, ws, run->request.batch);
-    /* A run that was interrupted, perhaps one made meanwhile by a callback, has left gradients behind. */
+    /* If no gradients of this run are pending, those in the workspace are left from an interrupted run. */
     if (bpk_stores_gradients(&run->request.update) && run->cursor.pending.batches == 0)
         clear_gradients(net, ws);
     return run_team((call){.net = net, .ws = ws, .run = run, .steps = steps}, train_member);
@@ -182,7 +185,8 @@ bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptr
     return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps}, evaluate_member);
 }
 
-/* Adds up in the order in which a step does, so that a single batch of all rows has exactly this weight. */
+/* The weight of all rows. It is summed in the order of `weigh` in step.c: one batch of all rows has these
+ * bits. */
 static double weight_of(const bpk_data *data) {
     if (!data->weights) return (double)data->rows;
     double sum = 0;

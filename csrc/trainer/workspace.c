@@ -5,12 +5,13 @@
 #include "trainer/parameters.h"
 #include "trainer/products.h"
 
-/* A cursor over memory. Without memory, carving only adds up the size. */
+/* A cursor over memory. If memory is NULL, carving only adds up the size. */
 typedef struct {
     char *memory;
     ptrdiff_t size; /* bytes carved so far; -1 after an overflow */
 } arena;
 
+/* The next rows * columns items of `item` bytes, in whole cache lines, at least one. */
 static void *carve(arena *arena, ptrdiff_t rows, ptrdiff_t columns, size_t item) {
     ptrdiff_t bytes;
     if (arena->size < 0 || __builtin_mul_overflow(rows, columns, &bytes) ||

@@ -1,5 +1,5 @@
-/* The SIMD vocabulary on AVX2 with FMA: 8 floats or 4 doubles. Each word is explained in ../avx512/vec.h.
- * Defined here. */
+/* The SIMD vocabulary on AVX2 with FMA: 8 floats or 4 doubles. ../avx512/vec.h explains each word. Defined
+ * here. */
 #ifndef BPK_VEC_H
 #define BPK_VEC_H
 
@@ -26,8 +26,7 @@ typedef vec vacc; /* of `acc` */
 /* A mask is all ones or all zeros in each lane. */
 typedef vec vmask;
 
-/* A tile of 4 x 3 takes 12 accumulators, 3 vectors of the right matrix and the broadcast: all 16 registers.
- */
+/* A tile of 4 x 3 takes 12 accumulators, 3 vectors of the right matrix and a broadcast: all 16 registers. */
 #define TILE_VECS 3
 #define TILE_ROWS_1 12
 #define TILE_ROWS_2 6
@@ -90,7 +89,8 @@ static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)VOP(movemask)
 
 static inline vec vround(vec a) { return VOP(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
-/* 2^n by setting the exponent's bits, in two factors: n may exceed the range of one exponent. */
+/* a 2^n. exponent(n) is 2^n, made from the bits of its exponent. 2^n is multiplied in two factors, because n
+ * may exceed the range of one exponent. */
 #if BPK_REAL_IS_DOUBLE
 static inline vec exponent(__m128i n) {
     __m256i biased = _mm256_add_epi64(_mm256_cvtepi32_epi64(n), _mm256_set1_epi64x(1023));

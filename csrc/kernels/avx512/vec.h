@@ -22,14 +22,15 @@ typedef __mmask16 vmask;
 
 typedef vec vacc; /* of `acc` */
 
-/* The most rows of a register tile, by its width in vectors. A tile of 9 x 3 takes 27 accumulators, 3 vectors
- * of the right matrix and the broadcast, of 32 registers. */
+/* TILE_ROWS_v is the most rows of a register tile of v vectors. A tile of 9 x 3 takes 27 accumulators, 3
+ * vectors of the right matrix and one broadcast: 31 of the 32 registers. */
 #define TILE_VECS 3
 #define TILE_ROWS_1 14
 #define TILE_ROWS_2 13
 #define TILE_ROWS_3 9
 #define TILE_ROWS_MAX 14
 #define ONLINE BPK_NAME(online)
+/* Limits of layers and batches, explained in kernels.h. The values are measured. */
 #define NARROW (VEC / 2)
 #define DOT_ROWS 16
 #define DOT_DEPTH 24
@@ -39,8 +40,8 @@ static inline vec vset1(real x) { return VOP(set1)(x); }
 static inline vec vload(const stored *p) { return VOP(loadu)(p); }
 static inline void vstore(stored *p, vec v) { VOP(storeu)(p, v); }
 
-/* Masks: the first n lanes, 0 <= n <= VEC; lane i alone. Masked loads and stores do not touch the other lanes
- * in memory, and load zeros into them. */
+/* Masks: vtail(n) is the first n lanes, 0 <= n <= VEC; vlane(i) is lane i alone. Masked loads and stores do
+ * not touch the memory of other lanes; loads set these lanes to zero. */
 static inline vmask vtail(ptrdiff_t n) { return (vmask)((1u << n) - 1); }
 static inline vmask vlane(int i) { return (vmask)(1u << i); }
 static inline vec vmload(vmask m, const stored *p) {
@@ -60,7 +61,7 @@ static inline vec vsqrt(vec a) { return VOP(sqrt)(a); }
 static inline vec vfma(vec a, vec b, vec c) { return VOP(fmadd)(a, b, c); }   /* a b + c */
 static inline vec vfnma(vec a, vec b, vec c) { return VOP(fnmadd)(a, b, c); } /* c - a b */
 
-/* If either is NaN, the result is b. */
+/* If either operand is NaN, the result is b. */
 static inline vec vmax(vec a, vec b) { return VOP(max)(a, b); }
 static inline vec vmin(vec a, vec b) { return VOP(min)(a, b); }
 
@@ -71,18 +72,19 @@ static inline vec vcopysign(vec magnitude, vec sign) {
     return VOP(or)(vabs(magnitude), bit);
 }
 
-/* Comparisons are false if either is NaN. */
+/* A comparison is false if either operand is NaN. vselect takes `yes` in the lanes of m, `no` elsewhere. */
 static inline vmask vgt(vec a, vec b) { return VCMP(a, b, _CMP_GT_OQ); }
 static inline vmask vlt(vec a, vec b) { return VCMP(a, b, _CMP_LT_OQ); }
 static inline vmask veq(vec a, vec b) { return VCMP(a, b, _CMP_EQ_OQ); }
 static inline vmask vle(vec a, vec b) { return VCMP(a, b, _CMP_LE_OQ); }
 static inline vec vselect(vmask m, vec yes, vec no) { return VOP(mask_blend)(m, no, yes); }
 static inline int vall(vmask m) { return m == vtail(VEC); }
-/* The first lane that is set; VEC if none is. */
+/* The number of the first lane in m; VEC if m is empty. */
 static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)m | 1u << VEC); }
 
-/* The lower half of a vector. On processors whose multiply units are half as wide as their registers, as Zen
- * 4, it takes half the time. IN_REGISTER keeps the compiler from loading v again. */
+/* The lower half of a vector. Where multiply units are half as wide as registers, as in Zen 4, a product of
+ * halves takes half the time. hwiden sets the upper half to zero. IN_REGISTER keeps the compiler from loading
+ * v again. */
 #define VEC_HALF
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
 #if BPK_REAL_IS_DOUBLE
@@ -105,10 +107,12 @@ static inline vhalf hmload(vmask m, const stored *p) {
 static inline vhalf hfma(vhalf a, vhalf b, vhalf c) { return _mm256_fmadd_ps(a, b, c); }
 #endif
 
+/* The nearest integer; half-way between two, the even one. */
 static inline vec vround(vec a) { return VOP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vec vscale(vec a, vec n) { return VOP(scalef)(a, n); } /* a 2^n, n integral */
 
-/* The lanes in halves, in the same order as by vtranspose and additions: dot products rely on it. */
+/* The sum of all lanes: the upper half is added to the lower half until one lane is left. dot.c relies on
+ * this order: it also adds transposed vectors in this order. */
 #if BPK_REAL_IS_DOUBLE
 static inline real vsum(vec a) {
     __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
@@ -123,9 +127,10 @@ static inline real vsum(vec a) {
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
 #endif
+/* The largest lane; any number if a lane is NaN. */
 static inline real vmaximum(vec a) { return VOP(reduce_max)(a); }
 
-/* 64-bit lanes with 32-bit numbers in their low halves. The high halves are ignored. */
+/* Vectors of WIDE 64-bit lanes, with 32-bit numbers in their low halves. wmul ignores the high halves. */
 typedef __m512i wide;
 enum { WIDE = 8 };
 static inline wide wset1(uint32_t x) { return _mm512_set1_epi64(x); }
@@ -135,11 +140,11 @@ static inline wide wevens(uint32_t x) { /* x, x + 2, x + 4, ... */
 static inline wide wmul(wide a, wide b) { return _mm512_mul_epu32(a, b); } /* the 64-bit product */
 static inline wide whigh(wide a) { return _mm512_srli_epi64(a, 32); }
 static inline wide wxor(wide a, wide b) { return _mm512_xor_si512(a, b); }
-static inline void wstore_pairs(uint32_t *p, wide even, wide odd) { /* alternately of even and odd */
+static inline void wstore_pairs(uint32_t *p, wide even, wide odd) { /* low halves of even, odd, even, ... */
     _mm512_storeu_si512(p, _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32)));
 }
 
-/* The lanes whose number, of VEC numbers at p, is at least `least`. */
+/* The lanes i for which p[i] is at least `least`. */
 static inline vmask vnot_below(const uint32_t *p, uint32_t least) {
 #if BPK_REAL_IS_DOUBLE
     return _mm256_cmpge_epu32_mask(_mm256_loadu_si256((const void *)p), _mm256_set1_epi32((int)least));
@@ -148,7 +153,8 @@ static inline vmask vnot_below(const uint32_t *p, uint32_t least) {
 #endif
 }
 
-/* t <- t', a VEC x VEC matrix: rounds of pairwise interleaving, each at twice the distance. */
+/* Transposes the matrix t (VEC, VEC), in rounds that interleave pairs of rows: in each round the rows of a
+ * pair are twice as far apart. */
 static inline void vtranspose(vec t[VEC]) {
     vec s[VEC];
 #if !BPK_REAL_IS_DOUBLE

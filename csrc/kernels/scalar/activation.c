@@ -1,5 +1,5 @@
-/* The activations and their derivatives, one element at a time, by the C library's functions, in double. What
- * `value` and `derivative` are of is as in activation_vectors_tpl.h. */
+/* The activations and their derivatives, one element at a time, by the C library's functions, in double.
+ * name_value(z) is s(z), and name_derivative is s' from a or from z, as in ../vector/activation_vectors.h. */
 #include <math.h>
 
 #include "vec.h"
@@ -31,13 +31,14 @@ static double elu_derivative(double a) { return a > 0 ? 1 : a + 1; }
 static double softplus_value(double z) { return (z > 0 ? z : 0) + log1p(exp(-fabs(z))); }
 static double softplus_derivative(double a) { return -expm1(-a); }
 
-/* |z|, or where that is less a number whose gate is zero. */
+/* |z|, at most `farthest`, where the gate of gelu, gelu_tanh or silu is already zero. */
 static double up_to(double farthest, double z) { return fabs(z) > farthest ? farthest : fabs(z); }
 
-/* The normal distribution below -t. What rounding leaves of t / sqrt 2 is many digits of the result: it is
- * taken along the logarithmic derivative, for which a few digits are enough. */
+/* P(-t), the cumulative normal distribution, for t >= 0: erfc(x + low) / 2, where low is the rounding error
+ * of x = t / sqrt 2. low changes many digits of the result, so it is included to first order, by the
+ * logarithmic derivative of erfc. A few digits of that are enough: about -(x + sqrt(x^2 + 4 / pi)). */
 static double normal_below(double t) {
-    const double root = 0.70710678118654752440, root_low = -4.8336466567264565e-17; /* 1 / sqrt 2 */
+    const double root = 0.70710678118654752440, root_low = -4.8336466567264565e-17; /* sum: 1 / sqrt 2 */
     double x = t * root, low = fma(t, root, -x) + t * root_low;
     return 0.5 * erfc(x) * (1 - (x + sqrt(x * x + 1.27323954473516268615)) * low); /* 4 / pi */
 }
@@ -53,7 +54,7 @@ static double gelu_derivative(double z) {
     return z < 0 ? below : 1 - below;
 }
 
-/* exp(-2 u(t)), 2 u(t) = a t + b t^3, with what rounding leaves of each term. */
+/* exp(-2 u(t)) with 2 u(t) = a t + b t^3. `low` is the sum of the rounding errors of all terms. */
 static double gelu_tanh_exp(double t) {
     const double a = 1.59576912160573071176, a_low = -9.9693088091109203e-17;
     const double b = 0.0713548162726002487763, b_low = -6.1751499181553155e-19;
@@ -94,7 +95,7 @@ static real activation_of(bpk_activation activation, real z) {
     return z;
 }
 
-/* From the activation, or from z for those that need it. */
+/* s', from a; or from z, if the activation needs z; or from s' itself, for BPK_SLOPE. */
 static real derivative_from(bpk_activation activation, real from) {
     switch (activation) {
 #define DERIVATIVE(NAME, name) \

@@ -3,12 +3,12 @@
 
 #include "vec.h"
 
-/* One row. */
+/* One row of outputs and targets. */
 typedef struct {
     ptrdiff_t n;
     const stored *a, *targets; /* (n,) outputs; (n,) targets, or NULL */
     int64_t label;
-    stored *d; /* (n,) scale * derivative; or NULL */
+    stored *d; /* (n,) delta: scale * derivative; or NULL */
     double scale;
     const real *parameters; /* (n,), or NULL */
     double smoothing, cap;
@@ -18,6 +18,7 @@ typedef struct {
 /* The target for output j, before smoothing. */
 static double t(const row *r, ptrdiff_t j) { return r->targets ? (double)r->targets[j] : j == r->label; }
 
+/* The class of the target: the first output with the largest target. */
 static ptrdiff_t target_class(const row *r) {
     ptrdiff_t best = 0;
     for (ptrdiff_t j = 1; j < r->n; j++)
@@ -25,6 +26,7 @@ static ptrdiff_t target_class(const row *r) {
     return best;
 }
 
+/* Returns part * sum (a - t)^2, and computes d. */
 static double squares(const row *r, double part) {
     double sum = 0;
     for (ptrdiff_t j = 0; j < r->n; j++) {
@@ -66,8 +68,8 @@ static double binary_cross_entropy_row(const row *r, double *accuracy) {
     double loss = 0, right = 0, n = (double)r->n;
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double z = (double)r->a[j], e = exp(-fabs(z)), p = (z < 0 ? e : 1) / (1 + e);
-        double of_one = (z > 0 ? z : 0) - z * t(r, j) + log1p(e);
-        loss += (of_one > r->cap ? r->cap : of_one) / n;
+        double term = (z > 0 ? z : 0) - z * t(r, j) + log1p(e);
+        loss += (term > r->cap ? r->cap : term) / n;
         right += (z > 0) == (t(r, j) > 0.5);
         if (r->d) r->d[j] = (real)(r->scale * (p - t(r, j)) / n);
     }

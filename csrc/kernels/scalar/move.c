@@ -17,7 +17,7 @@ static real over_root(real x, real v, const bpk_move *move) {
 /* The step along g. m, v and u are the states of one parameter, or NULL. */
 static real step_along(real g, real *m, real *v, real *u, const bpk_move *move) {
     real momentum = (real)move->optimizer.momentum, square_decay = (real)move->optimizer.square_decay;
-    /* 1 - decay, rounded once: computed from a rounded decay near 1, it would lose digits. */
+    /* 1 - decay, rounded once: if decay were rounded first, a difference near 0 would lose digits. */
     real fresh = (real)(1 - move->optimizer.momentum),
          fresh_square = (real)(1 - move->optimizer.square_decay);
     switch (move->optimizer.rule) {
@@ -53,7 +53,7 @@ static real step_along(real g, real *m, real *v, real *u, const bpk_move *move) 
 
 void BPK_NAME(move)(const bpk_move *move, ptrdiff_t n, const void *gradient, void *w,
                     void *const state[BPK_STATES]) {
-    const real *gradients = gradient; /* (n,), as all of these */
+    const real *gradients = gradient; /* (n,), as the weights and states below */
     real *weights = w, *m = state[0], *v = state[1], *u = state[2], limit = (real)move->limit;
     for (ptrdiff_t j = 0; j < n; j++) {
         real g = (real)move->scale * gradients[j];

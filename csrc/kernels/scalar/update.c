@@ -1,7 +1,7 @@
 /* Update, one parameter at a time. */
 #include "vec.h"
 
-/* Moves w[at] along its gradient; its states are at state_at. */
+/* Moves w[at] along its gradient. Its states are state[...][state_at]. */
 static void move_one(const bpk_move *move, real gradient, void *w, ptrdiff_t at,
                      void *const state[BPK_STATES], ptrdiff_t state_at) {
     void *own[BPK_STATES];

@@ -1,5 +1,5 @@
-/* The numbers of the scalar ISA, and element access in blocks. Defined here. There are no vectors: VEC
- * and TILE_VECS only set the layout, blocks that are all of one width, and a tile is one element. */
+/* The numbers of the scalar ISA, and access to elements of blocks. Defined here. There are no vectors: VEC
+ * and TILE_VECS only define the layout, in which all blocks are VEC columns wide. A tile is one element. */
 #ifndef BPK_VEC_H
 #define BPK_VEC_H
 

@@ -1,11 +1,10 @@
-/* The activations and their derivatives on matrices. The loops are compiled once per activation, as a
- * constant.
- */
+/* The activations and their derivatives on matrices. The loops are compiled once per activation, with the
+ * activation as a constant. */
 #include "vec.h"
 
 #include "kernels/vector/activation_vectors.h"
 
-/* out <- s(a), or with `is_derivative` out <- out * s' */
+/* out (m, n) <- s(a (m, n)); with is_derivative, out <- out * s', computed from a. */
 static ALWAYS_INLINE void map(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const stored *a,
                               ptrdiff_t lda, stored *out, ptrdiff_t ldo, int is_derivative) {
     for (ptrdiff_t i = 0; i < m; i++, a += lda, out += ldo) {
@@ -25,6 +24,7 @@ static ALWAYS_INLINE void map(bpk_activation activation, ptrdiff_t m, ptrdiff_t 
     }
 }
 
+/* z (m, n) is in a: slope (m, n) <- s'(z), then a (m, n) <- s(z). */
 static ALWAYS_INLINE void map_with_slope(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, stored *a,
                                          ptrdiff_t lda, stored *slope, ptrdiff_t lds) {
     for (ptrdiff_t i = 0; i < m; i++, a += lda, slope += lds) {

@@ -1,6 +1,6 @@
-/* The activations and their derivatives on one vector. name_value(z) is s(z). name_derivative is s' from a
- * for BPK_ACTIVATIONS_OF_A, and from z for BPK_ACTIVATIONS_OF_Z; these also have name_with_slope, which
- * computes both. Defined here.
+/* The activations and their derivatives on one vector. name_value(z) is s(z). name_derivative is s', computed
+ * from a for BPK_ACTIVATIONS_OF_A, and from z for BPK_ACTIVATIONS_OF_Z. The latter, and softplus, also have
+ * name_with_slope(z), which computes s(z) and s'(z) at once. Defined here.
  */
 #ifndef BPK_ACTIVATION_VECTORS_H
 #define BPK_ACTIVATION_VECTORS_H
@@ -35,7 +35,7 @@ static ALWAYS_INLINE vec elu_derivative(vec a) {
     return vselect(vgt(a, vzero()), one, vadd(a, one));
 }
 
-/* Both from one exponential; the derivative from the activation needs another. */
+/* Computes s and s' from one exponential. softplus_derivative, from a, would compute another. */
 static ALWAYS_INLINE vec softplus_with_slope(vec z, vec *slope) {
     vec e = vexp(vneg(vabs(z)));
     *slope = sigmoid_of(z, e);
@@ -47,8 +47,8 @@ static ALWAYS_INLINE vec softplus_value(vec z) {
 }
 static ALWAYS_INLINE vec softplus_derivative(vec a) { return vneg(vexpm1_below(vneg(a))); }
 
-/* The others are z gate(z) with gate(z) + gate(-z) = 1. With t = |z|: `below` is gate(-t), which is accurate
- * where it is small, and `change` is the derivative of t gate(-t). */
+/* gelu, gelu_tanh and silu are z gate(z), with gate(z) + gate(-z) = 1. With t = |z|, `below` is gate(-t),
+ * which is accurate where it is small, and `change` is the derivative of t gate(-t) with respect to t. */
 static ALWAYS_INLINE vec gated(vec z, vec below, vec change, vec *slope) {
     vmask negative = vlt(z, vzero());
     vec one = vset1(1);
@@ -56,12 +56,12 @@ static ALWAYS_INLINE vec gated(vec z, vec below, vec change, vec *slope) {
     return vmul(z, vselect(negative, below, vsub(one, below)));
 }
 
-/* |z|, limited to a t whose gate(-t) is zero, so that nothing computed from it overflows. */
+/* t = |z|, at most `farthest`, where gate(-t) is already zero. So nothing computed from t overflows. */
 static ALWAYS_INLINE vec up_to(real farthest, vec z) { return vmin(vset1(farthest), vabs(z)); }
 
 static ALWAYS_INLINE vec gelu_with_slope(vec z, vec *slope) {
     vec t = up_to(NORMAL_FARTHEST, z), bell = vbell(t), tail = vnormal_tail(t);
-    vec density = vset1((real)0.398942280401432677940); /* at 0: 1 / sqrt(2 pi) */
+    vec density = vset1((real)0.398942280401432677940); /* p(0) = 1 / sqrt(2 pi) */
     return gated(z, vmul(bell, tail), vmul(bell, vfnma(t, density, tail)), slope);
 }
 static ALWAYS_INLINE vec gelu_value(vec z) {
@@ -74,14 +74,14 @@ static ALWAYS_INLINE vec gelu_derivative(vec z) {
     return slope;
 }
 
-/* z sigmoid(x(z)), for an odd function x; e = exp(-x(t)), and rise = t x'(t). */
+/* z sigmoid(x(z)), for an odd function x. With t = |z|, e is exp(-x(t)), and rise is t x'(t). */
 static ALWAYS_INLINE vec sigmoid_gated(vec z, vec e, vec rise, vec *slope) {
     vec one = vset1(1), above = vdiv(one, vadd(one, e)), below = vmul(e, above);
     return gated(z, below, vmul(below, vfnma(rise, above, one)), slope);
 }
 
-/* 2 u(t) = t (A + B t^2), A = 2 sqrt(2 / pi) and B = 0.044715 A; each ..._LOW is the rounding error of its
- * constant. */
+/* 2 u(t) = t (A + B t^2), with A = 2 sqrt(2 / pi) and B = 0.044715 A. ..._LOW is the rounding error of a
+ * constant: the exact A is GELU_TANH_A + GELU_TANH_A_LOW. */
 #define GELU_TANH_A ((real)1.59576912160573071176)
 #define GELU_TANH_B ((real)0.0713548162726002487763)
 #if BPK_REAL_IS_DOUBLE
@@ -94,8 +94,8 @@ static ALWAYS_INLINE vec sigmoid_gated(vec z, vec e, vec rise, vec *slope) {
 #define GELU_TANH_FARTHEST 11.0f
 #endif
 
-/* e^(-2 u(t)), with the rounding errors of 2 u(t) carried along: where the result is small 2 u(t) is large,
- * and an error in its last digit is large relative to the result. */
+/* e^(-2 u(t)), with square = t^2. `low` collects the rounding errors of 2 u(t): where 2 u(t) is large, they
+ * change many digits of the result. */
 static ALWAYS_INLINE vec gelu_tanh_exp(vec t, vec square) {
     vec a = vset1(GELU_TANH_A), b = vset1(GELU_TANH_B);
     vec low = vfma(b, vfma(t, t, vneg(square)), vfma(vset1(GELU_TANH_B_LOW), square, vset1(GELU_TANH_A_LOW)));
@@ -137,7 +137,7 @@ static ALWAYS_INLINE vec silu_derivative(vec z) {
     return slope;
 }
 
-/* By the activation's number. For a constant, the switch disappears. */
+/* s(z). If `activation` is a compile-time constant, the switch disappears. */
 static ALWAYS_INLINE vec activation_vector(bpk_activation activation, vec z) {
     switch (activation) {
 #define VALUE(NAME, name) \
@@ -149,7 +149,7 @@ static ALWAYS_INLINE vec activation_vector(bpk_activation activation, vec z) {
     return z;
 }
 
-/* From a, or from z if the activation needs it. */
+/* s', from a; or from z, if the activation needs z; or from s' itself, for BPK_SLOPE. */
 static ALWAYS_INLINE vec derivative_vector(bpk_activation activation, vec from) {
     switch (activation) {
 #define DERIVATIVE(NAME, name) \
@@ -161,6 +161,7 @@ static ALWAYS_INLINE vec derivative_vector(bpk_activation activation, vec from) 
     return from;
 }
 
+/* Returns s(z); *slope is s'(z). */
 static ALWAYS_INLINE vec activation_with_slope(bpk_activation activation, vec z, vec *slope) {
     switch (activation) {
 #define AT_ONCE(NAME, name) \

@@ -1,4 +1,4 @@
-/* Delta: the product, then the derivative on the tile while it is still in the first-level cache. */
+/* Delta: a tile of the product, then its factor s' while the tile is still in the first-level cache. */
 #include "vec.h"
 
 #define ARGS bpk_delta_args
@@ -14,7 +14,7 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int last, vmask tail, const A
         tile_start(rows, vecs, last, tail, NULL, sums);
     tile_rows_product(rows, vecs, last, tail, args->k, &args->delta_next, i, args->w, args->ldw, sums);
     const stored *a = (const stored *)args->a + i * args->lda;
-    /* In registers, as in forward.c. */
+    /* relu is computed in registers, as in forward.c. */
     const int is_relu = args->activation == BPK_RELU;
     if (is_relu)
         EACH_ACCUMULATOR (r, j) {

@@ -1,12 +1,14 @@
-/* Dot products of the rows of two matrices in blocks: `rows` of x by `columns` of w at a time, at most VEC of
- * them. Each is summed in the same order in any such tile: lane by lane, then the lanes in halves. */
+/* Dot products of the rows of two matrices in blocks. A tile is `rows` rows of x by `columns` rows of w,
+ * which are columns of the result: at most VEC dot products. In a tile of any shape, a dot product is summed
+ * in the same order: first each lane, then the lanes in halves. */
 #include "vec.h"
 
-/* Columns of w at a time. */
+/* The columns of a tile. */
 enum { COLUMNS = VEC < 4 ? VEC : 4 };
 
-_Static_assert(VEC / COLUMNS >= 1, "a tile of no rows would loop for ever");
+_Static_assert(VEC / COLUMNS >= 1, "a tile has at least one row");
 
+/* Adds one vector of products to each dot product. With `last`, only the lanes of `tail` are used. */
 static ALWAYS_INLINE void accumulate(int rows, int columns, int last, vmask tail, const stored *x,
                                      const stored *w, ptrdiff_t width, vacc partial[VEC]) {
     UNROLL
@@ -18,7 +20,7 @@ static ALWAYS_INLINE void accumulate(int rows, int columns, int last, vmask tail
     }
 }
 
-/* sums (count) = the sums over the lanes of `count` accumulators. */
+/* sums[s] = the sum over the lanes of partial[s], for s < count. */
 static ALWAYS_INLINE void reduce(int count, vacc partial[VEC], real sums[VEC]) {
     if (2 * count <= VEC) {
         for (int s = 0; s < count; s++) sums[s] = vsum(partial[s]);
@@ -31,6 +33,7 @@ static ALWAYS_INLINE void reduce(int count, vacc partial[VEC], real sums[VEC]) {
     vstore(sums, partial[0]);
 }
 
+/* The dot products of rows i to i + rows of x and columns j to j + columns of the result. */
 static ALWAYS_INLINE void dots(int rows, int columns, const bpk_dot_args *args, ptrdiff_t i, ptrdiff_t j) {
     vacc partial[VEC];
     UNROLL
@@ -54,7 +57,7 @@ static ALWAYS_INLINE void dots(int rows, int columns, const bpk_dot_args *args, 
         }
 }
 
-/* Columns j to j + columns: the rows in tiles, and the remaining ones one by one. */
+/* Columns j to j + columns of the result: the rows in tiles, and the remaining rows one by one. */
 static ALWAYS_INLINE void dot_columns(int columns, const bpk_dot_args *args, ptrdiff_t j) {
     const int rows = VEC / columns;
     ptrdiff_t i = args->from;

@@ -1,9 +1,10 @@
-/* Dropout: random numbers for 64 columns of a row at a time, applied vector by vector. */
+/* Dropout: random numbers are computed for 64 columns of a row at a time, and used one vector at a time. */
 #include "vec.h"
 #include "kernels/vector/philox_vectors.h"
 
 _Static_assert(PHILOX_COLUMNS % VEC == 0, "the numbers of a group fill whole vectors");
 
+/* One vector at x: multiplies the kept lanes by scale, and sets the other lanes to zero. */
 static ALWAYS_INLINE void keep(vmask kept, vec scale, stored *x) {
     vstore(x, vselect(kept, vmul(scale, vload(x)), vzero()));
 }

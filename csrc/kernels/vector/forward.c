@@ -1,4 +1,4 @@
-/* Forward: a tile starts from the bias, and its activation is computed while it is still in the first-level
+/* Forward: a tile starts from the bias, and its activations are computed while it is still in the first-level
  * cache. */
 #include "vec.h"
 

@@ -1,4 +1,4 @@
-/* The losses: of each row the loss, the accuracy if it has one, and the derivative. */
+/* The losses. Each row gives its loss, its accuracy if the loss has one, and its delta. */
 #include <math.h>
 
 #include "vec.h"
@@ -7,9 +7,9 @@
 
 typedef struct {
     ptrdiff_t n;
-    const stored *a, *t; /* (n,) outputs; (n,) targets, or NULL */
-    int64_t label;       /* if t is NULL */
-    stored *delta;       /* (n,) scale * derivative; or NULL */
+    const stored *a, *t; /* (n,) outputs; (n,) targets, or NULL: the target is label */
+    int64_t label;
+    stored *delta; /* (n,) scale * derivative; or NULL */
     double scale;
     const real *parameters; /* (n,), or NULL */
     double smoothing, cap;
@@ -29,10 +29,10 @@ static inline row loss_row(const bpk_loss_args *args, ptrdiff_t i) {
                  args->settings->deviance};
 }
 
-/* The lanes of the row's elements from j on. */
+/* The mask of the vector that begins at element j of n. */
 static inline vmask mask_at(ptrdiff_t n, ptrdiff_t j) { return vtail(n - j < VEC ? n - j : VEC); }
 
-/* sum (a - t)^2; delta = scale * factor * (a - t) */
+/* Returns sum (a - t)^2; delta = scale * factor * (a - t). */
 static double squares(const row *r, double factor) {
     vec sum = vzero(), scale = vset1((real)(r->scale * factor));
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
@@ -54,8 +54,9 @@ static double squared_error_row(const row *r, double *accuracy) {
     return squares(r, 1) / 2;
 }
 
-/* (1/n) sum d slope, with d = a - t: the slope is `above` for d > 0, -`below` for d < 0, and d for 0 and NaN.
- * above and below are 1 and 1, or 1 - q and q with the parameter q. */
+/* mae and quantile: returns (1/n) sum d slope, with d = a - t; delta = scale / n * slope. The slope is
+ * `above` if d > 0, -`below` if d < 0, and d itself if d is 0 or NaN. mae has above = below = 1; quantile has
+ * above = 1 - q and below = q, with its parameter q. */
 static double absolute(const row *r, int has_q) {
     vec sum = vzero(), one = vset1(1), scale = vset1((real)(r->scale / (double)r->n));
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
@@ -92,7 +93,7 @@ static double huber_row(const row *r, double *accuracy) {
     return (double)vsum(sum) / (double)r->n;
 }
 
-/* The deviance's part that depends on the targets alone: sum t log t - t. */
+/* The part of the deviance that depends only on the targets: sum t log t - t, with 0 for t = 0. */
 static double target_deviance(const row *r) {
     double sum = 0;
     for (ptrdiff_t j = 0; j < r->n; j++) {
@@ -114,7 +115,7 @@ static double poisson_row(const row *r, double *accuracy) {
     return ((double)vsum(sum) + (r->deviance ? target_deviance(r) : 0)) / (double)r->n;
 }
 
-/* -log p is log1p(exp(-z)) for z >= 0, and log1p(exp(z)) - z for z < 0. */
+/* With p = sigmoid(z), the loss of z is -t log p - (1-t) log(1-p) = max(z, 0) - z t + log(1 + e^-|z|). */
 static double binary_cross_entropy_row(const row *r, double *accuracy) {
     vec sum = vzero(), right = vzero(), half = vset1((real)0.5), unit = vset1(1), cap = vset1((real)r->cap);
     vec scale = vset1((real)(r->scale / (double)r->n));
@@ -123,14 +124,16 @@ static double binary_cross_entropy_row(const row *r, double *accuracy) {
         vec z = vmload(m, r->a + j), t = vmload(m, r->t + j), e = vexp(vneg(vabs(z)));
         vec loss = vadd(vfnma(z, t, vmax(vzero(), z)), vlog1p_unit(e));
         sum = vadd(sum, vselect(m, vmin(cap, loss), vzero()));
-        vec said = vselect(vgt(z, vzero()), unit, vzero()), is = vselect(vgt(t, half), unit, vzero());
-        right = vadd(right, vselect(m, vsub(unit, vabs(vsub(said, is))), vzero()));
+        vec predicted = vselect(vgt(z, vzero()), unit, vzero());
+        vec actual = vselect(vgt(t, half), unit, vzero());
+        right = vadd(right, vselect(m, vsub(unit, vabs(vsub(predicted, actual))), vzero()));
         if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(sigmoid_of(z, e), t)));
     }
     *accuracy = (double)vsum(right) / (double)r->n;
     return (double)vsum(sum) / (double)r->n;
 }
 
+/* The largest of a (n). */
 static real largest(ptrdiff_t n, const stored *a) {
     vec best = vset1(a[0]);
     for (ptrdiff_t j = 0; j < n; j += VEC) {
@@ -140,7 +143,8 @@ static real largest(ptrdiff_t n, const stored *a) {
     return vmaximum(best);
 }
 
-/* The first index whose element equals `value`; the last index if none does, as beside a NaN. */
+/* The first index of a (n) whose element equals `value`; the last index if no element does, which happens
+ * only if a contains NaN. */
 static ptrdiff_t first_equal(ptrdiff_t n, const stored *a, real value) {
     ptrdiff_t i = 0;
     for (; i < n; i += VEC) {
@@ -150,21 +154,22 @@ static ptrdiff_t first_equal(ptrdiff_t n, const stored *a, real value) {
     return n - 1;
 }
 
-/* A vector of targets from j on: the given ones, or 1 at the label. */
+/* The vector of targets from element j on: those of t, or 1 at the label and 0 elsewhere. */
 static inline vec targets_at(const row *r, vmask m, ptrdiff_t j) {
     if (r->t) return vmload(m, r->t + j);
     ptrdiff_t lane = (ptrdiff_t)r->label - j;
     return lane >= 0 && lane < VEC ? vselect(vlane((int)lane), vset1(1), vzero()) : vzero();
 }
 
-/* With s = sum exp(a - max a): loss = log s - sum t (a - max a), and softmax = exp(a - max a) / s. Smoothing
- * keeps a part of t and gives an equal share of the rest to each output.
+/* Cross-entropy, with s = sum exp(a - max a): loss = log s - sum t (a - max a), and the softmax is
+ * exp(a - max a) / s. Label smoothing e replaces t by (1 - e) t + e / n.
  *
- * max, s and softmax depend on each other, so ROWS_TOGETHER rows take each step together and hide each
- * other's latency. The exponentials wait for s in delta, except the last vector, which stays in a register:
- * loading what was stored under a mask is slow. */
+ * Of one row, max, s and softmax wait for each other. So ROWS_TOGETHER rows make each of these steps
+ * together, and hide each other's latency. The exponentials are kept in delta until s is known, except the
+ * last vector, which stays in a register: loading what was stored under a mask is slow. */
 enum { ROWS_TOGETHER = 16 };
 
+/* Of each row: max a, the last vector of exponentials, s, and sum t (a - max a). */
 typedef struct {
     real top[ROWS_TOGETHER];
     vec last[ROWS_TOGETHER];
@@ -174,26 +179,28 @@ typedef struct {
 /* The index at which the last vector of n elements begins. */
 static inline ptrdiff_t last_vector(ptrdiff_t n) { return (n - 1) / VEC * VEC; }
 
-/* exp(a - top) into delta, except the last vector, which is returned. total: their sum; at_target: the sum of
- * t (a - top). */
+/* Writes exp(a - top) to delta, if wanted, except the last vector, which is returned. *total is the sum of
+ * all exponentials, *at_target the sum of t (a - top) with smoothed t. */
 static inline vec exponentials(const row *r, real top, double *total, double *at_target) {
-    vec shift = vset1(top), sum = vzero(), along = vzero(), all = vzero(), e = vzero();
+    vec shift = vset1(top), sum = vzero(), of_targets = vzero(), of_all = vzero(), e = vzero();
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = mask_at(r->n, j);
         vec z = vsub(vmload(m, r->a + j), shift);
         e = vselect(m, vexp(z), vzero());
         sum = vadd(sum, e);
-        if (r->t) along = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), along);
-        if (r->smoothing != 0) all = vadd(all, vselect(m, z, vzero()));
+        if (r->t) of_targets = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), of_targets);
+        if (r->smoothing != 0) of_all = vadd(of_all, vselect(m, z, vzero()));
         if (r->delta && j < last_vector(r->n)) vstore(r->delta + j, e);
     }
     *total = (double)vsum(sum);
-    *at_target = r->t ? (double)vsum(along) : (double)(r->a[r->label] - top);
+    *at_target = r->t ? (double)vsum(of_targets) : (double)(r->a[r->label] - top);
     if (r->smoothing != 0)
-        *at_target = (1 - r->smoothing) * *at_target + r->smoothing / (double)r->n * (double)vsum(all);
+        *at_target = (1 - r->smoothing) * *at_target + r->smoothing / (double)r->n * (double)vsum(of_all);
     return e;
 }
 
+/* delta = scale (softmax - smoothed t), from the exponentials. `last` is their last vector, `total` their
+ * sum. */
 static inline void softmax_delta(const row *r, vec last, double total) {
     double kept = 1 - r->smoothing, equal = r->smoothing / (double)r->n;
     vec norm = vset1((real)(r->scale / total)), scale = vset1((real)(r->scale * kept));
@@ -221,8 +228,8 @@ static void cross_entropy_rows(const bpk_loss_args *args) {
         }
         for (ptrdiff_t i = 0; i < count; i++) {
             row r = loss_row(args, from + i);
-            ptrdiff_t is = r.t ? first_equal(r.n, r.t, largest(r.n, r.t)) : r.label;
-            args->row_accuracy[from + i] = first_equal(r.n, r.a, s.top[i]) == is;
+            ptrdiff_t actual = r.t ? first_equal(r.n, r.t, largest(r.n, r.t)) : r.label;
+            args->row_accuracy[from + i] = first_equal(r.n, r.a, s.top[i]) == actual;
             if (r.delta) softmax_delta(&r, s.last[i], s.total[i]);
         }
         for (ptrdiff_t i = 0; i < count; i++) {
@@ -233,7 +240,7 @@ static void cross_entropy_rows(const bpk_loss_args *args) {
     }
 }
 
-/* The other losses go row by row. */
+/* The other losses are computed row by row. */
 #define ROW_BY_ROW(name)                                                \
     static void name##_rows(const bpk_loss_args *args) {                \
         for (ptrdiff_t i = 0; i < args->m; i++) {                       \

@@ -1,4 +1,4 @@
-/* The optimisers on plain arrays: w (n) along gradient (n). */
+/* The optimisers on contiguous arrays: they move w (n) along gradient (n). */
 #include "vec.h"
 
 #include "kernels/vector/move_vectors.h"
@@ -31,7 +31,8 @@ void BPK_NAME(move)(const bpk_move *move, ptrdiff_t n, const void *gradient, voi
     }
 }
 
-/* In double from one group of vectors to the next: a weight matrix has millions of terms. */
+/* Each group of 64 vectors is summed in `real`, and the sums of groups in double: W may have millions of
+ * terms. */
 double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scale, double decay, double l1) {
     const bpk_move penalties = {.scale = scale, .decay = decay, .l1 = l1, .correction = 1};
     const constants c = constants_of(&penalties);
@@ -49,7 +50,7 @@ double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scal
         total += (double)vsum(sum);
     }
     if (!isinf(total)) return total;
-    total = 0; /* the squares overflowed as floats; as doubles they may not */
+    total = 0; /* the squares overflowed `real`; in double they may not */
     for (ptrdiff_t j = 0; j < n; j++) total += (double)g[j] * (double)g[j];
     return total;
 }

@@ -1,16 +1,17 @@
-/* The optimisers on one vector of a gradient; the formulas are in bpkern.h. Defined here. */
-#ifndef BPK_MOVE_VECTORS_TPL_H
-#define BPK_MOVE_VECTORS_TPL_H
+/* The optimisers on one vector of parameters. Their formulas are in bpkern.h. Defined here. */
+#ifndef BPK_MOVE_VECTORS_H
+#define BPK_MOVE_VECTORS_H
 
 #include <math.h>
 
-/* A move, each number in every lane. */
+/* The numbers of a bpk_move, each in every lane. fresh is 1 - momentum, fresh_square 1 - square_decay, and
+ * inverse 1 / correction. */
 typedef struct {
-    vec scale, limit, decay, l1, shrink, lr, momentum, fresh, fresh_square, eps, correction;
+    vec scale, limit, decay, l1, shrink, lr, momentum, fresh, fresh_square, eps, inverse;
     int nesterov, centered, amsgrad, decays, has_l1;
 } constants;
 
-/* 1 - decay, rounded once: computed from a rounded decay near 1, it would lose digits. */
+/* 1 - decay, rounded once: if decay were rounded first, a difference near 0 would lose digits. */
 static ALWAYS_INLINE vec fresh_part(double decay) { return vset1((real)(1 - decay)); }
 
 static ALWAYS_INLINE constants constants_of(const bpk_move *move) {
@@ -24,7 +25,7 @@ static ALWAYS_INLINE constants constants_of(const bpk_move *move) {
                        .fresh = fresh_part(move->optimizer.momentum),
                        .fresh_square = fresh_part(move->optimizer.square_decay),
                        .eps = vset1((real)move->eps),
-                       .correction = vset1((real)(1 / move->correction)),
+                       .inverse = vset1((real)(1 / move->correction)),
                        .nesterov = move->optimizer.nesterov,
                        .centered = move->optimizer.centered,
                        .amsgrad = move->optimizer.amsgrad,
@@ -32,7 +33,7 @@ static ALWAYS_INLINE constants constants_of(const bpk_move *move) {
                        .has_l1 = move->l1 != 0};
 }
 
-/* The states at one place; NULL if the optimiser does not use them. */
+/* The states of one vector of parameters; NULL if the optimiser does not use the state. */
 typedef struct {
     stored *m, *v, *u;
 } states;
@@ -42,16 +43,16 @@ static ALWAYS_INLINE states states_at(void *const state[BPK_STATES], ptrdiff_t j
     return (states){m ? m + j : NULL, v ? v + j : NULL, u ? u + j : NULL};
 }
 
-/* (1 - fresh) a + fresh b, as a step from a towards b: exact if they are equal. */
+/* (1 - fresh) a + fresh b, computed as a step from a towards b: exact if a equals b. */
 static ALWAYS_INLINE vec towards(vec fresh, vec a, vec b) { return vfma(fresh, vsub(b, a), a); }
 
-/* x / (sqrt(v) correction + eps). A divisor of zero, from gradients that were always zero, gives no NaN. */
+/* x / (sqrt(v) / correction + eps). If all gradients were zero and eps is 0, the result is 0, not NaN. */
 static ALWAYS_INLINE vec over_root(const constants *c, vec x, vec v) {
-    vec root = vfma(vsqrt(v), c->correction, c->eps);
+    vec root = vfma(vsqrt(v), c->inverse, c->eps);
     return vdiv(x, vmax(vset1(REAL_MIN), root));
 }
 
-/* The active lanes: all, or those of the mask. */
+/* The active lanes: all lanes, or the lanes of the mask. */
 typedef struct {
     int all;
     vmask mask;
@@ -65,7 +66,7 @@ static ALWAYS_INLINE void store(active on, stored *p, vec x) {
         vmstore(p, on.mask, x);
 }
 
-/* Each optimiser returns the step and updates its states. */
+/* Each optimiser returns the step along g, and updates its states. */
 static ALWAYS_INLINE vec sgd(const constants *c, states s, active on, vec g) {
     if (!s.m) return g;
     vec velocity = vfma(c->momentum, load(on, s.m), g);

@@ -1,12 +1,13 @@
-/* Philox (philox.h) on vectors. Each number of a counter is in the low half of a 64-bit lane, ready for the
- * products; one vector holds the even counters, another the odd ones. Defined here. */
-#ifndef BPK_PHILOX_TPL_H
-#define BPK_PHILOX_TPL_H
+/* Philox (philox.h) on vectors. Each 32-bit word of a counter is in the low half of a 64-bit lane, where
+ * products expect it. One set of vectors holds the even counters, another the odd counters. Defined here. */
+#ifndef BPK_PHILOX_VECTORS_H
+#define BPK_PHILOX_VECTORS_H
 
 #include "kernels/philox.h"
 
 _Static_assert(PHILOX_LANES % (2 * WIDE) == 0, "the counters of a group fill whole pairs of vectors");
 
+/* WIDE counters: word i of each is in c[i]. */
 typedef struct {
     wide c[4];
 } counters;

@@ -1,4 +1,4 @@
-/* Reductions of plain arrays x (n). */
+/* Reductions of contiguous arrays x (n). */
 #include "vec.h"
 
 int BPK_NAME(all_finite)(ptrdiff_t n, const void *x) {
@@ -12,7 +12,8 @@ int BPK_NAME(all_finite)(ptrdiff_t n, const void *x) {
 
 static ALWAYS_INLINE vec squared(vec x) { return vmul(x, x); }
 
-/* In double from one group of vectors to the next: a weight matrix has millions of terms. */
+/* Each group of 64 vectors is summed in `real`, and the sums of groups in double: W may have millions of
+ * terms. */
 static ALWAYS_INLINE double sum_of(vec (*term)(vec), ptrdiff_t n, const stored *p) {
     double total = 0;
     for (ptrdiff_t i = 0; i < n; i += 64 * VEC) {

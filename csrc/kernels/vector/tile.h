@@ -1,11 +1,12 @@
-/* The register tile of all three products, and the division of a block into tiles. Defined here: a file that
- * includes this defines ARGS, its kernel's arguments, before, and the function `tile` after. The vec.h
- * included before gives the most rows of a tile by its width: TILE_ROWS_1 for one vector, and so on.
+/* The register tile of all three products, and the division of a block into tiles. Defined here. A file
+ * includes vec.h, defines ARGS as its kernel's struct of arguments, includes this header, and then defines
+ * the function `tile`. vec.h defines the most rows of a tile of 1, 2 and 3 vectors: TILE_ROWS_1, TILE_ROWS_2,
+ * TILE_ROWS_3.
  */
 #ifndef BPK_TILE_H
 #define BPK_TILE_H
 
-enum { MAX_HEIGHT = 14, MAX_VECS = 3 }; /* of the tiles that run_tile and run_block can make */
+enum { MAX_HEIGHT = 14, MAX_VECS = 3 }; /* the largest tile in run_tile and run_block */
 
 _Static_assert(TILE_VECS <= MAX_VECS, "wider tiles would compute nothing");
 _Static_assert(TILE_ROWS_MAX <= MAX_HEIGHT, "higher tiles would compute nothing");
@@ -22,13 +23,15 @@ _Static_assert(TILE_ROWS_3 >= 1 && TILE_ROWS_3 <= TILE_ROWS_MAX,
     for (int r = 0; r < rows; r++) UNROLL \
     for (int j = 0; j < vecs; j++)
 
-/* The last vector of a tile: whole; the lanes of the mask `tail`; or the same in half a vector, for tails of
- * at most that and ISAs that multiply halves in half the time. */
+/* How the last vector of a tile is used: all its lanes; the lanes of the mask `tail`; or the lanes of `tail`
+ * in half a vector. HALVED is for tails of at most half a vector, on ISAs that multiply half a vector in half
+ * the time. */
 enum { WHOLE, MASKED, HALVED };
 
-/* sums[i][j] += sum over k of x[i rs + k cs] w[k ldw + j VEC], for i < rows and j < vecs, both constants
- * after inlining. The array bounds of sums are literals everywhere: gcc keeps an array with any other bound
- * on the stack, and stores to it in every step. `last` is one of the three above.
+/* sums[i][j] += sum over k < depth of x[i rs + k cs] times the vector at w + k ldw + j VEC, for i < rows and
+ * j < vecs. rows, vecs and last (WHOLE, MASKED or HALVED) are constants after inlining. The bounds of the
+ * array sums are literals everywhere: gcc would keep an array of other bounds on the stack, and store to it
+ * in every step.
  */
 static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, vmask tail, ptrdiff_t depth,
                                        const stored *x, ptrdiff_t rs, ptrdiff_t cs, const stored *w,
@@ -72,7 +75,7 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, vmask tail,
     }
 }
 
-/* The same with rows i to i + rows of a left matrix, over all of its columns. */
+/* tile_product of rows i to i + rows of a left matrix, over its first `depth` columns. */
 static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int last, vmask tail, ptrdiff_t depth,
                                             const bpk_left *left, ptrdiff_t i, const stored *w, ptrdiff_t ldw,
                                             vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
@@ -89,6 +92,7 @@ static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int last, vmask 
     }
 }
 
+/* Vector j of one row of a tile, at p. */
 static ALWAYS_INLINE vec tile_load(const stored *p, int j, int vecs, int last, vmask tail) {
     return last && j == vecs - 1 ? vmload(tail, p + j * VEC) : vload(p + j * VEC);
 }
@@ -100,7 +104,7 @@ static ALWAYS_INLINE void tile_store(stored *p, vec v, int j, int vecs, int last
         vstore(p + j * VEC, v);
 }
 
-/* Initial accumulators: the bias (or zero if it is NULL) in every row; or, to resume, earlier sums. */
+/* Sets all rows of accumulators to the bias, or to zero if it is NULL. */
 static ALWAYS_INLINE void tile_start(int rows, int vecs, int last, vmask tail, const stored *bias,
                                      vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
     UNROLL
@@ -111,18 +115,19 @@ static ALWAYS_INLINE void tile_start(int rows, int vecs, int last, vmask tail, c
     }
 }
 
+/* Loads the sums of earlier parts into the accumulators. */
 static ALWAYS_INLINE void tile_resume(int rows, int vecs, int last, vmask tail, const stored *earlier,
                                       ptrdiff_t lds, vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
     EACH_ACCUMULATOR (r, j) sums[r][j] = tile_load(earlier + r * lds, j, vecs, last, tail);
 }
 
-/* The most rows for which a tile of `vecs` vectors fits in registers. */
+/* The most rows with which a tile of `vecs` vectors fits in the registers. */
 static ALWAYS_INLINE int tile_rows(int vecs) {
     if (vecs == 3) return TILE_ROWS_3;
     return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
 }
 
-/* Rows i to i + rows of a block. */
+/* Computes rows i to i + rows of a block. */
 static ALWAYS_INLINE void tile(int rows, int vecs, int last, vmask tail, const ARGS *args, ptrdiff_t i);
 
 static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, vmask tail, const ARGS *args, ptrdiff_t i) {
@@ -149,7 +154,7 @@ static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, vmask tail, con
 #undef HEIGHT
 }
 
-/* The rows of a block in the fewest tiles, with heights that differ by at most one. */
+/* Divides the rows of a block into the fewest tiles, with heights that differ by at most one. */
 static ALWAYS_INLINE void run_rows(int vecs, int last, vmask tail, const ARGS *args) {
     ptrdiff_t tiles = (args->to - args->from + tile_rows(vecs) - 1) / tile_rows(vecs);
     for (ptrdiff_t i = args->from; tiles > 0; tiles--) {
@@ -159,7 +164,7 @@ static ALWAYS_INLINE void run_rows(int vecs, int last, vmask tail, const ARGS *a
     }
 }
 
-/* A block of n <= TILE_VECS VEC columns, of which those from `filled` on are padding. */
+/* Computes a block of n <= TILE_VECS VEC columns. Its columns from `filled` on are padding. */
 static ALWAYS_INLINE void run_block(const ARGS *args, ptrdiff_t filled) {
     int vecs = (int)((args->n + VEC - 1) / VEC);
     ptrdiff_t left = filled - (vecs - 1) * VEC;

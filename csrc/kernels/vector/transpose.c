@@ -1,4 +1,5 @@
-/* From one layout to another: rows into blocks a vector at a time, transposition by squares of registers. */
+/* From one layout to another: rows into blocks, one vector at a time; transposition, VEC x VEC numbers at a
+ * time. */
 #include "vec.h"
 
 int BPK_NAME(scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, ptrdiff_t row) {
@@ -18,7 +19,7 @@ int BPK_NAME(scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, p
     return finite;
 }
 
-/* dst (columns, rows) = src (rows, columns)', rows and columns at most VEC */
+/* dst (columns, rows) = src (rows, columns)', with rows and columns of at most VEC. */
 static ALWAYS_INLINE void transpose_square(ptrdiff_t rows, ptrdiff_t columns, const stored *src,
                                            ptrdiff_t lds, stored *dst, ptrdiff_t ldd) {
     vmask across = vtail(columns), down = vtail(rows);

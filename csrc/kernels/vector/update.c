@@ -4,9 +4,9 @@
 #define ARGS bpk_update_args
 #include "kernels/vector/tile.h"
 
-/* gradient <- the step of SGD along it; the velocities m, unless NULL, are updated. One pass over the
- * registers per term, so that each condition is tested once per tile. Without decay the weights are not read:
- * 0 times an infinite weight would be NaN. */
+/* gradient <- the step of SGD along it, which also updates the velocities m unless m is NULL. Each part of
+ * the formula is one loop over the registers, so that its condition is tested once per tile. Without decay
+ * the weights are not read: 0 times an infinite weight would be NaN. */
 static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int last, vmask tail, const bpk_move *move,
                                     const stored *w, ptrdiff_t ldw, stored *m, ptrdiff_t ldm,
                                     vacc gradient[TILE_ROWS_MAX][TILE_VECS]) {
@@ -25,15 +25,16 @@ static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int last, vmask tail, co
     }
 }
 
-/* From this many rows in the batch, prefetching a tile's weights while its gradient is computed pays. */
+/* In batches of this many rows or more, a tile's weights are prefetched while its gradient is computed. */
 enum { PREFETCH_DEPTH = 128 };
 
 static ALWAYS_INLINE void prefetch_tile(int rows, int vecs, const stored *p, ptrdiff_t ld) {
     EACH_ACCUMULATOR (r, j) __builtin_prefetch(p + r * ld + j * VEC, 1);
 }
 
-/* The other optimisers: the tile goes through the first-level cache to `move`, where their formulas are; in
- * one call if its rows are adjacent, as those of whole blocks are. */
+/* For the other optimisers: stores the tile of the gradient, in the first-level cache, and calls `move`,
+ * which has their formulas. One call is enough if the rows of w are adjacent, as in a tile as wide as its
+ * block. */
 static ALWAYS_INLINE void move_rows(int rows, int vecs, const ARGS *args, ptrdiff_t i,
                                     vacc gradient[TILE_ROWS_MAX][TILE_VECS]) {
     real tile[TILE_ROWS_MAX * TILE_VECS * VEC];
@@ -74,17 +75,17 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int last, vmask tail, const A
 
 void BPK_NAME(update)(const bpk_update_args *args) { run_block(args, args->filled); }
 
-/* Four independent sums, because an addition takes four clocks. */
+/* Four independent sums of each column, because one addition takes four clocks. */
 void BPK_NAME(update_bias)(const bpk_bias_args *args) {
     for (ptrdiff_t j = 0; j < args->n; j += VEC) {
         ptrdiff_t n = args->n - j < VEC ? args->n - j : VEC;
-        vmask m = vtail(n);
+        vmask tail = vtail(n);
         const stored *delta = (const stored *)args->delta + j;
         vec sum[4] = {vzero(), vzero(), vzero(), vzero()};
         ptrdiff_t k = 0;
         for (; k + 4 <= args->k; k += 4)
-            for (int s = 0; s < 4; s++) sum[s] = vadd(sum[s], vmload(m, delta + (k + s) * args->ldd));
-        for (; k < args->k; k++) sum[0] = vadd(sum[0], vmload(m, delta + k * args->ldd));
+            for (int s = 0; s < 4; s++) sum[s] = vadd(sum[s], vmload(tail, delta + (k + s) * args->ldd));
+        for (; k < args->k; k++) sum[0] = vadd(sum[0], vmload(tail, delta + k * args->ldd));
 
         real gradient[VEC];
         void *state[BPK_STATES];

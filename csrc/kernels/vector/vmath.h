@@ -1,6 +1,7 @@
-/* exp, expm1, tanh, sigmoid, log1p and the normal distribution on vectors: one body for every width and both
- * dtypes, defined here and included after vec.h. The polynomials are near-minimax: mpmath.chebyfit of the
- * function given with each, printed to more digits than the type holds.
+/* exp, expm1, tanh, sigmoid, log1p and the normal distribution on vectors: the same code for every width and
+ * both dtypes, included after vec.h. Defined here. The comment on each polynomial gives its function. The
+ * polynomials are near-minimax: computed by mpmath.chebyfit, and printed with more digits than the type
+ * holds, highest power first.
  */
 #ifndef BPK_VMATH_H
 #define BPK_VMATH_H
@@ -44,7 +45,8 @@ static const real ATANH[] = {
 #endif
 };
 
-/* Beyond these, e^x is zero or infinite. Clamping keeps n within the range of vscale. */
+/* Below EXP_LOWEST e^x is zero, above EXP_HIGHEST infinite. x is limited to these bounds, so that the
+ * exponent n of 2^n stays within the range of vscale. LN2_HIGH + LN2_LOW is ln 2. */
 #if BPK_REAL_IS_DOUBLE
 #define EXP_LOWEST (-760.0)
 #define EXP_HIGHEST 710.0
@@ -57,7 +59,7 @@ static const real ATANH[] = {
 #define LN2_LOW (-1.9046542999577678785e-9f)
 #endif
 
-/* x = n ln 2 + r; returns e^r - 1 */
+/* Splits x into n ln 2 + r, with n integral; returns e^r - 1. 1.4427 is log2 e. */
 static inline vec reduced_expm1(vec x, vec *n) {
     *n = vround(vmul(x, vset1((real)1.44269504088896340736)));
     vec r = vfnma(*n, vset1((real)LN2_LOW), vfnma(*n, vset1((real)LN2_HIGH), x));
@@ -69,13 +71,13 @@ static inline vec vexp(vec x) {
     return vscale(vadd(vset1(1), p), n);
 }
 
-/* e^(x + low), where low is the rounding error of x. */
+/* e^(x + low), where low is the rounding error of x: e^x (1 + low). */
 static inline vec vexp_sum(vec x, vec low) {
     vec e = vexp(x);
     return vfma(e, low, e);
 }
 
-/* e^x - 1 for x <= 0, accurate as x goes to zero. */
+/* e^x - 1 for x <= 0, accurate near zero. Below -50 it is -1 in both dtypes. */
 static inline vec vexpm1_below(vec x) {
     vec n, p = reduced_expm1(vmax(vset1(-50), x), &n);
     vec power = vscale(vset1(1), n);
@@ -88,22 +90,23 @@ static inline vec vtanh(vec x) {
     return vcopysign(vdiv(e, vadd(vset1(2), e)), x);
 }
 
-/* e = exp(-|x|) never overflows: 1 / (1 + e) for x >= 0, e / (1 + e) below. */
+/* sigmoid(x) from e = exp(-|x|), which never overflows: 1 / (1 + e) for x >= 0, e / (1 + e) for x < 0. */
 static inline vec sigmoid_of(vec x, vec e) {
     vec one = vset1(1);
     return vdiv(vselect(vlt(x, vzero()), e, one), vadd(one, e));
 }
 static inline vec vsigmoid(vec x) { return sigmoid_of(x, vexp(vneg(vabs(x)))); }
 
-/* log(1 + x) for x in [0, 1], as 2 atanh(x / (2 + x)) */
+/* log(1 + x) for x in [0, 1], as 2 atanh(s) with s = x / (2 + x). */
 static inline vec vlog1p_unit(vec x) {
     vec first = vdiv(vadd(x, x), vadd(vset1(2), x)); /* 2 s; s itself may be denormal */
     vec s = vmul(vset1((real)0.5), first), t = vmul(s, s);
     return vfma(vmul(s, t), POLYNOMIAL(t, ATANH), first);
 }
 
-/* The tail of the normal distribution beyond t, divided by e^(-t^2/2): (t + k) erfcx(t / sqrt 2) / 2 as a
- * polynomial in u = (t - k) / (t + k), from 0 to where the tail is zero. */
+/* (t + k) erfcx(t / sqrt 2) / 2 as a polynomial in u = (t - k) / (t + k), for t from 0 to NORMAL_FARTHEST. k
+ * is NORMAL_K. erfcx(t / sqrt 2) / 2 is P(-t) e^(t^2/2), where P is the cumulative normal distribution. P(-t)
+ * is zero beyond NORMAL_FARTHEST. */
 static const real NORMAL_TAIL[] = {
 #if BPK_REAL_IS_DOUBLE
 #define NORMAL_K 5.5
@@ -122,13 +125,14 @@ static const real NORMAL_TAIL[] = {
     0.230017679713f,   -0.509331990241f,  0.729083690665f,
 #endif
 };
+/* P(-t) e^(t^2/2) for t >= 0. */
 static inline vec vnormal_tail(vec t) {
     vec r = vdiv(vset1(1), vadd(t, vset1(NORMAL_K)));
     vec u = vfma(vadd(t, t), r, vset1(-1)); /* most accurate near t = 0, where the polynomial is steep */
     return vmul(r, POLYNOMIAL(u, NORMAL_TAIL));
 }
 
-/* e^(-t^2/2): an error in the last digit of t^2 is large relative to the result. */
+/* e^(-t^2/2). `low` is the rounding error of t^2: where t^2 is large, it changes many digits. */
 static inline vec vbell(vec t) {
     vec half = vset1((real)-0.5), square = vmul(t, t), low = vfma(t, t, vneg(square));
     return vexp_sum(vmul(half, square), vmul(half, low));
