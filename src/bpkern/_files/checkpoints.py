@@ -15,7 +15,7 @@ from .._model.settings import Settings
 from ..optimizers import Optimizer
 from . import container, replacing, state
 
-# Before the names of the callbacks' arrays.
+# The prefix of the names of the callbacks' arrays.
 PREFIX = "callbacks."
 
 

@@ -54,7 +54,10 @@ def _plain(state: Any) -> Any:
 
 # Upper bounds of the positions and flags in the state of a bit generator. NumPy does not check them: with
 # larger ones it would read past the end of its buffer.
-PLACES = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
+STATE_BOUNDS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
+
+# The largest number in any state: those of PCG64 have 128 bits.
+MOST_IN_STATE = 2**128 - 1
 
 
 def _unplain(state: Any, example: Any, name: str = "state") -> Any:
@@ -72,10 +75,11 @@ def _unplain(state: Any, example: Any, name: str = "state") -> Any:
         return {key: _unplain(value, example[key], key) for key, value in state.items()}
     if isinstance(example, str):
         return _checks.one_of(name, state, (example,))
-    return _checks.whole(name, state, 0, PLACES.get(name, 2**128 - 1))
+    return _checks.whole(name, state, 0, STATE_BOUNDS.get(name, MOST_IN_STATE))
 
 
 def _generator_in(state: dict[str, Any]) -> np.random.Generator:
+    """A generator in this state, as `_plain` returned it. Raises LookupError, ValueError or TypeError."""
     name = state["bit_generator"]
     _check_name(name)
     bit_generator = getattr(np.random, name)(0)
@@ -94,11 +98,14 @@ def _check_name(name: Any) -> None:
 class RandomState:
     """The generator of one model, and the seeds of its splits and of its dropout.
 
+    (NumPy's legacy generator of the same name has nothing to do with it.)
+
     Parameters
     ----------
     seed : None, int, SeedSequence or Generator
     start : Generator, optional
-        The generator's initial state; a copy of it as it is now by default.
+        A generator in the initial state, to which `at_start` returns; by default a copy of the generator of
+        `seed` in its present state.
     split_seed : int, optional
         The seed of all validation splits, if it has been drawn.
     dropout_key : int
@@ -133,11 +140,11 @@ class RandomState:
         self.dropout_key = int(self.generator.integers(2**64, dtype=np.uint64))
 
     def state(self) -> tuple[Any, int | None]:
-        """The state that `go_back` takes."""
+        """The state that `go_back` takes. It is only valid for this object; files hold `config`."""
         return self.generator.bit_generator.state, self._split_seed
 
     def go_back(self, state: tuple[Any, int | None]) -> None:
-        """Return to a state of `state`, also in a Generator that the caller gave as seed."""
+        """Return to what `state` has returned, also in a Generator that the caller gave as seed."""
         self.generator.bit_generator.state, self._split_seed = state
 
     def config(self) -> dict[str, Any]:
