@@ -3,8 +3,8 @@
 The configuration holds the constructor's arguments under "model", and the state of training under "training".
 The arrays "0.weight", "0.bias", ... are the parameters that predict. If these are an average, the trained
 parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" (bpkern.h), in the shapes of
-the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were given as
-arrays are "init.0.weight", ...; the columns of the history are "history.loss", ....
+the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
+given as arrays are "init.0.weight", ...; the columns of the history are "history.loss", ....
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
