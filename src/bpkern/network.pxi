@@ -23,7 +23,7 @@ cdef class Network:
 
     cdef bpk_net *net
     cdef Guard guard
-    cdef bpk_workspace *workspace  # for training; NULL until `reserve`
+    cdef bpk_workspace *workspace  # for training; NULL before the first `reserve`
     cdef ptrdiff_t workspace_rows
     cdef int workspace_threads
     cdef bint workspace_keeps_gradients
@@ -116,7 +116,7 @@ cdef class Network:
 
     def prepare(self, Update update):
         """Make the stores of an update that do not exist yet: the optimiser's states in their initial values, and the
-        average, which starts as a copy of the parameters. Raises MemoryError, and then makes none."""
+        average, which starts as a copy of the parameters. If one raises MemoryError, all new ones are discarded."""
         cdef int i, wanted = update.averages << <int>BPK_AVERAGE, made
         for i in range(BPK_M, BPK_AVERAGE):
             if bpk_uses(&update.c.optimizer, <bpk_store>i):
@@ -143,7 +143,7 @@ cdef class Network:
         return made
 
     def make_room(self, stores):
-        """Make the missing stores of these names. Raises MemoryError, and then makes none."""
+        """Make the missing stores of these names. If one raises MemoryError, all new ones are discarded."""
         cdef int wanted = 0
         for store in stores:
             wanted |= 1 << <int>STORES.index(store)

@@ -80,7 +80,8 @@ cdef class Tape:
         return dx
 
     def update(self, Update update, double lr, double scale):
-        """Make an update by `scale` times the stored gradients, and clear them. Raises RuntimeError without any."""
+        """Make an update by `scale` times the stored gradients, and clear them. Raises RuntimeError if no gradients are
+        stored."""
         cdef bpk_run run
         with self.network.writing():
             if not self.stored:

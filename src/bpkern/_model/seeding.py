@@ -61,7 +61,7 @@ MOST_IN_STATE = 2**128 - 1
 
 
 def _state_from_plain(state: Any, example: Any, name: str = "state") -> Any:
-    """The inverse of `_state_to_plain`. Raises ValueError or TypeError if `state` has not the form of `example`."""
+    """The inverse of `_state_to_plain`. ValueError or TypeError if `state` has not the form of `example`."""
     if isinstance(example, dict):
         if not isinstance(state, dict) or set(state) != set(example):
             raise ValueError(f"the {name} of a bit generator must hold just {', '.join(example)}")
@@ -79,7 +79,7 @@ def _state_from_plain(state: Any, example: Any, name: str = "state") -> Any:
 
 
 def _generator_in(state: dict[str, Any]) -> np.random.Generator:
-    """A generator in this state, as `_state_to_plain` returned it. Raises LookupError, ValueError or TypeError."""
+    """A generator in a state of `_state_to_plain`. Raises LookupError, ValueError or TypeError."""
     name = state["bit_generator"]
     _check_name(name)
     bit_generator = getattr(np.random, name)(0)
@@ -98,7 +98,7 @@ def _check_name(name: Any) -> None:
 class RandomState:
     """The generator of one model, and the seeds of its splits and of its dropout.
 
-    (NumPy's legacy generator of the same name has nothing to do with it.)
+    It is not `numpy.random.RandomState`, NumPy's legacy generator.
 
     Parameters
     ----------
