@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import _config
 
-_config.resolve_isa()
+_config.resolve_isa()  # first: an unknown instruction set ends the import
 
+# `_old_names` is imported for its effect: it registers the former names of modules.
 from . import _old_names, callbacks, kernels, losses, schedules  # noqa: E402, F401
 from ._config import show_config  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402

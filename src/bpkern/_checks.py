@@ -19,7 +19,7 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
 
 
 def whole(name: str, value: object, at_least: int, at_most: int | None = None) -> int:
-    """`value` as an int. Raises TypeError for other kinds, ValueError out of [at_least, at_most]."""
+    """`value` as an int. TypeError for a bool or non-integer, ValueError out of [at_least, at_most]."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -34,7 +34,8 @@ def whole(name: str, value: object, at_least: int, at_most: int | None = None) -
 
 
 def real(name: str, value: object, lowest: float = 0.0, highest: float = math.inf) -> float:
-    """`value` as a finite float. Raises TypeError for other kinds, ValueError out of [lowest, highest]."""
+    """`value` as a finite float. TypeError for a bool or non-number, ValueError out of [lowest, highest]."""
+    # A shortcut for the usual case: the check against numbers.Real is slower.
     if type(value) is float and lowest <= value <= highest and value < math.inf:
         return value
     number = _number(name, value)
@@ -45,7 +46,7 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
 
 
 def fraction(name: str, value: object) -> float:
-    """`value` as a float. Raises TypeError for other kinds, ValueError out of [0, 1)."""
+    """`value` as a float. TypeError for a bool or non-number, ValueError out of [0, 1)."""
     number = _number(name, value)
     if not 0 <= number < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, not {number}")
@@ -53,6 +54,7 @@ def fraction(name: str, value: object) -> float:
 
 
 def _number(name: str, value: object) -> float:
+    """`value` as a float, infinite if it is too large. TypeError for a bool or non-number."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, not {value!r}")
     try:
@@ -62,7 +64,7 @@ def _number(name: str, value: object) -> float:
 
 
 def one_or_several(name: str, value: object) -> list[object]:
-    """The items of a list, tuple or array, or `value` alone; unchecked. Raises ValueError if it is empty."""
+    """The items of a list, tuple or array, or `value` alone, unchecked. Raises ValueError if empty."""
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 1):
         if len(value) == 0:
             raise ValueError(f"{name} must be a number, or a sequence of them, not empty")

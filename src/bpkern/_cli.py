@@ -7,6 +7,11 @@ from . import __version__, _checks
 
 
 def _whole(name: str, at_least: int) -> Callable[[str], int]:
+    """A `type` for argparse: converts an argument to a whole number of at least `at_least`.
+
+    The converter raises argparse.ArgumentTypeError for any other text; the message begins with `name`.
+    """
+
     def parse(text: str) -> int:
         try:
             return _checks.whole(name, int(text), at_least)

@@ -9,7 +9,13 @@ ISA_VARIABLE = "BPKERN_ISA"
 
 
 def resolve_isa() -> None:
-    """Select the instruction set that the environment names; otherwise the fastest stays selected."""
+    """Select the instruction set that the environment names; otherwise the fastest stays selected.
+
+    Raises
+    ------
+    ValueError
+        If this build does not have the named instruction set, or this processor cannot run it.
+    """
     name = os.environ.get(ISA_VARIABLE)
     if name:
         try:
@@ -25,6 +31,11 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[s
     ----------
     mode : {"stdout", "dicts"}
         Print, or return a dictionary of dictionaries of str.
+
+    Returns
+    -------
+    dict of str to dict of str to str, or None
+        The entries of each section by name; None if they were printed.
 
     Raises
     ------

@@ -44,22 +44,35 @@ def compiled_isas():
 
 
 def vector_bytes(str name):
-    """Bytes of a vector register of that instruction set; for scalar, of its layout's stand-in."""
+    """Bytes of a vector register of that instruction set. "scalar" has none: the size that its memory layout uses."""
     return bpk_isa_vector_bytes(compiled_isas().index(name))
 
 
 def available_isas():
-    """The names of those that run on this machine, slowest first."""
+    """The instruction sets whose kernels this machine can run.
+
+    Returns
+    -------
+    tuple of str
+        Their names, slowest first.
+    """
     return tuple(bpk_isa_name(i).decode() for i in range(bpk_isa_count()) if bpk_isa_runs(i))
 
 
 def isa():
-    """The name of the instruction set in use."""
+    """The instruction set in use.
+
+    Returns
+    -------
+    str
+        One of `available_isas`.
+    """
     return bpk_isa_name(bpk_isa_selected()).decode()
 
 
 def select_isa(str name):
-    """Use the instruction set of that name from now on, for calls and for new networks."""
+    """Use the instruction set of that name from now on, for calls and for new networks. Raises ValueError unless it
+    is compiled and this machine can run it."""
     compiled = compiled_isas()
     if name not in compiled:
         raise ValueError(f"unknown instruction set {name!r}: allowed are {', '.join(compiled)}")
@@ -79,9 +92,10 @@ cdef bpk_activation activation_of(name) except *:
         raise ValueError(f"unknown activation {name!r}: allowed are {', '.join(ACTIVATIONS)}") from None
 
 
-# The three kernels on plain arrays -------------------------------------------------------------------------
+# The three kernels on plain arrays, which kernels.py documents -----------------------------------------------
 
 cdef int typenum_of(str name, array) except -1:
+    """NumPy's number of the type. Raises TypeError unless it is float32 or float64 in native byte order."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
     cdef int typenum = cnp.PyArray_TYPE(array)
@@ -91,7 +105,8 @@ cdef int typenum_of(str name, array) except -1:
 
 
 cdef int check(str name, array, int typenum, tuple shape, bint writes) except -1:
-    """Raise unless `array` is a matrix or vector of that shape and type, with contiguous rows."""
+    """Raise TypeError or ValueError unless `array` is a matrix or vector of that shape and type, with contiguous rows,
+    and writeable without overlaps if it `writes`."""
     if typenum_of(name, array) != typenum:
         raise TypeError(f"all arrays of a call have one dtype: {name} is {array.dtype}")
     if array.shape != shape:
@@ -116,6 +131,7 @@ cdef int check(str name, array, int typenum, tuple shape, bint writes) except -1
 
 
 cdef int check_2d(str name, array, int typenum) except -1:
+    """`check` for a matrix of any shape that is only read."""
     if isinstance(array, np.ndarray) and array.ndim != 2:
         raise ValueError(f"{name} must have 2 dimensions, not shape {array.shape}")
     typenum_of(name, array)
@@ -123,7 +139,7 @@ cdef int check_2d(str name, array, int typenum) except -1:
 
 
 cdef int check_apart(dict written, dict others) except -1:
-    """Raise if an array that will be written overlaps another argument."""
+    """Raise ValueError if an array that will be written overlaps another argument."""
     names = list(written)
     for i, name in enumerate(names):
         apart_from = [(other, written[other]) for other in names[i + 1:]] + list(others.items())
@@ -134,13 +150,14 @@ cdef int check_apart(dict written, dict others) except -1:
 
 
 cdef inline ptrdiff_t ld(cnp.ndarray array) noexcept:
-    """The leading dimension in elements; arbitrary for at most one row."""
+    """The leading dimension of a matrix: the distance of its rows in elements. Arbitrary for fewer than two rows."""
     if cnp.PyArray_DIM(array, 0) < 2:
         return cnp.PyArray_DIM(array, 1)
     return cnp.PyArray_STRIDE(array, 0) // cnp.PyArray_ITEMSIZE(array)
 
 
 cdef inline void *data(array) noexcept:
+    """The address of the first element of a NumPy array."""
     return cnp.PyArray_DATA(<cnp.ndarray>array)
 
 

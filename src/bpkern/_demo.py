@@ -19,7 +19,10 @@ TIMED_RUNS = 3
 
 
 def split_digits(seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """scikit-learn's digits, scaled to 0..1, as (X, y) of train, validation and test, stratified."""
+    """scikit-learn's digits as three pairs (X, y): training, validation and test, stratified.
+
+    X is float32 (n, 64), scaled to [0, 1]; y is int64 (n,), the digits from 0 to 9.
+    """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

@@ -14,15 +14,16 @@ OPENMP_VARIABLE = "OMP_NUM_THREADS"
 def set_num_threads(n: int | None) -> None:
     """Set the largest number of threads that a call may use if its `n_threads` is None.
 
-    Calls that run at the same time in several Python threads share this number: of 8, each of three fits
-    uses 2. A fit updates its share at the start of each epoch. So thread pools that fit models need no
-    setting. Processes do not know of each other; joblib sets OMP_NUM_THREADS for its own.
+    Calls that run at the same time in several Python threads share this number equally: with 8, each of three
+    fits uses 2. A fit updates its share at the start of each epoch. Thread pools that fit models therefore
+    need no setting. Different processes do not share the number; joblib limits its worker processes by
+    OMP_NUM_THREADS.
 
     Parameters
     ----------
     n : int or None
         At least 1; it may exceed the number of CPUs. None restores the default: BPKERN_NUM_THREADS, else
-        OMP_NUM_THREADS, both as of the import, else the CPUs that this process may use.
+        OMP_NUM_THREADS, both read at the import of bpkern, else the CPUs that this process may use.
 
     Raises
     ------
@@ -62,7 +63,13 @@ def number_and_source() -> tuple[int, str]:
 
 
 def read_environment(environment: Mapping[str, str]) -> tuple[int, str] | None:
-    """The number of threads in the environment and the name of its variable, or None."""
+    """The number of threads in the environment and the name of its variable, or None.
+
+    Raises
+    ------
+    ValueError
+        If BPKERN_NUM_THREADS is not a whole number of at least 1.
+    """
     own = environment.get(VARIABLE)
     if own:
         number = _positive(own)
@@ -101,7 +108,8 @@ def cgroup_quota(memberships: str, mount: str) -> int | None:
 def _with_ancestors(root: str, path: str) -> list[str]:
     """The folders of a group and of all its ancestors, whose limits all apply.
 
-    In a container the path may be the one outside of it. Then only the root exists, as the container's.
+    In a container, /proc may report the path of the group as the host sees it. Of the folders of such a path
+    only the root exists, and it is the group of the container.
     """
     parts = [part for part in path.split("/") if part not in ("", "..")]  # ".." would leave the root
     return ["/".join([root, *parts[:depth]]) for depth in range(len(parts) + 1)]
@@ -153,4 +161,4 @@ def _own_quota() -> int | None:
 
 _chosen: int | None = None
 _from_environment = read_environment(os.environ)
-_core.use_thread_count(get_num_threads)
+_core.use_thread_count(get_num_threads)  # the extension calls it for calls without `n_threads`

@@ -24,10 +24,11 @@ class Callback:
     ...             model.optimizer.lr /= 2  # from the next epoch on
     >>> model.fit(X, y, epochs=20, callbacks=Halve())
 
-    Epochs are counted from 0 over the whole fit, so that ``history[name][epoch]`` is the value of an epoch;
-    batches are counted from 0 in each epoch. `logs` maps names to values: for an epoch the values of its
-    History, such as ``loss`` and ``val_loss``; for a batch ``loss``. Batch hooks cost time only if a callback
-    overrides one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`.
+    `model` is the `bpkern.MLP` that trains. Epochs are counted from 0 over the whole fit, so that
+    ``history[name][epoch]`` is the value of an epoch; batches are counted from 0 in each epoch. `logs` maps
+    names to values: for an epoch the values of its History, such as ``loss`` and ``val_loss``; for a batch
+    ``loss``, which is NaN if its rows have zero weight. Batch hooks cost time only if a callback overrides
+    one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`.
 
     A callback may be used for several fits: it is reset at `on_fit_begin`. When a fit resumes from a
     checkpoint, `load_state_dict` is called right after `on_fit_begin` with the result of `state_dict` at that
@@ -66,6 +67,7 @@ class _Monitor:
     Parameters
     ----------
     name : str
+        A name of the logs.
     mode : {"auto", "min", "max"}
         "auto" maximises accuracy, f1, precision, recall and r2, and minimises every other value.
     min_delta : float

@@ -1,8 +1,11 @@
 # The Python threads that are running calls: they share the processors, and those of a crew stop together. Included
 # by _core.pyx.
 
-# The threads that train, or read for long, by identity: each one's crew, or None.
+# The registered threads, which train or read for long: from a thread's identity to its crew, or None.
 cdef dict callers = {}
+
+# A thread has two names. Its identity, PyThread_get_thread_ident, is reused after its end, which does not matter for
+# registered threads: they are running. Its number (`this_thread`) is never reused, and so guards remember it.
 
 cdef extern from *:
     """
@@ -30,8 +33,9 @@ cdef inline unsigned long this_thread() noexcept:
 
 
 def after_fork():
-    """Only this thread goes on in the child. If it forked while reading, as a signal handler may, its readings cannot
-    be told from those of other threads; then the guards believe that all readers are still there."""
+    """Adapt to a child process, in which only this thread goes on. Guards then forget the readers of other threads; but
+    if this thread forked while reading itself, as a signal handler may, guards cannot tell its readings from theirs,
+    and keep all."""
     global forks, forker
     callers.clear()
     if thread_readings == 0:
@@ -52,6 +56,7 @@ def use_thread_count(limit):
 
 
 cdef int thread_limit() except -1:
+    """The most threads for a call without a given number, if no other call is running."""
     return 1 if get_limit is None else get_limit()
 
 
@@ -65,6 +70,7 @@ cdef bint begin_call() except -1:
 
 
 cdef int end_call() except -1:
+    """Unregister this thread."""
     callers.pop(PyThread_get_thread_ident(), None)
     return 0
 

@@ -1,5 +1,6 @@
 # The rows that a network in C reads, and the errors about them. Included by _core.pyx.
 
+# From (kind, item size in bytes) of a NumPy dtype to the type in C.
 cdef dict SOURCE_TYPES = {
     ("b", 1): BPK_BOOL,
     ("i", 1): BPK_INT8,
@@ -34,7 +35,7 @@ class NonFiniteLossError(Exception):
 
 
 cdef bpk_source source_of(array) except *:
-    """The source of an array (n, columns) or of SparseRows."""
+    """The description in C of an array (n, columns) or of SparseRows. Its pointers point into the argument."""
     if isinstance(array, np.ndarray):
         return dense_source(array)
     return sparse_source(array.data, array.indices, array.indptr, array.shape[1])
@@ -94,7 +95,8 @@ cdef class Data:
         return self.c.rows
 
 
-cdef void start(bpk_run *run, Data rows, index, ptrdiff_t batch):
+cdef void start_run(bpk_run *run, Data rows, index, ptrdiff_t batch):
+    """Initialise a run over the rows of `index` (int64, contiguous), or over all, in batches of `batch` rows."""
     memset(run, 0, sizeof(run[0]))
     run.request.data = rows.c
     run.request.batch = batch
@@ -105,6 +107,7 @@ cdef void start(bpk_run *run, Data rows, index, ptrdiff_t batch):
 
 
 cdef int raise_for(bpk_status status, const bpk_run *run) except -1:
+    """Raise the error of a call that has ended a run early."""
     if status == BPK_BAD_ROW:
         raise BadRowError(run.results.bad_row, run.cursor.next // run.request.batch)
     if status == BPK_DIVERGED:

@@ -5,7 +5,13 @@ class DivergedError(ArithmeticError):
     """The loss or the weights are no longer finite numbers.
 
     The model keeps finite weights. If a loss was not finite, they are those before that step. If the weights,
-    the optimiser's states or the average overflowed, they are those at the start of that epoch.
+    their average or the optimiser's states overflowed, they are those at the start of that epoch.
+
+    Parameters
+    ----------
+    message : str
+    epoch, iteration : int
+        The attributes of these names.
 
     Attributes
     ----------
@@ -13,7 +19,8 @@ class DivergedError(ArithmeticError):
         The epoch of the fit, counted from 0.
     iteration : int
         The mini-batch of the fit at which the divergence was found, counted from 0; at the end of an epoch,
-        the mini-batch that would have been next. A resumed fit continues the count.
+        the mini-batch that would have been next. A resumed fit continues the count. `MLP.step` belongs to no
+        fit: its `epoch` is 0, and its `iteration` the number of updates that the model had made before.
     """
 
     def __init__(self, message: str, epoch: int, iteration: int) -> None:

@@ -4,7 +4,8 @@
 cdef class Guard:
     """Lets one thread write, or several read; any other thread gets a RuntimeError.
 
-    The thread that writes may enter again, as a callback of `fit` does.
+    The thread that writes may enter again, to write or to read, as a callback of `fit` does. A thread that reads may
+    enter again only to read.
     """
 
     cdef unsigned long writer  # number of the thread that writes, valid while writes > 0

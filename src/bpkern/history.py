@@ -29,7 +29,8 @@ class History(dict[str, list[float]]):
     Attributes
     ----------
     iterations : int
-        Mini-batches of all epochs.
+        Mini-batches of all epochs. (The iterations of a learning-rate schedule are updates: fewer, if
+        mini-batches are accumulated.)
     lr : list of float
         The learning rate of each epoch's last update.
 
@@ -44,7 +45,7 @@ class History(dict[str, list[float]]):
         self.lr: list[float] = []
 
     def add_epoch(self, metrics: Mapping[str, float], iterations: int, lr: float) -> None:
-        """Append an epoch: its metrics, its number of mini-batches, and the rate of its last update."""
+        """Append an epoch: its metrics, its number of mini-batches, and its last learning rate."""
         epochs = len(self.lr)
         try:
             for name, value in metrics.items():
@@ -70,7 +71,12 @@ class History(dict[str, list[float]]):
         return history
 
     def to_frame(self) -> "pandas.DataFrame":
-        """A pandas DataFrame with a column per name and a row per epoch, numbered from 1.
+        """The values as a table: a column per name and a row per epoch, numbered from 1.
+
+        Returns
+        -------
+        pandas.DataFrame
+            float64; the index is named "epoch".
 
         Raises
         ------

@@ -4,7 +4,7 @@ All arrays of a call are float32 or all are float64, contiguous along the last a
 may be zero. Values may be NaN or infinite; results too small to be normal numbers are zero. The errors of the
 activations, in units in the last place of the exact value, are at most 2.5 for sigmoid and tanh, 2 for elu,
 3 for softplus, 4 for silu, 5 for gelu and gelu_tanh, in the tails as well (bench/ulp.py). csrc/bpkern.h has
-the formulas.
+the formulas. In those below, ``x.T`` is the transpose of x, and s' the derivative of the activation s.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def linear_forward(
     activation: str = "identity",
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """One layer forward: ``a = s(x w' + b)``.
+    """One layer forward: ``a = s(x @ w.T + b)``.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ def linear_forward(
         For values that are not arrays of float32 or float64, or whose dtype differs from that of `x`.
     ValueError
         For shapes, strides and overlaps that are not allowed, and unknown names.
+    MemoryError
+        If there is no memory for a repacked copy of `w`.
     """
     return _core.linear_forward(x, w, b, activation, out)
 
@@ -61,7 +63,7 @@ def delta_backward(
     z: np.ndarray | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The delta recursion: ``delta = (delta_next w_next) * s'(z)``.
+    """The delta recursion: ``delta = (delta_next @ w_next) * s'(z)``.
 
     The derivative is computed from the activation `a` = s(z), or from `z` if it is not a function of `a`.
 
@@ -75,7 +77,7 @@ def delta_backward(
         This layer's activations.
     activation : str
         This layer's function s, as for `linear_forward`. relu'(0) is 0, and leaky_relu'(0) is 0.01.
-    z : ndarray, shape (n, in)
+    z : ndarray, shape (n, in), optional
         The input of the activation: required for gelu, gelu_tanh and silu, whose derivatives are not
         functions of `a`, and refused for the others.
     out : ndarray, shape (n, in), optional
@@ -111,7 +113,7 @@ def sgd_update(
     vw: np.ndarray | None = None,
     vb: np.ndarray | None = None,
 ) -> None:
-    """One step of SGD in place: ``w`` along ``delta' x`` and ``b`` along the column sums of `delta`.
+    """One step of SGD in place: ``w`` along ``delta.T @ x`` and ``b`` along the column sums of `delta`.
 
     The step is that of `bpkern.SGD`. The gradient is never stored.
 
@@ -130,6 +132,7 @@ def sgd_update(
         The learning rate.
     momentum, weight_decay : float
     nesterov : bool
+        As for `bpkern.SGD`; momentum and weight decay out of range are not refused.
     vw, vb : ndarray, shapes of `w` and `b`, optional
         The velocities, changed in place; required with momentum, and ignored without.
 

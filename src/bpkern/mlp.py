@@ -87,6 +87,12 @@ class MLP:
 
     Attributes
     ----------
+    layers : list of int
+        A copy of the sizes of the layers, input first.
+    loss : str
+        The name of the loss; "custom" for a Python function.
+    dtype : numpy.dtype
+        float32 or float64, the type of all computations and results.
     history_ : History or None
         The history of the last fit, finished or not.
     optimizer : Optimizer
@@ -209,6 +215,16 @@ class MLP:
         ----------
         batch_size : int, optional
             Rows of a mini-batch, to include the memory of its activations.
+
+        Returns
+        -------
+        Summary
+            Its `str` is the table; notebooks show it as HTML.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a batch size that is not a whole number of at least 1.
         """
         from ._model.summary import summary_of
 
@@ -262,18 +278,21 @@ class MLP:
         validation_data : (X, y) or (X, y, sample_weight), optional
             Rows whose loss and metrics are computed after each epoch.
         validation_split : float
-            The fraction of the rows to hold out as validation data instead; drawn at random, each class in
-            proportion. Further fits on the same data hold out the same rows.
+            The fraction of the rows to hold out for validation, not together with `validation_data`; drawn at
+            random, each class in proportion. Further fits on the same data hold out the same rows.
         sample_weight : array_like, shape (n,), optional
             At least 0. The loss of a batch is sum(w * loss) / sum(w), and a batch of zero weight is skipped.
-            Rows held out by `validation_split` keep their weights.
+            Rows held out by `validation_split` keep their weights. Not with an iterable of batches, which
+            contains its own weights.
         class_weight : mapping of int to float or "balanced", optional
             The weight of each class, multiplied into `sample_weight`; 1 for classes that the mapping leaves
-            out. "balanced" gives all classes the same total weight.
+            out. "balanced" gives all classes the same total weight. Only where each row has one class: with
+            cross_entropy, and with binary_cross_entropy of one output.
         metrics : str, callable, or sequence of these, optional
             Further values in the history, for the training data and for the validation data. For the two
             cross-entropies "accuracy", "f1", "precision" and "recall"; None is "accuracy". For other losses
-            "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, named by its ``__name__``.
+            "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, named by its ``__name__``,
+            which must not be one of these names, "loss", "lr" or "epoch", nor begin with "val_".
             Metrics of the training data use the outputs before each update, as the loss does.
         callbacks : Callback or sequence of Callback
             See `bpkern.callbacks`.
@@ -300,11 +319,11 @@ class MLP:
             "auto" draws a progress bar on a terminal only, by tqdm if that is installed; 0 is silent; 1 shows
             progress anywhere, as one line per epoch on standard error.
         n_threads : int, optional
-            Exact number of threads, capped at 1024 and at what the system can start; batches of one row
-            through a net whose layers are all no wider than a vector use one. More threads than processors
-            are slow but correct. None uses up to `bpkern.get_num_threads()`, and fewer if more would be
-            slower; fits that run at the same time in several threads share them. The result is the same to
-            the bit for any number.
+            Exact number of threads, capped at 1024 and at what the system can start; a batch of one row uses
+            one thread if no layer is wider than a vector register. More threads than processors are slow but
+            correct. None uses up to `bpkern.get_num_threads()`, and fewer if more would be slower; fits that
+            run at the same time in several threads share them. The result is the same to the bit for any
+            number.
 
         Returns
         -------
@@ -343,7 +362,7 @@ class MLP:
         return Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments).run()
 
     def train_on_batch(self, X: Any, y: Any) -> float:
-        """Make one training step on these rows.
+        """Make one training step on these rows. An average of the parameters (`ema`) is dropped.
 
         Parameters
         ----------
@@ -397,6 +416,8 @@ class MLP:
     def step(self, *, clip_norm: float | None = None, clip_value: float | None = None) -> None:
         """Make an update from the gradients of `backward` and the penalties, and clear the gradients.
 
+        An average of the parameters (`ema` of `fit`) is dropped.
+
         Parameters
         ----------
         clip_norm, clip_value : float, optional
@@ -417,12 +438,14 @@ class MLP:
         by_hand.step(self._core, clip_norm, clip_value)
 
     def reset(self) -> None:
-        """Return to the initial state of the seed: weights, the optimiser's states, generator, history.
+        """Return to the state after construction: weights, the optimiser's states, generator, history.
 
         Raises
         ------
         RuntimeError
             While another thread uses the model.
+        MemoryError
+            If there is no memory for new parameters; nothing has changed.
         """
         core = self._core
         with core.net.writing():
@@ -437,14 +460,15 @@ class MLP:
         ----------
         X : array_like, shape (n, in)
         layer : int, optional
-            Return the activations of this layer instead: 1 is the first hidden layer, the last one the
-            output.
+            Return the activations of this layer instead: 1 is the first hidden layer, ``len(layers) - 1`` the
+            output layer. (The names of parameters, as in `state_dict`, count from 0: "0.weight" leads to
+            layer 1.)
         train : bool
             As in training: with dropout, and kept for `backward`.
 
         Returns
         -------
-        ndarray, shape (n, out), or (n, width of the layer)
+        ndarray of the model's dtype, shape (n, out), or (n, width of the layer)
 
         Raises
         ------
@@ -490,14 +514,12 @@ class MLP:
 
         Returns
         -------
-        ndarray, shape (n, out)
+        ndarray of the model's dtype, shape (n, out)
 
         Raises
         ------
-        ValueError
-            For another loss.
         ValueError, TypeError, RuntimeError, MemoryError
-            As for `forward`.
+            As for `forward`; ValueError also for a loss that is not one of the two cross-entropies.
         """
         prediction.check_probabilistic(self._core)
         return prediction.probabilities(self._core, self.forward(X))
@@ -545,7 +567,7 @@ class MLP:
         return measuring.losses(self._core, X, y)
 
     def gradients(self, X: Any, y: Any) -> tuple[float, Weights]:
-        """The loss of these rows and its gradients, without any change to the model.
+        """The loss of these rows and its gradients, without dropout and without any change to the model.
 
         Parameters
         ----------
@@ -569,9 +591,18 @@ class MLP:
     # Parameters --------------------------------------------------------------------------------------
 
     def get_weights(self) -> Weights:
-        """Copies of the parameters: [(W, b), ...], W of shape (out, in) and b of shape (out,).
+        """Copies of the parameters that predict: their average, if the last fit kept one.
 
-        If the last fit kept an average, these are the averaged parameters, which are the ones that predict.
+        Returns
+        -------
+        list of (W, b)
+            From the first hidden layer to the output: W of shape (out, in) and b of shape (out,), in the
+            model's dtype.
+
+        Raises
+        ------
+        RuntimeError
+            While another thread changes the model.
         """
         return self._core.get_weights()
 
@@ -593,7 +624,18 @@ class MLP:
         self._core.set_weights(weights)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of the parameters under the names "0.weight", "0.bias", "1.weight", ..."""
+        """Copies of the parameters by name.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The arrays of `get_weights` as "0.weight", "0.bias", "1.weight", ...
+
+        Raises
+        ------
+        RuntimeError
+            While another thread changes the model.
+        """
         return state_of(self.get_weights())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -625,7 +667,8 @@ class MLP:
         Raises
         ------
         ValueError, TypeError
-            For any other kind of model, and for a tau that is not allowed.
+            For a model of other layers, of another dtype or made under another instruction set; for any other
+            object; and for a tau that is not allowed.
         RuntimeError
             While another thread uses one of them.
         """
@@ -673,15 +716,21 @@ class MLP:
         Parameters
         ----------
         path : str or path
-        loss, optimizer : optional
-            Replace those of the file; required if the loss or the learning rate was a Python function.
+        loss : str, loss of `bpkern.losses`, or callable, optional
+            Replaces the loss of the file; required if that was a Python function.
+        optimizer : Optimizer, optional
+            Replaces the optimiser of the file; required if its learning rate was a Python function.
+
+        Returns
+        -------
+        MLP
+            Of the class that `load` was called on.
 
         Raises
         ------
-        ValueError
-            For a file that is damaged, of another kind, or of a newer version.
         ValueError, TypeError
-            For a loss or an optimizer that is not allowed.
+            For a file that is damaged, of another kind, or of a newer version; and for a loss or an optimiser
+            that is not allowed.
         OSError
             If the file cannot be read.
         ModuleNotFoundError
@@ -716,7 +765,20 @@ class MLP:
         return type(self)._of, (arguments, config, arrays), others
 
     def copy(self) -> Self:
-        """An independent model in the same state. Both share the optimiser object and a custom loss."""
+        """An independent model in the same state. Both share the optimiser object and a custom loss.
+
+        Returns
+        -------
+        MLP
+            Of the same class. Attributes that users have added are shared, too.
+
+        Raises
+        ------
+        ValueError
+            For a seed whose bit generator is not NumPy's.
+        RuntimeError
+            While another thread changes the model.
+        """
         make, arguments, others = self.__reduce__()
         copied: Self = make(*arguments)
         vars(copied).update(others)

@@ -1,4 +1,9 @@
 # A network in C, its stores, and the runs over data, which look for signals between slices. Included by _core.pyx.
+#
+# A store is an array as large as the parameters: these themselves, a state of the optimiser, or the average of the
+# parameters. A workspace is the memory for the activations and deltas of a mini-batch, and for gradients if they are
+# stored. A run is a pass over rows; each call into C does a slice of it, a number of mini-batches. A step is the work
+# on one mini-batch.
 
 # Rows per batch of a pass without training.
 cdef ptrdiff_t READ_ROWS = 256
@@ -18,10 +23,10 @@ cdef class Network:
 
     cdef bpk_net *net
     cdef Guard guard
-    cdef bpk_workspace *workspace  # for training
+    cdef bpk_workspace *workspace  # for training; NULL before the first `reserve`
     cdef ptrdiff_t workspace_rows
     cdef int workspace_threads
-    cdef bint workspace_stores
+    cdef bint workspace_keeps_gradients
     cdef bpk_workspace *reader  # for passes without training, one at a time
     cdef ptrdiff_t reader_rows
     cdef int reader_threads
@@ -100,6 +105,7 @@ cdef class Network:
                 bpk_net_set_layer(self.net, c_store, l, data(w), data(b))
 
     cdef int make(self, bpk_store store) except -1:
+        """Make a store of zeros, unless it exists."""
         if bpk_net_make(self.net, store) != BPK_OK:
             raise MemoryError(f"no memory for the {STORES[store]} of layers {list(self.sizes)}")
         return 0
@@ -109,8 +115,8 @@ cdef class Network:
         return [name for i, name in enumerate(STORES) if bpk_net_has(self.net, <bpk_store><int>i)]
 
     def prepare(self, Update update):
-        """Make the states that the optimiser uses, and start the average, unless they exist: all of them, or none if
-        there is no memory."""
+        """Make the stores of an update that do not exist yet: the optimiser's states in their initial values, and the
+        average, which starts as a copy of the parameters. If one raises MemoryError, all new ones are discarded."""
         cdef int i, wanted = update.averages << <int>BPK_AVERAGE, made
         for i in range(BPK_M, BPK_AVERAGE):
             if bpk_uses(&update.c.optimizer, <bpk_store>i):
@@ -122,7 +128,7 @@ cdef class Network:
             bpk_net_start_average(self.net)
 
     cdef int make_all(self, int wanted) except -1:
-        """Make the missing stores of a set, given as bits; returns the ones made."""
+        """Make the missing stores of a set and return the ones made; in both sets bit i is for STORES[i]."""
         cdef int i, made = 0
         try:
             for i in range(BPK_N_STORES):
@@ -137,7 +143,7 @@ cdef class Network:
         return made
 
     def make_room(self, stores):
-        """Make the missing stores of these names, or none if there is no memory."""
+        """Make the missing stores of these names. If one raises MemoryError, all new ones are discarded."""
         cdef int wanted = 0
         for store in stores:
             wanted |= 1 << <int>STORES.index(store)
@@ -157,7 +163,8 @@ cdef class Network:
         self.moves = 0
 
     def blend(self, Network other, double part):
-        """Move the parameters a part of the way to those with which another network predicts."""
+        """Set the parameters to 1 - `part` times their value plus `part` times the parameters with which `other`, a
+        network of the same layers and dtype, predicts; drop their average."""
         with self.writing(), other.reading():
             if bpk_net_blend(self.net, other.net, BPK_AVERAGE if other.averaged() else BPK_PARAMETERS, part) != BPK_OK:
                 raise ValueError("the two models were made under different instruction sets")
@@ -165,12 +172,13 @@ cdef class Network:
             self.discard_average()
 
     def discard_states(self):
-        """Discard the optimiser's states: it starts again."""
+        """Discard the optimiser's states: the next update begins with initial ones."""
         for i in range(BPK_M, BPK_AVERAGE):
             bpk_net_discard(self.net, <bpk_store><int>i)
         self.moves = 0
 
     def discard_average(self):
+        """Predict with the trained parameters again."""
         bpk_net_discard(self.net, BPK_AVERAGE)
 
     @property
@@ -197,23 +205,28 @@ cdef class Network:
         bpk_net_set_counts(self.net, counts)
 
     def set_dropout(self, probabilities, uint64_t key):
-        """Set the probability for each hidden layer, and the key of the generator."""
+        """Set the probability for each hidden layer, and the key of the generator of the masks."""
         for l, probability in enumerate(probabilities):
             bpk_net_set_dropout(self.net, l, probability)
         bpk_net_set_dropout_key(self.net, key)
 
     def snapshot(self):
+        """Copy all stores and counts, in place of an earlier copy. Raises MemoryError."""
         if bpk_net_snapshot(self.net) != BPK_OK:
             raise MemoryError(f"no memory for a copy of the parameters of layers {list(self.sizes)}")
 
     def restore(self):
+        """Go back to the last snapshot; do nothing without one. Stores made since are discarded, and stores discarded
+        since do not come back."""
         bpk_net_restore(self.net)
 
     def finite(self):
+        """Whether all numbers in all stores are finite."""
         return bool(bpk_net_finite(self.net))
 
     @property
     def has_average(self):
+        """Whether there is an average of the parameters, which then predicts."""
         return self.averaged()
 
     cdef bint averaged(self) noexcept:
@@ -230,6 +243,7 @@ cdef class Network:
     # Runs ----------------------------------------------------------------------------------------------
 
     cdef bpk_workspace *new_workspace(self, ptrdiff_t rows, bpk_purpose purpose, int threads) except NULL:
+        """A workspace for batches of at most `rows` rows and at most `threads` threads. The caller frees it."""
         cdef bpk_workspace *workspace = NULL
         if bpk_workspace_create(self.net, rows, purpose, threads, &workspace) != BPK_OK:
             raise MemoryError(f"no memory for a batch of {rows} rows in layers {list(self.sizes)}")
@@ -240,7 +254,7 @@ cdef class Network:
         return share_of(self.most_threads(n_threads, batch, steps, purpose), n_threads)
 
     cdef int most_threads(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
-        """The same without sharing the processors with other threads."""
+        """As `threads_for`, without sharing the processors with other threads."""
         if n_threads is not None:
             return min(n_threads, BPK_MAX_THREADS)
         cdef double work = bpk_step_work(self.net, batch, purpose)
@@ -254,23 +268,23 @@ cdef class Network:
         cdef int threads = self.most_threads(n_threads, batch, steps, BPK_FOR_TRAINING)
         cdef bpk_workspace *workspace
         cdef bint stores = bpk_stores_gradients(&update.c)
-        if batch > self.workspace_rows or threads > self.workspace_threads or stores > self.workspace_stores:
+        if batch > self.workspace_rows or threads > self.workspace_threads or stores > self.workspace_keeps_gradients:
             rows, most = max(batch, self.workspace_rows), max(threads, self.workspace_threads)
-            stores = stores or self.workspace_stores
+            stores = stores or self.workspace_keeps_gradients
             workspace = self.new_workspace(rows, BPK_FOR_GRADIENTS if stores else BPK_FOR_TRAINING, most)
-            if self.workspace_stores:  # gradients may be pending when a larger batch of a stream arrives
+            if self.workspace_keeps_gradients:  # gradients may be pending when a larger batch of a stream arrives
                 bpk_workspace_copy_gradients(self.net, workspace, self.workspace)
             bpk_workspace_free(self.workspace)
             self.workspace, self.workspace_rows, self.workspace_threads = workspace, rows, most
-            self.workspace_stores = stores
+            self.workspace_keeps_gradients = stores
         return threads
 
     def train(
         self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
         outputs=None, bint more=False,
     ):
-        """Train for one epoch, in the order of `index` (int64) or of the rows. `reserve` has been called, and has
-        returned the number of threads.
+        """Train for one epoch, in the order of `index` (int64) or of the rows. `reserve` has been called with this
+        `batch` and `update`, and has returned at least `threads`. This thread is inside `writing()`.
 
         `rates` is the learning rate, or float64 (updates,) if it changes. `pace` is kept from epoch to epoch of a fit.
         `watcher` has `before()` and `after(rows, loss, weight)`, called around slices of the epoch. `outputs` (n, out)
@@ -281,7 +295,7 @@ cdef class Network:
         cdef bpk_request *request = &run.request
         cdef bpk_results *results = &run.results
         cdef bpk_status status = BPK_OK
-        start(&run, rows, index, batch)
+        start_run(&run, rows, index, batch)
         update.begin(&run)
         request.more = more
         request.threads = threads
@@ -311,7 +325,8 @@ cdef class Network:
         return results.loss_sum, results.accuracy_sum, results.weight_sum
 
     def reserve_reader(self, ptrdiff_t rows, n_threads):
-        """Make the workspace for passes without training over `rows` rows, unless it exists."""
+        """Make the workspace for passes without training over `rows` rows, unless it exists. This thread is inside
+        `writing()`."""
         cdef bpk_run run
         cdef bpk_workspace *workspace
         memset(&run, 0, sizeof(run))
@@ -341,7 +356,8 @@ cdef class Network:
         return 1
 
     cdef int read(self, bpk_run *run, n_threads, void *out) except -1:
-        """A pass without training: outputs if `out` is given, the sums of losses otherwise."""
+        """A pass without training. With `out`, a forward pass that writes the outputs there; if it is NULL, an
+        evaluation, which fills the results of the run."""
         cdef bpk_workspace *workspace = NULL
         cdef bint kept, is_call = False
         if run.request.data.rows == 0:
@@ -365,6 +381,7 @@ cdef class Network:
         return 0
 
     cdef int read_slices(self, bpk_run *run, bpk_workspace *workspace, void *out) except -1:
+        """The slices of `read`."""
         cdef bpk_status status
         cdef Pace pace = Pace()
         pace.guess(bpk_step_work(self.net, run.request.batch, BPK_FOR_FORWARD), run.request.threads)
@@ -387,7 +404,7 @@ cdef class Network:
         """The sums that `train` returns, without training and without penalties. `row_losses`, float64 (n,), gets the
         loss of each row, and `outputs` (n, out) the outputs."""
         cdef bpk_run run
-        start(&run, rows, index, READ_ROWS)
+        start_run(&run, rows, index, READ_ROWS)
         run.request.batch = min(run.request.batch, run.request.data.rows)
         if row_losses is not None:
             run.request.row_losses = <double *>data(row_losses)
@@ -420,14 +437,16 @@ cdef class Network:
         return self.outputs_of(&run, self.outputs, None)
 
     def forward_data(self, Data rows, index=None, int layers=0, n_threads=None):
-        """The same for any `Data`, through the first `layers` layers unless that is 0."""
+        """The outputs (n, out) for any `Data`, after the output activation; or the activations after `layers` layers,
+        if that is not 0."""
         cdef bpk_run run
-        start(&run, rows, index, READ_ROWS)
+        start_run(&run, rows, index, READ_ROWS)
         run.request.batch = min(run.request.batch, run.request.data.rows)
         run.request.layers = layers
         return self.outputs_of(&run, self.sizes[layers] if layers else self.outputs, n_threads)
 
     cdef object outputs_of(self, bpk_run *run, ptrdiff_t width, n_threads):
+        """A new array (n, width) with the outputs of a run."""
         cdef cnp.npy_intp shape[2]
         shape[0], shape[1] = run.request.data.rows, width
         out = cnp.PyArray_EMPTY(2, shape, self.typenum, 0)
@@ -435,13 +454,13 @@ cdef class Network:
         return out
 
     def gradients(self, Data rows, ptrdiff_t batch=0, n_threads=None):
-        """The mean loss over all rows and its gradients [(dW, db), ...], without penalties. Batches of `batch` rows need
-        less memory than one batch of all rows, which 0 stands for."""
+        """The mean loss over all rows and its gradients [(dW, db), ...], without penalties and without dropout. Batches
+        of `batch` rows need less memory than one batch of all rows, for which `batch` is 0."""
         cdef bpk_run run
         cdef bpk_status status
         cdef bpk_workspace *workspace = NULL
         cdef Pace pace = Pace()
-        start(&run, rows, None, rows.c.rows if batch == 0 else min(batch, rows.c.rows))
+        start_run(&run, rows, None, rows.c.rows if batch == 0 else min(batch, rows.c.rows))
         cdef double steps = <double>((rows.c.rows + run.request.batch - 1) // run.request.batch)
         gradients = self.empty_layers()
         cdef bint is_call = begin_call()

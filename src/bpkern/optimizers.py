@@ -13,8 +13,9 @@ LearningRate = float | Callable[[int], Any]
 class Optimizer:
     """The base class of the optimisers. They hold settings and no state.
 
-    Models may share an optimiser. A changed attribute takes effect at the next call of `fit` or
-    `train_on_batch`. Setting a misspelt attribute raises AttributeError.
+    Models may share an optimiser. A changed attribute takes effect at the next call of `fit`,
+    `train_on_batch` or `step`; if a callback changes it during a fit, from the next epoch on. Setting a
+    misspelt attribute raises AttributeError.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class Optimizer:
         return dict(zip(self.names, self.values(), strict=True))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings by name, so that scikit-learn can search over ``optimizer__lr``."""
+        """The settings by name, so that scikit-learn can search over ``optimizer__lr``. `deep` is ignored."""
         return self.settings()
 
     def set_params(self, **settings: Any) -> Self:
@@ -105,7 +106,7 @@ class SGD(Optimizer):
         w <- w - lr * (g + momentum * v)      Nesterov
 
     An optimiser holds settings only: models may share one. A changed attribute takes effect at the next call
-    of `fit` or `train_on_batch`.
+    of `fit`, `train_on_batch` or `step`; if a callback changes it during a fit, from the next epoch on.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ class RMSprop(Optimizer):
         m <- alpha * m + (1 - alpha) * g      centered only
         d <- sqrt(s) + eps                    or, centered, sqrt(s - m**2) + eps
         w <- w - lr * g / d                   without momentum
-        v <- momentum * v + g / d;  w <- w - lr * v
+        v <- momentum * v + g / d;  w <- w - lr * v     with momentum
 
     Parameters
     ----------

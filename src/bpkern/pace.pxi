@@ -15,11 +15,12 @@ cdef class Pace:
     """The number of steps in a slice: doubled towards SLICE_SECONDS, and cut to it, as slices are timed."""
 
     cdef ptrdiff_t steps  # 0: not yet known
-    cdef double began
-    cdef bint whole, single
+    cdef double began  # time at the beginning of the slice, in seconds
+    cdef bint whole  # whether enough rows are left for all steps of the slice
+    cdef bint single  # whether a slice is always one step
 
     def __init__(self, bint single=False):
-        """With `single`, a slice is always one step."""
+        """With `single`, for hooks around each mini-batch, a slice is always one step."""
         self.single = single
         self.steps = single
 
@@ -29,12 +30,13 @@ cdef class Pace:
             self.steps = max(1, <ptrdiff_t>(FIRST_SLICE_WORK / (step_work + BARRIERS_WORK * (threads - 1))))
 
     cdef void begin(self, const bpk_run *run):
+        """A slice of the run begins."""
         self.whole = run.request.data.rows - run.cursor.next >= self.steps * run.request.batch
         self.began = perf_counter()
 
     cdef void end(self):
-        """Adjust the number of steps. A partial slice at the end may show that it is too large, not that it is too
-        small."""
+        """The slice has ended: adjust the number of steps. A slice that the end of the data has cut short can show that
+        the number is too large, not that it is too small."""
         cdef double took = perf_counter() - self.began
         if took > SLICE_SECONDS and self.steps > 1:
             self.steps = max(1, <ptrdiff_t>(self.steps * SLICE_SECONDS / took))

@@ -18,14 +18,15 @@ import numpy as np
 
 from . import _checks
 
-# The largest number of iterations and the largest factor of a period: float64 holds their product.
+# The largest number of iterations, and the largest factor of a period: float64 holds their product.
 MOST = 2**62
 
 
 class Schedule:
     """The base class of the schedules, which are immutable.
 
-    A call with an iteration returns the rate as a float; with an array of iterations, as a float64 array.
+    A call with an iteration returns the rate as a float; with an array of iterations, as a float64 array of
+    the same shape.
     """
 
     __slots__ = ()
@@ -56,6 +57,7 @@ class Schedule:
         return rate if rate.ndim else float(rate)
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
+        """The rates of the iterations t, float64 of any shape, in the shape of t."""
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
@@ -298,6 +300,7 @@ class OneCycle(Schedule):
         return np.where(t <= top, up, down)
 
     def _between(self, start: float, end: float, part: np.ndarray) -> np.ndarray:
+        """The rate after a fraction `part` of the way from `start` to `end`."""
         if self.anneal == "linear":
             return np.asarray((end - start) * part + start)
         return np.asarray(end + (start - end) / 2 * (np.cos(np.pi * part) + 1))
@@ -355,6 +358,7 @@ def rate(lr: Any, iteration: int) -> float:
 
 
 def _number(function: Any, iteration: int) -> float:
+    """The rate that a function returns. Raises TypeError unless it is a real number."""
     value = function(iteration)
     array = np.asarray(value)
     if array.ndim or array.dtype.kind not in "iuf":

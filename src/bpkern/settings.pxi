@@ -56,7 +56,8 @@ cdef class Update:
     cdef bpk_update_settings c
     cdef bpk_pending pending
     cdef double initial_squares  # the initial value of the optimiser's v
-    cdef bint averages, mean_by_rows
+    cdef bint averages  # whether there is an `ema`
+    cdef bint mean_by_rows
 
     def __init__(
         self, optimizer, *, double l1=0.0, double l2=0.0, clip_norm=None, clip_value=None,
@@ -80,15 +81,17 @@ cdef class Update:
         run.cursor.pending = self.pending
 
     cdef void end(self, const bpk_run *run):
+        """Keep the pending mini-batches of a run for the next one."""
         self.pending = run.cursor.pending
 
     @property
     def accumulate(self):
+        """Mini-batches per update."""
         return self.c.accumulate
 
     @property
     def states(self):
-        """The number of states that the optimiser keeps per parameter."""
+        """The number of numbers that the optimiser keeps for each parameter."""
         return sum(bpk_uses(&self.c.optimizer, <bpk_store><int>i) for i in range(BPK_M, BPK_AVERAGE))
 
     def set_optimizer(self, optimizer):

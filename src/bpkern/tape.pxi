@@ -9,8 +9,9 @@ cdef class Tape:
     cdef ptrdiff_t rows
     cdef int threads
     cdef bpk_run run  # of the last forward pass
-    cdef bint forth, stored  # whether there was one since the last update; whether gradients are stored
-    cdef unsigned long changes  # the network's at that pass
+    cdef bint forth  # whether there was a forward pass since the last update
+    cdef bint stored  # whether gradients are stored
+    cdef unsigned long changes  # the network's `changes` at the last forward pass
 
     def __cinit__(self, Network network):
         self.network = network
@@ -19,12 +20,13 @@ cdef class Tape:
         bpk_workspace_free(self.workspace)
 
     def forward(self, Data rows, index, n_threads=None):
-        """Forward as in training, over all rows as one mini-batch."""
+        """The outputs (n, out) of a forward pass as in training, with dropout, over all rows as one mini-batch. `index`
+        is int64 (n,), or None for all rows."""
         cdef bpk_run run
         cdef bpk_status status
         cdef cnp.npy_intp shape[2]
         look_for_signals()  # training with a loss in Python calls this once per step
-        start(&run, rows, index, 0)
+        start_run(&run, rows, index, 0)
         run.request.batch = run.request.data.rows
         run.request.threads = self.network.threads_for(n_threads, run.request.batch, 1, BPK_FOR_TRAINING)
         shape[0], shape[1] = run.request.batch, self.network.outputs
@@ -40,6 +42,7 @@ cdef class Tape:
         return out
 
     cdef int reserve(self, ptrdiff_t rows, int threads) except -1:
+        """Make room for a batch of `rows` rows; stored gradients are kept. Raises MemoryError."""
         cdef bpk_workspace *workspace
         if rows > self.rows or threads > self.threads:
             rows, threads = max(rows, self.rows), max(threads, self.threads)
@@ -77,7 +80,8 @@ cdef class Tape:
         return dx
 
     def update(self, Update update, double lr, double scale):
-        """Make an update by `scale` times the stored gradients."""
+        """Make an update by `scale` times the stored gradients, and clear them. Raises RuntimeError if no gradients are
+        stored."""
         cdef bpk_run run
         with self.network.writing():
             if not self.stored:
@@ -95,14 +99,14 @@ cdef class Tape:
                 bpk_tape_update(self.network.net, self.workspace, &run, scale)
 
     def spend(self, Update update, double lr, double weight, bint at_end):
-        """Count a mini-batch whose gradients, times its weight, have been stored; spend all once there are enough of
-        them, or at the end."""
+        """Count a mini-batch of this weight, whose gradients `backward` has added to the stored ones. Make an update by
+        the mean of the pending mini-batches once their number is `update.accumulate`, or `at_end`."""
         cdef double total = bpk_pending_add(&update.pending, weight, update.c.accumulate, at_end)
         if total > 0:
             self.update(update, lr, 1 / total)
 
     def gradients(self):
-        """The stored gradients [(dW, db), ...]."""
+        """Copies of the stored gradients [(dW, db), ...]."""
         gradients = self.network.empty_layers()
         with self.network.reading():
             for l, (dw, db) in enumerate(gradients):

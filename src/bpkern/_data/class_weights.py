@@ -61,13 +61,14 @@ def row_weights(
         weights = _balanced(labels, sample_weight, classes)
     else:
         weights = _given(class_weight, classes)
-    rows = weights[labels] if sample_weight is None else weights[labels] * sample_weight
-    if not (is_part or rows.any()):
+    product = weights[labels] if sample_weight is None else weights[labels] * sample_weight
+    if not (is_part or product.any()):
         raise ValueError("class_weight and sample_weight must not be 0 in every row")
-    return rows
+    return product
 
 
 def _balanced(labels: np.ndarray, sample_weight: np.ndarray | None, classes: int) -> np.ndarray:
+    """The weights of the classes for "balanced": float64, shape (classes,)."""
     totals = np.bincount(labels, sample_weight, classes)
     # A class whose rows have zero weight counts as absent.
     share = totals.sum() / np.count_nonzero(totals)
@@ -75,6 +76,7 @@ def _balanced(labels: np.ndarray, sample_weight: np.ndarray | None, classes: int
 
 
 def _given(class_weight: Mapping[Any, Any], classes: int) -> np.ndarray:
+    """The weights of the classes from a mapping: float64, shape (classes,). ValueError or TypeError."""
     weights = np.ones(classes)
     for key, value in class_weight.items():
         # Classes may be floats, as labels may.

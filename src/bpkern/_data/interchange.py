@@ -35,15 +35,17 @@ def as_numeric(name: str, values: Any) -> np.ndarray:
 
 
 def _hint(name: str) -> str:
+    """How to make class numbers from other labels, for errors about y."""
     return "; classes are 0, 1, ...: numpy.unique(y, return_inverse=True)" if name == "y" else ""
 
 
 def _is_foreign(values: Any) -> bool:
-    """Whether it is an array of another library: all those that NumPy can share support DLPack."""
+    """Whether `values` is an array of another library: all that can share memory with NumPy have DLPack."""
     return hasattr(values, "__dlpack__") and not isinstance(values, np.ndarray)
 
 
 def _from_library(name: str, values: Any) -> np.ndarray:
+    """An array of another library as a NumPy array of the same memory. Raises TypeError."""
     if getattr(values, "requires_grad", False):
         raise TypeError(f"{name} must not require gradients: pass {name}.detach()")
     try:

@@ -9,10 +9,11 @@ from .._model.settings import Settings
 from .interchange import as_numeric
 from .sparse import SparseRows, sparse_rows
 
-# Checked X (n, in), y as int64 labels (n,) or numbers (n, out), and float64 weights (n,) or None.
+# Checked X (n, in), y, and float64 weights (n,) or None. y is int64 labels (n,), for cross_entropy only; or
+# numbers of any real dtype (n, out); or, for a loss that is a Python function, numbers of any shape (n, ...).
 Rows = tuple[np.ndarray | SparseRows, np.ndarray, np.ndarray | None]
 
-# The largest difference from 1 of a row of class probabilities' sum: enough for half precision.
+# The sum of a row of class probabilities may differ from 1 by this much: enough for half precision.
 SUM_TOLERANCE = 1e-3
 
 
@@ -29,7 +30,7 @@ def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
 
 
 def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
-    """y as int64 labels (n,), or as numbers (n, out). Raises ValueError or TypeError."""
+    """y in the form of `Rows`. Raises ValueError or TypeError."""
     width = settings.layers[-1]
     if y is None:
         raise ValueError(f"y must be given with the {rows} rows of X: only batches (X, y) have their own")
@@ -68,6 +69,7 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
 
 
 def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
+    """Labels (n,) of any real dtype as a new int64 array. ValueError unless from 0 to classes - 1."""
     # A copy: labels are indices in the kernels, and the caller may change y in another thread. It is
     # allocated before the checks: y of stride 0 may have more labels than fit in memory.
     labels = np.empty(targets.shape, np.int64)
@@ -89,14 +91,21 @@ def as_sample_weight(
 ) -> np.ndarray | None:
     """sample_weight as float64 (n,), or None.
 
+    The weights are scaled by a power of two, except with `is_part` or `has_scale`.
+
     Parameters
     ----------
     sample_weight : array_like or None
     rows : int
     is_part : bool
-        The rows are some of more rows: the weights keep their scale, and may all be 0.
+        The rows are some of more rows, whose weights have the same scale. They may all be 0.
     has_scale : bool
-        The sum of the weights has a meaning: they keep their scale.
+        The sum of the weights has a meaning, as with `Conventions.penalty_per_weight`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For another shape, and for weights that are not finite numbers of at least 0, or are all 0.
     """
     if sample_weight is None:
         return None
@@ -126,6 +135,7 @@ def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: b
 
 
 def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
+    """As `as_rows`, and at least one row."""
     x = as_rows(X, width)
     if len(x) == 0:
         raise ValueError("X has no rows")
@@ -133,10 +143,14 @@ def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
 
 
 class Reader:
-    """`read_rows` for several fits of the same data: the same object is checked and converted once."""
+    """`read_rows` for several fits of the same data: the same object is checked and converted once.
+
+    It takes no `is_part`.
+    """
 
     def __init__(self) -> None:
-        # Each with its source object, kept alive so that no other object gets the same id.
+        # By id of the source object and kind of result: the source, kept alive so that no other object gets
+        # its id, and the result.
         self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
 
     def __call__(self, X: Any, y: Any, sample_weight: Any, settings: Settings) -> Rows:
@@ -160,6 +174,7 @@ class Reader:
         return x
 
     def _once(self, make: Callable[[], Any], given: Any, kind: tuple[Any, ...]) -> Any:
+        """The result of `make` for the object `given`, from the first call with this object and kind."""
         key = id(given), kind
         if key not in self._made:
             self._made[key] = given, make()
@@ -167,7 +182,10 @@ class Reader:
 
 
 def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
-    """The class of each row, for stratified splits; None if rows have no single class."""
+    """The class of each row, for stratified splits and class weights: int64 or bool, shape (n,).
+
+    None if rows have no single class: for values, several binary outputs, and Python functions as the loss.
+    """
     if settings.custom_loss:
         return None
     if targets.ndim == 1:

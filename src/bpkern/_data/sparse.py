@@ -19,6 +19,13 @@ class SparseRows:
         Row i has the entries from indptr[i] to below indptr[i + 1].
     columns : int
 
+    Attributes
+    ----------
+    shape : (int, int)
+        (n, columns).
+    dtype : numpy.dtype
+        Of `data`.
+
     Raises
     ------
     ValueError
@@ -70,14 +77,20 @@ class SparseRows:
 
 
 def sparse_rows(X: Any) -> SparseRows:
-    """The rows of a matrix with a method `tocsr`, in the same memory if it is a CSR matrix already."""
+    """The rows of a matrix with a method `tocsr`, in the same memory if it is a CSR matrix already.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For another number of dimensions, entries that are not real numbers, and arrays that do not fit.
+    """
     if len(X.shape) != 2:
         raise ValueError(f"X must have 2 dimensions, not shape {tuple(X.shape)}")
     rows = X.tocsr()
     data = as_numeric("X", rows.data)
     indices, indptr = np.asarray(rows.indices), np.asarray(rows.indptr)
-    wide = np.int32 if indices.dtype == indptr.dtype == np.int32 else np.int64
-    # C reads them as contiguous integers in native byte order.
+    kind = np.int32 if indices.dtype == indptr.dtype == np.int32 else np.int64
+    # C reads both as contiguous, aligned integers of one type in native byte order.
     return SparseRows(
-        data, np.require(indices, wide, ["C", "A"]), np.require(indptr, wide, ["C", "A"]), X.shape[1]
+        data, np.require(indices, kind, ["C", "A"]), np.require(indptr, kind, ["C", "A"]), X.shape[1]
     )

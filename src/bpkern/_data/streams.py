@@ -31,6 +31,7 @@ def is_stream(X: Any, y: Any) -> bool:
 
 
 def _looks_like_batch(item: Any) -> bool:
+    """Whether an item may be (X, y) or (X, y, sample_weight), whose X is iterable."""
     return isinstance(item, (list, tuple)) and len(item) in (2, 3) and np.iterable(item[0])
 
 
@@ -61,13 +62,14 @@ def as_batch(item: Any) -> tuple[Any, Any, Any]:
 class Prefetched(Generic[Item]):
     """The items of an iterable in their order, fetched on another thread while earlier ones are used.
 
-    Each iteration has its own thread, which ends when the iteration is closed, deleted or done; leaving the
-    context manager closes all iterations. Closing waits for the item that is being fetched, but for no other.
+    Each pass over this object has its own thread, which ends when the pass is closed, deleted or done.
+    Leaving the context manager closes all passes. Closing waits for the item that is being fetched and for no
+    other.
 
     Parameters
     ----------
     batches : iterable
-        Iterated again for each iteration. Its exception is raised in place of the item.
+        Iterated anew in each pass. An exception that it raises is raised in place of the next item.
     depth : int
         The number of items to fetch ahead, at least 1.
     """
@@ -96,7 +98,7 @@ class Prefetched(Generic[Item]):
                 thread.join()
 
     def close(self) -> None:
-        """End all iterations and their threads."""
+        """End all passes and their threads."""
         for items in list(self._open):
             items.close()
 
@@ -108,7 +110,10 @@ class Prefetched(Generic[Item]):
 
 
 class _Shelf(Generic[Item]):
-    """A bounded queue between two threads, which both wait until it is closed."""
+    """A bounded queue from a thread that puts items to a thread that takes them.
+
+    The first waits while the shelf is full, the second while it is empty. `close` wakes the first.
+    """
 
     def __init__(self, room: int) -> None:
         self._items: deque[Item] = deque()
@@ -124,6 +129,7 @@ class _Shelf(Generic[Item]):
             return not self._closed
 
     def put(self, item: Item) -> None:
+        """Add an item. `has_room` has returned True, and only this thread puts items."""
         with self._changed:
             self._items.append(item)
             self._changed.notify_all()
@@ -142,6 +148,7 @@ class _Shelf(Generic[Item]):
             self._changed.notify_all()
 
     def taken(self) -> Iterator[Item]:
+        """The items as they come, and then the error of `end`."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._items or self._ended)
@@ -156,6 +163,7 @@ class _Shelf(Generic[Item]):
 
 
 def _fill(shelf: _Shelf[Item], batches: Iterable[Item]) -> None:
+    """Put all items on the shelf, until it is closed: the work of the fetching thread."""
     try:
         items = iter(batches)
         while shelf.has_room():

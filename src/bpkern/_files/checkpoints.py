@@ -15,7 +15,7 @@ from .._model.settings import Settings
 from ..optimizers import Optimizer
 from . import container, replacing, state
 
-# Before the names of the callbacks' arrays.
+# The prefix of the names of the callbacks' arrays.
 PREFIX = "callbacks."
 
 
@@ -35,7 +35,7 @@ def write(core: Core, path: str, callbacks: CallbackList, epochs: int) -> None:
         if isinstance(value, np.ndarray):
             arrays[f"{PREFIX}{name}"] = value
         else:
-            values[name] = _plain(name, value)
+            values[name] = _to_json(name, value)
     config["fit"] = {"epochs": epochs, "stopped": core.stop_training, "callbacks": values}
     container.write(path, config, arrays)
 
@@ -62,7 +62,7 @@ def resume(core: Core, path: str, callbacks: CallbackList) -> int:
         found = state.checked_state(core.settings, config, arrays)
         epochs = _checks.whole("epochs", config["fit"]["epochs"], 1)
         stopped = _checks.flag("stopped", config["fit"]["stopped"])
-        values = {name: _unplain(value) for name, value in config["fit"]["callbacks"].items()}
+        values = {name: _from_json(value) for name, value in config["fit"]["callbacks"].items()}
         values |= {
             name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)
         }
@@ -99,14 +99,14 @@ def _check_model(settings: Settings, found: state.Config) -> None:
             raise ValueError(f"it is of a model with {name}={other!r}, and this one has {given!r}")
 
 
-def _plain(name: str, value: Any) -> Any:
+def _to_json(name: str, value: Any) -> Any:
     """A value of a callback's state in a form that JSON can hold."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if isinstance(value, (list, tuple)):
-        return [_plain(name, each) for each in value]
+        return [_to_json(name, each) for each in value]
     if value is not None and not isinstance(value, (bool, int, float, str)):
         raise TypeError(
             f"a callback's state is numbers, strings, None, lists of these and arrays: {name} is {value!r}"
@@ -114,8 +114,8 @@ def _plain(name: str, value: Any) -> Any:
     return value
 
 
-def _unplain(value: Any) -> Any:
-    """The inverse of `_plain`."""
+def _from_json(value: Any) -> Any:
+    """The inverse of `_to_json`."""
     if isinstance(value, dict):
         return float(value["float"])
-    return [_unplain(each) for each in value] if isinstance(value, list) else value
+    return [_from_json(each) for each in value] if isinstance(value, list) else value

@@ -32,7 +32,7 @@ FORMATS = {".npz": npz, ".safetensors": tensors}
 
 
 class NewerError(Exception):
-    """The file has a later version of the format."""
+    """The file has a later version of the format. The message continues a sentence after the path."""
 
 
 def write(path: "str | os.PathLike[str]", config: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -93,12 +93,13 @@ def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
 
 
 def check_path(path: "str | os.PathLike[str]") -> None:
-    """Raise now the errors that `write` would raise for this path."""
+    """Raise the errors of `write` that are known beforehand: of suffix, library and folder."""
     _format(path)
     check_folder(path)
 
 
 def _format(path: "str | os.PathLike[str]") -> ModuleType:
+    """The module for the suffix of a path. Raises ValueError or ModuleNotFoundError."""
     suffix = os.path.splitext(os.fspath(path))[1]
     if suffix not in FORMATS:
         raise ValueError(f"a model's file must end in .npz or .safetensors, not {os.fspath(path)!r}")
@@ -112,7 +113,8 @@ def _checked(config: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
     if json.loads(text) != config:
         raise TypeError("config must hold only what JSON gives back as it was: str keys, lists, no tuples")
-    # Upper bounds of the lengths of the text and of each array's description in either format.
+    # Upper bounds of the lengths of the text and of each array's description in either format: 200 bytes for
+    # the other metadata, 110 for the keys and offsets of an array, 21 for each number of its shape.
     length = len(json.dumps(text)) + 200
     length += sum(len(json.dumps(name)) + 110 + 21 * np.ndim(array) for name, array in arrays.items())
     if length > MOST_TEXT:
@@ -148,6 +150,10 @@ def digest(metadata: Mapping[str, str], arrays: Arrays) -> str:
 
 
 def _config_of(metadata: Any, arrays: Arrays) -> dict[str, Any]:
+    """The configuration, after comparison of format, version and digest. Raises NewerError or one of DAMAGED.
+
+    The messages continue those of `read`: "it" is the file.
+    """
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError("it does not say that it is one")
     version = int(metadata["version"])

@@ -71,12 +71,15 @@ class _Directory(io.BytesIO):
 
 def _member(raw: bytes, info: zipfile.ZipInfo) -> np.ndarray:
     """The array of a stored member as a view of `raw`. Its size is checked against the bytes that exist."""
+    # A zip archive has a header of 30 bytes before each member. Its last two numbers, at 26 and 28, are the
+    # lengths of the name and of the extra field, which follow the header.
     local = raw[info.header_offset : info.header_offset + 30]
     if len(local) < 30 or local[:4] != b"PK\3\4":
         raise ValueError(f"its member {info.filename} is not where the directory says")
     name, extra = (int.from_bytes(local[i : i + 2], "little") for i in (26, 28))
     start = info.header_offset + 30 + name + extra
     header = HEADER.match(raw, start)
+    # NumPy's header: magic, version and length, together 10 bytes, and then as many bytes as the length says.
     if not header or header.end() - start != 10 + int.from_bytes(header["length"], "little"):
         raise ValueError(f"its member {info.filename} is no array of numbers as numpy.savez writes it")
     dtype = np.dtype(header["dtype"].decode())

@@ -2,9 +2,9 @@
 
 The configuration holds the constructor's arguments under "model", and the state of training under "training".
 The arrays "0.weight", "0.bias", ... are the parameters that predict. If these are an average, the trained
-parameters are "trained.0.weight", .... The optimiser's states are "m.0.weight", ..., "v.0.weight", ... and
-"u.0.weight", ...; initial weights that were given as arrays are "init.0.weight", ...; the columns of the
-history are "history.loss", ....
+parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" (bpkern.h), in the shapes of
+the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
+given as arrays are "init.0.weight", ...; the columns of the history are "history.loss", ....
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -29,7 +29,7 @@ CALLABLE = {"callable": True}
 # The optimiser's states, by their names in `_core.Network` and in files.
 STATES = ("m", "v", "u")
 
-# The errors that a configuration or arrays of other origin cause.
+# The errors that a configuration or arrays of other origin cause in the functions of this module.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 # The largest number of updates in a file: 64 bits leave room to count on.
@@ -79,7 +79,7 @@ def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
 
 
 def _plain(settings: Mapping[str, Any]) -> Config:
-    """The settings with NumPy's numbers as Python's, and tuples as lists."""
+    """Settings that JSON returns unchanged: NumPy's numbers as Python's, tuples as lists."""
     return {
         name: np.asarray(value).tolist() if value is not None else None for name, value in settings.items()
     }
@@ -117,6 +117,7 @@ def _sizes(arrays: Arrays) -> list[int]:
 
 
 def _loss_of(config: Any) -> Any:
+    """The loss of a configuration. Raises one of MALFORMED."""
     if isinstance(config, str):
         return config
     if config == CALLABLE:
@@ -126,7 +127,7 @@ def _loss_of(config: Any) -> Any:
 
 
 def optimizer_of(config: Config) -> optimizers.Optimizer:
-    """The optimiser of a configuration."""
+    """The optimiser of a configuration. Raises one of MALFORMED."""
     settings = dict(config)
     kind, lr = optimizers.OPTIMIZERS[settings.pop("rule")], settings.pop("lr")
     if lr == CALLABLE:
@@ -166,9 +167,9 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
         training = {
             "updates": updates,
             "batches": batches,
-            "moves": net.moves,
+            "moves": net.moves,  # updates since the optimiser's states were zero
             "random": core.random.config(),
-            "one_dimension": core.fitted_1d,
+            "one_dimension": core.fitted_1d,  # the name in files, which must stay
             "iterations": None if history is None else history.iterations,
             "metrics": [] if history is None else list(history.columns()),
         }
@@ -197,7 +198,8 @@ class State(NamedTuple):
     moves : int
         Updates since the optimiser's states began.
     random : RandomState
-    one_dimension : bool
+    fitted_1d : bool
+        As `Core.fitted_1d`.
     history : History or None
     """
 
@@ -205,7 +207,7 @@ class State(NamedTuple):
     counts: tuple[int, int]
     moves: int
     random: RandomState
-    one_dimension: bool
+    fitted_1d: bool
     history: History | None
 
 
@@ -242,6 +244,7 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
 
 
 def _history(training: Config, arrays: Arrays) -> History:
+    """The history of a state. Raises one of MALFORMED."""
     columns = {name: arrays[f"history.{name}"] for name in training["metrics"]}
     for name, values in columns.items():
         if values.shape != (len(columns["lr"]),) or values.dtype != np.float64:
@@ -253,7 +256,7 @@ def _history(training: Config, arrays: Arrays) -> History:
 def new_core(
     arguments: Config, config: Config, arrays: Arrays, conventions: Callable[[Settings], Conventions]
 ) -> Core:
-    """A model in a saved state.
+    """The core of a model in a saved state.
 
     Parameters
     ----------
@@ -290,10 +293,11 @@ def restore(core: Core, state: State) -> None:
         net.counts, net.moves = state.counts, state.moves
         net.set_dropout(core.settings.dropout, state.random.dropout_key)
         core.random, core.history = state.random, state.history
-        core.fitted_1d, core.stop_training = state.one_dimension, False
+        core.fitted_1d, core.stop_training = state.fitted_1d, False
 
 
 def _layers(arrays: Arrays, prefix: str, count: int) -> list[tuple[Any, Any]]:
+    """The unchecked [(W, b), ...] of `count` layers whose names begin with a prefix. Raises ValueError."""
     names = {
         name.removeprefix(prefix): array
         for name, array in arrays.items()

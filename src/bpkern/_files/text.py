@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-# The name of that text among the arrays.
+# The name of the metadata among the arrays of a file.
 METADATA = "__metadata__"
 
 # Upper bounds of the text's length in bytes and of its lists and objects, which take many times the memory

@@ -4,12 +4,13 @@ from typing import Any
 
 from .. import _checks
 
-# More mini-batches per update than any epoch has; C counts them in 64 bits.
+# Larger values of `accumulate` are reduced to this number: no epoch has more mini-batches, and C counts them
+# in 64 bits.
 MOST_ACCUMULATE = 2**62
 
 
 class FitArguments:
-    """Those arguments as attributes.
+    """The arguments of `MLP.fit` that are not data, as attributes after their checks.
 
     The attributes have the names, meanings and, unless noted here, the types of the arguments.
 
@@ -68,7 +69,7 @@ class FitArguments:
 
 
 def limit(name: str, value: Any) -> float | None:
-    """`value` as a float above 0, or None for no limit."""
+    """`value` as a float above 0, or None for no limit. Raises ValueError or TypeError."""
     if value is None:
         return None
     number = _checks.real(name, value)

@@ -15,6 +15,7 @@ from .rollback import Rollback
 from .steps import Watcher, make_steps
 from .update import make_update
 
+# Nobody watches the progress of a single step.
 NOBODY = Watcher()
 
 

@@ -18,6 +18,7 @@ from .update import make_update
 def backward(core: Core, grad_output: Any, input_gradient: bool) -> np.ndarray | None:
     """As `MLP.backward`."""
     dtype = core.settings.dtype
+    # Unlike `as_numeric`, this refuses arrays of Python objects.
     gradient = np.asarray(grad_output)
     if gradient.dtype.kind not in "biuf":
         raise TypeError(f"grad_output must hold real numbers, not dtype {gradient.dtype}")
@@ -39,7 +40,7 @@ def step(core: Core, clip_norm: float | None, clip_value: float | None) -> None:
     )
     with net.writing():
         net.snapshot()
-        first = net.counts[0]
+        first = net.counts[0]  # updates so far
         core.tape.update(update, rate(optimizer.lr, first), 1.0)
         if not restore_unless_finite(net):
             raise DivergedError(

@@ -7,7 +7,7 @@ from ..callbacks import Callback
 
 
 def has_batch_hooks(callback: Callback) -> bool:
-    """Whether a callback overrides a batch hook."""
+    """Whether one callback overrides a batch hook."""
     hooks = (callback.on_batch_begin, Callback.on_batch_begin), (callback.on_batch_end, Callback.on_batch_end)
     return any(getattr(own, "__func__", own) is not empty for own, empty in hooks)
 
@@ -112,9 +112,11 @@ class CallbackList:
             callback.load_state_dict(share)
 
     def _prefixed(self) -> list[tuple[str, Callback]]:
+        """Each callback, after the prefix of its keys in `state_dict`."""
         return [(f"{i}.{type(callback).__name__}.", callback) for i, callback in enumerate(self._callbacks)]
 
 
 def _hint(given: Any) -> str:
+    """The end of an error about a class in place of its instance; empty for any other value."""
     is_class = isinstance(given, type) and issubclass(given, Callback)
     return f": make one of it, {given.__name__}()" if is_class else ""

@@ -34,7 +34,8 @@ class Epochs:
     Parameters
     ----------
     net : _core.Network
-        This thread is its writer. It has a workspace for the batches, and a snapshot as of the start.
+        This thread is inside its `writing()`. It has a workspace for the batches, and a snapshot from before
+        the first epoch.
     settings : Settings
     steps : Steps
     keep_outputs : bool
@@ -43,9 +44,9 @@ class Epochs:
     Attributes
     ----------
     iterations : int
-        Mini-batches of the last epoch.
+        Mini-batches of the epoch that runs or has ended last.
     done : int
-        Mini-batches of all epochs before it, including those before a fit was resumed.
+        Mini-batches of all finished epochs, including those before a fit was resumed.
     rows : int or None
         Rows of an epoch, if that is known in advance.
     seen : tuple or None
@@ -55,7 +56,7 @@ class Epochs:
     def __init__(self, net: _core.Network, settings: Settings, steps: Steps, keep_outputs: bool) -> None:
         self._net, self._settings, self._steps = net, settings, steps
         self._keep_outputs = keep_outputs
-        self._stepped = False
+        self._has_ended_one = False  # an epoch; the snapshot is then outdated
         self.iterations = self.done = 0
         self.rows: int | None = None
         self.seen: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None
@@ -67,8 +68,12 @@ class Epochs:
         ------
         DivergedError
             If the loss or the weights are no longer finite. The weights are then restored to finite ones.
+        ValueError, TypeError
+            For rows and batches that do not fit.
+        Exception
+            Any error of the iterable, of a Python function as loss or learning rate, or of a batch hook.
         """
-        if self._stepped:
+        if self._has_ended_one:
             self._net.snapshot()
         try:
             sums = self._train()
@@ -82,7 +87,7 @@ class Epochs:
         if not math.isfinite(metrics["loss"]):  # a sum of finite losses may overflow
             self._net.restore()
             raise self._diverged("the loss is no longer finite", number, self.iterations)
-        self._stepped = True
+        self._has_ended_one = True
         self.done += self.iterations
         return metrics
 
@@ -91,7 +96,7 @@ class Epochs:
         raise NotImplementedError
 
     def _train_rows(self, data: Rows, index: np.ndarray | None, more: bool) -> Sums:
-        """Take the steps over some rows; arguments as for `Steps.train`."""
+        """Take the steps over some rows and set `seen`; arguments as for `Steps.train`."""
         rows = len(data[0]) if index is None else len(index)
         outputs = None
         if self._keep_outputs:
@@ -108,6 +113,7 @@ class Epochs:
         return sums
 
     def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
+        """The error for a divergence at mini-batch `step` of an epoch, both counted from 0."""
         lr, iteration = self._steps.optimizer.lr, self.done + step
         return DivergedError(
             f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate (lr={lr}), clip the "
@@ -148,6 +154,7 @@ class RowEpochs(Epochs):
         return self._train_rows(self._data, self._order(), more=False)
 
     def _order(self) -> np.ndarray | None:
+        """The rows of the next epoch in their order, int64; None for all rows in the order of the data."""
         if self._shuffler is None:
             return self._index
         order = self._shuffler.permutation(self._count).astype(np.int64, copy=False)
@@ -207,6 +214,7 @@ class StreamEpochs(Epochs):
         return loss, accuracy, weight
 
     def _next(self, item: Any) -> Rows:
+        """The checked rows of an item; the message of an error begins with the number of the batch."""
         try:
             return self._read(item)
         except (ValueError, TypeError) as error:
@@ -214,7 +222,7 @@ class StreamEpochs(Epochs):
 
 
 def _with_more(items: Iterable[Any]) -> Iterable[tuple[Any, bool]]:
-    """Each item, and whether another one follows."""
+    """Each item, and whether another one follows; fetches one item ahead to know."""
     before: list[Any] = []
     for item in items:
         if before:

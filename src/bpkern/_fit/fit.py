@@ -31,7 +31,10 @@ from .update import make_update
 
 
 class FitWatcher(Watcher):
-    """Passes the progress within an epoch to the progress display and to the batch hooks of callbacks."""
+    """Passes the progress within an epoch to the progress display and to the batch hooks of callbacks.
+
+    `begin_epoch` is called before the first step of each epoch.
+    """
 
     def __init__(self, model: HasCore, callbacks: CallbackList, progress: Progress) -> None:
         self.every_step = callbacks.has_batch_hooks
@@ -75,16 +78,22 @@ class Fit:
     shuffler : Shuffler, optional
         The source of the order of each epoch, if `arguments.shuffle`; the model's generator by default.
     read : callable
-        `read_rows`, or a replacement with the same arguments.
+        `read_rows`, or a `Reader`, called with (X, y, sample_weight, settings).
 
     Attributes
     ----------
     arguments : FitArguments
     callbacks : CallbackList
     rows : int
-        Rows of an epoch; 0 for a stream.
+        Rows of an epoch; 0 for a stream. Before `run`, they include the rows that `validation_split` will
+        hold out.
     work : int
-        Rows times epochs times weights of the network, to compare fits by.
+        Rows times epochs times the number of weights, to compare fits by; 0 for a stream.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError, ModuleNotFoundError
+        As `MLP.fit`, before anything has changed.
     """
 
     def __init__(
@@ -110,8 +119,8 @@ class Fit:
         self.callbacks = CallbackList(callbacks)
         self._metrics = make_metrics(metrics, self._settings.loss, self._settings.layers[-1])
         # C computes the accuracy along with the loss; the other metrics need the outputs.
-        self._others = [metric for metric in self._metrics if metric.name != "accuracy"]
-        self._wants_accuracy = len(self._others) < len(self._metrics)
+        self._other_metrics = [metric for metric in self._metrics if metric.name != "accuracy"]
+        self._wants_accuracy = len(self._other_metrics) < len(self._metrics)
         self._class_weight = class_weight
         self._validation: Rows | None = None
         self._validation_index: np.ndarray | None = None
@@ -123,7 +132,7 @@ class Fit:
         self._data: Rows | None = None
         self._index: np.ndarray | None = None  # the rows of the data to train on; None for all of them
         self._batches: Any = None
-        self._one_dimension: bool | None = None  # of y; for a stream, known at its first batch
+        self._y_is_1d: bool | None = None  # for a stream, known at its first batch
         if streams.is_stream(X, y):
             if split is not None:
                 raise ValueError("a split names rows of X, and batches have none before they come")
@@ -135,7 +144,7 @@ class Fit:
             if split is not None:
                 self._take_split(*split)
             self._data = self._weighted(self._rows, self._index)
-            self._one_dimension = np.ndim(y) == 1
+            self._y_is_1d = np.ndim(y) == 1
         if arguments.validation_data is not None:
             try:
                 X, y, *weights = arguments.validation_data
@@ -144,6 +153,7 @@ class Fit:
                 raise type(error)(f"validation_data: {error}") from None
 
     def _check_stream(self, batches: Any, sample_weight: Any) -> None:
+        """Keep the iterable, after checking the arguments that go with one."""
         if sample_weight is not None:
             raise ValueError("sample_weight goes with y: a stream gives batches (X, y, sample_weight)")
         if self.arguments.validation_split:
@@ -154,10 +164,14 @@ class Fit:
         self._batches = batches
 
     def _weighted(self, data: Rows, index: np.ndarray | None = None, is_part: bool = False) -> Rows:
-        """The rows with the weights of their classes, computed from the rows of `index`, or from all."""
+        """The data with sample weights multiplied by class weights.
+
+        With an index, the class weights are computed from its rows, and all other rows get a weight of 0.
+        """
         x, targets, weights = data
         if self._class_weight is None:
             return data
+        # At least two: one output of binary_cross_entropy tells two classes apart.
         classes, count = classes_of(targets, self._settings), max(self._settings.layers[-1], 2)
         if index is None:
             return x, targets, row_weights(self._class_weight, classes, weights, count, is_part)
@@ -169,6 +183,7 @@ class Fit:
         return x, targets, spread
 
     def _take_split(self, train: np.ndarray, validation: np.ndarray | None) -> None:
+        """Train and validate on the given rows of the data."""
         if self.arguments.validation_data is not None or self.arguments.validation_split:
             raise ValueError("give a split, validation_data or validation_split, and not two of them")
         self._index = train
@@ -194,6 +209,7 @@ class Fit:
             return self._run()
 
     def _run(self) -> History:
+        """`run`, with this thread as the writer of the network."""
         model, core, net, arguments = self._model, self._core, self._net, self.arguments
         update = make_update(
             self._settings,
@@ -213,7 +229,7 @@ class Fit:
                 from .._files import checkpoints
 
                 first = checkpoints.resume(core, arguments.checkpoint, self.callbacks)
-                rollback = Rollback(net, stores=True, core=core)
+                rollback = Rollback(net, stores=True, core=core)  # from now on, back to the checkpoint
                 self._optimizer = self._settings.current_optimizer()  # a callback may have changed it
                 update.set_optimizer(self._optimizer)
                 self._take_snapshot(update)
@@ -222,11 +238,11 @@ class Fit:
             steps = make_steps(
                 net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
             )
-            epochs = self._epochs(steps, update)
+            epochs = self._begin_epochs(steps, update)
             epochs.done = history.iterations
             core.history = history
-            if self._one_dimension is not None:
-                core.fitted_1d = self._one_dimension
+            if self._y_is_1d is not None:
+                core.fitted_1d = self._y_is_1d
             try:
                 self._train(epochs, steps, watcher, history, first)
             finally:
@@ -241,6 +257,7 @@ class Fit:
         return history
 
     def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
+        """The epochs from `first` on, each with its validation, hooks and checkpoint."""
         model, core, arguments, most = self._model, self._core, self.arguments, steps.threads
         if first < arguments.epochs and not core.stop_training:
             self._progress.begin(arguments.epochs, epochs.rows, first)
@@ -252,7 +269,9 @@ class Fit:
                 steps.set_optimizer(optimizer)
             self.callbacks.on_epoch_begin(model, epoch)
             if epoch == first and self.callbacks:
-                self._net.snapshot()  # an overflow keeps the changes that the callbacks have made
+                # Renew the snapshot of `_reserve`: an overflow in this epoch keeps the changes that callbacks
+                # have made since. For later epochs, `Epochs.run` takes the snapshot, after `on_epoch_begin`.
+                self._net.snapshot()
             # The share may have changed since the last epoch; a stream asks again for each batch.
             steps.threads = _core.share_of(most, arguments.n_threads)
             watcher.begin_epoch()
@@ -261,7 +280,7 @@ class Fit:
             if not self._wants_accuracy:
                 logs.pop("accuracy", None)
             if epochs.seen is not None:
-                logs |= metrics_of(core, self._others, *epochs.seen)
+                logs |= metrics_of(core, self._other_metrics, *epochs.seen)
             logs |= self._validate()
             history.add_epoch(logs, epochs.iterations, steps.rate)
             self._progress.epoch(epoch + 1, logs)
@@ -275,11 +294,12 @@ class Fit:
                 checkpoints.write(core, arguments.checkpoint, self.callbacks, epoch + 1)
 
     def _drop_unused_average(self) -> None:
-        """Training without an average makes an older one outdated."""
+        """Discard the average of an earlier fit if this one keeps none: training makes it outdated."""
         if self.arguments.ema is None:
             self._net.discard_average()
 
     def _validate(self) -> dict[str, float]:
+        """The loss and metrics of the validation data, by names with "val_"; empty without such data."""
         if self._validation is None:
             return {}
         values = measure(
@@ -292,7 +312,8 @@ class Fit:
     def _reserve(self, update: _core.Update) -> int:
         """Allocate all memory for training, so that a MemoryError leaves the model unchanged.
 
-        Returns the number of threads to use if no other call is running.
+        Returns the number of threads to use if no other call is running; `_core.share_of` reduces it if
+        others are. A stream reserves memory for each batch instead, and gets 1.
         """
         arguments = self.arguments
         threads = 1
@@ -309,12 +330,13 @@ class Fit:
         return threads
 
     def _take_snapshot(self, update: _core.Update) -> None:
-        """Save the state to restore after an overflow in the first epoch, with new optimiser states."""
+        """Make the optimiser's missing states, and copy all stores for an overflow in the first epoch."""
         self._net.prepare(update)
         self._net.snapshot()
 
-    def _epochs(self, steps: Steps, update: _core.Update) -> Epochs:
-        net, settings, keeps = self._net, self._settings, bool(self._others)
+    def _begin_epochs(self, steps: Steps, update: _core.Update) -> Epochs:
+        """The epochs of this fit. Holds out the rows of `validation_split`, by the generator."""
+        net, settings, keeps = self._net, self._settings, bool(self._other_metrics)
         n_threads = self.arguments.n_threads
         if self._data is None:
             return StreamEpochs(
@@ -326,19 +348,20 @@ class Fit:
                 self._read_batch,
                 lambda rows: _core.share_of(net.reserve(rows, 1, update, n_threads), n_threads),
             )
-        self._index = self._split(self._data)
+        self._index = self._hold_out(self._data)
         shuffler = None
         if self.arguments.shuffle:
             shuffler = self._core.random if self._shuffler is None else self._shuffler
         return RowEpochs(net, settings, steps, keeps, self._data, self._index, shuffler)
 
     def _read_batch(self, item: Any) -> Rows:
+        """The checked rows of an item of a stream, and a note of whether its y has one dimension."""
         X, y, weights = streams.as_batch(item)
-        self._one_dimension = self._core.fitted_1d = np.ndim(y) == 1
+        self._y_is_1d = self._core.fitted_1d = np.ndim(y) == 1
         return self._weighted(read_rows(X, y, weights, self._settings, is_part=True), is_part=True)
 
-    def _split(self, data: Rows) -> np.ndarray | None:
-        """The rows to train on; the other rows become the validation data."""
+    def _hold_out(self, data: Rows) -> np.ndarray | None:
+        """The rows to train on, None for all. Makes those of `validation_split` the validation data."""
         fraction = self.arguments.validation_split
         if not fraction:
             return self._index

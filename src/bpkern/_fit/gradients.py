@@ -48,7 +48,11 @@ def add_penalty(net: _core.Network, gradients: Weights, l1: float, l2: float) ->
 
 
 def _custom_gradients(core: Core, data: Rows) -> tuple[float, Weights]:
-    """Computed in a second network, because the model's own tape may hold a forward pass of the caller."""
+    """The mean of a Python function's losses and its gradients, without penalties.
+
+    They are computed in a second network: the model's own tape may hold a forward pass of the caller. The
+    second network has no dropout.
+    """
     x, targets, _ = data
     settings = core.settings
     assert settings.custom_loss is not None

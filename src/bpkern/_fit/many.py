@@ -106,7 +106,7 @@ def fit_many(
     threads. Models may share an optimiser unless something changes its settings during the fits, as
     `ReduceLROnPlateau` does.
     """
-    progress = make_progress(verbose, of="model")
+    progress = make_progress(verbose, noun="model")
     checked = _checked_models(models)
     if complaint := _unknown(settings, "fit_many", SHARED):
         raise TypeError(complaint)
@@ -115,14 +115,14 @@ def fit_many(
     most = _core.fair_share() if n_threads is None else _checks.whole("n_threads", n_threads, 1)
     workers = max(1, min(most, len(checked)))
     own = _listed("each", each, len(checked), {})
-    parts = _listed("splits", splits, len(checked), None)
+    pairs = _listed("splits", splits, len(checked), None)
     if "callbacks" in settings:  # once: the first fit would exhaust an iterator
         settings["callbacks"] = CallbackList(settings["callbacks"])
     threads = None if n_threads is None else most // workers
     read, fits = Reader(), []
     for number, model in enumerate(checked):
         try:
-            fits.append(_make_fit(model, X, y, parts[number], settings, own[number], threads, read))
+            fits.append(_make_fit(model, X, y, pairs[number], settings, own[number], threads, read))
         except Exception as error:
             error.add_note(f"It is about models[{number}] of fit_many.")
             raise
@@ -136,6 +136,7 @@ def fit_many(
 
 
 def _checked_models(models: Any) -> list[MLP]:
+    """The models as a list. Raises TypeError for other objects, ValueError if two share a generator."""
     if not hasattr(models, "__iter__"):
         raise TypeError(f"models must be a sequence of bpkern.MLP, not {models!r}")
     listed = list(models)
@@ -199,13 +200,15 @@ def _make_fit(
     n_threads: int | None,
     read: Reader,
 ) -> Fit:
+    """The checked fit of one model. `own` is its item of `each` and replaces shared arguments."""
     if not isinstance(own, Mapping):
         raise TypeError(f"each must hold mappings of fit's arguments, not {own!r}")
     if complaint := _unknown(own, "each", SHARED | {"y"}):
         raise ValueError(complaint)
     settings = {"y": y, **shared, **own}
     y = settings.pop("y")
-    weights, class_weight, metrics, callbacks = (settings.pop(*other) for other in OTHERS.items())
+    # OTHERS has names with defaults, the two arguments of `pop`.
+    weights, class_weight, metrics, callbacks = (settings.pop(*item) for item in OTHERS.items())
     rows = None
     if split is not None:
         rows = _checked_split(split, len(read.rows(X, model.layers[0])))
@@ -214,6 +217,7 @@ def _make_fit(
 
 
 def _checked_split(split: Any, rows: int) -> Split:
+    """A pair (train, validation) as arrays of row numbers below `rows`. Raises ValueError or TypeError."""
     if not isinstance(split, (tuple, list)) or len(split) != 2:
         raise ValueError(f"splits must hold pairs (train, validation), not {split!r}")
     train, validation = split
@@ -257,7 +261,7 @@ class _Fits:
         self._histories: dict[int, History] = {}
         self._errors: dict[int, Exception] = {}
         self._stopped_by: BaseException | None = None
-        self._stop = _core.Crew()
+        self._stop = _core.Crew()  # through which one thread stops all
         self._lock = threading.Lock()
 
     def run(self, workers: int) -> list[History]:
@@ -284,12 +288,14 @@ class _Fits:
         return [self._histories[number] for number in range(len(self._fits))]
 
     def _help(self) -> None:
+        """The work of a thread other than the caller's."""
         try:
             self._work()
         except BaseException as error:  # raised again in the caller's thread
             self._end(error)
 
     def _work(self) -> None:
+        """Run fits until none is left."""
         with self._stop.member():
             self._together.wait()
             while self._left:
@@ -300,12 +306,13 @@ class _Fits:
                 self._fit(number)
 
     def _fit(self, number: int) -> None:
+        """Run one fit, and keep its history or its error. Errors that are not Exceptions end all fits."""
         fit = self._fits[number]
         try:
             history = fit.run()
         except Exception as error:
             self._errors[number] = error
-            history = History()
+            history = History()  # a failed model counts as done, too
         self._histories[number] = history
         with self._lock:
             last = {name: values[-1] for name, values in history.items()}

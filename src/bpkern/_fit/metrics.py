@@ -15,7 +15,8 @@ MAXIMISED = (*CLASSES, "r2")
 # Names of other values in a history or log, which a metric must not have.
 RESERVED = ("loss", "lr", "epoch")
 
-CLASSIFIERS = ("cross_entropy", "binary_cross_entropy")
+# The losses of classifiers.
+CROSS_ENTROPIES = ("cross_entropy", "binary_cross_entropy")
 
 
 class Metric:
@@ -60,8 +61,8 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
         for poisson, of the rates exp(output).
 
         A callable is ``metric(y_true, y_pred) -> number``. Its name is its ``__name__``, which must not be
-        one of the above. Both arguments have the form of `predict`: classes (n,), 0 or 1 of shape (n,) or (n,
-        out), or values. It does not receive weights.
+        one of the above, "loss", "lr" or "epoch", nor begin with "val_". Both arguments have the form of
+        `predict`: classes (n,), 0 or 1 of shape (n,) or (n, out), or values. It does not receive weights.
     loss : str
         The name of the model's loss; "custom" for a callable.
     outputs : int
@@ -79,7 +80,7 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
         For values that are neither names nor callables.
     """
     if spec is None:
-        spec = ("accuracy",) if loss in CLASSIFIERS else ()
+        spec = ("accuracy",) if loss in CROSS_ENTROPIES else ()
     elif isinstance(spec, str) or callable(spec):
         spec = (spec,)
     elif not isinstance(spec, Sequence):
@@ -98,7 +99,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
     if isinstance(spec, str):
         if spec not in NAMES:
             raise ValueError(f"unknown metric {spec!r}: allowed are {', '.join(NAMES)}, or a callable")
-        suitable = CLASSES if loss in CLASSIFIERS else VALUES
+        suitable = CLASSES if loss in CROSS_ENTROPIES else VALUES
         if spec not in suitable:
             raise ValueError(f"metric {spec!r} does not suit the loss {loss}: {', '.join(suitable)} do")
         return Metric(spec, _named(spec, loss, outputs), loss)
@@ -140,6 +141,7 @@ def _unweighted(function: Callable[[Any, Any], Any], name: str) -> Callable[[Any
 
 
 def _named(name: str, loss: str, outputs: int) -> Callable[[Any, Any, Any], float]:
+    """The function (targets, predictions, weights) of a metric with a known name."""
     if name == "accuracy":
         return _accuracy
     if name in VALUES:
@@ -172,7 +174,10 @@ def _accuracy(true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | Non
 def _counts(
     true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each column the weights of the true positives, of the positives, and of the predicted positives."""
+    """Arrays (columns,): the weights of the true positives, of the positives, of the predicted positives.
+
+    Targets and predictions are bool (n, columns).
+    """
     w = np.ones(len(true)) if weights is None else weights
     return np.asarray(w @ (true & predicted)), np.asarray(w @ true), np.asarray(w @ predicted)
 
@@ -180,19 +185,23 @@ def _counts(
 def _class_counts(
     true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None, classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same for each class that occurs in targets or predictions."""
+    """The weights that `_counts` returns, for each class that occurs in targets or predictions.
+
+    Targets and predictions are class numbers (n,).
+    """
     w = np.ones(len(true)) if weights is None else weights
     right = true == predicted
     counts = [
         np.bincount(rows, weights=of, minlength=classes)
         for rows, of in ((true[right], w[right]), (true, w), (predicted, w))
     ]
-    there = np.zeros(classes, bool)
-    there[true] = there[predicted] = True
-    return counts[0][there], counts[1][there], counts[2][there]
+    present = np.zeros(classes, bool)
+    present[true] = present[predicted] = True
+    return counts[0][present], counts[1][present], counts[2][present]
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """above / below, with 0 for 0/0."""
     return np.asarray(np.divide(above, below, out=np.zeros_like(below), where=below != 0))
 
 
@@ -236,7 +245,7 @@ def _root(true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -
 
 
 def _determination(true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """1 - errors / variance; for constant targets 1 without errors, otherwise 0."""
+    """R2 of each column: 1 - errors / variance; for constant targets 1 without errors, otherwise 0."""
     errors = _squared(true, predicted, weights)
     variance = _squared(true, np.average(true, axis=0, weights=weights), weights)
     ratio = np.divide(errors, variance, out=np.where(errors > 0, 1.0, 0.0), where=variance > 0)

@@ -24,20 +24,24 @@ class Progress:
         """The fit has ended or was stopped."""
 
 
-def make_progress(verbose: Any, of: str = "epoch") -> Progress:
-    """The display for `verbose`, one of "auto", 0 and 1; `of` is the word for an epoch."""
+def make_progress(verbose: Any, noun: str = "epoch") -> Progress:
+    """The display for `verbose`, one of "auto", 0 and 1.
+
+    `noun` names the unit that is counted: "epoch", or "model" for `fit_many`. Raises ValueError for another
+    `verbose`.
+    """
     if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1):
         raise ValueError(f"unknown verbose {verbose!r}: allowed are 'auto', 0, 1")
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if verbose == 0 or (verbose == "auto" and not terminal):
         return Progress()
     if not terminal:
-        return Lines(of)
+        return Lines(noun)
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
-        return Lines(of, in_place=True)
-    return Bar(tqdm, of)
+        return Lines(noun, in_place=True)
+    return Bar(tqdm, noun)
 
 
 def _text(metrics: Mapping[str, float]) -> str:
@@ -45,7 +49,7 @@ def _text(metrics: Mapping[str, float]) -> str:
 
 
 def _informative(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The loss and the most informative other metric, because a terminal's line has no room for all."""
+    """The loss and the most informative other metric: a line of a terminal has no room for all."""
     other = next((name for name in ("val_accuracy", "val_loss", "accuracy") if name in metrics), "loss")
     return {name: metrics[name] for name in ("loss", other) if name in metrics}
 
@@ -53,22 +57,22 @@ def _informative(metrics: Mapping[str, float]) -> dict[str, float]:
 class Bar(Progress):
     """tqdm's bar over all rows of all epochs, with the epoch and its metrics beside it."""
 
-    def __init__(self, tqdm: Any, of: str) -> None:
-        self._tqdm, self._of = tqdm, of
+    def __init__(self, tqdm: Any, noun: str) -> None:
+        self._tqdm, self._noun = tqdm, noun
         self._bar: Any = None
         self._ended = 0
         self._metrics: Mapping[str, float] = {}
         self._shown_at = 0.0
 
     def begin(self, epochs: int, rows: int | None, done: int) -> None:
-        self._epochs, self._rows, self._ended = epochs, rows, done
+        self._epochs, self._epoch_rows, self._ended = epochs, rows, done
         if done == epochs:
             return
         self._bar = self._tqdm(
             total=epochs * (rows or 1),
             initial=done * (rows or 1),
-            desc=f"{self._of} {min(done + 1, epochs)}/{epochs}",
-            unit=" samples" if rows else f" {self._of}s",
+            desc=f"{self._noun} {min(done + 1, epochs)}/{epochs}",
+            unit=" samples" if rows else f" {self._noun}s",
             unit_scale=True,
             mininterval=REFRESH_SECONDS,
             dynamic_ncols=True,
@@ -77,8 +81,8 @@ class Bar(Progress):
 
     def rows(self, done: int) -> None:
         """Advance the bar. It counts epochs if the rows of an epoch are not known in advance."""
-        if self._rows:
-            self._bar.update(self._ended * self._rows + done - self._bar.n)
+        if self._epoch_rows:
+            self._bar.update(self._ended * self._epoch_rows + done - self._bar.n)
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self._ended, self._metrics = number, metrics
@@ -86,10 +90,10 @@ class Bar(Progress):
         if now - self._shown_at > REFRESH_SECONDS:
             self._shown_at = now
             self._describe()
-        self._bar.update(number * (self._rows or 1) - self._bar.n)
+        self._bar.update(number * (self._epoch_rows or 1) - self._bar.n)
 
     def _describe(self) -> None:
-        text = f"{self._of} {self._ended}/{self._epochs}{_text(_informative(self._metrics))}"
+        text = f"{self._noun} {self._ended}/{self._epochs}{_text(_informative(self._metrics))}"
         self._bar.set_description_str(text, refresh=False)
 
     def close(self) -> None:
@@ -103,23 +107,23 @@ class Bar(Progress):
 class Lines(Progress):
     """A plain line per epoch with all metrics; with `in_place`, a single line that is overwritten."""
 
-    def __init__(self, of: str, in_place: bool = False) -> None:
-        self._of, self._in_place = of, in_place
+    def __init__(self, noun: str, in_place: bool = False) -> None:
+        self._noun, self._in_place = noun, in_place
         self._shown_at = 0.0
         self._unshown: str | None = None
 
     def begin(self, epochs: int, rows: int | None, done: int) -> None:
-        self._epochs, self._samples, self._of_epoch = epochs, 0, 0
+        self._epochs, self._samples, self._rows_done = epochs, 0, 0
         self._began = time.monotonic()
 
     def rows(self, done: int) -> None:
-        self._of_epoch = done
+        self._rows_done = done
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
-        self._samples += self._of_epoch
+        self._samples += self._rows_done
         now = time.monotonic()
         shown = _informative(metrics) if self._in_place else metrics
-        line = f"{self._of} {number}/{self._epochs}{_text(shown)}"
+        line = f"{self._noun} {number}/{self._epochs}{_text(shown)}"
         if self._samples:
             line += f", {self._samples / max(now - self._began, 1e-9):,.0f} samples/s"
         if not self._in_place:

@@ -10,17 +10,16 @@ from .._model.core import Core
 class Rollback:
     """Undoes a call that fails before its first update.
 
-    It restores the count of mini-batches; with `stores` also the optimiser's states and the average; with
-    `core` also the generator, the history and `fitted_1d`. After an update it restores nothing: the model
-    keeps the finished steps.
+    After an update it restores nothing: the model keeps the finished steps.
 
     Parameters
     ----------
     net : _core.Network
-        This thread is its writer.
+        Its count of mini-batches is restored. This thread is inside its `writing()`.
     stores : bool
+        Also discard the optimiser's states and the average if the call has made them.
     core : Core, optional
-        The model of the network.
+        The model of the network; also restore its generator, history and `fitted_1d`.
     """
 
     def __init__(self, net: _core.Network, *, stores: bool = False, core: Core | None = None) -> None:
@@ -33,7 +32,7 @@ class Rollback:
     def undo(self) -> bool:
         """Restore the state unless an update has been made since. Returns whether it was restored."""
         net, core = self._net, self._core
-        if net.counts[0] != self._counts[0]:
+        if net.counts[0] != self._counts[0]:  # an update was made
             return False
         if core is not None:
             core.fitted_1d, core.history = self._fitted_1d, self._history

@@ -44,14 +44,14 @@ class Steps:
     Parameters
     ----------
     net : _core.Network
-        This thread is its writer, and it has a workspace for these batches.
+        This thread is inside its `writing()`, and it has a workspace for these batches.
     settings : Settings
     update : _core.Update
     optimizer : Optimizer
         From `Settings.current_optimizer`.
     batch_size : int
     threads : int
-        At most those of the workspace.
+        The number of threads, at most that of the workspace.
     watcher : Watcher
 
     Attributes
@@ -85,7 +85,8 @@ class Steps:
     def set_optimizer(self, optimizer: Optimizer) -> None:
         """Continue with another optimiser, or other settings of the same."""
         if type(optimizer) is not type(self.optimizer):
-            self._net.discard_states()  # states of the old kind that an update since its replacement has made
+            # Updates between the replacement and this call have made states for the old kind of optimiser.
+            self._net.discard_states()
         self.optimizer = optimizer
         self._update.set_optimizer(optimizer)
 
@@ -104,9 +105,18 @@ class Steps:
         more : bool
             Whether gradients that are still accumulated at the end remain for the next call. Otherwise they
             make an update.
+
+        Returns
+        -------
+        Sums
+
+        Raises
+        ------
+        _core.BadRowError, _core.NonFiniteLossError
+            The updates of earlier mini-batches have been made.
         """
         rows = len(data[0]) if index is None else len(index)
-        first = self._net.counts[0]
+        first = self._net.counts[0]  # updates so far
         # Rates for the largest possible number of updates: batches without weight make none.
         lr = rates(self.optimizer.lr, first, -(-self.iterations(rows) // self._update.accumulate))
         sums = self._net.train(
@@ -151,7 +161,7 @@ class CustomLossSteps(Steps):
             end = start + len(batch)
             if self._watcher.every_step:
                 self._watcher.before()
-            first = self._net.counts[0]
+            first = self._net.counts[0]  # updates so far
             rollback = Rollback(self._net)
             try:
                 batch_outputs = tape.forward(source, batch, self.threads)

@@ -1,4 +1,7 @@
-"""The parts of one model, on which training, prediction, files and estimators work."""
+"""`Core`: the parts of one model, on which training, prediction, files and estimators work.
+
+`_core` with an underscore is the C extension.
+"""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
@@ -15,7 +18,8 @@ from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer
 
-# Names of the arrays of the averaged parameters in `Core.get_parameters`.
+# The prefix of the averaged parameters in `Core.get_parameters`. In files the average, which predicts, has no
+# prefix, and the trained parameters have one (`bpkern._files.state`).
 AVERAGE = "average."
 
 
@@ -33,6 +37,7 @@ class Core:
     ----------
     settings : Settings
     net : _core.Network
+        The parameters, the optimiser's states and the passes over data, in C.
     tape : _core.Tape
         The stored forward pass and gradients of steps by hand.
     random : RandomState
@@ -115,7 +120,13 @@ class Core:
             self.net.set_layers(layers, "average")
 
     def blend(self, other: Core, tau: float) -> None:
-        """Set the trained parameters to ``(1 - tau) * own + tau * other's``, and drop their average."""
+        """Set the trained parameters to ``(1 - tau) * own + tau * other's``, and drop their average.
+
+        Raises
+        ------
+        ValueError
+            If the other model has other layers, another dtype or another instruction set.
+        """
         mine, theirs = self.settings, other.settings
         if (mine.layers, mine.dtype) != (theirs.layers, theirs.dtype):
             raise ValueError(

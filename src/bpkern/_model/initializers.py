@@ -18,11 +18,11 @@ RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplu
 Draw = Callable[[Any, int, int], np.ndarray]
 
 
-def _uniform(square: Callable[[int, int], float]) -> Draw:
-    """Uniform on [-limit, limit), with limit**2 = square(fan in, fan out)."""
+def _uniform(limit_squared: Callable[[int, int], float]) -> Draw:
+    """Uniform on [-limit, limit), with limit**2 = limit_squared(fan in, fan out)."""
 
     def draw(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        limit = np.sqrt(square(fan_in, fan_out))
+        limit = np.sqrt(limit_squared(fan_in, fan_out))
         return generator.uniform(-limit, limit, (fan_out, fan_in))
 
     return draw

@@ -1,4 +1,7 @@
-"""Checks of weights and biases, and their names in dictionaries."""
+"""Checks of weights and biases, and their names in dictionaries.
+
+Throughout the package, l counts the weight matrices from 0: matrix l leads from layers[l] to layers[l + 1].
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,13 +42,14 @@ def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[
 
 
 def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> np.ndarray:
+    """`values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
     array = np.asarray(values)
     if not np.can_cast(array.dtype, np.float64, "safe"):
         raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
     with np.errstate(over="ignore"):
-        array = np.require(array, dtype, ["C", "A"])
+        array = np.require(array, dtype, ["C", "A"])  # C order and aligned, as the kernels read it
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite in {dtype.name}")
     return array

@@ -22,6 +22,7 @@ def forward(core: Core, X: Any, layer: int | None, train: bool) -> np.ndarray:
             if len(x) == 0:
                 raise ValueError("X has no rows")
             return core.tape.forward(_core.Data(x), None)
+        # 0 stands for all layers.
         return core.net.forward_data(
             _core.Data(x), layers=0 if layer is None else _checked_layer(core, layer)
         )
@@ -55,9 +56,9 @@ def check_probabilistic(core: Core) -> None:
 
 
 def probabilities(core: Core, outputs: np.ndarray) -> np.ndarray:
-    """The softmax or sigmoid of outputs (n, out), which are overwritten."""
+    """The softmax or sigmoid of outputs (n, out). The softmax overwrites them."""
     if core.settings.loss == "binary_cross_entropy":
-        e = np.exp(-np.abs(outputs))
+        e = np.exp(-np.abs(outputs))  # never overflows
         return np.asarray(np.where(outputs < 0, e, 1) / (1 + e))
     outputs -= outputs.max(axis=1, keepdims=True)
     np.exp(outputs, out=outputs)

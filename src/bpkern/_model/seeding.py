@@ -43,10 +43,10 @@ MOST_AT_ONCE = 1 << 18
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
-def _plain(state: Any) -> Any:
+def _state_to_plain(state: Any) -> Any:
     """The state of a bit generator in plain Python types."""
     if isinstance(state, dict):
-        return {name: _plain(value) for name, value in state.items()}
+        return {name: _state_to_plain(value) for name, value in state.items()}
     if isinstance(state, np.ndarray):
         return {"dtype": state.dtype.name, "values": state.tolist()}
     return state if isinstance(state, str) else int(state)
@@ -54,32 +54,36 @@ def _plain(state: Any) -> Any:
 
 # Upper bounds of the positions and flags in the state of a bit generator. NumPy does not check them: with
 # larger ones it would read past the end of its buffer.
-PLACES = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
+STATE_BOUNDS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}
+
+# The largest number in any state: those of PCG64 have 128 bits.
+MOST_IN_STATE = 2**128 - 1
 
 
-def _unplain(state: Any, example: Any, name: str = "state") -> Any:
-    """The inverse of `_plain`. Raises ValueError or TypeError if `state` has not the form of `example`."""
+def _state_from_plain(state: Any, example: Any, name: str = "state") -> Any:
+    """The inverse of `_state_to_plain`. ValueError or TypeError if `state` has not the form of `example`."""
     if isinstance(example, dict):
         if not isinstance(state, dict) or set(state) != set(example):
             raise ValueError(f"the {name} of a bit generator must hold just {', '.join(example)}")
         if set(example) == {"dtype", "values"}:
-            numbers = [_unplain(number, 0, name) for number in state["values"]]
+            numbers = [_state_from_plain(number, 0, name) for number in state["values"]]
             if state["dtype"] != example["dtype"] or len(numbers) != len(example["values"]):
                 raise ValueError(
                     f"the {name} of a bit generator must be {len(example['values'])} of {example['dtype']}"
                 )
             return np.array(numbers, example["dtype"])
-        return {key: _unplain(value, example[key], key) for key, value in state.items()}
+        return {key: _state_from_plain(value, example[key], key) for key, value in state.items()}
     if isinstance(example, str):
         return _checks.one_of(name, state, (example,))
-    return _checks.whole(name, state, 0, PLACES.get(name, 2**128 - 1))
+    return _checks.whole(name, state, 0, STATE_BOUNDS.get(name, MOST_IN_STATE))
 
 
 def _generator_in(state: dict[str, Any]) -> np.random.Generator:
+    """A generator in a state of `_state_to_plain`. Raises LookupError, ValueError or TypeError."""
     name = state["bit_generator"]
     _check_name(name)
     bit_generator = getattr(np.random, name)(0)
-    bit_generator.state = _unplain(state, _plain(bit_generator.state))
+    bit_generator.state = _state_from_plain(state, _state_to_plain(bit_generator.state))
     return np.random.Generator(bit_generator)
 
 
@@ -94,11 +98,14 @@ def _check_name(name: Any) -> None:
 class RandomState:
     """The generator of one model, and the seeds of its splits and of its dropout.
 
+    It is not `numpy.random.RandomState`, NumPy's legacy generator.
+
     Parameters
     ----------
     seed : None, int, SeedSequence or Generator
     start : Generator, optional
-        The generator's initial state; a copy of it as it is now by default.
+        A generator in the initial state, to which `at_start` returns; by default a copy of the generator of
+        `seed` in its present state.
     split_seed : int, optional
         The seed of all validation splits, if it has been drawn.
     dropout_key : int
@@ -133,11 +140,11 @@ class RandomState:
         self.dropout_key = int(self.generator.integers(2**64, dtype=np.uint64))
 
     def state(self) -> tuple[Any, int | None]:
-        """The state that `go_back` takes."""
+        """The state that `go_back` takes. It is only valid for this object; files hold `config`."""
         return self.generator.bit_generator.state, self._split_seed
 
     def go_back(self, state: tuple[Any, int | None]) -> None:
-        """Return to a state of `state`, also in a Generator that the caller gave as seed."""
+        """Return to what `state` has returned, also in a Generator that the caller gave as seed."""
         self.generator.bit_generator.state, self._split_seed = state
 
     def config(self) -> dict[str, Any]:
@@ -150,8 +157,8 @@ class RandomState:
         """
         _check_name(self.generator.bit_generator.state["bit_generator"])
         return {
-            "generator": _plain(self.generator.bit_generator.state),
-            "start": _plain(self._start.bit_generator.state),
+            "generator": _state_to_plain(self.generator.bit_generator.state),
+            "start": _state_to_plain(self._start.bit_generator.state),
             "split_seed": self._split_seed,
             "dropout_key": self.dropout_key,
         }

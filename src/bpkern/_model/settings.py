@@ -81,6 +81,7 @@ class Settings:
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")
         self.conventions = Conventions()
+        # The class and the settings of the optimiser at its last check, and the checked copy.
         self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
 
     def current_optimizer(self) -> Optimizer:
@@ -112,7 +113,7 @@ class Settings:
         return self.l1 != 0 or self.l2 != 0
 
     def penalty_factor(self, weight: float) -> float:
-        """The factor of l1 and l2 for rows whose weights sum to `weight`."""
+        """The factor of l1 and l2 for a batch whose rows have sample weights that sum to `weight`."""
         return 1 / weight if self.conventions.penalty_per_weight else 1.0
 
     @property
@@ -173,6 +174,7 @@ def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[...
 
 
 def _check_range(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
+    """Raise ValueError unless each parameter of the loss is a finite normal number above 0 in this dtype."""
     info = np.finfo(dtype)
     for value in parameters:
         if not info.tiny <= value <= info.max:
@@ -190,7 +192,10 @@ def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
 
 
 def checked_loss(loss: Any) -> Any:
-    """`loss` itself. Raises ValueError or TypeError if it is not a loss for any number of outputs."""
+    """`loss` itself. Raises ValueError or TypeError if it is not a loss.
+
+    Whether a parameter of the loss fits the number of outputs is not checked here.
+    """
     if isinstance(loss, Loss) or (callable(loss) and not isinstance(loss, type)):
         return loss
     if not isinstance(loss, str):
@@ -210,6 +215,7 @@ def checked_optimizer(optimizer: Any) -> Optimizer:
 
 
 def _dtype(dtype: Any) -> "np.dtype[Any]":
+    """float32 or float64 in native byte order. Raises ValueError for any other."""
     try:
         parsed: np.dtype[Any] = np.dtype(dtype)
     except TypeError:

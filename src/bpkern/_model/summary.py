@@ -46,15 +46,15 @@ class Summary:
     """The table: `str` gives it as text, and notebooks show it as HTML.
 
     Layers are numbered as in `MLP.state_dict`. Flops are the multiplications and additions of the matrix
-    products for one sample: one product for a forward pass, three for a training step, two of the three in
-    the first layer.
+    products for one sample. A forward pass takes one product per layer. A training step takes three: the
+    forward pass, the gradient of the weights, and the delta of the layer before, which the first layer omits.
 
     Parameters
     ----------
     layers : sequence of int
     activations : sequence of str
         One per weight matrix.
-    loss : str or callable
+    loss : str, Loss or callable
     optimizer : Optimizer
     dtype : numpy.dtype
     dropout : sequence of float

@@ -1,6 +1,7 @@
 """Backpropagation in plain NumPy, to be read: the oracle of the tests and the baseline of the benchmarks.
 
-The three functions have the signatures of `bpkern.kernels`, and an optional argument for `scratch` arrays.
+The three functions have the signatures of `bpkern.kernels`, and an optional argument `scratch`: arrays to be
+overwritten, which some functions call `spare`.
 `MLP` has the constructor, `fit`, gradients and predictions of `bpkern.MLP`, and no more. Products are BLAS's
 and outputs are allocated once; there are no other optimisations. Shapes: x (n, in), w (out, in), b (out,); a,
 z and delta (n, out), with n the rows of the mini-batch.

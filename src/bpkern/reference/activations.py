@@ -105,6 +105,7 @@ def _gelu(z, scratch):
 
 
 def _gelu_backward(delta, z, scratch):
+    """The distribution at z plus z times the density."""
     np.multiply(z, density(z), out=scratch)
     scratch += distribution(z)
     delta *= scratch
@@ -147,5 +148,5 @@ ACTIVATIONS = {
     "softplus": (_softplus, _softplus_backward),
 }
 
-# Activations that are not monotonic: a does not determine z.
+# Activations that are not monotonic: a does not determine z, so that the derivative is computed from z.
 FROM_Z = ("gelu", "gelu_tanh", "silu")

@@ -1,24 +1,27 @@
 """Dropout masks from Philox4x32-10, a generator without state: its output is a function of a counter.
 
 J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-The counter is the position of the elements, so that masks are the same in C and here, for any number of
-threads.
+The counter is made of an element's row and column, its layer and the number of the mini-batch, so that masks
+are the same in C and here, for any number of threads.
 """
 
 from typing import Any
 
 import numpy as np
 
+# The constants of Philox4x32-10 in that paper.
 ROUNDS = 10
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 KEY_STEPS = 0x9E3779B9, 0xBB67AE85
+
+# The low 32 bits of a number.
 LOW = 0xFFFFFFFF
 
 
 def philox(counter, key):
-    """Four arrays of 32-bit words, in uint64, from a counter of four words and a key of two.
+    """Four arrays of 32-bit words, in uint64, from a counter of four 32-bit words and a key of two.
 
-    The words of the counter are numbers or arrays, which are broadcast to one shape.
+    The words of the counter are numbers or arrays, which are broadcast to one shape: that of the results.
     """
     words: list[Any] = [np.asarray(word, np.uint64) for word in counter]
     c0, c1, c2, c3 = words
@@ -42,7 +45,7 @@ def words(key, batch, layer, rows, columns):
     batch : int
         The number of the mini-batch over the model's life, from 0.
     layer : int
-        0 is the first hidden layer.
+        0 is the first hidden layer; below 2**16, because the counter has 16 bits for it.
     rows, columns : int
     """
     # A counter gives four words, so 64 columns take 16 counters: their first words are for the first 16
@@ -72,7 +75,7 @@ def mask(p, dtype, key, batch, layer, rows, columns):
 
     Returns
     -------
-    ndarray, shape (rows, columns)
+    ndarray of `dtype`, shape (rows, columns)
     """
     threshold = min(round(p * 2**32), LOW)
     kept = words(key, batch, layer, rows, columns) >= threshold

@@ -9,7 +9,7 @@ from .optimizers import STEPS
 
 
 def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
-    """``a = s(x w' + b)``; see `bpkern.kernels.linear_forward`. `scratch` has the shape of the result."""
+    """``a = s(x @ w.T + b)``; see `bpkern.kernels.linear_forward`. `scratch` has the shape of the result."""
     out = np.matmul(x, w.T, out=out)
     out += b
     forward, _ = ACTIVATIONS[activation]
@@ -18,7 +18,7 @@ def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
 
 
 def delta_backward(delta_next, w_next, a, activation, *, z=None, out=None, scratch=None):
-    """``delta = (delta_next w_next) * s'(z)``; see `bpkern.kernels.delta_backward`."""
+    """``delta = (delta_next @ w_next) * s'(z)``; see `bpkern.kernels.delta_backward`. `scratch` as above."""
     if activation in FROM_Z and z is None:
         raise ValueError(f"{activation!r} needs z: its derivative is no function of a")
     out = np.matmul(delta_next, w_next, out=out)
@@ -32,7 +32,7 @@ def sgd_update(
 ):
     """One step of SGD in place; see `bpkern.kernels.sgd_update`. `scratch` is two arrays like w."""
     settings = SimpleNamespace(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
-    gradient, spare = (np.empty(w.shape, w.dtype) for _ in "ab") if scratch is None else scratch
+    gradient, spare = (np.empty(w.shape, w.dtype) for _ in range(2)) if scratch is None else scratch
     np.matmul(delta.T, x, out=gradient)
     STEPS["sgd"](w, gradient, {"velocity": vw}, 1, lr, settings, spare)
     STEPS["sgd"](b, delta.sum(axis=0), {"velocity": vb}, 1, lr, settings, np.empty_like(b))

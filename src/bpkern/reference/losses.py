@@ -1,8 +1,8 @@
 """Losses: ``loss(a, y, delta, parameter)`` returns the loss of each row (n,), and writes its derivative by
 the outputs a (n, out) to delta (n, out).
 
-The parameter is huber's delta or quantile's q, a number or an array (out,), or cross_entropy's label
-smoothing; the other losses ignore it.
+The parameter is the `delta` of `bpkern.losses.Huber` (`corner` here) or the `q` of `Quantile`, a number or an
+array (out,), or the label smoothing of cross_entropy; the other losses ignore it.
 """
 
 import numpy as np
@@ -100,10 +100,10 @@ LOSSES = {
 
 
 def custom(function, a, y, delta, weighted):
-    """The same for a callable ``function(a, y) -> (loss, gradient)``.
+    """The loss of each row (n,), as above, by a callable ``function(a, y) -> (loss, gradient)``.
 
-    It returns losses (n,) and the gradient of each row's loss, or the mean and its gradient. After a mean,
-    rows cannot be weighted.
+    The callable returns losses (n,) and the gradient of each row's loss, or the mean and its gradient. With
+    `weighted` rows a mean is a ValueError: rows cannot be weighted after it.
     """
     loss, gradient = function(a, y)
     loss = np.asarray(loss, np.float64)
@@ -117,7 +117,7 @@ def custom(function, a, y, delta, weighted):
 
 
 def right(loss, a, y):
-    """For each row, whether its class is right; for binary, the fraction of its outputs that are."""
+    """For each row, whether its class is right; for binary_cross_entropy, the fraction of right outputs."""
     if loss == "binary_cross_entropy":
         return ((a > 0) == (y > 0.5)).mean(axis=1)
     return a.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))

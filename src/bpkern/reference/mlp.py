@@ -150,7 +150,11 @@ class MLP:
         return history
 
     def _gradients(self, batch, total, add):
-        """Compute the update's gradients, with dropout; returns the sums of `Network.loss`."""
+        """Compute the update's gradients, with dropout; returns the sums of `Network.loss`.
+
+        They are divided by `total`, the weight of all mini-batches of the update, and with `add` added to
+        those of the mini-batches before.
+        """
         for l, p in enumerate(self._settings.dropout):
             if p:
                 batch.masks[l] = drop.mask(
@@ -166,12 +170,13 @@ class MLP:
         """(loss, [(dW, db), ...]); see `bpkern.MLP.gradients`."""
         batch = self._batch_of(*self._read(X, y, None))
         loss, _, total = self._net.loss(batch)
-        gradients, spare = ([np.empty_like(w) for w in self._parameters] for _ in "ab")
+        gradients, spare = ([np.empty_like(w) for w in self._parameters] for _ in range(2))
         self._net.backward(batch, total, gradients, spare)
         self._net.add_penalty(gradients, spare)
         return loss / total, _pairs(gradients)
 
     def _batch_of(self, x, targets, weights):
+        """A new batch with these rows."""
         batch = Batch(len(x), self._settings, targets.ndim == 1)
         batch.x[...], batch.y[...], batch.weights = x, targets, weights
         return batch
@@ -212,15 +217,18 @@ class MLP:
         return self._net if average is None else Network(self._settings, average)
 
     def _measure(self, batch):
+        """The loss and, for the two cross-entropies, the accuracy of a batch, without training on it."""
         return self._metrics(*self._predicting().loss(batch))
 
     def _metrics(self, loss, accuracy, weight):
+        """The means from the sums of `Network.loss`."""
         metrics = {"loss": loss / weight}
         if self._settings.has_accuracy:
             metrics["accuracy"] = accuracy / weight
         return metrics
 
     def _read(self, X, y, sample_weight) -> tuple[np.ndarray, np.ndarray, Any]:
+        """X and y in the model's dtype (labels in int64), and the weights (n,) in float64 or None."""
         x = np.asarray(as_rows(X, self._settings.layers[0]), self._settings.dtype)
         if len(x) == 0:
             raise ValueError("X has no rows")
@@ -238,4 +246,5 @@ def _parts(index, size):
 
 
 def _pairs(parameters):
+    """[(W, b), ...] from [W, b, W, b, ...]."""
     return list(zip(parameters[0::2], parameters[1::2], strict=True))

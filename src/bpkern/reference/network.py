@@ -20,6 +20,12 @@ class Batch:
         For each hidden layer, the factors of dropout; None without dropout.
     a, delta : list of ndarray
         For each weight matrix, the activations and the derivative of the loss by their z.
+    z : list of (ndarray or None)
+        The inputs of the activations of `FROM_Z`; None for others.
+    dropped : list of (ndarray or None)
+        For each hidden layer with dropout, its activations times the mask.
+    scratch : list of ndarray
+        For each weight matrix, an array like `a` to overwrite.
     """
 
     def __init__(self, n, settings, labels):
@@ -166,6 +172,7 @@ class Network:
 
 
 def _loss_parameter(settings):
+    """The last argument of the functions in `LOSSES`."""
     if settings.loss == "cross_entropy":
         return settings.label_smoothing
     given = settings.loss_parameters
@@ -173,5 +180,5 @@ def _loss_parameter(settings):
 
 
 def _weighted_sum(values, weights):
-    """In float64; None is a weight of 1 each."""
+    """The sum over rows, in float64; weights of None are 1 for each row."""
     return float(values.sum(dtype=np.float64) if weights is None else values @ weights)

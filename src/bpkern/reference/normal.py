@@ -16,7 +16,7 @@ import numpy as np
 STEP = 0.5
 SQUARES = [((k + 0.5) * STEP) ** 2 for k in range(13)]
 
-# Above POLES the poles contribute nothing; above FARTHEST, 40 standard deviations, the tail is 0.
+# For v above POLES the poles contribute nothing; for u above FARTHEST, in standard deviations, the tail is 0.
 POLES = 6.0
 FARTHEST = 40.0
 
@@ -31,7 +31,7 @@ def distribution(z):
     for t_squared in SQUARES:
         np.add(square, t_squared, out=term)
         above += np.divide(math.exp(-t_squared), term, out=term)
-    u /= math.sqrt(2)
+    u /= math.sqrt(2)  # from here on, u is v
     above *= u
     above *= np.exp(np.negative(square, out=square), out=square)
     above *= STEP / math.pi

@@ -16,7 +16,7 @@ def _decay(w, gradient, settings, spare):
 
 
 def _average(mean, value, keep, spare):
-    """mean <- keep mean + (1 - keep) value; `value` may be `spare`."""
+    """mean <- keep mean + (1 - keep) value, with `keep` the decay factor; `value` may be `spare`."""
     np.subtract(value, mean, out=spare)
     spare *= 1 - keep
     mean += spare

@@ -35,7 +35,7 @@ class Update:
     Attributes
     ----------
     iterations : int
-        Updates so far, the argument of a learning rate's schedule.
+        Updates so far, the argument of a schedule of the learning rate. (`History` counts mini-batches.)
     rate : float
         The learning rate of the last update.
     gradients, spare : list of ndarray
@@ -55,7 +55,7 @@ class Update:
         self.average = None
 
     def step(self, optimizer, norm_limit=None, value_limit=None, ema=None):
-        """Make one update from `gradients`, which are overwritten."""
+        """Make one update from `gradients`, which are overwritten. The limits are those of clipping."""
         if self._state is None:
             self._state = [new_state(w, optimizer) for w in self._parameters]
         self._begin_average(ema)

@@ -22,7 +22,7 @@ class EpochRules(Callback):
     estimator : BaseMLP
         Its parameters are the settings of the rules; its fitted attributes are continued.
     rows : int
-        Rows of an epoch.
+        Rows of an epoch, by which `t_` grows.
     score : callable or None
         The score of the held-out rows, for early stopping.
     no_improvement_count : int
@@ -65,6 +65,10 @@ class EpochRules(Callback):
             self._stop_or_slow_down(model)
 
     def _note_improvement(self, model: Trainer, loss: float) -> None:
+        """Update the bests and the count of epochs without improvement.
+
+        The comparisons are negated as in scikit-learn: NaN counts as an improvement.
+        """
         estimator = self._estimator
         if self._score is None:
             improves = not loss > estimator.best_loss_ - estimator.tol
@@ -81,6 +85,7 @@ class EpochRules(Callback):
         self.no_improvement_count = 0 if improves else self.no_improvement_count + 1
 
     def _invert_scale(self, model: Trainer) -> None:
+        """Set the learning rate of "invscaling"."""
         mode = model.rate_mode
         if mode is not None and mode.name == "invscaling":
             lr = mode.initial / (self._estimator.t_ + 1) ** mode.power
@@ -88,6 +93,7 @@ class EpochRules(Callback):
             model.change_rate(max(lr, float(np.finfo(model.dtype).tiny)))
 
     def _stop_or_slow_down(self, model: Trainer) -> None:
+        """End the fit, or divide an "adaptive" learning rate by 5."""
         estimator = self._estimator
         what = "Training loss" if self._score is None else "Validation score"
         message = (

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from .._data.rows import Rows
 from .trainer import Trainer
 
+# Held by the fit that has set the number of BLAS's threads.
 _limiting = threading.Lock()
 
 
@@ -57,7 +58,7 @@ def minimise(
     n_threads: int | None,
     callback: Callable[[OptimizeResult], None],
 ) -> OptimizeResult:
-    """Train a network by L-BFGS with all rows in each step; it keeps the parameters found.
+    """Train a network by L-BFGS with all rows in each step; the network keeps the parameters found.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def minimise(
     max_iter, max_fun : int
         Largest numbers of iterations, and of evaluations of loss and gradients.
     tol : float
-        Training ends when no gradient is larger.
+        Training ends when no element of the gradient is larger in absolute value.
     n_threads : int or None
     callback : callable
         Called with SciPy's result so far after each iteration; StopIteration ends the training.

@@ -79,7 +79,10 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
 
     @abstractmethod
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        """X as float32 or float64, dense or CSR, and y in the form of the network's targets."""
+        """X as float32 or float64, dense or CSR, and y in the form of the network's targets.
+
+        With `incremental`, for `partial_fit`; with `reset`, X sets the number and the names of the features.
+        """
 
     @abstractmethod
     def _encode(self, y: Any, rows: int) -> np.ndarray:
@@ -131,6 +134,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         return self._fit(X, y, sample_weight, None if X_val is None else validation, incremental=False)
 
     def _has_partial_fit(self) -> bool:
+        """True. Raises AttributeError for "lbfgs", as scikit-learn's `available_if` expects."""
         if self.solver == "lbfgs" and self.optimizer is None:
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
@@ -158,6 +162,10 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         return self._partial_fit(X, y, sample_weight)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, *, incremental: bool) -> Self:
+        """`fit`, or with `incremental` `partial_fit`. `validation` is (X, y, sample_weight or None) or None.
+
+        All checks come first: an error that they find leaves the estimator unchanged.
+        """
         stochastic = self.solver != "lbfgs" or self.optimizer is not None
         with _unchanged_by_errors(self):
             self._check_combinations(stochastic, incremental, validation is not None)
@@ -171,7 +179,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
             if weights is not None:
                 weights = np.ascontiguousarray(weights, np.float64)
             if validation is not None:
-                validation = self._validate_validation(*validation)
+                validation = self._checked_validation(*validation)
             random_state = check_random_state(self.random_state)
             outputs, out_activation, loss = self._outputs_and_loss(targets)
             layers = [X.shape[1], *hidden, outputs]
@@ -216,6 +224,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         )
 
     def _check_combinations(self, stochastic: bool, incremental: bool, validates: bool) -> None:
+        """Raise ValueError for parameters that the solver, or `partial_fit`, does not support."""
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if stochastic:
@@ -230,6 +239,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
                 raise ValueError(f"{name} is for the solvers 'sgd' and 'adam', not 'lbfgs'")
 
     def _hidden(self) -> list[int]:
+        """The widths of the hidden layers. Raises ValueError unless they are above 0."""
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(hidden) <= 0):
@@ -240,7 +250,8 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         """One number for all hidden layers, or a list: arrays cannot be compared with ==."""
         return list(self.dropout) if hasattr(self.dropout, "__iter__") else self.dropout
 
-    def _validate_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
+    def _checked_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
+        """(X, targets) or (X, targets, weights) of the validation rows, in the form of the network's data."""
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         targets = self._encode(y, X.shape[0])
         if sample_weight is None:
@@ -307,6 +318,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         return trainer
 
     def _fit_lbfgs(self, trainer: Trainer, rows: Rows, tasks: Tasks) -> None:
+        """Train by L-BFGS, and set the fitted attributes."""
         iterations = 0
 
         def note(result: Any) -> None:

@@ -12,7 +12,7 @@ from .trainer import Trainer
 ALIASES = {"logistic": "sigmoid"}
 
 # From scikit-learn's name of an output activation to the loss that contains it.
-LOSSES = {
+LOSS_OF_OUTPUT = {
     "softmax": "cross_entropy",
     "logistic": "binary_cross_entropy",
     "identity": "squared_error",
@@ -27,12 +27,14 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     change.
     """
 
-    coefs_: list[np.ndarray]
+    coefs_: list[np.ndarray]  # W of each layer, (in, out)
     intercepts_: list[np.ndarray]
+    _networks: dict[tuple[str, ...], Trainer]  # by dtype and activations, for the parameters in `_noted`
+    _noted: list[np.ndarray]  # copies of coefs_ and intercepts_
 
     def _note_parameters(self) -> None:
         """Copy the parameters as they are now, and drop the networks made from earlier ones."""
-        self._networks: dict[tuple[str, ...], Trainer] = {}
+        self._networks = {}
         self._noted = [parameter.copy() for parameter in (*self.coefs_, *self.intercepts_)]
 
     def _are_noted(self) -> bool:
@@ -64,7 +66,7 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                 self.coefs_,
                 self.intercepts_,
                 activation=activations,
-                loss=LOSSES[self.out_activation_],
+                loss=LOSS_OF_OUTPUT[self.out_activation_],
                 alpha=0.0,
                 optimizer=None,
                 dropout=0.0,
@@ -74,6 +76,7 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return network
 
     def _validated(self, X: Any) -> Any:
+        """X as float32 or float64, dense or CSR. Raises NotFittedError, ValueError or TypeError."""
         check_is_fitted(self)
         return validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
 
@@ -114,6 +117,7 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _fitted_so_far(self, trainer: Trainer) -> dict[str, Any]:
         """The attributes that a copy of this estimator needs to predict like a network in training."""
         coefs, intercepts = trainer.get_coefs()
+        # With nothing noted, the copy makes its own networks.
         return {"coefs_": coefs, "intercepts_": intercepts, "_noted": [], "_networks": {}}
 
     def __getstate__(self) -> dict[str, Any]:

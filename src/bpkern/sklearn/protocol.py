@@ -22,7 +22,7 @@ __all__ = ["Tasks", "TasksSupportMixin", "with_callbacks"]
 
 
 class TasksSupportMixin(CallbackSupportMixin):
-    """An estimator whose iterations are tasks for scikit-learn's callbacks."""
+    """An estimator whose fit and iterations are tasks in the sense of scikit-learn's callbacks."""
 
     max_iter: int
 

@@ -154,10 +154,11 @@ feature_names_in_
     # Prediction --------------------------------------------------------------------------------------
 
     def _values(self, outputs: np.ndarray) -> np.ndarray:
+        """The predictions of outputs, which may be overwritten."""
         return np.exp(outputs, out=outputs) if self.out_activation_ == "exp" else outputs
 
     def predict(self, X: Any) -> np.ndarray:
-        """Values.
+        """Predict values.
 
         Parameters
         ----------

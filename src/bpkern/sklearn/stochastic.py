@@ -54,6 +54,7 @@ class StochasticSolvers(Predictor):
         self.best_validation_score_ = -np.inf if stops else None
 
     def _new_optimizer(self) -> Optimizer | None:
+        """The optimiser of the parameters; None for "lbfgs"."""
         lr = self.learning_rate_init
         if self.optimizer is not None:
             return copy.deepcopy(self.optimizer)  # a copy, because callbacks may change it
@@ -77,6 +78,7 @@ class StochasticSolvers(Predictor):
         return train, held_out
 
     def _checked_callbacks(self) -> CallbackList:
+        """The parameter `callbacks`. Raises TypeError for other objects, such as scikit-learn's callbacks."""
         given = self.callbacks
         for each in given if isinstance(given, (tuple, list)) else (given,):
             if hasattr(each, "on_fit_task_end"):
@@ -84,6 +86,7 @@ class StochasticSolvers(Predictor):
         return CallbackList(given)
 
     def _batch_size(self, rows: int) -> int:
+        """Rows of a mini-batch, at most `rows`."""
         if self.batch_size == "auto":
             return min(200, rows)
         if self.batch_size > rows:
@@ -96,8 +99,12 @@ class StochasticSolvers(Predictor):
     def _stochastic_run(
         self, trainer: Trainer, data: tuple[Any, ...], validation: Any, random_state: Any, tasks: Tasks | None
     ) -> tuple[Fit, EpochRules]:
-        """The fit and the rules of a stochastic solver, with all arguments checked."""
+        """The fit and the rules of a stochastic solver, with all arguments checked.
+
+        `tasks` is None for `partial_fit`, which makes one epoch.
+        """
         X, targets, weights = data
+        # The rows to score: (X, targets, weights or None, row numbers or None for all).
         split, scored = None, None
         if self.early_stopping and validation is None:
             split = self._split(targets, random_state)
@@ -126,6 +133,7 @@ class StochasticSolvers(Predictor):
         return fit, rules
 
     def _fit_stochastic(self, trainer: Trainer, fit: Fit, rules: EpochRules, tasks: Tasks | None) -> None:
+        """Run a fit of `_stochastic_run`, and set the fitted attributes."""
         self.n_iter_ = 0
         try:
             fit.run()

@@ -29,9 +29,9 @@ Split = tuple[np.ndarray, np.ndarray | None]
 class RateMode(NamedTuple):
     """scikit-learn's settings of the learning rate, as of the time when the optimiser was made."""
 
-    name: str
-    initial: float
-    power: float
+    name: str  # the parameter `learning_rate`
+    initial: float  # `learning_rate_init`
+    power: float  # `power_t`
 
 
 class Orders:
@@ -81,7 +81,7 @@ class Trainer(MLP):
     Attributes
     ----------
     rate_mode : RateMode or None
-        How the learning rate changes after each epoch, if scikit-learn's `learning_rate` makes it change.
+        How the learning rate changes after an epoch; None except for the solver "sgd".
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Trainer(MLP):
         self.set_weights(_as_weights(coefs, intercepts))
 
     def put_coefs(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> None:
-        """Set them without checks: a line search may try values that are not finite."""
+        """Set weights and biases without checks: a line search may try values that are not finite."""
         weights = _as_weights(coefs, intercepts)
         core_of(self).net.set_layers([(np.ascontiguousarray(w), b) for w, b in weights])
 
@@ -167,7 +167,7 @@ class Trainer(MLP):
         return self.optimizer.lr
 
     def change_rate(self, lr: float) -> None:
-        """Change the learning rate as for SGD whose velocity includes the rate.
+        """Change the learning rate to `lr`, above 0, as for SGD whose velocity includes the rate.
 
         scikit-learn's velocity is this package's times the rate at that time. When the rate changes, this
         package's velocity is rescaled so that their product stays the same.
@@ -202,7 +202,7 @@ class Trainer(MLP):
     ) -> Fit:
         """A checked fit, as of `MLP.fit`, on the rows of (X, y, sample_weight) that the split names.
 
-        `orders` gives the order of each epoch; None keeps the order of the rows.
+        Without a split, on all rows. `orders` gives the order of each epoch; None keeps that of the rows.
         """
         arguments = FitArguments(
             epochs=epochs,
