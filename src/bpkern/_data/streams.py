@@ -1,16 +1,9 @@
-"""Batches from an iterable: recognising one, and fetching items ahead on another thread."""
+"""Batches from an iterable: which X is one, and which item is a batch."""
 
-import threading
-import weakref
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
-
-from .._checks import whole
-
-Item = TypeVar("Item")
 
 # Attributes of arrays, tables and sparse matrices, which are iterable as well.
 ARRAY_MARKS = ("__array__", "__array_interface__", "__dlpack__", "tocsr")
@@ -56,116 +49,3 @@ def as_batch(item: Any) -> tuple[Any, Any, Any]:
     if len(item) not in (2, 3):
         raise ValueError(f"a batch must be (X, y) or (X, y, sample_weight), not {len(item)} items")
     return (*item, None) if len(item) == 2 else (item[0], item[1], item[2])
-
-
-class Prefetched(Generic[Item]):
-    """The items of an iterable in their order, fetched on another thread while earlier ones are used.
-
-    Each iteration has its own thread, which ends when the iteration is closed, deleted or done; leaving the
-    context manager closes all iterations. Closing waits for the item that is being fetched, but for no other.
-
-    Parameters
-    ----------
-    batches : iterable
-        Iterated again for each iteration. Its exception is raised in place of the item.
-    depth : int
-        The number of items to fetch ahead, at least 1.
-    """
-
-    def __init__(self, batches: Iterable[Item], depth: int = 2) -> None:
-        self._batches = batches
-        self._depth = whole("depth", depth, 1)
-        self._open: weakref.WeakSet[Generator[Item, None, None]] = weakref.WeakSet()
-
-    def __iter__(self) -> Generator[Item, None, None]:
-        items = self._items()
-        self._open.add(items)
-        return items
-
-    def _items(self) -> Generator[Item, None, None]:
-        shelf: _Shelf[Item] = _Shelf(self._depth)
-        thread = threading.Thread(
-            target=_fill, args=(shelf, self._batches), name="bpkern batches", daemon=True
-        )
-        try:
-            thread.start()
-            yield from shelf.taken()
-        finally:
-            shelf.close()
-            if thread.ident is not None:
-                thread.join()
-
-    def close(self) -> None:
-        """End all iterations and their threads."""
-        for items in list(self._open):
-            items.close()
-
-    def __enter__(self) -> "Prefetched[Item]":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-
-class _Shelf(Generic[Item]):
-    """A bounded queue between two threads, which both wait until it is closed."""
-
-    def __init__(self, room: int) -> None:
-        self._items: deque[Item] = deque()
-        self._room = room
-        self._error: BaseException | None = None
-        self._ended = self._closed = False
-        self._changed = threading.Condition()
-
-    def has_room(self) -> bool:
-        """Wait for room for an item; False if the shelf is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._room)
-            return not self._closed
-
-    def put(self, item: Item) -> None:
-        with self._changed:
-            self._items.append(item)
-            self._changed.notify_all()
-
-    def end(self, error: BaseException | None) -> None:
-        """No more items will be put; after the last one, `error` is raised unless it is None."""
-        with self._changed:
-            self._ended, self._error = True, error
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """No more items will be taken."""
-        with self._changed:
-            self._closed = True
-            self._items.clear()
-            self._changed.notify_all()
-
-    def taken(self) -> Iterator[Item]:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items or self._ended)
-                if not self._items:
-                    break
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
-            del item  # to free it while waiting for the next
-        if self._error is not None:
-            raise self._error
-
-
-def _fill(shelf: _Shelf[Item], batches: Iterable[Item]) -> None:
-    try:
-        items = iter(batches)
-        while shelf.has_room():
-            try:
-                item = next(items)
-            except StopIteration:
-                break
-            shelf.put(item)
-            del item  # to free it while waiting for room
-    except BaseException as error:  # of any kind, to be raised in the other thread
-        shelf.end(error)
-    else:
-        shelf.end(None)

@@ -12,7 +12,6 @@ import numpy as np
 
 from .. import _core
 from .._data import streams
-from .._data.class_weights import row_weights
 from .._data.rows import Rows, classes_of, read_rows
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
@@ -158,6 +157,8 @@ class Fit:
         x, targets, weights = data
         if self._class_weight is None:
             return data
+        from .._data.class_weights import row_weights  # few fits need it
+
         classes, count = classes_of(targets, self._settings), max(self._settings.layers[-1], 2)
         if index is None:
             return x, targets, row_weights(self._class_weight, classes, weights, count, is_part)
@@ -203,7 +204,7 @@ class Fit:
             accumulate=arguments.accumulate,
             ema=arguments.ema,
         )
-        rollback = Rollback(net, stores=True, core=core)
+        rollback = Rollback(net, True, core)
         try:
             threads = self._reserve(update)
             core.stop_training = False
@@ -213,7 +214,7 @@ class Fit:
                 from .._files import checkpoints
 
                 first = checkpoints.resume(core, arguments.checkpoint, self.callbacks)
-                rollback = Rollback(net, stores=True, core=core)
+                rollback = Rollback(net, True, core)
                 self._optimizer = self._settings.current_optimizer()  # a callback may have changed it
                 update.set_optimizer(self._optimizer)
                 self._take_snapshot(update)
