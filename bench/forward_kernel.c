@@ -5,41 +5,25 @@
  *
  * in an environment with NumPy, which the rest of the build asks for.
  */
-#define _POSIX_C_SOURCE 199309L
-#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "products.h"
+#include "platform/clock.h"
+#include "trainer/products.h"
 
-enum { ROUNDS = 15, CHAINS = 12, PEAK_STEPS = 300000 };
+enum { ROUNDS = 15 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Floating-point operations a second in chains that never leave the registers. */
-#define EACH_CHAIN(c, first) _Pragma("GCC unroll 12") for (int c = first; c < CHAINS; c++)
-#define PEAK(isa, target_name, vec, set1, fmadd, lanes)                   \
-    __attribute__((target(target_name))) static double peak_##isa(void) { \
-        vec acc[CHAINS], factor = set1(0.999f), addend = set1(0.001f);    \
-        EACH_CHAIN(c, 0) acc[c] = set1(0.001f * (float)c);                \
-        double began = now();                                             \
-        for (int i = 0; i < PEAK_STEPS; i++) {                            \
-            EACH_CHAIN(c, 0) acc[c] = fmadd(acc[c], factor, addend);      \
-            __asm__ volatile("" : "+x"(acc[0]));                          \
-        }                                                                 \
-        double took = now() - began;                                      \
-        EACH_CHAIN(c, 1) acc[0] = fmadd(acc[c], factor, acc[0]);          \
-        __asm__ volatile("" : : "x"(acc[0]));                             \
-        return 2.0 * CHAINS * lanes * PEAK_STEPS / took;                  \
-    }
-PEAK(avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, 8)
-PEAK(avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, 16)
+/* The vector ISAs compiled in, X(name) each, and the FMA peak of each in float32 (peak.c). */
+#define X(isa) double bpk_peak_##isa##_f32(void);
+BPK_VECTOR_ISAS
+#undef X
+#define X(isa) {#isa, bpk_peak_##isa##_f32},
+static const struct {
+    const char *isa;
+    double (*flops)(void);
+} peaks_of[] = {BPK_VECTOR_ISAS};
+#undef X
 
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -84,11 +68,13 @@ int main(void) {
     static const ptrdiff_t shapes[][3] = {{512, 4096, 4096}, {256, 2048, 2048}, {64, 784, 256}, {64, 64, 64}};
     for (int isa = 0; isa < bpk_isa_count(); isa++) {
         const char *name = bpk_isa_name(isa);
-        if (!strcmp(name, "scalar") || !bpk_isa_runs(isa)) continue;
+        double (*flops)(void) = NULL;
+        for (size_t i = 0; i < sizeof peaks_of / sizeof peaks_of[0]; i++)
+            if (!strcmp(name, peaks_of[i].isa)) flops = peaks_of[i].flops;
+        if (!flops || !bpk_isa_runs(isa)) continue;
         printf("%s, float32\n", name);
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-            measure(bpk_isa_kernels(isa, BPK_F32), strcmp(name, "avx512") ? peak_avx2 : peak_avx512,
-                    shapes[i][0], shapes[i][1], shapes[i][2]);
+            measure(bpk_isa_kernels(isa, BPK_F32), flops, shapes[i][0], shapes[i][1], shapes[i][2]);
     }
     return 0;
 }

@@ -46,7 +46,7 @@ def step_limit(net, machine: dict) -> tuple[float, str]:
     seconds : float
     level : str
     """
-    from machine import TARGETS
+    from machine import target
 
     level = level_of(net, machine["caches"])
     rates = machine["bandwidths"].get(level, {"read": float("inf"), "update": float("inf")})
@@ -61,7 +61,7 @@ def step_limit(net, machine: dict) -> tuple[float, str]:
         clocks += sum(net.layers[1:-1]) * CLOCKS["dropout"]
     if net.loss == "cross_entropy":
         clocks += net.layers[-1] * CLOCKS["softmax"]
-    width = 64 / TARGETS[machine["isa"]][0]
+    width = 64 / target(machine["isa"])[0]
     return seconds + net.batch * clocks * width / machine["clock"] / machine["threads"], level
 
 

@@ -21,12 +21,8 @@ from threading import Barrier
 
 import numpy as np
 
-# Bytes of a vector register, and compiler flags. Scalar kernels are compared with the baseline's vectors.
-TARGETS = {
-    "scalar": (16, []),
-    "avx2": (32, ["-mavx2", "-mfma"]),
-    "avx512": (64, ["-mavx512f"]),
-}
+from bpkern import _core
+
 RUNS = 10
 # Bytes streamed in one run, and the least bytes of the buffer for the stream through memory.
 STREAMED, MEMORY = 1 << 27, 1 << 27
@@ -34,9 +30,14 @@ STREAMED, MEMORY = 1 << 27, 1 << 27
 CACHES = {1: 32 << 10, 2: 1 << 20, 3: 32 << 20}
 
 
+def target(isa: str) -> tuple[int, list[str]]:
+    """Bytes of a vector register, and compiler flags. Scalar kernels face the baseline's vectors."""
+    return (16, []) if isa == "scalar" else (_core.vector_bytes(isa), ["-march=native"])
+
+
 @functools.cache
 def _library(isa: str, dtype: str) -> ctypes.CDLL:
-    size, flags = TARGETS[isa]
+    size, flags = target(isa)
     real, item = ("float", 4) if dtype == "float32" else ("double", 8)
     source = Path(__file__).with_name("machine.c")
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +100,7 @@ def _stream(stream: Callable[..., float], isa: str, size: int, threads: int) -> 
     """Bytes per second of a stream through a buffer of `size` bytes per thread."""
     kept = [np.ones(size + 64, np.uint8) for _ in range(threads)]
     starts = [array.ctypes.data + -array.ctypes.data % 64 for array in kept]
-    vectors = size // 512 * 512 // TARGETS[isa][0]
+    vectors = size // 512 * 512 // target(isa)[0]
     passes = max(1, STREAMED // size)
     return _best(threads, lambda thread: stream(starts[thread], vectors, passes))
 

@@ -159,6 +159,7 @@ typedef struct bpk_kernels bpk_kernels; /* the kernels of one ISA and dtype */
 
 int bpk_isa_count(void);
 const char *bpk_isa_name(int isa); /* NULL past the last */
+int bpk_isa_vector_bytes(int isa); /* of a register, or of scalar's layout */
 int bpk_isa_runs(int isa);         /* whether this processor and operating system support it */
 int bpk_isa_selected(void);
 void bpk_isa_select(int isa); /* isa must run */

@@ -23,6 +23,9 @@
 
 #include <stddef.h>
 
+/* The terms of one part of a long sum: whole blocks on every instruction set. */
+enum { DEPTH = 480 };
+
 /* n rounded up to whole vectors. */
 static inline ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t vector) { return (n + vector - 1) / vector * vector; }
 

@@ -68,6 +68,11 @@ int bpk_isa_count(void) { return (int)(sizeof isas / sizeof isas[0]); }
 
 const char *bpk_isa_name(int isa) { return isa >= 0 && isa < bpk_isa_count() ? isas[isa].name : NULL; }
 
+int bpk_isa_vector_bytes(int isa) {
+    const bpk_kernels *kernels = isas[isa].kernels[BPK_F32];
+    return (int)kernels->vector * (int)kernels->real_size;
+}
+
 int bpk_isa_runs(int isa) { return isa >= 0 && isa < bpk_isa_count() && isas[isa].runs(); }
 
 int bpk_isa_selected(void) {

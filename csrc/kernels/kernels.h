@@ -173,12 +173,15 @@ typedef struct {
 
 #define BPK_KERNEL_POINTER(returned, name, parameters) returned(*name) parameters;
 
+enum { BPK_TILE_WIDTHS = 3 };
+
 /* The numbers of an ISA and dtype, and its kernels. */
 struct bpk_kernels {
     bpk_dtype dtype;
-    size_t real_size; /* bytes */
-    ptrdiff_t vector; /* elements of a vector register: the grain of padding */
-    ptrdiff_t panel;  /* the widest block, a multiple of vector */
+    size_t real_size;                     /* bytes */
+    ptrdiff_t vector;                     /* elements of a vector register: the grain of padding */
+    ptrdiff_t panel;                      /* the widest block, a multiple of vector */
+    ptrdiff_t tile_rows[BPK_TILE_WIDTHS]; /* rows of the highest register tile of 1, 2 and 3 vectors */
     /* Delta is made of dot products for batches of up to dot_rows rows, if W has at least dot_depth outputs
      * per row: there, transposing W would cost more than the product, and adding up lanes costs less. */
     ptrdiff_t dot_rows, dot_depth;

@@ -1,8 +1,6 @@
 /* The table of one ISA and dtype. vec.h is the ISA's: the build compiles this file once per ISA and dtype. */
 #include "vec.h"
 
-#include "trainer/products.h"
-
 _Static_assert(VEC >= 2 && (VEC & (VEC - 1)) == 0, "a vector holds a power of two of elements, at least 2");
 _Static_assert(DEPTH % (TILE_VECS * VEC) == 0, "parts of a sum begin and end with blocks");
 _Static_assert(NARROW >= 1 && DOT_ROWS >= 0 && DOT_DEPTH >= 1, "limits of layer shapes are sizes");
@@ -13,6 +11,7 @@ const bpk_kernels BPK_NAME(kernels) = {.dtype = BPK_REAL_IS_DOUBLE ? BPK_F64 : B
                                        .real_size = sizeof(real),
                                        .vector = VEC,
                                        .panel = TILE_VECS * VEC,
+                                       .tile_rows = {TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3},
                                        .dot_rows = DOT_ROWS,
                                        .dot_depth = DOT_DEPTH,
                                        .narrow = NARROW,

@@ -12,10 +12,11 @@ ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n);
 /* The width of the next block, if `left` columns remain. */
 ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left);
 
-/* A large product is made in parts of ROWS rows by DEPTH columns of the left matrix. A part stays in the
- * second-level cache while the blocks of the right matrix pass by, and so does a part of each block. DEPTH is
- * a whole number of blocks on every instruction set. */
-enum { ROWS = 256, DEPTH = 480 };
+/* A large product is made in parts of ROWS rows by DEPTH columns (kernels/blocks.h) of the left matrix. A
+ * part stays in the second-level cache while the blocks of the right matrix pass by, and so does a part of
+ * each block.
+ */
+enum { ROWS = 256 };
 
 /* A part of height x depth, from row `row` and column `k`. */
 typedef struct {

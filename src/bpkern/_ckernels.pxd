@@ -168,6 +168,7 @@ cdef extern from "bpkern.h" nogil:
 
     int bpk_isa_count()
     const char *bpk_isa_name(int isa)
+    int bpk_isa_vector_bytes(int isa)
     int bpk_isa_runs(int isa)
     int bpk_isa_selected()
     void bpk_isa_select(int isa)

@@ -43,6 +43,11 @@ def compiled_isas():
     return tuple(bpk_isa_name(i).decode() for i in range(bpk_isa_count()))
 
 
+def vector_bytes(str name):
+    """Bytes of a vector register of that instruction set; for scalar, of its layout's stand-in."""
+    return bpk_isa_vector_bytes(compiled_isas().index(name))
+
+
 def available_isas():
     """The names of those that run on this machine, slowest first."""
     return tuple(bpk_isa_name(i).decode() for i in range(bpk_isa_count()) if bpk_isa_runs(i))

@@ -69,6 +69,7 @@ cdef bpk_source dense_source(cnp.ndarray array) except *:
     return source
 
 
+@cython.final
 cdef class Data:
     """Checked rows for a network. x: (n, in) of any real dtype and strides, or SparseRows. y: None, int64 labels (n,),
     or (n, out) of any real dtype and strides. weights: None or float64 (n,)."""

@@ -9,6 +9,7 @@ STORES = ("parameters", "m", "v", "u", "average")
 PARAMETERS = STORES[0]
 
 
+@cython.final
 cdef class Network:
     """The parameters of a multilayer perceptron in C, and the passes over data that use them.
 

@@ -11,7 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from journal import ROOT, STATE, Journal, Missing, attack, main
 
@@ -19,7 +21,6 @@ from bpkern import _core
 
 ISAS = _core.compiled_isas()
 LEVELS = ("baseline", *ISAS[1:])
-FAMILY = re.compile(rf"_({'|'.join(ISAS)})\.c$")
 KERNEL = re.compile(rf"_({'|'.join(ISAS[1:])})_f(32|64)$")
 
 # Prefixes of instructions.
@@ -49,12 +50,6 @@ BEYOND_SSE2 = re.compile(
 )
 WIDE_REGISTERS = re.compile(r"%[yz]mm\d+|%k[0-7]\b|%xmm(1[6-9]|2\d|3[01])")
 EVEX_REGISTERS = re.compile(r"%zmm\d+|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])|\{1to\d+\}|\{r[nuzd]-sae\}|\{sae\}")
-
-
-def expected_level(source: str) -> str:
-    """The level of instructions that a file may hold, by its name."""
-    found = FAMILY.search(source)
-    return found[1] if found and found[1] != "scalar" else "baseline"
 
 
 def complaint(name: str, operands: str, level: str) -> bool:
@@ -94,13 +89,43 @@ def symbols(path: Path) -> list[tuple[str, str]]:
     return [(words[-2], words[-1]) for words in map(str.split, lines)]
 
 
-def sources() -> list[str]:
-    """The source file of each object, in the order of the trials; kernels are compiled once per dtype."""
-    files = sorted(path.name for path in (ROOT / "csrc").glob("*.c"))
-    return [f"{name} {dtype}" for name in files for dtype in ((0, 1) if FAMILY.search(name) else ("",))]
+class Object(NamedTuple):
+    """An object file: its source, and for kernels the instruction set and dtype that it is compiled for."""
+
+    source: Path
+    isa: str = ""
+    double: int = 0
+
+    @property
+    def level(self) -> str:
+        """The level of instructions that it may hold."""
+        return self.isa if self.isa in LEVELS else "baseline"
+
+    @property
+    def target(self) -> str:
+        """CMake's target that it belongs to."""
+        if self.source.name == "_core.c":
+            return "_core"
+        return f"kernels_{self.isa}_{self.double}" if self.isa else "bpkern_c"
+
+    def __str__(self) -> str:
+        return f"{self.source.name} of {self.target}"
 
 
-OBJECTS = [*sources(), "_core.c "]
+def objects() -> Iterator[Object]:
+    """Every object file, in the order of the trials."""
+    csrc, kernels = ROOT / "csrc", ROOT / "csrc" / "kernels"
+    table, online = kernels / "table.c", csrc / "trainer" / "online.c"
+    for isa in ISAS:
+        bodies = sorted((kernels / ("scalar" if isa == "scalar" else "vector")).glob("*.c"))
+        for source in (*bodies, table, *([] if isa == "scalar" else [online])):
+            yield from (Object(source, isa, double) for double in (0, 1))
+    once = {*csrc.glob("*.c"), *csrc.glob("platform/*.c"), *csrc.glob("trainer/*.c"), *kernels.glob("*.c")}
+    yield from map(Object, sorted(once - {table, online}))
+    yield Object(Path("_core.c"))
+
+
+OBJECTS = list(objects())
 
 
 def built(compiler: str) -> Path:
@@ -133,21 +158,16 @@ def built(compiler: str) -> Path:
     return folder
 
 
-def object_of(folder: Path, name: str) -> Path:
-    source, _, dtype = name.partition(" ")
-    found = [
-        path
-        for path in folder.rglob(f"{source}.o")
-        if not dtype or path.relative_to(folder).parts[1].endswith(f"_{dtype}.dir")
-    ]
+def path_of(folder: Path, item: Object) -> Path:
+    found = list((folder / "CMakeFiles" / f"{item.target}.dir").rglob(f"{item.source.name}.o"))
     if len(found) != 1:
-        raise RuntimeError(f"{name}: {len(found)} object files {found}")
+        raise RuntimeError(f"{item}: {len(found)} object files {found}")
     return found[0]
 
 
-def check_symbols(path: Path, source: str) -> str:
+def check_symbols(path: Path, item: Object) -> str:
     """What is wrong with the symbols that the file defines and uses, or ""."""
-    level = expected_level(source)
+    level = item.level
     for kind, name in symbols(path):
         if kind in "wvVWu" and name != "__gmon_start__":
             # The linker keeps one copy, of any of the files: perhaps of one with wide instructions.
@@ -155,7 +175,7 @@ def check_symbols(path: Path, source: str) -> str:
         if level != "baseline" and kind in "TDRBC" and f"_{level}_f" not in name:
             return f"a global symbol without its instruction set, {name}"
         wide = KERNEL.search(name)
-        if kind == "U" and wide and wide[1] != level and source != "dispatch.c":
+        if kind == "U" and wide and wide[1] != level and item.source.name != "dispatch.c":
             return f"a use of {name} without dispatch"
     return ""
 
@@ -163,9 +183,8 @@ def check_symbols(path: Path, source: str) -> str:
 def check_all(journal: Journal, compiler: str) -> str:
     folder = built(compiler)
     for trial in journal:
-        name = OBJECTS[trial]
-        source = name.partition(" ")[0]
-        path, level = object_of(folder, name), expected_level(source)
+        item = OBJECTS[trial]
+        path, level = path_of(folder, item), item.level
         found = instructions(path)
         wrong = [
             f"{function}: {name} {operands}"
@@ -173,14 +192,14 @@ def check_all(journal: Journal, compiler: str) -> str:
             if complaint(name, operands, level)
         ]
         if wrong:
-            journal.fail(trial, f"{source}, for {level}, has {len(wrong)} beyond it: {'; '.join(wrong[:3])}")
-        if told := check_symbols(path, source):
-            journal.fail(trial, f"{source}: {told}")
-        if level != "baseline" and not source.startswith("table_"):
+            journal.fail(trial, f"{item}, for {level}, has {len(wrong)} beyond it: {'; '.join(wrong[:3])}")
+        if told := check_symbols(path, item):
+            journal.fail(trial, f"{item}: {told}")
+        if level != "baseline" and item.source.name != "table.c":
             # Check the rules: some instructions of this level must be refused by the level below.
             below = LEVELS[LEVELS.index(level) - 1]
             if not any(complaint(name, operands, below) for _, name, operands in found):
-                journal.fail(trial, f"{source} holds nothing that {below} does not have")
+                journal.fail(trial, f"{item} holds nothing that {below} does not have")
         journal.count("instructions", len(found))
     return f"{journal.figures['instructions']} instructions of {len(OBJECTS)} objects"
 

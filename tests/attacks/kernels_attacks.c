@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fp_mode.h"
+#include "platform/fp_mode.h"
 #include "kernels_products.h"
 
 /* All tables and all products on one shape. */
@@ -35,22 +35,16 @@ static void add_around(sizes *s, ptrdiff_t size) {
     for (ptrdiff_t by = -1; by <= 1; by++) add(s, size + by);
 }
 
-/* TILE_ROWS_1 to 3 of vec_<isa>.h; and how many rows a batch must have for the update to prefetch. */
-static const struct {
-    const char *isa;
-    ptrdiff_t tile_rows[3];
-} TILES[] = {{"scalar", {1, 1, 1}}, {"avx2", {12, 6, 4}}, {"avx512", {14, 13, 9}}};
-enum { N_ISAS = 3, PREFETCH_DEPTH = 128 };
+/* The rows of a batch from which the update prefetches: update.c's own number. */
+enum { PREFETCH_DEPTH = 128 };
 
-/* Rows, columns and terms of one instruction set. What a vector and a panel are, its name and dtype say: it
- * need not run here to be counted. */
-static void boundary_sizes(int isa, bpk_dtype dtype, sizes *m, sizes *n, sizes *k) {
-    ptrdiff_t vector = isa == 0 ? 8 : (isa == 1 ? 8 : 16) / (dtype == BPK_F64 ? 2 : 1);
-    ptrdiff_t panel = isa == 0 ? vector : 3 * vector;
+/* Rows, columns and terms of one instruction set, which need not run here, from the numbers of its table. */
+static void boundary_sizes(const bpk_kernels *kernels, sizes *m, sizes *n, sizes *k) {
+    const ptrdiff_t vector = kernels->vector, panel = kernels->panel, *tile_rows = kernels->tile_rows;
     m->count = n->count = k->count = 0;
     add(m, 0), add(n, 0), add(k, 0), add(m, 1), add(n, 1), add(k, 1);
-    for (int i = 0; i < 3; i++) add_around(m, TILES[isa].tile_rows[i]);
-    add(m, 2 * TILES[isa].tile_rows[0] + 1), add(m, 3 * TILES[isa].tile_rows[2] + 1);
+    for (int i = 0; i < BPK_TILE_WIDTHS; i++) add_around(m, tile_rows[i]);
+    add(m, 2 * tile_rows[0] + 1), add(m, 3 * tile_rows[BPK_TILE_WIDTHS - 1] + 1);
     add_around(n, vector / 2);
     for (ptrdiff_t size = vector; size <= panel + 2 * vector; size += vector) add_around(n, size);
     add_around(n, 2 * panel), add(n, 2 * panel + vector + 1);
@@ -59,8 +53,8 @@ static void boundary_sizes(int isa, bpk_dtype dtype, sizes *m, sizes *n, sizes *
         add_around(k, DEPTH + panel);
 }
 
-/* How many there are, of all instruction sets and dtypes; and a prime that does not divide it, so that the
- * first trials are some of everything. */
+/* kernels.py makes this many trials, each of which takes every BOUNDARIES-th shape; and a prime that does not
+ * divide the number of shapes, so that the first trials are some of everything. */
 enum { BOUNDARIES = 26162, STRIDE = 7919 };
 
 /* All products on one shape, where that instruction set runs. */
@@ -80,19 +74,26 @@ static void check_boundary(const char *isa, bpk_dtype dtype, ptrdiff_t m, ptrdif
     if (!runs) counted("not run", 1);
 }
 
-void boundaries(ptrdiff_t number, rng *r) {
-    ptrdiff_t left = number * STRIDE % BOUNDARIES, all = 0;
-    for (int isa = 0; isa < N_ISAS; isa++)
+/* Shape number `which` of all instruction sets and dtypes, or none past the last; returns their number. */
+static ptrdiff_t boundary(ptrdiff_t which, rng *r) {
+    ptrdiff_t all = 0;
+    for (int isa = 0; isa < bpk_isa_count(); isa++)
         for (bpk_dtype dtype = 0; dtype < BPK_N_DTYPES; dtype++) {
             sizes m, n, k;
-            boundary_sizes(isa, dtype, &m, &n, &k);
-            ptrdiff_t count = m.count * n.count * k.count, at = left - all;
+            boundary_sizes(bpk_isa_kernels(isa, dtype), &m, &n, &k);
+            ptrdiff_t count = m.count * n.count * k.count, at = which - all;
             all += count;
             if (at >= 0 && at < count)
-                check_boundary(TILES[isa].isa, dtype, m.size[at % m.count], n.size[at / m.count % n.count],
+                check_boundary(bpk_isa_name(isa), dtype, m.size[at % m.count], n.size[at / m.count % n.count],
                                k.size[at / m.count / n.count], r);
         }
-    if (all != BOUNDARIES) fail("there are %td of them, not %d", all, BOUNDARIES);
+    return all;
+}
+
+void boundaries(ptrdiff_t number, rng *r) {
+    ptrdiff_t all = boundary(PTRDIFF_MAX, r);
+    if (all % STRIDE == 0) fail("%td shapes are a multiple of %d", all, STRIDE);
+    for (ptrdiff_t which = number; which < all; which += BOUNDARIES) boundary(which * STRIDE % all, r);
 }
 
 void random_sizes(ptrdiff_t number, rng *r) {

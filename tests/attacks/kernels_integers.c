@@ -128,7 +128,7 @@ static bpk_source source_of(const table *t, const void *data, ptrdiff_t columns)
 
 static void try_table(net *s, const table *t, int threads, int by_momentum) {
     static const bpk_loss_settings loss = {
-        .loss = BPK_SQUARED_ERROR, .loss_factor = 1, .slope_factor = 1, .most = INFINITY};
+        .loss = BPK_SQUARED_ERROR, .loss_factor = 1, .slope_factor = 1, .cap = INFINITY};
     bpk_activation activations[MOST_LAYERS];
     for (int l = 0; l < s->layers; l++) activations[l] = s->is_relu[l] ? BPK_RELU : BPK_IDENTITY;
     bpk_net *net;
@@ -143,14 +143,17 @@ static void try_table(net *s, const table *t, int threads, int by_momentum) {
         bpk_net_set_layer(net, BPK_PARAMETERS, l, w, b);
         free(w), free(b);
     }
-    bpk_run run = {
-        .batch = s->n, .threads = threads, .clip_norm = INFINITY, .clip_value = INFINITY, .accumulate = 1};
-    run.optimizer = (bpk_optimizer){.rule = BPK_SGD, .lr = 0.5, .momentum = by_momentum ? 0.5 : 0};
-    run.data = (bpk_data){
+    bpk_run run = {.request = {.batch = s->n, .threads = threads}};
+    run.request.update =
+        (bpk_update_settings){.optimizer = {.rule = BPK_SGD, .lr = 0.5, .momentum = by_momentum ? 0.5 : 0},
+                              .clip_norm = INFINITY,
+                              .clip_value = INFINITY,
+                              .accumulate = 1};
+    run.request.data = (bpk_data){
         .x = source_of(t, x, s->sizes[0]), .y = source_of(t, y, s->sizes[s->layers]), .rows = s->n};
     if (by_momentum && bpk_net_make(net, BPK_M) != BPK_OK) abort();
     bpk_status first = bpk_gradients(net, ws, &run, 1);
-    run.next = 0;
+    run.cursor.next = 0;
     for (int l = 0; l < s->layers; l++) {
         void *w = room(s->sizes[l] * s->sizes[l + 1], sizeof(double)),
              *b = room(s->sizes[l + 1], sizeof(double));

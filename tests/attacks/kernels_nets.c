@@ -6,6 +6,8 @@
 
 #include "kernels_arena.h"
 #include "kernels_trial.h"
+#include "trainer/parameters.h"
+#include "trainer/workspace.h"
 
 enum { MOST_LAYERS = 4, POISON = 0xff };
 
@@ -128,7 +130,7 @@ static void between_steps(scene *s) {
 static bpk_loss_settings some_loss(rng *r, double parameters[]) {
     bpk_loss_settings loss = {
         .loss = (bpk_loss)whole(r, 0, BPK_N_LOSSES - 1), .loss_factor = 1, .slope_factor = 1};
-    loss.most = INFINITY;
+    loss.cap = INFINITY;
     for (int j = 0; j < 600; j++) parameters[j] = between(r, 0.2, 0.8);
     if (loss.loss == BPK_HUBER || loss.loss == BPK_QUANTILE) loss.parameters = parameters;
     if (loss.loss == BPK_CROSS_ENTROPY && one_in(r, 3)) loss.smoothing = 0.1;
@@ -160,32 +162,29 @@ static void make_net(scene *s) {
     bpk_net_set_dropout_key(s->net, draw(r));
     for (int l = 0; !online && l + 1 < s->layers; l++)
         if (one_in(r, 3)) bpk_net_set_dropout(s->net, l, 0.3);
-    s->run = (bpk_run){.batch = s->batch,
-                       .threads = one_in(r, 3) ? 2 : 1,
-                       .clip_norm = INFINITY,
-                       .clip_value = INFINITY,
-                       .accumulate = 1};
-    s->run.optimizer = (bpk_optimizer){.rule = (bpk_rule)whole(r, BPK_SGD, BPK_ADAM),
-                                       .lr = 1e-3,
-                                       .square_decay = 0.99,
-                                       .eps = 1e-6,
-                                       .momentum = one_in(r, 2) ? 0.5 : 0};
-    s->run.optimizer.nesterov = one_in(r, 2), s->run.optimizer.centered = one_in(r, 2);
-    s->run.optimizer.amsgrad = one_in(r, 2), s->run.optimizer.weight_decay = one_in(r, 2) ? 0.01 : 0;
-    s->run.optimizer.decoupled_decay = one_in(r, 3) ? 0.01 : 0;
-    if (!online && one_in(r, 3)) s->run.l2 = 1e-3;
-    if (!online && one_in(r, 4)) s->run.l1 = 1e-3;
-    if (!online && one_in(r, 5)) s->run.clip_norm = 0.1;
-    if (!online && one_in(r, 5)) s->run.clip_value = 0.05;
-    if (!online && one_in(r, 5)) s->run.accumulate = 2;
+    s->run = (bpk_run){.request = {.batch = s->batch, .threads = one_in(r, 3) ? 2 : 1}};
+    bpk_update_settings *update = &s->run.request.update;
+    *update = (bpk_update_settings){.clip_norm = INFINITY, .clip_value = INFINITY, .accumulate = 1};
+    update->optimizer = (bpk_optimizer){.rule = (bpk_rule)whole(r, 0, BPK_N_RULES - 1),
+                                        .lr = 1e-3,
+                                        .square_decay = 0.99,
+                                        .eps = 1e-6,
+                                        .momentum = one_in(r, 2) ? 0.5 : 0};
+    update->optimizer.nesterov = one_in(r, 2), update->optimizer.centered = one_in(r, 2);
+    update->optimizer.amsgrad = one_in(r, 2), update->optimizer.weight_decay = one_in(r, 2) ? 0.01 : 0;
+    if (!online && one_in(r, 3)) update->l2 = 1e-3;
+    if (!online && one_in(r, 4)) update->l1 = 1e-3;
+    if (!online && one_in(r, 5)) update->clip_norm = 0.1;
+    if (!online && one_in(r, 5)) update->clip_value = 0.05;
+    if (!online && one_in(r, 5)) update->accumulate = 2;
     for (int i = BPK_M; i <= BPK_U; i++)
-        if (bpk_uses(&s->run.optimizer, (bpk_store)i) && bpk_net_make(s->net, (bpk_store)i) != BPK_OK)
+        if (bpk_uses(&update->optimizer, (bpk_store)i) && bpk_net_make(s->net, (bpk_store)i) != BPK_OK)
             abort();
     if (!online && one_in(r, 3)) {
-        s->run.average_decay = 0.9;
+        update->average_decay = 0.9;
         if (bpk_net_make(s->net, BPK_AVERAGE) != BPK_OK) abort();
     }
-    int stores = bpk_stores_gradients(&s->run) || one_in(r, 2);
+    int stores = bpk_stores_gradients(&s->run.request.update) || one_in(r, 2);
     s->purpose = stores ? BPK_FOR_GRADIENTS : BPK_FOR_TRAINING;
 }
 
@@ -245,7 +244,7 @@ static bpk_source some_rows(scene *s, ptrdiff_t columns, double low, double high
 static void make_data(scene *s) {
     rng *r = &s->random;
     ptrdiff_t outputs = s->sizes[s->layers];
-    bpk_data *data = &s->run.data;
+    bpk_data *data = &s->run.request.data;
     data->rows = s->rows;
     data->x = some_rows(s, s->sizes[0], -2, 2, s->batch > 1);
     if (s->loss.loss == BPK_CROSS_ENTROPY && one_in(r, 2)) {
@@ -269,21 +268,22 @@ static void make_data(scene *s) {
 
 static void keep_run(scene *s, bpk_status status, ptrdiff_t at) {
     const bpk_run *run = &s->run;
-    double sums[] = {(double)status,    (double)at,      run->loss_sum,
-                     run->accuracy_sum, run->weight_sum, (double)run->updates};
+    double sums[] = {(double)status,          (double)at,
+                     run->results.loss_sum,   run->results.accuracy_sum,
+                     run->results.weight_sum, (double)run->cursor.updates};
     keep(s, sums, sizeof sums);
 }
 
 /* Passes over the data from its first row, a batch a call. */
 static void passes(scene *s, bpk_status (*one)(scene *s)) {
     bpk_status status = BPK_OK;
-    s->run.next = s->run.updates = 0;
-    s->run.loss_sum = s->run.accuracy_sum = s->run.weight_sum = 0;
-    while (status == BPK_OK && s->run.next < s->rows) {
+    s->run.cursor.next = s->run.cursor.updates = 0;
+    s->run.results.loss_sum = s->run.results.accuracy_sum = s->run.results.weight_sum = 0;
+    while (status == BPK_OK && s->run.cursor.next < s->rows) {
         between_steps(s);
         status = one(s);
     }
-    keep_run(s, status, s->run.next);
+    keep_run(s, status, s->run.cursor.next);
 }
 
 static matrix predictions; /* of the pass under way */
@@ -296,10 +296,10 @@ static bpk_status forward_one(scene *s) { return bpk_forward(s->net, s->ws, &s->
 static void predict(scene *s) {
     ptrdiff_t outputs = s->sizes[s->layers];
     matrix losses = put(s, sizeof(double), 1, s->rows, s->rows, WRITTEN);
-    if (!s->run.data.weights) s->run.row_losses = (double *)losses.at;
+    if (!s->run.request.data.weights) s->run.request.row_losses = (double *)losses.at;
     passes(s, evaluate_one);
     keep(s, losses.at, bytes_of(&losses));
-    s->run.row_losses = NULL;
+    s->run.request.row_losses = NULL;
     predictions = put(s, s->t->kernels->real_size, s->rows, outputs, outputs, WRITTEN);
     passes(s, forward_one);
     keep(s, predictions.at, bytes_of(&predictions));
@@ -334,10 +334,10 @@ static void clear_gradients(const scene *s) {
 static void by_hand(scene *s) {
     size_t real = s->t->kernels->real_size;
     ptrdiff_t outputs = s->sizes[s->layers], in = s->sizes[0], all = s->rows;
-    s->run.data.rows = smaller(all, s->batch);
-    s->run.next = s->run.updates = 0;
-    matrix out = put(s, real, s->run.data.rows, outputs, outputs, WRITTEN);
-    matrix dx = put(s, real, s->run.data.rows, in, in, WRITTEN);
+    s->run.request.data.rows = smaller(all, s->batch);
+    s->run.cursor.next = s->run.cursor.updates = 0;
+    matrix out = put(s, real, s->run.request.data.rows, outputs, outputs, WRITTEN);
+    matrix dx = put(s, real, s->run.request.data.rows, in, in, WRITTEN);
     clear_gradients(s);
     between_steps(s);
     bpk_status status = bpk_tape_forward(s->net, s->ws, &s->run, out.at);
@@ -351,7 +351,7 @@ static void by_hand(scene *s) {
     if (!untouched(&out) || !untouched(&dx))
         fail("%s %s: what is around the derivatives was written to", s->t->isa, dtype_name(s->t->dtype));
     s->slots -= 2;
-    s->run.data.rows = all;
+    s->run.request.data.rows = all;
 }
 
 static scene play(const table *t, rng random, surroundings around) {
@@ -360,7 +360,7 @@ static scene play(const table *t, rng random, surroundings around) {
     make_net(s);
     doing("%s %s, %td-%td, %d layers, %td rows at %td, surroundings %d", t->isa, dtype_name(t->dtype),
           s->sizes[0], s->sizes[s->layers], s->layers, s->rows, s->batch, (int)around);
-    if (bpk_workspace_create(s->net, s->batch, s->purpose, s->run.threads, &s->ws) != BPK_OK) abort();
+    if (bpk_workspace_create(s->net, s->batch, s->purpose, s->run.request.threads, &s->ws) != BPK_OK) abort();
     if (around == BEFORE_FENCES || around == BEHIND_FENCES) {
         fence_stores(s);
         fence_workspace(s);

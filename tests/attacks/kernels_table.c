@@ -131,22 +131,21 @@ static void call_dot(calls *c) {
 
 /* An optimiser's move, and which states it uses. */
 static bpk_move some_move(calls *c, int uses[BPK_STATES]) {
-    bpk_move move = {.rule = (bpk_rule)whole(&c->random, BPK_SGD, BPK_ADAM),
+    bpk_optimizer optimizer = {
+        .rule = (bpk_rule)whole(&c->random, 0, BPK_N_RULES - 1), .momentum = 0.9, .square_decay = 0.99};
+    optimizer.centered = one_in(&c->random, 2), optimizer.amsgrad = one_in(&c->random, 2);
+    optimizer.nesterov = one_in(&c->random, 2);
+    bpk_move move = {.optimizer = optimizer,
                      .scale = 0.5,
                      .limit = 1.5,
                      .decay = one_in(&c->random, 2) ? 0.1 : 0,
                      .l1 = one_in(&c->random, 2) ? 0.01 : 0,
                      .shrink = one_in(&c->random, 2) ? 0.9 : 1,
                      .lr = 0.1,
-                     .momentum = 0.9,
-                     .square_decay = 0.99,
                      .eps = 1e-8,
                      .correction = 0.5};
-    move.centered = one_in(&c->random, 2), move.amsgrad = one_in(&c->random, 2);
-    move.nesterov = one_in(&c->random, 2);
-    uses[0] = move.rule == BPK_ADAM || (move.rule != BPK_ADAGRAD && one_in(&c->random, 2));
-    uses[1] = move.rule != BPK_SGD;
-    uses[2] = (move.rule == BPK_RMSPROP && move.centered) || (move.rule == BPK_ADAM && move.amsgrad);
+    if (one_in(&c->random, 2)) optimizer.momentum = 0; /* which states it uses, not what it does with them */
+    for (int i = 0; i < BPK_STATES; i++) uses[i] = bpk_uses(&optimizer, (bpk_store)(BPK_M + i));
     return move;
 }
 
@@ -259,30 +258,31 @@ static void call_activations(calls *c) {
     }
 }
 
-static void call_drop(calls *c) {
+static void call_dropout(calls *c) {
     ptrdiff_t rows = whole(&c->random, 1, 30), n = up_to(c, 200);
-    bpk_drop_args args = {.key = draw(&c->random),
-                          .batch = draw(&c->random),
-                          .layer = 3,
-                          .probability = 0.4,
-                          .n = n,
-                          .rows = rows};
+    bpk_dropout_args args = {.key = draw(&c->random),
+                             .batch = draw(&c->random),
+                             .layer = 3,
+                             .probability = 0.4,
+                             .n = n,
+                             .rows = rows};
     some_rows(c, rows, &args.from, &args.to);
     args.a = in_blocks(c, rows, n, WRITTEN, 0)->at;
     args.slope = in_blocks(c, rows, n, WRITTEN, 0)->at;
-    c->t->kernels->drop(&args);
-    finish(c, "drop");
+    c->t->kernels->dropout(&args);
+    finish(c, "dropout");
 }
 
 static void call_losses(calls *c) {
     for (int loss = 0; loss < BPK_N_LOSSES; loss++) {
         ptrdiff_t m = up_to(c, 40), n = whole(&c->random, 1, 70);
-        bpk_loss_args args = {.loss = (bpk_loss)loss, .m = m, .n = n, .most = 1e300};
+        bpk_loss_settings settings = {.loss = (bpk_loss)loss, .cap = 1e300};
+        bpk_loss_args args = {.settings = &settings, .m = m, .n = n};
         args.lda = n + up_to(c, 3), args.ldt = n + up_to(c, 3), args.ldd = n + up_to(c, 3);
         args.a = reals_from(c, m, n, args.lda, READ, -5, 5)->at;
         int labelled = loss == BPK_CROSS_ENTROPY && one_in(&c->random, 2);
-        if (loss == BPK_CROSS_ENTROPY && one_in(&c->random, 2)) args.smoothing = 0.1;
-        if (loss == BPK_POISSON) args.deviance = one_in(&c->random, 2);
+        if (loss == BPK_CROSS_ENTROPY && one_in(&c->random, 2)) settings.smoothing = 0.1;
+        if (loss == BPK_POISSON) settings.deviance = one_in(&c->random, 2);
         if (loss == BPK_HUBER || loss == BPK_QUANTILE)
             args.parameters = reals_from(c, 1, n, n, READ, 0.1, 0.9)->at;
         if (labelled) {
@@ -305,9 +305,9 @@ static void call_losses(calls *c) {
 }
 
 static void make_calls(const table *t, place where, rng random, calls *c) {
-    static void (*const all[])(calls *) = {call_forward,     call_delta, call_dot,        call_update,
-                                           call_update_bias, call_moves, call_reductions, call_layouts,
-                                           call_activations, call_drop,  call_losses};
+    static void (*const all[])(calls *) = {call_forward,     call_delta,   call_dot,        call_update,
+                                           call_update_bias, call_moves,   call_reductions, call_layouts,
+                                           call_activations, call_dropout, call_losses};
     c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,

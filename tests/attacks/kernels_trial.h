@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "net.h"
+#include "trainer/products.h"
 
 /* A table of kernels that runs here. */
 typedef struct {

@@ -28,8 +28,16 @@ BUILD, SITE, SOURCES, MADE = (WORK / name for name in ("build", "site", "csrc", 
 SANITIZER = "-fsanitize=address"
 LIBRARY, PROGRAM = "libbpkern_c.a", "attack_kernels"
 
-# The bodies of kernels, by their names in csrc/.
-BODIES = ("*_tpl.h", "*_scalar.c", "vec_*.h", "scalar.h", "philox.h", "products.c", "kernels.c")
+# The bodies of kernels, by their paths in csrc/.
+BODIES = (
+    "kernels/vector/*",
+    "kernels/*/vec.h",
+    "kernels/scalar/*.c",
+    "kernels/philox.h",
+    "trainer/online.c",
+    "trainer/products.c",
+    "trainer/plain.c",
+)
 
 # The program's attacks with small trial counts; those that find most come first.
 SHORT = {
@@ -64,7 +72,7 @@ NEAREST = {
     "loss": "losses",
     "move": "updates",
     "update": "updates",
-    "drop": "dropout",
+    "dropout": "dropout",
     "online": "one_row",
     "dot": "narrow",
     "reduce": "near_halves",
@@ -85,10 +93,10 @@ HARMLESS = {
         "activation",
         "vec n, p = reduced_expm1(vmax(vset1(-51), x), &n);",
     ): "e^-50 is far below the digits of 1",
-    ("dot", "for (int s = 0; s <= count; s++) sums[s] = vsum(acc[s]);"): "one more sum, which nobody reads",
+    ("dot", "for (int s = 0; s <= count; s++) sums[s] = vsum(partial[s]);"): "one more sum, never read",
     (
         "online",
-        "bpk_move move = next_moves(run, counts, run->updates, 2).weights;",
+        "bpk_move move = next_moves(request, counts, cursor->updates, 2).weights;",
     ): "the weight of the batch is that of the penalties, and there are none",
     ("move", "if (*u <= *v) *u = *v;"): "the same where they are equal",
     ("move", "return x / (root <= REAL_MIN ? REAL_MIN : root);"): "the same where they are equal",
@@ -225,20 +233,27 @@ def build() -> list[dict[str, str]]:
     shutil.copytree(ROOT / "src" / "bpkern", SITE / "bpkern", ignore=shutil.ignore_patterns("__pycache__"))
     MADE.mkdir(exist_ok=True)
     commands = json.loads((BUILD / "compile_commands.json").read_text())
-    return [one for one in commands if Path(one["file"]).parent == ROOT / "csrc"]
+    return [one for one in commands if ROOT / "csrc" in Path(one["file"]).parents]
 
 
 @functools.cache
-def included(path: Path) -> frozenset[Path]:
-    """A file of the library and all files that it includes, also indirectly."""
-    names = re.findall(r'#include "(\w+\.h)"', path.read_text())
-    return frozenset({path}).union(*(included(path.parent / name) for name in names))
+def included(path: Path, vocabulary: Path) -> frozenset[Path]:
+    """A file of the library and all files that it includes, also indirectly; `vocabulary` is its vec.h."""
+    names = re.findall(r'#include "([\w/]+\.h)"', path.read_text())
+    paths = [vocabulary if name == "vec.h" else ROOT / "csrc" / name for name in names]
+    return frozenset({path}).union(*(included(path, vocabulary) for path in paths))
+
+
+def sources_of(compiled: dict[str, str]) -> frozenset[Path]:
+    """All files of the library that a command compiles."""
+    isa = next((isa for isa in ISAS if f"kernels_{isa}_" in compiled["output"]), "")
+    return included(Path(compiled["file"]), ROOT / "csrc" / "kernels" / isa / "vec.h")
 
 
 def draw(rng: np.random.Generator) -> Mutant:
     path, number, line = code_lines()[rng.integers(len(code_lines()))]
     changes = sorted(set(changed(line)))
-    objects = [one for one in build() if path in included(Path(one["file"]))]
+    objects = [one for one in build() if path in sources_of(one)]
     after = changes[rng.integers(len(changes))]
     return Mutant(path, number, line, after, objects[rng.integers(len(objects))])
 
@@ -250,11 +265,10 @@ def compile_mutant(mutant: Mutant, options: tuple[str, ...] = ()) -> bytes | Non
     lines = mutant.path.read_text().splitlines()
     indent = len(mutant.before) - len(mutant.before.lstrip())
     lines[mutant.number - 1] = " " * indent + mutant.after.strip()
-    (SOURCES / mutant.path.name).write_text("\n".join(lines) + "\n")
+    (SOURCES / mutant.path.relative_to(ROOT / "csrc")).write_text("\n".join(lines) + "\n")
     target = MADE / "mutant.o"
-    command = shlex.split(mutant.compiled["command"])
+    command = shlex.split(mutant.compiled["command"].replace(str(ROOT / "csrc"), str(SOURCES)))
     command[command.index("-o") + 1] = str(target)
-    command[command.index("-c") + 1] = str(SOURCES / Path(mutant.compiled["file"]).name)
     made = subprocess.run(
         [*command, *options, "-w"], cwd=mutant.compiled["directory"], capture_output=True, check=False
     )

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "bpkern.h"
-#include "team.h"
+#include "platform/team.h"
 
 enum { MOST_LAYERS = 4, MOST_WIDTH = 70, MOST_ROWS = 50, EPOCHS = 2, NETWORKS = 3, READERS = 4, TEAM = 4 };
 
@@ -90,16 +90,16 @@ static void make_sparse(problem *p, ptrdiff_t rows) {
     p->indptr = room((size_t)rows + 1, sizeof *p->indptr);
     for (ptrdiff_t i = 0; i < rows * columns; i++) p->indices[i] = (int32_t)(i % columns);
     for (ptrdiff_t i = 0; i <= rows; i++) p->indptr[i] = (int32_t)(i * columns);
-    p->run.data.x.indices = p->indices;
-    p->run.data.x.indptr = p->indptr;
-    p->run.data.x.entries = rows * columns;
+    p->run.request.data.x.indices = p->indices;
+    p->run.request.data.x.indptr = p->indptr;
+    p->run.request.data.x.entries = rows * columns;
 }
 
 static void make_data(problem *p, uint64_t *state) {
     ptrdiff_t rows = 1 + below(state, MOST_ROWS), outputs = p->sizes[p->layers];
     p->x = reals(state, p->real, rows * p->sizes[0], -1, 1);
     p->y = reals(state, p->real, rows * outputs, 0, 1);
-    bpk_data *data = &p->run.data;
+    bpk_data *data = &p->run.request.data;
     *data = (bpk_data){.x = plain(p, p->x, p->sizes[0]), .y = plain(p, p->y, outputs), .rows = rows};
     if (p->loss.loss == BPK_CROSS_ENTROPY) {
         p->labels = room((size_t)rows, sizeof *p->labels);
@@ -117,44 +117,44 @@ static void make_data(problem *p, uint64_t *state) {
 /* Everything that takes a step off the shortest way, each of them sometimes. */
 static void make_settings(problem *p, uint64_t *state) {
     bpk_run *run = &p->run;
-    ptrdiff_t rows = run->data.rows;
-    run->batch = 1 + below(state, (int)rows);
-    run->optimizer = (bpk_optimizer){.rule = (bpk_rule)below(state, 4),
-                                     .lr = 1e-3,
-                                     .momentum = maybe(state) ? 0.9 : 0,
-                                     .square_decay = 0.99,
-                                     .eps = 1e-8,
-                                     .weight_decay = maybe(state) ? 1e-3 : 0,
-                                     .decoupled_decay = maybe(state) ? 1e-3 : 0,
-                                     .centered = maybe(state),
-                                     .amsgrad = maybe(state)};
-    run->clip_norm = below(state, 6) ? INFINITY : 0.1;
-    run->clip_value = below(state, 6) ? INFINITY : 0.01;
-    run->accumulate = 1 + (below(state, 6) ? 0 : below(state, 4));
-    run->l1 = below(state, 4) ? 0 : 1e-3;
-    run->l2 = below(state, 4) ? 0 : 1e-3;
+    bpk_update_settings *update = &run->request.update;
+    ptrdiff_t rows = run->request.data.rows;
+    run->request.batch = 1 + below(state, (int)rows);
+    update->optimizer = (bpk_optimizer){.rule = (bpk_rule)below(state, BPK_N_RULES),
+                                        .lr = 1e-3,
+                                        .momentum = maybe(state) ? 0.9 : 0,
+                                        .square_decay = 0.99,
+                                        .eps = 1e-8,
+                                        .weight_decay = maybe(state) ? 1e-3 : 0,
+                                        .centered = maybe(state),
+                                        .amsgrad = maybe(state)};
+    update->clip_norm = below(state, 6) ? INFINITY : 0.1;
+    update->clip_value = below(state, 6) ? INFINITY : 0.01;
+    update->accumulate = 1 + (below(state, 6) ? 0 : below(state, 4));
+    update->l1 = below(state, 4) ? 0 : 1e-3;
+    update->l2 = below(state, 4) ? 0 : 1e-3;
     if (below(state, 4) == 0) {
         p->weights = reals(state, sizeof(double), rows, 0, 2);
-        run->data.weights = p->weights;
+        run->request.data.weights = p->weights;
     }
     if (maybe(state)) {
         p->rates = reals(state, sizeof(double), rows, 0, 1e-3);
-        run->rates = p->rates;
+        run->request.rates = p->rates;
     }
     p->averages = maybe(state);
-    run->average_decay = 0.9;
+    update->average_decay = 0.9;
     for (int l = 0; l < p->layers - 1; l++) p->dropout[l] = below(state, 3) ? 0 : 0.3;
 }
 
 /* Of the nets that go a whole step in registers: narrow, one row a step, nothing besides. */
 static void make_online(problem *p) {
     bpk_run *run = &p->run;
-    run->batch = 1;
-    run->clip_norm = run->clip_value = INFINITY;
-    run->accumulate = 1;
-    run->l1 = run->l2 = 0;
-    run->data.weights = NULL;
-    run->data.x.indices = run->data.x.indptr = NULL;
+    run->request.batch = 1;
+    run->request.update.clip_norm = run->request.update.clip_value = INFINITY;
+    run->request.update.accumulate = 1;
+    run->request.update.l1 = run->request.update.l2 = 0;
+    run->request.data.weights = NULL;
+    run->request.data.x.indices = run->request.data.x.indptr = NULL;
     p->averages = 0;
     memset(p->dropout, 0, sizeof p->dropout);
 }
@@ -169,7 +169,7 @@ static problem make_problem(uint64_t seed) {
         .real = dtype == BPK_F64 ? sizeof(double) : sizeof(float),
         .layers = 1 + below(s, MOST_LAYERS),
         .loss = {
-            .loss = (bpk_loss)below(s, BPK_N_LOSSES), .loss_factor = 1, .slope_factor = 1, .most = INFINITY}};
+            .loss = (bpk_loss)below(s, BPK_N_LOSSES), .loss_factor = 1, .slope_factor = 1, .cap = INFINITY}};
     int online = below(s, 4) == 0, widest = online ? 4 : MOST_WIDTH;
     for (int l = 0; l <= p.layers; l++) p.sizes[l] = 1 + below(s, widest);
     for (int l = 0; l < p.layers; l++) {
@@ -204,7 +204,8 @@ static bpk_net *make_net(const problem *p) {
     }
     bpk_net_set_dropout_key(net, 77);
     for (int store = BPK_M; store < BPK_AVERAGE; store++)
-        if (bpk_uses(&p->run.optimizer, (bpk_store)store)) check(bpk_net_make(net, (bpk_store)store));
+        if (bpk_uses(&p->run.request.update.optimizer, (bpk_store)store))
+            check(bpk_net_make(net, (bpk_store)store));
     if (p->averages) {
         check(bpk_net_make(net, BPK_AVERAGE));
         bpk_net_start_average(net);
@@ -233,30 +234,30 @@ static int equal(const record *a, const record *b) {
 
 static bpk_run fresh(const problem *p, int threads) {
     bpk_run run = p->run;
-    run.threads = threads;
+    run.request.threads = threads;
     return run;
 }
 
 static void train(const problem *p, bpk_net *net, bpk_workspace *ws, int threads, record *r) {
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         bpk_run run = fresh(p, threads);
-        run.seconds = epoch % 2 ? 1e-5 : 0; /* some calls are over before their last step */
-        while (run.next < run.data.rows) check(bpk_train(net, ws, &run, 3));
-        add_number(r, run.loss_sum);
-        add_number(r, run.accuracy_sum);
+        run.request.seconds = epoch % 2 ? 1e-5 : 0; /* some calls are over before their last step */
+        while (run.cursor.next < run.request.data.rows) check(bpk_train(net, ws, &run, 3));
+        add_number(r, run.results.loss_sum);
+        add_number(r, run.results.accuracy_sum);
     }
 }
 
 /* Evaluation and prediction, which only read the network. */
 static void predict(const problem *p, const bpk_net *net, int threads, record *r) {
-    size_t size = (size_t)(p->run.data.rows * p->sizes[p->layers]) * p->real;
+    size_t size = (size_t)(p->run.request.data.rows * p->sizes[p->layers]) * p->real;
     char *out = room(size, 1);
     bpk_workspace *ws;
-    check(bpk_workspace_create(net, p->run.batch, BPK_FOR_FORWARD, threads, &ws));
+    check(bpk_workspace_create(net, p->run.request.batch, BPK_FOR_FORWARD, threads, &ws));
     bpk_run evaluation = fresh(p, threads), prediction = fresh(p, threads);
-    evaluation.averaged = p->averages;
+    evaluation.request.averaged = p->averages;
     check(bpk_evaluate(net, ws, &evaluation, PTRDIFF_MAX));
-    add_number(r, evaluation.loss_sum);
+    add_number(r, evaluation.results.loss_sum);
     check(bpk_forward(net, ws, &prediction, PTRDIFF_MAX, out));
     add(r, out, size);
     bpk_workspace_free(ws);
@@ -264,11 +265,11 @@ static void predict(const problem *p, const bpk_net *net, int threads, record *r
 }
 
 static void by_hand(const problem *p, bpk_net *net, bpk_workspace *ws, int threads, record *r) {
-    size_t outputs = (size_t)(p->run.data.rows * p->sizes[p->layers]) * p->real,
-           inputs = (size_t)(p->run.data.rows * p->sizes[0]) * p->real;
+    size_t outputs = (size_t)(p->run.request.data.rows * p->sizes[p->layers]) * p->real,
+           inputs = (size_t)(p->run.request.data.rows * p->sizes[0]) * p->real;
     char *out = room(outputs, 1), *dx = room(inputs, 1);
     bpk_run run = fresh(p, threads);
-    run.batch = run.data.rows;
+    run.request.batch = run.request.data.rows;
     check(bpk_gradients(net, ws, &run, 1));
     check(bpk_tape_forward(net, ws, &run, out));
     bpk_tape_backward(net, ws, &run, out, dx);
@@ -284,7 +285,7 @@ static record live(const problem *p, int threads) {
     record r = {0};
     bpk_net *net = make_net(p);
     bpk_workspace *ws;
-    check(bpk_workspace_create(net, p->run.data.rows, BPK_FOR_GRADIENTS, threads, &ws));
+    check(bpk_workspace_create(net, p->run.request.data.rows, BPK_FOR_GRADIENTS, threads, &ws));
     check(bpk_net_snapshot(net));
     train(p, net, ws, threads, &r);
     predict(p, net, threads, &r);
@@ -327,7 +328,7 @@ static void *read_in_thread(void *argument) {
 static void *train_in_thread(void *argument) {
     task *t = argument;
     bpk_workspace *ws;
-    check(bpk_workspace_create(t->net, t->problem->run.batch, BPK_FOR_GRADIENTS, 1, &ws));
+    check(bpk_workspace_create(t->net, t->problem->run.request.batch, BPK_FOR_GRADIENTS, 1, &ws));
     train(t->problem, t->net, ws, 1, &t->record);
     bpk_workspace_free(ws);
     return NULL;
@@ -388,7 +389,7 @@ enum { ROUNDS = 50 };
 
 /* Each member writes its own count, and reads all of them between barriers. */
 static void count_rounds(void *context, member me) {
-    int *counts = context, *wrong = counts + BPK_MOST_THREADS + me.index;
+    int *counts = context, *wrong = counts + BPK_MAX_THREADS + me.index;
     for (int round = 1; round <= ROUNDS; round++) {
         counts[me.index] = round;
         team_barrier(me);
@@ -398,10 +399,9 @@ static void count_rounds(void *context, member me) {
 }
 
 static int barriers(int threads) {
-    int *counts = room(2 * BPK_MOST_THREADS, sizeof *counts), wrong = 0;
+    int *counts = room(2 * BPK_MAX_THREADS, sizeof *counts), wrong = 0;
     team_run(threads, count_rounds, counts);
-    for (int i = 0; i < threads; i++)
-        wrong |= counts[BPK_MOST_THREADS + i] || (i == 0 && counts[i] != ROUNDS);
+    for (int i = 0; i < threads; i++) wrong |= counts[BPK_MAX_THREADS + i] || (i == 0 && counts[i] != ROUNDS);
     free(counts);
     if (wrong) printf("%d threads: not all had come to a barrier that was behind\n", threads);
     return !wrong;

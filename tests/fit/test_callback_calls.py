@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import parameter_bits
 
 import bpkern
 from bpkern._model.core import core_of
@@ -17,10 +18,6 @@ NETS = {"online": ((4, 3, 2), 1), "small batches": ((4, 50, 2), 7), "one batch":
 def make(layers=(4, 50, 2), **settings):
     settings = dict(optimizer=bpkern.Adam(0.01), loss="mse") | settings
     return bpkern.MLP(layers, dtype="float64", seed=1, **settings)
-
-
-def bits(model):
-    return {name: array.tobytes() for name, array in core_of(model).get_parameters().items()}
 
 
 class Record(Callback):
@@ -70,7 +67,7 @@ def test_hooks_come_in_order_once_a_batch(isa, layers, batch_size, loss):
     batches = -(-60 // batch_size)
     assert record.calls == expected_calls(3, batches)
     plain.fit(X, Y, epochs=3, batch_size=batch_size, shuffle=False)
-    assert bits(model) == bits(plain)
+    assert parameter_bits(model) == parameter_bits(plain)
     sizes = np.array([min(batch_size, 60 - start) for start in range(0, 60, batch_size)])
     for epoch in range(3):
         losses = record.losses[epoch * batches : (epoch + 1) * batches]
@@ -132,7 +129,7 @@ def test_stop_training(callback):
     epochs = 2 if isinstance(callback, Do) else 1
     assert len(history["loss"]) == epochs
     plain.fit(X, Y, epochs=epochs)
-    assert bits(model) == bits(plain)
+    assert parameter_bits(model) == parameter_bits(plain)
     assert len(model.fit(X, Y, epochs=2)["loss"]) == 2
 
 
@@ -151,7 +148,7 @@ def test_a_changed_rate_takes_effect_in_the_next_epoch(isa, layers, batch_size, 
     plain.fit(X, Y, batch_size=batch_size)
     plain.optimizer.lr = 0.05
     plain.fit(X, Y, epochs=2, batch_size=batch_size)
-    assert bits(model) == bits(plain)
+    assert parameter_bits(model) == parameter_bits(plain)
 
 
 def replace(model):
@@ -182,15 +179,15 @@ def test_a_changed_optimiser_has_the_states_that_it_uses(
     models[2].fit(X, Y, **arguments)
     change(models[2])
     models[2].fit(X, Y, epochs=2, **arguments)
-    assert bits(models[0]) == bits(models[2])
+    assert parameter_bits(models[0]) == parameter_bits(models[2])
     if change is not replace or batch_size == 60:  # the old one finishes the epoch, without its states
-        assert bits(models[1]) == bits(models[2])
+        assert parameter_bits(models[1]) == parameter_bits(models[2])
     assert np.isfinite(models[1].forward(X)).all()
     models[3].fit(X, Y, callbacks=DoAtBegin(change), **arguments)
     fresh = make(layers, optimizer=optimizer(0.01))
     change(fresh)
     fresh.fit(X, Y, **arguments)
-    assert bits(models[3]) == bits(fresh)
+    assert parameter_bits(models[3]) == parameter_bits(fresh)
 
 
 def test_an_optimiser_that_is_replaced_in_an_epoch_begins_after_it_without_states():
@@ -204,7 +201,7 @@ def test_an_optimiser_that_is_replaced_in_an_epoch_begins_after_it_without_state
     core_of(fresh).net.counts = counts
     replace(fresh)
     fresh.fit(X, Y, epochs=2, **arguments)
-    assert bits(model) == bits(fresh)
+    assert parameter_bits(model) == parameter_bits(fresh)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +220,7 @@ def test_states_that_overflow_do_not_outlive_a_fit():
     """An optimiser that a callback sets at the start of the fit overflows its states; its epoch is undone."""
     model = make(loss="mae")
     model.fit(X, Y)
-    before = bits(model)
+    before = parameter_bits(model)
     large = np.where(np.arange(60)[:, None] == 59, 1e160, 1.0) * X  # its square is infinite
 
     def bring_in(model):
@@ -231,7 +228,7 @@ def test_states_that_overflow_do_not_outlive_a_fit():
 
     with pytest.raises(bpkern.DivergedError, match="weights overflowed"):
         model.fit(large, Y, epochs=4, shuffle=False, callbacks=DoAtBegin(bring_in))
-    assert bits(model) == before
+    assert parameter_bits(model) == before
     assert np.isfinite(model.fit(X, Y)["loss"]).all()
 
 
@@ -245,7 +242,7 @@ def test_weights_that_overflow_go_back_to_the_start_of_their_epoch():
     with pytest.raises(bpkern.DivergedError, match="weights overflowed in epoch 3"):
         model.fit(100 * X, 100 * Y, epochs=5, batch_size=60, callbacks=Do(too_fast, 2), ema=0.9)
     plain.fit(100 * X, 100 * Y, epochs=3, batch_size=60, ema=0.9)
-    assert bits(model) == bits(plain)
+    assert parameter_bits(model) == parameter_bits(plain)
     assert core_of(model).net.counts == (3, 3)
 
 
@@ -268,15 +265,15 @@ def test_a_callback_that_raises_leaves_a_usable_model(isa, layers, batch_size, a
         model.fit(X, Y, callbacks=DoInBatch(fail, at), **arguments)
     rows = 60 if batch_size == 60 else 5 * batch_size // (batch_size * accumulate) * batch_size * accumulate
     plain.fit(X[:rows], Y[:rows], **arguments)
-    assert bits(model) == bits(plain)
+    assert parameter_bits(model) == parameter_bits(plain)
     core_of(model).net.counts = core_of(plain).net.counts
     for m in (model, plain):
         m.fit(X, Y, **arguments)
-    assert bits(model) == bits(plain)
+    assert parameter_bits(model) == parameter_bits(plain)
     with pytest.raises(Oops):
         model.fit(X, Y, epochs=3, callbacks=Do(fail, 1), **arguments)
     plain.fit(X, Y, epochs=2, **arguments)
-    assert bits(model) == bits(plain)
+    assert parameter_bits(model) == parameter_bits(plain)
 
 
 def test_plateaus_and_early_stopping_end_to_end():
@@ -326,7 +323,7 @@ def test_another_optimiser_starts_without_states():
     for m in (model, fresh):
         m.optimizer = bpkern.SGD(0.01, momentum=0.9)
         m.fit(X, Y, shuffle=False)
-    assert bits(model) == bits(fresh)
+    assert parameter_bits(model) == parameter_bits(fresh)
     with pytest.raises(TypeError, match="optimizer must be"):
         model.optimizer = "adam"
     assert isinstance(model.optimizer, bpkern.SGD)
@@ -343,17 +340,17 @@ def test_settings_change_between_fits():
         m.optimizer.nesterov = True
         m.optimizer.weight_decay = 0.1
         m.fit(X, Y)
-    assert bits(model) == bits(other)
+    assert parameter_bits(model) == parameter_bits(other)
 
 
 def test_a_fit_without_an_average_ends_it():
     model, plain = make(), make()
     model.fit(X, Y, epochs=2, ema=0.9)
     plain.fit(X, Y, epochs=2)
-    assert bits(model) != bits(plain)
+    assert parameter_bits(model) != parameter_bits(plain)
     for m in (model, plain):
         m.fit(X, Y)
-    assert bits(model) == bits(plain)
+    assert parameter_bits(model) == parameter_bits(plain)
     model.fit(X, Y, ema=0.9)
     average = model.get_weights()
     model.fit(X, Y, epochs=0)
@@ -365,7 +362,7 @@ def test_an_average_goes_on_over_fits_of_its_own():
     one.fit(X, Y, epochs=4, ema=0.9)
     for _ in range(2):
         two.fit(X, Y, epochs=2, ema=0.9)
-    assert bits(one) == bits(two)
+    assert parameter_bits(one) == parameter_bits(two)
 
 
 @pytest.mark.parametrize("callback", [DoAtBegin, Do, DoInBatch])
@@ -413,7 +410,7 @@ def test_a_fit_that_fails_before_its_first_update_changes_nothing(loss, lr, fit,
     history = model.history_
     with pytest.raises(error):
         model.fit(X if "y" in fit else raise_at_once(), ema=ema, **fit)
-    assert bits(model) == bits(kept)
+    assert parameter_bits(model) == parameter_bits(kept)
     assert model.history_ is history
     assert core_of(model).random.config() == core_of(kept).random.config()
     assert core_of(model).net.counts == core_of(kept).net.counts
@@ -467,5 +464,5 @@ def test_an_optimiser_that_is_put_in_place_begins_anew():
     model.optimizer = bpkern.Adam(lambda t: asked.append(t) or 0.01)
     for each in (model, fresh):
         each.fit(X, Y, epochs=2, batch_size=10, shuffle=False)
-    assert bits(model) == bits(fresh)
+    assert parameter_bits(model) == parameter_bits(fresh)
     assert asked == list(range(18, 30))

@@ -11,6 +11,7 @@ import weakref
 
 import numpy as np
 import pytest
+from helpers import parameter_bits
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ def classifiers(count=4, layers=(6, 9, 3), **settings):
 def bits(model):
     """Parameters, history, and the counts and generator that training continues from."""
     return (
-        {name: array.tobytes() for name, array in core_of(model).get_parameters().items()},
+        parameter_bits(model),
         dict(model.history_),
         model.history_.iterations,
         core_of(model).net.counts,

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers import parameter_bits
 
 import bpkern
 from bpkern._model.core import core_of
@@ -39,10 +40,6 @@ def make(layers=(4, 30, 9, 2), loss="mse", dtype="float64", **settings):
     return bpkern.MLP(layers, loss=loss, dtype=dtype, seed=1, **settings)
 
 
-def bits(model):
-    return {name: array.tobytes() for name, array in core_of(model).get_parameters().items()}
-
-
 FITS = {
     "plain": {},
     "accumulate": {"accumulate": 3},
@@ -61,7 +58,7 @@ def test_the_same_bits_as_rows(isa, dtype, arguments, weights):
     columns = (X, Y) if weights is None else (X, Y, weights)
     got = stream.fit(Batches(*columns), epochs=3, **arguments)
     expected = rows.fit(X, Y, epochs=3, batch_size=8, shuffle=False, sample_weight=weights, **arguments)
-    assert bits(stream) == bits(rows)
+    assert parameter_bits(stream) == parameter_bits(rows)
     assert core_of(stream).net.counts == core_of(rows).net.counts
     assert got.keys() == expected.keys()
     for name, values in expected.items():
@@ -76,7 +73,7 @@ def test_one_row_at_a_time(isa, dtype, optimizer):
     models = [make((4, 3, 2), optimizer=optimizer, dropout=0.0, dtype=dtype) for _ in "ab"]
     models[0].fit(Batches(x, y, sizes=1), epochs=2)
     models[1].fit(x, y, batch_size=1, shuffle=False, epochs=2)
-    assert bits(models[0]) == bits(models[1])
+    assert parameter_bits(models[0]) == parameter_bits(models[1])
 
 
 @pytest.mark.parametrize("sizes", [(1, 2, 47), (47, 2, 1), (3, 20, 5, 22)])
@@ -96,7 +93,7 @@ def test_class_weights():
     stream.fit(Batches(X, LABELS, WEIGHTS), class_weight={0: 0.5})
     weights = WEIGHTS * np.where(LABELS == 0, 0.5, 1.0)
     rows.fit(X, LABELS, batch_size=8, shuffle=False, sample_weight=weights)
-    assert bits(stream) == bits(rows)
+    assert parameter_bits(stream) == parameter_bits(rows)
 
 
 def test_a_schedule_goes_on_from_batch_to_batch():
@@ -105,7 +102,7 @@ def test_a_schedule_goes_on_from_batch_to_batch():
     models[0].fit(Batches(X, Y), epochs=2)
     assert sorted(set(asked)) == list(range(14))
     models[1].fit(X, Y, batch_size=8, shuffle=False, epochs=2)
-    assert bits(models[0]) == bits(models[1])
+    assert parameter_bits(models[0]) == parameter_bits(models[1])
 
 
 def test_one_dimensional_targets():
@@ -150,11 +147,11 @@ def test_a_bad_batch_in_the_middle(value, error, message):
     with pytest.raises(error, match=message):
         model.fit(Batches(X, Y, change=spoiled(4, value)), epochs=2)
     shorter.fit(Batches(X[:32], Y[:32]))
-    assert bits(model) == bits(shorter)
+    assert parameter_bits(model) == parameter_bits(shorter)
     assert core_of(model).net.counts == (4, 4)
     for m in (model, shorter):
         m.fit(Batches(X, Y))
-    assert bits(model) == bits(shorter)
+    assert parameter_bits(model) == parameter_bits(shorter)
 
 
 @pytest.mark.parametrize("value", [with_nan, lambda b: b[0]])
@@ -165,7 +162,7 @@ def test_a_bad_first_batch_changes_nothing(value):
     for arguments in ({}, {"ema": 0.5}, {"accumulate": 3}):
         with pytest.raises((ValueError, TypeError)):
             model.fit(Batches(X, Y, change=spoiled(0, value)), **arguments)
-        assert bits(model) == bits(fresh)
+        assert parameter_bits(model) == parameter_bits(fresh)
         assert core_of(model).net.counts == core_of(fresh).net.counts
         assert model.history_ is history
 
@@ -199,7 +196,7 @@ def test_what_cannot_be_a_fit(batches, arguments, error, message):
     model, fresh = make(), make()
     with pytest.raises(error, match=message):
         model.fit(batches, **arguments)
-    assert bits(model) == bits(fresh)
+    assert parameter_bits(model) == parameter_bits(fresh)
     assert core_of(model).net.counts == (0, 0)
     assert model.history_ is None
 
@@ -208,7 +205,7 @@ def test_a_one_shot_iterator_does_for_one_epoch():
     stream, rows = make(), make()
     stream.fit(iter(Batches(X, Y).batches))
     rows.fit(X, Y, batch_size=8, shuffle=False)
-    assert bits(stream) == bits(rows)
+    assert parameter_bits(stream) == parameter_bits(rows)
 
 
 @pytest.mark.parametrize("given", [X, X.tolist(), X.astype(np.float32), X[:, :3]])
@@ -216,7 +213,7 @@ def test_rows_without_y(given):
     model, fresh = make(), make()
     with pytest.raises(ValueError, match=r"y is missing: fit takes X and y, or for both an iterable"):
         model.fit(given)
-    assert bits(model) == bits(fresh)
+    assert parameter_bits(model) == parameter_bits(fresh)
 
 
 def test_batch_hooks_and_stopping():

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import sigmoid
+from helpers import distance, sigmoid
 
 import bpkern
 from bpkern import _core
@@ -148,13 +148,6 @@ def epoch(parameters, loss, weights, conventions, batch=BATCH, accumulate=1, cli
 
 def exact(layers):
     return [(w.astype(np.float64), b.astype(np.float64)) for w, b in layers]
-
-
-def distance(layers, others):
-    """The largest absolute difference between two sets of parameters."""
-    return max(
-        np.abs(a - b).max() for p, q in zip(layers, others, strict=True) for a, b in zip(p, q, strict=True)
-    )
 
 
 def bits(layers):

@@ -1,9 +1,8 @@
 """The reference's updates: accumulation, sample weights, clipping, learning rates, averages."""
 
-import itertools
-
 import numpy as np
 import pytest
+from helpers import distance
 
 import bpkern
 from bpkern import reference
@@ -22,12 +21,6 @@ def data(loss="mse"):
 def make(name="Adam", loss="mse", settings=None, **given):
     chosen = getattr(bpkern, name)(**{"lr": 0.02} | (settings or {}))
     return reference.MLP([5, 12, 3], loss=loss, optimizer=chosen, dtype="float64", seed=3, **given)
-
-
-def distance(weights, others):
-    """The largest absolute difference between two sets of parameters."""
-    flat = zip(itertools.chain(*weights), itertools.chain(*others), strict=True)
-    return max(np.abs(w - other).max() for w, other in flat)
 
 
 def test_accumulation_is_one_large_batch():

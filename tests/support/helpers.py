@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from bpkern import _core
+from bpkern._model.core import core_of
 
 # Every compiled instruction set, also those that this processor lacks.
 ISAS = _core.compiled_isas()
@@ -150,3 +151,14 @@ def product_bound(k, magnitude, dtype):
     `magnitude`."""
     info = np.finfo(dtype)
     return max(16, 2 * np.sqrt(k)) * info.eps * magnitude + (k + 1) * info.tiny
+
+
+def parameter_bits(model):
+    """The trained parameters and, if there is one, their average: bytes by name."""
+    return {name: array.tobytes() for name, array in core_of(model).get_parameters().items()}
+
+
+def distance(layers, others):
+    """The largest absolute difference between two lists of layers, each (W, b)."""
+    pairs = (pair for layer in zip(layers, others, strict=True) for pair in zip(*layer, strict=True))
+    return max(np.abs(a - b).max() for a, b in pairs)

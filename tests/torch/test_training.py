@@ -10,39 +10,13 @@ from bpkern import losses, reference, schedules
 from bpkern._model.core import core_of
 from bpkern.reference.dropout import mask
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("torch", reason="PyTorch is not installed")
+
+import torch
+from torch_helpers import FUNCTIONS, LOSS_FUNCTIONS, pinball
 
 ROWS, BATCH, WIDTHS = 200, 10, [6, 11, 8, 4]
 TOLERANCE = 1e-12
-
-ACTIVATIONS = {
-    "identity": torch.nn.Identity(),
-    "relu": torch.nn.ReLU(),
-    "leaky_relu": torch.nn.LeakyReLU(0.01),
-    "sigmoid": torch.nn.Sigmoid(),
-    "tanh": torch.nn.Tanh(),
-    "elu": torch.nn.ELU(),
-    "gelu": torch.nn.GELU(),
-    "gelu_tanh": torch.nn.GELU(approximate="tanh"),
-    "silu": torch.nn.SiLU(),
-    "softplus": torch.nn.Softplus(),
-}
-
-
-def pinball(outputs, y, q):
-    return torch.maximum(q * (y - outputs), (1 - q) * (outputs - y)).mean()
-
-
-LOSSES = {
-    "mse": torch.nn.MSELoss(),
-    "squared_error": lambda outputs, y: 0.5 * ((outputs - y) ** 2).sum(dim=1).mean(),
-    "cross_entropy": torch.nn.CrossEntropyLoss(),
-    "binary_cross_entropy": torch.nn.BCEWithLogitsLoss(),
-    "mae": torch.nn.L1Loss(),
-    "huber": torch.nn.HuberLoss(),
-    "quantile": lambda outputs, y: pinball(outputs, y, 0.5),
-    "poisson": torch.nn.PoissonNLLLoss(log_input=True, full=False),
-}
 
 
 class Twin:
@@ -66,7 +40,7 @@ class Twin:
     def outputs(self, x, masks=None):
         layers = zip(self.parameters[0::2], self.parameters[1::2], self.activations, strict=True)
         for l, (w, b, activation) in enumerate(layers):
-            x = ACTIVATIONS[activation](x @ w.T + b)
+            x = FUNCTIONS[activation](x @ w.T + b)
             if masks is not None and l < len(masks):
                 x = x * torch.from_numpy(masks[l])
         return x
@@ -113,7 +87,7 @@ def pair(given=None, loss="mse", hidden="tanh", output="identity", torch_loss=No
         seed=1,
         **settings,
     )
-    return model, Twin(model, [hidden, hidden, output], torch_loss or LOSSES[loss])
+    return model, Twin(model, [hidden, hidden, output], torch_loss or LOSS_FUNCTIONS[loss])
 
 
 def assert_equal(weights, parameters, tolerance=TOLERANCE):
@@ -178,7 +152,7 @@ def test_rates_that_change(name):
     assert_equal(model.get_weights(), twin.parameters)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", FUNCTIONS)
 def test_activations(activation):
     X, y = problem()
     model, twin = pair(bpkern.Adam(lr=0.01), hidden=activation, output=activation)
@@ -187,14 +161,14 @@ def test_activations(activation):
     assert_equal(model.get_weights(), twin.parameters, 1e-11)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", LOSS_FUNCTIONS)
 def test_losses(loss):
     X, y = problem(loss)
     model, twin = pair(bpkern.SGD(lr=0.1, momentum=0.9), loss)
     twin.train(torch.optim.SGD(twin.parameters, lr=0.1, momentum=0.9), X, y)
     fit(model, X, y)
     assert_equal(model.get_weights(), twin.parameters)
-    expected = LOSSES[loss](twin.outputs(torch.from_numpy(X)), torch.from_numpy(y)).item()
+    expected = LOSS_FUNCTIONS[loss](twin.outputs(torch.from_numpy(X)), torch.from_numpy(y)).item()
     assert model.evaluate(X, y)["loss"] == pytest.approx(expected, rel=1e-12)
 
 
@@ -357,12 +331,12 @@ def test_class_weights(smoothing):
         assert loss(outputs, targets).item() == pytest.approx(torchs(outputs, targets).item(), rel=1e-14)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", LOSS_FUNCTIONS)
 def test_sample_weights(loss):
     """Also of losses that are means over elements: the weight multiplies the mean of each row."""
     X, y = problem(loss)
     weights = np.random.default_rng(1).random(ROWS)
-    of_row = LOSSES[loss]
+    of_row = LOSS_FUNCTIONS[loss]
     taken = iter(np.split(weights, ROWS // BATCH))
 
     def weighed(outputs, targets):

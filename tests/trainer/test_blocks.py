@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import ACTIVATIONS, DERIVATIVES, EXACT, NEED_Z, ULP, using
+from helpers import ACTIVATIONS, DERIVATIVES, EXACT, NEED_Z, ULP, parameter_bits, using
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,10 +168,6 @@ def test_training_at_widths_near_halves_of_vectors(isa, dtype, wide):
             )
 
 
-def bits(model):
-    return b"".join(array.tobytes() for pair in model.get_weights() for array in pair)
-
-
 def test_batches_of_changing_size(isa):
     """Values that an earlier or larger batch has left in the workspace do not affect the next batch."""
     rng = np.random.default_rng(3)
@@ -186,7 +182,7 @@ def test_batches_of_changing_size(isa):
         used.train_on_batch(x[:rows], y[:rows])
         new = make()
         new.train_on_batch(x[:rows], y[:rows])
-        assert bits(used) == bits(new), rows
+        assert parameter_bits(used) == parameter_bits(new), rows
         assert np.array_equal(used.forward(x[:rows]), new.forward(x[:rows])), rows
 
 
@@ -200,7 +196,7 @@ def test_an_overflow_leaves_nothing_in_the_workspace(isa):
     models[0].reset()
     for model in models:
         model.fit(x, y, epochs=2, batch_size=20)
-    assert bits(models[0]) == bits(models[1])
+    assert parameter_bits(models[0]) == parameter_bits(models[1])
 
 
 # The first net has the most layers that the online path holds; together the nets use all its activations.
@@ -237,7 +233,7 @@ def test_one_row_at_a_time(isa, dtype, loss, momentum):
         for pair in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
             for a, b in zip(*pair, strict=True):
                 assert np.allclose(a, b, rtol=1e3 * eps, atol=1e3 * eps), sizes
-        differences += bits(models[0]) != bits(models[1])
+        differences += parameter_bits(models[0]) != parameter_bits(models[1])
     # The two paths add in different orders: equal bits in all nets would mean that only one of them ran.
     assert (differences > 0) == (isa != "scalar")
 
@@ -264,7 +260,7 @@ def test_one_row_at_a_time_stops(isa):
             model.fit(x, y, batch_size=1, shuffle=False)
         bad[11, 1] = before
         shorter.fit(x[:11], y[:11], batch_size=1, shuffle=False)
-        assert bits(model) == bits(shorter)
+        assert parameter_bits(model) == parameter_bits(shorter)
     model = bpkern.MLP([4, 4, 2], loss="mse", optimizer=bpkern.SGD(1e20), seed=0)
     with pytest.raises(bpkern.DivergedError):
         model.fit(x, y, batch_size=1, shuffle=False)

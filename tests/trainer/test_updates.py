@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers import parameter_bits
 
 import bpkern
 from bpkern import reference
@@ -132,11 +133,6 @@ def test_rates_that_change(isa, kind, batch_size):
         assert close(ours, theirs, 1e-11)
 
 
-def bits(model):
-    parameters = core_of(model).get_parameters()  # the average must not be a view of the parameters
-    return {name: array.tobytes() for name, array in parameters.items()}
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -164,7 +160,7 @@ def test_the_same_bits_at_any_number_of_threads(isa, name, arguments):
             seed=2,
         )
         history = model.fit(X, y, sample_weight=weights, n_threads=n_threads, verbose=0, **arguments)
-        results.append((bits(model), dict(history)))
+        results.append((parameter_bits(model), dict(history)))
     assert all(result == results[0] for result in results)
 
 

@@ -1,5 +1,5 @@
-/* The numbers of the scalar ISA, and element access in blocks. Defined here. There are no vectors: VEC and
- * TILE_VECS only set the layout, blocks that are all of one width. */
+/* The numbers of the scalar ISA, and element access in blocks. Defined here. There are no vectors: VEC
+ * and TILE_VECS only set the layout, blocks that are all of one width, and a tile is one element. */
 #ifndef BPK_VEC_H
 #define BPK_VEC_H
 
@@ -7,6 +7,9 @@
 
 #define VEC 8
 #define TILE_VECS 1
+#define TILE_ROWS_1 1
+#define TILE_ROWS_2 1
+#define TILE_ROWS_3 1
 #define NARROW 2
 #define DOT_ROWS 16
 #define DOT_DEPTH 1
