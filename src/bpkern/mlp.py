@@ -14,10 +14,10 @@ from ._data.rows import bad_row
 from ._fit import batch, by_hand, gradients, measuring
 from ._fit.arguments import FitArguments
 from ._fit.fit import Fit
-from ._model import prediction
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
 from ._model.parameters import Weights, state_of, weights_of
+from ._model.prediction import any_forward, check_probabilistic, predictions, probabilities
 from ._model.seeding import RandomState
 from ._model.settings import Settings
 from .callbacks import Callback
@@ -476,12 +476,15 @@ class MLP:
             As for `fit`; X without rows gives no rows.
         """
         core = self._core
-        try:
+        if layer is None and train is False:
             # The extension answers the simple case itself: one more call of Python would take a tenth longer.
-            outputs = core.net.forward(X) if layer is None and train is False else None
-        except _core.BadRowError as error:
-            raise bad_row((X, None, None), error.row, core.settings.dtype) from None
-        return prediction.forward(core, X, layer, train) if outputs is None else outputs
+            try:
+                outputs = core.net.forward(X)
+            except _core.BadRowError as error:
+                raise bad_row((X, None, None), error.row, core.settings.dtype) from None
+            if outputs is not None:
+                return outputs
+        return any_forward(core, X, layer, train)
 
     def predict(self, X: Any) -> np.ndarray:
         """Classes or values.
@@ -503,7 +506,7 @@ class MLP:
         ValueError, TypeError, RuntimeError, MemoryError
             As for `forward`.
         """
-        return prediction.predictions(self._core, self.forward(X))
+        return predictions(self._core, self.forward(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities: the softmax of cross_entropy, or the sigmoid of binary_cross_entropy.
@@ -521,8 +524,8 @@ class MLP:
         ValueError, TypeError, RuntimeError, MemoryError
             As for `forward`; ValueError also for a loss that is not one of the two cross-entropies.
         """
-        prediction.check_probabilistic(self._core)
-        return prediction.probabilities(self._core, self.forward(X))
+        check_probabilistic(self._core)
+        return probabilities(self._core, self.forward(X))
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, metrics: Any = None) -> dict[str, float]:
         """The mean loss over these rows, and metrics: for the two cross-entropies the accuracy by default.

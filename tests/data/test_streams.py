@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpkern._data.streams import Prefetched, as_batch, check_epochs, is_stream
+from bpkern._data.prefetch import Prefetched
+from bpkern._data.streams import as_batch, check_epochs, is_stream
 
 X, Y = np.zeros((4, 3)), np.zeros(4)
 

@@ -27,7 +27,7 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
     update = make_update(settings, optimizer)
     rows = len(data[0])
     with net.writing():
-        rollback = Rollback(net, stores=True)
+        rollback = Rollback(net, True)
         try:
             net.prepare(update)
             threads = _core.share_of(net.reserve(rows, 1, update, None), None)

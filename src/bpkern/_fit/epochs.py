@@ -11,7 +11,6 @@ import numpy as np
 
 from .. import _core
 from .._data.rows import Rows, bad_row
-from .._data.streams import Prefetched
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
 from ..errors import DivergedError
@@ -187,6 +186,8 @@ class StreamEpochs(Epochs):
         self._batches, self._read, self._prepare = batches, read, prepare
 
     def _train(self) -> Sums:
+        from .._data.prefetch import Prefetched  # with its import of threading
+
         loss = accuracy = weight = 0.0
         seen = []
         self.iterations = 0

@@ -12,7 +12,6 @@ import numpy as np
 
 from .. import _core
 from .._data import streams
-from .._data.class_weights import row_weights
 from .._data.rows import Rows, classes_of, read_rows
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
@@ -171,6 +170,8 @@ class Fit:
         x, targets, weights = data
         if self._class_weight is None:
             return data
+        from .._data.class_weights import row_weights  # few fits need it
+
         # At least two: one output of binary_cross_entropy tells two classes apart.
         classes, count = classes_of(targets, self._settings), max(self._settings.layers[-1], 2)
         if index is None:
@@ -219,7 +220,7 @@ class Fit:
             accumulate=arguments.accumulate,
             ema=arguments.ema,
         )
-        rollback = Rollback(net, stores=True, core=core)
+        rollback = Rollback(net, True, core)
         try:
             threads = self._reserve(update)
             core.stop_training = False
@@ -229,7 +230,7 @@ class Fit:
                 from .._files import checkpoints
 
                 first = checkpoints.resume(core, arguments.checkpoint, self.callbacks)
-                rollback = Rollback(net, stores=True, core=core)  # from now on, back to the checkpoint
+                rollback = Rollback(net, True, core)  # from now on, back to the checkpoint
                 self._optimizer = self._settings.current_optimizer()  # a callback may have changed it
                 update.set_optimizer(self._optimizer)
                 self._take_snapshot(update)

@@ -20,23 +20,32 @@ class Rollback:
         Also discard the optimiser's states and the average if the call has made them.
     core : Core, optional
         The model of the network; also restore its generator, history and `fitted_1d`.
+
+    Attributes
+    ----------
+    counts : (int, int)
+        Updates and mini-batches before the call.
     """
 
-    def __init__(self, net: _core.Network, *, stores: bool = False, core: Core | None = None) -> None:
-        self._net, self._counts = net, net.counts
-        self._stores = net.stores() if stores else None
-        self._core = core
+    _stores: list[str] | None = None
+    _model: Core | None = None
+
+    def __init__(self, net: _core.Network, stores: bool = False, core: Core | None = None) -> None:
+        self._net, self.counts = net, net.counts
+        if stores:
+            self._stores = net.stores()
         if core is not None:
+            self._model = core
             self._random, self._history, self._fitted_1d = core.random.state(), core.history, core.fitted_1d
 
     def undo(self) -> bool:
         """Restore the state unless an update has been made since. Returns whether it was restored."""
-        net, core = self._net, self._core
-        if net.counts[0] != self._counts[0]:  # an update was made
+        net, core = self._net, self._model
+        if net.counts[0] != self.counts[0]:  # an update was made
             return False
         if core is not None:
             core.fitted_1d, core.history = self._fitted_1d, self._history
-        net.counts = self._counts
+        net.counts = self.counts
         if self._stores is not None:
             net.keep_only(self._stores)
         if core is not None:

@@ -161,8 +161,8 @@ class CustomLossSteps(Steps):
             end = start + len(batch)
             if self._watcher.every_step:
                 self._watcher.before()
-            first = self._net.counts[0]  # updates so far
             rollback = Rollback(self._net)
+            first = rollback.counts[0]
             try:
                 batch_outputs = tape.forward(source, batch, self.threads)
                 batch_weights = None if weights is None else weights[batch]

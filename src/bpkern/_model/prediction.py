@@ -12,8 +12,8 @@ from .._data.rows import as_rows, bad_row
 from .core import Core
 
 
-def forward(core: Core, X: Any, layer: int | None, train: bool) -> np.ndarray:
-    """As `MLP.forward`, for X in any form that it takes."""
+def any_forward(core: Core, X: Any, layer: int | None, train: bool) -> np.ndarray:
+    """As `MLP.forward`, for X in any form and all arguments."""
     x = as_rows(X, core.settings.layers[0])
     try:
         if _checks.flag("train", train):
@@ -39,9 +39,10 @@ def _checked_layer(core: Core, layer: int) -> int:
 
 def predictions(core: Core, outputs: np.ndarray) -> np.ndarray:
     """The classes or values of outputs (n, out), in the form of `MLP.predict`."""
-    if core.settings.loss == "cross_entropy":
+    loss = core.settings.loss
+    if loss == "cross_entropy":
         return np.asarray(outputs.argmax(axis=1), np.int64)
-    if core.settings.loss == "binary_cross_entropy":
+    if loss == "binary_cross_entropy":
         classes = (outputs > 0).astype(np.int64)
         return classes[:, 0] if classes.shape[1] == 1 else classes
     return outputs[:, 0] if core.fitted_1d and outputs.shape[1] == 1 else outputs

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ class Settings:
         # small training step.
         if self._checked is not None:
             kind_before, before, checked = self._checked
-            if kind is kind_before and all(new is old for new, old in zip(values, before, strict=True)):
+            if kind is kind_before and all(map(is_, values, before)):
                 return checked
         checked = self.optimizer.checked_copy()
         for name in ("lr", "weight_decay"):

@@ -1,0 +1,131 @@
+"""Items of an iterable, fetched ahead on another thread."""
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from .._checks import whole
+
+Item = TypeVar("Item")
+
+
+class Prefetched(Generic[Item]):
+    """The items of an iterable in their order, fetched on another thread while earlier ones are used.
+
+    Each pass over this object has its own thread, which ends when the pass is closed, deleted or done.
+    Leaving the context manager closes all passes. Closing waits for the item that is being fetched and for no
+    other.
+
+    Parameters
+    ----------
+    batches : iterable
+        Iterated anew in each pass. An exception that it raises is raised in place of the next item.
+    depth : int
+        The number of items to fetch ahead, at least 1.
+    """
+
+    def __init__(self, batches: Iterable[Item], depth: int = 2) -> None:
+        self._batches = batches
+        self._depth = whole("depth", depth, 1)
+        self._open: weakref.WeakSet[Generator[Item, None, None]] = weakref.WeakSet()
+
+    def __iter__(self) -> Generator[Item, None, None]:
+        items = self._items()
+        self._open.add(items)
+        return items
+
+    def _items(self) -> Generator[Item, None, None]:
+        shelf: _Shelf[Item] = _Shelf(self._depth)
+        thread = threading.Thread(
+            target=_fill, args=(shelf, self._batches), name="bpkern batches", daemon=True
+        )
+        try:
+            thread.start()
+            yield from shelf.taken()
+        finally:
+            shelf.close()
+            if thread.ident is not None:
+                thread.join()
+
+    def close(self) -> None:
+        """End all passes and their threads."""
+        for items in list(self._open):
+            items.close()
+
+    def __enter__(self) -> "Prefetched[Item]":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class _Shelf(Generic[Item]):
+    """A bounded queue from a thread that puts items to a thread that takes them.
+
+    The first waits while the shelf is full, the second while it is empty. `close` wakes the first.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._items: deque[Item] = deque()
+        self._room = room
+        self._error: BaseException | None = None
+        self._ended = self._closed = False
+        self._changed = threading.Condition()
+
+    def has_room(self) -> bool:
+        """Wait for room for an item; False if the shelf is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._room)
+            return not self._closed
+
+    def put(self, item: Item) -> None:
+        """Add an item. `has_room` has returned True, and only this thread puts items."""
+        with self._changed:
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def end(self, error: BaseException | None) -> None:
+        """No more items will be put; after the last one, `error` is raised unless it is None."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more items will be taken."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def taken(self) -> Iterator[Item]:
+        """The items as they come, and then the error of `end`."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._items or self._ended)
+                if not self._items:
+                    break
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+            del item  # to free it while waiting for the next
+        if self._error is not None:
+            raise self._error
+
+
+def _fill(shelf: _Shelf[Item], batches: Iterable[Item]) -> None:
+    """Put all items on the shelf, until it is closed: the work of the fetching thread."""
+    try:
+        items = iter(batches)
+        while shelf.has_room():
+            try:
+                item = next(items)
+            except StopIteration:
+                break
+            shelf.put(item)
+            del item  # to free it while waiting for room
+    except BaseException as error:  # of any kind, to be raised in the other thread
+        shelf.end(error)
+    else:
+        shelf.end(None)
