@@ -155,6 +155,11 @@ CHANGES = (
 )
 
 
+def isa_of(compiled: dict[str, str]) -> str | None:
+    """The instruction set that a command compiles for, or None for all."""
+    return next((isa for isa in ISAS if f"kernels_{isa}_" in compiled["output"]), None)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A change of a line, in one object file."""
@@ -168,15 +173,16 @@ class Mutant:
     @property
     def isa(self) -> str | None:
         """The instruction set of the object file, or None if it serves all."""
-        return next((isa for isa in ISAS if f"kernels_{isa}_" in self.compiled["output"]), None)
+        return isa_of(self.compiled)
 
     @property
     def family(self) -> str:
         return Path(self.compiled["file"]).stem.partition("_")[0]
 
     def __str__(self) -> str:
-        place = f"{self.path.name}:{self.number} in {Path(self.compiled['output']).parent.parent.stem}"
-        return f"{place}/{Path(self.compiled['output']).name}: {self.before.strip()} -> {self.after.strip()}"
+        target, name = Path(self.compiled["output"]).parts[1], Path(self.compiled["output"]).name
+        place = f"{self.path.name}:{self.number} in {target}/{name}"
+        return f"{place}: {self.before.strip()} -> {self.after.strip()}"
 
 
 def without_comments(text: str) -> str:
@@ -246,14 +252,20 @@ def included(path: Path, vocabulary: Path) -> frozenset[Path]:
 
 def sources_of(compiled: dict[str, str]) -> frozenset[Path]:
     """All files of the library that a command compiles."""
-    isa = next((isa for isa in ISAS if f"kernels_{isa}_" in compiled["output"]), "")
-    return included(Path(compiled["file"]), ROOT / "csrc" / "kernels" / isa / "vec.h")
+    return included(Path(compiled["file"]), ROOT / "csrc" / "kernels" / (isa_of(compiled) or "") / "vec.h")
+
+
+def runs(compiled: dict[str, str]) -> bool:
+    """Whether the object file's instructions run here: no attack could find its mutants otherwise."""
+    return isa_of(compiled) in (None, *_core.available_isas())
 
 
 def draw(rng: np.random.Generator) -> Mutant:
-    path, number, line = code_lines()[rng.integers(len(code_lines()))]
+    objects: list[dict[str, str]] = []
+    while not objects:
+        path, number, line = code_lines()[rng.integers(len(code_lines()))]
+        objects = [one for one in build() if path in sources_of(one) and runs(one)]
     changes = sorted(set(changed(line)))
-    objects = [one for one in build() if path in sources_of(one)]
     after = changes[rng.integers(len(changes))]
     return Mutant(path, number, line, after, objects[rng.integers(len(objects))])
 
