@@ -11,8 +11,7 @@ typedef struct {
     stored *d; /* (n,) delta: scale * derivative; or NULL */
     double scale;
     const real *parameters; /* (n,), or NULL */
-    double smoothing, cap;
-    int deviance;
+    const bpk_loss_settings *settings;
 } row;
 
 /* The target for output j, before smoothing. */
@@ -55,13 +54,13 @@ static double cross_entropy_row(const row *r, double *accuracy) {
     for (ptrdiff_t j = 0; j < r->n; j++) sum += exp((double)r->a[j] - (double)r->a[best]);
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double z = (double)r->a[j] - (double)r->a[best];
-        double target = (1 - r->smoothing) * t(r, j) + r->smoothing / (double)r->n;
+        double target = (1 - r->settings->smoothing) * t(r, j) + r->settings->smoothing / (double)r->n;
         if (target != 0) loss -= target * z;
         if (r->d) r->d[j] = (real)(r->scale * (exp(z) / sum - target));
     }
     *accuracy = best == target_class(r);
     loss += log(sum);
-    return !r->targets && loss > r->cap ? r->cap : loss;
+    return !r->targets && loss > r->settings->cap ? r->settings->cap : loss;
 }
 
 static double binary_cross_entropy_row(const row *r, double *accuracy) {
@@ -69,7 +68,7 @@ static double binary_cross_entropy_row(const row *r, double *accuracy) {
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double z = (double)r->a[j], e = exp(-fabs(z)), p = (z < 0 ? e : 1) / (1 + e);
         double term = (z > 0 ? z : 0) - z * t(r, j) + log1p(e);
-        loss += (term > r->cap ? r->cap : term) / n;
+        loss += (term > r->settings->cap ? r->settings->cap : term) / n;
         right += (z > 0) == (t(r, j) > 0.5);
         if (r->d) r->d[j] = (real)(r->scale * (p - t(r, j)) / n);
     }
@@ -116,7 +115,7 @@ static double poisson_row(const row *r, double *accuracy) {
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double a = (double)r->a[j], rate = (real)exp(a); /* infinite where the derivative would be */
         loss += (rate - t(r, j) * a) / n;
-        if (r->deviance && t(r, j) > 0) loss += t(r, j) * (log(t(r, j)) - 1) / n;
+        if (r->settings->deviance && t(r, j) > 0) loss += t(r, j) * (log(t(r, j)) - 1) / n;
         if (r->d) r->d[j] = (real)(r->scale * (rate - t(r, j)) / n);
     }
     return loss;
@@ -131,9 +130,7 @@ void BPK_NAME(loss)(const bpk_loss_args *args) {
                  args->delta ? (real *)args->delta + i * args->ldd : NULL,
                  args->scale[i],
                  args->parameters,
-                 args->settings->smoothing,
-                 args->settings->cap,
-                 args->settings->deviance};
+                 args->settings};
         args->row_loss[i] = args->row_accuracy[i] = 0;
         switch (args->settings->loss) {
 #define ROW(NAME, name) \

@@ -12,8 +12,7 @@ typedef struct {
     stored *delta; /* (n,) scale * derivative; or NULL */
     double scale;
     const real *parameters; /* (n,), or NULL */
-    double smoothing, cap;
-    int deviance;
+    const bpk_loss_settings *settings;
 } row;
 
 static inline row loss_row(const bpk_loss_args *args, ptrdiff_t i) {
@@ -24,9 +23,7 @@ static inline row loss_row(const bpk_loss_args *args, ptrdiff_t i) {
                  args->delta ? (stored *)args->delta + i * args->ldd : NULL,
                  args->scale[i],
                  args->parameters,
-                 args->settings->smoothing,
-                 args->settings->cap,
-                 args->settings->deviance};
+                 args->settings};
 }
 
 /* The mask of the vector that begins at element j of n. */
@@ -112,12 +109,13 @@ static double poisson_row(const row *r, double *accuracy) {
         sum = vadd(sum, vselect(m, vfnma(t, a, e), vzero()));
         if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(e, t)));
     }
-    return ((double)vsum(sum) + (r->deviance ? target_deviance(r) : 0)) / (double)r->n;
+    return ((double)vsum(sum) + (r->settings->deviance ? target_deviance(r) : 0)) / (double)r->n;
 }
 
 /* With p = sigmoid(z), the loss of z is -t log p - (1-t) log(1-p) = max(z, 0) - z t + log(1 + e^-|z|). */
 static double binary_cross_entropy_row(const row *r, double *accuracy) {
-    vec sum = vzero(), right = vzero(), half = vset1((real)0.5), unit = vset1(1), cap = vset1((real)r->cap);
+    vec sum = vzero(), right = vzero(), half = vset1((real)0.5), unit = vset1(1),
+        cap = vset1((real)r->settings->cap);
     vec scale = vset1((real)(r->scale / (double)r->n));
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = mask_at(r->n, j);
@@ -182,6 +180,7 @@ static inline ptrdiff_t last_vector(ptrdiff_t n) { return (n - 1) / VEC * VEC; }
 /* Writes exp(a - top) to delta, if wanted, except the last vector, which is returned. *total is the sum of
  * all exponentials, *at_target the sum of t (a - top) with smoothed t. */
 static inline vec exponentials(const row *r, real top, double *total, double *at_target) {
+    const double smoothing = r->settings->smoothing;
     vec shift = vset1(top), sum = vzero(), of_targets = vzero(), of_all = vzero(), e = vzero();
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = mask_at(r->n, j);
@@ -189,27 +188,27 @@ static inline vec exponentials(const row *r, real top, double *total, double *at
         e = vselect(m, vexp(z), vzero());
         sum = vadd(sum, e);
         if (r->t) of_targets = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), of_targets);
-        if (r->smoothing != 0) of_all = vadd(of_all, vselect(m, z, vzero()));
+        if (smoothing != 0) of_all = vadd(of_all, vselect(m, z, vzero()));
         if (r->delta && j < last_vector(r->n)) vstore(r->delta + j, e);
     }
     *total = (double)vsum(sum);
     *at_target = r->t ? (double)vsum(of_targets) : (double)(r->a[r->label] - top);
-    if (r->smoothing != 0)
-        *at_target = (1 - r->smoothing) * *at_target + r->smoothing / (double)r->n * (double)vsum(of_all);
+    if (smoothing != 0)
+        *at_target = (1 - smoothing) * *at_target + smoothing / (double)r->n * (double)vsum(of_all);
     return e;
 }
 
 /* delta = scale (softmax - smoothed t), from the exponentials. `last` is their last vector, `total` their
  * sum. */
 static inline void softmax_delta(const row *r, vec last, double total) {
-    double kept = 1 - r->smoothing, equal = r->smoothing / (double)r->n;
+    const double smoothing = r->settings->smoothing, kept = 1 - smoothing, equal = smoothing / (double)r->n;
     vec norm = vset1((real)(r->scale / total)), scale = vset1((real)(r->scale * kept));
     vec share = vset1((real)(r->scale * equal));
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = mask_at(r->n, j);
         vec e = j < last_vector(r->n) ? vload(r->delta + j) : last;
         vec d = vfnma(scale, targets_at(r, m, j), vmul(e, norm));
-        if (r->smoothing != 0) d = vsub(d, share);
+        if (smoothing != 0) d = vsub(d, share);
         vmstore(r->delta + j, m, d);
     }
 }
