@@ -1,5 +1,5 @@
-/* The floating-point mode of the calling thread, for floating_point.py. Compiled without optimisation into a
- * library of its own: cc -shared -fPIC. */
+/* Reads and sets the floating-point mode of the calling thread, for floating_point.py, which compiles this
+ * file without optimisation: cc -O0 -shared -fPIC. */
 #include <immintrin.h>
 
 unsigned get_mxcsr(void) { return _mm_getcsr(); }

@@ -1,14 +1,19 @@
-/* The kernels attacked from C: trials of one attack, on every instruction set that runs here.
+/* The attack program: makes trials of one attack on the kernels, on every instruction set that runs here.
  *
  *     cmake -S . -B build/attacks -DBPKERN_ATTACKS=ON && cmake --build build/attacks --target attack_kernels
- *     build/attacks/attack_kernels <attack> --from a --count n --seed s [--isa name]
+ *     build/attacks/attack_kernels ATTACK [--from TRIAL] [--count TRIALS] [--seed SEED] [--isa NAME]
  *
- * in an environment with NumPy, which the rest of the build asks for; tests/attacks/kernels.py does so. It
- * prints lines: "fail <trial> <how>", "largest <figure> <value>", "counted <figure> <number>", "crash <trial>
- * <how>" where a signal ended it, "missing <instruction set>", and "done". The exit status is 1 where a trial
- * failed, and 3 where one crashed.
- */
-#define _GNU_SOURCE /* strsignal, sigaltstack */
+ * The build needs NumPy. tests/attacks/kernels.py builds and runs the program, which prints lines:
+ *
+ *     ran NAME, or missing NAME        an instruction set that runs here, or does not
+ *     fail TRIAL HOW                   a failure of a trial
+ *     crash TRIAL HOW                  a signal ended the program
+ *     largest FIGURE VALUE
+ *     counted FIGURE NUMBER
+ *     done                             all trials were made
+ *
+ * The exit status is 1 if a trial failed, 2 if the program could not run, and 3 after a signal. */
+#define _GNU_SOURCE /* sigaltstack */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,12 +23,12 @@
 
 #include "kernels_trial.h"
 
-table tables[MOST_TABLES];
+table tables[MAX_TABLES];
 int count_tables;
 
 static const struct {
     const char *name;
-    void (*trial)(ptrdiff_t number, rng *r);
+    void (*make_trial)(ptrdiff_t number, rng *r);
 } ATTACKS[] = {
     {"boundaries", boundaries},
     {"random_sizes", random_sizes},
@@ -38,22 +43,22 @@ static const struct {
     {"table_fences", table_fences},
     {"net_fences", net_fences},
 };
-enum { N_ATTACKS = sizeof ATTACKS / sizeof ATTACKS[0], MOST_FIGURES = 16 };
+enum { N_ATTACKS = sizeof ATTACKS / sizeof ATTACKS[0], MAX_FIGURES = 16 };
 
-static ptrdiff_t trial;
+static ptrdiff_t trial; /* the number of the current trial */
 static int failed;
-static char now[300];
+static char activity[300]; /* what the trial is doing */
 
 static struct {
     const char *name;
     double value;
     int is_count;
-} figures[MOST_FIGURES];
+} figures[MAX_FIGURES];
 
 void doing(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(now, sizeof now, format, arguments);
+    vsnprintf(activity, sizeof activity, format, arguments);
     va_end(arguments);
 }
 
@@ -68,7 +73,7 @@ void fail(const char *format, ...) {
 }
 
 static void figure(const char *name, double value, int is_count) {
-    for (int i = 0; i < MOST_FIGURES; i++) {
+    for (int i = 0; i < MAX_FIGURES; i++) {
         if (figures[i].name && strcmp(figures[i].name, name)) continue;
         figures[i].name = name, figures[i].is_count = is_count;
         if (is_count)
@@ -83,16 +88,18 @@ void largest(const char *name, double value) { figure(name, value, 0); }
 void counted(const char *name, long more) { figure(name, (double)more, 1); }
 
 static void print_figures(void) {
-    for (int i = 0; i < MOST_FIGURES && figures[i].name; i++)
+    for (int i = 0; i < MAX_FIGURES && figures[i].name; i++)
         printf("%s %s %.6g\n", figures[i].is_count ? "counted" : "largest", figures[i].name,
                figures[i].value);
 }
 
-/* What it was doing when it faulted; nothing here but what a handler may call. */
-static void crashed(int number, siginfo_t *info, void *context) {
+/* Reports what the trial was doing when the signal came, without stdio's streams: the signal may have come
+ * within printf. */
+static void crashed(int signal_number, siginfo_t *info, void *context) {
     (void)context;
     char text[400];
-    int n = snprintf(text, sizeof text, "crash %td signal %d at %p: %s\n", trial, number, info->si_addr, now);
+    int n = snprintf(text, sizeof text, "crash %td signal %d at %p: %s\n", trial, signal_number,
+                     info->si_addr, activity);
     if (write(STDOUT_FILENO, text, (size_t)n) != n) _exit(4);
     _exit(3);
 }
@@ -101,11 +108,11 @@ static void catch_signals(void) {
     static char stack[1 << 16];
     sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
     struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaction(numbers[i], &action, NULL);
+    const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) sigaction(signals[i], &action, NULL);
 }
 
-/* Those of one instruction set, or of all that run. */
+/* Fills `tables` with those of the instruction set `only`; or, if it is NULL, of all that run here. */
 static void find_tables(const char *only) {
     for (int isa = 0; isa < bpk_isa_count(); isa++) {
         if (only && strcmp(only, bpk_isa_name(isa))) continue;
@@ -115,7 +122,7 @@ static void find_tables(const char *only) {
     }
 }
 
-/* Seed and attack say where a trial's random numbers begin, besides its own number. */
+/* The generator of a trial depends on the seed, the attack and the trial's number. */
 static rng generator(uint64_t seed, int attack) {
     rng r = {seed * N_ATTACKS + (uint64_t)attack};
     uint64_t first = draw(&r);
@@ -135,16 +142,18 @@ int main(int count, char **arguments) {
         if (!strcmp(arguments[i], "--isa")) isa = arguments[i + 1];
     }
     if (attack == N_ATTACKS) {
-        fprintf(stderr, "%s: an attack, and --from, --count, --seed and --isa; one of\n", arguments[0]);
+        fprintf(stderr,
+                "usage: %s ATTACK [--from TRIAL] [--count TRIALS] [--seed SEED] [--isa NAME]; attacks:\n",
+                arguments[0]);
         for (int i = 0; i < N_ATTACKS; i++) fprintf(stderr, "  %s\n", ATTACKS[i].name);
         return 2;
     }
     find_tables(isa);
     catch_signals();
-    setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses nothing that was told before */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses no earlier line */
     for (trial = from; trial < from + trials; trial++) {
         rng r = generator(seed, attack);
-        ATTACKS[attack].trial(trial, &r);
+        ATTACKS[attack].make_trial(trial, &r);
     }
     print_figures();
     printf("done\n");

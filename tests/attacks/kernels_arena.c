@@ -1,4 +1,4 @@
-/* Matrices between pages that must not be touched. */
+/* Matrices between fences: see kernels_arena.h. */
 #define _GNU_SOURCE /* MAP_ANONYMOUS, MAP_NORESERVE */
 #include "kernels_arena.h"
 
@@ -7,24 +7,25 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* A slot's bytes, a multiple of every page size there is; and how many of the pattern are looked at. */
+/* Bytes of a slot and of a fence: multiples of the usual page sizes, up to 64 KiB. PATTERN is the number
+ * of bytes that are checked on either side of a matrix. */
 #define SLOT_SIZE ((size_t)80 << 20)
 enum { FENCE = 1 << 16, PATTERN = 256 };
 
-static char *slots[SLOTS];
+static char *slots[SLOTS]; /* the first byte of each; NULL: not mapped yet */
 
 static char *slot_at(int slot) {
     if (slots[slot]) return slots[slot];
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    char *all = mmap(NULL, SLOT_SIZE + 2 * FENCE, PROT_NONE, flags, -1, 0);
-    if (all == MAP_FAILED || mprotect(all + FENCE, SLOT_SIZE, PROT_READ | PROT_WRITE)) {
+    char *mapping = mmap(NULL, SLOT_SIZE + 2 * FENCE, PROT_NONE, flags, -1, 0);
+    if (mapping == MAP_FAILED || mprotect(mapping + FENCE, SLOT_SIZE, PROT_READ | PROT_WRITE)) {
         perror("mmap");
         exit(2);
     }
-    return slots[slot] = all + FENCE;
+    return slots[slot] = mapping + FENCE;
 }
 
-/* The bytes from the first element to the last. */
+/* The bytes from the first element to the last, including the gaps between rows. */
 static size_t extent(const matrix *m) {
     if (m->rows == 0 || m->columns == 0) return 0;
     return (size_t)((m->rows - 1) * m->ld + m->columns) * m->item;
@@ -36,7 +37,7 @@ matrix place_items(int slot, size_t item, ptrdiff_t rows, ptrdiff_t columns, ptr
     size_t bytes = extent(&m), skipped = 2 * PATTERN + (size_t)offset * item;
     char *first = slot_at(slot), *end = first + SLOT_SIZE;
     if (bytes + skipped + PATTERN > SLOT_SIZE) {
-        fprintf(stderr, "a matrix of %td rows %td apart does not fit a slot\n", rows, ld);
+        fprintf(stderr, "a matrix of %td rows, %td elements apart, does not fit into a slot\n", rows, ld);
         exit(2);
     }
     m.at = where == AT_START ? first : where == AT_END ? end - bytes : first + skipped;
@@ -67,18 +68,18 @@ void set(const matrix *m, ptrdiff_t i, ptrdiff_t j, double value) {
         *(float *)p = (float)value;
 }
 
-static int all_pattern(const char *from, size_t bytes, access access) {
+static int holds_pattern(const char *from, size_t bytes, access access) {
     for (size_t i = 0; i < bytes; i++)
         if ((unsigned char)from[i] != access) return 0;
     return 1;
 }
 
 int untouched(const matrix *m) {
-    if (!all_pattern(m->at - m->before, m->before, m->access)) return 0;
-    if (!all_pattern(m->at + extent(m), m->behind, m->access)) return 0;
+    if (!holds_pattern(m->at - m->before, m->before, m->access)) return 0;
+    if (!holds_pattern(m->at + extent(m), m->behind, m->access)) return 0;
     size_t rest = (size_t)(m->ld - m->columns) * m->item;
     for (ptrdiff_t i = 0; m->columns && i + 1 < m->rows; i++)
-        if (!all_pattern(m->at + (size_t)(i * m->ld + m->columns) * m->item, rest, m->access)) return 0;
+        if (!holds_pattern(m->at + (size_t)(i * m->ld + m->columns) * m->item, rest, m->access)) return 0;
     return 1;
 }
 

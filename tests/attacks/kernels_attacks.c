@@ -6,7 +6,7 @@
 #include "platform/fp_mode.h"
 #include "kernels_products.h"
 
-/* All tables and all products on one shape. */
+/* Checks all products of one shape with all tables. */
 static void check_shape(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, numbers numbers, rng *r) {
     for (product product = 0; product < N_PRODUCTS; product++)
         for (bpk_dtype dtype = 0; dtype < BPK_N_DTYPES; dtype++) {
@@ -18,9 +18,9 @@ static void check_shape(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, numbers numbers, 
         }
 }
 
-static numbers some_numbers(rng *r) { return (numbers)whole(r, 0, N_NUMBERS - 1); }
+static numbers random_kind(rng *r) { return (numbers)whole(r, 0, N_NUMBERS - 1); }
 
-/* Sizes without repetition, in the order in which they came. */
+/* Distinct sizes, in the order in which they were added. */
 typedef struct {
     ptrdiff_t count, size[64];
 } sizes;
@@ -35,10 +35,11 @@ static void add_around(sizes *s, ptrdiff_t size) {
     for (ptrdiff_t by = -1; by <= 1; by++) add(s, size + by);
 }
 
-/* The rows of a batch from which the update prefetches: update.c's own number. */
+/* The batch size from which on the update prefetches: the number in vector/update.c. */
 enum { PREFETCH_DEPTH = 128 };
 
-/* Rows, columns and terms of one instruction set, which need not run here, from the numbers of its table. */
+/* The sizes m, n and k around the vector and tile boundaries of a table, whose instruction set need not
+ * run here. */
 static void boundary_sizes(const bpk_kernels *kernels, sizes *m, sizes *n, sizes *k) {
     const ptrdiff_t vector = kernels->vector, panel = kernels->panel, *tile_rows = kernels->tile_rows;
     m->count = n->count = k->count = 0;
@@ -53,11 +54,12 @@ static void boundary_sizes(const bpk_kernels *kernels, sizes *m, sizes *n, sizes
         add_around(k, DEPTH + panel);
 }
 
-/* kernels.py makes this many trials, each of which takes every BOUNDARIES-th shape; and a prime that does not
- * divide the number of shapes, so that the first trials are some of everything. */
+/* BOUNDARIES is the number of trials that kernels.py makes: each takes every BOUNDARIES-th shape. STRIDE
+ * is a prime that does not divide the number of shapes. Shapes are taken in steps of STRIDE, so that the
+ * first trials cover all kinds of shapes. */
 enum { BOUNDARIES = 26162, STRIDE = 7919 };
 
-/* All products on one shape, where that instruction set runs. */
+/* Checks all products of one shape with the table of this instruction set and dtype, if it runs here. */
 static void check_boundary(const char *isa, bpk_dtype dtype, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, rng *r) {
     int runs = 0;
     for (int i = 0; i < count_tables; i++) {
@@ -65,7 +67,7 @@ static void check_boundary(const char *isa, bpk_dtype dtype, ptrdiff_t m, ptrdif
         if (strcmp(t->isa, isa) || t->dtype != dtype) continue;
         runs = 1;
         for (product product = 0; product < N_PRODUCTS; product++) {
-            problem p = make_problem(product, dtype, m, n, k, some_numbers(r), r);
+            problem p = make_problem(product, dtype, m, n, k, random_kind(r), r);
             solve(&p);
             check_problem(&p, t);
             free_problem(&p);
@@ -74,60 +76,63 @@ static void check_boundary(const char *isa, bpk_dtype dtype, ptrdiff_t m, ptrdif
     if (!runs) counted("not run", 1);
 }
 
-/* Shape number `which` of all instruction sets and dtypes, or none past the last; returns their number. */
+/* Checks shape number `which`, counted over all instruction sets and dtypes; nothing if `which` is past
+ * the last shape. Returns the number of shapes. */
 static ptrdiff_t boundary(ptrdiff_t which, rng *r) {
-    ptrdiff_t all = 0;
+    ptrdiff_t total = 0;
     for (int isa = 0; isa < bpk_isa_count(); isa++)
         for (bpk_dtype dtype = 0; dtype < BPK_N_DTYPES; dtype++) {
             sizes m, n, k;
             boundary_sizes(bpk_isa_kernels(isa, dtype), &m, &n, &k);
-            ptrdiff_t count = m.count * n.count * k.count, at = which - all;
-            all += count;
+            ptrdiff_t count = m.count * n.count * k.count, at = which - total;
+            total += count;
             if (at >= 0 && at < count)
                 check_boundary(bpk_isa_name(isa), dtype, m.size[at % m.count], n.size[at / m.count % n.count],
                                k.size[at / m.count / n.count], r);
         }
-    return all;
+    return total;
 }
 
 void boundaries(ptrdiff_t number, rng *r) {
-    ptrdiff_t all = boundary(PTRDIFF_MAX, r);
-    if (all % STRIDE == 0) fail("%td shapes are a multiple of %d", all, STRIDE);
-    for (ptrdiff_t which = number; which < all; which += BOUNDARIES) boundary(which * STRIDE % all, r);
+    ptrdiff_t total = boundary(PTRDIFF_MAX, r);
+    if (total % STRIDE == 0) fail("the number of shapes, %td, is a multiple of %d", total, STRIDE);
+    for (ptrdiff_t which = number; which < total; which += BOUNDARIES) boundary(which * STRIDE % total, r);
 }
 
 void random_sizes(ptrdiff_t number, rng *r) {
     (void)number;
     ptrdiff_t m = whole(r, 0, 70), n = whole(r, 0, 70), k = whole(r, 0, 70);
-    check_shape(m, n, k, some_numbers(r), r);
+    check_shape(m, n, k, random_kind(r), r);
 }
 
-/* Up to 2048, of at most 2^22 multiplications: two sizes are small where one is large. */
+/* Sizes up to 2048 with at most 2^22 multiplications: not all three sizes are large at once. */
 void large_sizes(ptrdiff_t number, rng *r) {
     (void)number;
     ptrdiff_t m, n, k;
     do {
         m = whole(r, 1, 2048), n = whole(r, 1, 2048), k = whole(r, 1, 2048);
     } while (m * n * k > 1 << 22);
-    check_shape(m, n, k, some_numbers(r), r);
+    check_shape(m, n, k, random_kind(r), r);
 }
 
 static int same_bits(const problem *p, const void *a, const void *b) {
     return !memcmp(a, b, (size_t)p->results * (p->dtype == BPK_F64 ? sizeof(double) : sizeof(float)));
 }
 
-/* The bits must not depend on where the operands lie. */
+/* Fails if the bits of the results depend on the places of the operands. `which` is the operand that was
+ * moved, or -1 for all. */
 static void compare_places(const problem *p, const table *t, const places *at, const char *how,
                            ptrdiff_t which) {
-    void *there = results_memory(p), *aligned = results_memory(p);
-    const places lines = all_at(INSIDE, 0);
-    int whole = run_problem(p, t, &lines, aligned) && run_problem(p, t, at, there);
-    if (whole && !same_bits(p, aligned, there))
-        fail("%s: other bits with operand %td %s", told(p, t), which, how);
-    free(there), free(aligned);
+    void *moved = results_memory(p), *aligned = results_memory(p);
+    const places inside = all_at(INSIDE, 0);
+    int both_ran = run_problem(p, t, &inside, aligned) && run_problem(p, t, at, moved);
+    if (both_ran && !same_bits(p, aligned, moved))
+        fail("%s: different bits with operand %td %s", describe(p, t), which, how);
+    free(moved), free(aligned);
 }
 
-/* Every table and product on one shape, the operands at other places, one by one and all at once. */
+/* Moves the operands of all products of one shape to another place, first one at a time, then all at once,
+ * with every table. */
 static void move_operands(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, place where, ptrdiff_t offset,
                           const char *how, rng *r) {
     for (int i = 0; i < count_tables; i++)
@@ -138,13 +143,13 @@ static void move_operands(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, place where, pt
                 at.where[operand] = where, at.offset[operand] = offset;
                 compare_places(&p, &tables[i], &at, how, operand);
             }
-            places all = all_at(where, offset);
-            compare_places(&p, &tables[i], &all, how, -1);
+            places everywhere = all_at(where, offset);
+            compare_places(&p, &tables[i], &everywhere, how, -1);
             free_problem(&p);
         }
 }
 
-/* Operands so many elements off a cache line. */
+/* Operands `number` elements off a cache line. */
 void misalignments(ptrdiff_t number, rng *r) {
     for (int shape = 0; shape < 30; shape++) {
         ptrdiff_t m = whole(r, 1, 30), n = whole(r, 1, 100), k = whole(r, 1, 40);
@@ -165,7 +170,7 @@ void integers(ptrdiff_t number, rng *r) {
     check_shape(whole(r, 0, 40), whole(r, 0, 120), k, INTEGERS, r);
 }
 
-/* NaN and infinities at random places of any operand. */
+/* Puts NaN or infinities at one to three random places of the operands. */
 static void spoil(problem *p, rng *r) {
     static const double values[] = {NAN, INFINITY, -INFINITY};
     struct {
@@ -177,14 +182,16 @@ static void spoil(problem *p, rng *r) {
                               : p->product == FORWARD ? p->n
                                                       : 0},
                     {p->given, p->product == FORWARD ? 0 : p->m * p->n},
-                    {p->speed, p->speed && p->sgd.momentum != 0 ? p->m * p->n + p->m : 0}};
-    for (ptrdiff_t left = whole(r, 1, 3); left > 0; left--) {
+                    {p->velocity, p->velocity && p->sgd.momentum != 0 ? p->m * p->n + p->m : 0}};
+    for (ptrdiff_t remaining = whole(r, 1, 3); remaining > 0; remaining--) {
         int which = (int)whole(r, 0, 4);
         double value = values[whole(r, 0, 2)];
-        /* No activation is minus infinity but those that are z. */
-        int is_a = which == 3 && p->product == DELTA && p->activation != BPK_IDENTITY;
-        if (is_a && !bpk_needs_z(p->activation) && value < 0) value = INFINITY;
-        if (is_a && !isnan(value) && (p->activation == BPK_SIGMOID || p->activation == BPK_TANH)) value = 1;
+        /* Infinities among activations become possible values: few activations can be minus infinity, and
+         * sigmoid and tanh are at most 1. z and the identity stay as they are. */
+        int is_activation = which == 3 && p->product == DELTA && p->activation != BPK_IDENTITY;
+        if (is_activation && !bpk_needs_z(p->activation) && value < 0) value = INFINITY;
+        if (is_activation && !isnan(value) && (p->activation == BPK_SIGMOID || p->activation == BPK_TANH))
+            value = 1;
         if (operands[which].count) operands[which].at[whole(r, 0, operands[which].count - 1)] = value;
     }
 }
@@ -203,8 +210,8 @@ void special_values(ptrdiff_t number, rng *r) {
         }
 }
 
-/* The forward product in memory for its blocks that holds NaN, exactly as much as they take, between fences.
- */
+/* The forward product with W packed into scratch memory of exactly the size of its blocks, at a fence,
+ * which held NaN before: the bits must equal those of the product without fences. */
 void scratch(ptrdiff_t number, rng *r) {
     (void)number;
     ptrdiff_t m = whole(r, 1, 40), n = whole(r, 1, 120),
@@ -225,7 +232,7 @@ void scratch(ptrdiff_t number, rng *r) {
         matrix blocks = place_matrix(4, p.dtype, k, padded(kernels, n), padded(kernels, n), READ,
                                      one_in(r, 2) ? AT_END : AT_START, 0);
         const bpk_left rows = {.at = x.at, .ld = k};
-        doing("%s with scratch memory of NaN", told(&p, &tables[i]));
+        doing("%s with NaN in scratch memory", describe(&p, &tables[i]));
         fp_mode mode = fp_enter();
         pack_weights(kernels, k, n, w.at, k, blocks.at);
         forward_product(kernels, (member){.count = 1}, m, k, n, &rows, blocks.at, b.at, p.activation, a.at, 0,
@@ -233,7 +240,7 @@ void scratch(ptrdiff_t number, rng *r) {
         fp_leave(mode);
         copy_out(&a, again);
         if (!same_bits(&p, results, again))
-            fail("%s: other bits with scratch memory of NaN", told(&p, &tables[i]));
+            fail("%s: different bits with NaN in scratch memory", describe(&p, &tables[i]));
         free(results), free(again);
         free_problem(&p);
     }

@@ -1,118 +1,127 @@
-/* Nets of small integers: a step of gradient descent has no rounding in it, whichever way the products are
- * made, and comes to the same bits as sums of integers. */
+/* Nets of small integers: a step of gradient descent on them has no rounding, on any path that the
+ * products may take, so its bits must equal those of sums of integers. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "kernels_products.h"
 
-enum { MOST_LAYERS = 3 };
+enum { MAX_LAYERS = 3 };
+/* Sums below this are exact in float32, which holds all integers up to 2^24. */
 #define EXACT_BELOW ((int64_t)1 << 23)
 
-/* Of each layer: w (out, in), b (out), a (n, out), and n times the delta. a[0] is x. */
+/* Layer l has w[l] (out, in), b[l] (out), a[l + 1] (n, out), and delta[l] (n, out), which is n times the
+ * delta. a[0] (n, in) is x, and t (n, out) the targets. */
 typedef struct {
-    int layers, is_relu[MOST_LAYERS], overflows;
-    ptrdiff_t n, sizes[MOST_LAYERS + 1];
-    int64_t *w[MOST_LAYERS], *b[MOST_LAYERS], *a[MOST_LAYERS + 1], *delta[MOST_LAYERS], *t;
-} net;
+    int layers, is_relu[MAX_LAYERS];
+    int overflows; /* whether a sum may be too large for float32 */
+    ptrdiff_t n, sizes[MAX_LAYERS + 1];
+    int64_t *w[MAX_LAYERS], *b[MAX_LAYERS], *a[MAX_LAYERS + 1], *delta[MAX_LAYERS], *t;
+} integer_net;
 
-static int64_t *some(ptrdiff_t count, int most, int zeros, rng *r) {
-    int64_t *all = room(count, sizeof *all);
-    for (ptrdiff_t i = 0; i < count; i++) all[i] = zeros && !one_in(r, zeros) ? 0 : whole(r, -most, most);
-    return all;
+/* Integers from -limit to limit; with a sparsity, all except about one in `sparsity` are zero. */
+static int64_t *random_integers(ptrdiff_t count, int limit, int sparsity, rng *r) {
+    int64_t *values = room(count, sizeof *values);
+    for (ptrdiff_t i = 0; i < count; i++)
+        values[i] = sparsity && !one_in(r, sparsity) ? 0 : whole(r, -limit, limit);
+    return values;
 }
 
-static net some_net(rng *r) {
-    net s = {.layers = (int)whole(r, 1, MOST_LAYERS), .n = (ptrdiff_t)1 << whole(r, 0, 5)};
+static integer_net random_net(rng *r) {
+    integer_net s = {.layers = (int)whole(r, 1, MAX_LAYERS), .n = (ptrdiff_t)1 << whole(r, 0, 5)};
     for (int l = 0; l <= s.layers; l++)
         s.sizes[l] = one_in(r, 6)   ? whole(r, DEPTH - 10, DEPTH + 90)
                      : one_in(r, 3) ? whole(r, 1, 8)
                                     : whole(r, 1, 110);
     for (int l = 0; l < s.layers; l++) {
         ptrdiff_t in = s.sizes[l], out = s.sizes[l + 1];
-        s.w[l] = some(out * in, 2, (int)larger(1, in / 8), r);
-        s.b[l] = some(out, 4, 0, r);
+        s.w[l] = random_integers(out * in, 2, (int)larger(1, in / 8), r);
+        s.b[l] = random_integers(out, 4, 0, r);
         s.a[l + 1] = room(s.n * out, sizeof(int64_t));
         s.delta[l] = room(s.n * out, sizeof(int64_t));
         s.is_relu[l] = one_in(r, 2);
     }
-    s.a[0] = some(s.n * s.sizes[0], 3, 0, r);
-    s.t = some(s.n * s.sizes[s.layers], 3, 0, r);
+    s.a[0] = random_integers(s.n * s.sizes[0], 3, 0, r);
+    s.t = random_integers(s.n * s.sizes[s.layers], 3, 0, r);
     return s;
 }
 
-static void free_net(net *s) {
+static void free_net(integer_net *s) {
     for (int l = 0; l < s->layers; l++) free(s->w[l]), free(s->b[l]), free(s->a[l + 1]), free(s->delta[l]);
     free(s->a[0]), free(s->t);
 }
 
-/* Adds a term to a sum, and to the sum of the sizes, which decides whether floats hold every part of it. */
-static void add_term(net *s, int64_t *sum, int64_t *size, int64_t term) {
+/* Adds a term to a sum, and its absolute value to the magnitude, which limits every partial sum, in any
+ * order. */
+static void add_term(integer_net *s, int64_t *sum, int64_t *magnitude, int64_t term) {
     *sum += term;
-    *size += term < 0 ? -term : term;
-    if (*size >= EXACT_BELOW) s->overflows = 1;
+    *magnitude += term < 0 ? -term : term;
+    if (*magnitude >= EXACT_BELOW) s->overflows = 1;
 }
 
-static void forward(net *s, int l) {
+/* a[l + 1] = s(a[l] w[l]' + b[l]), s being ReLU or the identity. */
+static void forward(integer_net *s, int l) {
     ptrdiff_t in = s->sizes[l], out = s->sizes[l + 1];
     for (ptrdiff_t i = 0; i < s->n; i++)
         for (ptrdiff_t j = 0; j < out; j++) {
-            int64_t sum = 0, size = 0;
-            add_term(s, &sum, &size, s->b[l][j]);
+            int64_t sum = 0, magnitude = 0;
+            add_term(s, &sum, &magnitude, s->b[l][j]);
             for (ptrdiff_t k = 0; k < in; k++)
-                add_term(s, &sum, &size, s->a[l][i * in + k] * s->w[l][j * in + k]);
+                add_term(s, &sum, &magnitude, s->a[l][i * in + k] * s->w[l][j * in + k]);
             s->a[l + 1][i * out + j] = s->is_relu[l] && sum < 0 ? 0 : sum;
         }
 }
 
-/* n times the delta of layer l, from the loss (a - t)^2 / 2 or from the layer above. */
-static void back(net *s, int l) {
+/* delta[l], n times the delta of layer l: from the loss (a - t)^2 / 2 for the last layer, otherwise from
+ * the layer above, of width `above`. */
+static void back(integer_net *s, int l) {
     ptrdiff_t out = s->sizes[l + 1], above = l + 1 < s->layers ? s->sizes[l + 2] : 0;
     for (ptrdiff_t i = 0; i < s->n; i++)
         for (ptrdiff_t j = 0; j < out; j++) {
-            int64_t a = s->a[l + 1][i * out + j], sum = 0, size = 0;
-            if (!above) add_term(s, &sum, &size, a - s->t[i * out + j]);
+            int64_t a = s->a[l + 1][i * out + j], sum = 0, magnitude = 0;
+            if (!above) add_term(s, &sum, &magnitude, a - s->t[i * out + j]);
             for (ptrdiff_t k = 0; k < above; k++)
-                add_term(s, &sum, &size, s->delta[l + 1][i * above + k] * s->w[l + 1][k * out + j]);
+                add_term(s, &sum, &magnitude, s->delta[l + 1][i * above + k] * s->w[l + 1][k * out + j]);
             s->delta[l][i * out + j] = s->is_relu[l] && a <= 0 ? 0 : sum;
         }
 }
 
-/* n times the gradient of a weight, or with k < 0 of a bias. */
-static int64_t gradient(net *s, int l, ptrdiff_t j, ptrdiff_t k) {
+/* n times the gradient of weight (j, k) of layer l, or of bias j if k < 0. */
+static int64_t gradient(integer_net *s, int l, ptrdiff_t j, ptrdiff_t k) {
     ptrdiff_t in = s->sizes[l], out = s->sizes[l + 1];
-    int64_t sum = 0, size = 2 * s->n * 64; /* room for the weight that it moves */
+    int64_t sum = 0, magnitude = 2 * s->n * 64; /* room for the parameter that it moves */
     for (ptrdiff_t i = 0; i < s->n; i++)
-        add_term(s, &sum, &size, s->delta[l][i * out + j] * (k < 0 ? 1 : s->a[l][i * in + k]));
+        add_term(s, &sum, &magnitude, s->delta[l][i * out + j] * (k < 0 ? 1 : s->a[l][i * in + k]));
     return sum;
 }
 
-/* Plain arrays of the integers in a table's dtype. */
+/* A new array of the integers in the table's dtype. */
 static void *as_reals(const table *t, const int64_t *integers, ptrdiff_t count) {
-    void *all = room(count, t->kernels->real_size);
+    void *reals = room(count, t->kernels->real_size);
     for (ptrdiff_t i = 0; i < count; i++)
         if (t->dtype == BPK_F64)
-            ((double *)all)[i] = (double)integers[i];
+            ((double *)reals)[i] = (double)integers[i];
         else
-            ((float *)all)[i] = (float)integers[i];
-    return all;
+            ((float *)reals)[i] = (float)integers[i];
+    return reals;
 }
 
 static double real_at(const table *t, const void *reals, ptrdiff_t i) {
     return t->dtype == BPK_F64 ? ((const double *)reals)[i] : (double)((const float *)reals)[i];
 }
 
-/* Layer l's parameters less `factor` times their gradients; or with has_old 0 that alone. */
-static void compare(net *s, const table *t, int l, const void *w, const void *b, int has_old, double factor,
-                    const char *what) {
+/* Compares w and b with layer l's parameters minus `factor` times their gradients, or, without parameters,
+ * with -factor times the gradients. */
+static void compare(integer_net *s, const table *t, int l, const void *w, const void *b, int with_parameters,
+                    double factor, const char *what) {
     ptrdiff_t in = s->sizes[l], out = s->sizes[l + 1];
     for (ptrdiff_t j = 0; j < out; j++)
         for (ptrdiff_t k = -1; k < in; k++) {
-            double old = !has_old ? 0 : (double)(k < 0 ? s->b[l][j] : s->w[l][j * in + k]);
-            double wanted = old - factor * (double)gradient(s, l, j, k) / (double)s->n;
+            double old = !with_parameters ? 0 : (double)(k < 0 ? s->b[l][j] : s->w[l][j * in + k]);
+            double expected = old - factor * (double)gradient(s, l, j, k) / (double)s->n;
             double got = k < 0 ? real_at(t, b, j) : real_at(t, w, j * in + k);
-            if (got == wanted || s->overflows) continue;
+            if (got == expected || s->overflows) continue;
             fail("%s %s: %s of layer %d of %d, %td to %td, %td rows, at %td %td: %.17g, not %.17g", t->isa,
-                 dtype_name(t->dtype), what, l, s->layers, in, out, s->n, j, k, got, wanted);
+                 dtype_name(t->dtype), what, l, s->layers, in, out, s->n, j, k, got, expected);
             return;
         }
 }
@@ -126,10 +135,12 @@ static bpk_source source_of(const table *t, const void *data, ptrdiff_t columns)
                         .column_stride = item};
 }
 
-static void try_table(net *s, const table *t, int threads, int by_momentum) {
+/* Compares one call of bpk_gradients and one of bpk_train with the integers. The velocity starts at zero,
+ * so that momentum does not change the first step. */
+static void try_table(integer_net *s, const table *t, int threads, int with_momentum) {
     static const bpk_loss_settings loss = {
         .loss = BPK_SQUARED_ERROR, .loss_factor = 1, .slope_factor = 1, .cap = INFINITY};
-    bpk_activation activations[MOST_LAYERS];
+    bpk_activation activations[MAX_LAYERS];
     for (int l = 0; l < s->layers; l++) activations[l] = s->is_relu[l] ? BPK_RELU : BPK_IDENTITY;
     bpk_net *net;
     bpk_workspace *ws;
@@ -145,13 +156,13 @@ static void try_table(net *s, const table *t, int threads, int by_momentum) {
     }
     bpk_run run = {.request = {.batch = s->n, .threads = threads}};
     run.request.update =
-        (bpk_update_settings){.optimizer = {.rule = BPK_SGD, .lr = 0.5, .momentum = by_momentum ? 0.5 : 0},
+        (bpk_update_settings){.optimizer = {.rule = BPK_SGD, .lr = 0.5, .momentum = with_momentum ? 0.5 : 0},
                               .clip_norm = INFINITY,
                               .clip_value = INFINITY,
                               .accumulate = 1};
     run.request.data = (bpk_data){
         .x = source_of(t, x, s->sizes[0]), .y = source_of(t, y, s->sizes[s->layers]), .rows = s->n};
-    if (by_momentum && bpk_net_make(net, BPK_M) != BPK_OK) abort();
+    if (with_momentum && bpk_net_make(net, BPK_M) != BPK_OK) abort();
     bpk_status first = bpk_gradients(net, ws, &run, 1);
     run.cursor.next = 0;
     for (int l = 0; l < s->layers; l++) {
@@ -177,11 +188,11 @@ static void try_table(net *s, const table *t, int threads, int by_momentum) {
 
 void integer_nets(ptrdiff_t number, rng *r) {
     (void)number;
-    net s = some_net(r);
-    int threads = one_in(r, 4) ? 3 : 1, by_momentum = one_in(r, 2);
+    integer_net s = random_net(r);
+    int threads = one_in(r, 4) ? 3 : 1, with_momentum = one_in(r, 2);
     for (int l = 0; l < s.layers; l++) forward(&s, l);
     for (int l = s.layers - 1; l >= 0; l--) back(&s, l);
-    for (int i = 0; i < count_tables && !s.overflows; i++) try_table(&s, &tables[i], threads, by_momentum);
+    for (int i = 0; i < count_tables && !s.overflows; i++) try_table(&s, &tables[i], threads, with_momentum);
     if (s.overflows) counted("too large for float32", 1);
     free_net(&s);
 }

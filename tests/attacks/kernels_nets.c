@@ -1,5 +1,5 @@
-/* Nets: whole steps of training, evaluation, prediction, gradients and steps by hand must come to the same
- * bits whatever the memory that they work in held before, and wherever that memory ends. */
+/* Nets: training, evaluation, prediction, gradients and steps by hand must give the same bits, whatever
+ * their scratch memory held before, and with or without fences around their memory. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,34 +9,35 @@
 #include "trainer/parameters.h"
 #include "trainer/workspace.h"
 
-enum { MOST_LAYERS = 4, POISON = 0xff };
+enum { MAX_LAYERS = 4, POISON = 0xff };
 
 typedef enum { PLAIN, POISONED, BEHIND_FENCES, BEFORE_FENCES } surroundings;
 
-/* A net, its data, and how it is trained; all of it from one generator, whatever the surroundings. */
+/* A net, its data and its training. All random choices come from one generator, so that they are the same
+ * in all surroundings. */
 typedef struct {
     const table *t;
     rng random;
     surroundings around;
     int layers;
-    ptrdiff_t sizes[MOST_LAYERS + 1], rows, batch, columns;
+    ptrdiff_t sizes[MAX_LAYERS + 1], rows, batch;
     bpk_loss_settings loss;
     bpk_net *net;
     bpk_workspace *ws;
     bpk_purpose purpose;
     bpk_run run;
-    void *own_memory[BPK_N_STORES]; /* what the net has allocated, where something else stands in for it */
-    int slots;
-    uint64_t all; /* a digest of what came out */
+    void *own_memory[BPK_N_STORES]; /* the net's own stores while fenced ones replace them */
+    int slots;                      /* in use */
+    uint64_t digest;                /* of all results so far */
 } scene;
 
-/* FNV-1a, a word at a time: other bits that come to the same digest are not to be expected. */
-static void keep(scene *s, const void *p, size_t bytes) {
+/* FNV-1a, one word at a time: different results with the same digest are not to be expected. */
+static void add_to_digest(scene *s, const void *p, size_t bytes) {
     const char *from = p;
     for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
         uint32_t word = 0;
         memcpy(&word, from + i, bytes - i < sizeof word ? bytes - i : sizeof word);
-        s->all = (s->all ^ word) * 0x100000001b3u;
+        s->digest = (s->digest ^ word) * 0x100000001b3u;
     }
 }
 
@@ -44,12 +45,14 @@ static place where_of(const scene *s) {
     return s->around == BEHIND_FENCES ? AT_START : s->around == BEFORE_FENCES ? AT_END : INSIDE;
 }
 
+/* Places a matrix (rows, columns) in the next slot. */
 static matrix put(scene *s, size_t item, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t ld, access access) {
     return place_items(s->slots++, item, rows, columns, ld, access, where_of(s), 0);
 }
 
-/* The memory of a workspace, piece by piece, as workspace.c carves it out of one. What is kept from step to
- * step, stored gradients, is named as such: all else is scratch. */
+/* A piece of a workspace's memory: `count` items of `item` bytes at *at, which is NULL if this workspace
+ * has no such piece. workspace.c carves all pieces out of one allocation. `kept` is 1 for stored
+ * gradients, which are kept from step to step; all other pieces are scratch memory. */
 typedef struct {
     void **at;
     ptrdiff_t count;
@@ -57,9 +60,10 @@ typedef struct {
     int kept;
 } piece;
 
-enum { MOST_PIECES = 14 + 3 * MOST_LAYERS };
+enum { MAX_PIECES = 14 + 3 * MAX_LAYERS };
 
-static int pieces_of(const scene *s, piece all[MOST_PIECES]) {
+/* Lists the pieces of the workspace, and returns their number. */
+static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
     bpk_workspace *ws = s->ws;
     const bpk_net *net = s->net;
     size_t real = net->kernels->real_size;
@@ -67,47 +71,49 @@ static int pieces_of(const scene *s, piece all[MOST_PIECES]) {
     int n = 0;
     for (int l = 0; l < net->count; l++) {
         ptrdiff_t elements = rows * net->layers[l].width;
-        all[n++] = (piece){&ws->layers[l].a, elements, real, 0};
-        all[n++] = (piece){&ws->layers[l].delta, elements, real, 0};
-        all[n++] = (piece){&ws->layers[l].slope, elements, real, 0};
+        pieces[n++] = (piece){&ws->layers[l].a, elements, real, 0};
+        pieces[n++] = (piece){&ws->layers[l].delta, elements, real, 0};
+        pieces[n++] = (piece){&ws->layers[l].slope, elements, real, 0};
     }
-    all[n++] = (piece){&ws->x, rows * in, real, 0};
-    all[n++] = (piece){&ws->targets, rows * last, real, 0};
-    all[n++] = (piece){&ws->out_delta, rows * last, real, 0};
-    all[n++] = (piece){(void **)&ws->labels, rows, sizeof *ws->labels, 0};
-    all[n++] = (piece){(void **)&ws->scale, rows, sizeof(double), 0};
-    all[n++] = (piece){(void **)&ws->row_weight, rows, sizeof(double), 0};
-    all[n++] = (piece){(void **)&ws->row_loss, rows, sizeof(double), 0};
-    all[n++] = (piece){(void **)&ws->row_accuracy, rows, sizeof(double), 0};
-    all[n++] = (piece){(void **)&ws->sums, count_chunks(net), sizeof(double), 0};
-    all[n++] = (piece){&ws->gradients, net->size, real, 1};
-    all[n++] = (piece){&ws->x_delta, rows * in, real, 0};
-    all[n++] = (piece){(void **)&ws->bad, ws->threads, sizeof *ws->bad, 0};
-    all[n++] = (piece){&ws->rows_of_threads, ws->threads * ws->row_size, real, 0};
-    all[n++] = (piece){&ws->strips, ws->threads * ws->strip_size, real, 0};
+    pieces[n++] = (piece){&ws->x, rows * in, real, 0};
+    pieces[n++] = (piece){&ws->targets, rows * last, real, 0};
+    pieces[n++] = (piece){&ws->out_delta, rows * last, real, 0};
+    pieces[n++] = (piece){(void **)&ws->labels, rows, sizeof *ws->labels, 0};
+    pieces[n++] = (piece){(void **)&ws->scale, rows, sizeof(double), 0};
+    pieces[n++] = (piece){(void **)&ws->row_weight, rows, sizeof(double), 0};
+    pieces[n++] = (piece){(void **)&ws->row_loss, rows, sizeof(double), 0};
+    pieces[n++] = (piece){(void **)&ws->row_accuracy, rows, sizeof(double), 0};
+    pieces[n++] = (piece){(void **)&ws->sums, count_chunks(net), sizeof(double), 0};
+    pieces[n++] = (piece){&ws->gradients, net->size, real, 1};
+    pieces[n++] = (piece){&ws->x_delta, rows * in, real, 0};
+    pieces[n++] = (piece){(void **)&ws->bad, ws->threads, sizeof *ws->bad, 0};
+    pieces[n++] = (piece){&ws->rows_of_threads, ws->threads * ws->row_size, real, 0};
+    pieces[n++] = (piece){&ws->strips, ws->threads * ws->strip_size, real, 0};
     return n;
 }
 
-/* NaN in all scratch memory. The padding of deltas is to be zero: with a height of 0 the next step sees to
- * it, as the first one does. */
+/* Sets all scratch memory to NaN. The padding of deltas must be zero: with a height of 0 the next step
+ * zeroes it, as the first step does. */
 static void poison(scene *s) {
-    piece all[MOST_PIECES];
-    for (int i = 0, n = pieces_of(s, all); i < n; i++)
-        if (*all[i].at && !all[i].kept) memset(*all[i].at, POISON, (size_t)all[i].count * all[i].item);
+    piece pieces[MAX_PIECES];
+    for (int i = 0, n = pieces_of(s, pieces); i < n; i++)
+        if (*pieces[i].at && !pieces[i].kept)
+            memset(*pieces[i].at, POISON, (size_t)pieces[i].count * pieces[i].item);
     s->ws->height = 0;
 }
 
+/* Moves the pieces of the workspace to fences. */
 static void fence_workspace(scene *s) {
-    piece all[MOST_PIECES];
-    for (int i = 0, n = pieces_of(s, all); i < n; i++) {
-        if (!*all[i].at) continue;
-        matrix m = put(s, all[i].item, 1, all[i].count, all[i].count, WRITTEN);
-        if (all[i].kept) memset(m.at, 0, bytes_of(&m));
-        *all[i].at = m.at;
+    piece pieces[MAX_PIECES];
+    for (int i = 0, n = pieces_of(s, pieces); i < n; i++) {
+        if (!*pieces[i].at) continue;
+        matrix m = put(s, pieces[i].item, 1, pieces[i].count, pieces[i].count, WRITTEN);
+        if (pieces[i].kept) memset(m.at, 0, bytes_of(&m));
+        *pieces[i].at = m.at;
     }
 }
 
-/* The stores go between fences, and the layers with those of the parameters. */
+/* Moves the stores to fences. The layers' pointers follow the store of parameters. */
 static void fence_stores(scene *s) {
     bpk_net *net = s->net;
     for (int store = 0; store < BPK_N_STORES; store++) {
@@ -127,7 +133,8 @@ static void between_steps(scene *s) {
     if (s->around == POISONED) poison(s);
 }
 
-static bpk_loss_settings some_loss(rng *r, double parameters[]) {
+/* A random loss. `parameters` (600) has one value per output: nets have at most DEPTH + 100 outputs. */
+static bpk_loss_settings random_loss(rng *r, double parameters[]) {
     bpk_loss_settings loss = {
         .loss = (bpk_loss)whole(r, 0, BPK_N_LOSSES - 1), .loss_factor = 1, .slope_factor = 1};
     loss.cap = INFINITY;
@@ -138,7 +145,7 @@ static bpk_loss_settings some_loss(rng *r, double parameters[]) {
     return loss;
 }
 
-static ptrdiff_t some_width(const scene *s, rng *r, int online) {
+static ptrdiff_t random_width(const scene *s, rng *r, int online) {
     if (online) return whole(r, 1, s->t->kernels->vector);
     if (one_in(r, 4)) return whole(r, 1, 3);
     if (one_in(r, 20)) return whole(r, DEPTH, DEPTH + 100);
@@ -148,13 +155,13 @@ static ptrdiff_t some_width(const scene *s, rng *r, int online) {
 static void make_net(scene *s) {
     rng *r = &s->random;
     static double parameters[600];
-    bpk_activation activations[MOST_LAYERS];
+    bpk_activation activations[MAX_LAYERS];
     int online = one_in(r, 5) && s->t->kernels->online;
-    s->layers = (int)whole(r, 1, MOST_LAYERS);
-    for (int l = 0; l <= s->layers; l++) s->sizes[l] = some_width(s, r, online);
+    s->layers = (int)whole(r, 1, MAX_LAYERS);
+    for (int l = 0; l <= s->layers; l++) s->sizes[l] = random_width(s, r, online);
     for (int l = 0; l < s->layers; l++) activations[l] = (bpk_activation)whole(r, 0, BPK_N_ACTIVATIONS - 1);
     for (int l = 0; online && l < s->layers; l++) activations[l] = (bpk_activation)whole(r, 0, BPK_SOFTPLUS);
-    s->loss = some_loss(r, parameters);
+    s->loss = random_loss(r, parameters);
     if (online) s->loss.loss_factor = s->loss.slope_factor = 1;
     s->batch = online ? 1 : whole(r, 1, 40);
     s->rows = s->batch * whole(r, 1, 3) - whole(r, 0, s->batch - 1);
@@ -193,9 +200,9 @@ static void set_weights(scene *s) {
     size_t real = s->t->kernels->real_size;
     for (int l = 0; l < s->layers; l++) {
         ptrdiff_t in = s->sizes[l], out = s->sizes[l + 1];
-        double most = sqrt(2.0 / (double)(in + out));
+        double limit = sqrt(2.0 / (double)(in + out));
         matrix w = put(s, real, out, in, in, READ), b = put(s, real, 1, out, out, READ);
-        for (ptrdiff_t i = 0; i < out * in; i++) set(&w, i / in, i % in, between(r, -most, most));
+        for (ptrdiff_t i = 0; i < out * in; i++) set(&w, i / in, i % in, between(r, -limit, limit));
         for (ptrdiff_t j = 0; j < out; j++) set(&b, 0, j, between(r, -0.1, 0.1));
         bpk_net_set_layer(s->net, BPK_PARAMETERS, l, w.at, b.at);
         s->slots -= 2;
@@ -203,17 +210,19 @@ static void set_weights(scene *s) {
     if (bpk_net_has(s->net, BPK_AVERAGE)) bpk_net_start_average(s->net);
 }
 
-/* Rows of reals or, one time in five each, of the other floats, bytes, columns, or sparse. */
-static bpk_source some_rows(scene *s, ptrdiff_t columns, double low, double high, int odd) {
+/* Random data (rows, columns) from low to high, or bytes from -3 to 3: usually contiguous rows in the
+ * table's dtype. If `odd`, one time in ten each: the other float type, bytes, sparse, stored by columns,
+ * or with gaps between rows. */
+static bpk_source random_data(scene *s, ptrdiff_t columns, double low, double high, int odd) {
     rng *r = &s->random;
-    bpk_type same = s->t->dtype == BPK_F64 ? BPK_DOUBLE : BPK_FLOAT,
-             other = same == BPK_FLOAT ? BPK_DOUBLE : BPK_FLOAT;
+    bpk_type own = s->t->dtype == BPK_F64 ? BPK_DOUBLE : BPK_FLOAT,
+             other = own == BPK_FLOAT ? BPK_DOUBLE : BPK_FLOAT;
     int kind = odd ? (int)whole(r, 0, 9) : 9;
-    bpk_type type = kind == 0 ? other : kind == 1 ? BPK_INT8 : same;
+    bpk_type type = kind == 0 ? other : kind == 1 ? BPK_INT8 : own;
     ptrdiff_t item = type == BPK_INT8 ? 1 : type == BPK_FLOAT ? 4 : 8;
     bpk_source source = {.type = type, .columns = columns};
     if (kind == 2) { /* sparse: a third of the columns */
-        ptrdiff_t some = columns / 3 + 1, entries = s->rows * some;
+        ptrdiff_t per_row = columns / 3 + 1, entries = s->rows * per_row;
         matrix data = put(s, (size_t)item, 1, entries, entries, READ);
         matrix indices = put(s, sizeof(int32_t), 1, entries, entries, READ);
         matrix starts = put(s, sizeof(int32_t), 1, s->rows + 1, s->rows + 1, READ);
@@ -221,17 +230,17 @@ static bpk_source some_rows(scene *s, ptrdiff_t columns, double low, double high
             set(&data, 0, i, between(r, low, high));
             ((int32_t *)indices.at)[i] = (int32_t)whole(r, 0, columns - 1);
         }
-        for (ptrdiff_t i = 0; i <= s->rows; i++) ((int32_t *)starts.at)[i] = (int32_t)(i * some);
+        for (ptrdiff_t i = 0; i <= s->rows; i++) ((int32_t *)starts.at)[i] = (int32_t)(i * per_row);
         source.data = data.at, source.column_stride = item, source.entries = entries;
         source.indices = indices.at, source.indptr = starts.at;
         return source;
     }
     int by_columns = kind == 3;
-    ptrdiff_t high_side = by_columns ? columns : s->rows, wide = by_columns ? s->rows : columns;
-    ptrdiff_t ld = wide + (kind == 4 ? 3 : 0);
-    matrix data = put(s, (size_t)item, high_side, wide, ld, READ);
-    for (ptrdiff_t i = 0; i < high_side; i++)
-        for (ptrdiff_t j = 0; j < wide; j++)
+    ptrdiff_t stored_rows = by_columns ? columns : s->rows, stored_columns = by_columns ? s->rows : columns;
+    ptrdiff_t ld = stored_columns + (kind == 4 ? 3 : 0);
+    matrix data = put(s, (size_t)item, stored_rows, stored_columns, ld, READ);
+    for (ptrdiff_t i = 0; i < stored_rows; i++)
+        for (ptrdiff_t j = 0; j < stored_columns; j++)
             if (type == BPK_INT8)
                 ((int8_t *)data.at)[i * ld + j] = (int8_t)whole(r, -3, 3);
             else
@@ -246,13 +255,13 @@ static void make_data(scene *s) {
     ptrdiff_t outputs = s->sizes[s->layers];
     bpk_data *data = &s->run.request.data;
     data->rows = s->rows;
-    data->x = some_rows(s, s->sizes[0], -2, 2, s->batch > 1);
+    data->x = random_data(s, s->sizes[0], -2, 2, s->batch > 1);
     if (s->loss.loss == BPK_CROSS_ENTROPY && one_in(r, 2)) {
         matrix labels = put(s, sizeof(int64_t), 1, s->rows, s->rows, READ);
         for (ptrdiff_t i = 0; i < s->rows; i++) ((int64_t *)labels.at)[i] = whole(r, 0, outputs - 1);
         data->labels = (const int64_t *)labels.at;
     } else {
-        data->y = some_rows(s, outputs, 0, 1, 0);
+        data->y = random_data(s, outputs, 0, 1, 0);
     }
     if (s->batch > 1 && one_in(r, 3)) {
         matrix weights = put(s, sizeof(double), 1, s->rows, s->rows, READ);
@@ -266,50 +275,50 @@ static void make_data(scene *s) {
     }
 }
 
-static void keep_run(scene *s, bpk_status status, ptrdiff_t at) {
+static void digest_run(scene *s, bpk_status status, ptrdiff_t at) {
     const bpk_run *run = &s->run;
     double sums[] = {(double)status,          (double)at,
                      run->results.loss_sum,   run->results.accuracy_sum,
                      run->results.weight_sum, (double)run->cursor.updates};
-    keep(s, sums, sizeof sums);
+    add_to_digest(s, sums, sizeof sums);
 }
 
-/* Passes over the data from its first row, a batch a call. */
-static void passes(scene *s, bpk_status (*one)(scene *s)) {
+/* One pass over the data from the first row on, one batch per call. */
+static void pass_over_data(scene *s, bpk_status (*step)(scene *s)) {
     bpk_status status = BPK_OK;
     s->run.cursor.next = s->run.cursor.updates = 0;
     s->run.results.loss_sum = s->run.results.accuracy_sum = s->run.results.weight_sum = 0;
     while (status == BPK_OK && s->run.cursor.next < s->rows) {
         between_steps(s);
-        status = one(s);
+        status = step(s);
     }
-    keep_run(s, status, s->run.cursor.next);
+    digest_run(s, status, s->run.cursor.next);
 }
 
-static matrix predictions; /* of the pass under way */
+static matrix predictions; /* of the current pass */
 
-static bpk_status train_one(scene *s) { return bpk_train(s->net, s->ws, &s->run, 1); }
-static bpk_status evaluate_one(scene *s) { return bpk_evaluate(s->net, s->ws, &s->run, 1); }
-static bpk_status gradients_one(scene *s) { return bpk_gradients(s->net, s->ws, &s->run, 1); }
-static bpk_status forward_one(scene *s) { return bpk_forward(s->net, s->ws, &s->run, 1, predictions.at); }
+static bpk_status train_batch(scene *s) { return bpk_train(s->net, s->ws, &s->run, 1); }
+static bpk_status evaluate_batch(scene *s) { return bpk_evaluate(s->net, s->ws, &s->run, 1); }
+static bpk_status gradients_batch(scene *s) { return bpk_gradients(s->net, s->ws, &s->run, 1); }
+static bpk_status forward_batch(scene *s) { return bpk_forward(s->net, s->ws, &s->run, 1, predictions.at); }
 
 static void predict(scene *s) {
     ptrdiff_t outputs = s->sizes[s->layers];
     matrix losses = put(s, sizeof(double), 1, s->rows, s->rows, WRITTEN);
     if (!s->run.request.data.weights) s->run.request.row_losses = (double *)losses.at;
-    passes(s, evaluate_one);
-    keep(s, losses.at, bytes_of(&losses));
+    pass_over_data(s, evaluate_batch);
+    add_to_digest(s, losses.at, bytes_of(&losses));
     s->run.request.row_losses = NULL;
     predictions = put(s, s->t->kernels->real_size, s->rows, outputs, outputs, WRITTEN);
-    passes(s, forward_one);
-    keep(s, predictions.at, bytes_of(&predictions));
+    pass_over_data(s, forward_batch);
+    add_to_digest(s, predictions.at, bytes_of(&predictions));
     if (!untouched(&predictions) || !untouched(&losses))
-        fail("%s %s: what is around the predictions was written to", s->t->isa, dtype_name(s->t->dtype));
+        fail("%s %s: memory outside the predictions was written", s->t->isa, dtype_name(s->t->dtype));
     s->slots -= 2;
 }
 
-/* Parameters, or gradients, as the caller has them. */
-static void keep_layers(scene *s, int gradients) {
+/* Adds the layers' parameters and states, or their gradients, to the digest, in the caller's layout. */
+static void digest_layers(scene *s, int gradients) {
     size_t real = s->t->kernels->real_size;
     for (int store = 0; store < (gradients ? 1 : BPK_N_STORES); store++)
         for (int l = 0; s->net->stores[store] && l < s->layers; l++) {
@@ -319,9 +328,9 @@ static void keep_layers(scene *s, int gradients) {
                 bpk_workspace_get_layer(s->net, s->ws, l, w.at, b.at);
             else
                 bpk_net_get_layer(s->net, (bpk_store)store, l, w.at, b.at);
-            keep(s, w.at, bytes_of(&w)), keep(s, b.at, bytes_of(&b));
+            add_to_digest(s, w.at, bytes_of(&w)), add_to_digest(s, b.at, bytes_of(&b));
             if (!untouched(&w) || !untouched(&b))
-                fail("%s %s: what is around layer %d was written to", s->t->isa, dtype_name(s->t->dtype), l);
+                fail("%s %s: memory outside layer %d was written", s->t->isa, dtype_name(s->t->dtype), l);
             s->slots -= 2;
         }
 }
@@ -330,36 +339,39 @@ static void clear_gradients(const scene *s) {
     memset(s->ws->gradients, 0, (size_t)s->net->size * s->t->kernels->real_size);
 }
 
-/* Forward, back from the derivatives of the plainest loss, and an update, all rows being one batch. */
+/* One step by hand on a batch: forward, backward with the outputs as the derivatives, as from the loss
+ * sum(a^2) / 2, and an update. */
 static void by_hand(scene *s) {
     size_t real = s->t->kernels->real_size;
-    ptrdiff_t outputs = s->sizes[s->layers], in = s->sizes[0], all = s->rows;
-    s->run.request.data.rows = smaller(all, s->batch);
+    ptrdiff_t outputs = s->sizes[s->layers], in = s->sizes[0], all_rows = s->rows;
+    s->run.request.data.rows = smaller(all_rows, s->batch);
     s->run.cursor.next = s->run.cursor.updates = 0;
     matrix out = put(s, real, s->run.request.data.rows, outputs, outputs, WRITTEN);
     matrix dx = put(s, real, s->run.request.data.rows, in, in, WRITTEN);
     clear_gradients(s);
     between_steps(s);
     bpk_status status = bpk_tape_forward(s->net, s->ws, &s->run, out.at);
-    keep_run(s, status, 0);
-    keep(s, out.at, bytes_of(&out));
+    digest_run(s, status, 0);
+    add_to_digest(s, out.at, bytes_of(&out));
     bpk_tape_backward(s->net, s->ws, &s->run, out.at, dx.at);
-    keep(s, dx.at, bytes_of(&dx));
-    keep_layers(s, 1);
+    add_to_digest(s, dx.at, bytes_of(&dx));
+    digest_layers(s, 1);
     between_steps(s);
     bpk_tape_update(s->net, s->ws, &s->run, 0.1);
     if (!untouched(&out) || !untouched(&dx))
-        fail("%s %s: what is around the derivatives was written to", s->t->isa, dtype_name(s->t->dtype));
+        fail("%s %s: memory outside the derivatives was written", s->t->isa, dtype_name(s->t->dtype));
     s->slots -= 2;
-    s->run.request.data.rows = all;
+    s->run.request.data.rows = all_rows;
 }
 
-static scene play(const table *t, rng random, surroundings around) {
-    scene own = {.t = t, .random = random, .around = around, .all = 0xcbf29ce484222325u}, *s = &own;
+/* Makes the generator's scene, runs it and frees its net and workspace. Returns it for its digest and its
+ * sizes. */
+static scene run_scene(const table *t, rng random, surroundings around) {
+    scene own = {.t = t, .random = random, .around = around, .digest = 0xcbf29ce484222325u}, *s = &own;
     doing("%s %s, a net, surroundings %d", t->isa, dtype_name(t->dtype), (int)around);
     make_net(s);
-    doing("%s %s, %td-%td, %d layers, %td rows at %td, surroundings %d", t->isa, dtype_name(t->dtype),
-          s->sizes[0], s->sizes[s->layers], s->layers, s->rows, s->batch, (int)around);
+    doing("%s %s, %td to %td, %d layers, %td rows, batch size %td, surroundings %d", t->isa,
+          dtype_name(t->dtype), s->sizes[0], s->sizes[s->layers], s->layers, s->rows, s->batch, (int)around);
     if (bpk_workspace_create(s->net, s->batch, s->purpose, s->run.request.threads, &s->ws) != BPK_OK) abort();
     if (around == BEFORE_FENCES || around == BEHIND_FENCES) {
         fence_stores(s);
@@ -367,15 +379,15 @@ static scene play(const table *t, rng random, surroundings around) {
     }
     set_weights(s);
     make_data(s);
-    passes(s, train_one);
+    pass_over_data(s, train_batch);
     predict(s);
     if (s->purpose == BPK_FOR_GRADIENTS) {
         clear_gradients(s);
-        passes(s, gradients_one);
-        keep_layers(s, 1);
+        pass_over_data(s, gradients_batch);
+        digest_layers(s, 1);
         by_hand(s);
     }
-    keep_layers(s, 0);
+    digest_layers(s, 0);
     for (int store = 0; store < BPK_N_STORES; store++)
         if (s->own_memory[store]) s->net->stores[store] = s->own_memory[store];
     bpk_workspace_free(s->ws);
@@ -384,10 +396,11 @@ static scene play(const table *t, rng random, surroundings around) {
 }
 
 static void compare(const table *t, const rng *r, surroundings around, const char *how) {
-    scene here = play(t, *r, PLAIN), there = play(t, *r, around);
-    if (here.all != there.all)
-        fail("%s %s: other bits %s; %d layers, %td to %td, %td rows at %td", t->isa, dtype_name(t->dtype),
-             how, here.layers, here.sizes[0], here.sizes[here.layers], here.rows, here.batch);
+    scene plain = run_scene(t, *r, PLAIN), other = run_scene(t, *r, around);
+    if (plain.digest != other.digest)
+        fail("%s %s: different bits %s; %d layers, %td to %td, %td rows, batch size %td", t->isa,
+             dtype_name(t->dtype), how, plain.layers, plain.sizes[0], plain.sizes[plain.layers], plain.rows,
+             plain.batch);
 }
 
 void net_scratch(ptrdiff_t number, rng *r) {

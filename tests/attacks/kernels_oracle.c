@@ -1,4 +1,4 @@
-/* What the kernels should come to, in more digits than they have. */
+/* Expected results of the kernels, in higher precision. */
 #include "kernels_oracle.h"
 
 #include <float.h>
@@ -11,8 +11,9 @@ static long double sigmoid(long double z) {
     long double e = expl(-fabsl(z));
     return (z < 0 ? e : 1) / (1 + e);
 }
-static long double normal(long double z) { return erfcl(-z * sqrtl(0.5L)) / 2; }
-static long double density(long double z) { return expl(-z * z / 2) / sqrtl(2 * PI); }
+static long double normal_cdf(long double z) { return erfcl(-z * sqrtl(0.5L)) / 2; }
+static long double normal_density(long double z) { return expl(-z * z / 2) / sqrtl(2 * PI); }
+/* gelu_tanh is z (1 + tanh u) / 2 = z sigmoid(2 u), with u = sqrt(2 / pi) (z + CUBIC z^3). */
 static long double twice_u(long double z) { return sqrtl(8 / PI) * (z + CUBIC * z * z * z); }
 static long double twice_u_slope(long double z) { return sqrtl(8 / PI) * (1 + 3 * CUBIC * z * z); }
 
@@ -24,7 +25,7 @@ long double activation_of(bpk_activation activation, long double z) {
         case BPK_TANH: return tanhl(z);
         case BPK_ELU: return z < 0 ? expm1l(z) : z;
         case BPK_SOFTPLUS: return isnan(z) ? z : fmaxl(z, 0) + log1pl(expl(-fabsl(z)));
-        case BPK_GELU: return z * normal(z);
+        case BPK_GELU: return z * normal_cdf(z);
         case BPK_GELU_TANH: return z * sigmoid(twice_u(z));
         case BPK_SILU: return z * sigmoid(z);
         default: return z;
@@ -40,7 +41,7 @@ long double slope_from(bpk_activation activation, long double x) {
         case BPK_TANH: return 1 - x * x;
         case BPK_ELU: return x > 0 ? 1 : x + 1;
         case BPK_SOFTPLUS: return -expm1l(-x);
-        case BPK_GELU: return normal(x) + x * density(x);
+        case BPK_GELU: return normal_cdf(x) + x * normal_density(x);
         case BPK_GELU_TANH: {
             long double g = sigmoid(twice_u(x));
             return g + x * g * (1 - g) * twice_u_slope(x);
@@ -53,7 +54,7 @@ long double slope_from(bpk_activation activation, long double x) {
     }
 }
 
-/* As tests/support/helpers.py has them; bench/ulp.py measures them. */
+/* The bounds of tests/support/helpers.py; bench/ulp.py measures the errors. */
 double activation_ulp(bpk_activation activation) {
     switch (activation) {
         case BPK_LEAKY_RELU: return 1;
@@ -68,10 +69,10 @@ double activation_ulp(bpk_activation activation) {
     }
 }
 
-double steepest(bpk_activation activation) { return bpk_needs_z(activation) ? 1.13 : 1; }
+double largest_slope(bpk_activation activation) { return bpk_needs_z(activation) ? 1.13 : 1; }
 
 static void exact_sum(ptrdiff_t k, const double *a, const double *b, double start, long double *sum,
-                      double *size) {
+                      double *magnitude) {
     long double s = start;
     double absolute = fabs(start);
     for (ptrdiff_t i = 0; i < k; i++) {
@@ -79,12 +80,12 @@ static void exact_sum(ptrdiff_t k, const double *a, const double *b, double star
         absolute += fabs(a[i] * b[i]);
     }
     *sum = s;
-    *size = absolute;
+    *magnitude = absolute;
 }
 
-/* The products of floats are exact in double. */
+/* For float32: products of two floats are exact in double. */
 static void double_sum(ptrdiff_t k, const double *a, const double *b, double start, long double *sum,
-                       double *size) {
+                       double *magnitude) {
     double s = start, absolute = fabs(start);
     for (ptrdiff_t i = 0; i < k; i++) {
         double term = a[i] * b[i];
@@ -92,15 +93,15 @@ static void double_sum(ptrdiff_t k, const double *a, const double *b, double sta
         absolute += fabs(term);
     }
     *sum = s;
-    *size = absolute;
+    *magnitude = absolute;
 }
 
 void exact_product(bpk_dtype dtype, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const double *left,
-                   const double *right, const double *start, long double *sums, double *sizes) {
+                   const double *right, const double *start, long double *sums, double *magnitudes) {
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t j = 0; j < n; j++)
             (dtype == BPK_F64 ? exact_sum : double_sum)(k, left + i * k, right + j * k, start ? start[j] : 0,
-                                                        &sums[i * n + j], &sizes[i * n + j]);
+                                                        &sums[i * n + j], &magnitudes[i * n + j]);
 }
 
 parameter sgd_step(const bpk_optimizer *sgd, parameter at, long double gradient) {

@@ -1,25 +1,25 @@
-/* What the kernels should come to, in more digits than they have: double for float32, long double for
- * float64; loops in the plainest order, and the C library's functions. Nothing here is of the library but the
- * names. */
+/* Expected results of the kernels, in higher precision: sums in double for float32 and in long double for
+ * float64, by plain loops and the C library's functions. From bpkern, only types and bpk_needs_z are used. */
 #ifndef KERNELS_ORACLE_H
 #define KERNELS_ORACLE_H
 
 #include "bpkern.h"
 
-/* s(z); and s', from z for the activations that need it, where it has a limit at infinity, else from a. */
+/* activation_of: s(z). slope_from: s', with x = z for activations that need z, otherwise x = a. At an
+ * infinite z, s' is its limit. */
 long double activation_of(bpk_activation activation, long double z);
-long double slope_from(bpk_activation activation, long double from);
+long double slope_from(bpk_activation activation, long double x);
 
-/* Units in the last place that an activation may add; and the steepest that its slope is. */
+/* A bound on the error of an activation, in units in the last place, and a bound on its slope. */
 double activation_ulp(bpk_activation activation);
-double steepest(bpk_activation activation);
+double largest_slope(bpk_activation activation);
 
-/* sums (m, n) = left (m, k) right (n, k)' + start (n), and the sums of the same terms' sizes. `start` may be
- * NULL. All are plain. */
+/* sums (m, n) = left (m, k) right (n, k)' + start (n), and magnitudes (m, n): the sums of the same terms'
+ * absolute values. `start` may be NULL. All arrays are contiguous. */
 void exact_product(bpk_dtype dtype, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const double *left,
-                   const double *right, const double *start, long double *sums, double *sizes);
+                   const double *right, const double *start, long double *sums, double *magnitudes);
 
-/* The step of an optimiser from one parameter w with velocity v (not read where momentum is 0). */
+/* A parameter and its velocity; and one step of SGD, which uses v only with momentum. */
 typedef struct {
     long double w, v;
 } parameter;

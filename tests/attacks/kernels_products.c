@@ -1,4 +1,4 @@
-/* Problems for the three products: made, solved and run. */
+/* Makes, solves and runs problems for the three products. */
 #include "kernels_products.h"
 
 #include <math.h>
@@ -13,11 +13,11 @@ static const char *const NAMES[] = {"forward", "delta", "update"};
 void *room(ptrdiff_t count, size_t size) {
     void *p = calloc((size_t)count + 1, size);
     if (p) return p;
-    fprintf(stderr, "no memory for %td items of %zu bytes\n", count, size);
+    fprintf(stderr, "no memory for %td items of %zu bytes each\n", count, size);
     exit(2);
 }
 
-const char *told(const problem *p, const table *t) {
+const char *describe(const problem *p, const table *t) {
     static char text[200];
     snprintf(text, sizeof text, "%s %s %s m %td n %td k %td %s numbers %d", t->isa, dtype_name(p->dtype),
              NAMES[p->product], p->m, p->n, p->k,
@@ -39,14 +39,14 @@ static double number(bpk_dtype dtype, numbers numbers, rng *r) {
     return rounded(dtype, x);
 }
 
-static double *some(const problem *p, ptrdiff_t count, rng *r) {
-    double *all = room(count, sizeof *all);
-    for (ptrdiff_t i = 0; i < count; i++) all[i] = number(p->dtype, p->numbers, r);
-    return all;
+static double *random_numbers(const problem *p, ptrdiff_t count, rng *r) {
+    double *values = room(count, sizeof *values);
+    for (ptrdiff_t i = 0; i < count; i++) values[i] = number(p->dtype, p->numbers, r);
+    return values;
 }
 
-/* Settings that floats hold exactly. */
-static bpk_optimizer some_sgd(numbers numbers, rng *r) {
+/* Random settings that float32 holds exactly. */
+static bpk_optimizer random_sgd(numbers numbers, rng *r) {
     static const double lrs[] = {0.5, 0.03125, 1}, momenta[] = {0, 0.5, 0.875}, decays[] = {0, 0, 0.125};
     if (numbers == INTEGERS)
         return (bpk_optimizer){.lr = 2,
@@ -65,13 +65,13 @@ problem make_problem(product product, bpk_dtype dtype, ptrdiff_t m, ptrdiff_t n,
     problem p = {.product = product, .dtype = dtype, .m = m, .n = n, .k = k, .numbers = numbers};
     p.activation = (bpk_activation)whole(r, 0, BPK_N_ACTIVATIONS - 1);
     if (numbers == INTEGERS) p.activation = one_in(r, 2) ? BPK_IDENTITY : BPK_RELU;
-    p.sgd = some_sgd(numbers, r);
-    for (int i = 0; i < MOST_OPERANDS; i++) p.spare[i] = whole(r, 0, 5);
-    p.left = some(&p, m * k, r);
-    p.right = some(&p, n * k, r);
-    p.bias = some(&p, product == UPDATE ? m : n, r);
-    p.given = some(&p, m * n, r);
-    p.speed = product == UPDATE ? some(&p, m * n + m, r) : NULL;
+    p.sgd = random_sgd(numbers, r);
+    for (int i = 0; i < MAX_OPERANDS; i++) p.gaps[i] = whole(r, 0, 5);
+    p.left = random_numbers(&p, m * k, r);
+    p.right = random_numbers(&p, n * k, r);
+    p.bias = random_numbers(&p, product == UPDATE ? m : n, r);
+    p.given = random_numbers(&p, m * n, r);
+    p.velocity = product == UPDATE ? random_numbers(&p, m * n + m, r) : NULL;
     p.results = product == UPDATE ? 2 * (m * n + m) : m * n;
     if (product == DELTA && !bpk_needs_z(p.activation))
         for (ptrdiff_t i = 0; i < m * n; i++)
@@ -80,47 +80,51 @@ problem make_problem(product product, bpk_dtype dtype, ptrdiff_t m, ptrdiff_t n,
 }
 
 void free_problem(problem *p) {
-    free(p->left), free(p->right), free(p->bias), free(p->given), free(p->speed);
+    free(p->left), free(p->right), free(p->bias), free(p->given), free(p->velocity);
     free(p->exact), free(p->bound);
 }
 
-/* The design's bound for a sum of k terms whose sizes add up to `size`. */
-static double product_bound(const problem *p, ptrdiff_t k, double size) {
+/* The promised error bound of a sum of k terms whose absolute values add up to `magnitude`. Roundings of
+ * random signs add up to less, in proportion to sqrt(k). */
+static double product_bound(const problem *p, ptrdiff_t k, double magnitude) {
     double factor = (double)k + 8;
     if (p->numbers == SIGNED || p->numbers == SMALL) factor = fmax(16, 2 * sqrt((double)k));
-    return factor * type_eps(p->dtype) * size + (double)k * type_smallest(p->dtype);
+    return factor * type_eps(p->dtype) * magnitude + (double)k * type_smallest(p->dtype);
 }
 
-/* One parameter of an update, w and v among the results. */
-static void solve_parameter(problem *p, ptrdiff_t at, double w, double v, long double gradient, double size) {
+/* The exact values and error bounds of result number `at`, a parameter w of an update, and of its velocity
+ * v. */
+static void solve_parameter(problem *p, ptrdiff_t at, double w, double v, long double gradient,
+                            double magnitude) {
     const double eps = type_eps(p->dtype), smallest = type_smallest(p->dtype);
     ptrdiff_t half = p->results / 2;
     parameter to = sgd_step(&p->sgd, (parameter){w, v}, gradient);
-    /* Where there is no decay, the size of a weight that is no number is no part of anything. */
+    /* Without weight decay, w must not enter the bound of v: 0 times an infinite w would be NaN. */
     double decay = p->sgd.weight_decay != 0 ? p->sgd.weight_decay * fabs(w) : 0,
-           of_gradient = product_bound(p, p->k, size) + eps * decay;
-    double old = p->sgd.momentum != 0 ? p->sgd.momentum * fabs(v) : 0;
-    double of_v = of_gradient + 2 * eps * (size + decay + old) + smallest;
-    double most = size + decay + old, lr = p->sgd.lr;
+           gradient_error = product_bound(p, p->k, magnitude) + eps * decay;
+    double old_v = p->sgd.momentum != 0 ? p->sgd.momentum * fabs(v) : 0;
+    double largest_v = magnitude + decay + old_v, lr = p->sgd.lr;
+    double v_error = gradient_error + 2 * eps * largest_v + smallest;
     p->exact[at] = to.w;
-    p->bound[at] = lr * (1 + p->sgd.momentum) * (of_v + 2 * eps * most) + 2 * eps * fabs(w) + smallest;
+    p->bound[at] =
+        lr * (1 + p->sgd.momentum) * (v_error + 2 * eps * largest_v) + 2 * eps * fabs(w) + smallest;
     p->exact[half + at] = to.v;
-    p->bound[half + at] = p->sgd.momentum != 0 ? of_v : 0;
+    p->bound[half + at] = p->sgd.momentum != 0 ? v_error : 0;
 }
 
-static void solve_update(problem *p, const long double *sums, const double *sizes) {
+static void solve_update(problem *p, const long double *sums, const double *magnitudes) {
     for (ptrdiff_t i = 0; i < p->m; i++) {
         long double sum = 0;
-        double size = 0;
+        double magnitude = 0;
         for (ptrdiff_t k = 0; k < p->k; k++) {
             sum += p->left[i * p->k + k];
-            size += fabs(p->left[i * p->k + k]);
+            magnitude += fabs(p->left[i * p->k + k]);
         }
         ptrdiff_t at = p->m * p->n + i;
-        solve_parameter(p, at, p->bias[i], p->speed[at], sum, size);
+        solve_parameter(p, at, p->bias[i], p->velocity[at], sum, magnitude);
     }
     for (ptrdiff_t i = 0; i < p->m * p->n; i++)
-        solve_parameter(p, i, p->given[i], p->speed[i], sums[i], sizes[i]);
+        solve_parameter(p, i, p->given[i], p->velocity[i], sums[i], magnitudes[i]);
 }
 
 void solve(problem *p) {
@@ -128,39 +132,40 @@ void solve(problem *p) {
     p->bound = room(p->results, sizeof *p->bound);
     const double eps = type_eps(p->dtype), smallest = type_smallest(p->dtype);
     long double *sums = room(p->m * p->n, sizeof *sums);
-    double *sizes = room(p->m * p->n, sizeof *sizes);
+    double *magnitudes = room(p->m * p->n, sizeof *magnitudes);
     exact_product(p->dtype, p->m, p->n, p->k, p->left, p->right, p->product == FORWARD ? p->bias : NULL, sums,
-                  sizes);
-    if (p->product == UPDATE) solve_update(p, sums, sizes);
+                  magnitudes);
+    if (p->product == UPDATE) solve_update(p, sums, magnitudes);
     for (ptrdiff_t i = 0; p->product != UPDATE && i < p->m * p->n; i++) {
-        double bound = product_bound(p, p->k, sizes[i]);
+        double bound = product_bound(p, p->k, magnitudes[i]);
         if (p->product == FORWARD) {
             p->exact[i] = activation_of(p->activation, sums[i]);
             double ulp = activation_ulp(p->activation) * unit_in_last_place(p->dtype, (double)p->exact[i]);
-            p->bound[i] = steepest(p->activation) * bound + ulp + (p->activation ? smallest : 0);
+            p->bound[i] = largest_slope(p->activation) * bound + ulp + (p->activation ? smallest : 0);
         } else {
-            /* A slope is off by a rounding or two of numbers up to 1; from z by more. */
+            /* The roundings of s', of numbers up to 1: one or two from a, more from z. */
             double slope = (double)slope_from(p->activation, p->given[i]);
-            double off = p->activation == BPK_IDENTITY ? 0 : bpk_needs_z(p->activation) ? 8 : 2;
+            double roundings = p->activation == BPK_IDENTITY ? 0 : bpk_needs_z(p->activation) ? 8 : 2;
             p->exact[i] = sums[i] * slope_from(p->activation, p->given[i]);
-            p->bound[i] = fabs(slope) * bound + off * eps * fabs((double)sums[i]) + (off > 0 ? smallest : 0);
+            p->bound[i] = fabs(slope) * bound + roundings * eps * fabs((double)sums[i]) +
+                          (roundings > 0 ? smallest : 0);
         }
     }
     if (p->numbers == INTEGERS) memset(p->bound, 0, (size_t)p->results * sizeof *p->bound);
-    free(sums), free(sizes);
+    free(sums), free(magnitudes);
 }
 
 places all_at(place where, ptrdiff_t offset) {
-    places all;
-    for (int i = 0; i < MOST_OPERANDS; i++) all.where[i] = where, all.offset[i] = offset;
-    return all;
+    places same;
+    for (int i = 0; i < MAX_OPERANDS; i++) same.where[i] = where, same.offset[i] = offset;
+    return same;
 }
 
 int count_operands(product product) { return product == UPDATE ? 6 : 4; }
 
 static matrix put(const problem *p, const places *places, int slot, ptrdiff_t rows, ptrdiff_t columns,
                   access access) {
-    return place_matrix(slot, p->dtype, rows, columns, columns + p->spare[slot], access, places->where[slot],
+    return place_matrix(slot, p->dtype, rows, columns, columns + p->gaps[slot], access, places->where[slot],
                         places->offset[slot]);
 }
 
@@ -182,7 +187,7 @@ static void run_forward(const problem *p, const table *t, const places *places, 
     put_all(&o[0], p->left), put_all(&o[1], p->right), put_all(&o[2], p->bias);
     bpk_status status = bpk_linear_forward(t->kernels, p->m, p->k, p->n, o[0].at, o[0].ld, o[1].at, o[1].ld,
                                            o[2].at, p->activation, o[3].at, o[3].ld);
-    if (status != BPK_OK) fail("%s: status %d", told(p, t), (int)status);
+    if (status != BPK_OK) fail("%s: status %d", describe(p, t), (int)status);
     copy_out(&o[3], results);
 }
 
@@ -198,7 +203,7 @@ static void run_delta(const problem *p, const table *t, const places *places, ma
 }
 
 static void run_update(const problem *p, const table *t, const places *places, matrix o[], char *results) {
-    int keeps = p->sgd.momentum != 0;
+    int has_velocity = p->sgd.momentum != 0;
     o[0] = put(p, places, 0, p->k, p->m, READ);
     o[1] = put(p, places, 1, p->k, p->n, READ);
     o[2] = put(p, places, 2, p->m, p->n, WRITTEN);
@@ -207,21 +212,21 @@ static void run_update(const problem *p, const table *t, const places *places, m
     o[5] = put(p, places, 5, 1, p->m, WRITTEN);
     put_transposed(&o[0], p->left), put_transposed(&o[1], p->right);
     put_all(&o[2], p->given), put_all(&o[3], p->bias);
-    put_all(&o[4], p->speed), put_all(&o[5], p->speed + p->m * p->n);
+    put_all(&o[4], p->velocity), put_all(&o[5], p->velocity + p->m * p->n);
     bpk_sgd_update(t->kernels, p->k, p->n, p->m, o[2].at, o[2].ld, o[3].at, o[0].at, o[0].ld, o[1].at,
-                   o[1].ld, keeps ? o[4].at : NULL, o[4].ld, keeps ? o[5].at : NULL, &p->sgd);
+                   o[1].ld, has_velocity ? o[4].at : NULL, o[4].ld, has_velocity ? o[5].at : NULL, &p->sgd);
     for (int i = 2; i < 6; results += bytes_of(&o[i]), i++) copy_out(&o[i], results);
 }
 
 int run_problem(const problem *p, const table *t, const places *places, void *results) {
-    matrix operands[MOST_OPERANDS];
-    doing("%s", told(p, t));
+    matrix operands[MAX_OPERANDS];
+    doing("%s", describe(p, t));
     (p->product == FORWARD ? run_forward
      : p->product == DELTA ? run_delta
                            : run_update)(p, t, places, operands, results);
     for (int i = 0; i < count_operands(p->product); i++)
         if (!untouched(&operands[i])) {
-            fail("%s: what is around operand %d was written to", told(p, t), i);
+            fail("%s: memory outside operand %d was written", describe(p, t), i);
             return 0;
         }
     return 1;
@@ -233,8 +238,9 @@ double result_at(const problem *p, const void *results, ptrdiff_t i) {
     return p->dtype == BPK_F64 ? ((const double *)results)[i] : (double)((const float *)results)[i];
 }
 
-/* NaN where it should be NaN, infinite where it should be, and within the bound elsewhere. */
-static int as_it_should(long double got, long double exact, double bound, double *part) {
+/* Whether `got` is NaN if `exact` is, equal to an infinite `exact`, and otherwise within the bound. *part
+ * is the error as a fraction of the bound. */
+static int is_right(long double got, long double exact, double bound, double *part) {
     if (isnan(exact)) return isnan(got);
     if (isinf(exact)) return got == exact;
     double error = (double)fabsl(got - exact);
@@ -249,8 +255,8 @@ void check_problem(const problem *p, const table *t) {
         double worst = 0;
         for (ptrdiff_t i = 0; i < p->results; i++) {
             double got = result_at(p, results, i), part = 0;
-            if (!as_it_should(got, p->exact[i], p->bound[i], &part)) {
-                fail("%s: result %td is %.17g, not %.20Lg within %.3g", told(p, t), i, got, p->exact[i],
+            if (!is_right(got, p->exact[i], p->bound[i], &part)) {
+                fail("%s: result %td is %.17g, not %.20Lg within %.3g", describe(p, t), i, got, p->exact[i],
                      p->bound[i]);
                 break;
             }

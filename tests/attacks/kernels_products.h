@@ -1,5 +1,5 @@
-/* A problem for one of the three products: its operands, made once, and what is to come out of it. Each table
- * of kernels is then run on copies of the operands, wherever these are to lie. */
+/* Problems for the three products: operands and expected results. Each table of kernels runs on copies of
+ * the operands, at any place in the arena. */
 #ifndef KERNELS_PRODUCTS_H
 #define KERNELS_PRODUCTS_H
 
@@ -8,17 +8,19 @@
 
 typedef enum { FORWARD, DELTA, UPDATE, N_PRODUCTS } product;
 
-/* The numbers: of random signs, all positive, of very different sizes, so small that their products are
- * hardly normal, or small integers, which come out exact. */
+/* Kinds of random numbers: of random signs; all positive; of very different magnitudes; so small that
+ * their products are hardly normal; and small integers, whose results are exact. */
 typedef enum { SIGNED, POSITIVE, WILD, SMALL, N_NUMBERS, INTEGERS = N_NUMBERS } numbers;
 
-enum { MOST_OPERANDS = 6 };
+enum { MAX_OPERANDS = 6 };
 
-/* forward  a (m, n) = s(x (m, k) w (n, k)' + b (n))                  x, w, b, a
- * delta    delta (m, n) = (delta_next (m, k) w (k, n)) * s'          delta_next, w, a, delta
- * update   w (m, n) along delta (k, m)' x (k, n), b (m)              delta, x, w, b, vw, vb
+/* A problem, and its operands in their order:
  *
- * Results, w and vw after an update among them, are (m, n), and followed by b and vb of an update. */
+ *     forward  a (m, n) = s(x (m, k) w (n, k)' + b (n))                  x, w, b, a
+ *     delta    delta (m, n) = (delta_next (m, k) w (k, n)) * s'          delta_next, w, a, delta
+ *     update   w (m, n) along delta (k, m)' x (k, n), b (m)              delta, x, w, b, vw, vb
+ *
+ * The results are a (m, n); delta (m, n); or w (m, n), b (m), vw (m, n) and vb (m), one after the other. */
 typedef struct {
     product product;
     bpk_dtype dtype;
@@ -26,46 +28,48 @@ typedef struct {
     numbers numbers;
     bpk_activation activation;
     bpk_optimizer sgd;
-    ptrdiff_t spare[MOST_OPERANDS]; /* how much farther apart rows are than the matrix is wide */
+    ptrdiff_t gaps[MAX_OPERANDS]; /* by operand: elements between the end of a row and the next row */
 
-    double *left, *right; /* (m, k), (n, k) */
-    double *bias;         /* forward: (n,); update: (m,) before */
-    double *given;        /* (m, n): delta: what s' is taken from; update: w before */
-    double *speed;        /* update: (m, n) of vw and (m,) of vb before */
+    double *left, *right; /* (m, k), (n, k); delta holds w', update holds delta' and x' */
+    double *bias;         /* forward: b (n); update: b (m) before the step */
+    double *given;        /* (m, n); delta: a or z, from which s' is computed; update: w before the step */
+    double *velocity;     /* update: vw (m, n) and vb (m) before the step; otherwise NULL */
 
-    ptrdiff_t results; /* how many */
-    long double *exact;
-    double *bound;
+    ptrdiff_t results;  /* their number */
+    long double *exact; /* (results,) */
+    double *bound;      /* (results,) bounds of the absolute errors */
 } problem;
 
-/* What can be seen in a failure's text. */
-const char *told(const problem *p, const table *t);
+/* The problem and the table in words, for reports; valid until the next call. */
+const char *describe(const problem *p, const table *t);
 
-/* A problem of that shape, the rest by chance; then, operands being changed perhaps, what it comes to. */
+/* A random problem of this shape. `solve` computes its exact results and their error bounds: operands may
+ * be changed only before it. */
 problem make_problem(product product, bpk_dtype dtype, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, numbers numbers,
                      rng *r);
 void solve(problem *p);
 void free_problem(problem *p);
 
-/* Where each operand is to lie. */
+/* The place of each operand, and its offset from a cache line in elements. */
 typedef struct {
-    place where[MOST_OPERANDS];
-    ptrdiff_t offset[MOST_OPERANDS];
+    place where[MAX_OPERANDS];
+    ptrdiff_t offset[MAX_OPERANDS];
 } places;
 places all_at(place where, ptrdiff_t offset);
 int count_operands(product product);
 
-/* Runs it, and copies the results, of the dtype, to memory of the caller's. Whether nothing else was written
- * to; a failure is told. */
+/* Runs the product and copies the results, in the problem's dtype, to `results`. Returns whether no memory
+ * outside the operands was written; if not, reports a failure. */
 int run_problem(const problem *p, const table *t, const places *places, void *results);
 
-/* Runs it and compares with what it should come to, within the bounds. */
+/* Runs the product and compares the results with the exact ones, within the bounds. */
 void check_problem(const problem *p, const table *t);
 
+/* results_memory: new memory for the results in either dtype. result_at: result number i in it. */
 void *results_memory(const problem *p);
 double result_at(const problem *p, const void *results, ptrdiff_t i);
 
-/* Memory, or the end of the program. */
+/* Zeroed memory for `count` items of `size` bytes. If the allocation fails, the program exits. */
 void *room(ptrdiff_t count, size_t size);
 
 #endif

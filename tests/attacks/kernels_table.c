@@ -1,24 +1,26 @@
-/* The kernels of the private table, every operand between fences: no fault, nothing else written to, and the
- * bits that come out where there is room around. */
+/* The kernels of the private table, with every operand right behind or right before a fence: no access
+ * outside the operands, and the same bits as with operands inside their slots. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels_arena.h"
 #include "kernels_trial.h"
 
-/* A round of calls: operands in slots one after the other, and all that came out. */
+/* One round of calls of all kernels: the operands of the current kernel, one per slot, and the results of
+ * all kernels so far. */
 typedef struct {
     const table *t;
     place where;
     rng random;
     int slots;
     matrix operands[SLOTS];
-    char *out;
-    size_t size;
+    char *results;
+    size_t size; /* bytes of the results */
 } calls;
 
-enum { OUT_SIZE = 1 << 20 };
+enum { MAX_SIZE = 1 << 20 };
 
+/* Places an operand (rows, columns) in the next slot. */
 static matrix *operand(calls *c, size_t item, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t ld,
                        access access) {
     matrix *m = &c->operands[c->slots];
@@ -26,7 +28,7 @@ static matrix *operand(calls *c, size_t item, ptrdiff_t rows, ptrdiff_t columns,
     return m;
 }
 
-/* A matrix of reals from low to high. */
+/* An operand of random reals from low to high; or, in `reals`, from -2 to 2. */
 static matrix *reals_from(calls *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t ld, access access,
                           double low, double high) {
     matrix *m = operand(c, c->t->kernels->real_size, rows, columns, ld, access);
@@ -39,11 +41,11 @@ static matrix *reals(calls *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t ld, 
     return reals_from(c, rows, columns, ld, access, -2, 2);
 }
 
-/* A matrix in blocks of `rows` rows: whole vectors of random numbers, or the padding zero. */
+/* A random matrix (rows, columns) in blocks of `rows` rows; with zero_padding, its padding is zero. */
 static matrix *in_blocks(calls *c, ptrdiff_t rows, ptrdiff_t columns, access access, int zero_padding) {
     const bpk_kernels *kernels = c->t->kernels;
-    ptrdiff_t all = rows * padded(kernels, columns);
-    matrix *m = reals(c, 1, all, all, access);
+    ptrdiff_t elements = rows * padded(kernels, columns);
+    matrix *m = reals(c, 1, elements, elements, access);
     for (ptrdiff_t j = 0, width; zero_padding && j < columns; j += width) {
         width = block_width(kernels, columns - j);
         for (ptrdiff_t i = 0; i < rows; i++)
@@ -52,31 +54,32 @@ static matrix *in_blocks(calls *c, ptrdiff_t rows, ptrdiff_t columns, access acc
     return m;
 }
 
-static void keep(calls *c, const void *p, size_t bytes) {
-    if (c->size + bytes > OUT_SIZE) abort();
-    memcpy(c->out + c->size, p, bytes);
+static void append(calls *c, const void *p, size_t bytes) {
+    if (c->size + bytes > MAX_SIZE) abort();
+    memcpy(c->results + c->size, p, bytes);
     c->size += bytes;
 }
 
-/* The end of a kernel's calls: what was written is kept, and the slots are free. */
+/* Ends the call of a kernel: checks the memory around the operands, appends the written operands to the
+ * results, and frees the slots. */
 static void finish(calls *c, const char *kernel) {
     for (int i = 0; i < c->slots; i++) {
         const matrix *m = &c->operands[i];
         if (!untouched(m))
-            fail("%s %s %s: what is around operand %d was written to", c->t->isa, dtype_name(c->t->dtype),
+            fail("%s %s %s: memory outside operand %d was written", c->t->isa, dtype_name(c->t->dtype),
                  kernel, i);
         if (m->access != WRITTEN) continue;
-        if (c->size + bytes_of(m) > OUT_SIZE) abort();
-        copy_out(m, c->out + c->size);
+        if (c->size + bytes_of(m) > MAX_SIZE) abort();
+        copy_out(m, c->results + c->size);
         c->size += bytes_of(m);
     }
     c->slots = 0;
 }
 
-static ptrdiff_t up_to(calls *c, ptrdiff_t most) { return whole(&c->random, 0, most); }
+static ptrdiff_t up_to(calls *c, ptrdiff_t limit) { return whole(&c->random, 0, limit); }
 
-/* Some rows of a matrix. */
-static void some_rows(calls *c, ptrdiff_t rows, ptrdiff_t *from, ptrdiff_t *to) {
+/* A random range of rows: from *from to *to, exclusive. */
+static void random_rows(calls *c, ptrdiff_t rows, ptrdiff_t *from, ptrdiff_t *to) {
     *from = up_to(c, rows), *to = whole(&c->random, *from, rows);
 }
 
@@ -86,7 +89,7 @@ static void call_forward(calls *c) {
               lda = n + up_to(c, 3);
     bpk_forward_args args = {.n = n, .k = k, .ldw = n + up_to(c, 3), .lda = lda};
     int blocks = one_in(&c->random, 2), biased = one_in(&c->random, 2);
-    some_rows(c, rows, &args.from, &args.to);
+    random_rows(c, rows, &args.from, &args.to);
     args.resume = one_in(&c->random, 3);
     args.activation = (bpk_activation)whole(&c->random, 0, BPK_N_ACTIVATIONS - 1);
     ptrdiff_t ldx = k + up_to(c, 3);
@@ -104,7 +107,7 @@ static void call_delta(calls *c) {
     ptrdiff_t rows = up_to(c, 40), n = whole(&c->random, 1, kernels->panel), k = up_to(c, 70);
     bpk_delta_args args = {
         .n = n, .k = k, .ldw = n + up_to(c, 3), .lda = n + up_to(c, 3), .ldd = n + up_to(c, 3)};
-    some_rows(c, rows, &args.from, &args.to);
+    random_rows(c, rows, &args.from, &args.to);
     args.resume = one_in(&c->random, 3);
     args.activation = (bpk_activation)whole(&c->random, 0, BPK_SLOPE);
     args.delta_next = (bpk_left){.at = in_blocks(c, rows, k, READ, 0)->at, .rows = rows};
@@ -118,7 +121,7 @@ static void call_delta(calls *c) {
 static void call_dot(calls *c) {
     ptrdiff_t rows = up_to(c, 40), n = up_to(c, 20), k = up_to(c, 120), spare = up_to(c, 5);
     bpk_dot_args args = {.n = n, .k = k, .x_rows = rows, .w_rows = n + spare, .lds = n + up_to(c, 3)};
-    some_rows(c, rows, &args.from, &args.to);
+    random_rows(c, rows, &args.from, &args.to);
     args.w_from = up_to(c, spare);
     args.resume = one_in(&c->random, 3);
     args.x = in_blocks(c, rows, k, READ, 0)->at;
@@ -129,8 +132,8 @@ static void call_dot(calls *c) {
     finish(c, "dot");
 }
 
-/* An optimiser's move, and which states it uses. */
-static bpk_move some_move(calls *c, int uses[BPK_STATES]) {
+/* A random move, and which states it uses. */
+static bpk_move random_move(calls *c, int uses[BPK_STATES]) {
     bpk_optimizer optimizer = {
         .rule = (bpk_rule)whole(&c->random, 0, BPK_N_RULES - 1), .momentum = 0.9, .square_decay = 0.99};
     optimizer.centered = one_in(&c->random, 2), optimizer.amsgrad = one_in(&c->random, 2);
@@ -144,7 +147,9 @@ static bpk_move some_move(calls *c, int uses[BPK_STATES]) {
                      .lr = 0.1,
                      .eps = 1e-8,
                      .correction = 0.5};
-    if (one_in(&c->random, 2)) optimizer.momentum = 0; /* which states it uses, not what it does with them */
+    /* Half of the time there is no velocity: its pointer, not move.momentum, tells kernels whether it is
+     * used. */
+    if (one_in(&c->random, 2)) optimizer.momentum = 0;
     for (int i = 0; i < BPK_STATES; i++) uses[i] = bpk_uses(&optimizer, (bpk_store)(BPK_M + i));
     return move;
 }
@@ -152,11 +157,11 @@ static bpk_move some_move(calls *c, int uses[BPK_STATES]) {
 static void call_update(calls *c) {
     const bpk_kernels *kernels = c->t->kernels;
     int uses[BPK_STATES];
-    bpk_move move = some_move(c, uses);
+    bpk_move move = random_move(c, uses);
     ptrdiff_t rows = up_to(c, 40), n = whole(&c->random, 1, kernels->panel), k = up_to(c, 150);
     bpk_update_args args = {
         .n = n, .filled = n, .k = k, .ldl = rows + up_to(c, 3), .ldr = n + up_to(c, 3), .move = &move};
-    some_rows(c, rows, &args.from, &args.to);
+    random_rows(c, rows, &args.from, &args.to);
     args.ldw = n + up_to(c, 3), args.ld_state = one_in(&c->random, 2) ? args.ldw : n;
     args.left = reals(c, k, rows, args.ldl, READ)->at;
     args.right = reals(c, k, n, args.ldr, READ)->at;
@@ -169,7 +174,7 @@ static void call_update(calls *c) {
 
 static void call_update_bias(calls *c) {
     int uses[BPK_STATES];
-    bpk_move move = some_move(c, uses);
+    bpk_move move = random_move(c, uses);
     ptrdiff_t n = up_to(c, 70), k = up_to(c, 30);
     bpk_bias_args args = {.n = n, .k = k, .ldd = n + up_to(c, 3), .move = &move};
     args.delta = reals(c, k, n, args.ldd, READ)->at;
@@ -183,7 +188,7 @@ static void call_update_bias(calls *c) {
 static void call_moves(calls *c) {
     const bpk_kernels *kernels = c->t->kernels;
     int uses[BPK_STATES];
-    bpk_move move = some_move(c, uses);
+    bpk_move move = random_move(c, uses);
     ptrdiff_t n = up_to(c, 70);
     void *states[BPK_STATES];
     const matrix *gradient = reals(c, 1, n, n, READ), *w = reals(c, 1, n, n, WRITTEN);
@@ -192,14 +197,14 @@ static void call_moves(calls *c) {
     kernels->move(&move, n, gradient->at, w->at, states);
     finish(c, "move");
 
-    ptrdiff_t many = one_in(&c->random, 4) ? up_to(c, 2500) : n;
-    const matrix *collected = reals(c, 1, many, many, WRITTEN), *weights = reals(c, 1, many, many, READ);
-    double squares = kernels->collect(many, collected->at, weights->at, 0.5, move.decay, move.l1);
-    keep(c, &squares, sizeof squares);
+    ptrdiff_t count = one_in(&c->random, 4) ? up_to(c, 2500) : n;
+    const matrix *collected = reals(c, 1, count, count, WRITTEN), *weights = reals(c, 1, count, count, READ);
+    double squares = kernels->collect(count, collected->at, weights->at, 0.5, move.decay, move.l1);
+    append(c, &squares, sizeof squares);
     finish(c, "collect");
 
-    const matrix *average = reals(c, 1, n, n, WRITTEN), *now = reals(c, 1, n, n, READ);
-    kernels->average(n, average->at, now->at, 0.9);
+    const matrix *average = reals(c, 1, n, n, WRITTEN), *newest = reals(c, 1, n, n, READ);
+    kernels->average(n, average->at, newest->at, 0.9);
     finish(c, "average");
 }
 
@@ -209,12 +214,13 @@ static void call_reductions(calls *c) {
     const matrix *x = reals(c, 1, n, n, READ);
     double sums[] = {kernels->all_finite(n, x->at), kernels->sum_squares(n, x->at),
                      kernels->sum_absolute(n, x->at)};
-    if (sums[0] != 1) fail("%s %s: %td finite numbers are not finite", c->t->isa, dtype_name(c->t->dtype), n);
-    keep(c, sums, sizeof sums);
+    if (sums[0] != 1)
+        fail("%s %s: all_finite is 0 for %td finite numbers", c->t->isa, dtype_name(c->t->dtype), n);
+    append(c, sums, sizeof sums);
     if (n) {
         set(x, 0, whole(&c->random, 0, n - 1), __builtin_nan(""));
         if (kernels->all_finite(n, x->at))
-            fail("%s %s: NaN among %td numbers is finite", c->t->isa, dtype_name(c->t->dtype), n);
+            fail("%s %s: all_finite is 1 for %td numbers with a NaN", c->t->isa, dtype_name(c->t->dtype), n);
     }
     finish(c, "reduce");
 }
@@ -228,8 +234,8 @@ static void call_layouts(calls *c) {
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++)
             if (get(s, i, j) != get(d, j, i)) {
-                fail("%s %s: %td x %td transposed is other numbers", c->t->isa, dtype_name(c->t->dtype), rows,
-                     columns);
+                fail("%s %s: the transpose of %td x %td has wrong numbers", c->t->isa,
+                     dtype_name(c->t->dtype), rows, columns);
                 i = rows;
                 break;
             }
@@ -238,7 +244,7 @@ static void call_layouts(calls *c) {
     const matrix *row = reals(c, 1, columns, columns, READ),
                  *blocks = in_blocks(c, rows, columns, WRITTEN, 0);
     int finite = kernels->scatter(columns, row->at, blocks->at, rows, up_to(c, rows - 1));
-    keep(c, &finite, sizeof finite);
+    append(c, &finite, sizeof finite);
     finish(c, "scatter");
 }
 
@@ -266,7 +272,7 @@ static void call_dropout(calls *c) {
                              .probability = 0.4,
                              .n = n,
                              .rows = rows};
-    some_rows(c, rows, &args.from, &args.to);
+    random_rows(c, rows, &args.from, &args.to);
     args.a = in_blocks(c, rows, n, WRITTEN, 0)->at;
     args.slope = in_blocks(c, rows, n, WRITTEN, 0)->at;
     c->t->kernels->dropout(&args);
@@ -305,30 +311,30 @@ static void call_losses(calls *c) {
 }
 
 static void make_calls(const table *t, place where, rng random, calls *c) {
-    static void (*const all[])(calls *) = {call_forward,     call_delta,   call_dot,        call_update,
-                                           call_update_bias, call_moves,   call_reductions, call_layouts,
-                                           call_activations, call_dropout, call_losses};
+    static void (*const families[])(calls *) = {call_forward,     call_delta,   call_dot,        call_update,
+                                                call_update_bias, call_moves,   call_reductions, call_layouts,
+                                                call_activations, call_dropout, call_losses};
     c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,
-              where == INSIDE   ? "with room around"
+              where == INSIDE   ? "without fences"
               : where == AT_END ? "before fences"
                                 : "behind fences");
-        all[i](c);
+        families[i](c);
     }
 }
 
 void table_fences(ptrdiff_t number, rng *r) {
     (void)number;
-    static char with_room[OUT_SIZE], fenced[OUT_SIZE];
+    static char unfenced[MAX_SIZE], fenced[MAX_SIZE];
     static const place ends[] = {AT_START, AT_END};
     for (int i = 0; i < count_tables; i++) {
-        calls inside = {.out = with_room}, at_fence = {.out = fenced};
+        calls inside = {.results = unfenced}, at_fence = {.results = fenced};
         make_calls(&tables[i], INSIDE, *r, &inside);
         for (int end = 0; end < 2; end++) {
             make_calls(&tables[i], ends[end], *r, &at_fence);
-            if (inside.size != at_fence.size || memcmp(with_room, fenced, inside.size))
-                fail("%s %s: other bits between fences", tables[i].isa, dtype_name(tables[i].dtype));
+            if (inside.size != at_fence.size || memcmp(unfenced, fenced, inside.size))
+                fail("%s %s: different bits at fences", tables[i].isa, dtype_name(tables[i].dtype));
         }
     }
 }

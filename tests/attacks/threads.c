@@ -1,12 +1,12 @@
-/* Many threads over the C library, for a sanitizer to watch: of races, or of addresses and leaks.
+/* Runs the C library in many threads under a sanitizer: of races, or of addresses and leaks.
  *
- *     threads FROM TO      trials FROM ... TO - 1: in each, random networks that are trained in several ways
- *     threads race|leak    an error that the sanitizer has to report
+ *     threads FROM TO      trials FROM ... TO - 1: random networks, trained in several ways
+ *     threads race|leak    an error that the sanitizer must report
  *
- * A trial goes over three networks. Each alone, by one thread, says what the results are; then a team comes
- * to the same bits, then teams at work on all three at once, then several threads that read one network. And
- * a team counts at its barriers in memory that is not atomic. Exit status 1 where bits differ.
- */
+ * A trial has four networks. Three are trained, first by one thread each, which gives the expected bits,
+ * then by a team, then all three at once by a team each. The fourth is read by one thread, and then by
+ * several at once. Last, a team counts its rounds in memory that is not atomic, between barriers. The exit
+ * status is 1 if bits differ or a barrier failed. */
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -17,7 +17,7 @@
 #include "bpkern.h"
 #include "platform/team.h"
 
-enum { MOST_LAYERS = 4, MOST_WIDTH = 70, MOST_ROWS = 50, EPOCHS = 2, NETWORKS = 3, READERS = 4, TEAM = 4 };
+enum { MAX_LAYERS = 4, MAX_WIDTH = 70, MAX_ROWS = 50, EPOCHS = 2, NETWORKS = 3, READERS = 4, TEAM = 4 };
 
 /* SplitMix64 */
 static uint64_t bits(uint64_t *state) {
@@ -46,23 +46,24 @@ static void check(bpk_status status) {
     }
 }
 
-/* What one trial trains, and on what. */
+/* A network, its data and the settings of its training. */
 typedef struct {
     const bpk_kernels *kernels;
-    size_t real;
+    size_t real; /* bytes */
     int layers;
-    ptrdiff_t sizes[MOST_LAYERS + 1];
-    bpk_activation activations[MOST_LAYERS];
-    double dropout[MOST_LAYERS], loss_parameters[MOST_WIDTH];
+    ptrdiff_t sizes[MAX_LAYERS + 1];
+    bpk_activation activations[MAX_LAYERS];
+    double dropout[MAX_LAYERS], loss_parameters[MAX_WIDTH];
     bpk_loss_settings loss;
-    void *w[MOST_LAYERS], *b[MOST_LAYERS], *x, *y;
+    void *w[MAX_LAYERS], *b[MAX_LAYERS], *x, *y;
     int32_t *indices, *indptr;
     int64_t *labels, *index;
     double *weights, *rates;
-    int averages;
+    int averages; /* whether the parameters are averaged */
     bpk_run run;
 } problem;
 
+/* n random reals. */
 static void *reals(uint64_t *state, size_t real, ptrdiff_t n, double from, double to) {
     void *p = room((size_t)n, real);
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -75,7 +76,8 @@ static void *reals(uint64_t *state, size_t real, ptrdiff_t n, double from, doubl
     return p;
 }
 
-static bpk_source plain(const problem *p, const void *data, ptrdiff_t columns) {
+/* Row-major data (rows, columns) without gaps. */
+static bpk_source contiguous(const problem *p, const void *data, ptrdiff_t columns) {
     return (bpk_source){.data = data,
                         .type = p->real == sizeof(double) ? BPK_DOUBLE : BPK_FLOAT,
                         .columns = columns,
@@ -83,7 +85,7 @@ static bpk_source plain(const problem *p, const void *data, ptrdiff_t columns) {
                         .column_stride = (ptrdiff_t)p->real};
 }
 
-/* X as a sparse matrix that has all of its entries. */
+/* Makes x a sparse matrix that stores all entries. */
 static void make_sparse(problem *p, ptrdiff_t rows) {
     ptrdiff_t columns = p->sizes[0];
     p->indices = room((size_t)(rows * columns), sizeof *p->indices);
@@ -96,11 +98,12 @@ static void make_sparse(problem *p, ptrdiff_t rows) {
 }
 
 static void make_data(problem *p, uint64_t *state) {
-    ptrdiff_t rows = 1 + below(state, MOST_ROWS), outputs = p->sizes[p->layers];
+    ptrdiff_t rows = 1 + below(state, MAX_ROWS), outputs = p->sizes[p->layers];
     p->x = reals(state, p->real, rows * p->sizes[0], -1, 1);
     p->y = reals(state, p->real, rows * outputs, 0, 1);
     bpk_data *data = &p->run.request.data;
-    *data = (bpk_data){.x = plain(p, p->x, p->sizes[0]), .y = plain(p, p->y, outputs), .rows = rows};
+    *data =
+        (bpk_data){.x = contiguous(p, p->x, p->sizes[0]), .y = contiguous(p, p->y, outputs), .rows = rows};
     if (p->loss.loss == BPK_CROSS_ENTROPY) {
         p->labels = room((size_t)rows, sizeof *p->labels);
         for (ptrdiff_t i = 0; i < rows; i++) p->labels[i] = below(state, (int)outputs);
@@ -114,7 +117,7 @@ static void make_data(problem *p, uint64_t *state) {
     if (below(state, 4) == 0) make_sparse(p, rows);
 }
 
-/* Everything that takes a step off the shortest way, each of them sometimes. */
+/* Random settings: each option that takes a step off the fastest path is set sometimes. */
 static void make_settings(problem *p, uint64_t *state) {
     bpk_run *run = &p->run;
     bpk_update_settings *update = &run->request.update;
@@ -146,7 +149,8 @@ static void make_settings(problem *p, uint64_t *state) {
     for (int l = 0; l < p->layers - 1; l++) p->dropout[l] = below(state, 3) ? 0 : 0.3;
 }
 
-/* Of the nets that go a whole step in registers: narrow, one row a step, nothing besides. */
+/* Changes the settings to those of the online path, which makes whole steps of tiny nets in registers:
+ * batch size 1 and no further options. */
 static void make_online(problem *p) {
     bpk_run *run = &p->run;
     run->request.batch = 1;
@@ -167,17 +171,17 @@ static problem make_problem(uint64_t seed) {
     problem p = {
         .kernels = bpk_isa_kernels(isa, dtype),
         .real = dtype == BPK_F64 ? sizeof(double) : sizeof(float),
-        .layers = 1 + below(s, MOST_LAYERS),
+        .layers = 1 + below(s, MAX_LAYERS),
         .loss = {
             .loss = (bpk_loss)below(s, BPK_N_LOSSES), .loss_factor = 1, .slope_factor = 1, .cap = INFINITY}};
-    int online = below(s, 4) == 0, widest = online ? 4 : MOST_WIDTH;
+    int online = below(s, 4) == 0, widest = online ? 4 : MAX_WIDTH;
     for (int l = 0; l <= p.layers; l++) p.sizes[l] = 1 + below(s, widest);
     for (int l = 0; l < p.layers; l++) {
         p.activations[l] = (bpk_activation)below(s, online ? BPK_SOFTPLUS : BPK_N_ACTIVATIONS);
         p.w[l] = reals(s, p.real, p.sizes[l] * p.sizes[l + 1], -0.3, 0.3);
         p.b[l] = reals(s, p.real, p.sizes[l + 1], -0.1, 0.1);
     }
-    for (int i = 0; i < MOST_WIDTH; i++) p.loss_parameters[i] = 0.3;
+    for (int i = 0; i < MAX_WIDTH; i++) p.loss_parameters[i] = 0.3;
     make_data(&p, s);
     make_settings(&p, s);
     if (online) make_online(&p);
@@ -213,7 +217,7 @@ static bpk_net *make_net(const problem *p) {
     return net;
 }
 
-/* The bits of all that came out, one after the other. */
+/* The bits of all results, in order. */
 typedef struct {
     char *bytes;
     size_t size;
@@ -232,6 +236,7 @@ static int equal(const record *a, const record *b) {
     return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
 }
 
+/* The problem's run before its first step, for this number of threads. */
 static bpk_run fresh(const problem *p, int threads) {
     bpk_run run = p->run;
     run.request.threads = threads;
@@ -241,7 +246,7 @@ static bpk_run fresh(const problem *p, int threads) {
 static void train(const problem *p, bpk_net *net, bpk_workspace *ws, int threads, record *r) {
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         bpk_run run = fresh(p, threads);
-        run.request.seconds = epoch % 2 ? 1e-5 : 0; /* some calls are over before their last step */
+        run.request.seconds = epoch % 2 ? 1e-5 : 0; /* ends some calls before their last step */
         while (run.cursor.next < run.request.data.rows) check(bpk_train(net, ws, &run, 3));
         add_number(r, run.results.loss_sum);
         add_number(r, run.results.accuracy_sum);
@@ -264,6 +269,7 @@ static void predict(const problem *p, const bpk_net *net, int threads, record *r
     free(out);
 }
 
+/* Gradients, and one step by hand on all rows. */
 static void by_hand(const problem *p, bpk_net *net, bpk_workspace *ws, int threads, record *r) {
     size_t outputs = (size_t)(p->run.request.data.rows * p->sizes[p->layers]) * p->real,
            inputs = (size_t)(p->run.request.data.rows * p->sizes[0]) * p->real;
@@ -280,7 +286,8 @@ static void by_hand(const problem *p, bpk_net *net, bpk_workspace *ws, int threa
     free(dx);
 }
 
-/* One life of a network; what comes out must not depend on the threads. */
+/* Creates, trains, reads, steps by hand and frees a network. The results must not depend on the number of
+ * threads. */
 static record live(const problem *p, int threads) {
     record r = {0};
     bpk_net *net = make_net(p);
@@ -306,7 +313,7 @@ static record live(const problem *p, int threads) {
     return r;
 }
 
-/* What a thread is given, and what it has to show. */
+/* The input and the results of one thread. */
 typedef struct {
     const problem *problem;
     bpk_net *net;
@@ -342,10 +349,10 @@ static void at_once(void *(*work)(void *task), task *tasks, int count) {
 }
 
 static int same(const char *what, uint64_t trial, const record *expected, record *got) {
-    int is = equal(expected, got);
-    if (!is) printf("trial %llu: %s: other bits\n", (unsigned long long)trial, what);
+    int are_equal = equal(expected, got);
+    if (!are_equal) printf("trial %llu: %s: different bits\n", (unsigned long long)trial, what);
     free(got->bytes);
-    return is;
+    return are_equal;
 }
 
 static int networks(uint64_t trial) {
@@ -378,7 +385,7 @@ static int readers(uint64_t trial) {
     predict(&p, net, 1, &alone);
     for (int i = 0; i < READERS; i++) tasks[i] = (task){&p, net, {0}};
     at_once(read_in_thread, tasks, READERS);
-    for (int i = 0; i < READERS; i++) good &= same("readers of one", trial, &alone, &tasks[i].record);
+    for (int i = 0; i < READERS; i++) good &= same("readers of one network", trial, &alone, &tasks[i].record);
     free(alone.bytes);
     bpk_net_free(net);
     free_problem(&p);
@@ -387,7 +394,7 @@ static int readers(uint64_t trial) {
 
 enum { ROUNDS = 50 };
 
-/* Each member writes its own count, and reads all of them between barriers. */
+/* In each round, every member writes its own count; after a barrier it reads the counts of all members. */
 static void count_rounds(void *context, member me) {
     int *counts = context, *wrong = counts + BPK_MAX_THREADS + me.index;
     for (int round = 1; round <= ROUNDS; round++) {
@@ -403,11 +410,11 @@ static int barriers(int threads) {
     team_run(threads, count_rounds, counts);
     for (int i = 0; i < threads; i++) wrong |= counts[BPK_MAX_THREADS + i] || (i == 0 && counts[i] != ROUNDS);
     free(counts);
-    if (wrong) printf("%d threads: not all had come to a barrier that was behind\n", threads);
+    if (wrong) printf("%d threads: a barrier let a thread pass before all had reached it\n", threads);
     return !wrong;
 }
 
-/* Two threads train one network: what the API forbids. */
+/* Two threads train the same network, which the API forbids. */
 static void race(void) {
     problem p = make_problem(0);
     bpk_net *net = make_net(&p);
@@ -418,6 +425,7 @@ static void race(void) {
     free_problem(&p);
 }
 
+/* A network that is never freed. */
 static void leak(void) {
     problem p = make_problem(0);
     make_net(&p);

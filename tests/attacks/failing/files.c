@@ -1,8 +1,8 @@
-/* A library to be preloaded that fails system calls on the files below a folder by number.
+/* A preloaded library that makes the n-th system call on files below a folder fail, or a range of calls.
  *
- * The functions of the C library by which a file is made, written, synced, renamed and removed are replaced
- * by ones that look whether the path, or that of the descriptor, is below the folder. Of a write the n-th may
- * also take a part only, as a full file system or a signal makes it. */
+ * It replaces the C library's functions that create, write, sync, rename and remove files. Each
+ * replacement checks whether the path, or the path of the descriptor, is below the folder. Instead of
+ * failing, a write may write only a part, as if the disk were full or a signal had come. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,19 +16,21 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { SHORT = -1 }; /* in place of an error: a write takes half of what it is given */
+enum { SHORT = -1 }; /* instead of an errno: a write takes about half of its bytes */
 
 static char folder[PATH_MAX];
 static long counted, failed, from, to;
 static int error;
-static char calls[1 << 16]; /* what was called, by name, a blank after each */
+static char calls[1 << 16]; /* the names of the calls so far, each followed by a blank */
 
-void failing_arm(const char *below, long first, long last, int with) {
+/* From now on, calls number `first` to `last`, counted from 1, fail with an errno, or SHORT. If `first` is
+ * 0, calls are only counted. */
+void failing_arm(const char *below, long first, long last, int with_error) {
     counted = failed = 0;
     calls[0] = 0;
     from = first;
     to = last;
-    error = with;
+    error = with_error;
     strcpy(folder, below);
 }
 
@@ -49,7 +51,7 @@ static int is_of_file_below(int descriptor) {
     return is_below(path);
 }
 
-/* Whether this call is one that fails. */
+/* Counts a call. Returns whether it must fail. */
 static int fails(const char *name) {
     size_t length = strlen(calls);
     if (length + strlen(name) + 2 < sizeof calls) sprintf(calls + length, "%s ", name);
@@ -60,7 +62,7 @@ static int fails(const char *name) {
     return 1;
 }
 
-/* The function that is replaced. */
+/* The C library's own function. */
 #define REAL(name, type) ((type)dlsym(RTLD_NEXT, name))
 
 static mode_t mode_of(int flags, va_list rest) {
@@ -103,7 +105,7 @@ OF_DESCRIPTOR(ftruncate, (int descriptor, off_t size), (descriptor, size))
 OF_DESCRIPTOR(ftruncate64, (int descriptor, off_t size), (descriptor, size))
 OF_DESCRIPTOR(fchmod, (int descriptor, mode_t mode), (descriptor, mode))
 
-/* Linux closes a descriptor in any case. */
+/* Linux closes the descriptor even if `close` fails. */
 int close(int descriptor) {
     int fault = is_of_file_below(descriptor) && fails("close") ? errno : 0;
     int result = REAL("close", int (*)(int))(descriptor);

@@ -1,9 +1,9 @@
-/* A library to be preloaded that fails allocations by number: the n-th of a kind, or all from it on.
+/* A preloaded library that makes the n-th allocation of a kind fail, or a range of allocations.
  *
- * The allocating functions of glibc are replaced by ones that look who called: a library that was named to
- * `failing_watch`. NumPy's arrays and Python's objects have allocators of their own in front of these, which
- * keep freed memory: they are asked to take those in here instead, so that no allocation is hidden by a
- * cache. What a kind has allocated and not freed is counted, whoever frees it. */
+ * It replaces glibc's allocating functions. A replacement looks up its caller: calls from a library that
+ * was registered with `failing_watch` are counted, and may fail. NumPy's arrays and Python's objects have
+ * allocators of their own, which cache freed memory. These are replaced or wrapped as well, so that a
+ * cache hides no allocation. For each kind, the library counts the allocations that nobody has freed yet. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
+/* OTHER: an allocation of no watched kind. */
 typedef enum { LIBRARY, ARRAYS, THREADS, INTERPRETER, KINDS, OTHER = -1 } kind;
 
 void *__libc_malloc(size_t size);
@@ -22,14 +23,15 @@ void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *p);
 
-/* What is failed --------------------------------------------------------------------------------------------
- */
+/* Failures -------------------------------------------------------------------------------------------- */
 
 static atomic_int armed = OTHER;
 static atomic_long counted, failed;
-static long from, to; /* numbers from 1 on; none where `from` is 0 */
+static long from, to; /* numbers from 1 on; if `from` is 0, nothing fails */
 static pthread_t armed_by;
 
+/* From now on, allocations number `first` to `last` of a kind, counted from 1, fail. If `first` is 0,
+ * they are only counted. */
 void failing_arm(int of_kind, long first, long last) {
     counted = failed = 0;
     from = first;
@@ -40,20 +42,21 @@ void failing_arm(int of_kind, long first, long last) {
 
 void failing_disarm(void) { armed = OTHER; }
 
-/* The same as a method of a Python object, which gives that object: calling it allocates nothing. */
+/* The same as a Python function that returns its `self`: calling it allocates nothing. */
 void *failing_disarm_method(void *self, void *no_arguments) {
-    void (*keep)(void *) = (__typeof__(keep))dlsym(RTLD_DEFAULT, "Py_IncRef");
+    void (*increment)(void *) = (__typeof__(increment))dlsym(RTLD_DEFAULT, "Py_IncRef");
     (void)no_arguments;
     armed = OTHER;
-    keep(self);
+    increment(self);
     return self;
 }
+
 long failing_counted(void) { return counted; }
 long failing_failed(void) { return failed; }
 
 static int fails(kind who) {
     if (who == OTHER || armed != who) return 0;
-    /* Of Python's other threads only the library's allocations: they begin and end at any time. */
+    /* The interpreter's allocations count only in the arming thread: other threads make them at any time. */
     if (who == INTERPRETER && !pthread_equal(armed_by, pthread_self())) return 0;
     long number = ++counted;
     if (from == 0 || number < from || number > to) return 0;
@@ -61,14 +64,13 @@ static int fails(kind who) {
     return 1;
 }
 
-/* Who called ------------------------------------------------------------------------------------------------
- */
+/* Callers --------------------------------------------------------------------------------------------- */
 
-enum { MOST_RANGES = 16 };
+enum { MAX_RANGES = 16 };
 static struct {
     uintptr_t from, to;
     kind who;
-} ranges[MOST_RANGES];
+} ranges[MAX_RANGES];
 static atomic_int range_count;
 
 typedef struct {
@@ -81,7 +83,7 @@ static int note_ranges(struct dl_phdr_info *info, size_t size, void *data) {
     search *s = data;
     (void)size;
     if (!strstr(info->dlpi_name, s->name)) return 0;
-    for (int i = 0; i < info->dlpi_phnum && range_count < MOST_RANGES; i++) {
+    for (int i = 0; i < info->dlpi_phnum && range_count < MAX_RANGES; i++) {
         const ElfW(Phdr) *part = &info->dlpi_phdr[i];
         if (part->p_type != PT_LOAD || !(part->p_flags & PF_X)) continue;
         uintptr_t start = info->dlpi_addr + part->p_vaddr;
@@ -94,7 +96,8 @@ static int note_ranges(struct dl_phdr_info *info, size_t size, void *data) {
     return 0;
 }
 
-/* Have calls from the loaded library whose path holds `name` be of that kind; whether there is one. */
+/* Registers the loaded libraries whose path contains `name`: calls from them are of this kind. Returns
+ * whether there is such a library. */
 int failing_watch(int of_kind, const char *name) {
     search s = {name, of_kind, 0};
     dl_iterate_phdr(note_ranges, &s);
@@ -109,11 +112,11 @@ static kind caller(const void *address) {
     return OTHER;
 }
 
-/* What is alive ---------------------------------------------------------------------------------------------
- */
+/* Live allocations ------------------------------------------------------------------------------------ */
 
 enum { SLOTS = 1 << 16 };
 #define GONE ((void *)1)
+/* A hash table of live allocations. p is GONE in a slot whose allocation was freed. */
 static struct {
     void *p;
     kind who;
@@ -142,7 +145,8 @@ static kind forget(void *p) {
         if (slots[i].p == p) {
             who = slots[i].who;
             --alive[who];
-            /* The end of a chain stays one, or all slots would be visited in the long run. */
+            /* The last slot of a chain becomes empty, not GONE: otherwise searches would end up visiting all
+             * slots. */
             slots[i].p = slots[(i + 1) % SLOTS].p ? GONE : NULL;
             break;
         }
@@ -152,15 +156,14 @@ static kind forget(void *p) {
 
 long failing_alive(int of_kind) { return alive[of_kind]; }
 
-/* The C library's -------------------------------------------------------------------------------------------
- */
+/* The C library's allocators -------------------------------------------------------------------------- */
 
 static void *noted(void *p, kind who) {
     note(p, who);
     return p;
 }
 
-static void *none(void) {
+static void *no_memory(void) {
     errno = ENOMEM;
     return NULL;
 }
@@ -169,29 +172,29 @@ static void *none(void) {
 
 void *malloc(size_t size) {
     kind who = CALLER;
-    return fails(who) ? none() : noted(__libc_malloc(size), who);
+    return fails(who) ? no_memory() : noted(__libc_malloc(size), who);
 }
 
 void *calloc(size_t count, size_t size) {
     kind who = CALLER;
-    return fails(who) ? none() : noted(__libc_calloc(count, size), who);
+    return fails(who) ? no_memory() : noted(__libc_calloc(count, size), who);
 }
 
 void *realloc(void *p, size_t size) {
     kind who = CALLER;
-    if (fails(who)) return none();
+    if (fails(who)) return no_memory();
     forget(p);
     return noted(__libc_realloc(p, size), who);
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
     kind who = CALLER;
-    return fails(who) ? none() : noted(__libc_memalign(alignment, size), who);
+    return fails(who) ? no_memory() : noted(__libc_memalign(alignment, size), who);
 }
 
 void *memalign(size_t alignment, size_t size) {
     kind who = CALLER;
-    return fails(who) ? none() : noted(__libc_memalign(alignment, size), who);
+    return fails(who) ? no_memory() : noted(__libc_memalign(alignment, size), who);
 }
 
 int posix_memalign(void **p, size_t alignment, size_t size) {
@@ -214,8 +217,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return real(thread, attributes, start, argument);
 }
 
-/* NumPy's: what PyDataMem_SetHandler takes, in a capsule
- * ------------------------------------------------------ */
+/* NumPy's allocator: the content of the capsule for PyDataMem_SetHandler ------------------------------ */
 
 static void *array_malloc(void *context, size_t size) {
     (void)context;
@@ -247,8 +249,7 @@ struct {
     void (*free)(void *, void *, size_t);
 } failing_arrays = {"failing", 1, NULL, array_malloc, array_calloc, array_realloc, array_free};
 
-/* Python's: what PyMem_SetAllocator takes, in front of what was there
- * ----------------------------------------- */
+/* Python's allocators: wrappers for PyMem_SetAllocator ------------------------------------------------ */
 
 typedef struct {
     void *context;
@@ -256,7 +257,7 @@ typedef struct {
     void (*free)(void *, void *);
 } allocator;
 
-static allocator before[3];
+static allocator before[3]; /* those of the three domains, before they were wrapped */
 
 static void *object_malloc(void *context, size_t size) {
     allocator *real = context;
@@ -278,7 +279,8 @@ static void object_free(void *context, void *p) {
     real->free(real->context, p);
 }
 
-/* Whether it is there: a Python of another kind has no such functions. */
+/* Wraps Python's allocators. Returns whether that is possible: Pythons other than CPython lack these
+ * functions. */
 int failing_watch_interpreter(void) {
     void (*get)(int, allocator *) = (__typeof__(get))dlsym(RTLD_DEFAULT, "PyMem_GetAllocator");
     void (*set)(int, allocator *) = (__typeof__(set))dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
