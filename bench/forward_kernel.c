@@ -1,10 +1,10 @@
-/* The forward product called from C, as a part of the FMA peak measured in turns with it. One thread.
+/* Measures the forward product, called from C by one thread, in per cent of the FMA peak. The two are
+ * measured in turns.
  *
  *     cmake -S . -B build/bench -DBPKERN_BENCH=ON && cmake --build build/bench --target forward_kernel
  *     build/bench/forward_kernel
  *
- * in an environment with NumPy, which the rest of the build asks for.
- */
+ * The build needs NumPy. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +14,15 @@
 
 enum { ROUNDS = 15 };
 
-/* The vector ISAs compiled in, X(name) each, and the FMA peak of each in float32 (peak.c). */
+/* The FMA peak of each vector ISA in float32 (peak.c). BPK_VECTOR_ISAS lists the compiled ones as X(name). */
 #define X(isa) double bpk_peak_##isa##_f32(void);
 BPK_VECTOR_ISAS
 #undef X
 #define X(isa) {#isa, bpk_peak_##isa##_f32},
 static const struct {
     const char *isa;
-    double (*flops)(void);
-} peaks_of[] = {BPK_VECTOR_ISAS};
+    double (*peak)(void);
+} isa_peaks[] = {BPK_VECTOR_ISAS};
 #undef X
 
 static int ascending(const void *a, const void *b) {
@@ -42,7 +42,7 @@ static float *matrix(ptrdiff_t elements) {
     return p;
 }
 
-/* a (m, out) = relu(x (m, in) w' + b), all in blocks as the trainer keeps them. */
+/* a (m, out) = relu(x (m, in) w (in, out) + b (out)), all in blocks, as in the trainer. */
 static void measure(const bpk_kernels *kernels, double (*peak)(void), ptrdiff_t m, ptrdiff_t in,
                     ptrdiff_t out) {
     ptrdiff_t width = padded(kernels, out);
@@ -58,9 +58,9 @@ static void measure(const bpk_kernels *kernels, double (*peak)(void), ptrdiff_t 
             forward_product(kernels, (member){.count = 1}, m, in, width, &left, w, b, BPK_RELU, a, m, 0);
         rates[round] = flops * repeats / (now() - began);
     }
-    double rate = median(rates), top = median(peaks);
-    printf("  %4td x %4td x %4td %8.1f GFLOP/s %5.1f %% of %.1f\n", m, in, out, rate / 1e9, 100 * rate / top,
-           top / 1e9);
+    double rate = median(rates), peak_rate = median(peaks);
+    printf("  %4td x %4td x %4td %8.1f GFLOP/s %5.1f %% of %.1f\n", m, in, out, rate / 1e9,
+           100 * rate / peak_rate, peak_rate / 1e9);
     free(x), free(w), free(b), free(a);
 }
 
@@ -68,13 +68,13 @@ int main(void) {
     static const ptrdiff_t shapes[][3] = {{512, 4096, 4096}, {256, 2048, 2048}, {64, 784, 256}, {64, 64, 64}};
     for (int isa = 0; isa < bpk_isa_count(); isa++) {
         const char *name = bpk_isa_name(isa);
-        double (*flops)(void) = NULL;
-        for (size_t i = 0; i < sizeof peaks_of / sizeof peaks_of[0]; i++)
-            if (!strcmp(name, peaks_of[i].isa)) flops = peaks_of[i].flops;
-        if (!flops || !bpk_isa_runs(isa)) continue;
+        double (*peak)(void) = NULL;
+        for (size_t i = 0; i < sizeof isa_peaks / sizeof isa_peaks[0]; i++)
+            if (!strcmp(name, isa_peaks[i].isa)) peak = isa_peaks[i].peak;
+        if (!peak || !bpk_isa_runs(isa)) continue;
         printf("%s, float32\n", name);
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-            measure(bpk_isa_kernels(isa, BPK_F32), flops, shapes[i][0], shapes[i][1], shapes[i][2]);
+            measure(bpk_isa_kernels(isa, BPK_F32), peak, shapes[i][0], shapes[i][1], shapes[i][2]);
     }
     return 0;
 }

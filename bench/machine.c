@@ -1,5 +1,6 @@
-/* What one core does at most: its clock, its floating-point peak, and how fast it streams through a buffer.
- * Compiled by machine.py with -DREAL, -DLANES and the flags of one instruction set. */
+/* Limits of one core: clock rate, floating-point peak, and the rates of reading and updating a buffer.
+ * machine.py compiles this file with -DREAL=type, -DLANES=elements of a vector, and the flags of one
+ * instruction set. */
 #include <time.h>
 
 typedef REAL vec __attribute__((vector_size(sizeof(REAL) * LANES)));
@@ -12,7 +13,7 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Clocks a second: additions of registers that wait for one another take a clock each. */
+/* Clocks per second: additions in registers, each of which waits for the one before, take one clock each. */
 double clock_rate(long rounds) {
     long sum = 0, addend = rounds;
     double began = now();
@@ -26,8 +27,8 @@ double clock_rate(long rounds) {
     return 32.0 * (double)rounds / (now() - began);
 }
 
-/* Floating-point operations a second, an addition and a multiplication being two: chains of fused
- * multiply-adds that never leave the registers. */
+/* Floating-point operations per second, where a fused multiply-add counts as two: independent chains that
+ * never leave the registers. */
 double fma_peak(long rounds) {
     vec acc[CHAINS], factor, addend;
     for (int i = 0; i < LANES; i++) factor[i] = (REAL)0.999, addend[i] = (REAL)0.001;
@@ -46,7 +47,7 @@ double fma_peak(long rounds) {
     return 2.0 * CHAINS * LANES * (double)rounds / took;
 }
 
-/* Bytes a second of reading count vectors, as forward and delta read weights; count is a multiple of 8. */
+/* Bytes per second, reading p (count vectors) as forward and delta read weights. count is a multiple of 8. */
 double read_rate(const vec *p, long count, long passes) {
     vec acc[8] = {{0}};
     double began = now();
@@ -64,7 +65,8 @@ double read_rate(const vec *p, long count, long passes) {
     return (double)sizeof(vec) * (double)count * (double)passes / took;
 }
 
-/* Bytes a second of reading and writing back count vectors, as update does; each counts twice. */
+/* Bytes per second, reading and writing back p (count vectors) as update does: each byte counts twice. count
+ * is a multiple of 8. */
 double update_rate(vec *p, long count, long passes) {
     double began = now();
     for (long r = 0; r < passes; r++) {

@@ -1,5 +1,5 @@
-/* Floating-point operations per second of one core in one ISA: chains of fused multiply-adds that never leave
- * the registers. Compiled once per vector ISA with its vec.h. */
+/* The peak rate of one core in one ISA, in floating-point operations per second: independent chains of
+ * fused multiply-adds that never leave the registers. Compiled once per vector ISA with its vec.h. */
 #include "vec.h"
 
 #include "platform/clock.h"
@@ -14,7 +14,7 @@ double BPK_NAME(peak)(void) {
     for (int i = 0; i < STEPS; i++) {
         UNROLL
         for (int c = 0; c < CHAINS; c++) chain[c] = vfma(chain[c], factor, addend);
-        __asm__ volatile("" : : : "memory"); /* keeps the loop */
+        __asm__ volatile("" : : : "memory"); /* so that the compiler keeps the loop */
     }
     double took = now() - began;
     UNROLL
