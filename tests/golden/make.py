@@ -1,10 +1,9 @@
-"""The golden files: models as a version of the format wrote them, to be read by all later ones.
+"""Write the golden files: models in the current version of the file format, which all later versions read.
 
 python tests/golden/make.py
 
-writes those of this version's format, where they are not there yet: v<format>_<name>.npz and .safetensors,
-and v<format>_predictions.npz with what the models predicted and how they trained on. None is ever written
-anew. tests/golden/test_golden.py reads them.
+writes v<format>_<name>.npz and .safetensors, and v<format>_predictions.npz with the models' parameters,
+predictions and losses of one more epoch. It refuses to overwrite files. test_golden.py reads them.
 """
 
 from pathlib import Path
@@ -17,14 +16,14 @@ from bpkern._files import container
 
 FOLDER = Path(__file__).resolve().parent
 
-# Exact in binary, whatever made them.
+# Multiples of 1/16 and 1/64: exact on every processor.
 X = (np.arange(60).reshape(12, 5) * 37 % 64 - 32) / 16
 CLASSES = np.arange(12) * 7 % 3
 VALUES = (np.arange(36).reshape(12, 3) * 29 % 64) / 64
 
 
 def classes() -> bpkern.MLP:
-    """Everything that comes with classes, and an average of the parameters."""
+    """A trained classifier with label smoothing, metrics of classes and an average of the parameters."""
     model = bpkern.MLP(
         [5, 7, 6, 3],
         activation=["gelu", "tanh"],
@@ -50,7 +49,7 @@ def classes() -> bpkern.MLP:
 
 
 def values() -> bpkern.MLP:
-    """All other activations in float64, a loss with parameters, and another generator."""
+    """A trained float64 model: the other activations, a loss with parameters and another bit generator."""
     model = bpkern.MLP(
         [5, 4, 4, 4, 4, 4, 4, 4, 3],
         activation=["relu", "leaky_relu", "sigmoid", "elu", "softplus", "gelu_tanh", "silu"],
@@ -66,7 +65,7 @@ def values() -> bpkern.MLP:
 
 
 def untrained() -> bpkern.MLP:
-    """What the checkpoint is of, with arrays as initial weights."""
+    """The model of the checkpoint, with arrays as initial weights."""
     weights = [(np.full((2, 5), 0.25), np.zeros(2)), (np.full((1, 2), -0.5), np.ones(1))]
     return bpkern.MLP(
         [5, 2, 1],
@@ -78,10 +77,10 @@ def untrained() -> bpkern.MLP:
 
 
 def fit_with(path: Path, epochs: int) -> bpkern.MLP:
-    """A fit that leaves a checkpoint, and goes on from one."""
+    """Fit until `epochs` epochs are done in all, from the checkpoint if it exists, and write a checkpoint."""
     model = untrained()
-    watching = [callbacks.EarlyStopping("loss", patience=7), callbacks.ReduceLROnPlateau("loss", patience=3)]
-    model.fit(X, VALUES[:, 0], epochs=epochs, callbacks=watching, checkpoint=path, resume=True, verbose=0)
+    plateau = [callbacks.EarlyStopping("loss", patience=7), callbacks.ReduceLROnPlateau("loss", patience=3)]
+    model.fit(X, VALUES[:, 0], epochs=epochs, callbacks=plateau, checkpoint=path, resume=True, verbose=0)
     return model
 
 
@@ -89,23 +88,23 @@ TARGETS = {"classes": CLASSES, "values": VALUES, "checkpoint": VALUES[:, 0]}
 
 
 def main() -> None:
-    found = {}
+    recorded = {}
     for name, y in TARGETS.items():
         for suffix in (".npz", ".safetensors"):
             path = FOLDER / f"v{container.VERSION}_{name}{suffix}"
             if path.exists():
-                raise SystemExit(f"{path.name} is there, and is never written anew")
+                raise SystemExit(f"{path.name} exists, and is never overwritten")
             if name == "checkpoint":
                 fit_with(path, epochs=2)
             else:
                 {"classes": classes, "values": values}[name]().save(path)
         model = bpkern.MLP.load(path)
-        found[f"{name}.forward"] = model.forward(X)
-        found[f"{name}.predict"] = model.predict(X)
-        found |= {f"{name}.{key}": array for key, array in model.state_dict().items()}
-        # Another epoch: the optimiser's states, dropout and the order of the rows.
-        found[f"{name}.loss"] = np.array(model.fit(X, y, batch_size=4, verbose=0)["loss"])
-    np.savez_compressed(FOLDER / f"v{container.VERSION}_predictions.npz", **found)
+        recorded[f"{name}.forward"] = model.forward(X)
+        recorded[f"{name}.predict"] = model.predict(X)
+        recorded |= {f"{name}.{key}": array for key, array in model.state_dict().items()}
+        # One more epoch: its loss depends on the optimiser's states, dropout and the order of the rows.
+        recorded[f"{name}.loss"] = np.array(model.fit(X, y, batch_size=4, verbose=0)["loss"])
+    np.savez_compressed(FOLDER / f"v{container.VERSION}_predictions.npz", **recorded)
 
 
 if __name__ == "__main__":

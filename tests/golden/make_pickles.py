@@ -1,9 +1,9 @@
-"""The golden pickles: objects as version 0.1.0 pickled them, to be loaded by all later versions.
+"""Write the golden pickles: objects pickled by version 0.1.0, which all later versions load.
 
 python tests/golden/make_pickles.py
 
-writes pickles.pickle, a dictionary of name to pickled bytes, and pickles.npz with what the pickled models and
-estimators predicted; it refuses to overwrite them. test_pickles.py reads both.
+writes pickles.pickle, a dictionary from names to pickled bytes, and pickles.npz with the predictions of the
+pickled models and estimators. It refuses to overwrite them. test_pickles.py reads both.
 """
 
 import pickle
@@ -22,7 +22,7 @@ SMALL = {"hidden_layer_sizes": (6,), "random_state": 3, "batch_size": 4}
 
 
 def models() -> dict[str, bpkern.MLP]:
-    """Models in both dtypes, with every store, and one that was never trained."""
+    """Trained models in both dtypes, together with every store, and an untrained model."""
     return {
         "model_classes": classes(),
         "model_values": values(),
@@ -31,7 +31,7 @@ def models() -> dict[str, bpkern.MLP]:
 
 
 def estimators() -> dict[str, MLPClassifier | MLPRegressor]:
-    """Fitted estimators, one for each solver and kind of target."""
+    """Fitted estimators: every solver and every kind of target."""
     labels = np.array(["ant", "bee", "cow"])[CLASSES]
     return {
         "classifier_adam": MLPClassifier(max_iter=4, n_iter_no_change=10, **SMALL).fit(X, labels),
@@ -47,7 +47,7 @@ def estimators() -> dict[str, MLPClassifier | MLPRegressor]:
 
 
 def settings() -> list[object]:
-    """Everything small that a user may have pickled by itself."""
+    """Small objects that users may pickle by themselves."""
     history = classes().history_
     return [
         bpkern.SGD(0.1, 0.9, nesterov=True, weight_decay=1e-3),
@@ -79,8 +79,8 @@ def main() -> None:
     for name, estimator in estimators().items():
         pickled[name] = pickle.dumps(estimator, protocol=4)
         predicted[name] = estimator.predict(X)
-    for number, thing in enumerate(settings()):
-        pickled[f"setting{number:02d}_{type(thing).__name__}"] = pickle.dumps(thing, protocol=4)
+    for number, setting in enumerate(settings()):
+        pickled[f"setting{number:02d}_{type(setting).__name__}"] = pickle.dumps(setting, protocol=4)
     (FOLDER / "pickles.pickle").write_bytes(pickle.dumps(pickled, protocol=4))
     np.savez_compressed(FOLDER / "pickles.npz", **predicted)
 

@@ -1,9 +1,9 @@
-"""A golden pickle that names classes in modules that have moved since version 0.1.0.
+"""Write a golden pickle. Since version 0.1.0, which wrote it, the modules of its classes have moved.
 
 python tests/golden/make_reference_pickle.py
 
-writes reference.pickle: a dictionary of a pickled `bpkern.reference.MLP`, its outputs, a pickled summary and
-its text. It refuses to overwrite the file. test_pickles.py reads it.
+writes reference.pickle, a dictionary of a pickled `bpkern.reference.MLP`, its outputs, a pickled summary and
+the text of the summary. It refuses to overwrite the file. test_pickles.py reads it.
 """
 
 import pickle
@@ -19,7 +19,7 @@ Y = np.arange(12) % 3
 
 
 def reference() -> bpkern.reference.MLP:
-    """A trained model with momentum, dropout and a validation split, all of which a further fit continues."""
+    """A trained model with momentum, dropout and a validation split, which a further fit continues."""
     model = bpkern.reference.MLP(
         [4, 6, 3], loss="cross_entropy", optimizer=bpkern.SGD(0.1, 0.9), dropout=0.2, seed=5
     )

@@ -1,4 +1,4 @@
-"""Files of every version of the format are read with the meaning that they were written with."""
+"""Golden files of every format version load: models predict and train as when they were written."""
 
 import sys
 from pathlib import Path
@@ -50,8 +50,8 @@ def expected(version, name):
 
 def error_of(model):
     """A bound on the error of the outputs. Each layer passes on the errors of the layer before, multiplied by
-    its weights and by its activation's slope, which is at most 1.2, and adds those of its product and
-    activation."""
+    its weights and by its activation's slope, which is at most 1.2, and adds the errors of its product and
+    its activation."""
     a, error = X, np.zeros_like(X)
     for (w, b), activation in zip(model.get_weights(), core_of(model).settings.activations, strict=True):
         w, b = w.astype(np.float64), b.astype(np.float64)
@@ -67,14 +67,14 @@ def test_parameters_and_predictions(isa, path, expected):
     assert {key: array.tobytes() for key, array in model.state_dict().items()} == {
         key: array.tobytes() for key, array in expected.items() if key[0].isdigit()
     }
-    # Both are within the bound of the exact outputs.
+    # The recorded and the new outputs are each within the bound of the exact outputs.
     assert (np.abs(model.forward(X) - expected["forward"]) <= 2 * error_of(model)).all()
     assert model.predict(X).shape == expected["predict"].shape
     assert model.predict(X) == pytest.approx(expected["predict"], rel=1e-4)
 
 
 def test_training_goes_on(isa, name, path, expected):
-    """The optimiser's states, the average, dropout and the row order are those of the file."""
+    """Training continues with the file's optimiser states, average, dropout and row order."""
     model = bpkern.MLP.load(path)
     loss = model.fit(X, TARGETS[name], batch_size=4, verbose=0)["loss"]
     assert loss == pytest.approx(expected["loss"], rel=1e-3 if model.dtype == "float32" else 1e-9)

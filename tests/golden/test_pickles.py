@@ -21,7 +21,7 @@ SETTINGS = sorted(name for name in PICKLED if name.startswith("setting"))
 
 def loaded(name):
     with warnings.catch_warnings():
-        # scikit-learn warns of its own objects inside, such as a LabelBinarizer of another version.
+        # scikit-learn warns of its own objects of another version, such as a LabelBinarizer, in the pickle.
         warnings.filterwarnings("ignore", message="Trying to unpickle estimator")
         return pickle.loads(PICKLED[name])
 
@@ -87,7 +87,7 @@ def test_names_of_modules_that_have_moved():
     model = pickle.loads(recorded["model"])
     assert model.forward(reference_data.X) == pytest.approx(np.array(recorded["outputs"]), rel=1e-4, abs=1e-6)
     twin = reference_data.reference()
-    for each in (model, twin):
-        each.fit(reference_data.X, reference_data.Y, epochs=2, validation_split=0.25, verbose=0)
+    for trained in (model, twin):
+        trained.fit(reference_data.X, reference_data.Y, epochs=2, validation_split=0.25, verbose=0)
     assert model.history_["loss"] == pytest.approx(twin.history_["loss"], rel=1e-5)
     assert str(pickle.loads(recorded["summary"])) == recorded["text"]

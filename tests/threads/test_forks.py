@@ -40,8 +40,8 @@ def child_does(work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == DONE
 
 
-class Told(Callback):
-    """Fits until it is told to stop, once it has told that it goes on."""
+class UntilStopped(Callback):
+    """Ends the fit once `stop` is set; sets `begun` after the first epoch."""
 
     def __init__(self):
         self.begun, self.stop = threading.Event(), threading.Event()
@@ -54,14 +54,14 @@ class Told(Callback):
 @contextmanager
 def fitting(model):
     """Run the block while another thread fits the model."""
-    told = Told()
-    thread = threading.Thread(target=lambda: model.fit(X, Y, epochs=10**9, callbacks=told))
+    control = UntilStopped()
+    thread = threading.Thread(target=lambda: model.fit(X, Y, epochs=10**9, callbacks=control))
     thread.start()
     try:
-        assert told.begun.wait(60)
+        assert control.begun.wait(60)
         yield
     finally:
-        told.stop.set()
+        control.stop.set()
         thread.join()
 
 
@@ -171,7 +171,7 @@ def test_a_fork_from_within_a_callback():
 
 
 def test_a_fork_while_fit_many_is_at_work():
-    models, told = [make(seed) for seed in range(4)], [Told() for _ in range(4)]
+    models, controls = [make(seed) for seed in range(4)], [UntilStopped() for _ in range(4)]
 
     def work():
         mine = [make(seed) for seed in range(4)]
@@ -180,15 +180,15 @@ def test_a_fork_while_fit_many_is_at_work():
         alone.fit(X, Y, epochs=2)
         assert parameter_bits(mine[3]) == parameter_bits(alone)
 
-    each = [{"callbacks": one} for one in told]
+    each = [{"callbacks": control} for control in controls]
     thread = threading.Thread(
         target=lambda: bpkern.fit_many(models, X, Y, epochs=10**9, each=each, n_threads=2)
     )
     thread.start()
     try:
-        assert told[0].begun.wait(60)
+        assert controls[0].begun.wait(60)
         assert child_does(work)
     finally:
-        for one in told:
-            one.stop.set()
+        for control in controls:
+            control.stop.set()
         thread.join()
