@@ -124,10 +124,10 @@ static double poisson_row(const row *r, double *accuracy) {
 void BPK_NAME(loss)(const bpk_loss_args *args) {
     for (ptrdiff_t i = 0; i < args->m; i++) {
         row r = {args->n,
-                 (const real *)args->a + i * args->lda,
-                 args->labels ? NULL : (const real *)args->targets + i * args->ldt,
+                 (const stored *)args->a + i * args->lda,
+                 args->labels ? NULL : (const stored *)args->targets + i * args->ldt,
                  args->labels ? args->labels[i] : 0,
-                 args->delta ? (real *)args->delta + i * args->ldd : NULL,
+                 args->delta ? (stored *)args->delta + i * args->ldd : NULL,
                  args->scale[i],
                  args->parameters,
                  args->settings};

@@ -3,10 +3,8 @@
  * in the same order: first each lane, then the lanes in halves. */
 #include "vec.h"
 
-/* The columns of a tile. */
+/* The columns of a tile: at most VEC, so that a tile has at least one row. */
 enum { COLUMNS = VEC < 4 ? VEC : 4 };
-
-_Static_assert(VEC / COLUMNS >= 1, "a tile has at least one row");
 
 /* Adds one vector of products to each dot product. With `last`, only the lanes of `tail` are used. */
 static ALWAYS_INLINE void accumulate(int rows, int columns, int last, vmask tail, const stored *x,

@@ -43,7 +43,7 @@ def add_penalty(net: _core.Network, gradients: Weights, l1: float, l2: float) ->
     l1, l2 : float
     """
     for (dw, _), (w, _) in zip(gradients, net.get_layers(), strict=True):
-        dw += 2 * l2 * w + l1 * np.sign(w) if l1 else 2 * l2 * w
+        dw += 2 * l2 * w + l1 * np.sign(w)
     return net.penalty(l1, l2, trained=True)
 
 
