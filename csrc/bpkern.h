@@ -152,8 +152,9 @@ typedef struct {
 typedef enum {
     BPK_OK,
     BPK_NO_MEMORY, /* an allocation failed; no number was changed */
-    BPK_BAD_ROW,   /* NaN, infinity, overflow or an index out of range in a row of x or y: results.bad_row */
+    BPK_BAD_ROW,   /* NaN, infinity, overflow, or an index or label out of range: results.bad_row */
     BPK_DIVERGED,  /* the loss of a mini-batch is not finite; its update was not made */
+    BPK_STOPPED,   /* request.stop has broken off a step, which has changed nothing; it may be made again */
     BPK_OTHER_KERNELS /* the networks use different kernel tables, so their layouts in memory differ */
 } bpk_status;
 
@@ -193,6 +194,14 @@ void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdi
                     ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
                     void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd);
 
+/* p (m, n) = the probabilities of outputs a (m, n) of cross_entropy, which are the softmax of each row; or of
+ * binary_cross_entropy, which are the sigmoid. Both are contiguous, and do not overlap. */
+bpk_status bpk_probabilities(const bpk_kernels *kernels, bpk_loss loss, ptrdiff_t m, ptrdiff_t n,
+                             const void *a, void *p);
+
+/* Whether all of x (n) are finite. */
+int bpk_all_finite(const bpk_kernels *kernels, ptrdiff_t n, const void *x);
+
 /* The caller's rows: any numeric type, any strides, dense or sparse. */
 typedef enum {
     BPK_BOOL,
@@ -227,14 +236,17 @@ typedef struct {
     ptrdiff_t entries;
 } bpk_source;
 
-/* The rows of a pass. `inputs` is the number of columns of x, `outputs` the width of the last layer. */
+/* The rows of a pass. `inputs` is the number of columns of x, `outputs` the width of the last layer. A row
+ * whose label or number in `index` is out of range is a bad row, and nothing out of range is read, even if
+ * the arrays change during the call. */
 typedef struct {
     bpk_source x;          /* (n, inputs) */
-    const int64_t *labels; /* (n,) classes from 0 to outputs - 1, not checked; NULL: the targets are y */
+    const int64_t *labels; /* (n,) classes from 0 to outputs - 1, of cross_entropy; NULL: the targets are y */
     bpk_source y;          /* (n, outputs); its data is NULL if not used */
     const double *weights; /* (n,) sample weights, finite and >= 0; NULL: all 1 */
-    const int64_t *index;  /* (rows,) rows of x, labels, y and weights, not checked; NULL: 0, 1, 2, ... */
+    const int64_t *index;  /* (rows,) rows of x, labels, y and weights; NULL: 0, 1, 2, ... */
     ptrdiff_t rows;        /* number of rows of the pass */
+    ptrdiff_t source_rows; /* n */
 } bpk_data;
 
 /* A network: its parameters, the optimiser's states and the average of the parameters. Functions that take it
@@ -251,9 +263,17 @@ void bpk_net_free(bpk_net *net);
  * and the average of the parameters. */
 typedef enum { BPK_PARAMETERS, BPK_M, BPK_V, BPK_U, BPK_AVERAGE, BPK_N_STORES } bpk_store;
 
-/* Copies layer l's weights (out, in) and bias (out) from contiguous arrays to an existing store, or back. */
+/* Copies layer l's weights (out, in) and bias (out) from contiguous arrays to an existing store, or back. See
+ * bpk_net_replace below for arrays that another thread or process may change meanwhile. */
 void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b);
 void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b);
+
+/* To set a store from arrays that may hold NaN or infinity, or change while they are read: a new buffer (NULL if
+ * memory runs out), to be freed with free(); each layer is copied into it; then the buffer replaces an
+ * existing store, unless it holds a number that is not finite. Returns whether it has. */
+void *bpk_net_buffer(const bpk_net *net);
+void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b);
+int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer);
 
 /* The parameters always exist. A new store contains zeros; making an existing store does nothing. */
 bpk_status bpk_net_make(bpk_net *net, bpk_store store);
@@ -279,7 +299,7 @@ void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
 
 /* Dropout in training: the probability that an activation of hidden layer l becomes zero, at least 0 and
  * below 1, and the key of the random numbers (kernels/philox.h). A workspace has no room for a layer's
- * dropout if the probability was 0 when the workspace was made: set it before. */
+ * dropout if the probability was 0 when the workspace was made, and then drops nothing: set it before. */
 void bpk_net_set_dropout(bpk_net *net, int l, double probability);
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
 
@@ -303,6 +323,7 @@ typedef enum { BPK_FOR_FORWARD, BPK_FOR_TRAINING, BPK_FOR_GRADIENTS } bpk_purpos
 
 bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads,
                                 bpk_workspace **workspace);
+ptrdiff_t bpk_workspace_bytes(const bpk_workspace *workspace); /* of its scratch memory; 0 of NULL */
 void bpk_workspace_free(bpk_workspace *workspace);
 
 /* trainer/plan.c: an estimate of the work of one step over `rows` rows, in floating-point operations and
@@ -351,6 +372,12 @@ typedef struct {
      * one thread ignores the limit. */
     double seconds;
 
+    /* NULL, or asked ten times a second during a step, by the calling thread: whether to break the step off.
+     * An update that has begun is finished. So that this takes no longer than a moment, a training step of
+     * many rows and much work computes all gradients before its update (trainer/step.h, step_goes_back). */
+    int (*stop)(void *context);
+    void *stop_context;
+
     /* Training. */
     bpk_update_settings update;
     const double *rates; /* learning rates, one per update of this pass; NULL: the optimiser's lr */
@@ -374,7 +401,7 @@ typedef struct {
 } bpk_cursor;
 
 typedef struct {
-    ptrdiff_t bad_row;   /* set with BPK_BAD_ROW: the row's number in x and y */
+    ptrdiff_t bad_row;   /* set with BPK_BAD_ROW: the row's number in x and y, or its wrong number in index */
     double loss_sum;     /* sum of weight * loss; in training before each update, with penalties */
     double accuracy_sum; /* sum of weight * accuracy, for the two cross-entropies */
     double weight_sum;
@@ -402,10 +429,11 @@ bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps,
                        void *out);
 
-/* trainer/workspace.c: copies layer l's stored gradients to dw (out, in) and db (out); and all stored
- * gradients to another workspace. */
+/* trainer/workspace.c: copies layer l's stored gradients to dw (out, in) and db (out); copies all stored
+ * gradients to another workspace; sets them to zero. */
 void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db);
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from);
+void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace);
 
 /* A step by hand in three calls (trainer/tape.c), with a workspace for gradients. All rows of the request are
  * one mini-batch, without sample weights.
@@ -417,8 +445,8 @@ void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const b
  *     update    by `scale` times the stored gradients, which are zero afterwards; rates must be NULL
  */
 bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *out);
-void bpk_tape_backward(const bpk_net *net, bpk_workspace *workspace, const bpk_run *run, const void *grad,
-                       void *dx);
+bpk_status bpk_tape_backward(const bpk_net *net, bpk_workspace *workspace, const bpk_run *run,
+                             const void *grad, void *dx);
 void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, const bpk_run *run, double scale);
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bpkern.h"
+#include "platform/clock.h"
 
 #if BPK_X86
 #include <immintrin.h>
@@ -25,6 +26,9 @@ struct team {
     void (*work)(void *context, member me);
     void *context;
     int count, spins; /* helpers read them only after `open` is set */
+    team_stop stop;
+    double next_ask; /* time (clock.h) of the next question; read and written by member 0 alone */
+    atomic_int stopped;
     atomic_int open;
     atomic_int arrived;   /* members at the current barrier */
     atomic_uint barriers; /* number of barriers that all members have passed */
@@ -70,12 +74,37 @@ void team_barrier(member me) {
     while (atomic_load_explicit(&team->barriers, memory_order_acquire) == barrier) relax(&spins);
 }
 
+static member member_of(team *team, int index) {
+    return (member){team, index, team->count, team->stop.ask != NULL};
+}
+
+/* The time between two questions whether to stop, in seconds. */
+static const double STOP_SECONDS = 0.1;
+
+int team_asks(member me) {
+    team *team = me.team;
+    if (!me.index && now() >= team->next_ask) {
+        if (team->stop.ask(team->stop.context))
+            atomic_store_explicit(&team->stopped, 1, memory_order_relaxed);
+        team->next_ask = now() + STOP_SECONDS;
+    }
+    return atomic_load_explicit(&team->stopped, memory_order_relaxed);
+}
+
+int team_agrees_to_stop(member me) {
+    if (!me.asks) return 0;
+    team_barrier(me);
+    int stopped = atomic_load_explicit(&me.team->stopped, memory_order_relaxed);
+    team_barrier(me);
+    return stopped;
+}
+
 static void *helper_main(void *argument) {
     helper *self = argument;
     team *team = self->team;
     int spins = SPINS;
     while (!atomic_load_explicit(&team->open, memory_order_acquire)) relax(&spins);
-    team->work(team->context, (member){team, self->index, team->count});
+    team->work(team->context, member_of(team, self->index));
     return NULL;
 }
 
@@ -98,8 +127,9 @@ static int start_helpers(team *team, int wanted, helper *helpers) {
     return started;
 }
 
-void team_run(int threads, void (*work)(void *context, member me), void *context) {
-    team team = {.work = work, .context = context, .count = 1};
+void team_run(int threads, void (*work)(void *context, member me), void *context, team_stop stop) {
+    team team = {.work = work, .context = context, .count = 1, .stop = stop};
+    if (stop.ask) team.next_ask = now() + STOP_SECONDS;
     helper helpers[BPK_MAX_THREADS - 1];
     int wanted = threads < BPK_MAX_THREADS ? threads - 1 : BPK_MAX_THREADS - 1;
     int started = wanted > 0 ? start_helpers(&team, wanted, helpers) : 0;
@@ -107,6 +137,6 @@ void team_run(int threads, void (*work)(void *context, member me), void *context
     /* With fewer processors than threads, spinning would keep the others from running. */
     if (started) team.spins = processors() < team.count ? 0 : SPINS;
     atomic_store_explicit(&team.open, 1, memory_order_release);
-    work(context, (member){&team, 0, team.count});
+    work(context, member_of(&team, 0));
     for (int i = 0; i < started; i++) pthread_join(helpers[i].thread, NULL);
 }

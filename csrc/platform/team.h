@@ -10,10 +10,28 @@ typedef struct team team;
 typedef struct {
     team *team;
     int index, count; /* member 0 is the caller */
+    int asks;         /* whether team_stopped asks, and answers; otherwise it returns 0 */
 } member;
 
+/* Whether the team should break off its work. NULL: never. Asked by member 0, about every STOP_SECONDS. */
+typedef struct {
+    int (*ask)(void *context);
+    void *context;
+} team_stop;
+
 /* Calls work(context, member) in `threads` threads at once, or in fewer if the system cannot start them. */
-void team_run(int threads, void (*work)(void *context, member me), void *context);
+void team_run(int threads, void (*work)(void *context, member me), void *context, team_stop stop);
+
+/* team_stopped of a team that may be stopped. */
+int team_asks(member me);
+
+/* Whether the work should be broken off. Members call it between parts of their work. One that gets 1 skips
+ * the rest of its work, but none of the team's barriers. */
+static inline int team_stopped(member me) { return me.asks && team_asks(me); }
+
+/* The same answer for all members, which make this call together; member 0 asks no more until all have got
+ * it. */
+int team_agrees_to_stop(member me);
 
 /* A barrier: returns when every member has called it. All that members wrote before is then visible to all.
  * Every member must pass the same barriers. */

@@ -189,10 +189,12 @@ static void delta_and_update(const backward *b) {
         part now = p;
         more = next_part(kernels, &p);
         for (columns c = own_columns(s, b->layer->in); next_columns(s, &c);) {
+            if (team_stopped(s->me)) return;
             delta_columns(b, &now, &c);
             if (more) continue;
             if (b->below) update_bias(b, b->below, b->delta_below, &c);
-            for (ptrdiff_t k = 0; k < b->layer->out; k += block_width(kernels, b->layer->out - k))
+            for (ptrdiff_t k = 0; k < b->layer->out && !team_stopped(s->me);
+                 k += block_width(kernels, b->layer->out - k))
                 update_block(b, k, &c);
         }
     } while (more);
@@ -206,8 +208,10 @@ static void update(const backward *b) {
     ptrdiff_t in = b->layer->in, out = b->layer->out, from, to;
     team_share(s->me, count_blocks(kernels, out) * in, 1, &from, &to);
     for (ptrdiff_t k = 0; k < out; k += block_width(kernels, out - k), from -= in, to -= in)
-        for (columns c = some_columns(in, larger(from, 0), smaller(to, in)); next_columns(s, &c);)
+        for (columns c = some_columns(in, larger(from, 0), smaller(to, in)); next_columns(s, &c);) {
+            if (team_stopped(s->me)) return;
             update_block(b, k, &c);
+        }
 }
 
 /* Sets what lies below layer l: the layer before, or x. */
@@ -217,7 +221,7 @@ static void find_below(backward *b, int l) {
     b->delta_below = l ? s->ws->layers[l - 1].delta : s->ws->x_delta;
     b->derivative = b->x;
     b->activation = l ? b->below->activation : BPK_IDENTITY;
-    if (l && keeps_slope(b->below)) {
+    if (l && s->ws->layers[l - 1].slope) { /* see bpk_net_set_dropout */
         b->derivative = s->ws->layers[l - 1].slope;
         b->activation = BPK_SLOPE;
     }
@@ -255,12 +259,15 @@ static void all_layers(backward b, int wants_x) {
     }
 }
 
-void step_backward_update(const step *s) {
+void step_backward_update(step *s) {
     const bpk_update_settings *update = &s->request->update;
     backward b = {.step = s, .moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight)};
     for (int i = 0; i < BPK_STATES; i++)
         if (bpk_uses(&update->optimizer, BPK_M + i)) b.states[i] = s->net->stores[BPK_M + i];
+    int asks = s->me.asks;
+    s->me.asks = 0; /* an update is not broken off */
     all_layers(b, 0);
+    s->me.asks = asks;
 }
 
 void step_backward_store(const step *s, double factor, int wants_x) {

@@ -4,8 +4,9 @@
 
 #include "trainer/step.h"
 
-/* From the last layer's delta down to the first layer: computes the deltas and updates the parameters. */
-void step_backward_update(const step *step);
+/* From the last layer's delta down to the first layer: computes the deltas and updates the parameters. Not
+ * broken off if the team is stopped. */
+void step_backward_update(step *step);
 
 /* The same, but adds `factor` times the gradients to the stored gradients. With wants_x, also computes the
  * derivative of the loss with respect to x: x_delta of the workspace. */

@@ -149,18 +149,24 @@ enum { AHEAD = 16, PREFETCHED_BYTES = 256, LINE = 64 };
 
 static void prefetch_row(const batch_origin *batch, ptrdiff_t place) {
     const bpk_source *source = batch->source;
-    if (place >= batch->rows || source->indices) return;
-    const char *p = source->data + row_at(batch->index, place) * source->row_stride;
+    if (place >= batch->data->rows || source->indices) return;
+    ptrdiff_t row = row_at(batch->data, place);
+    if (row < 0) return;
+    const char *p = source->data + row * source->row_stride;
     ptrdiff_t bytes = source->columns * (ptrdiff_t)type_size[source->type];
     for (ptrdiff_t at = 0; at < bytes && at < PREFETCHED_BYTES; at += LINE) __builtin_prefetch(p + at);
 }
 
-ptrdiff_t gather(const bpk_kernels *kernels, const batch_origin *batch, ptrdiff_t from, ptrdiff_t to,
+enum { STOP_ROWS = 256 }; /* rows between two calls of team_stopped */
+
+ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batch, ptrdiff_t from, ptrdiff_t to,
                  void *out, ptrdiff_t ldo, ptrdiff_t rows, void *row) {
     const bpk_source *source = batch->source;
     int plain = is_plain(kernels, source);
     for (ptrdiff_t i = from; i < to; i++) {
-        ptrdiff_t number = row_at(batch->index, batch->next + i);
+        if (i % STOP_ROWS == 0 && team_stopped(me)) break;
+        ptrdiff_t number = row_at(batch->data, batch->next + i);
+        if (number < 0) return i;
         const void *p = plain ? source->data + number * source->row_stride : row;
         if (source->indices) {
             if (spread(kernels, source, number, row) != 0) return i;

@@ -3,24 +3,37 @@
 #define BPK_GATHER_H
 
 #include "kernels/kernels.h"
+#include "platform/team.h"
 
-/* Where a mini-batch comes from: row i is row index[next + i] of the source. */
+/* Where a mini-batch comes from: row i is at place next + i of the pass, a row of the source. */
 typedef struct {
-    const bpk_source *source;
-    const int64_t *index; /* (rows,); NULL: 0, 1, 2, ... */
-    ptrdiff_t next;       /* place of the first row in the pass */
-    ptrdiff_t rows;       /* of the whole pass */
+    const bpk_source *source; /* x or y of data */
+    const bpk_data *data;
+    ptrdiff_t next; /* place of the first row in the pass */
 } batch_origin;
 
-/* The source's row at a place in the pass. */
-static inline ptrdiff_t row_at(const int64_t *index, ptrdiff_t place) {
-    return index ? (ptrdiff_t)index[place] : place;
+/* The number in the source that is given for a place in the pass; unchecked, for messages. */
+static inline int64_t number_at(const bpk_data *data, ptrdiff_t place) {
+    return data->index ? data->index[place] : place;
+}
+
+/* The source's row at a place in the pass; -1 if its number is out of range. The read is volatile so that it
+ * happens once, and the checked value is the used value: the caller may change the array meanwhile. */
+static inline ptrdiff_t row_at(const bpk_data *data, ptrdiff_t place) {
+    int64_t row = data->index ? ((const volatile int64_t *)data->index)[place] : place;
+    return row >= 0 && row < data->source_rows ? (ptrdiff_t)row : -1;
+}
+
+/* The label of a row of the source; -1 if it is not one of `classes`. Read as in row_at. */
+static inline int64_t label_of(const bpk_data *data, ptrdiff_t row, ptrdiff_t classes) {
+    int64_t label = ((const volatile int64_t *)data->labels)[row];
+    return label >= 0 && label < classes ? label : -1;
 }
 
 /* Copies rows `from` to `to` of a mini-batch to out (.., source's columns) as reals. `out` is row-major with
  * rows `ldo` apart; or in blocks of `rows` rows if ldo is 0. `row` (columns, padded) is scratch. Returns -1,
- * or the first row of the mini-batch that is not finite or has an index out of range. */
-ptrdiff_t gather(const bpk_kernels *kernels, const batch_origin *batch, ptrdiff_t from, ptrdiff_t to,
+ * or the first row of the mini-batch that is not finite, or has a number or an index out of range. */
+ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batch, ptrdiff_t from, ptrdiff_t to,
                  void *out, ptrdiff_t ldo, ptrdiff_t rows, void *row);
 
 /* Whether each row of the source is contiguous, aligned reals, and so can be read without conversion. */

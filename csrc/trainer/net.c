@@ -91,10 +91,11 @@ void bpk_net_free(bpk_net *net) {
 
 static size_t bytes_of_store(const bpk_net *net) { return (size_t)net->size * net->kernels->real_size; }
 
-void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b) {
+void *bpk_net_buffer(const bpk_net *net) { return allocate(net->size, net->kernels->real_size); }
+
+void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b) {
     const net_layer *layer = &net->layers[l];
-    void *to_w = counterpart(net, net->stores[store], layer->w),
-         *to_b = counterpart(net, net->stores[store], layer->b);
+    void *to_w = counterpart(net, buffer, layer->w), *to_b = counterpart(net, buffer, layer->b);
     /* The padding becomes zero, too: a step that overflowed may have left NaN there. */
     size_t size = (size_t)(layer->rows * padded(net->kernels, layer->columns));
     memset(to_w, 0, size * net->kernels->real_size);
@@ -105,6 +106,16 @@ void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, cons
     else
         pack_weights(net->kernels, layer->in, layer->out, w, layer->in, to_w);
     memcpy(to_b, b, (size_t)layer->out * net->kernels->real_size);
+}
+
+void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b) {
+    bpk_net_buffer_layer(net, net->stores[store], l, w, b);
+}
+
+int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer) {
+    if (!bpk_all_finite(net->kernels, net->size, buffer)) return 0;
+    memcpy(net->stores[store], buffer, bytes_of_store(net));
+    return 1;
 }
 
 void net_get_layer(const bpk_net *net, const void *buffer, int l, void *w, void *b) {

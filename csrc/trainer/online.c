@@ -31,8 +31,11 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     REFUSED(run, request.data.weights, data->weights);
     SERVED(run, request.data.index);
     SERVED(run, request.data.rows);
+    SERVED(run, request.data.source_rows);
     SERVED(run, request.threads); /* this path uses one */
     SERVED(run, request.seconds); /* limits calls of several threads */
+    SERVED(run, request.stop);    /* its steps are short */
+    SERVED(run, request.stop_context);
     SERVED(run, request.rates);
     SERVED(run, request.more);         /* concerns pending gradients */
     SERVED(run, request.mean_by_rows); /* one row of weight 1 counts 1 either way */
@@ -198,6 +201,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     for (int i = 0; i < BPK_STATES; i++)
         if (bpk_uses(&request->update.optimizer, BPK_M + i)) mover.stores[i] = net->stores[BPK_M + i];
     bpk_counts counts = net->counts;
+    if (steps <= 0 || cursor->next >= data->rows) return BPK_OK; /* there is no rate for another update */
     bpk_move move = next_moves(request, counts, cursor->updates, 1).weights;
     constants c = constants_of(&move);
     const int is_squares = net->loss.loss == BPK_MSE || net->loss.loss == BPK_SQUARED_ERROR;
@@ -206,11 +210,13 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     const vmask in = vtail(first->in), out = vtail(last->out);
     real a[ONLINE_LAYERS + 1][VEC], delta[VEC];
     double row_loss, row_accuracy = 0;
+    int64_t label;
     bpk_loss_args loss = {.settings = &net->loss,
                           .parameters = net->loss_parameters,
                           .m = 1,
                           .n = last->out,
                           .a = a[net->count],
+                          .labels = data->labels ? &label : NULL,
                           .scale = &unit,
                           .delta = delta,
                           .row_loss = &row_loss,
@@ -218,11 +224,16 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     vmask lane[VEC];
     for (int k = 0; k < VEC; k++) lane[k] = vlane(k);
     for (; steps > 0 && cursor->next < data->rows; steps--) {
-        ptrdiff_t row = row_at(data->index, cursor->next);
+        ptrdiff_t row = row_at(data, cursor->next);
+        if (row < 0) {
+            results->bad_row = (ptrdiff_t)number_at(data, cursor->next);
+            return BPK_BAD_ROW;
+        }
         vec t = vzero(), x = vmload(in, (const real *)(data->x.data + row * data->x.row_stride));
         int finite = vall(vle(vabs(x), largest));
         if (data->labels) {
-            loss.labels = data->labels + row;
+            label = label_of(data, row, last->out);
+            finite &= label >= 0;
         } else {
             loss.targets = data->y.data + row * data->y.row_stride;
             t = vmload(out, loss.targets);

@@ -94,6 +94,18 @@ static double clipping(const step *s, double limit) {
     return factor < 1 ? factor : 1;
 }
 
+/* Moves the parameters of a chunk along their stored gradients. */
+static void move_chunk(const chunk *c, const bpk_move *move) {
+    const step *s = c->step;
+    const bpk_net *net = s->net;
+    void *states[BPK_STATES];
+    for (int i = 0; i < BPK_STATES; i++) {
+        int used = bpk_uses(&s->request->update.optimizer, BPK_M + i);
+        states[i] = counterpart(net, used ? net->stores[BPK_M + i] : NULL, c->parameters);
+    }
+    net->kernels->move(move, c->n, counterpart(net, s->ws->gradients, c->parameters), c->parameters, states);
+}
+
 void step_spend(const step *s, double scale) {
     const bpk_net *net = s->net;
     const bpk_kernels *kernels = net->kernels;
@@ -111,14 +123,16 @@ void step_spend(const step *s, double scale) {
     if (isfinite(update->clip_norm)) move.scale = clipping(s, update->clip_norm);
     move.limit = update->clip_value;
     for (chunk c = own_chunks(s); next_chunk(&c);) {
-        void *gradient = counterpart(net, gradients, c.parameters), *states[BPK_STATES];
-        for (int i = 0; i < BPK_STATES; i++) {
-            void *store = bpk_uses(&update->optimizer, BPK_M + i) ? net->stores[BPK_M + i] : NULL;
-            states[i] = counterpart(net, store, c.parameters);
-        }
-        kernels->move(&move, c.n, gradient, c.parameters, states);
-        memset(gradient, 0, (size_t)c.n * kernels->real_size);
+        move_chunk(&c, &move);
+        memset(counterpart(net, gradients, c.parameters), 0, (size_t)c.n * kernels->real_size);
     }
+}
+
+void step_move(const step *s) {
+    moves moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight);
+    team_barrier(s->me);
+    for (chunk c = own_chunks(s); next_chunk(&c);)
+        move_chunk(&c, c.is_bias ? &moves.biases : &moves.weights);
 }
 
 void step_average(const step *s) {

@@ -1,5 +1,5 @@
 /* The work of a step, and the number of threads that pays. */
-#include "trainer/net.h"
+#include "trainer/step.h"
 
 /* The threads of a call take about a hundred microseconds to start, and wait for each other several times per
  * step. So several threads are used only if each has THREAD_WORK of a step and the call has CALL_WORK, in the
@@ -23,4 +23,13 @@ int bpk_threads_worth(double step_work, double steps, int limit) {
     if (step_work * steps < CALL_WORK || step_work < 2 * THREAD_WORK) return 1;
     double threads = step_work / THREAD_WORK;
     return threads < limit ? (int)threads : limit;
+}
+
+/* The gradients are written and read once more: 12 bytes per weight, or more with the smaller caches, beside
+ * 6 operations per weight and row. LONG_STEP is a fifth of a second at 100 operations a nanosecond. */
+static const double LONG_STEP = 2e10;
+enum { ROWS_TO_GO_BACK = 1024 };
+
+int step_goes_back(const bpk_net *net, ptrdiff_t rows) {
+    return rows >= ROWS_TO_GO_BACK && bpk_step_work(net, rows, BPK_FOR_TRAINING) >= LONG_STEP;
 }

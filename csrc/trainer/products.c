@@ -92,6 +92,7 @@ void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff
             args.from = larger(from, p.row);
             args.to = smaller(to, p.row + p.height);
             if (args.from >= args.to) continue;
+            if (team_stopped(me)) return;
             args.n = smaller(width, out - j);
             args.w = element(kernels, w, j * in + p.k * width);
             args.ldw = width;
@@ -108,9 +109,14 @@ void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_
                     void *a, ptrdiff_t lda) {
     bpk_dot_args args = {
         .n = out, .k = in, .x = x, .x_rows = x_rows, .w = w, .w_rows = out, .b = b, .sums = a, .lds = lda};
-    team_share(me, n, 1, &args.from, &args.to);
-    kernels->dot(&args);
-    kernels->activate(activation, args.to - args.from, out, element(kernels, a, args.from * lda), lda);
+    ptrdiff_t from, to;
+    team_share(me, n, 1, &from, &to);
+    for (; from < to && !team_stopped(me); from = args.to) {
+        args.from = from;
+        args.to = smaller(from + MANY_ROWS, to);
+        kernels->dot(&args);
+        kernels->activate(activation, args.to - from, out, element(kernels, a, from * lda), lda);
+    }
 }
 
 void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,

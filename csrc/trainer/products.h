@@ -17,6 +17,9 @@ ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left);
  * each block of the right matrix in turn. 256 x 480 floats are 480 KiB. */
 enum { ROWS = 256 };
 
+/* The most rows of cheap work between two calls of team_stopped. */
+enum { MANY_ROWS = 4096 };
+
 /* A part (height, depth) of the left matrix, from row `row` and column `k` on. */
 typedef struct {
     ptrdiff_t rows, columns; /* of the whole left matrix */
@@ -48,7 +51,7 @@ void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, 
 void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns,
                    ptrdiff_t row, void *plain);
 
-/* a (n, out) = s(x (n, in) w (in, out) + b (out)), with w in blocks. a is in blocks of a_rows rows; or
+/* a (n, out) = s(x (n, in) w (in, out) + b (out)), with w in blocks. Broken off if the team is stopped. a is in blocks of a_rows rows; or
  * row-major with rows lda apart if a_rows is 0. If `out` is a padded width, a and b are padded as well. */
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,

@@ -29,7 +29,7 @@ static bpk_status first_bad(step *s) {
     ptrdiff_t first = -1;
     for (int i = 0; first < 0 && i < s->me.count; i++) first = s->ws->bad[i];
     if (first < 0) return BPK_OK;
-    s->bad_row = row_at(s->request->data.index, s->cursor.next + first);
+    s->bad_row = (ptrdiff_t)number_at(&s->request->data, s->cursor.next + first);
     return BPK_BAD_ROW;
 }
 
@@ -37,27 +37,39 @@ static void *own_row(const step *s) {
     return element(s->net->kernels, s->ws->rows_of_threads, s->me.index * s->ws->row_size);
 }
 
+/* Gathers the labels and weights of rows `from` to `to`. Returns -1, or the first row whose number or label
+ * is out of range. */
+static ptrdiff_t gather_numbers(const step *s, ptrdiff_t from, ptrdiff_t to) {
+    bpk_workspace *ws = s->ws;
+    const bpk_data *data = &s->request->data;
+    for (ptrdiff_t i = from; i < to; i++) {
+        ptrdiff_t row = row_at(data, s->cursor.next + i);
+        if (row < 0) return i;
+        ws->row_weight[i] = data->weights ? data->weights[row] : 1;
+        if (!data->labels) continue;
+        ws->labels[i] = label_of(data, row, last_layer(s->net)->out);
+        if (ws->labels[i] < 0) return i;
+    }
+    return -1;
+}
+
 /* Gathers the batch into the workspace, and finds the first bad row in it. */
 static bpk_status gather_batch(step *s) {
     const bpk_kernels *kernels = s->net->kernels;
     bpk_workspace *ws = s->ws;
     const bpk_data *data = &s->request->data;
-    const batch_origin x = {&data->x, data->index, s->cursor.next, data->rows};
+    const batch_origin x = {&data->x, data, s->cursor.next};
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
-    ptrdiff_t bad = gather(kernels, &x, from, to, ws->x, 0, s->rows, own_row(s));
+    ptrdiff_t bad = gather(kernels, s->me, &x, from, to, ws->x, 0, s->rows, own_row(s));
     if (data->y.data) {
-        const batch_origin y = {&data->y, data->index, s->cursor.next, data->rows};
-        ptrdiff_t bad_y = gather(kernels, &y, from, bad < 0 ? to : bad, ws->targets,
+        const batch_origin y = {&data->y, data, s->cursor.next};
+        ptrdiff_t bad_y = gather(kernels, s->me, &y, from, bad < 0 ? to : bad, ws->targets,
                                  last_layer(s->net)->width, 0, own_row(s));
         if (bad_y >= 0) bad = bad_y;
     }
-    if (data->labels)
-        for (ptrdiff_t i = from; i < to; i++)
-            ws->labels[i] = data->labels[row_at(data->index, s->cursor.next + i)];
-    for (ptrdiff_t i = from; i < to; i++)
-        ws->row_weight[i] = data->weights ? data->weights[row_at(data->index, s->cursor.next + i)] : 1;
-    ws->bad[s->me.index] = bad;
+    ptrdiff_t bad_number = gather_numbers(s, from, bad < 0 ? to : bad);
+    ws->bad[s->me.index] = bad_number < 0 ? bad : bad_number;
     team_barrier(s->me);
     weigh(s, from, to);
     return first_bad(s);
@@ -76,7 +88,7 @@ static void activate(const step *s, int l) {
                                      layer->width, element(kernels, slope, start), layer->width);
         return;
     }
-    for (ptrdiff_t j = 0, width; j < layer->out; j += width) {
+    for (ptrdiff_t j = 0, width; j < layer->out && !team_stopped(s->me); j += width) {
         width = block_width(kernels, layer->out - j);
         ptrdiff_t start = j * s->rows + from * width;
         kernels->activate_with_slope(layer->activation, to - from, smaller(width, layer->out - j),
@@ -88,13 +100,15 @@ static void activate(const step *s, int l) {
                              .batch = (uint64_t)s->counts.batches,
                              .layer = (uint32_t)l,
                              .probability = layer->dropout,
-                             .from = from,
-                             .to = to,
                              .n = layer->out,
                              .rows = s->rows,
                              .a = a,
                              .slope = slope};
-    kernels->dropout(&args);
+    for (; from < to && !team_stopped(s->me); from = args.to) {
+        args.from = from;
+        args.to = smaller(from + MANY_ROWS, to);
+        kernels->dropout(&args);
+    }
 }
 
 bpk_status step_forward(step *s, int layers) {
@@ -102,7 +116,7 @@ bpk_status step_forward(step *s, int layers) {
     bpk_workspace *ws = s->ws;
     bpk_status status = gather_batch(s);
     /* A batch of weight 0 changes no sum and no parameter: only its outputs may be wanted. */
-    if (status != BPK_OK || (s->weight == 0 && !s->request->outputs)) return status;
+    if (status != BPK_OK || (s->weight == 0 && !s->wants_outputs)) return status;
 
     const void *store = net->stores[s->request->averaged ? BPK_AVERAGE : BPK_PARAMETERS];
     for (int l = 0; l < layers; l++) {
@@ -182,10 +196,13 @@ bpk_status step_loss(step *s, int with_delta) {
     if (status != BPK_OK || s->weight == 0) return status;
     const bpk_update_settings *update = &s->request->update;
     const double l1 = update->l1, l2 = update->l2;
-    int penalised = with_delta && (l1 != 0 || l2 != 0);
+    int penalised = s->training && (l1 != 0 || l2 != 0);
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
-    if (from < to) row_losses(s, with_delta, from, to);
+    for (ptrdiff_t end; from < to && !team_stopped(s->me); from = end) {
+        end = smaller(from + MANY_ROWS, to);
+        row_losses(s, with_delta, from, end);
+    }
     if (penalised) step_penalties(s, l1, l2);
     team_barrier(s->me);
     for (ptrdiff_t i = 0; i < s->m; i++) {

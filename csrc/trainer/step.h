@@ -12,7 +12,8 @@ typedef struct {
     const bpk_request *request;
     member me;
     ptrdiff_t rows; /* block height: the rows of a full batch */
-    int training;   /* whether dropout applies */
+    int training;      /* whether dropout and penalties apply */
+    int wants_outputs; /* whether activations are wanted even of a batch of weight 0 */
     bpk_counts counts;
     bpk_cursor cursor;
     ptrdiff_t m;           /* rows of this batch: fewer than `rows` if it is a smaller last one */
@@ -35,6 +36,16 @@ static inline void *step_input(const step *s, int l) { return l ? s->ws->layers[
 static inline bpk_left step_blocks(const step *s, const void *at) {
     return (bpk_left){.at = at, .rows = s->rows};
 }
+
+/* The steps of a team are broken off together. A stopped step has garbage in its workspace, and passes the
+ * same barriers as any other. All members call this at the same places: where parameters, stored gradients
+ * that others wait for, or results would be changed. */
+static inline int step_stopped(const step *s) { return team_agrees_to_stop(s->me); }
+
+/* Whether training steps of that many rows compute all gradients before the update, so that they can be
+ * broken off until then: their work takes a fifth of a second or more, and storing the gradients takes under
+ * a hundredth of it, which rests on the number of rows. */
+int step_goes_back(const bpk_net *net, ptrdiff_t rows);
 
 /* Copies one row of layer l's activations: out (layer's out), contiguous. */
 void step_row(const step *step, int l, ptrdiff_t row, void *out);

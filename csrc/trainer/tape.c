@@ -1,5 +1,6 @@
 /* A step by hand, in three calls: forward as in training, backward from the caller's derivatives, and an
  * update. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "platform/fp_mode.h"
@@ -29,6 +30,7 @@ static step whole_batch(const call *c, member me) {
                   .rows = rows,
                   .m = rows,
                   .training = 1,
+                  .wants_outputs = 1,
                   .counts = c->net->counts};
 }
 
@@ -39,6 +41,7 @@ static void forward_member(void *context, member me) {
     int last = c->net->count - 1;
     ptrdiff_t width = last_layer(c->net)->out, from, to;
     bpk_status status = step_forward(&s, c->net->count);
+    if (step_stopped(&s)) status = BPK_STOPPED;
     team_share(me, s.m, 1, &from, &to);
     for (ptrdiff_t i = from; status == BPK_OK && i < to; i++)
         step_row(&s, last, i, element(c->net->kernels, c->out, i * width));
@@ -66,7 +69,9 @@ static void backward_member(void *context, member me) {
     team_barrier(me);
     step_backward_store(&s, 1, c->dx != NULL);
     team_barrier(me);
-    for (ptrdiff_t i = from; c->dx && i < to; i++)
+    bpk_status status = step_stopped(&s) ? BPK_STOPPED : BPK_OK;
+    if (!me.index) c->status = status;
+    for (ptrdiff_t i = from; status == BPK_OK && c->dx && i < to; i++)
         row_of_blocks(kernels, c->ws->x_delta, s.rows, in, i, element(kernels, c->dx, i * in));
     fp_leave(mode);
 }
@@ -80,26 +85,40 @@ static void update_member(void *context, member me) {
     fp_leave(mode);
 }
 
+static team_stop stop_of(const bpk_run *run) {
+    return (team_stop){run->request.stop, run->request.stop_context};
+}
+
 bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *ws, bpk_run *run, void *out) {
     call c = {.net = net, .ws = ws, .request = &run->request, .out = out};
     workspace_set_height(net, ws, run->request.data.rows);
-    team_run(run->request.threads, forward_member, &c);
+    team_run(run->request.threads, forward_member, &c, stop_of(run));
     run->results.bad_row = c.bad_row;
     if (c.status == BPK_OK) net->counts.batches++;
     return c.status;
 }
 
 /* Reads the activations and derivatives of the forward pass, after dropout, from the workspace. The forward
- * pass has counted the mini-batch. */
-void bpk_tape_backward(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, const void *grad,
-                       void *dx) {
+ * pass has counted the mini-batch. A call that may be broken off keeps a copy of the stored gradients. */
+bpk_status bpk_tape_backward(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, const void *grad,
+                             void *dx) {
     call c = {.net = (bpk_net *)net, .ws = ws, .request = &run->request, .grad = grad, .dx = dx};
-    team_run(run->request.threads, backward_member, &c);
+    team_stop stop = stop_of(run);
+    size_t size = (size_t)net->size * net->kernels->real_size;
+    void *kept = stop.ask ? malloc(size) : NULL;
+    if (kept)
+        memcpy(kept, ws->gradients, size);
+    else
+        stop.ask = NULL;
+    team_run(run->request.threads, backward_member, &c, stop);
+    if (c.status == BPK_STOPPED) memcpy(ws->gradients, kept, size);
+    free(kept);
+    return c.status;
 }
 
 void bpk_tape_update(bpk_net *net, bpk_workspace *ws, const bpk_run *run, double scale) {
     call c = {.net = net, .ws = ws, .request = &run->request, .scale = scale};
-    team_run(run->request.threads, update_member, &c);
+    team_run(run->request.threads, update_member, &c, (team_stop){0});
     net->counts.updates++;
     net->counts.moves++;
 }

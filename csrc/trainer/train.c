@@ -5,6 +5,7 @@
 
 #include "platform/clock.h"
 #include "platform/fp_mode.h"
+#include "platform/memory.h"
 #include "trainer/backward.h"
 #include "trainer/gather.h"
 #include "trainer/parameters.h"
@@ -54,29 +55,56 @@ static void updated(step *s) {
 
 /* Adds a mini-batch to the stored gradients, and spends them if there are enough or no more will come. The
  * deltas contain the factor 1 / (weight of the batch). It is removed here, and step_spend divides by the
- * weight of all stored batches. */
-static void store_and_spend(step *s) {
+ * weight of all stored batches. The step can be broken off as long as no gradients of others are stored. */
+static bpk_status store_and_spend(step *s) {
     const bpk_request *request = s->request;
+    int asks = s->me.asks;
+    if (s->cursor.pending.batches > 0) {
+        if (step_stopped(s)) return BPK_STOPPED;
+        s->me.asks = 0;
+    }
     if (s->weight > 0) step_backward_store(s, s->weight, 0);
+    if (step_stopped(s)) return BPK_STOPPED;
+    s->me.asks = asks;
     int at_end = !request->more && s->cursor.next + s->m >= request->data.rows;
     double weight = bpk_pending_add(&s->cursor.pending, s->weight, request->update.accumulate, at_end);
-    if (weight == 0) return;
+    if (weight == 0) return BPK_OK;
     step_spend(s, 1 / weight);
     updated(s);
+    return BPK_OK;
+}
+
+/* Makes an update by the mini-batch. A step that goes back stores the gradients first, and then moves the
+ * parameters in the same way. */
+static bpk_status update_now(step *s) {
+    if (s->me.asks && s->ws->gradients && step_goes_back(s->net, s->rows)) {
+        const bpk_net *net = s->net;
+        ptrdiff_t from, to;
+        team_share(s->me, net->size, CACHE_LINE, &from, &to);
+        memset(element(net->kernels, s->ws->gradients, from), 0, (size_t)(to - from) * net->kernels->real_size);
+        team_barrier(s->me);
+        step_backward_store(s, 1, 0);
+        if (step_stopped(s)) return BPK_STOPPED;
+        step_move(s);
+    } else {
+        if (step_stopped(s)) return BPK_STOPPED;
+        step_backward_update(s);
+    }
+    updated(s);
+    return BPK_OK;
 }
 
 static bpk_status train_step(const call *c, step *s) {
     const bpk_request *request = s->request;
     bpk_status status = step_loss(s, 1);
-    if (status == BPK_OK && !isfinite(s->loss)) status = BPK_DIVERGED;
+    if (status == BPK_OK && !isfinite(s->loss)) return step_stopped(s) ? BPK_STOPPED : BPK_DIVERGED;
     if (status != BPK_OK) return status;
     if (request->outputs) copy_rows(s, s->net->count - 1, request->outputs);
-    if (bpk_stores_gradients(&request->update)) {
-        store_and_spend(s);
-    } else if (s->weight > 0) {
-        step_backward_update(s);
-        updated(s);
-    }
+    if (bpk_stores_gradients(&request->update))
+        status = store_and_spend(s);
+    else if (s->weight > 0)
+        status = update_now(s);
+    if (status != BPK_OK) return status;
     s->counts.batches++;
     add_results(c, s);
     return BPK_OK;
@@ -85,6 +113,7 @@ static bpk_status train_step(const call *c, step *s) {
 static bpk_status evaluate_step(const call *c, step *s) {
     const bpk_request *request = s->request;
     bpk_status status = step_loss(s, 0);
+    if (step_stopped(s)) return BPK_STOPPED;
     if (status != BPK_OK) return status;
     add_results(c, s);
     if (request->outputs) copy_rows(s, s->net->count - 1, request->outputs);
@@ -97,8 +126,10 @@ static bpk_status evaluate_step(const call *c, step *s) {
 
 static bpk_status gradients_step(const call *c, step *s) {
     bpk_status status = step_loss(s, 1);
+    if (status == BPK_OK && s->weight > 0)
+        step_backward_store(s, s->weight / s->cursor.total_weight, 0);
+    if (step_stopped(s)) return BPK_STOPPED;
     if (status != BPK_OK) return status;
-    if (s->weight > 0) step_backward_store(s, s->weight / s->cursor.total_weight, 0);
     add_results(c, s);
     return BPK_OK;
 }
@@ -106,6 +137,7 @@ static bpk_status gradients_step(const call *c, step *s) {
 static bpk_status forward_step(const call *c, step *s) {
     int layers = s->request->layers ? s->request->layers : s->net->count;
     bpk_status status = step_forward(s, layers);
+    if (step_stopped(s)) return BPK_STOPPED;
     if (status == BPK_OK) copy_rows(s, layers - 1, c->out);
     return status;
 }
@@ -134,6 +166,7 @@ static void pass(call *c, member me, one_step *one) {
               .me = me,
               .rows = request->batch,
               .training = one == train_step,
+              .wants_outputs = request->outputs || one == forward_step,
               .counts = c->net->counts,
               .cursor = run->cursor};
     bpk_status status = BPK_OK;
@@ -163,12 +196,8 @@ static bpk_status run_team(call c, void (*work)(void *context, member me)) {
     const bpk_request *request = &c.run->request;
     c.last = c.steps;
     if (request->threads > 1 && request->seconds > 0) c.end = now() + request->seconds;
-    team_run(request->threads, work, &c);
+    team_run(request->threads, work, &c, (team_stop){request->stop, request->stop_context});
     return c.status;
-}
-
-static void clear_gradients(const bpk_net *net, bpk_workspace *ws) {
-    memset(ws->gradients, 0, (size_t)net->size * net->kernels->real_size);
 }
 
 bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
@@ -177,7 +206,7 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t st
     workspace_set_height(net, ws, run->request.batch);
     /* If no gradients of this run are pending, those in the workspace are left from an interrupted run. */
     if (bpk_stores_gradients(&run->request.update) && run->cursor.pending.batches == 0)
-        clear_gradients(net, ws);
+        bpk_workspace_clear_gradients(net, ws);
     return run_team((call){.net = net, .ws = ws, .run = run, .steps = steps}, train_member);
 }
 
@@ -190,7 +219,10 @@ bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptr
 static double weight_of(const bpk_data *data) {
     if (!data->weights) return (double)data->rows;
     double sum = 0;
-    for (ptrdiff_t i = 0; i < data->rows; i++) sum += data->weights[row_at(data->index, i)];
+    for (ptrdiff_t i = 0; i < data->rows; i++) {
+        ptrdiff_t row = row_at(data, i);
+        if (row >= 0) sum += data->weights[row]; /* otherwise the step finds a bad row */
+    }
     return sum;
 }
 

@@ -3,6 +3,7 @@
 
 #include "platform/memory.h"
 #include "trainer/parameters.h"
+#include "trainer/step.h"
 #include "trainer/products.h"
 
 /* A cursor over memory. If memory is NULL, carving only adds up the size. */
@@ -47,8 +48,8 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->row_loss = carve(arena, ws->rows, 1, sizeof *ws->row_loss);
     ws->row_accuracy = carve(arena, ws->rows, 1, sizeof *ws->row_accuracy);
     if (training) ws->sums = carve(arena, count_chunks(net), 1, sizeof *ws->sums);
+    if (stores || (training && step_goes_back(net, ws->rows))) ws->gradients = carve(arena, net->size, 1, real);
     if (stores) {
-        ws->gradients = carve(arena, net->size, 1, real);
         ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     }
     ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
@@ -71,11 +72,14 @@ bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose 
         free(ws);
         return BPK_NO_MEMORY;
     }
+    ws->bytes = room.size;
     room.size = 0;
     lay_out(ws, net, purpose, &room);
     *result = ws;
     return BPK_OK;
 }
+
+ptrdiff_t bpk_workspace_bytes(const bpk_workspace *ws) { return ws ? ws->bytes : 0; }
 
 void bpk_workspace_free(bpk_workspace *ws) {
     if (!ws) return;
@@ -99,4 +103,8 @@ void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *ws, int l,
 
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from) {
     memcpy(to->gradients, from->gradients, (size_t)net->size * net->kernels->real_size);
+}
+
+void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *ws) {
+    memset(ws->gradients, 0, (size_t)net->size * net->kernels->real_size);
 }

@@ -12,6 +12,7 @@ struct bpk_workspace {
     ptrdiff_t height; /* block height whose delta padding is currently zeroed */
     int threads;
     void *memory;
+    ptrdiff_t bytes; /* of memory */
     void *x;         /* (rows, inputs) in blocks: the mini-batch */
     int64_t *labels; /* (rows,) */
     void *targets;   /* (rows, width of the last layer), plain */

@@ -41,6 +41,7 @@ cdef extern from "bpkern.h" nogil:
         BPK_NO_MEMORY
         BPK_BAD_ROW
         BPK_DIVERGED
+        BPK_STOPPED
 
     ctypedef enum bpk_type:
         BPK_BOOL
@@ -117,6 +118,7 @@ cdef extern from "bpkern.h" nogil:
         const double *weights
         const int64_t *index
         ptrdiff_t rows
+        ptrdiff_t source_rows
 
     double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose)
     int bpk_threads_worth(double step_work, double steps, int limit)
@@ -140,6 +142,8 @@ cdef extern from "bpkern.h" nogil:
         ptrdiff_t batch
         int threads
         double seconds
+        int (*stop)(void *context) noexcept
+        void *stop_context
         bpk_update_settings update
         const double *rates
         int more
@@ -184,6 +188,9 @@ cdef extern from "bpkern.h" nogil:
     void bpk_activate_with_slope(
         const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a,
         ptrdiff_t lda, void *slope, ptrdiff_t lds)
+    bpk_status bpk_probabilities(
+        const bpk_kernels *kernels, bpk_loss loss, ptrdiff_t m, ptrdiff_t n, const void *a, void *p)
+    int bpk_all_finite(const bpk_kernels *kernels, ptrdiff_t n, const void *x)
     void bpk_sgd_update(
         const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, void *w, ptrdiff_t ldw,
         void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx, void *vw, ptrdiff_t ldvw,
@@ -195,6 +202,9 @@ cdef extern from "bpkern.h" nogil:
     void bpk_net_free(bpk_net *net)
     void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b)
     void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b)
+    void *bpk_net_buffer(const bpk_net *net)
+    void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b)
+    int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer)
     bpk_status bpk_net_make(bpk_net *net, bpk_store store)
     void bpk_net_discard(bpk_net *net, bpk_store store)
     int bpk_net_has(const bpk_net *net, bpk_store store)
@@ -213,6 +223,8 @@ cdef extern from "bpkern.h" nogil:
 
     bpk_status bpk_workspace_create(
         const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads, bpk_workspace **workspace)
+    ptrdiff_t bpk_workspace_bytes(const bpk_workspace *workspace)
+    void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace)
     void bpk_workspace_free(bpk_workspace *workspace)
 
     int bpk_stores_gradients(const bpk_update_settings *update)
@@ -226,6 +238,6 @@ cdef extern from "bpkern.h" nogil:
     bpk_status bpk_forward(
         const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps, void *out)
     bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *out)
-    void bpk_tape_backward(
+    bpk_status bpk_tape_backward(
         const bpk_net *net, bpk_workspace *workspace, const bpk_run *run, const void *grad, void *dx)
     void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, const bpk_run *run, double scale)

@@ -94,48 +94,57 @@ cdef bpk_activation activation_of(name) except *:
 
 # The three kernels on plain arrays, which kernels.py documents -----------------------------------------------
 
-cdef int typenum_of(str name, array) except -1:
+# Arrays of fewer elements are read with the GIL: to release it would take longer.
+cdef ptrdiff_t GIL_KEPT = 1 << 14
+
+
+cdef int typenum_of(str name, cnp.ndarray array) except -1:
     """NumPy's number of the type. Raises TypeError unless it is float32 or float64 in native byte order."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
     cdef int typenum = cnp.PyArray_TYPE(array)
-    if typenum not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or not array.dtype.isnative:
+    if typenum not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or not cnp.PyArray_ISNOTSWAPPED(array):
         raise TypeError(f"{name} must be float32 or float64, not {array.dtype}")
     return typenum
 
 
-cdef int check(str name, array, int typenum, tuple shape, bint writes) except -1:
-    """Raise TypeError or ValueError unless `array` is a matrix or vector of that shape and type, with contiguous rows,
-    and writeable without overlaps if it `writes`."""
+cdef int check(str name, cnp.ndarray array, int typenum, tuple shape, bint writes) except -1:
+    """Raise TypeError or ValueError unless `array`, from `plain`, is a matrix or vector of that shape and type, with
+    contiguous rows, and writeable without overlaps if it `writes`."""
     if typenum_of(name, array) != typenum:
         raise TypeError(f"all arrays of a call have one dtype: {name} is {array.dtype}")
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
-    if writes and not array.flags.writeable:
+    if shape_of(array) != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {shape_of(array)}")
+    if writes and not cnp.PyArray_ISWRITEABLE(array):
         raise ValueError(f"{name} is read-only, and would be written")
-    if not array.flags.aligned:
+    if not cnp.PyArray_ISALIGNED(array):
         raise ValueError(f"{name} is not aligned to its elements")
-    cdef ptrdiff_t item = array.itemsize, last = shape[len(shape) - 1]
-    if array.size == 0:
+    cdef int last = cnp.PyArray_NDIM(array) - 1
+    cdef ptrdiff_t item = cnp.PyArray_ITEMSIZE(array), width = cnp.PyArray_DIM(array, last), stride
+    if cnp.PyArray_SIZE(array) == 0:
         return 0
-    if last > 1 and array.strides[len(shape) - 1] != item:
-        raise ValueError(f"{name} must be contiguous along its last axis, not of strides {array.strides}")
-    if len(shape) == 2 and shape[0] > 1:
-        if array.strides[0] % item:
-            raise ValueError(
-                f"{name} must have rows a whole number of elements apart, not {array.strides[0]} bytes"
-            )
-        if writes and abs(array.strides[0]) < last * item:
+    if width > 1 and cnp.PyArray_STRIDE(array, last) != item:
+        raise ValueError(f"{name} must be contiguous along its last axis, not of strides {(<object>array).strides}")
+    if last == 1 and cnp.PyArray_DIM(array, 0) > 1:
+        stride = cnp.PyArray_STRIDE(array, 0)
+        if stride % item:
+            raise ValueError(f"{name} must have rows a whole number of elements apart, not {stride} bytes")
+        if writes and abs(stride) < width * item:
             raise ValueError(f"{name} has rows that overlap, and would be written")
     return 0
 
 
-cdef int check_2d(str name, array, int typenum) except -1:
+cdef int check_contiguous(str name, cnp.ndarray array, int typenum, tuple shape, bint writes=False) except -1:
+    """As `check`, and raise ValueError unless the rows are adjacent."""
+    check(name, array, typenum, shape, writes)
+    if not cnp.PyArray_IS_C_CONTIGUOUS(array):
+        raise ValueError(f"{name} must be C-contiguous, not of strides {(<object>array).strides}")
+    return 0
+
+
+cdef int check_2d(str name, cnp.ndarray array, int typenum) except -1:
     """`check` for a matrix of any shape that is only read."""
-    if isinstance(array, np.ndarray) and array.ndim != 2:
-        raise ValueError(f"{name} must have 2 dimensions, not shape {array.shape}")
-    typenum_of(name, array)
-    return check(name, array, typenum, array.shape, False)
+    if cnp.PyArray_NDIM(array) != 2:
+        raise ValueError(f"{name} must have 2 dimensions, not shape {shape_of(array)}")
+    return check(name, array, typenum, shape_of(array), False)
 
 
 cdef int check_apart(dict written, dict others) except -1:
@@ -161,8 +170,35 @@ cdef inline void *data(array) noexcept:
     return cnp.PyArray_DATA(<cnp.ndarray>array)
 
 
+def probabilities(str loss, outputs):
+    """The probabilities (n, out) of outputs (n, out) of "cross_entropy" or "binary_cross_entropy": the softmax of each
+    row, or the sigmoid."""
+    cdef cnp.ndarray a = plain("outputs", outputs)
+    cdef int typenum = typenum_of("outputs", a)
+    cdef cnp.npy_intp shape[2]
+    check_2d("outputs", a, typenum)
+    check_contiguous("outputs", a, typenum, shape_of(a))
+    cdef bpk_loss c_loss = <bpk_loss><int>LOSSES.index(loss)
+    cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
+    shape[0], shape[1] = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1)
+    p = cnp.PyArray_EMPTY(2, shape, typenum, 0)
+    cdef const void *pa = data(a)
+    cdef void *pp = data(p)
+    cdef bpk_status status
+    if cnp.PyArray_SIZE(a) < GIL_KEPT:
+        status = bpk_probabilities(kernels, c_loss, shape[0], shape[1], pa, pp)
+    else:
+        with nogil:
+            status = bpk_probabilities(kernels, c_loss, shape[0], shape[1], pa, pp)
+    if status != BPK_OK:
+        raise MemoryError(f"no memory for the probabilities of {shape[1]} outputs")
+    return p
+
+
 def linear_forward(x, w, b, activation, out):
     cdef bpk_activation s = activation_of(activation)
+    x, w, b = plain("x", x), plain("w", w), plain("b", b)
+    given = out
     cdef int typenum = typenum_of("x", x)
     check_2d("x", x, typenum)
     check_2d("w", w, typenum)
@@ -171,8 +207,9 @@ def linear_forward(x, w, b, activation, out):
         raise ValueError(f"w must have as many columns as x, {width_in}, not shape {w.shape}")
     check("b", b, typenum, (width,), False)
     if out is None:
-        out = np.empty((n, width), x.dtype)
+        given = out = np.empty((n, width), x.dtype)
     else:
+        out = plain("out", out)
         check("out", out, typenum, (n, width), True)
         check_apart({"out": out}, {"x": x, "w": w, "b": b})
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
@@ -186,7 +223,7 @@ def linear_forward(x, w, b, activation, out):
         status = bpk_linear_forward(kernels, n, width_in, width, px, ldx, pw, ldw, pb, s, pa, lda)
     if status == BPK_NO_MEMORY:
         raise MemoryError(f"no memory to repack w of shape {w.shape}")
-    return out
+    return given
 
 
 def delta_backward(delta_next, w_next, a, activation, z, out):
@@ -197,6 +234,8 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
         raise ValueError(
             f"z is only for activations whose derivative is no function of a, not {activation!r}"
         )
+    delta_next, w_next, a = plain("delta_next", delta_next), plain("w_next", w_next), plain("a", a)
+    given = out
     cdef int typenum = typenum_of("delta_next", delta_next)
     check_2d("delta_next", delta_next, typenum)
     check_2d("w_next", w_next, typenum)
@@ -209,10 +248,12 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
     if z is None:
         z = a  # the derivative is computed from a
     else:
+        z = plain("z", z)
         check("z", z, typenum, (n, width_in), False)
     if out is None:
-        out = np.empty((n, width_in), a.dtype)
+        given = out = np.empty((n, width_in), a.dtype)
     else:
+        out = plain("out", out)
         check("out", out, typenum, (n, width_in), True)
         check_apart({"out": out}, {"delta_next": delta_next, "w_next": w_next, "a": a, "z": z})
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
@@ -223,13 +264,14 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
     cdef ptrdiff_t ldn = ld(delta_next), ldw = ld(w_next), ldz = ld(z), ldd = ld(out)
     with nogil:
         bpk_delta_backward(kernels, n, width_in, width, pn, ldn, pw, ldw, pz, ldz, s, pd, ldd)
-    return out
+    return given
 
 
 def activate_with_slope(a, slope, activation):
     """a (m, n) <- s(z) and slope (m, n) <- s'(z); a holds z before. Not public: training does this for activations
     whose derivative is computed from z."""
     cdef bpk_activation s = activation_of(activation)
+    a, slope = plain("a", a), plain("slope", slope)
     cdef int typenum = typenum_of("a", a)
     check_2d("a", a, typenum)
     check("a", a, typenum, a.shape, True)
@@ -249,6 +291,7 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
     sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay = lr, momentum, nesterov, weight_decay
     if sgd.nesterov and sgd.momentum == 0:
         raise ValueError("nesterov needs a momentum above 0, not 0")
+    w, b, delta, x = plain("w", w), plain("b", b), plain("delta", delta), plain("x", x)
     cdef int typenum = typenum_of("w", w)
     check_2d("x", x, typenum)
     check_2d("delta", delta, typenum)
@@ -261,6 +304,7 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
     if sgd.momentum != 0:
         if vw is None or vb is None:
             raise ValueError(f"momentum {momentum} needs the velocities vw and vb")
+        vw, vb = plain("vw", vw), plain("vb", vb)
         check("vw", vw, typenum, (width, width_in), True)
         check("vb", vb, typenum, (width,), True)
         written.update(vw=vw, vb=vb)
@@ -279,6 +323,22 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
         ldvw = ld(vw)
     with nogil:
         bpk_sgd_update(kernels, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
+
+
+def all_finite(array):
+    """Whether a C-contiguous float32 or float64 array of any shape holds neither NaN nor infinity."""
+    cdef cnp.ndarray found = plain("array", array)
+    cdef int typenum = typenum_of("array", found), finite
+    if not cnp.PyArray_ISCARRAY_RO(found):
+        raise ValueError("array must be C-contiguous and aligned")
+    cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
+    cdef const void *x = data(found)
+    cdef ptrdiff_t n = cnp.PyArray_SIZE(found)
+    if n < GIL_KEPT:
+        return bpk_all_finite(kernels, n, x) != 0
+    with nogil:
+        finite = bpk_all_finite(kernels, n, x)
+    return finite != 0
 
 
 include "callers.pxi"

@@ -142,3 +142,22 @@ cdef int look_for_signals() except -1:
                 raise KeyboardInterrupt
             crew = crew.outer
     return 0
+
+
+cdef extern from "Python.h":
+    int PyOS_InterruptOccurred()  # whether Ctrl-C waits for its handler; it then waits no longer
+    void PyErr_SetInterrupt()  # it waits again
+
+
+cdef int wants_to_stop(void *unused) noexcept with gil:
+    """Whether a step in C should be broken off, because then `look_for_signals` would run the handler of Ctrl-C, or stop
+    a crew. No handler runs here, in the middle of a step."""
+    cdef Crew crew = callers.get(PyThread_get_thread_ident())
+    while crew is not None:
+        if crew.stopped:
+            return 1
+        crew = crew.outer
+    if not PyOS_InterruptOccurred():  # always so in other threads than the main thread
+        return 0
+    PyErr_SetInterrupt()
+    return 1

@@ -9,6 +9,23 @@
 cdef ptrdiff_t READ_ROWS = 256
 
 
+# A workspace for training of more bytes is not kept for much smaller batches.
+cdef ptrdiff_t LARGE_WORKSPACE = 16 << 20
+
+
+cdef double batches_of(const bpk_run *run) noexcept:
+    """The number of mini-batches of a run."""
+    return <double>(run.request.data.rows // run.request.batch + 1) if run.request.batch else 0.0
+
+
+cdef ptrdiff_t most_updates(const bpk_run *run) noexcept:
+    """The largest number of updates of a run that begins."""
+    cdef ptrdiff_t batches = run.request.data.rows // run.request.batch
+    cdef ptrdiff_t accumulate = max(run.request.update.accumulate, 1), pending = run.cursor.pending.batches
+    batches += run.request.data.rows % run.request.batch != 0
+    return batches // accumulate + (batches % accumulate + pending + accumulate - 1) // accumulate
+
+
 # In the order of the C enumeration; m, v and u are the optimisers' states in bpkern.h.
 STORES = ("parameters", "m", "v", "u", "average")
 PARAMETERS = STORES[0]
@@ -32,12 +49,22 @@ cdef class Network:
     cdef int reader_threads
     cdef tuple sizes
     cdef ptrdiff_t inputs, outputs
+    cdef bpk_loss loss
+    cdef tuple dropout
+    cdef bint is_set  # whether the parameters have been set
     cdef object dtype
     cdef int typenum
     cdef unsigned long changes  # of the parameters: `Tape` does not go back through older ones
 
     def __cinit__(self, sizes, activations, LossSettings loss, dtype):
+        sizes = tuple([int(size) for size in sizes])
         cdef int layers = len(sizes) - 1, l
+        if layers < 1 or min(sizes) < 1 or len(activations) != layers:
+            raise ValueError(f"a network has sizes of at least 1 and an activation per layer, not {sizes}, {activations}")
+        dtype = np.dtype(dtype)
+        if dtype.num not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
+            raise TypeError(f"a network is of float32 or float64, not {dtype}")
+        loss.check(sizes[layers])
         cdef ptrdiff_t *c_sizes = <ptrdiff_t *>calloc(layers + 1, sizeof(ptrdiff_t))
         cdef bpk_activation *c_activations = <bpk_activation *>calloc(layers, sizeof(bpk_activation))
         cdef bpk_status status = BPK_NO_MEMORY
@@ -48,7 +75,7 @@ cdef class Network:
                 for l in range(layers):
                     c_activations[l] = activation_of(activations[l])
                 status = bpk_net_create(
-                    kernels_for(dtype == np.float64), layers, c_sizes, c_activations, &loss.c, &self.net
+                    kernels_for(dtype.num == cnp.NPY_DOUBLE), layers, c_sizes, c_activations, &loss.c, &self.net
                 )
         except OverflowError:  # a size exceeds a machine word
             pass
@@ -58,10 +85,12 @@ cdef class Network:
         if status != BPK_OK:
             raise MemoryError(f"no memory for a network of layers {list(sizes)}")
         self.guard = Guard()
-        self.sizes = tuple(sizes)
-        self.inputs, self.outputs = sizes[0], sizes[-1]
-        self.dtype = np.dtype(dtype)
-        self.typenum = cnp.NPY_DOUBLE if self.dtype == np.float64 else cnp.NPY_FLOAT
+        self.sizes = sizes
+        self.inputs, self.outputs = sizes[0], sizes[layers]
+        self.loss = loss.c.loss
+        self.dropout = (0.0,) * (layers - 1)
+        self.dtype = dtype.newbyteorder("=")
+        self.typenum = dtype.num
 
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
@@ -95,20 +124,71 @@ cdef class Network:
         shapes = zip(self.sizes[1:], self.sizes)
         return [(np.empty(shape, self.dtype), np.empty(shape[0], self.dtype)) for shape in shapes]
 
-    def set_layers(self, layers, store=PARAMETERS):
-        """Set all weights and biases [(W, b), ...], of the network's shapes and dtype and C-contiguous."""
+    def set_layers(self, layers, store=PARAMETERS, bint finite=True):
+        """Set all weights and biases [(W, b), ...], of the network's shapes and dtype and C-contiguous.
+
+        An iterator may make each pair only when it is asked for it, so that one is in memory at a time. Raises TypeError
+        or ValueError for arrays that do not fit and, unless `finite` is false, for NaN and infinity. The network is then
+        unchanged, unless its parameters had never been set.
+        """
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
+        cdef void *buffer = NULL
         with self.writing():
-            self.make(c_store)
+            if finite and (self.is_set or c_store != BPK_PARAMETERS):
+                buffer = bpk_net_buffer(self.net)
+                if buffer == NULL:
+                    self.no_memory(c_store)
+            elif not finite:
+                layers = [self.fitting(l, pair) for l, pair in enumerate(layers)]
+            try:
+                self.fill(layers, c_store, buffer)
+            finally:
+                free(buffer)
+            self.is_set |= c_store == BPK_PARAMETERS
             self.changes += 1
-            for l, (w, b) in enumerate(layers):
-                bpk_net_set_layer(self.net, c_store, l, data(w), data(b))
+
+    cdef int fill(self, layers, bpk_store store, void *buffer) except -1:
+        """Set a store layer by layer, by way of a buffer unless it is NULL."""
+        cdef int count = 0
+        if buffer == NULL:
+            self.make(store)
+        for pair in layers:
+            w, b = self.fitting(count, pair)
+            if buffer == NULL:
+                bpk_net_set_layer(self.net, store, count, data(w), data(b))
+            else:
+                bpk_net_buffer_layer(self.net, buffer, count, data(w), data(b))
+            count += 1
+        if count != len(self.sizes) - 1:
+            raise ValueError(f"there must be {len(self.sizes) - 1} pairs (W, b), not {count}")
+        if buffer == NULL:
+            return 0
+        is_new = not bpk_net_has(self.net, store)
+        self.make(store)
+        if not bpk_net_replace(self.net, store, buffer):
+            if is_new:
+                bpk_net_discard(self.net, store)
+            raise ValueError(f"the {STORES[store]} must be finite in {self.dtype.name}")
+        return 0
+
+    cdef tuple fitting(self, int l, pair):
+        """W and b of layer l, whose kind and shape are checked."""
+        if l >= len(self.sizes) - 1:
+            raise ValueError(f"there must be {len(self.sizes) - 1} pairs (W, b), and not more")
+        w, b = pair
+        w, b = plain(f"W of layer {l}", w), plain(f"b of layer {l}", b)
+        check_contiguous(f"W of layer {l}", w, self.typenum, (self.sizes[l + 1], self.sizes[l]))
+        check_contiguous(f"b of layer {l}", b, self.typenum, (self.sizes[l + 1],))
+        return w, b
 
     cdef int make(self, bpk_store store) except -1:
         """Make a store of zeros, unless it exists."""
         if bpk_net_make(self.net, store) != BPK_OK:
-            raise MemoryError(f"no memory for the {STORES[store]} of layers {list(self.sizes)}")
+            self.no_memory(store)
         return 0
+
+    cdef int no_memory(self, bpk_store store) except -1:
+        raise MemoryError(f"no memory for the {STORES[store]} of layers {list(self.sizes)}")
 
     def stores(self):
         """The names of the stores that exist."""
@@ -161,6 +241,7 @@ cdef class Network:
             bpk_net_discard(self.net, <bpk_store><int>i)
         self.counts = (0, 0)
         self.moves = 0
+        self.release()
 
     def blend(self, Network other, double part):
         """Set the parameters to 1 - `part` times their value plus `part` times the parameters with which `other`, a
@@ -206,6 +287,11 @@ cdef class Network:
 
     def set_dropout(self, probabilities, uint64_t key):
         """Set the probability for each hidden layer, and the key of the generator of the masks."""
+        if len(probabilities) != len(self.sizes) - 2 or not all(0 <= p < 1 for p in probabilities):
+            raise ValueError(f"there must be a probability from 0 to below 1 per hidden layer, not {probabilities}")
+        if tuple(probabilities) != self.dropout:
+            self.free_workspace()  # it may have no room for the masks
+        self.dropout = tuple(probabilities)
         for l, probability in enumerate(probabilities):
             bpk_net_set_dropout(self.net, l, probability)
         bpk_net_set_dropout_key(self.net, key)
@@ -266,6 +352,11 @@ cdef class Network:
         """Make the workspace for training in batches of `batch` rows, unless it exists. Returns the number of threads
         for an epoch of `steps` steps if no other call is running."""
         cdef int threads = self.most_threads(n_threads, batch, steps, BPK_FOR_TRAINING)
+        self.make_workspace(batch, update, threads)
+        return threads
+
+    cdef int make_workspace(self, ptrdiff_t batch, Update update, int threads) except -1:
+        """Make the workspace for training, unless it exists; enlarge it if it is too small."""
         cdef bpk_workspace *workspace
         cdef bint stores = bpk_stores_gradients(&update.c)
         if batch > self.workspace_rows or threads > self.workspace_threads or stores > self.workspace_keeps_gradients:
@@ -277,7 +368,34 @@ cdef class Network:
             bpk_workspace_free(self.workspace)
             self.workspace, self.workspace_rows, self.workspace_threads = workspace, rows, most
             self.workspace_keeps_gradients = stores
-        return threads
+        return 0
+
+    def release(self, ptrdiff_t batch=0):
+        """Free the workspace for training if it is large and has room for more than four times as many rows: a fit in
+        small batches would keep the memory of an earlier one in large batches. Within another call that writes,
+        whose gradients may be pending, nothing is freed."""
+        if self.guard.writes <= 1 and self.workspace_rows // 4 > batch and bpk_workspace_bytes(self.workspace) > LARGE_WORKSPACE:
+            self.free_workspace()
+
+    cdef void free_workspace(self):
+        bpk_workspace_free(self.workspace)
+        self.workspace, self.workspace_rows, self.workspace_threads = NULL, 0, 0
+        self.workspace_keeps_gradients = False
+
+    cdef int begin_run(self, bpk_run *run, Data rows, index, ptrdiff_t batch, bint wants_targets) except -1:
+        """`start_run` for this network. Raises ValueError for rows and targets of other widths."""
+        start_run(run, rows, index, batch)
+        if rows.c.x.columns != self.inputs:
+            raise ValueError(f"X must have {self.inputs} columns, as the first layer, not {rows.c.x.columns}")
+        if not wants_targets:
+            return 0
+        if rows.c.labels == NULL and rows.c.y.data == NULL:
+            raise ValueError("y must be given")
+        if rows.c.labels != NULL and LOSSES[self.loss] != "cross_entropy":
+            raise ValueError(f"y must have two dimensions: labels are for cross_entropy, not {LOSSES[self.loss]}")
+        if rows.c.labels == NULL and rows.c.y.columns != self.outputs:
+            raise ValueError(f"y must have {self.outputs} columns, as the last layer, not {rows.c.y.columns}")
+        return 0
 
     def train(
         self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
@@ -286,33 +404,48 @@ cdef class Network:
         """Train for one epoch, in the order of `index` (int64) or of the rows. `reserve` has been called with this
         `batch` and `update`, and has returned at least `threads`. This thread is inside `writing()`.
 
-        `rates` is the learning rate, or float64 (updates,) if it changes. `pace` is kept from epoch to epoch of a fit.
-        `watcher` has `before()` and `after(rows, loss, weight)`, called around slices of the epoch. `outputs` (n, out)
-        gets the outputs before each update. With `more`, pending gradients are kept for the next call.
+        `rates` is the learning rate, or float64 (updates or more,) if it changes. `pace` is kept from epoch to epoch of a
+        fit. `watcher` has `before()` and `after(rows, loss, weight)`, called around slices of the epoch. `outputs` (n,
+        out) gets the outputs before each update. With `more`, pending gradients are kept for the next call.
         Returns the sums over rows of weight * loss, weight * accuracy and weight.
         """
         cdef bpk_run run
         cdef bpk_request *request = &run.request
         cdef bpk_results *results = &run.results
         cdef bpk_status status = BPK_OK
-        start_run(&run, rows, index, batch)
+        cdef double work
+        if batch < 1 or not 1 <= threads <= BPK_MAX_THREADS:
+            raise ValueError(f"a batch has at least 1 row and 1 to {BPK_MAX_THREADS} threads, not {batch} and {threads}")
+        self.begin_run(&run, rows, index, batch, True)
         update.begin(&run)
         request.more = more
         request.threads = threads
         if isinstance(rates, float):
             request.update.optimizer.lr = rates
         else:
-            request.rates = <const double *>cnp.PyArray_DATA(<cnp.ndarray>rates)
+            rates = vector("the learning rates", rates, cnp.NPY_DOUBLE, sizeof(double), -1)
+            if cnp.PyArray_DIM(<cnp.ndarray>rates, 0) < most_updates(&run):
+                raise ValueError(
+                    f"there must be a learning rate per update, {most_updates(&run)}, not shape {shape_of(rates)}"
+                )
+            request.rates = <const double *>data(rates)
         if outputs is not None:
+            outputs = plain("outputs", outputs)
+            check_contiguous("outputs", outputs, self.typenum, (request.data.rows, self.outputs), True)
             request.outputs = data(outputs)
-        pace.guess(bpk_step_work(self.net, batch, BPK_FOR_TRAINING), threads)
+        work = bpk_step_work(self.net, batch, BPK_FOR_TRAINING)
+        if work >= FIRST_SLICE_WORK:
+            request.stop = wants_to_stop
+        pace.guess(work, threads)
         cdef ptrdiff_t next
         cdef double loss, weight
         while run.cursor.next < request.data.rows:
             next, loss, weight = run.cursor.next, results.loss_sum, results.weight_sum
-            if pace.single:
+            if pace.single and status != BPK_STOPPED:
                 watcher.before()
-            self.prepare(update)  # a callback may have changed the optimiser, called reset or set weights
+            # A callback may have changed the optimiser, called reset, set weights, or trained in small batches.
+            self.prepare(update)
+            self.make_workspace(batch, update, threads)
             self.changes += 1  # in each slice: a callback may have made a forward pass since the last
             pace.begin(&run)
             with nogil:
@@ -320,7 +453,9 @@ cdef class Network:
             raise_for(status, &run)
             pace.end()
             look_for_signals()
-            watcher.after(run.cursor.next - next, results.loss_sum - loss, results.weight_sum - weight)
+            # A step that was broken off for a signal whose handler raises nothing is made again.
+            if run.cursor.next > next:
+                watcher.after(run.cursor.next - next, results.loss_sum - loss, results.weight_sum - weight)
         update.end(&run)
         return results.loss_sum, results.accuracy_sum, results.weight_sum
 
@@ -340,7 +475,7 @@ cdef class Network:
     cdef int begin_reader(self, bpk_run *run, n_threads, bpk_workspace **workspace) except -1:
         """A workspace for a pass without training: the kept one, unless another reader has taken it. Returns whether it
         is the kept one. Sets the threads of the run."""
-        cdef double steps = <double>((run.request.data.rows + run.request.batch - 1) // max(run.request.batch, 1))
+        cdef double steps = batches_of(run)
         cdef int most = self.most_threads(n_threads, run.request.batch, steps, BPK_FOR_FORWARD)
         run.request.threads = share_of(most, n_threads)
         if self.guard.reader_taken:
@@ -384,7 +519,10 @@ cdef class Network:
         """The slices of `read`."""
         cdef bpk_status status
         cdef Pace pace = Pace()
-        pace.guess(bpk_step_work(self.net, run.request.batch, BPK_FOR_FORWARD), run.request.threads)
+        cdef double work = bpk_step_work(self.net, run.request.batch, BPK_FOR_FORWARD)
+        if work >= FIRST_SLICE_WORK:
+            run.request.stop = wants_to_stop
+        pace.guess(work, run.request.threads)
         cdef bint several = run.request.data.rows > pace.steps * run.request.batch
         while run.cursor.next < run.request.data.rows:
             if several:  # reading the clock takes a good part of a one-row prediction
@@ -404,11 +542,15 @@ cdef class Network:
         """The sums that `train` returns, without training and without penalties. `row_losses`, float64 (n,), gets the
         loss of each row, and `outputs` (n, out) the outputs."""
         cdef bpk_run run
-        start_run(&run, rows, index, READ_ROWS)
+        self.begin_run(&run, rows, index, READ_ROWS, True)
         run.request.batch = min(run.request.batch, run.request.data.rows)
         if row_losses is not None:
+            row_losses = plain("row_losses", row_losses)
+            check_contiguous("row_losses", row_losses, cnp.NPY_DOUBLE, (run.request.data.rows,), True)
             run.request.row_losses = <double *>data(row_losses)
         if outputs is not None:
+            outputs = plain("outputs", outputs)
+            check_contiguous("outputs", outputs, self.typenum, (run.request.data.rows, self.outputs), True)
             run.request.outputs = data(outputs)
         self.read(&run, n_threads, NULL)
         return run.results.loss_sum, run.results.accuracy_sum, run.results.weight_sum
@@ -432,7 +574,7 @@ cdef class Network:
         run.request.data.x.columns = self.inputs
         run.request.data.x.row_stride = cnp.PyArray_STRIDE(x, 0)
         run.request.data.x.column_stride = cnp.PyArray_ITEMSIZE(x)
-        run.request.data.rows = cnp.PyArray_DIM(x, 0)
+        run.request.data.rows = run.request.data.source_rows = cnp.PyArray_DIM(x, 0)
         run.request.batch = min(run.request.data.rows, READ_ROWS)
         return self.outputs_of(&run, self.outputs, None)
 
@@ -440,7 +582,9 @@ cdef class Network:
         """The outputs (n, out) for any `Data`, after the output activation; or the activations after `layers` layers,
         if that is not 0."""
         cdef bpk_run run
-        start_run(&run, rows, index, READ_ROWS)
+        if not 0 <= layers < len(self.sizes):
+            raise ValueError(f"layers must be from 0 to {len(self.sizes) - 1}, not {layers}")
+        self.begin_run(&run, rows, index, READ_ROWS, False)
         run.request.batch = min(run.request.batch, run.request.data.rows)
         run.request.layers = layers
         return self.outputs_of(&run, self.sizes[layers] if layers else self.outputs, n_threads)
@@ -460,14 +604,18 @@ cdef class Network:
         cdef bpk_status status
         cdef bpk_workspace *workspace = NULL
         cdef Pace pace = Pace()
-        start_run(&run, rows, None, rows.c.rows if batch == 0 else min(batch, rows.c.rows))
-        cdef double steps = <double>((rows.c.rows + run.request.batch - 1) // run.request.batch)
+        if rows.c.rows < 1 or batch < 0:
+            raise ValueError(f"there must be at least 1 row, in batches of at least 0, not {rows.c.rows}, {batch}")
+        self.begin_run(&run, rows, None, rows.c.rows if batch == 0 else min(batch, rows.c.rows), True)
+        cdef double steps = batches_of(&run), work = bpk_step_work(self.net, run.request.batch, BPK_FOR_TRAINING)
+        if work >= FIRST_SLICE_WORK:
+            run.request.stop = wants_to_stop
         gradients = self.empty_layers()
         cdef bint is_call = begin_call()
         try:
             run.request.threads = self.threads_for(n_threads, run.request.batch, steps, BPK_FOR_TRAINING)
             workspace = self.new_workspace(run.request.batch, BPK_FOR_GRADIENTS, run.request.threads)
-            pace.guess(bpk_step_work(self.net, run.request.batch, BPK_FOR_TRAINING), run.request.threads)
+            pace.guess(work, run.request.threads)
             with self.reading():
                 while run.cursor.next < run.request.data.rows:
                     pace.begin(&run)
@@ -476,6 +624,10 @@ cdef class Network:
                     raise_for(status, &run)
                     pace.end()
                     look_for_signals()
+                    if status == BPK_STOPPED:  # by a signal whose handler raises nothing, after some gradients
+                        memset(&run.cursor, 0, sizeof(run.cursor))
+                        memset(&run.results, 0, sizeof(run.results))
+                        bpk_workspace_clear_gradients(self.net, workspace)
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.net, workspace, l, data(dw), data(db))
         finally:

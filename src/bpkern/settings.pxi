@@ -4,22 +4,33 @@
 cdef class LossSettings:
     """A loss by its name, with the settings that `bpk_loss_settings` in bpkern.h explains.
 
-    `parameters` are float64 (out,), or None for a loss without any.
+    `parameters` are numbers (out,) for huber and quantile, and None for any other loss.
     """
 
     cdef bpk_loss_settings c
-    cdef object parameters  # c points into it
+    cdef cnp.ndarray parameters  # float64 (out,), a copy into which c points; or None
 
     def __init__(
         self, str name, parameters=None, double smoothing=0.0, double loss_factor=1.0, double slope_factor=1.0,
         double cap=INFINITY, bint deviance=False,
     ):
-        self.parameters = parameters
+        if (parameters is not None) != (name in ("huber", "quantile")):
+            raise ValueError(f"only huber and quantile have parameters, and must have them, not {name}: {parameters}")
+        self.parameters = None
         self.c = bpk_loss_settings(
             <bpk_loss><int>LOSSES.index(name), NULL, smoothing, loss_factor, slope_factor, cap, deviance
         )
         if parameters is not None:
-            self.c.parameters = <const double *>data(parameters)
+            self.parameters = np.array(parameters, np.float64)
+            self.c.parameters = <const double *>data(self.parameters)
+
+    cdef int check(self, ptrdiff_t outputs) except -1:
+        """Raise ValueError unless there is a parameter for each output, if there are any."""
+        if self.parameters is not None and shape_of(self.parameters) != (outputs,):
+            raise ValueError(
+                f"the parameters of a loss must have shape ({outputs},), one per output, not {shape_of(self.parameters)}"
+            )
+        return 0
 
 
 cdef bpk_optimizer optimizer_of(optimizer) except *:

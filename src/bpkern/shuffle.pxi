@@ -23,16 +23,42 @@ cdef inline uint64_t draw(bitgen_t *bits, uint64_t most, uint64_t mask) noexcept
     return drawn
 
 
+# NumPy's own bit generators. Of other classes, even subclasses, `capsule`, `lock` and `state` may be anything.
+cdef set BIT_GENERATORS = {"MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"}
+
+
+cdef bint is_numpys(generator) except -1:
+    """Whether it is NumPy's Generator, and its bit generator one of NumPy's."""
+    if type(generator) is not np.random.Generator:
+        return False
+    kind = type(generator.bit_generator)
+    return kind.__name__ in BIT_GENERATORS and kind is getattr(np.random, kind.__name__)
+
+
 def permutation(generator, ptrdiff_t n):
-    """`generator.permutation(n)` as int64, for n >= 1 and a Generator of NumPy: the same numbers, and the same state
-    afterwards. If a signal interrupts it, the state is as before."""
+    """`generator.permutation(n)` as int64 (n,). For NumPy's own generators: the same numbers, and the same state
+    afterwards, but if a signal interrupts it, the state is as before. For all others, whose method is called: C checks
+    the numbers when it uses them.
+
+    Raises TypeError or ValueError for another result, and MemoryError."""
+    if n < 0:
+        raise ValueError(f"a permutation has at least 0 rows, not {n}")
+    if not is_numpys(generator):
+        order = plain("permutation", generator.permutation(n))
+        if not cnp.PyTypeNum_ISINTEGER(cnp.PyArray_TYPE(order)):
+            raise TypeError(f"permutation must return whole numbers, not {order.dtype}")
+        if shape_of(order) != (n,):
+            raise ValueError(f"permutation must return shape ({n},), not {shape_of(order)}")
+        return np.array(order, np.int64)  # a copy: the generator may have kept its array
     bit_generator = generator.bit_generator
     cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
-    cdef cnp.ndarray order = np.arange(n, dtype=np.int64)
-    cdef int64_t *o = <int64_t *>cnp.PyArray_DATA(order)
+    cdef cnp.ndarray numbers = np.arange(n, dtype=np.int64)
+    if cnp.PyArray_DIM(numbers, 0) != n:  # arange of the largest numbers is empty
+        raise MemoryError(f"no memory for a permutation of {n} rows")
+    cdef int64_t *o = <int64_t *>cnp.PyArray_DATA(numbers)
     cdef ptrdiff_t i = n - 1, last
     cdef uint64_t j, mask = 1
-    while mask < <uint64_t>i:
+    while i > 0 and mask < <uint64_t>i:
         mask = 2 * mask + 1
     before = bit_generator.state
     try:
@@ -49,4 +75,4 @@ def permutation(generator, ptrdiff_t n):
     except BaseException:
         bit_generator.state = before
         raise
-    return order
+    return numbers

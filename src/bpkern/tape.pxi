@@ -26,8 +26,12 @@ cdef class Tape:
         cdef bpk_status status
         cdef cnp.npy_intp shape[2]
         look_for_signals()  # training with a loss in Python calls this once per step
-        start_run(&run, rows, index, 0)
+        self.network.begin_run(&run, rows, index, 0, False)
         run.request.batch = run.request.data.rows
+        if run.request.batch < 1:
+            raise ValueError("X has no rows")
+        if bpk_step_work(self.network.net, run.request.batch, BPK_FOR_TRAINING) >= FIRST_SLICE_WORK:
+            run.request.stop = wants_to_stop
         run.request.threads = self.network.threads_for(n_threads, run.request.batch, 1, BPK_FOR_TRAINING)
         shape[0], shape[1] = run.request.batch, self.network.outputs
         out = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
@@ -35,15 +39,22 @@ cdef class Tape:
         with self.network.writing():
             self.reserve(run.request.batch, run.request.threads)
             self.forth = False
-            with nogil:
-                status = bpk_tape_forward(self.network.net, self.workspace, &run, outputs)
-            raise_for(status, &run)
+            while True:
+                with nogil:
+                    status = bpk_tape_forward(self.network.net, self.workspace, &run, outputs)
+                raise_for(status, &run)
+                if status != BPK_STOPPED:
+                    break
+                look_for_signals()  # if no handler raises anything, once more
             self.run, self.forth, self.changes = run, True, self.network.changes
         return out
 
     cdef int reserve(self, ptrdiff_t rows, int threads) except -1:
         """Make room for a batch of `rows` rows; stored gradients are kept. Raises MemoryError."""
         cdef bpk_workspace *workspace
+        if self.rows // 4 > rows and not self.stored and bpk_workspace_bytes(self.workspace) > LARGE_WORKSPACE:
+            bpk_workspace_free(self.workspace)  # as in Network.release
+            self.workspace, self.rows, self.threads = NULL, 0, 0
         if rows > self.rows or threads > self.threads:
             rows, threads = max(rows, self.rows), max(threads, self.threads)
             workspace = self.network.new_workspace(rows, BPK_FOR_GRADIENTS, threads)
@@ -57,7 +68,8 @@ cdef class Tape:
         """Add to the stored gradients, from the derivative of the loss by the outputs (n, out), in the network's dtype
         and C-contiguous. Returns the derivative by x (n, in) if wanted."""
         cdef cnp.npy_intp shape[2]
-        cdef const void *given = data(gradient)
+        cdef bpk_status status
+        cdef const void *given
         cdef void *wanted = NULL
         dx = None
         with self.network.writing():
@@ -65,18 +77,25 @@ cdef class Tape:
                 raise RuntimeError("backward goes back through forward(X, train=True), and there was none since the last step")
             if self.changes != self.network.changes:
                 raise RuntimeError("the parameters were changed after the forward(X, train=True) to go back through")
-            if gradient.shape != (self.run.request.data.rows, self.network.outputs):
+            gradient = plain("grad_output", gradient)
+            if shape_of(gradient) != (self.run.request.data.rows, self.network.outputs):
                 raise ValueError(
                     f"grad_output must have the outputs' shape {(self.run.request.data.rows, self.network.outputs)}, "
-                    f"not {gradient.shape}"
+                    f"not {shape_of(gradient)}"
                 )
+            check_contiguous("grad_output", gradient, self.network.typenum, shape_of(gradient))
+            given = data(gradient)
             if wants_x:
                 shape[0], shape[1] = self.run.request.data.rows, self.network.inputs
                 dx = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
                 wanted = data(dx)
+            while True:
+                with nogil:
+                    status = bpk_tape_backward(self.network.net, self.workspace, &self.run, given, wanted)
+                if status != BPK_STOPPED:
+                    break
+                look_for_signals()  # if no handler raises anything, once more
             self.stored = True
-            with nogil:
-                bpk_tape_backward(self.network.net, self.workspace, &self.run, given, wanted)
         return dx
 
     def update(self, Update update, double lr, double scale):
@@ -107,6 +126,8 @@ cdef class Tape:
 
     def gradients(self):
         """Copies of the stored gradients [(dW, db), ...]."""
+        if self.workspace == NULL:
+            raise RuntimeError("there are no gradients before forward(X, train=True)")
         gradients = self.network.empty_layers()
         with self.network.reading():
             for l, (dw, db) in enumerate(gradients):

@@ -254,7 +254,7 @@ static void make_data(scene *s) {
     rng *r = &s->random;
     ptrdiff_t outputs = s->sizes[s->layers];
     bpk_data *data = &s->run.request.data;
-    data->rows = s->rows;
+    data->rows = data->source_rows = s->rows;
     data->x = random_data(s, s->sizes[0], -2, 2, s->batch > 1);
     if (s->loss.loss == BPK_CROSS_ENTROPY && one_in(r, 2)) {
         matrix labels = put(s, sizeof(int64_t), 1, s->rows, s->rows, READ);

@@ -103,7 +103,7 @@ static void make_data(problem *p, uint64_t *state) {
     p->y = reals(state, p->real, rows * outputs, 0, 1);
     bpk_data *data = &p->run.request.data;
     *data =
-        (bpk_data){.x = contiguous(p, p->x, p->sizes[0]), .y = contiguous(p, p->y, outputs), .rows = rows};
+        (bpk_data){.x = contiguous(p, p->x, p->sizes[0]), .y = contiguous(p, p->y, outputs), .rows = rows, .source_rows = rows};
     if (p->loss.loss == BPK_CROSS_ENTROPY) {
         p->labels = room((size_t)rows, sizeof *p->labels);
         for (ptrdiff_t i = 0; i < rows; i++) p->labels[i] = below(state, (int)outputs);
@@ -407,7 +407,7 @@ static void count_rounds(void *context, member me) {
 
 static int barriers(int threads) {
     int *counts = room(2 * BPK_MAX_THREADS, sizeof *counts), wrong = 0;
-    team_run(threads, count_rounds, counts);
+    team_run(threads, count_rounds, counts, (team_stop){0});
     for (int i = 0; i < threads; i++) wrong |= counts[BPK_MAX_THREADS + i] || (i == 0 && counts[i] != ROUNDS);
     free(counts);
     if (wrong) printf("%d threads: a barrier let a thread pass before all had reached it\n", threads);

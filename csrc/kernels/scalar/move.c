@@ -78,5 +78,9 @@ double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scal
 void BPK_NAME(average)(ptrdiff_t n, void *average, const void *w, double decay) {
     real *a = average;       /* (n,) */
     const real *weights = w; /* (n,) */
-    for (ptrdiff_t j = 0; j < n; j++) a[j] += (real)(1 - decay) * (weights[j] - a[j]);
+    const real fresh = (real)(1 - decay);
+    for (ptrdiff_t j = 0; j < n; j++) {
+        real step = weights[j] - a[j];
+        a[j] = isfinite(step) ? a[j] + fresh * step : (1 - fresh) * a[j] + fresh * weights[j];
+    }
 }

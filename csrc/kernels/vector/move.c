@@ -58,9 +58,12 @@ double BPK_NAME(collect)(ptrdiff_t n, void *gradient, const void *w, double scal
 void BPK_NAME(average)(ptrdiff_t n, void *average, const void *w, double decay) {
     stored *a = average;
     const stored *weights = w;
-    vec fresh = fresh_part(decay);
+    const vec fresh = fresh_part(decay), largest = vset1(REAL_MAX);
     for (ptrdiff_t j = 0; j < n; j += VEC) {
         vmask m = vtail(n - j < VEC ? n - j : VEC);
-        vmstore(a + j, m, towards(fresh, vmload(m, a + j), vmload(m, weights + j)));
+        vec old = vmload(m, a + j), new = vmload(m, weights + j), step = vsub(new, old);
+        /* Of numbers of opposite signs, the difference may overflow, but no mean does. */
+        vec mean = vfma(fresh, new, vfnma(fresh, old, old));
+        vmstore(a + j, m, vselect(vle(vabs(step), largest), vfma(fresh, step, old), mean));
     }
 }

@@ -10,13 +10,17 @@ from .._checks import whole
 
 Item = TypeVar("Item")
 
+# Seconds that closing waits for the thread after Ctrl-C.
+PATIENCE = 0.5
+
 
 class Prefetched(Generic[Item]):
     """The items of an iterable in their order, fetched on another thread while earlier ones are used.
 
     Each pass over this object has its own thread, which ends when the pass is closed, deleted or done.
     Leaving the context manager closes all passes. Closing waits for the item that is being fetched and for no
-    other.
+    other. After Ctrl-C it waits for `PATIENCE` at most: the iterable may never return, and the thread, a daemon,
+    then ends when it does.
 
     Parameters
     ----------
@@ -30,6 +34,7 @@ class Prefetched(Generic[Item]):
         self._batches = batches
         self._depth = whole("depth", depth, 1)
         self._open: weakref.WeakSet[Generator[Item, None, None]] = weakref.WeakSet()
+        self._patience: float | None = None  # seconds to wait for a thread; None is no limit
 
     def __iter__(self) -> Generator[Item, None, None]:
         items = self._items()
@@ -44,10 +49,13 @@ class Prefetched(Generic[Item]):
         try:
             thread.start()
             yield from shelf.taken()
+        except KeyboardInterrupt:
+            self._patience = PATIENCE
+            raise
         finally:
             shelf.close()
             if thread.ident is not None:
-                thread.join()
+                thread.join(self._patience)
 
     def close(self) -> None:
         """End all passes and their threads."""
@@ -57,7 +65,9 @@ class Prefetched(Generic[Item]):
     def __enter__(self) -> "Prefetched[Item]":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._patience = PATIENCE
         self.close()
 
 

@@ -198,9 +198,15 @@ def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
 
 
 def bad_row(
-    data: tuple[np.ndarray | SparseRows, np.ndarray | None, Any], row: int, dtype: "np.dtype[Any]"
+    data: tuple[np.ndarray | SparseRows, np.ndarray | None, Any],
+    row: int,
+    dtype: "np.dtype[Any]",
+    classes: int | None = None,
 ) -> ValueError:
-    """The error for a row of (X, y, ...) that is not finite in this dtype, or has an index out of range."""
+    """The error for a row of (X, y, ...) that is not finite in this dtype, or has an index out of range.
+
+    Labels in y are from 0 to ``classes - 1``.
+    """
     (x, y), name = data[:2], "X"
     try:
         values = x.row(row, x.dtype) if isinstance(x, SparseRows) else x[row]
@@ -210,6 +216,9 @@ def bad_row(
     if y is not None and y.ndim == 2 and np.isfinite(cast).all():
         name, values, cast = "y", y[row], _cast(y[row], dtype)
     wrong = np.flatnonzero(~np.isfinite(cast))
+    if not wrong.size and classes is not None and y is not None and y.ndim == 1:
+        if not 0 <= y[row] < classes:
+            return ValueError(f"labels must be from 0 to {classes - 1}: row {row} of y is {y[row]}")
     if not wrong.size:
         return ValueError(f"row {row} was changed while it was read")
     value = values[wrong[0]]

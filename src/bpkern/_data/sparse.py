@@ -33,6 +33,9 @@ class SparseRows:
     """
 
     def __init__(self, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, columns: int) -> None:
+        for name, array in (("data", data), ("indices", indices), ("indptr", indptr)):
+            if array.ndim != 1:
+                raise ValueError(f"X must have {name} of one dimension, not shape {array.shape}")
         self.data, self.indices, self.indptr = data, indices, indptr
         self.shape = max(len(indptr) - 1, 0), columns
         self.dtype = data.dtype

@@ -29,6 +29,7 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
     with net.writing():
         rollback = Rollback(net, True)
         try:
+            net.release(rows)
             net.prepare(update)
             threads = _core.share_of(net.reserve(rows, 1, update, None), None)
             net.snapshot()

@@ -103,7 +103,8 @@ class Epochs:
         try:
             sums = self._steps.train(data, index, outputs, more)
         except _core.BadRowError as stop:
-            raise bad_row(data, stop.row, self._settings.dtype) from None
+            settings = self._settings
+            raise bad_row(data, stop.row, settings.dtype, settings.layers[-1]) from None
         if outputs is not None:
             _, targets, weights = data
             if index is not None:

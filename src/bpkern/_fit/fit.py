@@ -318,9 +318,10 @@ class Fit:
         """
         arguments = self.arguments
         threads = 1
+        batch_size = 0 if self._data is None else min(arguments.batch_size, self.rows)
+        self._net.release(batch_size)
         if self._data is not None:
             rows = self.rows
-            batch_size = min(arguments.batch_size, rows)
             threads = self._net.reserve(batch_size, rows / batch_size, update, arguments.n_threads)
             if self._validation is not None or arguments.validation_split:
                 rows = len((self._validation or self._data)[0])

@@ -28,7 +28,7 @@ def gradients(core: Core, X: Any, y: Any) -> tuple[float, Weights]:
                 factor = settings.penalty_factor(len(data[0]))
                 loss += add_penalty(core.net, found, factor * settings.l1, factor * settings.l2)
     except _core.BadRowError as error:
-        raise bad_row(data, error.row, settings.dtype) from None
+        raise bad_row(data, error.row, settings.dtype, settings.layers[-1]) from None
     return loss, found
 
 

@@ -66,13 +66,14 @@ class Core:
 
     def start(self, random: RandomState) -> None:
         """Draw new parameters and forget all training. A MemoryError is raised before anything changes."""
-        settings = self.settings
-        weights = random.initial_weights(settings.init, settings.layers, settings.activations, settings.dtype)
+        settings, tape = self.settings, _core.Tape(self.net)
+        self.net.set_layers(
+            random.each_initial_layer(settings.init, settings.layers, settings.activations, settings.dtype)
+        )
         if any(settings.dropout):
             random.draw_dropout_key()
-        self.random, self.tape = random, _core.Tape(self.net)
+        self.random, self.tape = random, tape
         self.net.forget()
-        self.net.set_layers(weights)
         self.net.set_dropout(settings.dropout, random.dropout_key)
         self.fitted_1d = False
         self.history = None

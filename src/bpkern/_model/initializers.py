@@ -3,7 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,32 @@ from .parameters import Weights, checked_weights
 # Activations for which "auto" means "he_uniform"; for all others it means "glorot_uniform".
 RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
 
-# (Generator, fan in, fan out) -> W of shape (out, in), float64.
-Draw = Callable[[Any, int, int], np.ndarray]
+# (Generator, fan in, fan out, dtype) -> W of shape (out, in), drawn in float64.
+Draw = Callable[[Any, int, int, Any], np.ndarray]
+
+# Numbers drawn at a time: a whole layer in float64 would be twice as large as in float32.
+PIECE = 1 << 16
+
+
+def _in_pieces(draw: Callable[[int], np.ndarray], shape: tuple[int, int], dtype: Any) -> np.ndarray:
+    """A matrix of numbers in their order, from `draw(count)`. ValueError if it returns another shape."""
+    matrix = np.empty(shape, dtype)
+    numbers = matrix.reshape(-1)
+    for start in range(0, numbers.size, PIECE):
+        count = min(PIECE, numbers.size - start)
+        drawn = draw(count)
+        if np.shape(drawn) != (count,):
+            raise ValueError(f"the generator must draw {count} numbers, not shape {np.shape(drawn)}")
+        numbers[start : start + count] = drawn
+    return matrix
 
 
 def _uniform(limit_squared: Callable[[int, int], float]) -> Draw:
     """Uniform on [-limit, limit), with limit**2 = limit_squared(fan in, fan out)."""
 
-    def draw(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+    def draw(generator: np.random.Generator, fan_in: int, fan_out: int, dtype: Any) -> np.ndarray:
         limit = np.sqrt(limit_squared(fan_in, fan_out))
-        return generator.uniform(-limit, limit, (fan_out, fan_in))
+        return _in_pieces(lambda count: generator.uniform(-limit, limit, count), (fan_out, fan_in), dtype)
 
     return draw
 
@@ -31,19 +47,24 @@ def _uniform(limit_squared: Callable[[int, int], float]) -> Draw:
 def _normal(variance: Callable[[int, int], float]) -> Draw:
     """Normal with the variance variance(fan in, fan out)."""
 
-    def draw(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return generator.normal(0.0, np.sqrt(variance(fan_in, fan_out)), (fan_out, fan_in))
+    def draw(generator: np.random.Generator, fan_in: int, fan_out: int, dtype: Any) -> np.ndarray:
+        deviation = np.sqrt(variance(fan_in, fan_out))
+        return _in_pieces(lambda count: generator.normal(0.0, deviation, count), (fan_out, fan_in), dtype)
 
     return draw
 
 
-def _orthogonal(generator: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-    """Orthonormal rows, or columns if there are more rows: PyTorch's orthogonal_ (Saxe et al., 2014)."""
+def _orthogonal(generator: np.random.Generator, fan_in: int, fan_out: int, dtype: Any) -> np.ndarray:
+    """Orthonormal rows, or columns if there are more rows: PyTorch's orthogonal_ (Saxe et al., 2014).
+
+    The only initial weights computed by LAPACK, whose last bits may differ between machines and numbers of
+    BLAS threads.
+    """
     tall = generator.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
     q, r = np.linalg.qr(tall)
     # With a positive diagonal of R, Q is unique, and uniformly distributed over the orthogonal matrices.
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)
-    return q if fan_out >= fan_in else q.T
+    return np.ascontiguousarray(q if fan_out >= fan_in else q.T, dtype)
 
 
 # Fan in and fan out are the numbers of a layer's inputs and outputs. Glorot's are PyTorch's xavier_uniform_
@@ -84,7 +105,7 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | We
         weights = checked_weights(init, layers, dtype)
     except (ValueError, TypeError) as error:
         raise type(error)(f"init: {error}") from None
-    return _copies(weights)
+    return [(w.copy(), b.copy()) for w, b in weights]
 
 
 def initial_weights(
@@ -108,17 +129,23 @@ def initial_weights(
         Not used if `init` is arrays.
     dtype : numpy.dtype
     """
+    return list(each_initial_layer(init, layers, activations, generator, dtype))
+
+
+def each_initial_layer(
+    init: str | Weights,
+    layers: list[int],
+    activations: list[str],
+    generator: np.random.Generator,
+    dtype: np.dtype[Any],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The pairs of `initial_weights`, each drawn when it is asked for."""
     if not isinstance(init, str):
-        return _copies(init)
-    weights = []
+        for w, b in init:
+            yield w.copy(), b.copy()
+        return
     for fan_in, fan_out, activation in zip(layers, layers[1:], activations, strict=False):
         name = init
         if name == "auto":
             name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
-        w = INITIALIZERS[name](generator, fan_in, fan_out)
-        weights.append((np.ascontiguousarray(w, dtype), np.zeros(fan_out, dtype)))
-    return weights
-
-
-def _copies(weights: Weights) -> Weights:
-    return [(w.copy(), b.copy()) for w, b in weights]
+        yield INITIALIZERS[name](generator, fan_in, fan_out, dtype), np.zeros(fan_out, dtype)

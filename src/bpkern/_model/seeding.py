@@ -8,6 +8,7 @@ has any; one number for validation splits, at the first split; one permutation p
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -181,9 +182,16 @@ class RandomState:
 
     def permutation(self, rows: int) -> np.ndarray:
         """The generator's next permutation, int64 (rows,). Ctrl-C interrupts it at any number of rows."""
-        if rows > MOST_AT_ONCE:
+        # A subclass may return anything: `_core.permutation` checks it.
+        if rows > MOST_AT_ONCE or type(self.generator) is not np.random.Generator:
             return _core.permutation(self.generator, rows)
         return self.generator.permutation(rows)
+
+    def each_initial_layer(
+        self, init: str | Weights, layers: list[int], activations: list[str], dtype: np.dtype[Any]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """`initializers.each_initial_layer` with this generator."""
+        return initializers.each_initial_layer(init, layers, activations, self.generator, dtype)
 
     def initial_weights(
         self, init: str | Weights, layers: list[int], activations: list[str], dtype: np.dtype[Any]

@@ -149,15 +149,27 @@ class Trainer(MLP):
     def put_coefs(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> None:
         """Set weights and biases without checks: a line search may try values that are not finite."""
         weights = _as_weights(coefs, intercepts)
-        core_of(self).net.set_layers([(np.ascontiguousarray(w), b) for w, b in weights])
+        core_of(self).net.set_layers([(np.ascontiguousarray(w), b) for w, b in weights], finite=False)
 
     def take_states(self, other: "Trainer") -> None:
-        """Continue with the optimiser's states of another network of the same layers and dtype."""
+        """Continue with the optimiser's states of another network, in the dtype of this one.
+
+        Raises
+        ------
+        ValueError
+            If the other network has other layers.
+        """
+        if self.layers != other.layers:
+            raise ValueError(
+                f"the optimiser's states belong to the layers {other.layers}, not {self.layers}: coefs_ may "
+                "change their values, not their shapes; for other layers use fit"
+            )
         self.rate_mode = other.rate_mode
         net, source = core_of(self).net, core_of(other).net
         for store in source.stores():
             if store in ("m", "v", "u"):
-                net.set_layers(source.get_layers(store), store)
+                layers = source.get_layers(store)
+                net.set_layers(((w.astype(self.dtype), b.astype(self.dtype)) for w, b in layers), store)
         net.counts, net.moves = source.counts, source.moves
 
     @property
@@ -245,7 +257,8 @@ class Trainer(MLP):
         try:
             loss, gradients = core.net.gradients(_core.Data(*rows), GRADIENT_ROWS, n_threads)
         except _core.BadRowError as error:
-            raise bad_row(rows, error.row, core.settings.dtype) from None
+            settings = core.settings
+            raise bad_row(rows, error.row, settings.dtype, settings.layers[-1]) from None
         return loss + add_penalty(core.net, gradients, 0.0, core.settings.l2 / weight), gradients
 
 
