@@ -268,8 +268,8 @@ typedef enum { BPK_PARAMETERS, BPK_M, BPK_V, BPK_U, BPK_AVERAGE, BPK_N_STORES } 
 void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b);
 void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b);
 
-/* To set a store from arrays that may hold NaN or infinity, or change while they are read: a new buffer (NULL if
- * memory runs out), to be freed with free(); each layer is copied into it; then the buffer replaces an
+/* To set a store from arrays that may hold NaN or infinity, or change while they are read: a new buffer (NULL
+ * if memory runs out), to be freed with free(); each layer is copied into it; then the buffer replaces an
  * existing store, unless it holds a number that is not finite. Returns whether it has. */
 void *bpk_net_buffer(const bpk_net *net);
 void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b);
@@ -361,6 +361,9 @@ typedef struct {
  * times the stored gradients. Otherwise returns 0; also if all weights are 0 (trainer/parameters.c). */
 double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate, int at_end);
 
+/* A question to the caller: whether to stop. */
+typedef int bpk_stop(void *context);
+
 /* One pass over the data is a bpk_run: the request, the cursor (progress) and the results. A pass may be made
  * in several calls: each continues at the cursor. Cursor and results are zero before the first call. */
 typedef struct {
@@ -375,7 +378,7 @@ typedef struct {
     /* NULL, or asked ten times a second during a step, by the calling thread: whether to break the step off.
      * An update that has begun is finished. So that this takes no longer than a moment, a training step of
      * many rows and much work computes all gradients before its update (trainer/step.h, step_goes_back). */
-    int (*stop)(void *context);
+    bpk_stop *stop;
     void *stop_context;
 
     /* Training. */

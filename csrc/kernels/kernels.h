@@ -144,7 +144,7 @@ typedef struct {
  *
  *     move             moves w (n) along gradient (n)
  *     collect          gradient (n) <- scale gradient + decay w + l1 sign(w); returns the sum of its squares
- *     average          average (n) <- decay average + (1 - decay) w (n)
+ *     average          average (n) <- decay average + (1 - decay) w (n), finite if both are
  *     scatter          copies src (n) to row `row` of blocks of `rows` rows; returns whether all are finite
  *     transpose        dst (columns, rows) = src (rows, columns)'
  *     activate         a (m, n) <- s(a)

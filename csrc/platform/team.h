@@ -15,7 +15,7 @@ typedef struct {
 
 /* Whether the team should break off its work. NULL: never. Asked by member 0, about every STOP_SECONDS. */
 typedef struct {
-    int (*ask)(void *context);
+    int (*ask)(void *context); /* nonzero: yes */
     void *context;
 } team_stop;
 

@@ -159,8 +159,8 @@ static void prefetch_row(const batch_origin *batch, ptrdiff_t place) {
 
 enum { STOP_ROWS = 256 }; /* rows between two calls of team_stopped */
 
-ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batch, ptrdiff_t from, ptrdiff_t to,
-                 void *out, ptrdiff_t ldo, ptrdiff_t rows, void *row) {
+ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batch, ptrdiff_t from,
+                 ptrdiff_t to, void *out, ptrdiff_t ldo, ptrdiff_t rows, void *row) {
     const bpk_source *source = batch->source;
     int plain = is_plain(kernels, source);
     for (ptrdiff_t i = from; i < to; i++) {

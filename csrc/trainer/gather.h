@@ -33,8 +33,8 @@ static inline int64_t label_of(const bpk_data *data, ptrdiff_t row, ptrdiff_t cl
 /* Copies rows `from` to `to` of a mini-batch to out (.., source's columns) as reals. `out` is row-major with
  * rows `ldo` apart; or in blocks of `rows` rows if ldo is 0. `row` (columns, padded) is scratch. Returns -1,
  * or the first row of the mini-batch that is not finite, or has a number or an index out of range. */
-ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batch, ptrdiff_t from, ptrdiff_t to,
-                 void *out, ptrdiff_t ldo, ptrdiff_t rows, void *row);
+ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batch, ptrdiff_t from,
+                 ptrdiff_t to, void *out, ptrdiff_t ldo, ptrdiff_t rows, void *row);
 
 /* Whether each row of the source is contiguous, aligned reals, and so can be read without conversion. */
 int is_plain(const bpk_kernels *kernels, const bpk_source *source);

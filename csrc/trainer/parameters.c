@@ -131,8 +131,7 @@ void step_spend(const step *s, double scale) {
 void step_move(const step *s) {
     moves moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight);
     team_barrier(s->me);
-    for (chunk c = own_chunks(s); next_chunk(&c);)
-        move_chunk(&c, c.is_bias ? &moves.biases : &moves.weights);
+    for (chunk c = own_chunks(s); next_chunk(&c);) move_chunk(&c, c.is_bias ? &moves.biases : &moves.weights);
 }
 
 void step_average(const step *s) {

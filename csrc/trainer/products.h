@@ -51,8 +51,9 @@ void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, 
 void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns,
                    ptrdiff_t row, void *plain);
 
-/* a (n, out) = s(x (n, in) w (in, out) + b (out)), with w in blocks. Broken off if the team is stopped. a is in blocks of a_rows rows; or
- * row-major with rows lda apart if a_rows is 0. If `out` is a padded width, a and b are padded as well. */
+/* a (n, out) = s(x (n, in) w (in, out) + b (out)), with w in blocks. Broken off if the team is stopped. a is
+ * in blocks of a_rows rows; or row-major with rows lda apart if a_rows is 0. If `out` is a padded width, a
+ * and b are padded as well. */
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda);

@@ -11,7 +11,7 @@ typedef struct {
     bpk_workspace *ws;
     const bpk_request *request;
     member me;
-    ptrdiff_t rows; /* block height: the rows of a full batch */
+    ptrdiff_t rows;    /* block height: the rows of a full batch */
     int training;      /* whether dropout and penalties apply */
     int wants_outputs; /* whether activations are wanted even of a batch of weight 0 */
     bpk_counts counts;

@@ -81,7 +81,8 @@ static bpk_status update_now(step *s) {
         const bpk_net *net = s->net;
         ptrdiff_t from, to;
         team_share(s->me, net->size, CACHE_LINE, &from, &to);
-        memset(element(net->kernels, s->ws->gradients, from), 0, (size_t)(to - from) * net->kernels->real_size);
+        memset(element(net->kernels, s->ws->gradients, from), 0,
+               (size_t)(to - from) * net->kernels->real_size);
         team_barrier(s->me);
         step_backward_store(s, 1, 0);
         if (step_stopped(s)) return BPK_STOPPED;
@@ -126,8 +127,7 @@ static bpk_status evaluate_step(const call *c, step *s) {
 
 static bpk_status gradients_step(const call *c, step *s) {
     bpk_status status = step_loss(s, 1);
-    if (status == BPK_OK && s->weight > 0)
-        step_backward_store(s, s->weight / s->cursor.total_weight, 0);
+    if (status == BPK_OK && s->weight > 0) step_backward_store(s, s->weight / s->cursor.total_weight, 0);
     if (step_stopped(s)) return BPK_STOPPED;
     if (status != BPK_OK) return status;
     add_results(c, s);

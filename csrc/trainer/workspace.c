@@ -48,7 +48,8 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->row_loss = carve(arena, ws->rows, 1, sizeof *ws->row_loss);
     ws->row_accuracy = carve(arena, ws->rows, 1, sizeof *ws->row_accuracy);
     if (training) ws->sums = carve(arena, count_chunks(net), 1, sizeof *ws->sums);
-    if (stores || (training && step_goes_back(net, ws->rows))) ws->gradients = carve(arena, net->size, 1, real);
+    if (stores || (training && step_goes_back(net, ws->rows)))
+        ws->gradients = carve(arena, net->size, 1, real);
     if (stores) {
         ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     }

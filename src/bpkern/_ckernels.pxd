@@ -137,12 +137,14 @@ cdef extern from "bpkern.h" nogil:
         ptrdiff_t batches
         double weight
 
+    ctypedef int bpk_stop(void *context) noexcept
+
     ctypedef struct bpk_request:
         bpk_data data
         ptrdiff_t batch
         int threads
         double seconds
-        int (*stop)(void *context) noexcept
+        bpk_stop *stop
         void *stop_context
         bpk_update_settings update
         const double *rates

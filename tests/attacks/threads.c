@@ -102,8 +102,10 @@ static void make_data(problem *p, uint64_t *state) {
     p->x = reals(state, p->real, rows * p->sizes[0], -1, 1);
     p->y = reals(state, p->real, rows * outputs, 0, 1);
     bpk_data *data = &p->run.request.data;
-    *data =
-        (bpk_data){.x = contiguous(p, p->x, p->sizes[0]), .y = contiguous(p, p->y, outputs), .rows = rows, .source_rows = rows};
+    *data = (bpk_data){.x = contiguous(p, p->x, p->sizes[0]),
+                       .y = contiguous(p, p->y, outputs),
+                       .rows = rows,
+                       .source_rows = rows};
     if (p->loss.loss == BPK_CROSS_ENTROPY) {
         p->labels = room((size_t)rows, sizeof *p->labels);
         for (ptrdiff_t i = 0; i < rows; i++) p->labels[i] = below(state, (int)outputs);
