@@ -15,8 +15,10 @@ SOLVERS = pytest.mark.parametrize("solver", ["sgd", "adam"])
 def started(kind, solver, dtype="float64"):
     X, y = data(kind)
     model = kind(hidden_layer_sizes=(5,), solver=solver, random_state=0)
-    for _ in range(3):
-        model.partial_fit(X.astype(dtype), y, **({"classes": np.unique(y)} if hasattr(model, "classes_") else {}))
+    first = {"classes": np.unique(y)} if kind.__name__ == "MLPClassifier" else {}
+    model.partial_fit(X.astype(dtype), y, **first)
+    for _ in range(2):
+        model.partial_fit(X.astype(dtype), y)
     return model, X.astype(dtype), y
 
 

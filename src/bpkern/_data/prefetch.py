@@ -34,11 +34,16 @@ class Prefetched(Generic[Item]):
         self._batches = batches
         self._depth = whole("depth", depth, 1)
         self._open: weakref.WeakSet[Generator[Item, None, None]] = weakref.WeakSet()
+        # The passes within the context manager, which ends them: on its way out of a loop, an exception deletes
+        # the loop's iterator before it comes to the context manager.
+        self._held: list[Generator[Item, None, None]] | None = None
         self._patience: float | None = None  # seconds to wait for a thread; None is no limit
 
     def __iter__(self) -> Generator[Item, None, None]:
         items = self._items()
         self._open.add(items)
+        if self._held is not None:
+            self._held.append(items)
         return items
 
     def _items(self) -> Generator[Item, None, None]:
@@ -59,10 +64,12 @@ class Prefetched(Generic[Item]):
 
     def close(self) -> None:
         """End all passes and their threads."""
+        self._held = None
         for items in list(self._open):
             items.close()
 
     def __enter__(self) -> "Prefetched[Item]":
+        self._held = []
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
