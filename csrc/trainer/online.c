@@ -193,7 +193,7 @@ static ALWAYS_INLINE double squared_loss(bpk_loss loss, vec a, vec t, double n, 
  * refused. is_sgd is a compile-time constant: specialised for SGD, the loop keeps its state in registers. */
 static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptrdiff_t steps, int is_sgd) {
     const bpk_request *request = &run->request;
-    const bpk_data *data = &request->data;
+    const bpk_data data = request->data; /* a copy, which no store can change: it stays in registers */
     bpk_cursor *cursor = &run->cursor;
     bpk_results *results = &run->results;
     const net_layer *first = &net->layers[0], *last = &net->layers[net->count - 1];
@@ -201,7 +201,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     for (int i = 0; i < BPK_STATES; i++)
         if (bpk_uses(&request->update.optimizer, BPK_M + i)) mover.stores[i] = net->stores[BPK_M + i];
     bpk_counts counts = net->counts;
-    if (steps <= 0 || cursor->next >= data->rows) return BPK_OK; /* there is no rate for another update */
+    if (steps <= 0 || cursor->next >= data.rows) return BPK_OK; /* there is no rate for another update */
     bpk_move move = next_moves(request, counts, cursor->updates, 1).weights;
     constants c = constants_of(&move);
     const int is_squares = net->loss.loss == BPK_MSE || net->loss.loss == BPK_SQUARED_ERROR;
@@ -216,26 +216,26 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
                           .m = 1,
                           .n = last->out,
                           .a = a[net->count],
-                          .labels = data->labels ? &label : NULL,
+                          .labels = data.labels ? &label : NULL,
                           .scale = &unit,
                           .delta = delta,
                           .row_loss = &row_loss,
                           .row_accuracy = &row_accuracy};
     vmask lane[VEC];
     for (int k = 0; k < VEC; k++) lane[k] = vlane(k);
-    for (; steps > 0 && cursor->next < data->rows; steps--) {
-        ptrdiff_t row = row_at(data, cursor->next);
+    for (; steps > 0 && cursor->next < data.rows; steps--) {
+        ptrdiff_t row = row_at(&data, cursor->next);
         if (row < 0) {
-            results->bad_row = (ptrdiff_t)number_at(data, cursor->next);
+            results->bad_row = (ptrdiff_t)number_at(&data, cursor->next);
             return BPK_BAD_ROW;
         }
-        vec t = vzero(), x = vmload(in, (const real *)(data->x.data + row * data->x.row_stride));
+        vec t = vzero(), x = vmload(in, (const real *)(data.x.data + row * data.x.row_stride));
         int finite = vall(vle(vabs(x), largest));
-        if (data->labels) {
-            label = label_of(data, row, last->out);
+        if (data.labels) {
+            label = label_of(&data, row, last->out);
             finite &= label >= 0;
         } else {
-            loss.targets = data->y.data + row * data->y.row_stride;
+            loss.targets = data.y.data + row * data.y.row_stride;
             t = vmload(out, loss.targets);
             finite &= vall(vle(vabs(t), largest));
         }
