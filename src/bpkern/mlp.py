@@ -60,8 +60,9 @@ class MLP:
         rates. And "squared_error": half the sum of squares over the outputs, mean over the rows.
 
         A callable ``loss(outputs, y) -> (loss, gradient)`` is called once per mini-batch with outputs (n,
-        out) and the same rows of y, in y's shape. It returns either losses (n,) and the gradient (n, out) of
-        each row's loss by its outputs, or the mean of the losses and the gradient of the mean.
+        out), which are a copy, and the same rows of y, in y's shape and read-only. It returns either losses
+        (n,) and the gradient (n, out) of each row's loss by its outputs, or the mean of the losses and the
+        gradient of the mean.
     optimizer : Optimizer, optional
         `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``.
     dtype : {"float32", "float64"}
@@ -292,7 +293,8 @@ class MLP:
             Further values in the history, for the training data and for the validation data. For the two
             cross-entropies "accuracy", "f1", "precision" and "recall"; None is "accuracy". For other losses
             "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, named by its ``__name__``,
-            which must not be one of these names, "loss", "lr" or "epoch", nor begin with "val_".
+            which must not be one of these names, "loss", "lr" or "epoch", nor begin with "val_"; both arrays
+            are read-only.
             Metrics of the training data use the outputs before each update, as the loss does.
         callbacks : Callback or sequence of Callback
             See `bpkern.callbacks`.
