@@ -265,7 +265,7 @@ class MLP:
             Any real dtype, order and strides; a list, DataFrame or memmap; a sparse matrix; a CPU array of
             PyTorch or JAX. A numeric array is never copied whole: its rows are converted as they are
             gathered. Without y, an iterable of (X, y) or (X, y, sample_weight), each of which is one
-            mini-batch; they are fetched ahead on another thread. It is iterated once per epoch.
+            mini-batch; they are fetched ahead and copied on another thread. It is iterated once per epoch.
         y : array_like
             Regression and binary: (n, out), or (n,) if out is 1. cross_entropy: integral values (n,) from 0
             to out - 1, or rows (n, out) that are at least 0 and sum to 1. binary_cross_entropy: values from 0

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _core
 from .._data import streams
-from .._data.rows import Rows, classes_of, read_rows
+from .._data.rows import Rows, classes_of, owned, read_rows
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
@@ -120,7 +120,8 @@ class Fit:
         # C computes the accuracy along with the loss; the other metrics need the outputs.
         self._other_metrics = [metric for metric in self._metrics if metric.name != "accuracy"]
         self._wants_accuracy = len(self._other_metrics) < len(self._metrics)
-        self._class_weight = class_weight
+        # A copy: a stream needs it for each batch, and callbacks run in between.
+        self._class_weight = dict(class_weight) if isinstance(class_weight, Mapping) else class_weight
         self._validation: Rows | None = None
         self._validation_index: np.ndarray | None = None
         self._progress = make_progress(verbose)
@@ -338,28 +339,32 @@ class Fit:
     def _begin_epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         """The epochs of this fit. Holds out the rows of `validation_split`, by the generator."""
         net, settings, keeps = self._net, self._settings, bool(self._other_metrics)
-        n_threads = self.arguments.n_threads
         if self._data is None:
-            return StreamEpochs(
-                net,
-                settings,
-                steps,
-                keeps,
-                self._batches,
-                self._read_batch,
-                lambda rows: _core.share_of(net.reserve(rows, 1, update, n_threads), n_threads),
-            )
+
+            def prepare(rows: int, y_is_1d: bool) -> int:
+                return self._prepare_batch(update, rows, y_is_1d)
+
+            return StreamEpochs(net, settings, steps, keeps, self._batches, self._read_batch, prepare)
         self._index = self._hold_out(self._data)
         shuffler = None
         if self.arguments.shuffle:
             shuffler = self._core.random if self._shuffler is None else self._shuffler
         return RowEpochs(net, settings, steps, keeps, self._data, self._index, shuffler)
 
-    def _read_batch(self, item: Any) -> Rows:
-        """The checked rows of an item of a stream, and a note of whether its y has one dimension."""
+    def _read_batch(self, item: Any) -> tuple[Rows, bool]:
+        """A checked copy of an item of a stream, and whether its y has one dimension.
+
+        It is called on the thread that fetches batches, and changes nothing.
+        """
         X, y, weights = streams.as_batch(item)
-        self._y_is_1d = self._core.fitted_1d = np.ndim(y) == 1
-        return self._weighted(read_rows(X, y, weights, self._settings, is_part=True), is_part=True)
+        data = owned(read_rows(X, y, weights, self._settings, is_part=True))
+        return self._weighted(data, is_part=True), np.ndim(y) == 1
+
+    def _prepare_batch(self, update: _core.Update, rows: int, y_is_1d: bool) -> int:
+        """Reserve memory for a batch of a stream, and return the number of threads for it."""
+        self._y_is_1d = self._core.fitted_1d = y_is_1d
+        n_threads = self.arguments.n_threads
+        return _core.share_of(self._net.reserve(rows, 1, update, n_threads), n_threads)
 
     def _hold_out(self, data: Rows) -> np.ndarray | None:
         """The rows to train on, None for all. Makes those of `validation_split` the validation data."""

@@ -81,10 +81,9 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | We
     if not isinstance(init, (list, tuple)):
         raise TypeError(f"init must be a name, one of {', '.join(NAMES)}, or a list of (W, b), not {init!r}")
     try:
-        weights = checked_weights(init, layers, dtype)
+        return checked_weights(init, layers, dtype)
     except (ValueError, TypeError) as error:
         raise type(error)(f"init: {error}") from None
-    return _copies(weights)
 
 
 def initial_weights(
