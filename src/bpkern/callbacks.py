@@ -29,7 +29,8 @@ class Callback:
     names to values: for an epoch the values of its History, such as ``loss`` and ``val_loss``; for a batch
     ``loss``, which is NaN if its rows have zero weight. Each callback gets a dictionary of its own: to change
     it changes neither the history nor what others get. Batch hooks cost time only if a callback overrides
-    one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`.
+    one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`. A hook may
+    train the model by other calls, except between the batches of a fit with `accumulate`.
 
     A callback may be used for several fits: it is reset at `on_fit_begin`. When a fit resumes from a
     checkpoint, `load_state_dict` is called right after `on_fit_begin` with the result of `state_dict` at that

@@ -84,7 +84,7 @@ class MLP:
         From 0 to 1, for cross_entropy: this part of each target is distributed equally over all classes.
     seed : None, int, SeedSequence or Generator
         For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
-        used and advanced; None takes fresh entropy.
+        used and advanced; None takes fresh entropy. What a subclass of Generator returns is checked.
 
     Attributes
     ----------
@@ -134,6 +134,8 @@ class MLP:
         label_smoothing: float = 0.0,
         seed: Any = None,
     ) -> None:
+        if "_core" in vars(self) and self._core.fitting:
+            raise RuntimeError("the model is being fitted: __init__ would replace it; make another one")
         settings = Settings(
             layers,
             activation,
@@ -340,7 +342,7 @@ class MLP:
         DivergedError
             If the loss or the weights are no longer finite.
         RuntimeError
-            While another thread uses the model.
+            While another thread uses the model, and within an epoch of another `fit(accumulate=...)`.
         MemoryError
             If there is no memory for the workspace; nothing has changed.
         OSError
@@ -667,7 +669,7 @@ class MLP:
         other : MLP
             A model of the same layers and dtype. Its parameters that predict are read.
         tau : float
-            From 0 to 1.
+            From 0 to 1. The mean of finite numbers is finite, however large they are.
 
         Raises
         ------

@@ -82,6 +82,11 @@ class Epochs:
             sums = self._train()
         except _core.NonFiniteLossError as stop:
             raise self._diverged("the loss is no longer finite", number, stop.step) from None
+        except DivergedError:
+            # Of a call between the steps, as of a callback: perhaps because these steps have overflowed.
+            if self._net.finite():
+                raise
+            raise self._diverged("the weights overflowed", number, self.iterations) from None
         finally:
             finite = restore_unless_finite(self._net)
         if not finite:

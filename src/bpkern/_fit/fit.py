@@ -207,8 +207,18 @@ class Fit:
 
     def run(self) -> History:
         """Train, and return the history; raises as `MLP.fit`."""
+        core = self._core
         with self._net.writing():
-            return self._run()
+            core.check_may_train()
+            # Of the fit whose callback has started this one, if any.
+            fitting, stop_training = core.fitting, core.stop_training
+            try:
+                core.fitting = True
+                return self._run()
+            finally:
+                core.fitting = fitting
+                if fitting:
+                    core.stop_training = stop_training
 
     def _run(self) -> History:
         """`run`, with this thread as the writer of the network."""
@@ -249,6 +259,7 @@ class Fit:
                 self._train(epochs, steps, watcher, history, first)
             finally:
                 self._progress.close()
+                self._claim(history)
                 if type(self._settings.optimizer) is not type(steps.optimizer):
                     net.discard_states()  # a callback replaced the optimiser during the last epoch
         except BaseException:
@@ -256,6 +267,7 @@ class Fit:
                 self._drop_unused_average()
             raise
         self.callbacks.on_fit_end(model)
+        self._claim(history)
         return history
 
     def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
@@ -273,12 +285,13 @@ class Fit:
             if epoch == first and self.callbacks:
                 # Renew the snapshot of `_reserve`: an overflow in this epoch keeps the changes that callbacks
                 # have made since. For later epochs, `Epochs.run` takes the snapshot, after `on_epoch_begin`.
-                self._net.snapshot()
+                core.take_snapshot()
             # The share may have changed since the last epoch; a stream asks again for each batch.
             steps.threads = _core.share_of(most, arguments.n_threads)
             watcher.begin_epoch()
-            logs = epochs.run(epoch)
+            logs = self._run_epoch(epochs, epoch)
             self._drop_unused_average()
+            self._claim(history)
             if not self._wants_accuracy:
                 logs.pop("accuracy", None)
             if epochs.seen is not None:
@@ -287,6 +300,7 @@ class Fit:
             history.add_epoch(logs, epochs.iterations, steps.rate)
             self._progress.epoch(epoch + 1, logs)
             self.callbacks.on_epoch_end(model, epoch, logs)
+            self._claim(history)
             is_last = epoch + 1 == arguments.epochs or core.stop_training
             if arguments.checkpoint is not None and (
                 is_last or (epoch + 1) % arguments.checkpoint_every == 0
@@ -294,6 +308,22 @@ class Fit:
                 from .._files import checkpoints
 
                 checkpoints.write(core, arguments.checkpoint, self.callbacks, epoch + 1)
+
+    def _run_epoch(self, epochs: Epochs, number: int) -> dict[str, float]:
+        """`Epochs.run`, noted in the core."""
+        core = self._core
+        before = core.accumulate  # of the epoch whose callback has started this fit, if any
+        try:
+            core.accumulate = self.arguments.accumulate
+            return epochs.run(number)
+        finally:
+            core.accumulate = before
+
+    def _claim(self, history: History) -> None:
+        """Make this fit the model's last one again: callbacks may have made others, or a reset."""
+        self._core.history = history
+        if self._y_is_1d is not None:
+            self._core.fitted_1d = self._y_is_1d
 
     def _drop_unused_average(self) -> None:
         """Discard the average of an earlier fit if this one keeps none: training makes it outdated."""
@@ -334,7 +364,7 @@ class Fit:
     def _take_snapshot(self, update: _core.Update) -> None:
         """Make the optimiser's missing states, and copy all stores for an overflow in the first epoch."""
         self._net.prepare(update)
-        self._net.snapshot()
+        self._core.take_snapshot()
 
     def _begin_epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         """The epochs of this fit. Holds out the rows of `validation_split`, by the generator."""

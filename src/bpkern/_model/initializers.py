@@ -106,6 +106,11 @@ def initial_weights(
     generator : Generator
         Not used if `init` is arrays.
     dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError
+        For a subclass of Generator that draws other shapes, or numbers that are not finite.
     """
     if not isinstance(init, str):
         return _copies(init)
@@ -114,9 +119,19 @@ def initial_weights(
         name = init
         if name == "auto":
             name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
-        w = INITIALIZERS[name](generator, fan_in, fan_out)
-        weights.append((np.ascontiguousarray(w, dtype), np.zeros(fan_out, dtype)))
+        w = np.ascontiguousarray(INITIALIZERS[name](generator, fan_in, fan_out), dtype)
+        if type(generator) is not np.random.Generator:
+            _check_draw(w, (fan_out, fan_in))
+        weights.append((w, np.zeros(fan_out, dtype)))
     return weights
+
+
+def _check_draw(w: np.ndarray, shape: tuple[int, int]) -> None:
+    """Raise ValueError for numbers of a subclass of Generator that cannot be the weights of this shape."""
+    if w.shape != shape:
+        raise ValueError(f"a generator must draw weights of shape {shape}, not {w.shape}")
+    if not np.isfinite(w).all():
+        raise ValueError(f"a generator must draw weights that are finite in {w.dtype.name}")
 
 
 def _copies(weights: Weights) -> Weights:
