@@ -27,8 +27,10 @@ class Callback:
     `model` is the `bpkern.MLP` that trains. Epochs are counted from 0 over the whole fit, so that
     ``history[name][epoch]`` is the value of an epoch; batches are counted from 0 in each epoch. `logs` maps
     names to values: for an epoch the values of its History, such as ``loss`` and ``val_loss``; for a batch
-    ``loss``, which is NaN if its rows have zero weight. Batch hooks cost time only if a callback overrides
-    one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`.
+    ``loss``, which is NaN if its rows have zero weight. Each callback gets a dictionary of its own: to change
+    it changes neither the history nor what others get. Batch hooks cost time only if a callback overrides
+    one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`. A hook may
+    train the model by other calls, except between the batches of a fit with `accumulate`.
 
     A callback may be used for several fits: it is reset at `on_fit_begin`. When a fit resumes from a
     checkpoint, `load_state_dict` is called right after `on_fit_begin` with the result of `state_dict` at that

@@ -60,8 +60,9 @@ class MLP:
         rates. And "squared_error": half the sum of squares over the outputs, mean over the rows.
 
         A callable ``loss(outputs, y) -> (loss, gradient)`` is called once per mini-batch with outputs (n,
-        out) and the same rows of y, in y's shape. It returns either losses (n,) and the gradient (n, out) of
-        each row's loss by its outputs, or the mean of the losses and the gradient of the mean.
+        out), which are a copy, and the same rows of y, in y's shape and read-only. It returns either losses
+        (n,) and the gradient (n, out) of each row's loss by its outputs, or the mean of the losses and the
+        gradient of the mean.
     optimizer : Optimizer, optional
         `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``.
     dtype : {"float32", "float64"}
@@ -83,7 +84,7 @@ class MLP:
         From 0 to 1, for cross_entropy: this part of each target is distributed equally over all classes.
     seed : None, int, SeedSequence or Generator
         For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
-        used and advanced; None takes fresh entropy.
+        used and advanced; None takes fresh entropy. What a subclass of Generator returns is checked.
 
     Attributes
     ----------
@@ -133,6 +134,8 @@ class MLP:
         label_smoothing: float = 0.0,
         seed: Any = None,
     ) -> None:
+        if "_core" in vars(self) and self._core.fitting:
+            raise RuntimeError("the model is being fitted: __init__ would replace it; make another one")
         settings = Settings(
             layers,
             activation,
@@ -264,7 +267,7 @@ class MLP:
             Any real dtype, order and strides; a list, DataFrame or memmap; a sparse matrix; a CPU array of
             PyTorch or JAX. A numeric array is never copied whole: its rows are converted as they are
             gathered. Without y, an iterable of (X, y) or (X, y, sample_weight), each of which is one
-            mini-batch; they are fetched ahead on another thread. It is iterated once per epoch.
+            mini-batch; they are fetched ahead and copied on another thread. It is iterated once per epoch.
         y : array_like
             Regression and binary: (n, out), or (n,) if out is 1. cross_entropy: integral values (n,) from 0
             to out - 1, or rows (n, out) that are at least 0 and sum to 1. binary_cross_entropy: values from 0
@@ -292,7 +295,8 @@ class MLP:
             Further values in the history, for the training data and for the validation data. For the two
             cross-entropies "accuracy", "f1", "precision" and "recall"; None is "accuracy". For other losses
             "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, named by its ``__name__``,
-            which must not be one of these names, "loss", "lr" or "epoch", nor begin with "val_".
+            which must not be one of these names, "loss", "lr" or "epoch", nor begin with "val_"; both arrays
+            are read-only.
             Metrics of the training data use the outputs before each update, as the loss does.
         callbacks : Callback or sequence of Callback
             See `bpkern.callbacks`.
@@ -338,7 +342,7 @@ class MLP:
         DivergedError
             If the loss or the weights are no longer finite.
         RuntimeError
-            While another thread uses the model.
+            While another thread uses the model, and within an epoch of another `fit(accumulate=...)`.
         MemoryError
             If there is no memory for the workspace; nothing has changed.
         OSError
@@ -665,7 +669,7 @@ class MLP:
         other : MLP
             A model of the same layers and dtype. Its parameters that predict are read.
         tau : float
-            From 0 to 1.
+            From 0 to 1. The mean of finite numbers is finite, however large they are.
 
         Raises
         ------

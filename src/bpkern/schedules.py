@@ -53,11 +53,12 @@ class Schedule:
         t = np.asarray(iteration, np.float64)
         # `rates` refuses rates that overflow.
         with np.errstate(over="ignore"):
-            rate = np.asarray(self._rate(t), np.float64)
+            given = self._rate(t)
+        rate = _as_rates(self, given, t.shape)
         return rate if rate.ndim else float(rate)
 
-    def _rate(self, t: np.ndarray) -> np.ndarray:
-        """The rates of the iterations t, float64 of any shape, in the shape of t."""
+    def _rate(self, t: np.ndarray) -> Any:
+        """The rates of the iterations t, float64 of any shape, as real numbers in the shape of t."""
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
@@ -332,14 +333,14 @@ def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
     Raises
     ------
     ValueError
-        For a rate that is negative or not finite.
+        For a rate that is negative or not finite, and for rates of another shape.
     TypeError
         For a rate that is not a number.
     """
     if not callable(lr):
         return float(lr)
     if isinstance(lr, Schedule):
-        values = lr(np.arange(first, first + count))
+        values = _as_rates(lr, lr(np.arange(first, first + count)), (count,))
     else:
         values = np.array([_number(lr, iteration) for iteration in range(first, first + count)], np.float64)
     wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
@@ -347,6 +348,22 @@ def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
         raise ValueError(
             f"the learning rate must be finite and at least 0: {lr!r} gives {values[wrong[0]]} at iteration "
             f"{first + int(wrong[0])}"
+        )
+    return values
+
+
+def _as_rates(schedule: Schedule, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What a schedule returned, as a new C-contiguous float64 array of this shape: C reads it unchecked.
+
+    Raises TypeError or ValueError.
+    """
+    array = np.asarray(given)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"the learning rate must be a number: {schedule!r} gives dtype {array.dtype}")
+    values = np.array(array, np.float64, order="C")
+    if values.shape != shape:
+        raise ValueError(
+            f"a schedule must give one rate per iteration, shape {shape}: {schedule!r} gives {values.shape}"
         )
     return values
 

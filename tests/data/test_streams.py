@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpkern._data.prefetch import Prefetched
-from bpkern._data.streams import as_batch, check_epochs, is_stream
+from bpkern._data.streams import ReadBatches, as_batch, check_epochs, is_stream
 
 X, Y = np.zeros((4, 3)), np.zeros(4)
 
@@ -129,6 +129,45 @@ def test_one_shot_iterators():
         assert next(one_shot) is not None
     for again in ([1], Items([1]), Batches(3), Prefetched([1])):
         check_epochs(again, 2)
+
+
+def test_items_are_read_as_they_are_fetched():
+    """On the thread that fetches them, before the iterable goes on."""
+    log = []
+
+    def fetched():
+        for number in range(3):
+            log.append(("fetch", number, threading.current_thread()))
+            yield number
+
+    def read(item):
+        log.append(("read", item, threading.current_thread()))
+        return 10 * item
+
+    assert list(Prefetched(ReadBatches(fetched(), read))) == [0, 10, 20]
+    assert [what for what, _, _ in log] == ["fetch", "read"] * 3
+    (thread,) = {thread for _, _, thread in log}
+    assert thread is not threading.current_thread()
+
+
+def test_an_item_that_cannot_be_read_is_the_last():
+    error, fetched = ValueError("bad"), iter(range(9))
+
+    def read(item):
+        if item == 2:
+            raise error
+        return item
+
+    assert list(ReadBatches(fetched, read)) == [0, 1, error]
+    assert next(fetched) == 3
+
+
+def test_an_interrupt_while_an_item_is_read_comes_through():
+    def read(item):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(Prefetched(ReadBatches([1], read)))
 
 
 @given(count=st.integers(0, 30), depth=st.integers(1, 5))

@@ -234,3 +234,104 @@ def test_batch_hooks_and_stopping():
     history = model.fit(Batches(X, Y), epochs=5, callbacks=watch)
     assert watch.seen == 2 * [(what, batch) for batch in range(7) for what in ("begin", "end")]
     assert len(history["loss"]) == 2
+
+
+class Refilled:
+    """Batches in the same arrays, overwritten for each, in any form that an item may have."""
+
+    def __init__(self, columns, form, size=10):
+        self.columns, self.form, self.size = columns, form, size
+        self.buffers = [np.zeros((size, *column.shape[1:]), column.dtype) for column in columns]
+
+    def __iter__(self):
+        item = self.form(self.buffers)
+        for start in range(0, ROWS, self.size):
+            for buffer, column in zip(self.buffers, self.columns, strict=True):
+                buffer[...] = column[start : start + self.size]
+            yield item
+        for buffer in self.buffers:
+            buffer[...] = 1  # what the last batch must not become
+
+
+class Rewritten(Refilled):
+    """The same for lists of Python numbers, and for other objects that copy the buffers."""
+
+    def __iter__(self):
+        item = None
+        for _ in super().__iter__():
+            new = self.form(self.buffers)
+            if item is None:
+                item = new
+            for kept, column in zip(item, new, strict=True):
+                kept[:] = column
+            yield item
+
+
+def csr(columns):
+    """X as a CSR matrix of all its entries, in the memory of its buffer."""
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy makes the matrix")
+    X, *others = columns
+    matrix = sparse.csr_matrix(np.ones(X.shape))
+    matrix.data = X.reshape(-1)
+    return (matrix, *others)
+
+
+REFILLED = {
+    "arrays": (Refilled, tuple),
+    "a list of arrays": (Refilled, list),
+    "transposed": (Refilled, lambda columns: (columns[0][:, ::-1], *columns[1:])),
+    "CSR": (Refilled, csr),
+    "lists": (Rewritten, lambda columns: tuple(column.tolist() for column in columns)),
+}
+
+
+def square(a, y):
+    return ((a - y) ** 2).mean(axis=1), a - y
+
+
+@pytest.mark.parametrize(("kind", "form"), REFILLED.values(), ids=REFILLED)
+@pytest.mark.parametrize(
+    ("loss", "y"), [("mse", Y), ("cross_entropy", LABELS), (square, Y)], ids=["values", "labels", "Python"]
+)
+@pytest.mark.parametrize("weights", [(), (WEIGHTS,)], ids=["", "weights"])
+def test_batches_in_memory_that_is_used_again(loss, y, weights, kind, form):
+    """They are copied as they are fetched, although the next ones are fetched before they are used."""
+    columns = (X, y, *weights)
+    models = [make(loss=loss) for _ in "ab"]
+    metrics = "mae" if loss != "cross_entropy" else "f1"
+    parts = [tuple(column[start : start + 10] for column in columns) for start in range(0, ROWS, 10)]
+    plain = [form(part) for part in parts]
+    got = models[0].fit(kind(columns, form), epochs=2, metrics=metrics)
+    assert dict(got) == dict(models[1].fit(plain, epochs=2, metrics=metrics))
+    assert parameter_bits(models[0]) == parameter_bits(models[1])
+
+
+@pytest.mark.parametrize("order", list(itertools.product([False, True], repeat=3)))
+@pytest.mark.parametrize("metrics", ["f1", "accuracy"])
+def test_a_batch_without_weights_counts_as_weights_of_1(order, metrics):
+    """Also beside batches with weights, in any order."""
+    models = [make(loss="cross_entropy") for _ in "ab"]
+    weights = RNG.random(30) * 4
+    batches, explicit = [], []
+    for number, weighted in enumerate(order):
+        rows = slice(10 * number, 10 * number + 10)
+        batch = X[rows], LABELS[rows], weights[rows] if weighted else np.ones(10)
+        explicit.append(batch)
+        batches.append(batch if weighted else batch[:2])
+    got = models[0].fit(batches, epochs=2, metrics=metrics)
+    assert dict(got) == dict(models[1].fit(explicit, epochs=2, metrics=metrics))
+    assert parameter_bits(models[0]) == parameter_bits(models[1])
+
+
+def test_class_weights_are_those_of_the_call():
+    """Although each batch is weighted when it comes."""
+    weights = {1: 3.0}
+
+    class Change(Callback):
+        def on_batch_end(self, model, batch, logs):
+            weights[1] = 100.0
+
+    models = [make(loss="cross_entropy") for _ in "ab"]
+    models[0].fit(Batches(X, LABELS), epochs=2, class_weight=weights, callbacks=Change())
+    models[1].fit(Batches(X, LABELS), epochs=2, class_weight={1: 3.0})
+    assert parameter_bits(models[0]) == parameter_bits(models[1])

@@ -123,3 +123,46 @@ def test_networks_of_two_instruction_sets_do_not_blend():
         models[0].polyak_update(models[1], 0.5)
     for array, kept in zip(models[0].state_dict().values(), before, strict=True):
         np.testing.assert_array_equal(array, kept)
+
+
+MOST = {"float32": 3.4e38, "float64": 1.7e308}
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+@pytest.mark.parametrize("tau", [0.0, 1e-9, 0.005, 0.3, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("sizes", [(0.6, -0.6), (1, -1), (-1, 1), (1, 1), (0.6, -1e-9)])
+def test_the_mean_of_large_weights_is_finite(isa, dtype, tau, sizes, ema):
+    """Also where their difference overflows; in weights and in biases."""
+    layers = [(5, 50), (50, 1), (1, 17), (17, 2)]
+    target, model = make(1, dtype), make(2, dtype)
+    if ema:
+        target.fit(X, Y, ema=ema)
+    large = [size * MOST[dtype] for size in sizes]
+    for each, size in zip((target, model), large, strict=True):
+        each.set_weights([(np.full((n, m), size), np.full(n, size)) for m, n in layers])
+    target.polyak_update(model, tau)
+    wanted = (1 - tau) * np.longdouble(large[0]) + tau * np.longdouble(large[1])
+    for w in np.concatenate([array.ravel() for pair in target.get_weights() for array in pair]):
+        assert np.isfinite(w)
+        assert abs(np.longdouble(w) - wanted) <= 2 * np.finfo(dtype).eps * max(map(abs, large))
+    assert "average" not in core_of(target).net.stores()
+
+
+def test_the_mean_with_an_average_of_large_weights(dtype):
+    """The other model's average is read, and this model's states and counts stay."""
+    target, model = make(1, dtype), make(2, dtype)
+    target.fit(X, Y, epochs=2)
+    target.set_weights([(w * 0 + 0.9 * MOST[dtype], b) for w, b in target.get_weights()])
+    model.fit(X, Y, ema=0.9)
+    net = core_of(model).net
+    net.set_layers(
+        [(w * 0 - np.dtype(dtype).type(0.9 * MOST[dtype]), b) for w, b in net.get_layers()], "average"
+    )
+    kept = {store: core_of(target).net.get_layers(store) for store in ("m", "v", "u")}
+    counts = core_of(target).net.counts
+    target.polyak_update(model, 0.5)
+    assert all((w == 0).all() for w, _ in target.get_weights())
+    assert core_of(target).net.counts == counts
+    for store, layers in kept.items():
+        for pair, others in zip(layers, core_of(target).net.get_layers(store), strict=True):
+            assert all(map(np.array_equal, pair, others))

@@ -6,20 +6,22 @@ import numpy as np
 
 
 def as_numeric(name: str, values: Any) -> np.ndarray:
-    """`values` as an array of a real dtype; the same memory if it is an array of any library.
+    """`values` as a new array object of a real dtype; the same memory if it is an array of any library.
+
+    As a new object, a view keeps its shape and dtype whatever the caller does to his array.
 
     Raises
     ------
     TypeError, ValueError
         For values that are not real numbers in dense memory of the CPU. The message begins with `name`.
     """
-    if type(values) is np.ndarray and values.dtype.kind in "biuf":
-        return values
+    if type(values) is np.ndarray and (view := values.view()).dtype.kind in "biuf":
+        return view
     if hasattr(values, "tocsr"):
         raise TypeError(f"{name} must be dense, not a sparse {type(values).__name__}: pass {name}.toarray()")
     if np.ma.isMaskedArray(values):
         raise TypeError(f"{name} must have a value everywhere, and is a masked array: fill it, or drop rows")
-    array = _from_library(name, values) if _is_foreign(values) else np.asarray(values)
+    array = (_from_library(name, values) if _is_foreign(values) else np.asarray(values)).view()
     if array.dtype.kind == "O":
         try:
             if any(isinstance(value, (str, bytes)) for value in array.flat):

@@ -1,4 +1,8 @@
-"""Checks of X, y and sample_weight. The kernels read the resulting arrays; numeric X is not copied."""
+"""Checks of X, y and sample_weight. The kernels read the resulting arrays.
+
+Numeric X and y of values are views of the caller's memory, whose values may change during a call. Labels and
+weights are copied, and the copies checked: labels are indices in the kernels.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -70,26 +74,23 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
 
 def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
     """Labels (n,) of any real dtype as a new int64 array. ValueError unless from 0 to classes - 1."""
-    # A copy: labels are indices in the kernels, and the caller may change y in another thread. It is
-    # allocated before the checks: y of stride 0 may have more labels than fit in memory.
-    labels = np.empty(targets.shape, np.int64)
-    if targets.dtype.kind == "f":
-        wrong = np.flatnonzero(~(targets == np.floor(targets)) | np.isinf(targets))
+    labels = np.array(targets, order="C")  # from here on, nobody else can change them
+    if labels.dtype.kind == "f":
+        wrong = np.flatnonzero(~(labels == np.floor(labels)) | np.isinf(labels))
         if wrong.size:
-            raise ValueError(f"labels must be whole numbers: row {wrong[0]} of y is {targets[wrong[0]]}")
-    if targets.size and not (targets.min() >= 0 and targets.max() < classes):
+            raise ValueError(f"labels must be whole numbers: row {wrong[0]} of y is {labels[wrong[0]]}")
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(
             f"labels must be from 0 to {classes - 1}, as the last layer, "
-            f"not from {targets.min():g} to {targets.max():g}"
+            f"not from {labels.min():g} to {labels.max():g}"
         )
-    labels[...] = targets
-    return labels
+    return labels.astype(np.int64, copy=False)
 
 
 def as_sample_weight(
     sample_weight: Any, rows: int, is_part: bool = False, has_scale: bool = False
 ) -> np.ndarray | None:
-    """sample_weight as float64 (n,), or None.
+    """sample_weight as a new float64 array (n,), or None.
 
     The weights are scaled by a power of two, except with `is_part` or `has_scale`.
 
@@ -109,9 +110,10 @@ def as_sample_weight(
     """
     if sample_weight is None:
         return None
-    weights = np.require(as_numeric("sample_weight", sample_weight), np.float64, ["C", "A"])
-    if weights.shape != (rows,):
-        raise ValueError(f"sample_weight must have shape ({rows},), one per row, not {weights.shape}")
+    given = as_numeric("sample_weight", sample_weight)
+    if given.shape != (rows,):
+        raise ValueError(f"sample_weight must have shape ({rows},), one per row, not {given.shape}")
+    weights = np.array(given, np.float64, order="C")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("sample_weight must be finite and at least 0")
     if is_part:
@@ -140,6 +142,12 @@ def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
     if len(x) == 0:
         raise ValueError("X has no rows")
     return x
+
+
+def owned(data: Rows) -> Rows:
+    """The same rows in memory that nobody else writes into."""
+    x, targets, weights = data
+    return x.copy(), targets.copy(), weights
 
 
 class Reader:

@@ -54,6 +54,10 @@ class SparseRows:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def copy(self) -> "SparseRows":
+        """The same rows in new memory."""
+        return SparseRows(self.data.copy(), self.indices.copy(), self.indptr.copy(), self.shape[1])
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """A dense copy (n, columns), for the reference, which multiplies by NumPy."""
         if copy is False:
@@ -93,7 +97,7 @@ def sparse_rows(X: Any) -> SparseRows:
     data = as_numeric("X", rows.data)
     indices, indptr = np.asarray(rows.indices), np.asarray(rows.indptr)
     kind = np.int32 if indices.dtype == indptr.dtype == np.int32 else np.int64
-    # C reads both as contiguous, aligned integers of one type in native byte order.
-    return SparseRows(
-        data, np.require(indices, kind, ["C", "A"]), np.require(indptr, kind, ["C", "A"]), X.shape[1]
-    )
+    # C reads both as contiguous, aligned integers of one type in native byte order. They are views: the
+    # matrix may change the shape or dtype of its own arrays.
+    indices, indptr = (np.require(each, kind, ["C", "A"]).view() for each in (indices, indptr))
+    return SparseRows(data, indices, indptr, X.shape[1])

@@ -1,9 +1,11 @@
 """Batches from an iterable: which X is one, and which item is a batch."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+
+Batch = TypeVar("Batch")
 
 # Attributes of arrays, tables and sparse matrices, which are iterable as well.
 ARRAY_MARKS = ("__array__", "__array_interface__", "__dlpack__", "tocsr")
@@ -50,3 +52,31 @@ def as_batch(item: Any) -> tuple[Any, Any, Any]:
     if len(item) not in (2, 3):
         raise ValueError(f"a batch must be (X, y) or (X, y, sample_weight), not {len(item)} items")
     return (*item, None) if len(item) == 2 else (item[0], item[1], item[2])
+
+
+class ReadBatches(Generic[Batch]):
+    """The items of an iterable, each read as soon as it is fetched.
+
+    The iterable may use the memory of an item again for the next one, so that `read` must copy it.
+
+    Parameters
+    ----------
+    batches : iterable
+    read : callable
+        Makes a batch of an item. Its exception takes the place of the batch, and is the last item.
+    """
+
+    def __init__(self, batches: Iterable[Any], read: Callable[[Any], Batch]) -> None:
+        self._batches, self._read = batches, read
+
+    def __iter__(self) -> Iterator[Batch | Exception]:
+        for item in self._batches:
+            try:
+                batch: Batch | Exception = self._read(item)
+            except Exception as error:
+                batch = error
+            del item  # to free it while waiting for room
+            yield batch
+            if isinstance(batch, Exception):
+                return
+            del batch

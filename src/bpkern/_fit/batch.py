@@ -27,12 +27,13 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
     update = make_update(settings, optimizer)
     rows = len(data[0])
     with net.writing():
+        core.check_may_train()
         rollback = Rollback(net, True)
         try:
             net.release(rows)
             net.prepare(update)
             threads = _core.share_of(net.reserve(rows, 1, update, None), None)
-            net.snapshot()
+            core.take_snapshot()
             steps = make_steps(net, settings, update, optimizer, rows, threads, NOBODY)
             metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
         except BaseException:

@@ -23,7 +23,7 @@ def backward(core: Core, grad_output: Any, input_gradient: bool) -> np.ndarray |
     if gradient.dtype.kind not in "biuf":
         raise TypeError(f"grad_output must hold real numbers, not dtype {gradient.dtype}")
     with np.errstate(over="ignore"):
-        gradient = np.require(gradient, dtype, ["C", "A"])
+        gradient = np.array(gradient, dtype, order="C")  # a copy, which nobody changes after the check
     if not np.isfinite(gradient).all():
         raise ValueError(f"grad_output must be finite in {dtype.name}")
     return core.tape.backward(gradient, input_gradient)
@@ -39,7 +39,7 @@ def step(core: Core, clip_norm: float | None, clip_value: float | None) -> None:
         clip_value=limit("clip_value", clip_value),
     )
     with net.writing():
-        net.snapshot()
+        core.take_snapshot()
         first = net.counts[0]  # updates so far
         core.tape.update(update, rate(optimizer.lr, first), 1.0)
         if not restore_unless_finite(net):

@@ -67,9 +67,9 @@ class CallbackList:
             callback.on_epoch_begin(model, epoch)
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
-        """Call this hook of each callback."""
+        """Call this hook of each callback, with logs of its own."""
         for callback in self._callbacks:
-            callback.on_epoch_end(model, epoch, logs)
+            callback.on_epoch_end(model, epoch, dict(logs))
 
     def on_batch_begin(self, model: Any, batch: int) -> None:
         """Call the hook of those that have a batch hook."""
@@ -77,9 +77,9 @@ class CallbackList:
             callback.on_batch_begin(model, batch)
 
     def on_batch_end(self, model: Any, batch: int, logs: Mapping[str, float]) -> None:
-        """Call the hook of those that have a batch hook."""
+        """Call the hook of those that have a batch hook, with logs of its own."""
         for callback in self._of_batches:
-            callback.on_batch_end(model, batch, logs)
+            callback.on_batch_end(model, batch, dict(logs))
 
     def state_dict(self) -> dict[str, Any]:
         """The states of all callbacks, with keys of position, class and name: "0.EarlyStopping.best"."""

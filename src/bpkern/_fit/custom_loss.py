@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .._data.read_only import read_only
+
 
 def row_losses(
     function: Callable[[np.ndarray, np.ndarray], Any],
@@ -22,6 +24,7 @@ def row_losses(
     outputs : ndarray, shape (n, out)
         The function receives a copy.
     targets : ndarray, shape (n, ...)
+        The function receives a read-only view.
     weighted : bool
         Whether losses per row are required: rows with weights cannot be weighted after a mean.
 
@@ -30,10 +33,11 @@ def row_losses(
     TypeError, ValueError
         If the function returns anything else.
     """
-    returned = function(outputs.copy(), targets)
+    returned = function(outputs.copy(), read_only(targets))
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise TypeError(f"the loss must return (loss, gradient), not {type(returned).__name__}")
-    losses, gradient = np.asarray(returned[0], np.float64), np.asarray(returned[1], np.float64)
+    # Copies: the function may keep its arrays, and change them at its next call.
+    losses, gradient = (np.array(each, np.float64, order="C") for each in returned)
     rows = len(outputs)
     if losses.shape not in ((), (rows,)):
         raise ValueError(

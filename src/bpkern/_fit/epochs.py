@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import _core
+from .._data import streams
 from .._data.rows import Rows, bad_row
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
 from ..errors import DivergedError
 from .rollback import restore_unless_finite
 from .steps import Steps, Sums
+
+# Targets, outputs before each update, and weights or None, in the order of the steps.
+Seen = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 def _means(sums: Sums, settings: Settings) -> dict[str, float]:
@@ -49,7 +53,7 @@ class Epochs:
     rows : int or None
         Rows of an epoch, if that is known in advance.
     seen : tuple or None
-        (targets, outputs before each update, weights or None) of the last epoch, in the order of the steps.
+        See `Seen`; of the last epoch.
     """
 
     def __init__(self, net: _core.Network, settings: Settings, steps: Steps, keep_outputs: bool) -> None:
@@ -58,7 +62,7 @@ class Epochs:
         self._has_ended_one = False  # an epoch; the snapshot is then outdated
         self.iterations = self.done = 0
         self.rows: int | None = None
-        self.seen: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None
+        self.seen: Seen | None = None
 
     def run(self, number: int) -> dict[str, float]:
         """Train for epoch `number`, counted from 0, and return its loss and accuracy.
@@ -78,6 +82,11 @@ class Epochs:
             sums = self._train()
         except _core.NonFiniteLossError as stop:
             raise self._diverged("the loss is no longer finite", number, stop.step) from None
+        except DivergedError:
+            # Of a call between the steps, as of a callback: perhaps because these steps have overflowed.
+            if self._net.finite():
+                raise
+            raise self._diverged("the weights overflowed", number, self.iterations) from None
         finally:
             finite = restore_unless_finite(self._net)
         if not finite:
@@ -162,15 +171,17 @@ class RowEpochs(Epochs):
 
 
 class StreamEpochs(Epochs):
-    """Epochs over batches of an iterable, fetched ahead on another thread.
+    """Epochs over batches of an iterable, fetched ahead and read on another thread.
 
     Parameters
     ----------
     batches : iterable
     read : callable
-        Checks an item and returns its `Rows`.
+        Checks an item and returns its `Rows`, in memory of their own, and whether its y has one dimension. It
+        is called on the other thread.
     prepare : callable
-        Reserves memory for a batch of a number of rows, and returns the number of threads for it.
+        Called before the steps of a batch with the number of its rows, and whether its y has one dimension.
+        Reserves memory, and returns the number of threads for the batch.
     """
 
     def __init__(
@@ -180,8 +191,8 @@ class StreamEpochs(Epochs):
         steps: Steps,
         keep_outputs: bool,
         batches: Iterable[Any],
-        read: Callable[[Any], Rows],
-        prepare: Callable[[int], int],
+        read: Callable[[Any], tuple[Rows, bool]],
+        prepare: Callable[[int, bool], int],
     ) -> None:
         super().__init__(net, settings, steps, keep_outputs)
         self._batches, self._read, self._prepare = batches, read, prepare
@@ -192,11 +203,11 @@ class StreamEpochs(Epochs):
         loss = accuracy = weight = 0.0
         seen = []
         self.iterations = 0
-        with Prefetched(self._batches) as batches:
-            for item, more in _with_more(batches):
-                data = self._next(item)
+        with Prefetched(streams.ReadBatches(self._batches, self._read)) as batches:
+            for batch, more in _with_more(batches):
+                data, y_is_1d = self._checked(batch)
                 self._steps.batch_size = len(data[0])
-                self._steps.threads = self._prepare(len(data[0]))
+                self._steps.threads = self._prepare(len(data[0]), y_is_1d)
                 try:
                     sums = self._train_rows(data, None, more)
                 except _core.NonFiniteLossError:
@@ -210,17 +221,26 @@ class StreamEpochs(Epochs):
         if weight == 0:
             raise ValueError("sample_weight must not be 0 in every row")
         if seen:
-            targets, outputs, weights = zip(*seen, strict=True)
-            whole = None if weights[0] is None else np.concatenate(weights)
-            self.seen = np.concatenate(targets), np.concatenate(outputs), whole
+            self.seen = _joined(seen)
         return loss, accuracy, weight
 
-    def _next(self, item: Any) -> Rows:
-        """The checked rows of an item; the message of an error begins with the number of the batch."""
-        try:
-            return self._read(item)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"batch {self.iterations}: {error}") from None
+    def _checked(self, batch: tuple[Rows, bool] | Exception) -> tuple[Rows, bool]:
+        """The batch, or its error raised; the message then begins with the number of the batch."""
+        if isinstance(batch, (ValueError, TypeError)):
+            raise type(batch)(f"batch {self.iterations}: {batch}") from None
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
+
+
+def _joined(seen: Sequence[Seen]) -> Seen:
+    """The rows of all batches. Rows of a batch without weights have a weight of 1 beside those of others."""
+    targets, outputs, weights = zip(*seen, strict=True)
+    whole = None
+    if any(each is not None for each in weights):
+        pairs = zip(targets, weights, strict=True)
+        whole = np.concatenate([np.ones(len(rows)) if each is None else each for rows, each in pairs])
+    return np.concatenate(targets), np.concatenate(outputs), whole
 
 
 def _with_more(items: Iterable[Any]) -> Iterable[tuple[Any, bool]]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _core
 from .._data import streams
-from .._data.rows import Rows, classes_of, read_rows
+from .._data.rows import Rows, classes_of, owned, read_rows
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
@@ -120,7 +120,8 @@ class Fit:
         # C computes the accuracy along with the loss; the other metrics need the outputs.
         self._other_metrics = [metric for metric in self._metrics if metric.name != "accuracy"]
         self._wants_accuracy = len(self._other_metrics) < len(self._metrics)
-        self._class_weight = class_weight
+        # A copy: a stream needs it for each batch, and callbacks run in between.
+        self._class_weight = dict(class_weight) if isinstance(class_weight, Mapping) else class_weight
         self._validation: Rows | None = None
         self._validation_index: np.ndarray | None = None
         self._progress = make_progress(verbose)
@@ -206,8 +207,18 @@ class Fit:
 
     def run(self) -> History:
         """Train, and return the history; raises as `MLP.fit`."""
+        core = self._core
         with self._net.writing():
-            return self._run()
+            core.check_may_train()
+            # Of the fit whose callback has started this one, if any.
+            fitting, stop_training = core.fitting, core.stop_training
+            try:
+                core.fitting = True
+                return self._run()
+            finally:
+                core.fitting = fitting
+                if fitting:
+                    core.stop_training = stop_training
 
     def _run(self) -> History:
         """`run`, with this thread as the writer of the network."""
@@ -248,6 +259,7 @@ class Fit:
                 self._train(epochs, steps, watcher, history, first)
             finally:
                 self._progress.close()
+                self._claim(history)
                 if type(self._settings.optimizer) is not type(steps.optimizer):
                     net.discard_states()  # a callback replaced the optimiser during the last epoch
         except BaseException:
@@ -255,6 +267,7 @@ class Fit:
                 self._drop_unused_average()
             raise
         self.callbacks.on_fit_end(model)
+        self._claim(history)
         return history
 
     def _train(self, epochs: Epochs, steps: Steps, watcher: FitWatcher, history: History, first: int) -> None:
@@ -272,12 +285,13 @@ class Fit:
             if epoch == first and self.callbacks:
                 # Renew the snapshot of `_reserve`: an overflow in this epoch keeps the changes that callbacks
                 # have made since. For later epochs, `Epochs.run` takes the snapshot, after `on_epoch_begin`.
-                self._net.snapshot()
+                core.take_snapshot()
             # The share may have changed since the last epoch; a stream asks again for each batch.
             steps.threads = _core.share_of(most, arguments.n_threads)
             watcher.begin_epoch()
-            logs = epochs.run(epoch)
+            logs = self._run_epoch(epochs, epoch)
             self._drop_unused_average()
+            self._claim(history)
             if not self._wants_accuracy:
                 logs.pop("accuracy", None)
             if epochs.seen is not None:
@@ -286,6 +300,7 @@ class Fit:
             history.add_epoch(logs, epochs.iterations, steps.rate)
             self._progress.epoch(epoch + 1, logs)
             self.callbacks.on_epoch_end(model, epoch, logs)
+            self._claim(history)
             is_last = epoch + 1 == arguments.epochs or core.stop_training
             if arguments.checkpoint is not None and (
                 is_last or (epoch + 1) % arguments.checkpoint_every == 0
@@ -293,6 +308,22 @@ class Fit:
                 from .._files import checkpoints
 
                 checkpoints.write(core, arguments.checkpoint, self.callbacks, epoch + 1)
+
+    def _run_epoch(self, epochs: Epochs, number: int) -> dict[str, float]:
+        """`Epochs.run`, noted in the core."""
+        core = self._core
+        before = core.accumulate  # of the epoch whose callback has started this fit, if any
+        try:
+            core.accumulate = self.arguments.accumulate
+            return epochs.run(number)
+        finally:
+            core.accumulate = before
+
+    def _claim(self, history: History) -> None:
+        """Make this fit the model's last one again: callbacks may have made others, or a reset."""
+        self._core.history = history
+        if self._y_is_1d is not None:
+            self._core.fitted_1d = self._y_is_1d
 
     def _drop_unused_average(self) -> None:
         """Discard the average of an earlier fit if this one keeps none: training makes it outdated."""
@@ -334,33 +365,37 @@ class Fit:
     def _take_snapshot(self, update: _core.Update) -> None:
         """Make the optimiser's missing states, and copy all stores for an overflow in the first epoch."""
         self._net.prepare(update)
-        self._net.snapshot()
+        self._core.take_snapshot()
 
     def _begin_epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         """The epochs of this fit. Holds out the rows of `validation_split`, by the generator."""
         net, settings, keeps = self._net, self._settings, bool(self._other_metrics)
-        n_threads = self.arguments.n_threads
         if self._data is None:
-            return StreamEpochs(
-                net,
-                settings,
-                steps,
-                keeps,
-                self._batches,
-                self._read_batch,
-                lambda rows: _core.share_of(net.reserve(rows, 1, update, n_threads), n_threads),
-            )
+
+            def prepare(rows: int, y_is_1d: bool) -> int:
+                return self._prepare_batch(update, rows, y_is_1d)
+
+            return StreamEpochs(net, settings, steps, keeps, self._batches, self._read_batch, prepare)
         self._index = self._hold_out(self._data)
         shuffler = None
         if self.arguments.shuffle:
             shuffler = self._core.random if self._shuffler is None else self._shuffler
         return RowEpochs(net, settings, steps, keeps, self._data, self._index, shuffler)
 
-    def _read_batch(self, item: Any) -> Rows:
-        """The checked rows of an item of a stream, and a note of whether its y has one dimension."""
+    def _read_batch(self, item: Any) -> tuple[Rows, bool]:
+        """A checked copy of an item of a stream, and whether its y has one dimension.
+
+        It is called on the thread that fetches batches, and changes nothing.
+        """
         X, y, weights = streams.as_batch(item)
-        self._y_is_1d = self._core.fitted_1d = np.ndim(y) == 1
-        return self._weighted(read_rows(X, y, weights, self._settings, is_part=True), is_part=True)
+        data = owned(read_rows(X, y, weights, self._settings, is_part=True))
+        return self._weighted(data, is_part=True), np.ndim(y) == 1
+
+    def _prepare_batch(self, update: _core.Update, rows: int, y_is_1d: bool) -> int:
+        """Reserve memory for a batch of a stream, and return the number of threads for it."""
+        self._y_is_1d = self._core.fitted_1d = y_is_1d
+        n_threads = self.arguments.n_threads
+        return _core.share_of(self._net.reserve(rows, 1, update, n_threads), n_threads)
 
     def _hold_out(self, data: Rows) -> np.ndarray | None:
         """The rows to train on, None for all. Makes those of `validation_split` the validation data."""

@@ -229,7 +229,7 @@ def _checked_split(split: Any, rows: int) -> Split:
 
 def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
     """Row numbers as int64, contiguous and in range: C reads these rows without another check."""
-    array = np.asarray(index)
+    array = np.array(index)  # a copy before the checks: the caller may change the array meanwhile
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
             f"the {part} rows of a split must be a list of at least one, not shape {array.shape}"
@@ -237,11 +237,9 @@ def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
     if array.dtype.kind not in "iu":
         hint = ": numpy.flatnonzero(mask)" if array.dtype.kind == "b" else ""
         raise TypeError(f"the {part} rows of a split must be whole numbers, not {array.dtype}{hint}")
-    checked = np.empty(array.shape, np.int64)  # a copy: the caller may change the array during the fit
     if array.min() < 0 or array.max() >= rows:
         raise ValueError(
             f"the {part} rows of a split must be from 0 to {rows - 1}, "
             f"not from {array.min()} to {array.max()}"
         )
-    checked[...] = array
-    return checked
+    return array.astype(np.int64, copy=False)

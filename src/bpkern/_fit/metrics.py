@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .._data.read_only import read_only
+
 CLASSES = ("accuracy", "f1", "precision", "recall")
 VALUES = ("mae", "mse", "rmse", "r2")
 NAMES = CLASSES + VALUES
@@ -62,7 +64,8 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
 
         A callable is ``metric(y_true, y_pred) -> number``. Its name is its ``__name__``, which must not be
         one of the above, "loss", "lr" or "epoch", nor begin with "val_". Both arguments have the form of
-        `predict`: classes (n,), 0 or 1 of shape (n,) or (n, out), or values. It does not receive weights.
+        `predict`: classes (n,), 0 or 1 of shape (n,) or (n, out), or values; they are read-only. It does not
+        receive weights.
     loss : str
         The name of the model's loss; "custom" for a callable.
     outputs : int
@@ -130,7 +133,7 @@ def _comparable(true: np.ndarray, predicted: np.ndarray, loss: str) -> tuple[np.
 
 def _unweighted(function: Callable[[Any, Any], Any], name: str) -> Callable[[Any, Any, Any], float]:
     def metric(true: np.ndarray, predicted: np.ndarray, _: np.ndarray | None) -> float:
-        value = function(true, predicted)
+        value = function(read_only(true), read_only(predicted))
         number = np.asarray(value)
         if number.ndim or number.dtype.kind not in "biuf":
             given = f"an array of shape {number.shape}" if number.ndim else repr(value)

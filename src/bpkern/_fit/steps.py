@@ -135,11 +135,14 @@ class Steps:
         return sums
 
     def _note(self, lr: float | np.ndarray, updates: int) -> None:
-        """Keep the rate of the last of `updates` updates."""
+        """Keep the rate of the last of `updates` updates.
+
+        A callback between the steps may have made updates as well, or have set their number back.
+        """
         if isinstance(lr, float):
             self.rate = lr
-        elif updates:
-            self.rate = float(lr[updates - 1])
+        elif updates > 0:
+            self.rate = float(lr[min(updates, len(lr)) - 1])
 
 
 class CustomLossSteps(Steps):

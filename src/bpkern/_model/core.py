@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import _core
+from ..errors import DivergedError
 from ..history import History
 from ..optimizers import Optimizer
-from .parameters import Weights, checked_weights, state_of, weights_of
+from .parameters import Weights, checked_weights, means, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer
 
@@ -47,6 +48,11 @@ class Core:
         Whether the y of the last training had one dimension.
     stop_training : bool
         Whether the fit ends after the current epoch.
+    fitting : bool
+        Whether a fit is under way; a callback that asks belongs to it.
+    accumulate : int or None
+        Mini-batches per update of the epoch whose steps are under way; None outside of one. Functions of the
+        user are called between the steps, and may train as well.
 
     Raises
     ------
@@ -59,10 +65,14 @@ class Core:
     history: History | None
     fitted_1d: bool
     stop_training: bool
+    fitting: bool
+    accumulate: int | None
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.net = new_network(settings)
+        self.fitting = False
+        self.accumulate = None
 
     def start(self, random: RandomState) -> None:
         """Draw new parameters and forget all training. A MemoryError is raised before anything changes."""
@@ -86,6 +96,31 @@ class Core:
             if optimizer is not self.settings.optimizer:
                 self.net.discard_states()
             self.settings.optimizer = optimizer
+
+    # Training within a fit ---------------------------------------------------------------------------
+
+    def check_may_train(self) -> None:
+        """Raise RuntimeError if gradients wait for their update, which training would overwrite."""
+        if self.accumulate is not None and self.accumulate > 1:
+            raise RuntimeError(
+                f"an epoch of fit(accumulate={self.accumulate}) is under way, and this would overwrite its "
+                "gradients: train the model between two epochs, or train a copy()"
+            )
+
+    def take_snapshot(self) -> None:
+        """Copy all stores, for a call that may overflow them.
+
+        Raises
+        ------
+        DivergedError
+            If they have overflowed already, in the epoch under way, which still needs its own snapshot.
+        MemoryError
+        """
+        if self.accumulate is not None and not self.net.finite():
+            raise DivergedError(
+                "the weights overflowed in the epoch that is under way", 0, self.net.counts[0]
+            )
+        self.net.snapshot()
 
     # Parameters --------------------------------------------------------------------------------------
 
@@ -134,7 +169,13 @@ class Core:
                 f"other must have the layers {mine.layers} in {mine.dtype.name}, "
                 f"not {theirs.layers} in {theirs.dtype.name}"
             )
-        self.net.blend(other.net, tau)
+        with self.net.writing():
+            self.take_snapshot()
+            self.net.blend(other.net, tau)
+            if not self.net.finite():
+                # The difference of two numbers has overflowed in the kernel; their mean cannot.
+                self.net.restore()
+                self.net.set_layers(means(self.net.get_layers(), other.get_weights(), tau))
 
 
 class HasCore(Protocol):

@@ -102,10 +102,9 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | We
     if not isinstance(init, (list, tuple)):
         raise TypeError(f"init must be a name, one of {', '.join(NAMES)}, or a list of (W, b), not {init!r}")
     try:
-        weights = checked_weights(init, layers, dtype)
+        return checked_weights(init, layers, dtype)
     except (ValueError, TypeError) as error:
         raise type(error)(f"init: {error}") from None
-    return [(w.copy(), b.copy()) for w, b in weights]
 
 
 def initial_weights(
@@ -128,6 +127,11 @@ def initial_weights(
     generator : Generator
         Not used if `init` is arrays.
     dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError
+        For a subclass of Generator that draws other shapes, or numbers that are not finite.
     """
     return list(each_initial_layer(init, layers, activations, generator, dtype))
 
@@ -148,4 +152,15 @@ def each_initial_layer(
         name = init
         if name == "auto":
             name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
-        yield INITIALIZERS[name](generator, fan_in, fan_out, dtype), np.zeros(fan_out, dtype)
+        w = INITIALIZERS[name](generator, fan_in, fan_out, dtype)
+        if type(generator) is not np.random.Generator:
+            _check_draw(w, (fan_out, fan_in))
+        yield w, np.zeros(fan_out, dtype)
+
+
+def _check_draw(w: np.ndarray, shape: tuple[int, int]) -> None:
+    """Raise ValueError for numbers of a subclass of Generator that cannot be the weights of this shape."""
+    if w.shape != shape:
+        raise ValueError(f"a generator must draw weights of shape {shape}, not {w.shape}")
+    if not np.isfinite(w).all():
+        raise ValueError(f"a generator must draw weights that are finite in {w.dtype.name}")

@@ -13,7 +13,7 @@ Weights = list[tuple[np.ndarray, np.ndarray]]
 
 
 def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[Any]") -> Weights:
-    """`weights` as contiguous arrays of this dtype.
+    """Copies of `weights` as contiguous arrays of this dtype.
 
     Parameters
     ----------
@@ -42,17 +42,30 @@ def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[
 
 
 def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> np.ndarray:
-    """`values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
-    array = np.asarray(values)
+    """A copy of `values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
+    array = np.asarray(values).view()  # of our own, so that its shape stays what is checked here
     if not np.can_cast(array.dtype, np.float64, "safe"):
         raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
     with np.errstate(over="ignore"):
-        array = np.require(array, dtype, ["C", "A"])  # C order and aligned, as the kernels read it
-    if not np.isfinite(array).all():
+        # A copy before the last check: the caller may change the array meanwhile.
+        copied = np.array(array, dtype, order="C")
+    if not np.isfinite(copied).all():
         raise ValueError(f"{name} must be finite in {dtype.name}")
-    return array
+    return copied
+
+
+def means(weights: Weights, others: Weights, part: float) -> Weights:
+    """``(1 - part) * weights + part * others`` for finite numbers of any size, which give finite ones."""
+
+    def mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        most = np.finfo(a.dtype).max
+        with np.errstate(over="ignore"):  # of a sum that rounds above the largest number
+            exact = (1 - part) * a.astype(np.float64) + part * b.astype(np.float64)
+        return np.clip(exact, -most, most).astype(a.dtype)
+
+    return [(mean(w, v), mean(b, c)) for (w, b), (v, c) in zip(weights, others, strict=True)]
 
 
 def state_of(weights: Weights) -> dict[str, np.ndarray]:

@@ -37,6 +37,17 @@ class Shuffler(Protocol):
         """The numbers from 0 to ``x - 1`` in a new order, shape (x,)."""
 
 
+def checked_order(order: Any, rows: int) -> np.ndarray:
+    """A copy of `order` as int64. ValueError unless it is a permutation: C reads these rows unchecked."""
+    array = np.array(order)
+    if array.shape != (rows,) or array.dtype.kind not in "iu":
+        given = f"{array.dtype} of shape {array.shape}"
+        raise ValueError(f"a generator must permute the {rows} rows, not return {given}")
+    if rows and not np.array_equal(np.sort(array), np.arange(rows)):
+        raise ValueError(f"a generator must return each row from 0 to {rows - 1} once")
+    return array.astype(np.int64, copy=False)
+
+
 # Permutations of more rows take so long that they are drawn in slices, with checks for signals in between.
 MOST_AT_ONCE = 1 << 18
 
@@ -138,7 +149,8 @@ class RandomState:
 
     def draw_dropout_key(self) -> None:
         """Draw the key of the counter-based generator of the dropout masks (csrc, philox.h)."""
-        self.dropout_key = int(self.generator.integers(2**64, dtype=np.uint64))
+        drawn = self.generator.integers(2**64, dtype=np.uint64)
+        self.dropout_key = _checks.whole("a number of the generator", drawn, 0, 2**64 - 1)
 
     def state(self) -> tuple[Any, int | None]:
         """The state that `go_back` takes. It is only valid for this object; files hold `config`."""
@@ -181,9 +193,13 @@ class RandomState:
         return cls(generator, start=start, split_seed=split_seed, dropout_key=dropout_key)
 
     def permutation(self, rows: int) -> np.ndarray:
-        """The generator's next permutation, int64 (rows,). Ctrl-C interrupts it at any number of rows."""
-        # A subclass may return anything: `_core.permutation` checks it.
-        if rows > MOST_AT_ONCE or type(self.generator) is not np.random.Generator:
+        """The generator's next permutation, int64 (rows,). Ctrl-C interrupts it at any number of rows.
+
+        Raises ValueError for a subclass of Generator that returns anything else.
+        """
+        if type(self.generator) is not np.random.Generator:
+            return checked_order(self.generator.permutation(rows), rows)
+        if rows > MOST_AT_ONCE:
             return _core.permutation(self.generator, rows)
         return self.generator.permutation(rows)
 
@@ -221,7 +237,8 @@ class RandomState:
         if not 0 < held_out < rows:
             raise ValueError(f"validation_split {fraction} of {rows} rows leaves one part empty")
         if self._split_seed is None:
-            self._split_seed = int(self.generator.integers(2**63))
+            drawn = self.generator.integers(2**63)
+            self._split_seed = _checks.whole("a number of the generator", drawn, 0, 2**63 - 1)
         order = np.random.default_rng(self._split_seed).permutation(rows)
         if classes is not None:
             order = order[np.argsort(classes[order], kind="stable")]

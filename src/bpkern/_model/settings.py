@@ -168,10 +168,21 @@ def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[...
     """Name of the loss; its parameter (outputs,) or None; the callable or None."""
     checked_loss(loss)
     if isinstance(loss, Loss):
-        return loss.name, loss.parameters(outputs), None
+        return _checks.one_of("loss", loss.name, tuple(BY_NAME)), _parameters(loss, outputs), None
     if not isinstance(loss, str):
         return "custom", None, loss
     return loss, BY_NAME[loss]().parameters(outputs) if loss in BY_NAME else None, None
+
+
+def _parameters(loss: Loss, outputs: int) -> np.ndarray:
+    """A copy of the loss's parameter for each output, float64 (outputs,): C reads so many. ValueError."""
+    parameters = np.array(loss.parameters(outputs), np.float64, order="C")
+    if parameters.shape != (outputs,):
+        raise ValueError(
+            f"parameters of {loss!r} must return one number per output, ({outputs},), not shape "
+            f"{parameters.shape}"
+        )
+    return parameters
 
 
 def _check_range(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:

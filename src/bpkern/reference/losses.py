@@ -7,6 +7,8 @@ array (out,), or the label smoothing of cross_entropy; the other losses ignore i
 
 import numpy as np
 
+from .._data.read_only import read_only
+
 
 def _mse(a, y, delta, parameter):
     np.subtract(a, y, out=delta)
@@ -105,7 +107,7 @@ def custom(function, a, y, delta, weighted):
     The callable returns losses (n,) and the gradient of each row's loss, or the mean and its gradient. With
     `weighted` rows a mean is a ValueError: rows cannot be weighted after it.
     """
-    loss, gradient = function(a, y)
+    loss, gradient = function(a.copy(), read_only(y))
     loss = np.asarray(loss, np.float64)
     if loss.ndim == 0:
         if weighted:

@@ -120,7 +120,7 @@ class MLP:
         progress = make_progress(verbose)
         progress.begin(epochs, rows, 0)
         for epoch in range(epochs):
-            index = order[self._random.generator.permutation(rows)] if shuffle else order
+            index = order[self._random.permutation(rows)] if shuffle else order
             loss = accuracy = weight = 0.0
             iterations = 0
             for group in _parts(index, batch_size * arguments.accumulate):

@@ -15,6 +15,7 @@ from .._model.conventions import Conventions
 from .._model.core import core_of
 from .._model.parameters import Weights
 from .._model.prediction import probabilities
+from .._model.seeding import checked_order
 from .._model.settings import Settings
 from ..callbacks import Callback
 from ..mlp import MLP
@@ -53,9 +54,11 @@ class Orders:
         self.last = np.arange(rows)
 
     def permutation(self, rows: int) -> np.ndarray:
-        """The next order, shape (rows,)."""
+        """The next order, shape (rows,). ValueError for a subclass of RandomState that does not shuffle."""
         places = np.arange(rows)
         self._random_state.shuffle(places)
+        if type(self._random_state) is not np.random.RandomState:
+            places = checked_order(places, rows)
         self.last = self.last[places]
         return self.last
 
