@@ -699,8 +699,9 @@ class MLP:
         ValueError
             For another suffix, or a seed whose bit generator is not NumPy's.
         OSError
-            If the file cannot be written; an old file is unchanged. If only the folder could not be synced,
-            the new file is in place, and a loss of power may bring the old one back.
+            If the file cannot be written, or the path leads to a device, pipe or socket; an old file is
+            unchanged. If only the folder could not be synced, the new file is in place, and a loss of power
+            may bring the old one back.
         ModuleNotFoundError
             For .safetensors without that library.
         RuntimeError
@@ -735,7 +736,7 @@ class MLP:
             For a file that is damaged, of another kind, or of a newer version; and for a loss or an optimiser
             that is not allowed.
         OSError
-            If the file cannot be read.
+            If the file cannot be read, or is not a regular file.
         ModuleNotFoundError
             For .safetensors without that library.
         """

@@ -643,7 +643,8 @@ watched = ("open", "exec", "compile", "import", "pickle.", "os.", "subprocess.",
 for event, arguments in seen:
     if event == "end":
         break
-    if event.startswith(watched):
+    # A number is a file that is open already.
+    if event.startswith(watched) and not (event == "open" and isinstance(arguments[0], int)):
         print(event, arguments[0] if arguments else "")
 """
 

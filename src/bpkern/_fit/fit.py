@@ -207,7 +207,10 @@ class Fit:
     def run(self) -> History:
         """Train, and return the history; raises as `MLP.fit`."""
         with self._net.writing():
-            return self._run()
+            try:
+                return self._run()
+            finally:
+                self.callbacks.release()
 
     def _run(self) -> History:
         """`run`, with this thread as the writer of the network."""
