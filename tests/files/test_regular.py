@@ -1,4 +1,4 @@
-"""Only regular files are read and replaced, under names of any length; they keep owner, mode and attributes."""
+"""Only regular files are read and replaced, under names of any length. They keep what belongs to them."""
 
 import contextlib
 import errno

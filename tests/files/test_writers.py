@@ -1,4 +1,4 @@
-"""Writers of one path do not disturb each other. Each save succeeds; only dead writers leave files to remove."""
+"""Writers of one path do not disturb each other, and only what dead writers left is removed."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Locks of open files. They distinguish live writers from dead ones: the system drops those of a dead process."""
+"""Locks of open files, which distinguish live writers from dead ones: they end with their process."""
 
 import errno
 import fcntl

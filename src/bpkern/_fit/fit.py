@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from .progress import Progress, make_progress
 from .rollback import Rollback
 from .steps import Steps, Watcher, make_steps
 from .update import make_update
+
+if TYPE_CHECKING:
+    from .fingerprint import Fingerprint
 
 
 class FitWatcher(Watcher):
@@ -124,6 +127,7 @@ class Fit:
         self._validation: Rows | None = None
         self._validation_index: np.ndarray | None = None
         self._progress = make_progress(verbose)
+        self._fingerprint: Any = None  # a Fingerprint, if there is a checkpoint
         if arguments.checkpoint is not None:
             from .._files import container  # with its own imports, half the import time of the package
 
@@ -224,6 +228,8 @@ class Fit:
             ema=arguments.ema,
         )
         rollback = Rollback(net, True, core)
+        if arguments.checkpoint is not None:
+            self._fingerprint = self._take_fingerprint()
         try:
             threads = self._reserve(update)
             core.stop_training = False
@@ -232,7 +238,7 @@ class Fit:
             if arguments.checkpoint is not None and arguments.resume:
                 from .._files import checkpoints
 
-                first = checkpoints.resume(core, arguments.checkpoint, self.callbacks)
+                first = checkpoints.resume(core, arguments.checkpoint, self.callbacks, self._fingerprint)
                 rollback = Rollback(net, True, core)  # from now on, back to the checkpoint
                 self._optimizer = self._settings.current_optimizer()  # a callback may have changed it
                 update.set_optimizer(self._optimizer)
@@ -295,7 +301,29 @@ class Fit:
             ):
                 from .._files import checkpoints
 
-                checkpoints.write(core, arguments.checkpoint, self.callbacks, epoch + 1)
+                checkpoints.write(core, arguments.checkpoint, self.callbacks, self._fingerprint, epoch + 1)
+
+    def _take_fingerprint(self) -> Fingerprint:
+        """What a checkpoint remembers of this fit."""
+        from .fingerprint import fingerprint  # with its import of hashlib
+
+        if self._data is None:
+            rows, weights = None, None
+            if self._class_weight is not None:
+                from .._data.class_weights import row_weights
+
+                # The weight of each class, because the rows are still to come.
+                count = max(self._settings.layers[-1], 2)
+                weights = row_weights(self._class_weight, np.arange(count), None, count, is_part=True)
+        else:
+            rows = self._rows
+            weights = None if self._class_weight is None else self._data[2]
+        split = () if self._index is None else (self._index, self._validation_index)
+        metrics = [
+            each.name for each in self._metrics if each.name != "accuracy" or self._settings.has_accuracy
+        ]
+        validation = None if split else self._validation
+        return fingerprint(self.arguments, self._core.random.seed, metrics, rows, weights, validation, split)
 
     def _drop_unused_average(self) -> None:
         """Discard the average of an earlier fit if this one keeps none: training makes it outdated."""
