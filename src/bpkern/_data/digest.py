@@ -9,8 +9,8 @@ import numpy as np
 
 from .sparse import SparseRows
 
-# The blocks of consecutive rows that are read of a larger array, evenly spread from the first row to the last.
-# They are 64 MiB, which take about a tenth of a second.
+# Of a larger array, these blocks of consecutive rows are read, evenly spread from the first row to the last.
+# To read 64 MiB takes about a tenth of a second.
 MOST_BLOCKS, BLOCK_BYTES = 64, 1 << 20
 
 

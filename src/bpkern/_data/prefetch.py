@@ -16,7 +16,7 @@ class Prefetched(Generic[Item]):
 
     Each pass over this object has its own thread, which ends when the pass is closed, deleted or done.
     Leaving the context manager closes all passes. Closing waits for the item that is being fetched and for no
-    other.
+    other. If the system starts no thread, the pass fetches each item when it is needed.
 
     Parameters
     ----------
@@ -42,8 +42,10 @@ class Prefetched(Generic[Item]):
             target=_fill, args=(shelf, self._batches), name="bpkern batches", daemon=True
         )
         try:
-            thread.start()
-            yield from shelf.taken()
+            if _has_started(thread):
+                yield from shelf.taken()
+            else:
+                yield from self._batches
         finally:
             shelf.close()
             if thread.ident is not None:
@@ -112,6 +114,15 @@ class _Shelf(Generic[Item]):
             del item  # to free it while waiting for the next
         if self._error is not None:
             raise self._error
+
+
+def _has_started(thread: threading.Thread) -> bool:
+    """Start a thread; False if the system starts no more."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _fill(shelf: _Shelf[Item], batches: Iterable[Item]) -> None:
