@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
+
 CLASSES = ("accuracy", "f1", "precision", "recall")
 VALUES = ("mae", "mse", "rmse", "r2")
 NAMES = CLASSES + VALUES
@@ -97,6 +99,7 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
 
 def _metric(spec: Any, loss: str, outputs: int) -> Metric:
     if isinstance(spec, str):
+        spec = _checks.plain(spec)
         if spec not in NAMES:
             raise ValueError(f"unknown metric {spec!r}: allowed are {', '.join(NAMES)}, or a callable")
         suitable = CLASSES if loss in CROSS_ENTROPIES else VALUES
@@ -110,7 +113,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
         raise TypeError(f"a metric must have a __name__ to be known by: {spec!r} has none")
     if name in RESERVED or name in NAMES or name.startswith("val_"):
         raise ValueError(f"a metric must not be called {name!r}: that name is taken")
-    return Metric(name, _unweighted(spec, name), loss)
+    return Metric(_checks.plain(name), _unweighted(spec, name), loss)
 
 
 def _comparable(true: np.ndarray, predicted: np.ndarray, loss: str) -> tuple[np.ndarray, np.ndarray]:
