@@ -52,7 +52,9 @@ def test_losses(kind, trainer, loss):
 
 
 @pytest.mark.parametrize("trainer", [bpkern.MLP, reference.MLP])
-@pytest.mark.parametrize("settings", [*({"activation": name} for name in ACTIVATIONS), {"output_activation": "tanh"}])
+@pytest.mark.parametrize(
+    "settings", [*({"activation": name} for name in ACTIVATIONS), {"output_activation": "tanh"}]
+)
 def test_activations(kind, trainer, settings):
     [(argument, name)] = settings.items()
     histories = []
