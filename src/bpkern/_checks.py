@@ -10,7 +10,7 @@ import numpy as np
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
-    """`value` as a plain str. Raises TypeError unless it is a str, ValueError unless it is one of `allowed`."""
+    """`value` as a plain str. TypeError unless it is a str, ValueError unless it is one of `allowed`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, one of {', '.join(allowed)}, not {value!r}")
     text = plain(value)

@@ -51,8 +51,8 @@ class Schedule:
     def __call__(self, iteration: np.ndarray) -> np.ndarray: ...
     def __call__(self, iteration: int | np.ndarray) -> float | np.ndarray:
         t = np.asarray(iteration, np.float64)
-        # `rates` refuses rates that overflow.
-        with np.errstate(over="ignore"):
+        # `rates` refuses rates that overflow; those that underflow are 0.
+        with np.errstate(all="ignore"):
             rate = np.asarray(self._rate(t), np.float64)
         return rate if rate.ndim else float(rate)
 

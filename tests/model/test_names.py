@@ -1,4 +1,4 @@
-"""Names may be NumPy's strings, as an array or a table of settings holds them: they mean the same as Python's."""
+"""Names may be NumPy's strings, or of another class of str: they mean the same as plain ones."""
 
 import csv
 import pickle
@@ -128,7 +128,7 @@ def test_kernels():
 
 def test_unknown_names_are_refused_as_before(kind):
     for settings in ({"loss": kind("none")}, {"activation": kind("none")}, {"init": kind("none")}):
-        with pytest.raises(ValueError, match="unknown .* 'none': allowed are"):
+        with pytest.raises(ValueError, match=r"unknown .* 'none': allowed are"):
             bpkern.MLP(**{"layers": [4, 3, 2], "loss": "mse"} | settings)
     with pytest.raises(ValueError, match="unknown metric 'none'"):
         bpkern.MLP([4, 2], loss="mse").fit(X, VALUES, metrics=kind("none"))

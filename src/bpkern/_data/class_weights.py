@@ -11,6 +11,7 @@ from .. import _checks
 MOST_POWER = 1 << 12
 
 
+@np.errstate(all="ignore")
 def row_weights(
     class_weight: Any,
     targets: np.ndarray | None,
@@ -81,7 +82,7 @@ def row_weights(
     else:
         raise ValueError("class_weight and sample_weight must not be 0 in every row")
     normal = power - top > np.finfo(np.float64).minexp
-    return np.ldexp(product, np.where(normal, power - top, 0)) * normal
+    return np.asarray(np.ldexp(product, np.where(normal, power - top, 0)) * normal)
 
 
 def _balanced(

@@ -39,7 +39,8 @@ class Metric:
         self._loss = loss
 
     def __call__(self, y_true: Any, y_pred: Any, weights: np.ndarray | None) -> float:
-        true, predicted = _comparable(np.asarray(y_true), np.asarray(y_pred), self._loss)
+        with np.errstate(all="ignore"):
+            true, predicted = _comparable(np.asarray(y_true), np.asarray(y_pred), self._loss)
         return self._function(true, predicted, weights)
 
     def __repr__(self) -> str:
@@ -105,7 +106,8 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
         suitable = CLASSES if loss in CROSS_ENTROPIES else VALUES
         if spec not in suitable:
             raise ValueError(f"metric {spec!r} does not suit the loss {loss}: {', '.join(suitable)} do")
-        return Metric(spec, _named(spec, loss, outputs), loss)
+        # Under- and overflow give 0 and infinity, whatever NumPy's settings are.
+        return Metric(spec, np.errstate(all="ignore")(_named(spec, loss, outputs)), loss)
     if not callable(spec):
         raise TypeError(f"a metric must be a name or a callable, not {spec!r}")
     name = getattr(spec, "__name__", None)

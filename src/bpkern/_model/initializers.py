@@ -87,6 +87,7 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | We
     return _copies(weights)
 
 
+@np.errstate(all="ignore")
 def initial_weights(
     init: str | Weights,
     layers: list[int],

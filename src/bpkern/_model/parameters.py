@@ -48,7 +48,7 @@ def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[
         raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         array = np.require(array, dtype, ["C", "A"])  # C order and aligned, as the kernels read it
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite in {dtype.name}")
