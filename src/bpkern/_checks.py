@@ -10,12 +10,18 @@ import numpy as np
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
-    """`value` itself. Raises TypeError unless it is a str, ValueError unless it is one of `allowed`."""
+    """`value` as a plain str. TypeError unless it is a str, ValueError unless it is one of `allowed`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, one of {', '.join(allowed)}, not {value!r}")
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}: allowed are {', '.join(allowed)}")
-    return value
+    text = plain(value)
+    if text not in allowed:
+        raise ValueError(f"unknown {name} {text!r}: allowed are {', '.join(allowed)}")
+    return text
+
+
+def plain(text: str) -> str:
+    """A text as a str itself, and not of a class derived from it, such as NumPy's."""
+    return str.__str__(text)
 
 
 def whole(name: str, value: object, at_least: int, at_most: int | None = None) -> int:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from . import _checks, _core
 
+# BPK_MAX_THREADS of bpkern.h: no call uses more threads. Larger numbers count as this one.
+MOST = 1024
+
 VARIABLE = "BPKERN_NUM_THREADS"
 OPENMP_VARIABLE = "OMP_NUM_THREADS"
 
@@ -22,8 +25,9 @@ def set_num_threads(n: int | None) -> None:
     Parameters
     ----------
     n : int or None
-        At least 1; it may exceed the number of CPUs. None restores the default: BPKERN_NUM_THREADS, else
-        OMP_NUM_THREADS, both read at the import of bpkern, else the CPUs that this process may use.
+        At least 1; it may exceed the number of CPUs, and a number above 1024 counts as 1024. None restores
+        the default: BPKERN_NUM_THREADS, else OMP_NUM_THREADS, both read at the import of bpkern, else the
+        CPUs that this process may use.
 
     Raises
     ------
@@ -33,7 +37,7 @@ def set_num_threads(n: int | None) -> None:
         For a number below 1.
     """
     global _chosen
-    _chosen = None if n is None else _checks.whole("the number of threads", n, 1)
+    _chosen = None if n is None else min(MOST, _checks.whole("the number of threads", n, 1))
 
 
 def get_num_threads() -> int:
@@ -136,12 +140,12 @@ def _read(path: str) -> str:
 
 
 def _positive(text: str) -> int | None:
-    """A whole number of at least 1, or None for any other text."""
+    """A whole number of at least 1, at most MOST, or None for any other text."""
     try:
         number = int(text)
     except ValueError:
         return None
-    return number if number > 0 else None
+    return min(MOST, number) if number > 0 else None
 
 
 def _usable_cpus() -> int:

@@ -6,11 +6,14 @@
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _checks
 from ._fit.metrics import MAXIMISED
 from ._model.core import core_of
+
+if TYPE_CHECKING:
+    from ._files.logs import Log
 
 MODES = ("auto", "min", "max")
 
@@ -62,6 +65,9 @@ class Callback:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of `state_dict`."""
 
+    def __bpkern_release__(self) -> None:
+        """Close what the callback has open: at every end of a fit, also by an error."""
+
 
 class _Monitor:
     """A value of the logs, and its comparison with the best so far.
@@ -79,7 +85,7 @@ class _Monitor:
     def __init__(self, name: str, mode: str, min_delta: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"monitor must be a name, not {name!r}")
-        _checks.one_of("mode", mode, MODES)
+        mode, name = _checks.one_of("mode", mode, MODES), _checks.plain(name)
         self.name = name
         self.maximised = mode == "max" or (mode == "auto" and name.removeprefix("val_") in MAXIMISED)
         self.min_delta = _checks.real("min_delta", min_delta)
@@ -345,7 +351,7 @@ class ModelCheckpoint(Callback):
         from ._files import replacing
 
         path = self._path.format(**fields)
-        # A killed run may have left temporary files of this file.
+        # Killed runs may have left temporary files of this file.
         replacing.remove_leftovers(path)
         model.save(path)
 
@@ -360,7 +366,8 @@ class CSVLogger(Callback):
     """Write a row per epoch: its number, from 1, and the values of the history.
 
     The file is complete after each epoch. A fit without epochs does not touch it. A resumed fit continues
-    after the row of the epoch from which it resumes.
+    after the row of the epoch from which it resumes; rows after it are cut off. One fit at a time writes a
+    file: a second one, also of another process, is refused.
 
     Parameters
     ----------
@@ -375,8 +382,11 @@ class CSVLogger(Callback):
     ValueError, TypeError
         For values of the wrong kind; from `fit`, if the existing file has other columns.
     OSError
-        From `fit`, if the file cannot be written.
+        From `fit`, if the file cannot be written. BlockingIOError, after the first epoch, if another fit is
+        writing it; the file is unchanged.
     """
+
+    _log: "Log | None" = None  # open from the first row to the end of the fit
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
         self._path = _checks.path("path", path)
@@ -390,41 +400,66 @@ class CSVLogger(Callback):
         self._separator = separator
         self._columns: list[str] | None = None
 
+    @property
+    def path(self) -> str:
+        """The path of the file."""
+        return self._path
+
     def __repr__(self) -> str:
         return f"CSVLogger({self._path!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the open file, which a copy opens by itself."""
+        return {name: value for name, value in vars(self).items() if name != "_log"}
+
+    def __bpkern_release__(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
     def on_fit_begin(self, model: Any) -> None:
+        self.__bpkern_release__()
         self._columns = None
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
         columns = ["epoch", *logs]
         rows: list[list[Any]] = [[epoch + 1, *logs.values()]]
-        mode = "a"
-        if self._columns is None:
-            header = self._header() if self._append else None
-            if header is None:
-                mode, rows = "w", [columns, *rows]
-            self._columns = columns if header is None else header
+        log = self._log
+        if log is None or not log.is_in_place():
+            log = self._open()
+            header = self._split(log.first_line())
+            if not header:
+                rows = [columns, *rows]
+            self._columns = header or columns
         if columns != self._columns:
             raise ValueError(f"{self._path} has the columns {self._columns}, and this fit {columns}")
+        log.append(self._text(rows))
+
+    def on_fit_end(self, model: Any) -> None:
+        self.__bpkern_release__()
+
+    def _open(self) -> "Log":
+        """The file, empty unless this fit has to continue it."""
+        from ._files.logs import Log
+
+        self.__bpkern_release__()
+        self._log = Log(self._path, keep=self._append or self._columns is not None)
+        return self._log
+
+    def _split(self, line: str) -> list[str]:
+        """The values of a line of the file."""
         import csv
 
-        from ._files import replacing
+        return next(csv.reader([line], delimiter=self._separator), [])
 
-        with replacing.naming(self._path), open(self._path, mode, encoding="utf-8", newline="") as file:
-            csv.writer(file, delimiter=self._separator, lineterminator="\n").writerows(rows)
-
-    def _header(self) -> list[str] | None:
-        """The columns of the existing file; None without a file or header."""
+    def _text(self, rows: list[list[Any]]) -> str:
+        """The lines of the file for these rows."""
         import csv
+        import io
 
-        from ._files import replacing
-
-        try:
-            with replacing.naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
-                return next(csv.reader(file, delimiter=self._separator), None)
-        except FileNotFoundError:
-            return None
+        text = io.StringIO()
+        csv.writer(text, delimiter=self._separator, lineterminator="\n").writerows(rows)
+        return text.getvalue()
 
     def state_dict(self) -> dict[str, Any]:
         return {"columns": self._columns, "size": os.path.getsize(self._path) if self._columns else 0}
@@ -438,4 +473,4 @@ class CSVLogger(Callback):
         # start.
         if state["columns"] and size >= state["size"]:
             self._columns = list(state["columns"])
-            os.truncate(self._path, state["size"])
+            self._open().cut(state["size"])

@@ -46,14 +46,15 @@ class History(dict[str, list[float]]):
 
     def add_epoch(self, metrics: Mapping[str, float], iterations: int, lr: float) -> None:
         """Append an epoch: its metrics, its number of mini-batches, and its last learning rate."""
-        epochs = len(self.lr)
+        added = [(self.setdefault(name, []), value) for name, value in metrics.items()] + [(self.lr, lr)]
+        # Not the number of epochs: users may have appended to the lists.
+        lengths = [len(values) for values, _ in added]
         try:
-            for name, value in metrics.items():
-                self.setdefault(name, []).append(value)
-            self.lr.append(lr)
-        except BaseException:  # an interrupt or no memory: a file needs lists of equal length
-            for values in (*self.values(), self.lr):
-                del values[epochs:]
+            for values, value in added:
+                values.append(value)
+        except BaseException:  # an interrupt or no memory: all lists grow, or none
+            for (values, _), length in zip(added, lengths, strict=True):
+                del values[length:]
             raise
         self.iterations += iterations
 

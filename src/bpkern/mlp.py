@@ -197,6 +197,8 @@ class MLP:
 
     @history_.setter
     def history_(self, history: History | None) -> None:
+        if history is not None and not isinstance(history, History):
+            raise TypeError(f"history_ must be a bpkern.History or None, not {history!r}")
         self._core.history = history
 
     @property
@@ -316,9 +318,10 @@ class MLP:
             Epochs between two checkpoints.
         resume : bool
             If the checkpoint exists, continue from it up to the same total number of epochs; the result is
-            the same to the bit as without the interruption. Otherwise start from the beginning. The settings
-            of model and fit must be the same, except settings of the optimiser that a callback has changed:
-            those are restored from the file.
+            the same to the bit as without the interruption. Otherwise start from the beginning. The model,
+            the arguments of fit and the data must be the same, or a ValueError names the difference; the
+            settings of the optimiser, which a callback may have changed, are restored from the file.
+            docs/training.md lists what is compared, and what may change.
         verbose : {"auto", 0, 1}
             "auto" draws a progress bar on a terminal only, by tqdm if that is installed; 0 is silent; 1 shows
             progress anywhere, as one line per epoch on standard error.
@@ -696,15 +699,18 @@ class MLP:
         path : str or path
             An .npz file, or a .safetensors file with the extra of that name. It contains the arrays
             "0.weight", "0.bias", ... of `state_dict`. It does not contain a loss or a learning rate that is a
-            Python function, nor gradients that `backward` has stored and no `step` has used.
+            Python function, an optimiser or a loss of a class of your own, nor gradients that `backward` has
+            stored and no `step` has used.
 
         Raises
         ------
-        ValueError
-            For another suffix, or a seed whose bit generator is not NumPy's.
+        ValueError, TypeError
+            For another suffix, a seed whose bit generator is not NumPy's, settings of the optimiser that are
+            not allowed, and a history that is not lists of numbers; an old file is unchanged.
         OSError
-            If the file cannot be written; an old file is unchanged. If only the folder could not be synced,
-            the new file is in place, and a loss of power may bring the old one back.
+            If the file cannot be written, or the path leads to a device, pipe or socket; an old file is
+            unchanged. If only the folder could not be synced, the new file is in place, and a loss of power
+            may bring the old one back.
         ModuleNotFoundError
             For .safetensors without that library.
         RuntimeError
@@ -724,9 +730,10 @@ class MLP:
         ----------
         path : str or path
         loss : str, loss of `bpkern.losses`, or callable, optional
-            Replaces the loss of the file; required if that was a Python function.
+            Replaces the loss of the file; required if that was a Python function or of a user's own class.
         optimizer : Optimizer, optional
-            Replaces the optimiser of the file; required if its learning rate was a Python function.
+            Replaces the optimiser of the file; required if its learning rate was a Python function, or its
+            class a user's own.
 
         Returns
         -------
@@ -739,7 +746,7 @@ class MLP:
             For a file that is damaged, of another kind, or of a newer version; and for a loss or an optimiser
             that is not allowed.
         OSError
-            If the file cannot be read.
+            If the file cannot be read, or is not a regular file.
         ModuleNotFoundError
             For .safetensors without that library.
         """

@@ -51,8 +51,8 @@ class Schedule:
     def __call__(self, iteration: np.ndarray) -> np.ndarray: ...
     def __call__(self, iteration: int | np.ndarray) -> float | np.ndarray:
         t = np.asarray(iteration, np.float64)
-        # `rates` refuses rates that overflow.
-        with np.errstate(over="ignore"):
+        # `rates` refuses rates that overflow; those that underflow are 0.
+        with np.errstate(all="ignore"):
             given = self._rate(t)
         rate = _as_rates(self, given, t.shape)
         return rate if rate.ndim else float(rate)

@@ -57,6 +57,14 @@ def log(values, name="val_loss"):
 def fit(model, callbacks, logs, state=None, first=0):
     """A fit as callbacks see it; returns the number of epochs and the callbacks' state after the last."""
     callbacks = CallbackList(callbacks)
+    try:
+        return fit_with(model, callbacks, logs, state, first)
+    finally:
+        callbacks.release()
+
+
+def fit_with(model, callbacks, logs, state, first):
+    """`fit` without its end, which the callbacks see even after an error."""
     model.stop_training = False
     callbacks.on_fit_begin(model)
     if state is not None:
@@ -569,6 +577,7 @@ def test_a_resumed_fit_ends_as_an_unbroken_one(values, cut, lost, tmp_path_facto
         checkpoint = SimpleNamespace(
             weights=model.weights, lr=model.optimizer.lr, saved=list(model.saved), state=before.state_dict()
         )
+    before.release()  # as the system does for a dead process
 
     resumed, after = Model(checkpoint.lr), everything(path)
     resumed.weights, resumed.saved = checkpoint.weights, checkpoint.saved
@@ -608,11 +617,10 @@ def test_a_log_that_cannot_be_looked_at_is_not_begun_anew(tmp_path, monkeypatch,
 
 
 def test_errors_of_the_log_name_it(tmp_path, monkeypatch):
-    class Full:
-        def writerows(self, rows):
-            raise OSError(errno.ENOSPC, "full")
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(csv, "writer", lambda *arguments, **settings: Full())
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="full") as caught:
         fit(Model(), CSVLogger(tmp_path / "log.csv"), log([1.0]))
     assert caught.value.filename == str(tmp_path / "log.csv")

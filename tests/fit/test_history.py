@@ -196,3 +196,13 @@ def test_an_epoch_is_added_whole_or_not_at_all(error):
     with pytest.raises(error):
         history.add_epoch(Breaking(), 3, 0.1)
     assert (history, history.lr, history.iterations) == ({"loss": [0.5], "val_loss": [0.25]}, [0.1], 3)
+
+    class Full(list):
+        def append(self, value):
+            raise error
+
+    history["loss"].append(7.0)  # a user's: it stays
+    history["val_loss"] = Full([0.25])
+    with pytest.raises(error):
+        history.add_epoch({"loss": 1.0, "val_loss": 1.0}, 3, 0.1)
+    assert (history, history.lr, history.iterations) == ({"loss": [0.5, 7.0], "val_loss": [0.25]}, [0.1], 3)

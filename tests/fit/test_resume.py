@@ -516,11 +516,12 @@ def model_states(optimizer):
 
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_data_that_are_refused_leave_the_model_as_of_the_checkpoint(tmp_path, ema):
+    """The batches of a stream are not compared with those before; other data are."""
     path = tmp_path / "checkpoint.npz"
-    model_of().fit(X, LABELS, epochs=2, checkpoint=path, ema=ema)
+    model_of().fit([(X, LABELS)], epochs=2, checkpoint=path, ema=ema)
     model, bad = model_of(), np.full_like(X, np.nan)
     with pytest.raises(ValueError, match="X holds nan at row"):
-        model.fit(bad, LABELS, epochs=4, checkpoint=path, resume=True, ema=ema)
+        model.fit([(bad, LABELS)], epochs=4, checkpoint=path, resume=True, ema=ema)
     assert snapshot(model) == snapshot(bpkern.MLP.load(path))
 
 

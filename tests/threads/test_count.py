@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,41 @@ def test_what_is_set_comes_before_the_environment():
     code = f"bpkern.set_num_threads(31){SHOW}bpkern.set_num_threads(None){SHOW}"
     got = answer(code, BPKERN_NUM_THREADS="37", OMP_NUM_THREADS="41")
     assert got.splitlines() == ["31 by set_num_threads", "37 by BPKERN_NUM_THREADS"]
+
+
+# Enough work for many threads, in calls of every kind.
+LARGE = """
+import numpy as np
+rng = np.random.default_rng(0)
+X, y = rng.random((2000, 300)), rng.random((2000, 3))
+model = bpkern.MLP([300, 300, 3], loss="mse", seed=0)
+model.fit(X, y, validation_data=(X, y))
+model.train_on_batch(X, y), model.gradients(X, y), model.evaluate(X, y), model.predict(X), model.losses(X, y)
+bpkern.fit_many([model, model.copy()], X, y)
+print(bpkern.get_num_threads())
+"""
+HUGE = [1025, 2**31 - 1, 2**31, 2**32 + 1, 2**63, 10**30]
+
+
+@pytest.mark.parametrize("name", ["BPKERN_NUM_THREADS", "OMP_NUM_THREADS"])
+def test_a_huge_number_in_the_environment_counts_as_1024(name):
+    for number in HUGE:
+        assert threads.read_environment({name: str(number)}) == (1024, name)
+    assert threads.read_environment({name: "1024"}) == (1024, name)
+    assert answer(LARGE, **{name: str(2**31)}) == "1024"
+
+
+def test_a_huge_number_that_is_set_counts_as_1024(machine):
+    machine(6, None)
+    for number in HUGE:
+        bpkern.set_num_threads(number)
+        assert bpkern.get_num_threads() == 1024
+    assert answer(f"bpkern.set_num_threads({2**31})\n{LARGE}") == "1024"
+
+
+def test_the_largest_number_is_that_of_the_library():
+    header = Path(__file__).parents[2] / "csrc" / "bpkern.h"
+    assert f"BPK_MAX_THREADS = {threads.MOST}" in header.read_text()
 
 
 def test_the_environment_is_read_at_import():

@@ -7,7 +7,11 @@ import numpy as np
 
 from .. import _checks
 
+# Above the power of two of any float64.
+MOST_POWER = 1 << 12
 
+
+@np.errstate(all="ignore")
 def row_weights(
     class_weight: Any,
     targets: np.ndarray | None,
@@ -35,7 +39,10 @@ def row_weights(
     Returns
     -------
     ndarray of float64, shape (n,), or None
-        `sample_weight` itself if `class_weight` is None.
+        `sample_weight` itself if `class_weight` is None. Otherwise the products, scaled by a power of two so
+        that sums cannot overflow: the largest is at least 1/2 and below 1, or with `is_part` the largest
+        weight of a class. That changes no bit of a weighted mean. Numbers that are then too small to be
+        normal are 0, as they are to the kernels.
 
     Raises
     ------
@@ -57,30 +64,44 @@ def row_weights(
     if targets is None:
         raise ValueError("class_weight needs one class per row: this loss and these outputs have none")
     labels = targets.astype(np.int64, copy=False)
+    # Weights are mantissas times powers of two, whose products neither overflow nor vanish.
     if isinstance(class_weight, str):
-        weights = _balanced(labels, sample_weight, classes)
+        of_class, power_of_class = _balanced(labels, sample_weight, classes)
     else:
-        weights = _given(class_weight, classes)
-    product = weights[labels] if sample_weight is None else weights[labels] * sample_weight
-    if not (is_part or product.any()):
+        of_class, power_of_class = _given(class_weight, classes)
+    product, power = of_class[labels], power_of_class[labels]
+    if sample_weight is not None:
+        own, own_power = np.frexp(sample_weight)
+        product, power = product * own, power + own_power
+    product, carried = np.frexp(product)
+    power = power + carried
+    if is_part:
+        top = power_of_class[of_class > 0].max(initial=-MOST_POWER)
+    elif product.any():
+        top = power[product > 0].max()
+    else:
         raise ValueError("class_weight and sample_weight must not be 0 in every row")
-    return product
+    normal = power - top > np.finfo(np.float64).minexp
+    return np.asarray(np.ldexp(product, np.where(normal, power - top, 0)) * normal)
 
 
-def _balanced(labels: np.ndarray, sample_weight: np.ndarray | None, classes: int) -> np.ndarray:
-    """The weights of the classes for "balanced": float64, shape (classes,)."""
-    totals = np.bincount(labels, sample_weight, classes)
+def _balanced(
+    labels: np.ndarray, sample_weight: np.ndarray | None, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The weights of the classes for "balanced", as mantissas and powers of two, each of shape (classes,)."""
+    totals, powers = np.frexp(np.bincount(labels, sample_weight, classes))
     # A class whose rows have zero weight counts as absent.
-    share = totals.sum() / np.count_nonzero(totals)
-    return np.asarray(np.divide(share, totals, out=np.zeros(classes), where=totals > 0))
+    share, power = np.frexp(np.ldexp(totals, powers).sum() / np.count_nonzero(totals))
+    weights, carried = np.frexp(np.divide(share, totals, out=np.zeros(classes), where=totals > 0))
+    return weights, np.asarray(carried + power - powers)
 
 
-def _given(class_weight: Mapping[Any, Any], classes: int) -> np.ndarray:
-    """The weights of the classes from a mapping: float64, shape (classes,). ValueError or TypeError."""
+def _given(class_weight: Mapping[Any, Any], classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The weights of the classes from a mapping, as `_balanced`. Raises ValueError or TypeError."""
     weights = np.ones(classes)
     for key, value in class_weight.items():
         # Classes may be floats, as labels may.
         if key not in range(classes):
             raise ValueError(f"class_weight must name classes from 0 to {classes - 1}, not {key!r}")
         weights[int(key)] = _checks.real(f"class_weight of class {key}", value)
-    return weights
+    return np.frexp(weights)

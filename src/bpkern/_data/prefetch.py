@@ -20,7 +20,7 @@ class Prefetched(Generic[Item]):
     Each pass over this object has its own thread, which ends when the pass is closed, deleted or done.
     Leaving the context manager closes all passes. Closing waits for the item that is being fetched and for no
     other. After Ctrl-C it waits for `PATIENCE` at most: the iterable may never return, and the thread, a daemon,
-    then ends when it does.
+    then ends when it does. If the system starts no thread, the pass fetches each item when it is needed.
 
     Parameters
     ----------
@@ -52,8 +52,10 @@ class Prefetched(Generic[Item]):
             target=_fill, args=(shelf, self._batches), name="bpkern batches", daemon=True
         )
         try:
-            thread.start()
-            yield from shelf.taken()
+            if _has_started(thread):
+                yield from shelf.taken()
+            else:
+                yield from self._batches
         except KeyboardInterrupt:
             self._patience = PATIENCE
             raise
@@ -129,6 +131,15 @@ class _Shelf(Generic[Item]):
             del item  # to free it while waiting for the next
         if self._error is not None:
             raise self._error
+
+
+def _has_started(thread: threading.Thread) -> bool:
+    """Start a thread; False if the system starts no more."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _fill(shelf: _Shelf[Item], batches: Iterable[Item]) -> None:

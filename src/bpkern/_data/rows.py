@@ -126,7 +126,8 @@ def as_sample_weight(
                 raise ValueError("sample_weight must have a finite sum")
         return weights
     # Scaled by a power of two, so that sums cannot overflow; that changes no bit of a weighted mean.
-    return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
+    with np.errstate(under="ignore"):
+        return np.asarray(np.ldexp(weights, -np.frexp(weights.max())[1]))
 
 
 def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: bool = False) -> Rows:
@@ -235,5 +236,5 @@ def bad_row(
 
 
 def _cast(row: np.ndarray, dtype: "np.dtype[Any]") -> np.ndarray:
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         return row.astype(dtype)

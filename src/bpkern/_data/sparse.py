@@ -78,7 +78,7 @@ class SparseRows:
         """
         dense = np.zeros(self.shape[1], dtype)
         used = slice(self.indptr[number], self.indptr[number + 1])
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             np.add.at(dense, self.indices[used], self.data[used].astype(dtype))
         return dense
 

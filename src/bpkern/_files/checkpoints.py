@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _checks
 from .._fit.callback_list import CallbackList
+from .._fit.fingerprint import Fingerprint
 from .._model.core import Core
 from .._model.settings import Settings
 from ..optimizers import Optimizer
@@ -19,34 +20,40 @@ from . import container, replacing, state
 PREFIX = "callbacks."
 
 
-def write(core: Core, path: str, callbacks: CallbackList, epochs: int) -> None:
+def write(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerprint, epochs: int) -> None:
     """Write the checkpoint of a fit that has finished `epochs` epochs.
 
     Raises
     ------
     TypeError
         For a callback's state that no file can hold.
-    ValueError, OSError
-        As for `container.write`.
+    ValueError, TypeError, OSError
+        As for `state.loadable_state` and `container.write`; an old file is unchanged.
     """
-    config, arrays = state.model_state(core)
+    config, arrays = state.loadable_state(core)
     values: dict[str, Any] = {}
     for name, value in callbacks.state_dict().items():
         if isinstance(value, np.ndarray):
             arrays[f"{PREFIX}{name}"] = value
         else:
             values[name] = _to_json(name, value)
-    config["fit"] = {"epochs": epochs, "stopped": core.stop_training, "callbacks": values}
+    config["fit"] = {
+        "epochs": epochs,
+        "stopped": bool(core.stop_training),
+        "callbacks": values,
+        "settings": fingerprint.settings,
+        "data": fingerprint.data,
+    }
     container.write(path, config, arrays)
 
 
-def resume(core: Core, path: str, callbacks: CallbackList) -> int:
+def resume(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerprint) -> int:
     """Restore model and callbacks from a checkpoint; returns its number of epochs, or 0 if it does not exist.
 
     Raises
     ------
     ValueError
-        For a file that is not a checkpoint, or not of the same model and callbacks; nothing has changed.
+        For a file that is not a checkpoint, or not of the same model, fit and callbacks; nothing has changed.
     OSError
         If the file exists and cannot be read.
     """
@@ -59,6 +66,7 @@ def resume(core: Core, path: str, callbacks: CallbackList) -> int:
         raise ValueError(f"{path} holds a model and no checkpoint of a fit")
     try:
         _check_model(core.settings, config["model"])
+        _check_fit(fingerprint, config)
         found = state.checked_state(core.settings, config, arrays)
         epochs = _checks.whole("epochs", config["fit"]["epochs"], 1)
         stopped = _checks.flag("stopped", config["fit"]["stopped"])
@@ -82,7 +90,7 @@ def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
 
     A learning rate that is a function is kept.
     """
-    settings = {name: value for name, value in found.items() if name != "rule"}
+    settings = {name: value for name, value in found.items() if name not in ("rule", state.OWN_CLASS)}
     if callable(own.lr) or not isinstance(settings["lr"], float):
         settings["lr"] = own.lr
     return type(own)(**settings)
@@ -94,9 +102,21 @@ def _check_model(settings: Settings, found: state.Config) -> None:
         other = found[name]
         # Only the kind of the optimiser: its settings may change during the fit.
         if name == "optimizer":
-            given, other = given["rule"], other["rule"]
+            given, other = (each.get(state.OWN_CLASS, each["rule"]) for each in (given, other))
         if given != other:
             raise ValueError(f"it is of a model with {name}={other!r}, and this one has {given!r}")
+
+
+def _check_fit(fingerprint: Fingerprint, config: state.Config) -> None:
+    """Raise ValueError if the checkpoint is of a fit with other arguments or data."""
+    fit, columns = config["fit"], config["training"]["metrics"]
+    if "settings" in fit:
+        fingerprint.check(fit["settings"], fit["data"])
+        return
+    # Older files have no fingerprint, but the names of their history, whose lists would get unequal lengths.
+    missing = [name for name in fingerprint.columns if name not in columns]
+    if missing:
+        raise ValueError(f"it is of a fit without {', '.join(missing)} in its history")
 
 
 def _to_json(name: str, value: Any) -> Any:

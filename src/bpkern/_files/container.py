@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from . import npz, tensors
-from .replacing import check_folder, naming, replace
+from .regular import read_regular
+from .replacing import check_place, naming, replace
 from .text import METADATA, MOST_CONTAINERS, MOST_TEXT, containers, parse
 
 Arrays = dict[str, np.ndarray]
@@ -78,11 +79,11 @@ def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
     ModuleNotFoundError
         For .safetensors without that library.
     OSError
-        If the file cannot be read.
+        If the file cannot be read, or is not a regular file.
     """
     kind = _format(path)
-    with naming(path), open(path, "rb") as file:
-        raw = file.read()
+    with naming(path):
+        raw = read_regular(path)
     try:
         metadata, arrays = kind.read(raw)
         return _config_of(metadata, arrays), arrays
@@ -93,9 +94,9 @@ def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
 
 
 def check_path(path: "str | os.PathLike[str]") -> None:
-    """Raise the errors of `write` that are known beforehand: of suffix, library and folder."""
+    """Raise the errors of `write` that are known beforehand: of suffix, library and place."""
     _format(path)
-    check_folder(path)
+    check_place(path)
 
 
 def _format(path: "str | os.PathLike[str]") -> ModuleType:

@@ -15,7 +15,7 @@ from . import container, state
 
 def save(core: Core, path: str | os.PathLike[str]) -> None:
     """As `MLP.save`."""
-    container.write(path, *state.model_state(core))
+    container.write(path, *state.loadable_state(core))
 
 
 def load(

@@ -3,10 +3,12 @@
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
+
+from .regular import check_regular
+from .temporary import remove_abandoned, temporary_file
 
 # The errors of fsync on a folder that is not readable, and on file systems that cannot sync folders.
 UNSYNCED = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)
@@ -23,26 +25,26 @@ def naming(path: "str | os.PathLike[str]") -> Iterator[None]:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
-def check_folder(path: "str | os.PathLike[str]") -> None:
-    """Raise OSError if the folder of the file does not exist or is not a folder."""
+def check_place(path: "str | os.PathLike[str]") -> None:
+    """Raise OSError if `replace` could not put a file there: no folder, or something that is no file."""
     with naming(path):
+        check_regular(path)
         folder = os.path.dirname(_target(path))
     if not stat.S_ISDIR(os.stat(folder).st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
 
 
 def remove_leftovers(path: "str | os.PathLike[str]") -> None:
-    """Delete the temporary files that killed writers of this file left. No writer may be running."""
+    """Delete the temporary files that killed writers of this file left."""
     with naming(path):
-        folder, name = os.path.split(_target(path))
-    leftover = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\.tmp")
-    for entry in os.listdir(folder):
-        if leftover.fullmatch(entry):
-            os.unlink(os.path.join(folder, entry))
+        target = _target(path)
+    remove_abandoned(*os.path.split(target))
 
 
 def replace(path: "str | os.PathLike[str]", write: Callable[[BinaryIO], None]) -> None:
     """Write a new file beside the old one, and then rename it over the old one.
+
+    The new file has the old one's mode and, as far as the system permits, its owner and extended attributes.
 
     Parameters
     ----------
@@ -53,26 +55,38 @@ def replace(path: "str | os.PathLike[str]", write: Callable[[BinaryIO], None]) -
     Raises
     ------
     OSError
-        If the file cannot be written; an old one is unchanged, and nothing else is left. If only the folder
-        cannot be synced, the new file is in place, and a loss of power may bring the old one back.
+        If the file cannot be written, or the path leads to a device, pipe, socket or folder. An old file is
+        unchanged, and nothing else is left. If only the folder cannot be synced, the new file is in place,
+        and a loss of power may bring the old one back.
     """
+    check_regular(path)
     target = _target(path)
     folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            with contextlib.suppress(FileNotFoundError):  # no old file, whose mode to keep
-                os.chmod(temporary, os.stat(target).st_mode & 0o7777)
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+    with temporary_file(folder, name) as (file, temporary):
+        with contextlib.suppress(FileNotFoundError):  # no old file
+            _take_over(file.fileno(), target)
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        # The temporary file may not exist, or already be in place. The first error is the one to raise.
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
     _sync_folder(folder)
+
+
+def _take_over(descriptor: int, old: str) -> None:
+    """Give an open file the owner, the mode and the extended attributes of an old file."""
+    status, own = os.stat(old), os.fstat(descriptor)
+    if (status.st_uid, status.st_gid) != (own.st_uid, own.st_gid):
+        try:
+            os.chown(descriptor, status.st_uid, status.st_gid)
+        except PermissionError:  # only root may give files away; a member may set the group
+            with contextlib.suppress(PermissionError):
+                os.chown(descriptor, -1, status.st_gid)
+    os.chmod(descriptor, status.st_mode & 0o7777)  # after chown, which clears bits of it
+    if hasattr(os, "listxattr"):
+        with contextlib.suppress(OSError):  # a file system without attributes
+            for attribute in os.listxattr(old):
+                with contextlib.suppress(OSError):  # one that only root may set
+                    os.setxattr(descriptor, attribute, os.getxattr(old, attribute))
 
 
 def _target(path: "str | os.PathLike[str]") -> str:

@@ -4,13 +4,13 @@ The configuration holds the constructor's arguments under "model", and the state
 The arrays "0.weight", "0.bias", ... are the parameters that predict. If these are an average, the trained
 parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" (bpkern.h), in the shapes of
 the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
-given as arrays are "init.0.weight", ...; the columns of the history are "history.loss", ....
+given as arrays are "init.0.weight", ...; the columns of the history are "history.loss", ..., of any lengths.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,9 @@ from ..history import History
 
 # Replaces a Python callable, which no file can hold.
 CALLABLE = {"callable": True}
+
+# The key of the name of a user's own class of optimiser or loss, whose code no file holds.
+OWN_CLASS = "own_class"
 
 # The optimiser's states, by their names in `_core.Network` and in files.
 STATES = ("m", "v", "u")
@@ -62,7 +65,8 @@ def model_config(settings: Settings) -> Config:
 def _loss_config(settings: Settings) -> Any:
     given = settings.given_loss
     if isinstance(given, losses.Loss):
-        return {"name": given.name, **_plain(given.settings())}
+        config = {"name": given.name, **_plain(given.settings())}
+        return config | _own_class(given, losses.BY_NAME.values())
     return CALLABLE if settings.custom_loss else settings.loss
 
 
@@ -75,7 +79,13 @@ def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
         rate: Any = {"schedule": type(lr).__name__, **_plain(lr.settings())}
     else:
         rate = CALLABLE if callable(lr) else float(lr)
-    return {"rule": optimizer.rule, "lr": rate, **settings}
+    own = _own_class(optimizer, optimizers.OPTIMIZERS.values())
+    return {"rule": optimizer.rule, "lr": rate, **settings} | own
+
+
+def _own_class(given: Any, known: Iterable[type]) -> Config:
+    """The name of its class under OWN_CLASS, unless the class is one of the package."""
+    return {} if type(given) in known else {OWN_CLASS: type(given).__name__}
 
 
 def _plain(settings: Mapping[str, Any]) -> Config:
@@ -123,12 +133,21 @@ def _loss_of(config: Any) -> Any:
     if config == CALLABLE:
         raise ValueError("the model has a Python function as its loss, which no file holds: give loss=")
     settings = dict(config)
+    if OWN_CLASS in settings:
+        raise ValueError(
+            f"the model's loss is of the class {settings[OWN_CLASS]}, which no file holds: give loss="
+        )
     return losses.BY_NAME[settings.pop("name")](**settings)
 
 
 def optimizer_of(config: Config) -> optimizers.Optimizer:
     """The optimiser of a configuration. Raises one of MALFORMED."""
     settings = dict(config)
+    if OWN_CLASS in settings:
+        raise ValueError(
+            f"the model's optimiser is of the class {settings[OWN_CLASS]}, which no file holds: "
+            "give optimizer="
+        )
     kind, lr = optimizers.OPTIMIZERS[settings.pop("rule")], settings.pop("lr")
     if lr == CALLABLE:
         raise ValueError(
@@ -148,8 +167,8 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
 
     Raises
     ------
-    ValueError
-        For a bit generator that is not NumPy's.
+    ValueError, TypeError
+        For a bit generator that is not NumPy's, and for a history that is not lists of numbers.
     RuntimeError
         While another thread trains the model.
     """
@@ -170,16 +189,61 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
             "moves": net.moves,  # updates since the optimiser's states were zero
             "random": core.random.config(),
             "one_dimension": core.fitted_1d,  # the name in files, which must stay
-            "iterations": None if history is None else history.iterations,
+            "iterations": None if history is None else _iterations(history.iterations),
             "metrics": [] if history is None else list(history.columns()),
         }
     if not isinstance(settings.init, str):
         arrays |= _named("init.", settings.init)
     if history is not None:
-        arrays |= {
-            f"history.{name}": np.asarray(values, np.float64) for name, values in history.columns().items()
-        }
+        arrays |= {f"history.{name}": _column(name, values) for name, values in history.columns().items()}
     return {"model": model_config(settings), "training": training}, arrays
+
+
+def loadable_state(core: Core) -> tuple[Config, Arrays]:
+    """As `model_state`, after a check that it can be loaded: users can change many parts of a model.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        As `model_state`, and for settings and values that a model cannot have.
+    """
+    settings = core.settings
+    settings.optimizer.check()
+    config, arrays = model_state(core)
+    model = config["model"]
+    try:
+        arguments = arguments_of(
+            config,
+            arrays,
+            settings.given_loss if _needs_python(model["loss"]) else None,
+            settings.optimizer if _needs_python(model["optimizer"]) else None,
+        )
+        checked_state(Settings(**arguments), config, arrays)
+    except MALFORMED as error:
+        raise ValueError(f"the model cannot be kept in a file: {error}") from error
+    return config, arrays
+
+
+def _needs_python(config: Any) -> bool:
+    """Whether `load` needs the loss or optimiser of this configuration as an argument."""
+    return isinstance(config, dict) and (
+        config == CALLABLE or config.get("lr") == CALLABLE or OWN_CLASS in config
+    )
+
+
+def _column(name: Any, values: Any) -> np.ndarray:
+    """A list of the history as float64 (epochs,). Raises TypeError for anything but a list of numbers."""
+    try:
+        column = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"history_[{name!r}] must be a list of numbers: {error}") from None
+    if column.ndim != 1:
+        raise TypeError(f"history_[{name!r}] must be a list of numbers, not {values!r}")
+    return column
+
+
+def _iterations(value: Any) -> int:
+    return _checks.whole("history_.iterations", value, 0, MOST_COUNT)
 
 
 def _named(prefix: str, layers: Weights) -> Arrays:
@@ -247,10 +311,12 @@ def _history(training: Config, arrays: Arrays) -> History:
     """The history of a state. Raises one of MALFORMED."""
     columns = {name: arrays[f"history.{name}"] for name in training["metrics"]}
     for name, values in columns.items():
-        if values.shape != (len(columns["lr"]),) or values.dtype != np.float64:
-            raise ValueError(f"the history must hold one number per epoch for {name}")
-    iterations = _checks.whole("iterations", training["iterations"], 0, MOST_COUNT)
-    return History.of(iterations, {name: values.tolist() for name, values in columns.items()})
+        # Of any length: users may append to the lists.
+        if values.ndim != 1 or values.dtype != np.float64:
+            raise ValueError(f"the history must hold a list of numbers for {name}")
+    return History.of(
+        _iterations(training["iterations"]), {name: values.tolist() for name, values in columns.items()}
+    )
 
 
 def new_core(

@@ -22,7 +22,7 @@ def backward(core: Core, grad_output: Any, input_gradient: bool) -> np.ndarray |
     gradient = np.asarray(grad_output)
     if gradient.dtype.kind not in "biuf":
         raise TypeError(f"grad_output must hold real numbers, not dtype {gradient.dtype}")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         gradient = np.array(gradient, dtype, order="C")  # a copy, which nobody changes after the check
     if not np.isfinite(gradient).all():
         raise ValueError(f"grad_output must be finite in {dtype.name}")

@@ -61,6 +61,11 @@ class CallbackList:
         for callback in self._callbacks:
             callback.on_fit_end(model)
 
+    def release(self) -> None:
+        """Let each callback close what it has open: the fit has ended, perhaps by an error."""
+        for callback in self._callbacks:
+            callback.__bpkern_release__()
+
     def on_epoch_begin(self, model: Any, epoch: int) -> None:
         """Call this hook of each callback."""
         for callback in self._callbacks:

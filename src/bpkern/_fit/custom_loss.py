@@ -51,5 +51,5 @@ def row_losses(
         return losses, gradient
     if weighted:
         raise ValueError("the loss must return one number per row for weights and for losses, not their mean")
-    with np.errstate(over="ignore"):  # the caller checks that the loss is finite
+    with np.errstate(all="ignore"):  # the caller checks that the loss is finite
         return np.full(rows, losses), gradient * rows

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from .progress import Progress, make_progress
 from .rollback import Rollback
 from .steps import Steps, Watcher, make_steps
 from .update import make_update
+
+if TYPE_CHECKING:
+    from .fingerprint import Fingerprint
 
 
 class FitWatcher(Watcher):
@@ -125,6 +128,7 @@ class Fit:
         self._validation: Rows | None = None
         self._validation_index: np.ndarray | None = None
         self._progress = make_progress(verbose)
+        self._fingerprint: Any = None  # a Fingerprint, if there is a checkpoint
         if arguments.checkpoint is not None:
             from .._files import container  # with its own imports, half the import time of the package
 
@@ -216,6 +220,7 @@ class Fit:
                 core.fitting = True
                 return self._run()
             finally:
+                self.callbacks.release()
                 core.fitting = fitting
                 if fitting:
                     core.stop_training = stop_training
@@ -232,6 +237,8 @@ class Fit:
             ema=arguments.ema,
         )
         rollback = Rollback(net, True, core)
+        if arguments.checkpoint is not None:
+            self._fingerprint = self._take_fingerprint()
         try:
             threads = self._reserve(update)
             core.stop_training = False
@@ -240,7 +247,7 @@ class Fit:
             if arguments.checkpoint is not None and arguments.resume:
                 from .._files import checkpoints
 
-                first = checkpoints.resume(core, arguments.checkpoint, self.callbacks)
+                first = checkpoints.resume(core, arguments.checkpoint, self.callbacks, self._fingerprint)
                 rollback = Rollback(net, True, core)  # from now on, back to the checkpoint
                 self._optimizer = self._settings.current_optimizer()  # a callback may have changed it
                 update.set_optimizer(self._optimizer)
@@ -307,7 +314,29 @@ class Fit:
             ):
                 from .._files import checkpoints
 
-                checkpoints.write(core, arguments.checkpoint, self.callbacks, epoch + 1)
+                checkpoints.write(core, arguments.checkpoint, self.callbacks, self._fingerprint, epoch + 1)
+
+    def _take_fingerprint(self) -> Fingerprint:
+        """What a checkpoint remembers of this fit."""
+        from .fingerprint import fingerprint  # with its import of hashlib
+
+        if self._data is None:
+            rows, weights = None, None
+            if self._class_weight is not None:
+                from .._data.class_weights import row_weights
+
+                # The weight of each class, because the rows are still to come.
+                count = max(self._settings.layers[-1], 2)
+                weights = row_weights(self._class_weight, np.arange(count), None, count, is_part=True)
+        else:
+            rows = self._rows
+            weights = None if self._class_weight is None else self._data[2]
+        split = () if self._index is None else (self._index, self._validation_index)
+        metrics = [
+            each.name for each in self._metrics if each.name != "accuracy" or self._settings.has_accuracy
+        ]
+        validation = None if split else self._validation
+        return fingerprint(self.arguments, self._core.random.seed, metrics, rows, weights, validation, split)
 
     def _run_epoch(self, epochs: Epochs, number: int) -> dict[str, float]:
         """`Epochs.run`, noted in the core."""

@@ -32,6 +32,7 @@ def gradients(core: Core, X: Any, y: Any) -> tuple[float, Weights]:
     return loss, found
 
 
+@np.errstate(all="ignore")
 def add_penalty(net: _core.Network, gradients: Weights, l1: float, l2: float) -> float:
     """Add the gradient of ``l1 * sum(abs(W)) + l2 * sum(W**2)``, in place; returns the penalty itself.
 
@@ -61,5 +62,6 @@ def _custom_gradients(core: Core, data: Rows) -> tuple[float, Weights]:
     tape = _core.Tape(net)
     outputs = tape.forward(_core.Data(x), None)
     losses, gradient = row_losses(settings.custom_loss, outputs, targets, weighted=False)
-    tape.backward(np.ascontiguousarray(gradient / len(x), settings.dtype), False)
-    return float(losses.mean()), tape.gradients()
+    with np.errstate(all="ignore"):
+        tape.backward(np.ascontiguousarray(gradient / len(x), settings.dtype), False)
+        return float(losses.mean()), tape.gradients()

@@ -13,6 +13,7 @@ from .. import _checks, _core
 from .._data import streams
 from .._data.rows import Reader
 from .._model.core import core_of
+from ..callbacks import CSVLogger
 from ..history import History
 from ..mlp import MLP
 from .arguments import FitArguments
@@ -87,8 +88,9 @@ def fit_many(
     Raises
     ------
     ValueError, TypeError
-        As for `fit`, and for the same model, callback, generator or checkpoint given twice. Errors that can
-        be found before training are raised before any model is trained, with a note that names the model.
+        As for `fit`, and for the same model, callback, generator, checkpoint or CSV log given twice. Errors
+        that can be found before training are raised before any model is trained, with a note that names the
+        model.
     Exception
         An error of one fit does not end the others. When all are done, the error of the first such model is
         raised, with a note that names the model; the other models have their histories in ``history_``.
@@ -127,6 +129,8 @@ def fit_many(
     _check_apart("callback", [list(fit.callbacks) for fit in fits])
     checkpoints = [fit.arguments.checkpoint for fit in fits]
     _check_apart("checkpoint", [[] if path is None else [os.path.abspath(path)] for path in checkpoints])
+    logs = [[each.path for each in fit.callbacks if isinstance(each, CSVLogger)] for fit in fits]
+    _check_apart("log", [[os.path.abspath(path) for path in paths] for paths in logs])
     from .pool import Pool  # with its import of threading
 
     return Pool(fits, progress).run(workers)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from .._data.read_only import read_only
 
 CLASSES = ("accuracy", "f1", "precision", "recall")
@@ -39,7 +40,8 @@ class Metric:
         self._loss = loss
 
     def __call__(self, y_true: Any, y_pred: Any, weights: np.ndarray | None) -> float:
-        true, predicted = _comparable(np.asarray(y_true), np.asarray(y_pred), self._loss)
+        with np.errstate(all="ignore"):
+            true, predicted = _comparable(np.asarray(y_true), np.asarray(y_pred), self._loss)
         return self._function(true, predicted, weights)
 
     def __repr__(self) -> str:
@@ -100,12 +102,14 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
 
 def _metric(spec: Any, loss: str, outputs: int) -> Metric:
     if isinstance(spec, str):
+        spec = _checks.plain(spec)
         if spec not in NAMES:
             raise ValueError(f"unknown metric {spec!r}: allowed are {', '.join(NAMES)}, or a callable")
         suitable = CLASSES if loss in CROSS_ENTROPIES else VALUES
         if spec not in suitable:
             raise ValueError(f"metric {spec!r} does not suit the loss {loss}: {', '.join(suitable)} do")
-        return Metric(spec, _named(spec, loss, outputs), loss)
+        # Under- and overflow give 0 and infinity, whatever NumPy's settings are.
+        return Metric(spec, np.errstate(all="ignore")(_named(spec, loss, outputs)), loss)
     if not callable(spec):
         raise TypeError(f"a metric must be a name or a callable, not {spec!r}")
     name = getattr(spec, "__name__", None)
@@ -113,7 +117,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
         raise TypeError(f"a metric must have a __name__ to be known by: {spec!r} has none")
     if name in RESERVED or name in NAMES or name.startswith("val_"):
         raise ValueError(f"a metric must not be called {name!r}: that name is taken")
-    return Metric(name, _unweighted(spec, name), loss)
+    return Metric(_checks.plain(name), _unweighted(spec, name), loss)
 
 
 def _comparable(true: np.ndarray, predicted: np.ndarray, loss: str) -> tuple[np.ndarray, np.ndarray]:

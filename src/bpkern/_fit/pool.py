@@ -1,5 +1,6 @@
 """Several fits, run by several threads."""
 
+import contextlib
 import threading
 from collections import deque
 
@@ -22,22 +23,33 @@ class Pool:
         self._stopped_by: BaseException | None = None
         self._stop = _core.Crew()  # through which one thread stops all
         self._lock = threading.Lock()
+        self._counted = threading.Event()  # set when it is known how many threads have started
+        self._ended = threading.Semaphore(0)  # counts the threads that have ended, but for the caller's
 
     def run(self, workers: int) -> list[History]:
-        """Run all fits in `workers` threads, including the caller's, and return their histories."""
+        """Run all fits in `workers` threads, including the caller's, and return their histories.
+
+        If the system starts fewer threads, those run all fits.
+        """
         self._progress.begin(len(self._fits), None, 0)
         # All threads are counted before the first fit begins, so that it takes no more than its share.
         self._together = threading.Barrier(workers)
         helpers = [threading.Thread(target=self._help, name="bpkern fit_many") for _ in range(workers - 1)]
         try:
-            for helper in helpers:
-                helper.start()
+            with contextlib.suppress(RuntimeError):  # the system starts no more
+                for helper in helpers:
+                    helper.start()
+            started = sum(helper.ident is not None for helper in helpers)
+            self._together = threading.Barrier(1 + started)
+            self._counted.set()
             self._work()
-            for helper in helpers:
-                helper.join()
+            # Not by `join`: in Python 3.11, a signal that interrupts it makes the thread count as ended.
+            for _ in range(started):
+                self._ended.acquire()
         except BaseException as error:
             self._end(error)
         finally:
+            self._counted.set()
             for helper in helpers:
                 if helper.ident is not None:
                     helper.join()
@@ -52,10 +64,13 @@ class Pool:
             self._work()
         except BaseException as error:  # raised again in the caller's thread
             self._end(error)
+        finally:
+            self._ended.release()
 
     def _work(self) -> None:
         """Run fits until none is left."""
         with self._stop.member():
+            self._counted.wait()
             self._together.wait()
             while self._left:
                 try:

@@ -32,16 +32,48 @@ def make_progress(verbose: Any, noun: str = "epoch") -> Progress:
     """
     if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1):
         raise ValueError(f"unknown verbose {verbose!r}: allowed are 'auto', 0, 1")
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    if verbose == 0 or (verbose == "auto" and not terminal):
+    if verbose == 0:
         return Progress()
-    if not terminal:
-        return Lines(noun)
+    if not _is_terminal():
+        return Progress() if verbose == "auto" else Unfailing(Lines(noun))
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
-        return Lines(noun, in_place=True)
-    return Bar(tqdm, noun)
+        return Unfailing(Lines(noun, in_place=True))
+    return Unfailing(Bar(tqdm, noun))
+
+
+def _is_terminal() -> bool:
+    """Whether standard error is a terminal. It may be None, closed, or any object of the user's."""
+    try:
+        return bool(sys.stderr.isatty())
+    except Exception:
+        return False
+
+
+class Unfailing(Progress):
+    """Passes everything on to a display, until that raises: training goes on without it."""
+
+    def __init__(self, display: Progress) -> None:
+        self._display = display
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        try:
+            getattr(self._display, method)(*arguments)
+        except Exception:  # of any kind: standard error may be an object of the user's
+            self._display = Progress()
+
+    def begin(self, epochs: int, rows: int | None, done: int) -> None:
+        self._call("begin", epochs, rows, done)
+
+    def rows(self, done: int) -> None:
+        self._call("rows", done)
+
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        self._call("epoch", number, metrics)
+
+    def close(self) -> None:
+        self._call("close")
 
 
 def _text(metrics: Mapping[str, float]) -> str:
@@ -136,8 +168,10 @@ class Lines(Progress):
 
     @staticmethod
     def _write(text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        stream = sys.stderr
+        stream.write(text)
+        if hasattr(stream, "flush"):
+            stream.flush()
 
     def close(self) -> None:
         """Leave the last finished epoch on the terminal."""

@@ -107,6 +107,7 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | We
         raise type(error)(f"init: {error}") from None
 
 
+@np.errstate(all="ignore")
 def initial_weights(
     init: str | Weights,
     layers: list[int],

@@ -48,7 +48,7 @@ def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[
         raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         # A copy before the last check: the caller may change the array meanwhile.
         copied = np.array(array, dtype, order="C")
     if not np.isfinite(copied).all():

@@ -128,6 +128,8 @@ class RandomState:
     generator : Generator
     dropout_key : int
         64 bits; 0 without dropout.
+    seed : int or None
+        The seed, if it was given as a number. Files do not hold it.
     """
 
     def __init__(
@@ -139,13 +141,17 @@ class RandomState:
         dropout_key: int = 0,
     ) -> None:
         self.generator = make_generator(seed)
+        is_other = seed is None or isinstance(seed, (np.random.SeedSequence, np.random.Generator))
+        self.seed: int | None = None if is_other else int(seed)
         self._start = copy.deepcopy(self.generator) if start is None else start
         self._split_seed = split_seed
         self.dropout_key = dropout_key
 
     def at_start(self) -> RandomState:
         """A new object in the initial state. It does not advance a Generator that the caller gave as seed."""
-        return RandomState(copy.deepcopy(self._start), start=self._start, dropout_key=self.dropout_key)
+        fresh = RandomState(copy.deepcopy(self._start), start=self._start, dropout_key=self.dropout_key)
+        fresh.seed = self.seed
+        return fresh
 
     def draw_dropout_key(self) -> None:
         """Draw the key of the counter-based generator of the dropout masks (csrc, philox.h)."""

@@ -69,7 +69,7 @@ class Settings:
         self.activations.append(_checks.one_of("output_activation", output_activation, ACTIVATIONS))
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
         # A copy: the network keeps its loss parameters even if the caller changes the Loss object later.
-        self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else loss
+        self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else checked_loss(loss)
         self.optimizer = SGD() if optimizer is None else checked_optimizer(optimizer)
         self.dtype = _dtype(dtype)
         self.init = checked_init(init, self.layers, self.dtype)
@@ -166,7 +166,7 @@ def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
 
 def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[..., Any] | None]:
     """Name of the loss; its parameter (outputs,) or None; the callable or None."""
-    checked_loss(loss)
+    loss = checked_loss(loss)
     if isinstance(loss, Loss):
         return _checks.one_of("loss", loss.name, tuple(BY_NAME)), _parameters(loss, outputs), None
     if not isinstance(loss, str):
@@ -204,7 +204,7 @@ def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
 
 
 def checked_loss(loss: Any) -> Any:
-    """`loss` itself. Raises ValueError or TypeError if it is not a loss.
+    """`loss` itself, a name as a plain str. Raises ValueError or TypeError if it is not a loss.
 
     Whether a parameter of the loss fits the number of outputs is not checked here.
     """

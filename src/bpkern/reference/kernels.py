@@ -8,6 +8,7 @@ from .activations import ACTIVATIONS, FROM_Z
 from .optimizers import STEPS
 
 
+@np.errstate(all="ignore")
 def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
     """``a = s(x @ w.T + b)``; see `bpkern.kernels.linear_forward`. `scratch` has the shape of the result."""
     out = np.matmul(x, w.T, out=out)
@@ -17,6 +18,7 @@ def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
     return out
 
 
+@np.errstate(all="ignore")
 def delta_backward(delta_next, w_next, a, activation, *, z=None, out=None, scratch=None):
     """``delta = (delta_next @ w_next) * s'(z)``; see `bpkern.kernels.delta_backward`. `scratch` as above."""
     if activation in FROM_Z and z is None:
@@ -27,6 +29,7 @@ def delta_backward(delta_next, w_next, a, activation, *, z=None, out=None, scrat
     return out
 
 
+@np.errstate(all="ignore")
 def sgd_update(
     w, b, delta, x, lr, *, momentum=0.0, nesterov=False, weight_decay=0.0, vw=None, vb=None, scratch=None
 ):

@@ -68,6 +68,7 @@ class MLP:
         """The settings of the optimiser."""
         return self._settings.optimizer
 
+    @np.errstate(all="ignore")
     def fit(
         self,
         X,
@@ -166,6 +167,7 @@ class MLP:
             self._net.backward(batch, total, self._update.gradients, self._update.spare, add)
         return sums
 
+    @np.errstate(all="ignore")
     def gradients(self, X, y):
         """(loss, [(dW, db), ...]); see `bpkern.MLP.gradients`."""
         batch = self._batch_of(*self._read(X, y, None))
@@ -181,11 +183,13 @@ class MLP:
         batch.x[...], batch.y[...], batch.weights = x, targets, weights
         return batch
 
+    @np.errstate(all="ignore")
     def forward(self, X):
         """Outputs (n, out); see `bpkern.MLP.forward`."""
         x = np.asarray(as_rows(X, self._settings.layers[0]), self._settings.dtype)
         return self._predicting().outputs(x)
 
+    @np.errstate(all="ignore")
     def predict(self, X):
         """Classes or values; see `bpkern.MLP.predict`."""
         outputs = self.forward(X)
@@ -196,6 +200,7 @@ class MLP:
             return classes[:, 0] if classes.shape[1] == 1 else classes
         return outputs[:, 0] if self._fitted_1d and outputs.shape[1] == 1 else outputs
 
+    @np.errstate(all="ignore")
     def evaluate(self, X, y):
         """Loss and accuracy; see `bpkern.MLP.evaluate`."""
         return self._measure(self._batch_of(*self._read(X, y, None)))

@@ -153,6 +153,7 @@ feature_names_in_
 
     # Prediction --------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def _values(self, outputs: np.ndarray) -> np.ndarray:
         """The predictions of outputs, which may be overwritten."""
         return np.exp(outputs, out=outputs) if self.out_activation_ == "exp" else outputs

@@ -1,0 +1,98 @@
+"""Logs: text files that grow by whole lines, each written by one writer at a time."""
+
+import contextlib
+import os
+import stat
+
+from .locks import lock, unlock
+from .replacing import naming
+
+
+class Log:
+    """A log, open and locked until `close`. Devices and pipes are written without a lock.
+
+    Parameters
+    ----------
+    path : str
+    keep : bool
+        Whether to keep what is in the file.
+
+    Raises
+    ------
+    BlockingIOError
+        If another writer has the file open; it is unchanged.
+    OSError
+        If it cannot be opened.
+    """
+
+    _descriptor: int | None = None
+
+    def __init__(self, path: str, keep: bool) -> None:
+        self._path = path
+        with naming(path):
+            # Each write of one line goes to the end, even on a file system without locks.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC
+            descriptor = self._descriptor = os.open(path, flags, 0o666)
+            self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            if self._is_file:
+                try:
+                    lock(descriptor)
+                except BlockingIOError as error:
+                    raise BlockingIOError(error.errno, "another fit is writing this log") from None
+                if not keep:
+                    os.ftruncate(descriptor, 0)
+
+    def first_line(self) -> str:
+        """The first line without its end; empty if there is none, and for devices and pipes."""
+        if not self._is_file:
+            return ""
+        with naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
+            return file.readline().rstrip("\r\n")
+
+    def append(self, text: str) -> None:
+        """Write whole lines at the end. If they cannot be written, the file is as before."""
+        descriptor = self._opened()
+        with naming(self._path):
+            before, left = os.fstat(descriptor).st_size, text.encode()
+            try:
+                while left:
+                    left = left[os.write(descriptor, left) :]
+            except BaseException:
+                if self._is_file:
+                    with contextlib.suppress(OSError):
+                        os.ftruncate(descriptor, before)
+                raise
+
+    def cut(self, size: int) -> None:
+        """Remove everything after the first `size` bytes."""
+        with naming(self._path):
+            os.ftruncate(self._opened(), size)
+
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to this file, which somebody else may have moved or deleted."""
+        if not self._is_file:
+            return True
+        own = os.fstat(self._opened())
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
+
+    def close(self) -> None:
+        """Let other writers write the file."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            if self._is_file:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    unlock(descriptor)
+            os.close(descriptor)
+
+    def _opened(self) -> int:
+        assert self._descriptor is not None
+        return self._descriptor
+
+    def __del__(self) -> None:
+        # No `unlock`: in a forked child this is a copy, and the parent's lock must stay.
+        if self._descriptor is not None:
+            os.close(self._descriptor)

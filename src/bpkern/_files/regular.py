@@ -1,0 +1,37 @@
+"""Regular files: the only ones that a model is read from, and the only ones that are replaced."""
+
+import errno
+import os
+import stat
+
+
+def check_regular(path: "str | os.PathLike[str]") -> None:
+    """Raise OSError if the path leads to a device, a pipe, a socket or a folder. It may lead to nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    _check(path, mode)
+
+
+def read_regular(path: "str | os.PathLike[str]") -> bytes:
+    """The contents of a regular file, as far as its size says.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is not a regular file: a device may have no end, and a pipe makes wait.
+    """
+    check_regular(path)  # first, because opening a device may already have an effect
+    # Not blocking: the path may lead to a pipe by now.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        _check(path, status.st_mode)
+        return file.read(status.st_size)
+
+
+def _check(path: "str | os.PathLike[str]", mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "a device, pipe or socket, and not a regular file", os.fspath(path))
