@@ -133,11 +133,11 @@ def suffix(request):
     return request.param
 
 
-def checkpoint(path):
+def checkpoint(path, resume=False):
     """A checkpoint with the state of callbacks, among it arrays and an infinity."""
     model = bpkern.MLP([5, 4, 3], loss="cross_entropy", seed=0)
     stopping = [callbacks.EarlyStopping("loss"), callbacks.ReduceLROnPlateau("accuracy", patience=3)]
-    model.fit(X, LABELS, epochs=2, callbacks=stopping, checkpoint=path, verbose=0)
+    model.fit(X, LABELS, epochs=2, callbacks=stopping, checkpoint=path, resume=resume, verbose=0)
     return model
 
 
@@ -226,6 +226,34 @@ def test_the_page_names_every_key_and_every_array(tmp_path):
         allowed = patterns(heading)
         assert [name for name in sorted(found) if not known(name, allowed)] == []
         assert [p for p in allowed if not any(re.fullmatch(p, name) for name in found)] == []
+
+
+def test_a_checkpoint_without_later_keys(suffix, tmp_path):
+    """ "A checkpoint without `fit.settings` and `fit.data` is resumed as well." """
+    path = tmp_path / f"fit{suffix}"
+    whole = checkpoint(path)
+    config, arrays = container.read(path)
+    config["fit"].pop("settings", None)
+    config["fit"].pop("data", None)
+    container.write(path, config, arrays)
+    assert checkpoint(path, resume=True).history_ == whole.history_
+
+
+class Own(bpkern.SGD):
+    """An optimiser of a user's own class."""
+
+
+def test_own_classes(suffix, tmp_path):
+    """ "Nor does it hold the code of an `own_class` ... `load` needs these as arguments" """
+    path = tmp_path / f"net{suffix}"
+    model = trained(optimizer=Own(0.1))
+    model.save(path)
+    config, arrays = read(path)
+    assert config["model"]["optimizer"]["own_class"] == "Own"
+    assert forward(config, arrays, X) == pytest.approx(model.forward(X), rel=1e-4, abs=1e-5)
+    with pytest.raises(ValueError, match="optimizer="):
+        bpkern.MLP.load(path)
+    assert np.array_equal(bpkern.MLP.load(path, optimizer=Own(0.1)).predict(X), model.predict(X))
 
 
 def test_the_page_names_the_states_of_each_rule():

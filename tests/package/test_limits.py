@@ -306,7 +306,8 @@ class Formulas:
         size = self.s * sum((fan_in + 1) * w for fan_in, w in zip(layers, self.widths, strict=False))
         self.n = -(-size // (2 << 20)) * (2 << 20)
         self.model = self.n * stores
-        self.weights = self.s * sum(a * b for a, b in pairwise(layers))
+        sizes = [self.s * a * b for a, b in pairwise(layers)]
+        self.two_layers = max(map(sum, pairwise([0, *sizes])))
         self.largest = 8 * max(a * b for a, b in pairwise(layers))
 
     def step(self, rows, slopes=0):
@@ -317,19 +318,21 @@ class Formulas:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layers", [LAYERS, [1500, 1500]])
 def test_memory_of_the_constructor(dtype, layers, tmp_path):
-    """ "a model | *M*", and the two rows of the constructor"""
+    """ "a model | *M*", the two rows of the constructor, and "`reset` | *N* more" """
     code = """
         model, usual = peak(net)
         other, orthogonal = peak(lambda: net(init="orthogonal"))
+        _, again = peak(model.reset)
         del model
         before = of_process("VmRSS")
         del other
-        print(json.dumps([usual, orthogonal, before - of_process("VmRSS")]))
+        print(json.dumps([usual, orthogonal, again, before - of_process("VmRSS")]))
     """
-    usual, orthogonal, model = measured(code, tmp_path, layers, dtype)
+    usual, orthogonal, again, model = measured(code, tmp_path, layers, dtype)
     formulas = Formulas(layers, dtype)
-    assert usual < formulas.n + formulas.weights + formulas.largest + SLACK
-    assert orthogonal < formulas.n + formulas.weights + 5 * formulas.largest + SLACK
+    assert usual < formulas.n + formulas.two_layers + SLACK
+    assert orthogonal < formulas.n + 5 * formulas.largest + SLACK
+    assert again < formulas.n + formulas.two_layers + SLACK
     assert formulas.n / 2 < model < formulas.n + SLACK
 
 
@@ -373,7 +376,7 @@ def test_memory_of_a_step(dtype, settings, slopes, tmp_path):
     used = measured(code, tmp_path, dtype=dtype)
     formulas = Formulas(dtype=dtype)
     step = formulas.step(3000, sum(formulas.widths[:slopes]))
-    assert step / 2 < used < step + 24 * 3000 + SLACK
+    assert step / 2 < used < step + formulas.n + 24 * 3000 + SLACK
 
 
 def test_memory_of_clipping(tmp_path):
@@ -389,6 +392,24 @@ def test_memory_of_clipping(tmp_path):
     assert used < formulas.n + formulas.s * 3000 * formulas.inputs + formulas.step(3000) + 24 * 3000 + SLACK
 
 
+@pytest.mark.parametrize("call", ["model.reset()", "model.fit(X, y, batch_size=16, verbose=0)"])
+def test_memory_that_is_given_back(call, tmp_path):
+    """ "what is above 16 MiB is given back by `reset`, and by a fit whose mini-batches have less than a
+    quarter of the rows" """
+    code = f"""
+        model = net()
+        model.fit(X[:16], y[:16], batch_size=16, verbose=0)
+        before = of_process("VmRSS")
+        model.fit(X, y, batch_size=3000, verbose=0)
+        large = of_process("VmRSS")
+        {call}
+        print(json.dumps([large - before, of_process("VmRSS") - before]))
+    """
+    large, left = measured(code, tmp_path)
+    assert large > Formulas().step(3000) / 2 > 16 << 20
+    assert left < SLACK
+
+
 def test_memory_of_reading(tmp_path):
     """ "`predict`, `forward`, `evaluate` | the result, and a step with *B* = 256"; "`get_weights` ... | *N*";
     "`gradients` also 2 · *N*" """
@@ -399,6 +420,7 @@ def test_memory_of_reading(tmp_path):
             lambda: model.predict(X),
             lambda: model.forward(X),
             lambda: model.evaluate(X, y),
+            lambda: model.predict_proba(X),
             model.get_weights,
             model.state_dict,
             lambda: model.gradients(X[:500], y[:500]),
@@ -408,7 +430,7 @@ def test_memory_of_reading(tmp_path):
     *reading, weights, state, gradients = measured(code, tmp_path)
     formulas = Formulas()
     for used in reading:
-        assert used < formulas.s * 3000 * formulas.widths[-1] + formulas.step(256) + 8 * 3000 + SLACK
+        assert used < 2 * formulas.s * 3000 * formulas.widths[-1] + formulas.step(256) + 8 * 3000 + SLACK
     assert max(weights, state) < formulas.n + SLACK
     assert gradients < 2 * formulas.n + formulas.step(500) + formulas.s * 500 * formulas.inputs + SLACK
 

@@ -235,7 +235,12 @@ ROWS = {
 
 
 # The rows that depend on nothing but the instruction set. Scalar code depends on the C library as well.
-RECORDED = ("fit with SGD, RMSprop, Adagrad", "`forward`, `predict`, `gradients`", "files, copies, pickles")
+RECORDED = (
+    "fit with SGD, RMSprop, Adagrad",
+    "`forward`, `predict`, `gradients`",
+    "`predict_proba`",
+    "files, copies, pickles",
+)
 VECTOR = ("avx2", "avx512")
 GOLDEN = Path(__file__).parents[1] / "golden" / "bits.json"
 
