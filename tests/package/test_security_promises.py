@@ -456,8 +456,8 @@ def test_what_a_loss_returns_is_checked(returned):
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_begin", "on_batch_end", "on_epoch_end"])
 @pytest.mark.parametrize("more", [{}, {"accumulate": 4}, {"clip_norm": 1.0}, {"ema": 0.9}])
 def test_calls_from_a_callback(hook, more):
-    """ "They may call every public method of the model, and train it. A call that would overwrite what the fit
-    still needs raises RuntimeError.": here a fit that by itself changes nothing, at the first call"""
+    """ "They may call every public method of the model, and train it. A call that would overwrite what the
+    fit still needs raises RuntimeError.": here a fit that by itself changes nothing, at the first call"""
     calls = []
 
     def call_all(self, model, *_):
