@@ -9,8 +9,10 @@ in_children(journal, work)
 import os
 import signal
 import tempfile
+import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from journal import Journal, Missing
@@ -97,7 +99,15 @@ def _one_trial(work: Work, trial: int) -> tuple[str, str | None]:
     try:
         return work(trial), None
     except BaseException as error:  # errors of Rust libraries do not derive from Exception
-        return "failed", f"{type(error).__name__}: {error}"[:500]
+        return "failed", told(error)
+
+
+def told(error: BaseException) -> str:
+    """The error, and the innermost line of the package or the attacks that it comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if {"bpkern", "attacks"} & set(Path(frame.filename).parts)]
+    where = f" ({Path(ours[-1].filename).name}:{ours[-1].lineno})" if ours else ""
+    return f"{type(error).__name__}: {error}"[:400] + where
 
 
 def _descriptors() -> list[str]:
