@@ -35,8 +35,17 @@ def folder_in_memory() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
 
 
-def in_children(journal: Journal, work: Work, size: int = 500, filtered: Any = "error") -> None:
-    """Run the trials that are left in children, `size` in each. Warnings are filtered in this way."""
+def in_children(
+    journal: Journal,
+    work: Work,
+    size: int = 500,
+    filtered: Any = "error",
+    name: Callable[[int], str] = lambda trial: "",
+) -> None:
+    """Run the trials that are left in children, `size` in each.
+
+    Warnings are filtered in the way of `filtered`. `name` is what a trial does, for the report of a crash.
+    """
     if not os.path.exists("/proc/self/statm"):
         raise Missing("/proc, which reports the memory and the descriptors of a process")
     for chunk in journal.chunks(size):
@@ -44,7 +53,7 @@ def in_children(journal: Journal, work: Work, size: int = 500, filtered: Any = "
         while left:
             done, ended, printed = _a_child(journal, work, left, filtered)
             if done < len(left):
-                journal.fail(left[done], f"the process ended with status {ended}{printed}")
+                journal.fail(left[done], f"{name(left[done])} the process ended with status {ended}{printed}")
                 done += 1
             left = left[done:]
 

@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn whose fitted attributes a user has replaced by others of any dtype and shape."""
+"""Estimators for scikit-learn whose fitted attributes a user has replaced by any others."""
 
 import pickle
 from typing import Any

@@ -111,6 +111,14 @@ def check_whole(model: bpkern.MLP, folder: str, was_edited: bool = False) -> Non
     os.unlink(path)
 
 
+def check_finite(model: bpkern.MLP, what: str) -> None:
+    """Raise Wrong, with what was done, if a parameter is not finite."""
+    try:
+        largest_weight(model)
+    except Wrong as wrong:
+        raise Wrong(f"{what}: {wrong}") from None
+
+
 class Unchanged:
     """The caller's arrays, compared with copies of their bytes."""
 

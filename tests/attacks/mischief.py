@@ -1,8 +1,9 @@
 """What hostile code does when it is called: it reads, writes, lies, raises, re-enters, deletes, and changes
 settings, as a generator of its own decides.
 
-Every hook calls `Mischief.at` with the objects that the package has handed to it. Harmless mischief only calls
-methods that read the model, and writes to what it was handed: a fit must then give the same bits as without it.
+Every hook calls `Mischief.at` with the objects that the package has handed to it. Harmless mischief only
+calls methods that read the model, and writes to what it was handed: a fit must then give the same bits as
+without it.
 """
 
 import gc

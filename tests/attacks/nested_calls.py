@@ -110,11 +110,16 @@ def nested(journal: Journal) -> str:
     places = [(place, gradients, call) for place in PLACES for gradients in GRADIENTS for call in CALLS]
     journal.trials = min(journal.trials, len(places))
     order = np.random.default_rng(journal.seed).permutation(len(places))
+
+    def name_of(trial: int) -> str:
+        place, gradients, (name, _, _) = places[order[trial]]
+        return f"{name} in {place} with {gradients}"
+
     with folder_in_memory() as folder:
 
         def work(trial: int) -> str:
             place, gradients, (name, call, kind) = places[order[trial]]
-            where = f"{name} in {place} with {gradients}"
+            where = name_of(trial)
             bpkern.set_num_threads(THREADS)
             remove_files(folder)
             expected = Nested(place, gradients, folder).run(lambda model: None)
@@ -142,7 +147,7 @@ def nested(journal: Journal) -> str:
                 check_whole(made[-1], folder, kind == "changing")
             return word
 
-        in_children(journal, work, filtered="ignore")
+        in_children(journal, work, filtered="ignore", name=name_of)
     return f"{len(PLACES)} hooks, {len(GRADIENTS)} settings, {len(CALLS)} calls"
 
 
