@@ -1,8 +1,8 @@
 """Power loss at any moment of a save or a checkpoint, on a disk that writes in any order.
 
 The calls that change files are recorded once (failing/recording.c). A trial takes a moment, and one of the
-states in which POSIX allows the disk to be then: what was synced is there, and of everything else any part, as
-`Disk` says. The file must hold one complete version in all of these states.
+states in which POSIX allows the disk to be then: what was synced is there, and of everything else any part,
+as `Disk` says. The file must hold one complete version in all of these states.
 """
 
 import os
@@ -49,8 +49,8 @@ class Recording(NamedTuple):
 class Disk:
     """A state of the disk after the first `moment` calls of a recording.
 
-    A name is durable after a sync of its folder, data after a sync of their file. Of the other calls any may be
-    lost, of a write any sectors; a file may have the length of a lost write, with zeros in it.
+    A name is durable after a sync of its folder, data after a sync of their file. Of the other calls any may
+    be lost, of a write any sectors; a file may have the length of a lost write, with zeros in it.
 
     Parameters
     ----------
