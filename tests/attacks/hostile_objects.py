@@ -263,25 +263,34 @@ class Number:
 
 
 class Batches:
-    """A stream of batches that refills one buffer, changes what it gave, and gives other things than batches.
+    """A stream of batches that changes what it gave, and gives other things than batches.
 
-    Without mischief it gives the same batches from fresh arrays.
+    Without mischief it gives batches from fresh arrays. A "refilled" stream gives the same batches in one
+    buffer. In a "weighted" stream every second batch has weights of 2, the others of 1: with mischief, the
+    latter come without weights.
     """
 
-    def __init__(self, mischief: Mischief, x: np.ndarray, y: np.ndarray, refills: bool) -> None:
-        self._mischief, self._x, self._y, self._refills = mischief, x, y, refills
+    def __init__(self, mischief: Mischief, x: np.ndarray, y: np.ndarray, form: str) -> None:
+        self._mischief, self._x, self._y = mischief, x, y
+        self._refills = form == "refilled" and mischief.rng is not None
+        self._is_weighted = form.startswith("weighted")
+        self._doubled = form == "weighted first"  # the first batch is one with weights of 2
 
     def __iter__(self) -> Iterator[Any]:
         mischief, buffers = self._mischief, (np.empty_like(self._x[:4]), np.empty_like(self._y[:4]))
         for start in range(0, len(self._x) - 3, 4):
             x, y = self._x[start : start + 4].copy(), self._y[start : start + 4].copy()
-            if self._refills and mischief.rng is not None:
+            if self._refills:
                 mischief.done.append("refill")
                 buffers[0][...], buffers[1][...] = x, y
                 x, y = buffers
             mischief.at()
+            doubled = (start % 8 == 0) == self._doubled
+            honest: tuple[Any, ...] = (x, y)
+            if self._is_weighted and (doubled or mischief.rng is None):
+                honest = (x, y, np.full(4, 1.0 + doubled))
             yield mischief.or_lie(
-                (x, y),
+                honest,
                 (x, y, np.ones(4)),
                 (x, y, np.zeros(4)),
                 (x, y[:-1]),

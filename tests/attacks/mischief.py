@@ -41,7 +41,7 @@ BREACHES = (AttributeError, LookupError, ArithmeticError)
 
 # Numbers to write and to return.
 NUMBERS: tuple[Any, ...] = (
-    *(-1, 0, 1, 2, 7, 999, 2**31, 2**62, -(2**63), 0.5, -0.0, 1e-320, 1e30, 1e300, -1e300),
+    *(-1, 0, 1, 2, 7, 999, 2**31, 2**40, 2**62, -(2**63), 0.5, -0.0, 1e-320, 1e30, 1e300, -1e300),
     *(np.nan, np.inf, -np.inf, True, 10**400),
 )
 VALUES: tuple[Any, ...] = (

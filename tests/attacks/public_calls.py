@@ -15,7 +15,11 @@ from bpkern.callbacks import Callback
 
 Rng = np.random.Generator
 
-LOSSES = ("cross_entropy", "binary_cross_entropy", "mse", "mae", "huber", "quantile", "poisson", "custom")
+# Those whose y are labels, which C uses as indices, come more often.
+LOSSES = (
+    *("cross_entropy", "cross_entropy", "cross_entropy", "binary_cross_entropy"),
+    *("mse", "mae", "huber", "quantile", "poisson", "custom"),
+)
 
 
 def squares(outputs: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +48,8 @@ class World:
     ----------
     x, y, weights : ndarray
         The rows that are trained on; hostile code may change them.
+    form : str
+        How X and y are given to the fit, for messages.
     reading : (ndarray, ndarray)
         Other rows, for calls that only read.
     settings, arguments : dict
@@ -51,9 +57,9 @@ class World:
     """
 
     def __init__(self, rng: Rng, folder: str) -> None:
-        self.folder = folder
+        self.folder, self.form = folder, "rows"
         self.loss = one(rng, LOSSES)
-        inputs, hidden, outputs = (int(n) for n in rng.integers(2, 8, 3))
+        inputs, hidden, outputs = (int(n) for n in rng.integers((1, 2, 2), 8))
         self.layers = [inputs, outputs] if rng.random() < 0.1 else [inputs, hidden, outputs]
         self.rows = int(rng.integers(8, 30))
         self.x = rng.standard_normal((self.rows, inputs)).astype(rng.choice(["float32", "float64"]))
@@ -162,6 +168,19 @@ def _many(world: World, model: bpkern.MLP) -> None:
     bpkern.fit_many([model, world.make(seed=9)], *world.reading, n_threads=2, verbose=0)
 
 
+def _huge(model: bpkern.MLP, sign: int) -> None:
+    """Set weights whose differences overflow."""
+    largest = 0.6 * float(np.finfo(model.dtype).max)
+    model.set_weights([(np.full(w.shape, sign * largest), b) for w, b in model.get_weights()])
+
+
+def _blend_huge(world: World, model: bpkern.MLP) -> None:
+    other = world.make(seed=5)
+    _huge(other, 1)
+    _huge(model, -1)
+    model.polyak_update(other, 0.5)
+
+
 def _edit_history(world: World, model: bpkern.MLP) -> None:
     if model.history_ is not None:
         model.history_["loss"] = [1.0, 2.0]
@@ -190,6 +209,8 @@ CHANGING: dict[str, Call] = {
     "set_weights": lambda world, model: model.set_weights([(0.5 * w, b + 1) for w, b in model.get_weights()]),
     "load_state_dict": lambda world, model: model.load_state_dict(model.state_dict()),
     "polyak_update": lambda world, model: model.polyak_update(world.make(seed=5), 0.5),
+    "set_weights, huge": lambda world, model: _huge(model, 1),
+    "polyak_update of huge": _blend_huge,
     "optimizer": lambda world, model: setattr(model, "optimizer", bpkern.Adam(0.1)),
     "lr": lambda world, model: setattr(model.optimizer, "lr", 0.001),
     "lr, schedule": lambda world, model: setattr(model.optimizer, "lr", schedules.Step(0.1, 2)),

@@ -38,7 +38,8 @@ def prepared(journal: Journal, trial: int, folder: str) -> tuple[Rng, World]:
 def harmless_fit(rng: Rng, world: World, mischief: Mischief) -> tuple[bpkern.MLP, Any]:
     """A new model and the history of its fit, which has hostile hooks in some places."""
     places = {name for name in ("callbacks", "metrics", "loss", "rate", "schedule") if rng.random() < 0.5}
-    form = one(rng, ("rows", "rows", "batches", "refilled"))
+    form = one(rng, ("rows", "rows", "batches", "refilled", "weighted", "weighted first"))
+    world.form = form
     settings: dict[str, Any] = {}
     if "loss" in places and world.loss in ("mse", "custom"):
         settings["loss"] = objects.loss(mischief)
@@ -51,16 +52,16 @@ def harmless_fit(rng: Rng, world: World, mischief: Mischief) -> tuple[bpkern.MLP
     if "callbacks" in places:
         given["callbacks"] = [Hook(mischief.at)]
     if "metrics" in places:
-        given["metrics"] = objects.metric(mischief)
+        given["metrics"] = [objects.metric(mischief), "f1" if "cross" in world.loss else "mae"]
     if form == "rows":
         history = model.fit(world.x, world.y, **given)
     else:
         del given["batch_size"]
-        batches = objects.Batches(mischief, world.x, world.y, form == "refilled")
+        batches = objects.Batches(mischief, world.x, world.y, form)
         try:
             history = model.fit(batches, **given)
         except (ValueError, RuntimeError) as error:
-            if form == "refilled" and mischief.rng is not None:
+            if form != "batches" and mischief.rng is not None:
                 return model, error
             raise
     return model, history
@@ -87,7 +88,9 @@ def harmless(journal: Journal) -> str:
                 if isinstance(found, Exception):
                     return "refused"
                 if dict(found) != dict(history) or bits(model) != bits(expected):
-                    raise Wrong(f"another fit: {found}, not {history}{mischief.done}"[:400])
+                    raise Wrong(
+                        f"another fit of {world.form}: {found}, not {history}, after {mischief.done}"[:400]
+                    )
                 return "same"
             raise Wrong(f"fit raised {told(mischief.raised[-1])}")
 
@@ -138,9 +141,17 @@ def hostile_fit(rng: Rng, world: World, mischief: Mischief, model: bpkern.MLP) -
         given[name] = objects.Number(mischief, given[name] or 1)
     if rng.random() < 0.2:
         del given["batch_size"]
-        model.fit(objects.Batches(mischief, world.x, world.y, rng.random() < 0.5), **given)
+        form = one(rng, ("batches", "refilled", "weighted", "weighted first"))
+        model.fit(objects.Batches(mischief, world.x, world.y, form), **given)
         return
     x, y = world.x, world.y
+    if rng.random() < 0.05 and world.loss in ("mse", "mae", "custom"):
+        # As many rows as an index can count, all of them the same.
+        rows = np.iinfo(np.intp).max // max(x.shape[1], y.shape[1])
+        x, y = (np.broadcast_to(array[:1], (rows, *array.shape[1:])) for array in (x, y))
+        given["shuffle"] = True
+        model.fit(x, y, **given)
+        return
     if rng.random() < 0.3:
         x = objects.array(mischief, x)
     if rng.random() < 0.3:
