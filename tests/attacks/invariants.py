@@ -21,29 +21,35 @@ DOCUMENTED = (ValueError, TypeError, MemoryError, RuntimeError, OSError, bpkern.
 LARGE = 1e15
 
 
-@contextlib.contextmanager
-def documented(
-    what: str, raised: list[BaseException], more: tuple[type[Exception], ...] = ()
-) -> Iterator[None]:
-    """A context that lets pass the documented errors and those of the user; any other is a failure.
+def judge(
+    what: str, error: BaseException, raised: list[BaseException], more: tuple[type[Exception], ...] = ()
+) -> None:
+    """Take up a documented error, or one of the user, into `raised`. Raises Wrong for any other.
 
     Parameters
     ----------
     what : str
-        The call, for the message.
+        The call that has raised it, for the message.
+    error : exception
     raised : list of exceptions
-        Those that the user's code has raised itself; a documented error of the context is added.
+        Those that the user's code has raised itself.
     more : tuple of exception classes
         That may come as well.
     """
+    if isinstance(error, Wrong):
+        raise error
+    if not (isinstance(error, (*DOCUMENTED, *more)) or any(error is own for own in raised)):
+        raise Wrong(f"{what} raised {told(error)}") from error
+    raised.append(error)
+
+
+@contextlib.contextmanager
+def documented(what: str, raised: list[BaseException]) -> Iterator[None]:
+    """A context that ends with any error that `judge` takes up."""
     try:
         yield
     except BaseException as error:
-        if isinstance(error, Wrong):
-            raise
-        if not (isinstance(error, (*DOCUMENTED, *more)) or any(error is own for own in raised)):
-            raise Wrong(f"{what} raised {told(error)}") from error
-        raised.append(error)
+        judge(what, error, raised)
 
 
 def bits(model: bpkern.MLP) -> str:

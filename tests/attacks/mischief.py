@@ -1,5 +1,6 @@
-"""What hostile code does when it is called: it reads, writes, lies, raises, re-enters, deletes, and changes
-settings, as a generator of its own decides.
+"""What hostile code does when it is called, as a generator of its own decides.
+
+It reads, writes, lies, raises, deletes, changes settings, and calls the model again.
 
 Every hook calls `Mischief.at` with the objects that the package has handed to it. Harmless mischief only
 calls methods that read the model, and writes to what it was handed: a fit must then give the same bits as
@@ -8,13 +9,13 @@ without it.
 
 import gc
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from hostile import one
-from invariants import documented
+from invariants import DOCUMENTED, judge
 from public_calls import CHANGING, READING, World
 
 import bpkern
@@ -114,10 +115,13 @@ class Mischief:
             return honest
         return one(self.rng, lies) if lies and self.rng.random() < 0.7 else one(self.rng, VALUES)
 
-    def calling(self, what: str) -> AbstractContextManager[None]:
-        """A context in which only errors may come out that may come out of a call."""
-        more = BREACHES if self.breaks_contracts else ()
-        return documented(what, self.raised, more)
+    @contextmanager
+    def calling(self, what: str) -> Iterator[None]:
+        """A context that ends with any error that may come out of a call."""
+        try:
+            yield
+        except BaseException as error:
+            judge(what, error, self.raised, BREACHES if self.breaks_contracts else ())
 
     def raise_error(self) -> None:
         assert self.rng is not None
@@ -132,15 +136,11 @@ class Mischief:
         name = one(self.rng, sorted(calls))
         if name in ("__init__", "history_, edited", "history_, None", "lr, schedule"):
             self.edited = True
-        kept = list(self.raised)
-        try:
-            with self.calling(f"{name} within a hook"):
-                calls[name](self.world, self.model)
-        except Exception as error:
-            if any(error is own for own in kept) or (not self.is_harmless and self.rng.random() < 0.2):
-                raise
-            if not any(error is own for own in self.raised):  # it was not documented
-                raise
+        before = len(self.raised)
+        with self.calling(f"{name} within a hook"):
+            calls[name](self.world, self.model)
+        if len(self.raised) > before and not self.is_harmless and self.rng.random() < 0.2:
+            raise self.raised[-1]
 
 
 # Harmless actions ------------------------------------------------------------------------------------------
@@ -197,11 +197,9 @@ def read_in_a_thread(mischief: Mischief, handed: tuple[Any, ...]) -> None:
 
 
 def _quietly(world: World, model: bpkern.MLP | None) -> None:
-    try:
+    with suppress(*DOCUMENTED):
         if model is not None:
             model.predict(world.reading[0])
-    except RuntimeError:
-        pass
 
 
 def catch(mischief: Mischief, handed: tuple[Any, ...]) -> None:
@@ -271,17 +269,11 @@ def change_settings(mischief: Mischief, handed: tuple[Any, ...]) -> None:
     rng, model = mischief.rng, mischief.model
     value = one(rng, (*VALUES, schedules.Step(0.1, 2), lambda iteration: one(rng, VALUES)))
     what = one(rng, ("lr", "weight_decay", "optimizer", "stop_training", "history_", "threads"))
-    try:
-        if what in ("lr", "weight_decay"):
-            setattr(model.optimizer, what, value)
-        elif what == "threads":
+    with mischief.calling(f"setting {what}"):
+        if what == "threads":
             bpkern.set_num_threads(int(rng.integers(1, 4)))
         else:
-            with mischief.calling(f"setting {what}"):
-                setattr(model, what, value)
-    except Exception as error:
-        if not any(error is own for own in mischief.raised):
-            raise
+            setattr(model.optimizer if what in ("lr", "weight_decay") else model, what, value)
 
 
 def raise_error(mischief: Mischief, handed: tuple[Any, ...]) -> None:

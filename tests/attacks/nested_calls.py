@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from children import Wrong, folder_in_memory, in_children, told
 from failing.trial import THREADS, check_nobody_is_in
-from invariants import bits, check_whole, documented, trained_bits
+from invariants import bits, check_finite, check_whole, documented, trained_bits
 from journal import Journal, attack, main
 from public_calls import CHANGING, NEUTRAL, READING, Hook, World, squares
 
@@ -143,6 +143,7 @@ def nested(journal: Journal) -> str:
             if kind == "reading" and word == kind:
                 raise Wrong(f"{where}: fit raised {told(raised[-1])}")
             if made:
+                check_finite(made[-1], where)
                 check_nobody_is_in(made[-1:])
                 check_whole(made[-1], folder, kind == "changing")
             return word
