@@ -8,18 +8,16 @@ import contextlib
 import hashlib
 import os
 import resource
-import signal
 import sys
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import Wrong, folder_in_memory, in_children
 from hostile import Original, one
-from journal import ROOT, Journal, Missing, attack, main
+from journal import ROOT, Journal, attack, main
 from mutations import mutated
 
 import bpkern
@@ -37,10 +35,6 @@ VALUES = np.linspace(0, 1, 24).reshape(8, 3)
 
 # Errors that a model from elsewhere may raise when it is trained further, because of its numbers.
 REFUSALS = (ValueError, TypeError, bpkern.DivergedError)
-
-
-class Wrong(Exception):
-    """A failure that a trial found."""
 
 
 # Valid files -----------------------------------------------------------------------------------------------
@@ -164,7 +158,7 @@ def take_up(path: str) -> str:
     return "loaded"
 
 
-# Children --------------------------------------------------------------------------------------------------
+# Limits ----------------------------------------------------------------------------------------------------
 
 
 def mapped() -> int:
@@ -177,83 +171,10 @@ def limits(size: int) -> Iterator[None]:
     """Limit the block's time, and its allocations (used or not) to twice the file and a constant."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (mapped() + 2 * size + MOST_BYTES, hard))
-    signal.alarm(60)
     try:
         yield
     finally:
-        signal.alarm(0)
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-
-
-def folder_in_memory() -> tempfile.TemporaryDirectory[str]:
-    """A folder in memory if the system has one, because many files are written."""
-    return tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-
-
-def descriptors() -> list[str]:
-    return sorted(os.listdir("/proc/self/fd"))
-
-
-def one_trial(work: Callable[[int], str], trial: int) -> tuple[str, str | None]:
-    try:
-        return work(trial), None
-    except BaseException as error:  # errors of Rust libraries do not derive from Exception
-        return "failed", f"{type(error).__name__}: {error}"[:500]
-
-
-def child(work: Callable[[int], str], chunk: range, pipe: Any, output: Any) -> None:
-    """Run the trials and report the outcome of each."""
-    os.dup2(output.fileno(), 1)
-    os.dup2(output.fileno(), 2)
-    warnings.simplefilter("error")
-    before = descriptors()
-    for trial in chunk:
-        word, how = one_trial(work, trial)
-        if how is None and descriptors() != before:
-            word, how = "failed", "a descriptor that is left open"
-            before = descriptors()
-        if how is None and output.tell():
-            word, how = "failed", "something that was printed"
-            output.seek(0)
-        pipe.write(f"{word}\t{'' if how is None else ascii(how)}\n")
-        pipe.flush()
-
-
-def in_children(journal: Journal, work: Callable[[int], str], size: int = 500) -> None:
-    """Run the trials that are left in children; if a child dies, its current trial has failed."""
-    if not os.path.exists("/proc/self/statm"):
-        raise Missing("/proc, which reports the memory of a process")
-    for chunk in journal.chunks(size):
-        left = chunk
-        while left:
-            done, status = a_child(journal, work, left)
-            if done < len(left):
-                journal.fail(left[done], f"the process ended with status {status}")
-                done += 1
-            left = left[done:]
-
-
-def a_child(journal: Journal, work: Callable[[int], str], chunk: range) -> tuple[int, int]:
-    """(number of trials that the child has run, its exit status)."""
-    readable, writable = os.pipe()
-    with tempfile.TemporaryFile() as output:
-        pid = os.fork()
-        if not pid:
-            try:
-                os.close(readable)
-                child(work, chunk, os.fdopen(writable, "w"), output)
-            finally:
-                os._exit(0)
-        os.close(writable)
-        done = 0
-        with os.fdopen(readable) as pipe:
-            for line in pipe:
-                word, _, how = line.rstrip("\n").partition("\t")
-                journal.count(word)
-                if how:
-                    journal.fail(chunk[done], how)
-                done += 1
-        return done, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 # The attacks -----------------------------------------------------------------------------------------------

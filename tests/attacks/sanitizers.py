@@ -79,8 +79,11 @@ def version(compiler: str) -> str:
     return output(compiler, "--version").partition("\n")[0]
 
 
-def address(journal: Journal, folder: Path, compiler: str, preload: list[Path]) -> str:
-    """Run each file of tests in a process with these runtime libraries."""
+def instrumented(folder: Path, compiler: str, preload: list[Path]) -> dict[str, str]:
+    """Build the package with the address and undefined-behaviour sanitizers, and check that they report.
+
+    Returns the environment of processes that use this build, and that write reports into the folder.
+    """
     site = build_package(folder, compiler)
     log = f"log_path={folder / 'report'}"
     env = environment(
@@ -94,6 +97,12 @@ def address(journal: Journal, folder: Path, compiler: str, preload: list[Path]) 
     subprocess.run([sys.executable, "-c", WRITE_BEYOND], env=env, capture_output=True)
     if "buffer-overflow" not in reports_in(folder):
         sys.exit("the address sanitizer did not report a write beyond the end")
+    return env
+
+
+def address(journal: Journal, folder: Path, compiler: str, preload: list[Path]) -> str:
+    """Run each file of tests in a process with these runtime libraries."""
+    env = instrumented(folder, compiler, preload)
     for trial in journal:
         failure = run_tests(journal, trial, ["-m", "pytest"], env)
         report = reports_in(folder)
@@ -116,6 +125,39 @@ def address_clang(journal):
     """The suite built by Clang with the address and undefined-behaviour sanitizers: no report."""
     compiler, runtime = compiler_of("clang", f"libclang_rt.asan-{platform.machine()}.so")
     return address(journal, STATE / "address_clang", compiler, [runtime])
+
+
+# The file and the name of an attack, and the number of its trials that are run at a time.
+HOSTILE = (
+    ("user_code", "hostile", 1000),
+    ("user_code", "harmless", 500),
+    ("nested_calls", "nested", 500),
+    ("edited_estimators", "estimators", 200),
+    ("shared_arrays", "flipped", 20),
+)
+
+
+@attack(trials=100)
+def user_code(journal):
+    """User code as the attacker, and arrays that change, with the sanitizers of GCC: no report."""
+    compiler, runtime = compiler_of("gcc", "libasan.so")
+    folder = STATE / "address_gcc"
+    env = instrumented(folder, compiler, [runtime, compiler_of("gcc", "libubsan.so")[1]])
+    for trial in journal:
+        for script, name, size in HOSTILE:
+            # Each of them continues its own journal by so many trials.
+            count = f"--trials {(trial + 1) * size} --seed {journal.seed}{'' if trial else ' --anew'}"
+            where = ["--state", str(folder / "user_code")]
+            command = [f"tests/attacks/{script}.py", name, *count.split(), *where]
+            made = subprocess.run(
+                [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True
+            )
+            report = reports_in(folder)
+            journal.count("reports", bool(report))
+            if report or made.returncode not in (0, 1):  # 1: the attack itself has found something
+                journal.fail(trial, f"{script}.py {name}:\n{made.stderr[-1000:]}\n{report[:3000]}")
+    runs = len(HOSTILE) * journal.done
+    return f"{version(compiler)}: {journal.figures['reports']} of {runs} runs with a report"
 
 
 @attack(trials=len(FILES))
