@@ -33,14 +33,14 @@ TESTS = ROOT / "tests"
 FOUND = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
 FILES = [*REACHING_C, *sorted(FOUND.difference(REACHING_C))]
 
-# The tests of the package in several threads.
+# The tests of the package in several threads; the last one takes the longest.
 WITH_THREADS = [
     "fit/test_many.py",
     "fit/test_streams.py",
-    "threads/test_threads.py",
     "threads/test_sharing.py",
     "threads/test_fewer.py",
     "threads/test_forks.py",
+    "threads/test_threads.py",
 ]
 
 # pytest's exit status if all tests passed, and if all were skipped.
