@@ -3,8 +3,9 @@
 python tests/attacks/sanitizers.py [address_gcc ...] [--trials N] [--seed S] [--state DIR] [--anew]
 
 A trial of `address_...` and `leaks` is a file of tests. Those that reach most of the C code come first, so
-that a few trials are a short form. `library` and `threads` run a C program, threads.c. The builds are kept in
-.attacks/ and need what `pip install --no-build-isolation` of the package needs.
+that a few trials are a short form. A trial of `races` is a file of tests with several threads. `library` and
+`threads` run a C program, threads.c. The builds are kept in .attacks/ and need what
+`pip install --no-build-isolation` of the package needs.
 """
 
 import platform
@@ -14,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from journal import ROOT, STATE, Journal, Missing, attack, main
-from suite import FILES, environment, install, make, run_tests, tests_made
+from journal import STATE, Journal, Missing, attack, main
+from suite import FILES, WITH_THREADS, environment, install, run_tests, tests_made
 
 SANITIZERS = "address,undefined,float-cast-overflow"
 
@@ -49,21 +50,26 @@ def compiler_of(family: str, runtime: str) -> tuple[str, Path]:
     raise Missing(f"{family} with {runtime}")
 
 
-def build_package(folder: Path, compiler: str) -> Path:
-    site = install(folder, environment(CC=compiler), [f"-Ccmake.define.BPKERN_SANITIZE={SANITIZERS}"])
+def build(folder: Path, compiler: str, sanitizers: str, calls: tuple[bytes, ...]) -> tuple[Path, Path]:
+    """The package in a folder to import it from, and the C program, both built with these sanitizers, whose
+    functions they call."""
+    defines = {"BPKERN_SANITIZE": sanitizers, "BPKERN_ATTACKS": "ON"}
+    settings = [f"-Ccmake.define.{name}={value}" for name, value in defines.items()]
+    site = install(folder, environment(CC=compiler), settings)
     (core,) = site.glob("bpkern/_core*.so")
-    for called in (b"__asan_report_load", b"__ubsan_handle"):
+    for called in calls:
         assert called in core.read_bytes(), f"{core} was built without sanitizers"
-    return site
+    return site, folder / "build" / "attack_threads"
 
 
-def build_program(folder: Path, compiler: str, sanitizers: str) -> Path:
-    build, python = folder / "build", f"-DPython_EXECUTABLE={sys.executable}"
-    options = ["-DBPKERN_ATTACKS=ON", f"-DBPKERN_SANITIZE={sanitizers}", python]
-    env = environment(CC=compiler)
-    make(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *options], env)
-    make(["cmake", "--build", build, "--target", "attack_threads"], env)
-    return build / "attack_threads"
+def build_for_addresses(folder: Path, compiler: str) -> tuple[Path, Path]:
+    return build(folder, compiler, SANITIZERS, (b"__asan_report_load", b"__ubsan_handle"))
+
+
+def build_for_races() -> tuple[str, Path, Path]:
+    """The compiler, and what `build` returns."""
+    compiler = compiler_of("gcc", "libtsan.so")[0]
+    return compiler, *build(STATE / "races", compiler, "thread", (b"__tsan_read8",))
 
 
 def reports_in(folder: Path) -> str:
@@ -84,7 +90,7 @@ def instrumented(folder: Path, compiler: str, preload: list[Path]) -> dict[str, 
 
     Returns the environment of processes that use this build, and that write reports into the folder.
     """
-    site = build_package(folder, compiler)
+    site, _ = build_for_addresses(folder, compiler)
     log = f"log_path={folder / 'report'}"
     env = environment(
         LD_PRELOAD=" ".join(map(str, preload)),
@@ -188,10 +194,9 @@ def leaks(journal):
 
 
 def run_program(
-    journal: Journal, compiler: str, sanitizers: str, env: dict[str, str], mistake: str, message: str
+    journal: Journal, compiler: str, program: Path, env: dict[str, str], mistake: str, message: str
 ) -> str:
-    """Run the program built with these sanitizers, after checking that they report a deliberate mistake."""
-    program = build_program(STATE / mistake, compiler, sanitizers)
+    """Run the program in this environment, after checking that a deliberate mistake is reported."""
     made = subprocess.run([program, mistake], env=env, capture_output=True, text=True)
     if message not in made.stderr or not made.returncode:
         sys.exit(f"{made.stderr}\nthe sanitizer did not report {message}")
@@ -206,17 +211,42 @@ def run_program(
 def library(journal):
     """Random networks in C, by teams and in several threads: nothing out of bounds, undefined or leaked."""
     compiler = compiler_of("gcc", "libasan.so")[0]
+    _, program = build_for_addresses(STATE / "address_gcc", compiler)
     asan = "detect_leaks=1:detect_stack_use_after_return=1"
     env = environment(ASAN_OPTIONS=asan, UBSAN_OPTIONS="print_stacktrace=1")
-    return run_program(journal, compiler, SANITIZERS, env, "leak", "detected memory leaks")
+    return run_program(journal, compiler, program, env, "leak", "detected memory leaks")
 
 
 @attack(trials=60)
 def threads(journal):
     """Teams, networks trained at the same time and readers of one, in C: no data race, and the same bits."""
-    compiler = compiler_of("gcc", "libtsan.so")[0]
-    env = environment(TSAN_OPTIONS="halt_on_error=1")
-    return run_program(journal, compiler, "thread", env, "race", "data race")
+    compiler, _, program = build_for_races()
+    return run_program(
+        journal, compiler, program, environment(TSAN_OPTIONS="halt_on_error=1"), "race", "data race"
+    )
+
+
+@attack(trials=len(WITH_THREADS))
+def races(journal):
+    """The tests with several threads, fit_many's among them, under the thread sanitizer: no data race."""
+    compiler, site, program = build_for_races()
+    folder = STATE / "races"
+    env = environment(
+        LD_PRELOAD=str(compiler_of("gcc", "libtsan.so")[1]),
+        PYTHONPATH=str(site),
+        # Python and NumPy are not instrumented: what they do without the sanitizer's knowledge is no race.
+        TSAN_OPTIONS=f"ignore_noninstrumented_modules=1:report_signal_unsafe=0:log_path={folder / 'report'}",
+    )
+    reports_in(folder)
+    subprocess.run([program, "race"], env=env, capture_output=True)
+    if "data race" not in reports_in(folder):
+        sys.exit("the thread sanitizer did not report a data race")
+    for trial in journal:
+        failure = run_tests(journal, trial, ["-m", "pytest"], env, WITH_THREADS)
+        report = reports_in(folder)
+        if failure or report:
+            journal.fail(trial, f"{WITH_THREADS[trial]}: {failure}\n{report[:6000]}")
+    return f"{version(compiler)}: {tests_made(journal)}"
 
 
 if __name__ == "__main__":

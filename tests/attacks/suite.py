@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from journal import ROOT, Journal, Missing
@@ -31,6 +32,16 @@ REACHING_C = (
 TESTS = ROOT / "tests"
 FOUND = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
 FILES = [*REACHING_C, *sorted(FOUND.difference(REACHING_C))]
+
+# The tests of the package in several threads; the last one takes the longest.
+WITH_THREADS = [
+    "fit/test_many.py",
+    "fit/test_streams.py",
+    "threads/test_sharing.py",
+    "threads/test_fewer.py",
+    "threads/test_forks.py",
+    "threads/test_threads.py",
+]
 
 # pytest's exit status if all tests passed, and if all were skipped.
 FINE = (0, 5)
@@ -64,9 +75,11 @@ def install(folder: Path, env: dict[str, str], settings: list[str]) -> Path:
     return site
 
 
-def run_tests(journal: Journal, trial: int, command: list[str], env: dict[str, str]) -> str:
-    """Run a file of tests and count passed and skipped ones; return how the run failed, or ""."""
-    options = ["-q", "-p", "no:cacheprovider", f"--hypothesis-seed={journal.seed}", f"tests/{FILES[trial]}"]
+def run_tests(
+    journal: Journal, trial: int, command: list[str], env: dict[str, str], files: Sequence[str] = FILES
+) -> str:
+    """Run the trial's file of tests and count passed and skipped ones; return how the run failed, or ""."""
+    options = ["-q", "-p", "no:cacheprovider", f"--hypothesis-seed={journal.seed}", f"tests/{files[trial]}"]
     made = subprocess.run(
         [sys.executable, *command, *options], cwd=ROOT, env=env, capture_output=True, text=True
     )

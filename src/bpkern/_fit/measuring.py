@@ -75,7 +75,8 @@ def measure(
     if settings.custom_loss:
         custom, _ = row_losses(settings.custom_loss, outputs, targets, weights is not None)
         weight = rows if weights is None else float(weights.sum())
-        loss = float(custom.sum() if weights is None else custom @ weights)
+        # Not `custom @ weights`: the bits of BLAS depend on its kernels and threads.
+        loss = float((custom if weights is None else custom * weights).sum())
     logs = {"loss": loss / weight + penalty * settings.penalty_factor(weight)}
     if wants_accuracy and settings.has_accuracy:
         logs["accuracy"] = accuracy / weight

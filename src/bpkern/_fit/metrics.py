@@ -185,8 +185,12 @@ def _counts(
 
     Targets and predictions are bool (n, columns).
     """
-    w = np.ones(len(true)) if weights is None else weights
-    return np.asarray(w @ (true & predicted)), np.asarray(w @ true), np.asarray(w @ predicted)
+    w = np.ones((len(true), 1)) if weights is None else weights[:, None]
+    # Not products of matrices: the bits of BLAS depend on its kernels and threads.
+    right, positive, found = (
+        np.where(rows, w, 0.0).sum(axis=0) for rows in (true & predicted, true, predicted)
+    )
+    return right, positive, found
 
 
 def _class_counts(
