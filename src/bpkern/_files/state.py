@@ -293,7 +293,7 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
         layers = _layers(arrays, prefix, count)
         if any(array.dtype != settings.dtype for pair in layers for array in pair):
             raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
-        stores[store] = checked_weights(layers, settings.layers, settings.dtype)
+        stores[store] = checked_weights(layers, settings.layers, settings.dtype, copy=False)
     updates, batches, moves = (
         _checks.whole(name, training[name], 0, MOST_COUNT) for name in ("updates", "batches", "moves")
     )

@@ -12,8 +12,10 @@ import numpy as np
 Weights = list[tuple[np.ndarray, np.ndarray]]
 
 
-def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[Any]") -> Weights:
-    """Copies of `weights` as contiguous arrays of this dtype.
+def checked_weights(
+    weights: Sequence[Any], layers: list[int], dtype: "np.dtype[Any]", copy: bool = True
+) -> Weights:
+    """`weights` as contiguous arrays of this dtype.
 
     Parameters
     ----------
@@ -21,6 +23,8 @@ def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[
     layers : list of int
         Sizes, input first.
     dtype : numpy.dtype
+    copy : bool
+        Copy arrays that fit as they are, because other code may change them.
 
     Raises
     ------
@@ -35,25 +39,27 @@ def checked_weights(weights: Sequence[Any], layers: list[int], dtype: "np.dtype[
     for l, pair in enumerate(weights):
         if len(pair) != 2:
             raise ValueError(f"weights must hold pairs (W, b), not {len(pair)} items for layer {l}")
-        w = _parameter(f"W of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype)
-        b = _parameter(f"b of layer {l}", pair[1], (layers[l + 1],), dtype)
+        w = _parameter(f"W of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
+        b = _parameter(f"b of layer {l}", pair[1], (layers[l + 1],), dtype, copy)
         checked.append((w, b))
     return checked
 
 
-def _parameter(name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> np.ndarray:
-    """A copy of `values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
+def _parameter(
+    name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", copy: bool
+) -> np.ndarray:
+    """`values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
     array = np.asarray(values).view()  # of our own, so that its shape stays what is checked here
     if not np.can_cast(array.dtype, np.float64, "safe"):
         raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
     with np.errstate(over="ignore", under="ignore"):
-        # A copy before the last check: the caller may change the array meanwhile.
-        copied = np.array(array, dtype, order="C")
-    if not np.isfinite(copied).all():
+        # The last check is of the copy: the caller may change the array meanwhile.
+        own = np.array(array, dtype, order="C") if copy else np.require(array, dtype, ["C", "A"])
+    if not np.isfinite(own).all():
         raise ValueError(f"{name} must be finite in {dtype.name}")
-    return copied
+    return own
 
 
 def means(weights: Weights, others: Weights, part: float) -> Weights:
