@@ -5,7 +5,8 @@ class DivergedError(ArithmeticError):
     """The loss or the weights are no longer finite numbers.
 
     The model keeps finite weights. If a loss was not finite, they are those before that step. If the weights,
-    their average or the optimiser's states overflowed, they are those at the start of that epoch.
+    their average or the optimiser's states overflowed, they are those at the start of that epoch, or, if a
+    callback trained the model in it, those before the last of these calls.
 
     Parameters
     ----------

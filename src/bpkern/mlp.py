@@ -17,7 +17,13 @@ from ._fit.fit import Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
 from ._model.parameters import Weights, state_of, weights_of
-from ._model.prediction import any_forward, check_probabilistic, predictions, probabilities
+from ._model.prediction import (
+    any_forward,
+    check_probabilistic,
+    overflow,
+    predictions,
+    probabilities,
+)
 from ._model.seeding import RandomState
 from ._model.settings import Settings
 from .callbacks import Callback
@@ -476,6 +482,7 @@ class MLP:
         Returns
         -------
         ndarray of the model's dtype, shape (n, out), or (n, width of the layer)
+            Infinite or NaN where the computation overflows.
 
         Raises
         ------
@@ -511,9 +518,12 @@ class MLP:
         Raises
         ------
         ValueError, TypeError, RuntimeError, MemoryError
-            As for `forward`.
+            As for `forward`; ValueError also if an output has overflowed.
         """
-        return predictions(self._core, self.forward(X))
+        outputs = self.forward(X)
+        if not _core.all_finite(outputs):
+            raise overflow(outputs)
+        return predictions(self._core, outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities: the softmax of cross_entropy, or the sigmoid of binary_cross_entropy.
@@ -529,7 +539,8 @@ class MLP:
         Raises
         ------
         ValueError, TypeError, RuntimeError, MemoryError
-            As for `forward`; ValueError also for a loss that is not one of the two cross-entropies.
+            As for `forward`; ValueError also for a loss that is not one of the two cross-entropies, and if an
+            output has overflowed.
         """
         check_probabilistic(self._core)
         return probabilities(self._core, self.forward(X))
@@ -548,7 +559,8 @@ class MLP:
         -------
         dict
             ``{"loss": ...}`` with the penalties, and each metric by its name; ``"accuracy"`` is the fraction
-            of the rows whose class is right, or of all outputs for binary_cross_entropy.
+            of the rows whose class is right, or of all outputs for binary_cross_entropy. If an output has
+            overflowed, the loss is infinite or NaN, and the metrics are NaN.
 
         Raises
         ------
@@ -681,6 +693,8 @@ class MLP:
             object; and for a tau that is not allowed.
         RuntimeError
             While another thread uses one of them.
+        MemoryError
+            If there is no memory for a copy of the parameters; nothing has changed.
         """
         tau = _checks.real("tau", tau, 0.0, 1.0)
         if not isinstance(other, MLP):

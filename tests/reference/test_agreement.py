@@ -77,6 +77,10 @@ def test_float32(isa, loss):
         {"validation_data": data("cross_entropy", rows=33)},
         {"sample_weight": np.arange(101) % 4},
         {"sample_weight": np.arange(101) % 4, "validation_split": 0.25},
+        {"validation_data": (*data("cross_entropy", rows=33), np.arange(33) % 3)},
+        {"class_weight": {0: 5.0, 1: 0.5}, "validation_split": 0.25},
+        {"class_weight": "balanced", "sample_weight": np.arange(101) % 4, "validation_split": 0.25},
+        {"class_weight": {0: 5.0}, "validation_data": (*data("cross_entropy", rows=33), np.arange(33) % 3)},
     ],
 )
 def test_ways_to_fit(fit):

@@ -8,7 +8,7 @@ import numpy as np
 def as_numeric(name: str, values: Any) -> np.ndarray:
     """`values` as a new array object of a real dtype; the same memory if it is an array of any library.
 
-    As a new object, a view keeps its shape and dtype whatever the caller does to his array.
+    The new object keeps its shape and dtype if the caller changes those of the array.
 
     Raises
     ------

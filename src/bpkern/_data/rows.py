@@ -23,7 +23,8 @@ SUM_TOLERANCE = 1e-3
 
 def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
     """X of shape (n, width), of any real dtype and strides, or sparse. Raises ValueError or TypeError."""
-    x = sparse_rows(X) if hasattr(X, "tocsr") else as_numeric("X", X)
+    is_sparse = type(X) is not np.ndarray and hasattr(X, "tocsr")  # asking an array takes a while
+    x = sparse_rows(X) if is_sparse else as_numeric("X", X)
     if len(x.shape) != 2:
         reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
         hint = f": {reshaped}" if len(x.shape) == 1 else ""
@@ -70,6 +71,12 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
         if wrong.size:
             raise ValueError(f"each row of y must sum to 1: row {wrong[0]} sums to {sums[wrong[0]]:g}")
     return targets
+
+
+def is_1d(y: Any) -> bool:
+    """Whether y, already found to be one of `as_targets`, has one dimension."""
+    # np.ndim takes a good part of a small step.
+    return (y.ndim if type(y) is np.ndarray else np.ndim(y)) == 1
 
 
 def _labels(targets: np.ndarray, classes: int) -> np.ndarray:

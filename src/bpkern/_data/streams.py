@@ -1,4 +1,4 @@
-"""Batches from an iterable: which X is one, and which item is a batch."""
+"""Batches from an iterable: which X is one, which item is a batch, and reading them as they are fetched."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar

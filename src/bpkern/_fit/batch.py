@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import _core
-from .._data.rows import read_rows
+from .._data.rows import is_1d, read_rows
 from .._model.core import Core
 from .epochs import RowEpochs
 from .rollback import Rollback
@@ -27,13 +25,14 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
     update = make_update(settings, optimizer)
     rows = len(data[0])
     with net.writing():
-        core.check_may_train()
+        if core.accumulate is not None:  # within an epoch of a fit
+            core.check_may_train()
         rollback = Rollback(net, True)
         try:
             net.release(rows)
             net.prepare(update)
             threads = _core.share_of(net.reserve(rows, 1, update, None), None)
-            core.take_snapshot()
+            net.snapshot()
             steps = make_steps(net, settings, update, optimizer, rows, threads, NOBODY)
             metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
         except BaseException:
@@ -41,5 +40,5 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
                 net.discard_average()
             raise
         net.discard_average()
-        core.fitted_1d = np.ndim(y) == 1
+        core.fitted_1d = is_1d(y)
     return metrics["loss"]

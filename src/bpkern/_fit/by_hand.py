@@ -39,7 +39,8 @@ def step(core: Core, clip_norm: float | None, clip_value: float | None) -> None:
         clip_value=limit("clip_value", clip_value),
     )
     with net.writing():
-        core.take_snapshot()
+        core.check_may_snapshot()
+        net.snapshot()
         first = net.counts[0]  # updates so far
         core.tape.update(update, rate(optimizer.lr, first), 1.0)
         if not restore_unless_finite(net):

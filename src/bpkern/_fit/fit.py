@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _core
 from .._data import streams
-from .._data.rows import Rows, classes_of, owned, read_rows
+from .._data.rows import Rows, classes_of, is_1d, owned, read_rows
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
@@ -124,7 +124,9 @@ class Fit:
         self._other_metrics = [metric for metric in self._metrics if metric.name != "accuracy"]
         self._wants_accuracy = len(self._other_metrics) < len(self._metrics)
         # A copy: a stream needs it for each batch, and callbacks run in between.
-        self._class_weight = dict(class_weight) if isinstance(class_weight, Mapping) else class_weight
+        if class_weight is not None and isinstance(class_weight, Mapping):
+            class_weight = dict(class_weight)
+        self._class_weight = class_weight
         self._validation: Rows | None = None
         self._validation_index: np.ndarray | None = None
         self._progress = make_progress(verbose)
@@ -148,7 +150,7 @@ class Fit:
             if split is not None:
                 self._take_split(*split)
             self._data = self._weighted(self._rows, self._index)
-            self._y_is_1d = np.ndim(y) == 1
+            self._y_is_1d = is_1d(y)
         if arguments.validation_data is not None:
             try:
                 X, y, *weights = arguments.validation_data
@@ -292,7 +294,7 @@ class Fit:
             if epoch == first and self.callbacks:
                 # Renew the snapshot of `_reserve`: an overflow in this epoch keeps the changes that callbacks
                 # have made since. For later epochs, `Epochs.run` takes the snapshot, after `on_epoch_begin`.
-                core.take_snapshot()
+                self._net.snapshot()
             # The share may have changed since the last epoch; a stream asks again for each batch.
             steps.threads = _core.share_of(most, arguments.n_threads)
             watcher.begin_epoch()
@@ -394,7 +396,7 @@ class Fit:
     def _take_snapshot(self, update: _core.Update) -> None:
         """Make the optimiser's missing states, and copy all stores for an overflow in the first epoch."""
         self._net.prepare(update)
-        self._core.take_snapshot()
+        self._net.snapshot()
 
     def _begin_epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         """The epochs of this fit. Holds out the rows of `validation_split`, by the generator."""
@@ -418,7 +420,7 @@ class Fit:
         """
         X, y, weights = streams.as_batch(item)
         data = owned(read_rows(X, y, weights, self._settings, is_part=True))
-        return self._weighted(data, is_part=True), np.ndim(y) == 1
+        return self._weighted(data, is_part=True), is_1d(y)
 
     def _prepare_batch(self, update: _core.Update, rows: int, y_is_1d: bool) -> int:
         """Reserve memory for a batch of a stream, and return the number of threads for it."""

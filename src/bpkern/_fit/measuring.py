@@ -3,6 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -79,7 +80,8 @@ def measure(
         loss = float((custom if weights is None else custom * weights).sum())
     logs = {"loss": loss / weight + penalty * settings.penalty_factor(weight)}
     if wants_accuracy and settings.has_accuracy:
-        logs["accuracy"] = accuracy / weight
+        # An output that is NaN has a loss that is NaN, and no class.
+        logs["accuracy"] = accuracy / weight if math.isfinite(loss) else math.nan
     if others:
         logs |= metrics_of(core, others, targets, outputs, weights)
     return logs
@@ -92,6 +94,11 @@ def metrics_of(
     outputs: np.ndarray,
     weights: np.ndarray | None,
 ) -> dict[str, float]:
-    """Each metric by its name, of targets (n, ...), outputs (n, out) and weights (n,) or None."""
+    """Each metric by its name, of targets (n, ...), outputs (n, out) and weights (n,) or None.
+
+    All are NaN if an output is not finite: nothing is predicted from that.
+    """
+    if not _core.all_finite(outputs):
+        return {metric.name: math.nan for metric in metrics}
     predicted = predictions(core, outputs)
     return {metric.name: metric(targets, predicted, weights) for metric in metrics}

@@ -15,7 +15,7 @@ from .. import _core
 from ..errors import DivergedError
 from ..history import History
 from ..optimizers import Optimizer
-from .parameters import Weights, checked_weights, means, state_of, weights_of
+from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer
 
@@ -100,27 +100,28 @@ class Core:
     # Training within a fit ---------------------------------------------------------------------------
 
     def check_may_train(self) -> None:
-        """Raise RuntimeError if gradients wait for their update, which training would overwrite."""
+        """Raise unless training may begin, with a snapshot of its own.
+
+        Raises
+        ------
+        RuntimeError
+            If gradients wait for their update, which training would overwrite.
+        DivergedError
+            As `check_may_snapshot`.
+        """
         if self.accumulate is not None and self.accumulate > 1:
             raise RuntimeError(
                 f"an epoch of fit(accumulate={self.accumulate}) is under way, and this would overwrite its "
                 "gradients: train the model between two epochs, or train a copy()"
             )
+        self.check_may_snapshot()
 
-    def take_snapshot(self) -> None:
-        """Copy all stores, for a call that may overflow them.
-
-        Raises
-        ------
-        DivergedError
-            If they have overflowed already, in the epoch under way, which still needs its own snapshot.
-        MemoryError
-        """
+    def check_may_snapshot(self) -> None:
+        """Raise DivergedError if the epoch under way has overflowed, and still needs its own snapshot."""
         if self.accumulate is not None and not self.net.finite():
             raise DivergedError(
                 "the weights overflowed in the epoch that is under way", 0, self.net.counts[0]
             )
-        self.net.snapshot()
 
     # Parameters --------------------------------------------------------------------------------------
 
@@ -170,12 +171,7 @@ class Core:
                 f"not {theirs.layers} in {theirs.dtype.name}"
             )
         with self.net.writing():
-            self.take_snapshot()
             self.net.blend(other.net, tau)
-            if not self.net.finite():
-                # The difference of two numbers has overflowed in the kernel; their mean cannot.
-                self.net.restore()
-                self.net.set_layers(means(self.net.get_layers(), other.get_weights(), tau))
 
 
 class HasCore(Protocol):

@@ -62,18 +62,6 @@ def _parameter(
     return own
 
 
-def means(weights: Weights, others: Weights, part: float) -> Weights:
-    """``(1 - part) * weights + part * others`` for finite numbers of any size, which give finite ones."""
-
-    def mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        most = np.finfo(a.dtype).max
-        with np.errstate(over="ignore"):  # of a sum that rounds above the largest number
-            exact = (1 - part) * a.astype(np.float64) + part * b.astype(np.float64)
-        return np.clip(exact, -most, most).astype(a.dtype)
-
-    return [(mean(w, v), mean(b, c)) for (w, b), (v, c) in zip(weights, others, strict=True)]
-
-
 def state_of(weights: Weights) -> dict[str, np.ndarray]:
     """The arrays by the names "0.weight", "0.bias", "1.weight", ..."""
     state = {}

@@ -11,6 +11,9 @@ from .. import _checks, _core
 from .._data.rows import as_rows, bad_row
 from .core import Core
 
+# The dtype of argmax is that of pointers.
+INDICES_ARE_INT64 = np.dtype(np.intp) == np.int64
+
 
 def any_forward(core: Core, X: Any, layer: int | None, train: bool) -> np.ndarray:
     """As `MLP.forward`, for X in any form and all arguments."""
@@ -37,11 +40,21 @@ def _checked_layer(core: Core, layer: int) -> int:
     return number
 
 
+def overflow(outputs: np.ndarray) -> ValueError:
+    """The error for outputs (n, out) that are not all finite: neither class nor probability follows."""
+    row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
+    return ValueError(
+        f"the outputs of row {row} of X overflowed in {outputs.dtype.name}: scale X, train with a lower "
+        "learning rate, clip_norm or l2, or use dtype='float64'; forward(X) returns them as they are"
+    )
+
+
 def predictions(core: Core, outputs: np.ndarray) -> np.ndarray:
-    """The classes or values of outputs (n, out), in the form of `MLP.predict`."""
+    """The classes or values of finite outputs (n, out), in the form of `MLP.predict`."""
     loss = core.settings.loss
     if loss == "cross_entropy":
-        return np.asarray(outputs.argmax(axis=1), np.int64)
+        classes: np.ndarray = outputs.argmax(1)
+        return classes if INDICES_ARE_INT64 else classes.astype(np.int64)
     if loss == "binary_cross_entropy":
         classes = (outputs > 0).astype(np.int64)
         return classes[:, 0] if classes.shape[1] == 1 else classes
@@ -57,6 +70,8 @@ def check_probabilistic(core: Core) -> None:
 
 
 def probabilities(core: Core, outputs: np.ndarray) -> np.ndarray:
-    """The softmax or sigmoid of outputs (n, out)."""
+    """The softmax or sigmoid of outputs (n, out). Raises ValueError for outputs that are not finite."""
+    if not _core.all_finite(outputs):
+        raise overflow(outputs)
     # In C: NumPy's exp has other bits on processors with other vector units.
     return _core.probabilities(core.settings.loss, outputs)

@@ -102,16 +102,17 @@ class MLP:
             accumulate=accumulate,
             ema=ema,
         )
-        x, targets, weights = self._read(X, y, sample_weight)
+        x, targets, given = self._read(X, y, sample_weight)
         classes = classes_of(targets, settings)
-        weights = row_weights(class_weight, classes, weights, max(settings.layers[-1], 2))
+        weights = row_weights(class_weight, classes, given, max(settings.layers[-1], 2))
         order = np.arange(len(x))
         validation = None
         if validation_data is not None:
-            validation = self._read(validation_data[0], validation_data[1], None)
+            validation = self._read(*validation_data, *(None,) * (3 - len(validation_data)))
         if validation_split:
-            order, held_out = self._random.split(len(x), validation_split, classes_of(targets, settings))
-            validation = (x[held_out], targets[held_out], None if weights is None else weights[held_out])
+            order, held_out = self._random.split(len(x), validation_split, classes)
+            # Validation rows keep their sample weights, without the weights of their classes.
+            validation = (x[held_out], targets[held_out], None if given is None else given[held_out])
         rows = len(order)
         batch_size = min(arguments.batch_size, rows)
         batches = {n: Batch(n, settings, targets.ndim == 1) for n in {batch_size, rows % batch_size} if n}

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .. import _core
+from .._model.prediction import overflow
 from .trainer import Trainer
 
 # From scikit-learn's name of an activation to this package's.
@@ -81,9 +83,12 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """The outputs (n, n_outputs_), before the output activation."""
+        """The outputs (n, n_outputs_), before the output activation. ValueError unless they are finite."""
         X = self._validated(X)
-        return self._network(X).outputs(X, n_threads=self.n_threads)
+        outputs = self._network(X).outputs(X, n_threads=self.n_threads)
+        if not _core.all_finite(outputs):
+            raise overflow(outputs)
+        return outputs
 
     def transform(self, X: Any) -> np.ndarray:
         """The activations of the last hidden layer, as features of X.

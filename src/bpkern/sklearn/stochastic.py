@@ -1,7 +1,6 @@
 """The solvers that train in mini-batches: their fit, and the fitted attributes when it ends."""
 
 import copy
-import warnings
 from abc import abstractmethod
 from typing import Any
 
@@ -19,6 +18,7 @@ from .epoch_rules import EpochRules
 from .predictor import Predictor
 from .protocol import Tasks
 from .trainer import Orders, Trainer
+from .user_warnings import warn
 
 OVERFLOW = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -90,9 +90,8 @@ class StochasticSolvers(Predictor):
         if self.batch_size == "auto":
             return min(200, rows)
         if self.batch_size > rows:
-            warnings.warn(
+            warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                stacklevel=5,
             )
         return int(np.clip(self.batch_size, 1, rows))
 
@@ -138,7 +137,7 @@ class StochasticSolvers(Predictor):
         try:
             fit.run()
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warn("Training interrupted by user.")
         except DivergedError as error:
             # As in scikit-learn: for a classifier without a finite score so far, divergence is an error.
             has_best = self.best_validation_score_ not in (None, -np.inf)
@@ -147,11 +146,10 @@ class StochasticSolvers(Predictor):
             self._note_divergence(has_best)
         else:
             if tasks is not None and self.n_iter_ == self.max_iter and not rules.ended:
-                warnings.warn(
+                warn(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                     "optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=4,
                 )
         finally:
             self._no_improvement_count = rules.no_improvement_count
@@ -168,7 +166,7 @@ class StochasticSolvers(Predictor):
         self.loss_curve_.append(self.loss_)
         assert self.validation_scores_ is not None
         self.validation_scores_.append(np.nan)
-        warnings.warn(
+        warn(
             f"Stochastic Optimizer: training diverged in iteration {self.n_iter_}. "
             + (
                 "The parameters of the best validation score are kept."
@@ -176,7 +174,6 @@ class StochasticSolvers(Predictor):
                 else "No iteration had a validation score: the parameters are not trained."
             ),
             ConvergenceWarning,
-            stacklevel=5,
         )
 
     def _score(self, trainer: Trainer, X: Any, y: Any, weights: Any, index: np.ndarray | None) -> float:

@@ -1,0 +1,64 @@
+"""Warnings of the estimators name the line of the user's call, through scikit-learn's wrappers too."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.6", reason="scikit-learn is not installed")
+
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bpkern.callbacks import Callback
+from bpkern.sklearn import MLPClassifier, MLPRegressor
+
+RNG = np.random.default_rng(0)
+X, LABELS, Y = RNG.standard_normal((60, 4)), RNG.integers(0, 2, 60), RNG.standard_normal(60)
+
+
+class Interrupts(Callback):
+    def on_epoch_end(self, model, epoch, logs):
+        raise KeyboardInterrupt
+
+
+def warned_at(fit, category, message):
+    """Whether a function of one line gives this warning, and names that line in it."""
+    with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
+        warnings.simplefilter("always")
+        fit()
+    lines = [
+        (each.filename, each.lineno)
+        for each in caught
+        if each.category is category and re.search(message, str(each.message))
+    ]
+    return lines == [(__file__, fit.__code__.co_firstlineno)]
+
+
+CASES = {
+    "batch size": ({"batch_size": 1000, "max_iter": 1}, UserWarning, "Got `batch_size`"),
+    "iterations": ({"max_iter": 2}, ConvergenceWarning, r"Maximum iterations \(2\) reached"),
+    "interrupt": ({"callbacks": Interrupts()}, UserWarning, "interrupted by user"),
+}
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize(("settings", "category", "message"), CASES.values(), ids=CASES)
+def test_the_line_of_the_call(estimator, settings, category, message):
+    y = LABELS if estimator is MLPClassifier else Y
+    model = estimator(random_state=0, **settings)
+    assert warned_at(lambda: model.fit(X, y), category, message)
+    assert warned_at(lambda: make_pipeline(StandardScaler(), model).fit(X, y), category, message)
+
+
+def test_the_line_of_a_partial_fit():
+    model = MLPRegressor(batch_size=1000)
+    assert warned_at(lambda: model.partial_fit(X, Y), UserWarning, "Got `batch_size`")
+
+
+def test_the_line_of_a_divergence():
+    settings = dict(solver="sgd", learning_rate_init=1e30, early_stopping=True, random_state=0)
+    model = MLPRegressor(**settings)
+    assert warned_at(lambda: model.fit(X, Y), ConvergenceWarning, "diverged")
