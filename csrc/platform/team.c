@@ -75,7 +75,7 @@ void team_barrier(member me) {
 }
 
 static member member_of(team *team, int index) {
-    return (member){team, index, team->count, team->stop.ask != NULL};
+    return (member){team, (short)index, (short)team->count, team->stop.ask != NULL};
 }
 
 /* The time between two questions whether to stop, in seconds. */
@@ -92,7 +92,6 @@ int team_asks(member me) {
 }
 
 int team_agrees_to_stop(member me) {
-    if (!me.asks) return 0;
     team_barrier(me);
     int stopped = atomic_load_explicit(&me.team->stopped, memory_order_relaxed);
     team_barrier(me);

@@ -7,10 +7,11 @@
 
 typedef struct team team;
 
+/* Of 16 bytes, so that it is passed in registers. */
 typedef struct {
     team *team;
-    int index, count; /* member 0 is the caller */
-    int asks;         /* whether team_stopped asks, and answers; otherwise it returns 0 */
+    short index, count; /* member 0 is the caller */
+    int asks;           /* whether team_stopped asks, and answers; otherwise it returns 0 */
 } member;
 
 /* Whether the team should break off its work. NULL: never. Asked by member 0, about every STOP_SECONDS. */
@@ -29,8 +30,8 @@ int team_asks(member me);
  * the rest of its work, but none of the team's barriers. */
 static inline int team_stopped(member me) { return me.asks && team_asks(me); }
 
-/* The same answer for all members, which make this call together; member 0 asks no more until all have got
- * it. */
+/* The same answer for all members of a team that may be stopped, which make this call together; member 0 asks
+ * no more until all have got it. */
 int team_agrees_to_stop(member me);
 
 /* A barrier: returns when every member has called it. All that members wrote before is then visible to all.

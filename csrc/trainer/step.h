@@ -40,7 +40,7 @@ static inline bpk_left step_blocks(const step *s, const void *at) {
 /* The steps of a team are broken off together. A stopped step has garbage in its workspace, and passes the
  * same barriers as any other. All members call this at the same places: where parameters, stored gradients
  * that others wait for, or results would be changed. */
-static inline int step_stopped(const step *s) { return team_agrees_to_stop(s->me); }
+static inline int step_stopped(const step *s) { return s->me.asks && team_agrees_to_stop(s->me); }
 
 /* Whether training steps of that many rows compute all gradients before the update, so that they can be
  * broken off until then: their work takes a fifth of a second or more, and storing the gradients takes under

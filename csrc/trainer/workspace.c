@@ -68,7 +68,8 @@ bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose 
     ws->threads = threads;
     arena room = {.size = 0};
     lay_out(ws, net, purpose, &room);
-    ws->memory = room.memory = allocate(room.size, 1);
+    /* Unset: a large one is written first in steps, which can be broken off. */
+    ws->memory = room.memory = allocate_unset(room.size, 1);
     if (!ws->memory) {
         free(ws);
         return BPK_NO_MEMORY;
@@ -76,6 +77,7 @@ bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose 
     ws->bytes = room.size;
     room.size = 0;
     lay_out(ws, net, purpose, &room);
+    if (ws->gradients) bpk_workspace_clear_gradients(net, ws);
     *result = ws;
     return BPK_OK;
 }

@@ -15,7 +15,7 @@ cdef ptrdiff_t LARGE_WORKSPACE = 16 << 20
 
 cdef double batches_of(const bpk_run *run) noexcept:
     """The number of mini-batches of a run."""
-    return <double>(run.request.data.rows // run.request.batch + 1) if run.request.batch else 0.0
+    return <double>((run.request.data.rows - 1) // run.request.batch + 1) if run.request.data.rows else 0.0
 
 
 cdef ptrdiff_t most_updates(const bpk_run *run) noexcept:
@@ -337,13 +337,12 @@ cdef class Network:
 
     cdef int threads_for(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
         """`n_threads`, or if that is None as many as the work is worth, up to this thread's share."""
-        return share_of(self.most_threads(n_threads, batch, steps, purpose), n_threads)
+        return share_of(self.most_threads(n_threads, bpk_step_work(self.net, batch, purpose), steps), n_threads)
 
-    cdef int most_threads(self, n_threads, ptrdiff_t batch, double steps, bpk_purpose purpose) except -1:
-        """As `threads_for`, without sharing the processors with other threads."""
+    cdef int most_threads(self, n_threads, double work, double steps) except -1:
+        """As `threads_for`, for steps of this work and without sharing the processors with other threads."""
         if n_threads is not None:
             return min(n_threads, BPK_MAX_THREADS)
-        cdef double work = bpk_step_work(self.net, batch, purpose)
         if bpk_threads_worth(work, steps, 2) == 1:  # asking for the limit would take longer than a small call
             return 1
         return bpk_threads_worth(work, steps, min(thread_limit(), BPK_MAX_THREADS))
@@ -351,7 +350,7 @@ cdef class Network:
     def reserve(self, ptrdiff_t batch, double steps, Update update, n_threads):
         """Make the workspace for training in batches of `batch` rows, unless it exists. Returns the number of threads
         for an epoch of `steps` steps if no other call is running."""
-        cdef int threads = self.most_threads(n_threads, batch, steps, BPK_FOR_TRAINING)
+        cdef int threads = self.most_threads(n_threads, bpk_step_work(self.net, batch, BPK_FOR_TRAINING), steps)
         self.make_workspace(batch, update, threads)
         return threads
 
@@ -467,16 +466,15 @@ cdef class Network:
         memset(&run, 0, sizeof(run))
         run.request.data.rows = rows
         run.request.batch = min(rows, READ_ROWS)
-        if self.begin_reader(&run, n_threads, &workspace):
+        if self.begin_reader(&run, n_threads, bpk_step_work(self.net, run.request.batch, BPK_FOR_FORWARD), &workspace):
             self.guard.reader_taken = False
         else:
             bpk_workspace_free(workspace)
 
-    cdef int begin_reader(self, bpk_run *run, n_threads, bpk_workspace **workspace) except -1:
-        """A workspace for a pass without training: the kept one, unless another reader has taken it. Returns whether it
-        is the kept one. Sets the threads of the run."""
-        cdef double steps = batches_of(run)
-        cdef int most = self.most_threads(n_threads, run.request.batch, steps, BPK_FOR_FORWARD)
+    cdef int begin_reader(self, bpk_run *run, n_threads, double work, bpk_workspace **workspace) except -1:
+        """A workspace for a pass without training, in steps of this work: the kept one, unless another reader has taken
+        it. Returns whether it is the kept one. Sets the threads of the run."""
+        cdef int most = self.most_threads(n_threads, work, batches_of(run))
         run.request.threads = share_of(most, n_threads)
         if self.guard.reader_taken:
             workspace[0] = self.new_workspace(run.request.batch, BPK_FOR_FORWARD, run.request.threads)
@@ -495,15 +493,17 @@ cdef class Network:
         evaluation, which fills the results of the run."""
         cdef bpk_workspace *workspace = NULL
         cdef bint kept, is_call = False
+        cdef double work
         if run.request.data.rows == 0:
             return 0
         self.guard.begin_read()
         try:
             is_call = run.request.data.rows > run.request.batch and begin_call()
             run.request.averaged = self.averaged()
-            kept = self.begin_reader(run, n_threads, &workspace)
+            work = bpk_step_work(self.net, run.request.batch, BPK_FOR_FORWARD)
+            kept = self.begin_reader(run, n_threads, work, &workspace)
             try:
-                self.read_slices(run, workspace, out)
+                self.read_slices(run, workspace, work, out)
             finally:
                 if kept:
                     self.guard.reader_taken = False
@@ -515,11 +515,10 @@ cdef class Network:
                 end_call()
         return 0
 
-    cdef int read_slices(self, bpk_run *run, bpk_workspace *workspace, void *out) except -1:
-        """The slices of `read`."""
+    cdef int read_slices(self, bpk_run *run, bpk_workspace *workspace, double work, void *out) except -1:
+        """The slices of `read`, in steps of this work."""
         cdef bpk_status status
         cdef Pace pace = Pace()
-        cdef double work = bpk_step_work(self.net, run.request.batch, BPK_FOR_FORWARD)
         if work >= FIRST_SLICE_WORK:
             run.request.stop = wants_to_stop
         pace.guess(work, run.request.threads)

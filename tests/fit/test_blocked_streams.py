@@ -18,7 +18,7 @@ def make():
 
 
 class Blocked:
-    """Batches, one of which never comes: `blocked` is set when it is asked for, and `release` lets it come."""
+    """Batches, one of which never comes: it sets `blocked` when it is asked for, and waits for `release`."""
 
     def __init__(self, batches):
         self.batches = batches

@@ -1,7 +1,7 @@
-"""Ctrl-C breaks off a step that takes long: the call ends at once, and the model is as it was before the step.
+"""Ctrl-C breaks off a long step: the call ends at once, and the model is as it was before the step.
 
-A step here takes about a second. The signal comes from another thread, which can only run when the main thread has gone
-into C: until then, the main thread does not give up Python's lock.
+A step here takes about a second. The signal comes from another thread, which can only run when the main
+thread has gone into C: until then, the main thread does not give up Python's lock.
 """
 
 import contextlib
@@ -35,7 +35,11 @@ def one_thread():
 @contextlib.contextmanager
 def ctrl_c(handler=signal.default_int_handler):
     """Gives a function that lets Ctrl-C come as soon as this thread is in C."""
-    ready, interval, before = threading.Event(), sys.getswitchinterval(), signal.signal(signal.SIGINT, handler)
+    ready, interval, before = (
+        threading.Event(),
+        sys.getswitchinterval(),
+        signal.signal(signal.SIGINT, handler),
+    )
 
     def press():
         ready.wait()
@@ -97,7 +101,9 @@ def test_train_on_batch(optimizer, monkeypatch):
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize(
-    "arguments", [{}, {"clip_norm": 1.0}, {"accumulate": 2}, {"ema": 0.9}], ids=["", "clip", "accumulate", "ema"]
+    "arguments",
+    [{}, {"clip_norm": 1.0}, {"accumulate": 2}, {"ema": 0.9}],
+    ids=["", "clip", "accumulate", "ema"],
 )
 def test_fit_in_one_batch(arguments, n_threads, monkeypatch):
     model = make(optimizer=bpkern.SGD(Rate(), momentum=0.9), l2=1e-4, dropout=0.1)
@@ -159,8 +165,8 @@ def test_a_handler_that_raises_nothing_changes_no_bit(monkeypatch):
     assert [stores["parameters"] for stores, _, _ in pressed] == [before[0]["parameters"]]
 
 
-# Steps of 1024 rows or more that take long store their gradients first, so that they can be broken off. Four rows of
-# weight 0 make the difference, and are no other difference.
+# Steps of 1024 rows or more that take long store their gradients first, so that they can be broken off. Four rows
+# of weight 0 make the difference, and are no other difference.
 OTHERS = {
     "sgd": lambda: bpkern.SGD(0.01),
     "nesterov": lambda: bpkern.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=1e-3),
@@ -177,9 +183,17 @@ def test_steps_that_can_be_broken_off_have_the_same_bits(optimizer, penalties):
     weights[1020:] = 0
     fits = {1024: None, 1020: None}
     for rows in fits:
-        model = bpkern.MLP([512, 2048, 1536, 3], loss="cross_entropy", seed=0, optimizer=optimizer(), **penalties)
+        model = bpkern.MLP(
+            [512, 2048, 1536, 3], loss="cross_entropy", seed=0, optimizer=optimizer(), **penalties
+        )
         model.fit(
-            x[:rows], LABELS[:rows], sample_weight=weights[:rows], epochs=2, batch_size=rows, shuffle=False, n_threads=2
+            x[:rows],
+            LABELS[:rows],
+            sample_weight=weights[:rows],
+            epochs=2,
+            batch_size=rows,
+            shuffle=False,
+            n_threads=2,
         )
         fits[rows] = state(model)
     assert fits[1024] == fits[1020]

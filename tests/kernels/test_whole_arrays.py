@@ -1,4 +1,4 @@
-"""Functions of whole arrays in the extension: finiteness and probabilities, against NumPy at every instruction set."""
+"""Functions of whole arrays, finiteness and probabilities, against NumPy on every instruction set."""
 
 import threading
 
@@ -92,7 +92,9 @@ def test_probabilities_of_extreme_outputs(isa, dtype):
     top = np.finfo(dtype).max
     outputs = np.array([[top, -top, 0], [-top, -top, -top], [0, 0, 0], [1e4, -1e4, 0]], dtype)
     third = np.ones(3, dtype) / 3
-    assert np.allclose(_core.probabilities("cross_entropy", outputs), [[1, 0, 0], third, third, [1, 0, 0]], 1e-6, 0)
+    assert np.allclose(
+        _core.probabilities("cross_entropy", outputs), [[1, 0, 0], third, third, [1, 0, 0]], 1e-6, 0
+    )
     assert np.array_equal(_core.probabilities("binary_cross_entropy", outputs)[0], [1, 0, 0.5])
 
 

@@ -1,4 +1,4 @@
-"""How much memory a model takes: while it is made, and after a large batch. Measured in processes of their own."""
+"""How much memory a model takes while it is made, and after a large batch, each in a process of its own."""
 
 import subprocess
 import sys
@@ -93,7 +93,8 @@ X, y = np.random.default_rng(0).random((40_000, 4)), np.zeros((40_000, 1))
 
 class Nested(bpkern.callbacks.Callback):
     def on_batch_end(self, model, batch, logs):
-        calls = {0: lambda: model.fit(X[:9], y[:9]), 1: model.reset, 2: lambda: model.train_on_batch(X[:9], y[:9])}
+        x, t = X[:9], y[:9]
+        calls = {0: lambda: model.fit(x, t), 1: model.reset, 2: lambda: model.train_on_batch(x, t)}
         if batch in calls and not self.inside:
             self.inside = True
             calls[batch]()

@@ -1,4 +1,4 @@
-"""The extension is built with the linker's and the compiler's protections, read from its ELF file on Linux."""
+"""The extension is built with the protections of linker and compiler, read from its ELF file on Linux."""
 
 import platform
 import struct
@@ -9,7 +9,9 @@ import pytest
 
 from bpkern import _core
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has ELF files and these protections")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux has ELF files and these protections"
+)
 
 PT_DYNAMIC, PT_GNU_STACK, PT_GNU_RELRO = 2, 0x6474E551, 0x6474E552
 PF_X = 1
@@ -25,13 +27,17 @@ class Elf:
         self.bytes = Path(path).read_bytes()
         assert self.bytes[:6] == b"\x7fELF\x02\x01"
         (self.segments_at, self.sections_at) = struct.unpack_from("<QQ", self.bytes, 32)
-        (size, self.segment_count, section_size, self.section_count) = struct.unpack_from("<HHHH", self.bytes, 54)
+        (size, self.segment_count, section_size, self.section_count) = struct.unpack_from(
+            "<HHHH", self.bytes, 54
+        )
         assert (size, section_size) == (56, 64)
 
     def segments(self):
         """(type, flags, offset, size in the file) of each."""
         for i in range(self.segment_count):
-            kind, flags, offset, _, _, size = struct.unpack_from("<IIQQQQ", self.bytes, self.segments_at + 56 * i)
+            kind, flags, offset, _, _, size = struct.unpack_from(
+                "<IIQQQQ", self.bytes, self.segments_at + 56 * i
+            )
             yield kind, flags, offset, size
 
     def dynamic(self):
@@ -42,11 +48,14 @@ class Elf:
     def imports(self):
         """The names of the undefined symbols."""
         sections = [
-            struct.unpack_from("<IIQQQQIIQQ", self.bytes, self.sections_at + 64 * i) for i in range(self.section_count)
+            struct.unpack_from("<IIQQQQIIQQ", self.bytes, self.sections_at + 64 * i)
+            for i in range(self.section_count)
         ]
         [table] = [section for section in sections if section[1] == SHT_DYNSYM]
         strings = sections[table[6]][4]
-        for name, _, _, section, _, _ in struct.iter_unpack("<IBBHQQ", self.bytes[table[4] : table[4] + table[5]]):
+        for name, _, _, section, _, _ in struct.iter_unpack(
+            "<IBBHQQ", self.bytes[table[4] : table[4] + table[5]]
+        ):
             if section == 0 and name:
                 at = strings + name
                 yield self.bytes[at : self.bytes.index(0, at)].decode()
@@ -73,7 +82,9 @@ def test_addresses_are_bound_at_the_start_and_then_read_only(elf, imports):
     assert PT_GNU_RELRO in [segment[0] for segment in elf.segments()]
     dynamic = elf.dynamic()
     assert (
-        DT_BIND_NOW in dynamic or dynamic.get(DT_FLAGS, 0) & DF_BIND_NOW or dynamic.get(DT_FLAGS_1, 0) & DF_1_NOW
+        DT_BIND_NOW in dynamic
+        or dynamic.get(DT_FLAGS, 0) & DF_BIND_NOW
+        or dynamic.get(DT_FLAGS_1, 0) & DF_1_NOW
     )
 
 

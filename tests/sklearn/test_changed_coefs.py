@@ -1,4 +1,4 @@
-"""partial_fit goes on after the user has changed `coefs_`: their values and dtype may change, their shapes may not."""
+"""partial_fit after the user has changed `coefs_`: values and dtype may change, shapes may not."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def cast(arrays, dtype):
 @pytest.mark.parametrize(("before", "after"), [("float32", "float64"), ("float64", "float32")])
 @pytest.mark.parametrize("changed", [{}, {"alpha": 0.01}])
 def test_another_dtype(kind, solver, before, after, changed):
-    """With other parameters, the network is made anew in the new dtype, and takes the optimiser's states along."""
+    """With other parameters, a new network of the new dtype takes over the optimiser's states."""
     model, X, y = started(kind, solver, before)
     same, _, _ = started(kind, solver, before)
     for estimator in (model, same):

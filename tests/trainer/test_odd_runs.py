@@ -57,8 +57,14 @@ def test_no_row_is_left(isa, dtype):
     net.reserve(1, 1, update, 1)
     with net.writing():
         sums = net.train(
-            _core.Data(X[:, :2].astype(dtype), Y.astype(dtype)), np.zeros(0, np.int64), 1, update, np.zeros(0), 1,
-            _core.Pace(), Nobody(),
+            _core.Data(X[:, :2].astype(dtype), Y.astype(dtype)),
+            np.zeros(0, np.int64),
+            1,
+            update,
+            np.zeros(0),
+            1,
+            _core.Pace(),
+            Nobody(),
         )
     assert sums == (0, 0, 0)
     assert net.counts == (0, 0)
@@ -82,7 +88,9 @@ def test_a_mean_of_finite_numbers_is_finite(isa, dtype):
     for first in values:
         for second in values:
             one, two = (
-                bpkern.MLP([9, 9], loss="mse", dtype=dtype, init=[(np.full((9, 9), value), np.full(9, value))])
+                bpkern.MLP(
+                    [9, 9], loss="mse", dtype=dtype, init=[(np.full((9, 9), value), np.full(9, value))]
+                )
                 for value in (first, second)
             )
             for tau in (0.5, 0.25, 2**-10):

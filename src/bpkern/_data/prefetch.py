@@ -19,8 +19,9 @@ class Prefetched(Generic[Item]):
 
     Each pass over this object has its own thread, which ends when the pass is closed, deleted or done.
     Leaving the context manager closes all passes. Closing waits for the item that is being fetched and for no
-    other. After Ctrl-C it waits for `PATIENCE` at most: the iterable may never return, and the thread, a daemon,
-    then ends when it does. If the system starts no thread, the pass fetches each item when it is needed.
+    other. After Ctrl-C it waits for `PATIENCE` at most, because the item may never come; the thread is a
+    daemon, and ends when the item comes. If the system starts no thread, the pass fetches each item when it
+    is needed.
 
     Parameters
     ----------
@@ -34,8 +35,8 @@ class Prefetched(Generic[Item]):
         self._batches = batches
         self._depth = whole("depth", depth, 1)
         self._open: weakref.WeakSet[Generator[Item, None, None]] = weakref.WeakSet()
-        # The passes within the context manager, which ends them: on its way out of a loop, an exception deletes
-        # the loop's iterator before it comes to the context manager.
+        # The passes within the context manager, which closes them: an exception that leaves a loop deletes
+        # the loop's iterator before the context manager learns of it.
         self._held: list[Generator[Item, None, None]] | None = None
         self._patience: float | None = None  # seconds to wait for a thread; None is no limit
 

@@ -232,10 +232,9 @@ def bad_row(
     if y is not None and y.ndim == 2 and np.isfinite(cast).all():
         name, values, cast = "y", y[row], _cast(y[row], dtype)
     wrong = np.flatnonzero(~np.isfinite(cast))
-    if not wrong.size and classes is not None and y is not None and y.ndim == 1:
-        if not 0 <= y[row] < classes:
-            return ValueError(f"labels must be from 0 to {classes - 1}: row {row} of y is {y[row]}")
     if not wrong.size:
+        if classes is not None and y is not None and y.ndim == 1 and not 0 <= y[row] < classes:
+            return ValueError(f"labels must be from 0 to {classes - 1}: row {row} of y is {y[row]}")
         return ValueError(f"row {row} was changed while it was read")
     value = values[wrong[0]]
     kind = f"too large for {dtype.name}" if np.isfinite(value) else "no finite number"
