@@ -58,7 +58,7 @@ def check_probabilistic(core: Core) -> None:
 
 @np.errstate(all="ignore")
 def probabilities(core: Core, outputs: np.ndarray) -> np.ndarray:
-    """The softmax or sigmoid of outputs (n, out), in which small values are 0. The softmax overwrites them."""
+    """The softmax or sigmoid of outputs (n, out), 0 where it underflows. The softmax overwrites them."""
     if core.settings.loss == "binary_cross_entropy":
         e = np.exp(-np.abs(outputs))  # never overflows
         return np.asarray(np.where(outputs < 0, e, 1) / (1 + e))
