@@ -3,6 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -212,9 +213,13 @@ class Fit:
         """Train, and return the history; raises as `MLP.fit`."""
         with self._net.writing():
             try:
-                return self._run()
-            finally:
-                self.callbacks.release()
+                history = self._run()
+            except BaseException:
+                with contextlib.suppress(OSError):  # the first error is the one to raise
+                    self.callbacks.release()
+                raise
+            self.callbacks.release()
+            return history
 
     def _run(self) -> History:
         """`run`, with this thread as the writer of the network."""
