@@ -215,7 +215,7 @@ def test_errors_at_the_end_name_the_log_and_hide_no_other(tmp_path, monkeypatch,
             raise LookupError("broken off")
 
     callbacks = [*map(CSVLogger, paths), Inside(spoil)]
-    with pytest.raises(OSError if ends == "well" else LookupError, match="lost|broken off") as caught:
+    with pytest.raises(OSError if ends == "well" else LookupError, match=r"lost|broken off") as caught:
         net().fit(X, Y, epochs=2, callbacks=callbacks)
     monkeypatch.undo()
     assert len(refused) == 2  # both logs are closed
