@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from journal import STATE, Journal, Missing, attack, main
+from journal import ROOT, STATE, Journal, Missing, attack, main
 from suite import FILES, WITH_THREADS, environment, install, run_tests, tests_made
 
 SANITIZERS = "address,undefined,float-cast-overflow"

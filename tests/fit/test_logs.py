@@ -199,6 +199,32 @@ def test_a_row_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert epochs_in(path) == ["epoch", "1", "2"]
 
 
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_errors_at_the_end_name_the_log_and_hide_no_other(tmp_path, monkeypatch, ends):
+    paths, close, refused = [tmp_path / "a.csv", tmp_path / "b.csv"], os.close, []
+
+    def refuse(descriptor):
+        close(descriptor)
+        if len(refused) < 2:
+            refused.append(descriptor)
+            raise OSError(errno.EIO, "lost")
+
+    def spoil():
+        monkeypatch.setattr(os, "close", refuse)
+        if ends == "badly":
+            raise LookupError("broken off")
+
+    callbacks = [*map(CSVLogger, paths), Inside(spoil)]
+    with pytest.raises(OSError if ends == "well" else LookupError, match=r"lost|broken off") as caught:
+        net().fit(X, Y, epochs=2, callbacks=callbacks)
+    monkeypatch.undo()
+    assert len(refused) == 2  # both logs are closed
+    if ends == "well":
+        assert caught.value.filename == str(paths[0])
+    for path in paths:
+        net().fit(X, Y, callbacks=CSVLogger(path))
+
+
 def test_pipes_are_written_as_they_are(tmp_path):
     """Nothing is read from them, and several may write."""
     path = tmp_path / "pipe"

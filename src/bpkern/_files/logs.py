@@ -80,13 +80,14 @@ class Log:
         return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
 
     def close(self) -> None:
-        """Let other writers write the file."""
+        """Let other writers write the file. Raises OSError, which names it, if what was written is lost."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             if self._is_file:
                 with contextlib.suppress(OSError):  # a file system without locks
                     unlock(descriptor)
-            os.close(descriptor)
+            with naming(self._path):
+                os.close(descriptor)
 
     def _opened(self) -> int:
         assert self._descriptor is not None
@@ -95,4 +96,5 @@ class Log:
     def __del__(self) -> None:
         # No `unlock`: in a forked child this is a copy, and the parent's lock must stay.
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)

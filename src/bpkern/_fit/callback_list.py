@@ -1,5 +1,6 @@
 """The callbacks of one fit, called in order."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -62,9 +63,10 @@ class CallbackList:
             callback.on_fit_end(model)
 
     def release(self) -> None:
-        """Let each callback close what it has open: the fit has ended, perhaps by an error."""
-        for callback in self._callbacks:
-            callback.__bpkern_release__()
+        """Let each callback close what it has open, also if another one raises: the fit has ended."""
+        with contextlib.ExitStack() as ends:
+            for callback in self._callbacks:
+                ends.callback(callback.__bpkern_release__)
 
     def on_epoch_begin(self, model: Any, epoch: int) -> None:
         """Call this hook of each callback."""

@@ -3,6 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
@@ -220,12 +221,17 @@ class Fit:
             fitting, stop_training = core.fitting, core.stop_training
             try:
                 core.fitting = True
-                return self._run()
+                history = self._run()
+            except BaseException:
+                with contextlib.suppress(OSError):  # the first error is the one to raise
+                    self.callbacks.release()
+                raise
             finally:
-                self.callbacks.release()
                 core.fitting = fitting
                 if fitting:
                     core.stop_training = stop_training
+            self.callbacks.release()
+            return history
 
     def _run(self) -> History:
         """`run`, with this thread as the writer of the network."""
