@@ -78,9 +78,10 @@ def largest_weight(model: bpkern.MLP) -> float:
 
 def reload(model: bpkern.MLP, path: str) -> bpkern.MLP:
     """The model from the file of `save`, with the parts that no file holds."""
-    optimizer, custom = model.optimizer, core_of(model).settings.custom_loss
+    optimizer, loss = model.optimizer, core_of(model).settings.given_loss
     is_plain = type(optimizer).__module__ == "bpkern.optimizers" and not callable(optimizer.lr)
-    return bpkern.MLP.load(path, loss=custom, optimizer=None if is_plain else optimizer)
+    is_named = isinstance(loss, str) or type(loss).__module__ == "bpkern.losses"
+    return bpkern.MLP.load(path, loss=None if is_named else loss, optimizer=None if is_plain else optimizer)
 
 
 def check_whole(model: bpkern.MLP, folder: str, was_edited: bool = False) -> None:

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from journal import ROOT, STATE, Journal, Missing, attack, main
-from suite import FILES, WITH_THREADS, environment, install, run_tests, tests_made
+from suite import FILES, WITH_THREADS, environment, install, make, run_tests, tests_made
 
 SANITIZERS = "address,undefined,float-cast-overflow"
 
@@ -70,6 +70,15 @@ def build_for_races() -> tuple[str, Path, Path]:
     """The compiler, and what `build` returns."""
     compiler = compiler_of("gcc", "libtsan.so")[0]
     return compiler, *build(STATE / "races", compiler, "thread", (b"__tsan_read8",))
+
+
+def build_program(folder: Path, compiler: str, sanitizers: str, target: str) -> Path:
+    build, python = folder / "build", f"-DPython_EXECUTABLE={sys.executable}"
+    options = ["-DBPKERN_ATTACKS=ON", f"-DBPKERN_SANITIZE={sanitizers}", python]
+    env = environment(CC=compiler)
+    make(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *options], env)
+    make(["cmake", "--build", build, "--target", target], env)
+    return build / target
 
 
 def reports_in(folder: Path) -> str:
@@ -215,6 +224,33 @@ def library(journal):
     asan = "detect_leaks=1:detect_stack_use_after_return=1"
     env = environment(ASAN_OPTIONS=asan, UBSAN_OPTIONS="print_stacktrace=1")
     return run_program(journal, compiler, program, env, "leak", "detected memory leaks")
+
+
+@attack(trials=20_000)
+def fuzzed(journal):
+    """Networks in C whose settings libFuzzer chooses: no report, and a team comes to the same bits."""
+    machine = platform.machine()
+    compiler_of("clang", f"libclang_rt.fuzzer-{machine}.a")
+    compiler, runtime = compiler_of("clang", f"libclang_rt.asan-{machine}.so")
+    folder = STATE / "fuzzed"
+    program = build_program(folder, compiler, f"fuzzer-no-link,{SANITIZERS}", "attack_fuzzed")
+    inputs = folder / "inputs"
+    inputs.mkdir(exist_ok=True)
+    env = environment(LD_PRELOAD=str(runtime), UBSAN_OPTIONS="print_stacktrace=1")
+    made = subprocess.run(
+        [program, "-runs=1"], env=env | {"BPK_MISTAKE": "1"}, capture_output=True, text=True
+    )
+    if "heap-buffer-overflow" not in made.stderr:
+        sys.exit(f"{made.stderr}\nthe sanitizer did not report a write beyond the end")
+    for chunk in journal.chunks(500):
+        options = [f"-runs={len(chunk)}", f"-seed={1 + journal.seed + chunk.start}", "-max_len=200"]
+        where = f"-artifact_prefix={folder}/"
+        made = subprocess.run([program, inputs, *options, where], env=env, capture_output=True, text=True)
+        for covered in re.findall(r"\bcov: (\d+)", made.stderr):
+            journal.keep("covered", max, int(covered))
+        if made.returncode:
+            journal.fail(chunk.start, (made.stdout + made.stderr)[-3000:])
+    return f"{version(compiler)}: {journal.figures.get('covered', 0)} places of the code reached"
 
 
 @attack(trials=60)

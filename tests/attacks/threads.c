@@ -3,6 +3,8 @@
  *     threads FROM TO      trials FROM ... TO - 1: random networks, trained in several ways
  *     threads race|leak    an error that the sanitizer must report
  *
+ * With BPK_FUZZED it is a target of libFuzzer instead, which chooses sizes and settings.
+ *
  * A trial has four networks. Three are trained, first by one thread each, which gives the expected bits,
  * then by a team, then all three at once by a team each. The fourth is read by one thread, and then by
  * several at once. Last, a team counts its rounds in memory that is not atomic, between barriers. The exit
@@ -26,7 +28,23 @@ static uint64_t bits(uint64_t *state) {
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
     return z ^ (z >> 31);
 }
-static int below(uint64_t *state, int n) { return (int)(bits(state) % (unsigned)n); }
+
+/* In a build for libFuzzer, each decision takes one of the bytes that it has chosen, as long as there are
+ * any. */
+#ifdef BPK_FUZZED
+static const unsigned char *input;
+static size_t input_left;
+#endif
+
+static int below(uint64_t *state, int n) {
+#ifdef BPK_FUZZED
+    if (input_left) {
+        input_left--;
+        return *input++ % n;
+    }
+#endif
+    return (int)(bits(state) % (unsigned)n);
+}
 static int maybe(uint64_t *state) { return below(state, 2); }
 static double uniform(uint64_t *state) { return (double)(bits(state) >> 11) * 0x1p-53; }
 
@@ -434,6 +452,26 @@ static void leak(void) {
     free_problem(&p);
 }
 
+#ifdef BPK_FUZZED
+/* A network by one thread; of every eighth length of input also by two, to the same bits. */
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size) {
+    if (getenv("BPK_MISTAKE")) { /* which the sanitizer must report */
+        volatile char *made = malloc(size + 1);
+        made[size + 1] = 0;
+    }
+    input = bytes;
+    input_left = size;
+    problem p = make_problem(size);
+    record alone = live(&p, 1);
+    if (size % 8 == 0) {
+        record by_team = live(&p, 2);
+        if (!same("a team", size, &alone, &by_team)) abort();
+    }
+    free(alone.bytes);
+    free_problem(&p);
+    return 0;
+}
+#else
 int main(int count, char **arguments) {
     if (count == 2 && !strcmp(arguments[1], "race")) {
         race();
@@ -456,3 +494,4 @@ int main(int count, char **arguments) {
     }
     return !good;
 }
+#endif
