@@ -186,3 +186,10 @@ def test_a_huge_and_a_tiny_class():
             weights += [each.get_weights()[0][0].tobytes() for each in (model, stream)]
     # Beside a class of weight 1, one of 1e-320 is too small to be normal: 0, too.
     assert len(set(weights)) == 1
+
+
+def test_weights_whose_sum_has_a_meaning_are_not_scaled():
+    """As with penalties divided by it."""
+    assert np.array_equal(row_weights({0: 12.0}, LABELS, None, 4, has_scale=True), [12, 12, 12, 1, 1, 12, 1])
+    with pytest.raises(ValueError, match="class_weight times sample_weight must have a finite sum"):
+        row_weights({0: 1e308}, LABELS, None, 4, has_scale=True)

@@ -18,6 +18,7 @@ def row_weights(
     sample_weight: np.ndarray | None,
     classes: int,
     is_part: bool = False,
+    has_scale: bool = False,
 ) -> np.ndarray | None:
     """The weight of each row: the weight of its class times its sample weight.
 
@@ -35,6 +36,8 @@ def row_weights(
         The number of classes, whether or not all are present.
     is_part : bool
         The rows are some of more rows, and may all have a weight of 0.
+    has_scale : bool
+        The sum of the weights has a meaning, as in `rows.as_sample_weight`: they are not scaled.
 
     Returns
     -------
@@ -75,14 +78,19 @@ def row_weights(
         product, power = product * own, power + own_power
     product, carried = np.frexp(product)
     power = power + carried
-    if is_part:
-        top = power_of_class[of_class > 0].max(initial=-MOST_POWER)
-    elif product.any():
-        top = power[product > 0].max()
-    else:
+    if not (is_part or product.any()):
         raise ValueError("class_weight and sample_weight must not be 0 in every row")
+    if has_scale:
+        top = 0
+    elif is_part:
+        top = power_of_class[of_class > 0].max(initial=-MOST_POWER)
+    else:
+        top = power[product > 0].max()
     normal = power - top > np.finfo(np.float64).minexp
-    return np.asarray(np.ldexp(product, np.where(normal, power - top, 0)) * normal)
+    weights = np.asarray(np.ldexp(product, np.where(normal, power - top, 0)) * normal)
+    if has_scale and not np.isfinite(weights.sum()):
+        raise ValueError("class_weight times sample_weight must have a finite sum")
+    return weights
 
 
 def _balanced(

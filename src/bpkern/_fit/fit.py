@@ -182,11 +182,14 @@ class Fit:
 
         # At least two: one output of binary_cross_entropy tells two classes apart.
         classes, count = classes_of(targets, self._settings), max(self._settings.layers[-1], 2)
+        has_scale = self._settings.conventions.penalty_per_weight
         if index is None:
-            return x, targets, row_weights(self._class_weight, classes, weights, count, is_part)
+            own = row_weights(self._class_weight, classes, weights, count, is_part, has_scale)
+            return x, targets, own
         if classes is not None:
             classes = classes[index]
-        own = row_weights(self._class_weight, classes, None if weights is None else weights[index], count)
+        own = None if weights is None else weights[index]
+        own = row_weights(self._class_weight, classes, own, count, has_scale=has_scale)
         spread = np.zeros(len(x))
         spread[index] = own
         return x, targets, spread
