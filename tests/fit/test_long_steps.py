@@ -165,8 +165,8 @@ def test_a_handler_that_raises_nothing_changes_no_bit(monkeypatch):
     assert [stores["parameters"] for stores, _, _ in pressed] == [before[0]["parameters"]]
 
 
-# Steps of 1024 rows or more that take long store their gradients first, so that they can be broken off. Four
-# rows of weight 0 make the difference, and are no other difference.
+# Long steps of 1024 rows or more store their gradients first, so that they can be broken off. Four rows of
+# weight 0 make this difference, and no other.
 OTHERS = {
     "sgd": lambda: bpkern.SGD(0.01),
     "nesterov": lambda: bpkern.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=1e-3),

@@ -90,7 +90,7 @@ def test_to_look_whether_weights_are_finite_raises_no_flag(isa, dtype, fenv):
     layers = net.get_layers()
     layers[0][0][...] = 1e-40 if dtype == "float32" else 1e-310
     layers[1][0][:, 3] = np.nan
-    net.set_layers(layers)
+    net.set_layers(layers, finite=False)
     assert fenv.fesetenv(DEFAULT) == 0
     assert not net.finite()
     assert mxcsr(fenv) == 0x1F80

@@ -27,6 +27,7 @@ def test_predictions_ignore_weights(isa):
     net = core_of(make()).net
     expected = net.forward_data(_core.Data(X))
     for weights in (np.zeros(20), np.arange(20.0)):
+        net.forward_data(_core.Data(X[::-1]))  # other activations in the workspace
         assert np.array_equal(net.forward_data(_core.Data(X, None, weights)), expected)
 
 

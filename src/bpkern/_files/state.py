@@ -355,7 +355,8 @@ def restore(core: Core, state: State) -> None:
         core.tape = _core.Tape(net)  # stored gradients belong to the old weights
         net.keep_only(state.stores)
         for store, layers in state.stores.items():
-            net.set_layers(layers, store)
+            # Nobody else has these arrays, and they have been checked: to check them again needs memory.
+            net.set_layers(layers, store, finite=False)
         net.counts, net.moves = state.counts, state.moves
         net.set_dropout(core.settings.dropout, state.random.dropout_key)
         core.random, core.history = state.random, state.history
