@@ -53,7 +53,8 @@ def in_children(
         while left:
             done, ended, printed = _a_child(journal, work, left, filtered)
             if done < len(left):
-                journal.fail(left[done], f"{name(left[done])} the process ended with status {ended}{printed}")
+                how = f"{name(left[done])} the process ended with status {ended}{printed}"
+                journal.fail(left[done], how.strip())
                 done += 1
             left = left[done:]
 

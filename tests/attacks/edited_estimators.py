@@ -44,6 +44,22 @@ def edited(rng: Rng, value: Any, mischief: Mischief) -> Any:
     return one(rng, (kept, kept, kept, tuple(kept), kept[:-1], kept + kept[:1]))
 
 
+def recast(rng: Rng, estimator: Any) -> None:
+    """Give all parameters another dtype, or the hidden layer another width: they still fit each other."""
+    coefs, intercepts = estimator.coefs_, estimator.intercepts_
+    if rng.random() < 0.5:
+        dtype = one(rng, ("f2", "f4", "f8", ">f8", "g", "i8"))
+        estimator.coefs_ = [array.astype(dtype) for array in coefs]
+        estimator.intercepts_ = [array.astype(dtype) for array in intercepts]
+        return
+    width = int(rng.integers(1, 60))
+    estimator.coefs_ = [
+        np.resize(coefs[0], (len(coefs[0]), width)),
+        np.resize(coefs[1], (width, len(coefs[1][0]))),
+    ]
+    estimator.intercepts_ = [np.resize(intercepts[0], width), intercepts[1]]
+
+
 @attack(trials=10_000)
 def estimators(journal: Journal) -> str:
     """An estimator whose fitted attributes were edited works or raises, and another fit makes it whole."""
@@ -60,10 +76,15 @@ def estimators(journal: Journal) -> str:
         estimator = kind(hidden_layer_sizes=(4,), max_iter=2, batch_size=4, solver=solver, random_state=0)
         estimator.partial_fit(x, y, **({"classes": [0, 1, 2]} if kind is MLPClassifier else {}))
         mischief = Mischief(np.random.default_rng([journal.seed, trial, 2]), world, False)
-        for name in rng.permutation(FITTED)[: int(rng.integers(1, 3))]:
+        if rng.random() < 0.3:
+            recast(rng, estimator)
+        if rng.random() < 0.5:  # after which partial_fit needs another network
+            estimator.set_params(**one(rng, ({"alpha": 0.01}, {"activation": "tanh"}, {"dropout": 0.1})))
+        for name in rng.permutation(FITTED)[: int(rng.integers(3))]:
             setattr(estimator, name, edited(rng, getattr(estimator, name, None), mischief))
         calls = {
             "partial_fit": lambda: estimator.partial_fit(x, y),
+            "partial_fit, another dtype": lambda: estimator.partial_fit(x.astype(one(rng, ("f4", "f8"))), y),
             "predict": lambda: estimator.predict(x),
             "score": lambda: estimator.score(x, y),
             "pickle": lambda: pickle.loads(pickle.dumps(estimator)).predict(x),
