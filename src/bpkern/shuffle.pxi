@@ -37,19 +37,13 @@ cdef bint is_numpys(generator) except -1:
 
 def permutation(generator, ptrdiff_t n):
     """`generator.permutation(n)` as int64 (n,). For NumPy's own generators: the same numbers, and the same state
-    afterwards, but if a signal interrupts it, the state is as before. For all others, whose method is called: C checks
-    the numbers when it uses them.
+    afterwards, but if a signal interrupts it, the state is as before. Of all others the method is called.
 
-    Raises TypeError or ValueError for another result, and MemoryError."""
+    Raises ValueError and MemoryError."""
     if n < 0:
         raise ValueError(f"a permutation has at least 0 rows, not {n}")
     if not is_numpys(generator):
-        order = plain("permutation", generator.permutation(n))
-        if not cnp.PyTypeNum_ISINTEGER(cnp.PyArray_TYPE(order)):
-            raise TypeError(f"permutation must return whole numbers, not {order.dtype}")
-        if shape_of(order) != (n,):
-            raise ValueError(f"permutation must return shape ({n},), not {shape_of(order)}")
-        return np.array(order, np.int64)  # a copy: the generator may have kept its array
+        return generator.permutation(n)
     bit_generator = generator.bit_generator
     cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
     cdef cnp.ndarray numbers = np.arange(n, dtype=np.int64)

@@ -134,7 +134,7 @@ def test_class_weights(bad):
         return given, lambda: row_weights(Present(given), LABELS, None, 3)
 
     for weights in results_of_all_flips(make, bad):
-        assert np.array_equal(weights, [1, 0.5, 1, 0.5, 1])
+        assert np.array_equal(weights / weights[0], [1, 0.5, 1, 0.5, 1])
 
 
 @pytest.mark.parametrize(

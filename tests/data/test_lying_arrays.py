@@ -106,8 +106,8 @@ def test_orders_of_a_generator_of_the_users(name, rows):
     order.generator = Mine(np.random.PCG64(0))
     if name == "Reversed":
         assert np.array_equal(order.permutation(rows), np.arange(rows)[::-1])
-    elif name != "Far":
-        with pytest.raises((ValueError, TypeError), match="permutation must return"):
+    else:
+        with pytest.raises(ValueError, match="a generator must"):
             order.permutation(rows)
     if rows == 40:
         model = bpkern.MLP([3, 9, 2], loss="cross_entropy", seed=np.random.default_rng(0))
@@ -120,9 +120,7 @@ def test_orders_of_a_generator_of_the_users(name, rows):
             other.fit(X[::-1], LABELS[::-1], shuffle=False)
             assert parameter_bits(model) == parameter_bits(other)
         else:
-            with pytest.raises(
-                (ValueError, TypeError), match=r"permutation must return|order of the rows must hold"
-            ):
+            with pytest.raises(ValueError, match="a generator must"):
                 model.fit(X, LABELS)
             assert parameter_bits(model) == before
 
@@ -351,7 +349,8 @@ def test_parameters_of_a_loss_that_are_not_one_per_output(length):
             return np.ones(length)
 
     with pytest.raises(
-        ValueError, match=rf"the parameters of a loss must have shape \(2,\), one per output, not \({length},"
+        ValueError,
+        match=rf"parameters of Mine\(\) must return one number per output, \(2,\), not shape \({length},",
     ):
         net(Mine())
 

@@ -83,14 +83,14 @@ def test_an_order_of_many_rows():
 
 
 DRAWS = {
-    "smaller": lambda shape: np.zeros((1, 1)),
-    "larger": lambda shape: np.zeros((100, 100)),
-    "transposed": lambda shape: np.zeros(shape[::-1]),
-    "flat": lambda shape: np.zeros(shape[0] * shape[1]),
-    "one number": lambda shape: 0.5,
-    "NaN": lambda shape: np.full(shape, np.nan),
-    "infinite": lambda shape: np.full(shape, np.inf),
-    "too large for float32": lambda shape: np.full(shape, 1e300),
+    "one": lambda count: np.zeros(1),
+    "fewer": lambda count: np.zeros(count - 1),
+    "more": lambda count: np.zeros(10_000),
+    "a matrix": lambda count: np.zeros((count, 1)),
+    "a number": lambda count: 0.5,
+    "NaN": lambda count: np.full(count, np.nan),
+    "infinite": lambda count: np.full(count, np.inf),
+    "too large for float32": lambda count: np.full(count, 1e300),
 }
 
 
@@ -99,7 +99,7 @@ DRAWS = {
 @pytest.mark.parametrize(("method", "init"), [("uniform", "he_uniform"), ("normal", "lecun_normal")])
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_initial_weights_that_do_not_fit(draw, method, init, kind):
-    generator = Own(method, lambda low, high, shape: draw(shape))
+    generator = Own(method, lambda low, high, count: draw(count))
     with pytest.raises(ValueError, match="a generator must draw weights"):
         kind([6, 16, 3], loss="mse", init=init, seed=generator)
 

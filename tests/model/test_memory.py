@@ -103,6 +103,6 @@ class Nested(bpkern.callbacks.Callback):
     inside = False
 
 model = bpkern.MLP([4, 512, 1], **settings("float64"))
-model.fit(X, y, batch_size=10_000, epochs=2, callbacks=[Nested()], accumulate=3)
+model.fit(X, y, batch_size=10_000, epochs=2, callbacks=[Nested()], clip_norm=1.0)
 print(0)
 """)

@@ -29,7 +29,7 @@ def _in_pieces(draw: Callable[[int], np.ndarray], shape: tuple[int, int], dtype:
         count = min(PIECE, numbers.size - start)
         drawn = draw(count)
         if np.shape(drawn) != (count,):
-            raise ValueError(f"the generator must draw {count} numbers, not shape {np.shape(drawn)}")
+            raise ValueError(f"a generator must draw weights in shape ({count},), not {np.shape(drawn)}")
         numbers[start : start + count] = drawn
     return matrix
 

@@ -38,7 +38,7 @@ class Shuffler(Protocol):
 
 
 def checked_order(order: Any, rows: int) -> np.ndarray:
-    """A copy of `order` as int64. ValueError unless it is a permutation: C reads these rows unchecked."""
+    """A copy of `order` as int64. ValueError unless it is a permutation."""
     array = np.array(order)
     if array.shape != (rows,) or array.dtype.kind not in "iu":
         given = f"{array.dtype} of shape {array.shape}"
