@@ -123,7 +123,7 @@ class _Shelf(Generic[Item]):
         """The items as they come, and then the error of `end`."""
         while True:
             with self._changed:
-                # A signal that comes just before the thread falls asleep does not wake it: it wakes by itself.
+                # A signal that comes just before the thread sleeps does not wake it: it wakes by itself.
                 while not self._changed.wait_for(lambda: self._items or self._ended, AWAKE):
                     pass
                 if not self._items:
