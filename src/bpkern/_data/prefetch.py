@@ -13,6 +13,9 @@ Item = TypeVar("Item")
 # Seconds that closing waits for the thread after Ctrl-C.
 PATIENCE = 0.5
 
+# Seconds after which a thread that waits for an item looks for signals.
+AWAKE = 0.2
+
 
 class Prefetched(Generic[Item]):
     """The items of an iterable in their order, fetched on another thread while earlier ones are used.
@@ -123,7 +126,9 @@ class _Shelf(Generic[Item]):
         """The items as they come, and then the error of `end`."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._items or self._ended)
+                # A signal that comes just before the thread sleeps does not wake it: it wakes by itself.
+                while not self._changed.wait_for(lambda: self._items or self._ended, AWAKE):
+                    pass
                 if not self._items:
                     break
                 item = self._items.popleft()
