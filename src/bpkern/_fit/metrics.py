@@ -34,14 +34,20 @@ class Metric:
     name : str
     """
 
-    def __init__(self, name: str, function: Callable[[Any, Any, Any], float], loss: str) -> None:
+    def __init__(
+        self, name: str, function: Callable[[Any, Any, Any], float], loss: str, is_users: bool = False
+    ) -> None:
         self.name = name
         self._function = function
         self._loss = loss
+        self._is_users = is_users
 
     def __call__(self, y_true: Any, y_pred: Any, weights: np.ndarray | None) -> float:
+        # Under- and overflow give 0 and infinity, whatever NumPy's settings are: those are for users' functions.
         with np.errstate(all="ignore"):
             true, predicted = _comparable(np.asarray(y_true), np.asarray(y_pred), self._loss)
+            if not self._is_users:
+                return self._function(true, predicted, weights)
         return self._function(true, predicted, weights)
 
     def __repr__(self) -> str:
@@ -108,8 +114,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
         suitable = CLASSES if loss in CROSS_ENTROPIES else VALUES
         if spec not in suitable:
             raise ValueError(f"metric {spec!r} does not suit the loss {loss}: {', '.join(suitable)} do")
-        # Under- and overflow give 0 and infinity, whatever NumPy's settings are.
-        return Metric(spec, np.errstate(all="ignore")(_named(spec, loss, outputs)), loss)
+        return Metric(spec, _named(spec, loss, outputs), loss)
     if not callable(spec):
         raise TypeError(f"a metric must be a name or a callable, not {spec!r}")
     name = getattr(spec, "__name__", None)
@@ -117,7 +122,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
         raise TypeError(f"a metric must have a __name__ to be known by: {spec!r} has none")
     if name in RESERVED or name in NAMES or name.startswith("val_"):
         raise ValueError(f"a metric must not be called {name!r}: that name is taken")
-    return Metric(_checks.plain(name), _unweighted(spec, name), loss)
+    return Metric(_checks.plain(name), _unweighted(spec, name), loss, is_users=True)
 
 
 def _comparable(true: np.ndarray, predicted: np.ndarray, loss: str) -> tuple[np.ndarray, np.ndarray]:
