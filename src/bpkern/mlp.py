@@ -693,8 +693,6 @@ class MLP:
             object; and for a tau that is not allowed.
         RuntimeError
             While another thread uses one of them.
-        MemoryError
-            If there is no memory for a copy of the parameters; nothing has changed.
         """
         tau = _checks.real("tau", tau, 0.0, 1.0)
         if not isinstance(other, MLP):

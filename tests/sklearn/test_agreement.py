@@ -508,7 +508,7 @@ def test_float32(solver, task):
 def test_any_shape(task, solver, activation, sizes, features, count, batch, alpha, shuffle, weighted, seed):
     X = rows(count, features)
     y = targets(task, X)
-    # Small learning rates: overlong steps amplify rounding errors, and Poisson rates, which are exp, overflow.
+    # Small learning rates: overlong steps amplify rounding errors, and make the exp of Poisson overflow.
     parameters = SOLVERS[solver] | dict(
         hidden_layer_sizes=sizes,
         activation=activation,

@@ -43,7 +43,7 @@ class Metric:
         self._is_users = is_users
 
     def __call__(self, y_true: Any, y_pred: Any, weights: np.ndarray | None) -> float:
-        # Under- and overflow give 0 and infinity, whatever NumPy's settings are: those are for users' functions.
+        # Under- and overflow give 0 and infinity, whatever NumPy's settings: those are for users' functions.
         with np.errstate(all="ignore"):
             true, predicted = _comparable(np.asarray(y_true), np.asarray(y_pred), self._loss)
             if not self._is_users:

@@ -170,8 +170,7 @@ class Core:
                 f"other must have the layers {mine.layers} in {mine.dtype.name}, "
                 f"not {theirs.layers} in {theirs.dtype.name}"
             )
-        with self.net.writing():
-            self.net.blend(other.net, tau)
+        self.net.blend(other.net, tau)
 
 
 class HasCore(Protocol):
