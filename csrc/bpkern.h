@@ -170,18 +170,20 @@ int bpk_isa_selected(void);
 void bpk_isa_select(int isa); /* isa must run */
 const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
 
-/* The kernels on plain row-major matrices (trainer/plain.c). */
+/* The kernels on plain row-major matrices, by up to `threads` threads (trainer/plain.c). They return BPK_OK,
+ * or BPK_NO_MEMORY before they write anything. */
 
 /* a (n, out) = s(x (n, in) w (out, in)' + b (out)) */
-bpk_status bpk_linear_forward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
-                              const void *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b,
-                              bpk_activation activation, void *a, ptrdiff_t lda);
+bpk_status bpk_linear_forward(const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in,
+                              ptrdiff_t out, const void *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw,
+                              const void *b, bpk_activation activation, void *a, ptrdiff_t lda);
 
 /* delta (n, in) = (delta_next (n, out) w_next (out, in)) * s'. a (n, in) holds activations; or z, if the
  * derivative is computed from z. */
-void bpk_delta_backward(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
-                        const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw,
-                        const void *a, ptrdiff_t lda, bpk_activation activation, void *delta, ptrdiff_t ldd);
+bpk_status bpk_delta_backward(const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in,
+                              ptrdiff_t out, const void *delta_next, ptrdiff_t ldn, const void *w_next,
+                              ptrdiff_t ldw, const void *a, ptrdiff_t lda, bpk_activation activation,
+                              void *delta, ptrdiff_t ldd);
 
 /* z (m, n) is in a: slope (m, n) <- s'(z), then a (m, n) <- s(z) */
 void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n,
@@ -190,9 +192,9 @@ void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activati
 /* One update by SGD: of w (out, in) with the gradient delta (n, out)' x (n, in), and of b (out) with the
  * column sums of delta. Only lr, weight_decay, momentum and nesterov of the optimiser are read. vw (out, in)
  * and vb (out) hold the velocities m; both may be NULL if momentum is 0. */
-void bpk_sgd_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, void *w,
-                    ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
-                    void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd);
+bpk_status bpk_sgd_update(const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                          void *w, ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x,
+                          ptrdiff_t ldx, void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd);
 
 /* p (m, n) = the probabilities of outputs a (m, n) of cross_entropy, which are the softmax of each row; or of
  * binary_cross_entropy, which are the sigmoid. Both are contiguous, and do not overlap. */

@@ -53,15 +53,15 @@ typedef struct {
 } bpk_delta_args;
 
 /* Rows `from` to `to` of sums (.., n) = x (.., k) w (n, k)' + b (n), as dot products of rows of x and rows of
- * w. x is in blocks of x_rows rows. w is rows w_from to w_from + n of a matrix in blocks of w_rows rows,
- * whose padding is zero. `resume` as above. */
+ * w. Either x is in blocks of x_rows rows, and w is rows w_from to w_from + n of a matrix in blocks of w_rows
+ * rows; or, if x_rows is 0, both are row-major. `resume` as above. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     int resume;
     const void *x;
-    ptrdiff_t x_rows;
+    ptrdiff_t x_rows, ldx;
     const void *w;
-    ptrdiff_t w_from, w_rows;
+    ptrdiff_t w_from, w_rows, ldw;
     const void *b; /* NULL: zero */
     void *sums;
     ptrdiff_t lds;

@@ -118,37 +118,3 @@ void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_
         kernels->activate(activation, args.to - from, out, element(kernels, a, from * lda), lda);
     }
 }
-
-void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,
-                ptrdiff_t ldn, const void *w, ptrdiff_t ldw, const void *a, ptrdiff_t lda,
-                bpk_activation activation, void *delta, ptrdiff_t ldd) {
-    bpk_delta_args args = {.to = n,
-                           .k = out,
-                           .delta_next = {.at = delta_next, .ld = ldn},
-                           .ldw = ldw,
-                           .lda = lda,
-                           .activation = activation,
-                           .ldd = ldd};
-    for (ptrdiff_t j = 0; j < in; j += args.n) {
-        args.n = smaller(block_width(kernels, in - j), in - j);
-        args.w = element(kernels, w, j);
-        args.a = element(kernels, a, j);
-        args.delta = element(kernels, delta, j);
-        kernels->delta(&args);
-    }
-}
-
-void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *x,
-                 ptrdiff_t ldx, const void *delta, ptrdiff_t ldd, void *w, ptrdiff_t ldw, void *velocity,
-                 ptrdiff_t ldv, const bpk_move *move) {
-    bpk_update_args args = {
-        .to = out, .k = n, .left = delta, .ldl = ldd, .ldr = ldx, .ldw = ldw, .ld_state = ldv, .move = move};
-    for (ptrdiff_t j = 0; j < in; j += args.n) {
-        args.n = smaller(block_width(kernels, in - j), in - j);
-        args.filled = args.n;
-        args.right = element(kernels, x, j);
-        args.w = element(kernels, w, j);
-        args.state[0] = velocity ? element(kernels, velocity, j) : NULL;
-        kernels->update(&args);
-    }
-}

@@ -64,14 +64,6 @@ void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_
                     const void *x, ptrdiff_t x_rows, const void *w, const void *b, bpk_activation activation,
                     void *a, ptrdiff_t lda);
 
-/* Delta and update on row-major matrices, one block of columns at a time. Shapes are those of bpkern.h. */
-void rows_delta(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *delta_next,
-                ptrdiff_t ldn, const void *w, ptrdiff_t ldw, const void *a, ptrdiff_t lda,
-                bpk_activation activation, void *delta, ptrdiff_t ldd);
-void rows_update(const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out, const void *x,
-                 ptrdiff_t ldx, const void *delta, ptrdiff_t ldd, void *w, ptrdiff_t ldw, void *velocity,
-                 ptrdiff_t ldv, const bpk_move *move);
-
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 

@@ -181,10 +181,10 @@ cdef extern from "bpkern.h" nogil:
     const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype)
 
     bpk_status bpk_linear_forward(
-        const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *x, ptrdiff_t ldx,
+        const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *x, ptrdiff_t ldx,
         const void *w, ptrdiff_t ldw, const void *b, bpk_activation activation, void *a, ptrdiff_t lda)
-    void bpk_delta_backward(
-        const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *delta_next,
+    bpk_status bpk_delta_backward(
+        const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *delta_next,
         ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw, const void *a, ptrdiff_t lda,
         bpk_activation activation, void *delta, ptrdiff_t ldd)
     void bpk_activate_with_slope(
@@ -193,8 +193,8 @@ cdef extern from "bpkern.h" nogil:
     bpk_status bpk_probabilities(
         const bpk_kernels *kernels, bpk_loss loss, ptrdiff_t m, ptrdiff_t n, const void *a, void *p)
     int bpk_all_finite(const bpk_kernels *kernels, ptrdiff_t n, const void *x)
-    void bpk_sgd_update(
-        const bpk_kernels *kernels, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, void *w, ptrdiff_t ldw,
+    bpk_status bpk_sgd_update(
+        const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, void *w, ptrdiff_t ldw,
         void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx, void *vw, ptrdiff_t ldvw,
         void *vb, const bpk_optimizer *sgd)
 

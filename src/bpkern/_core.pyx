@@ -195,7 +195,18 @@ def probabilities(str loss, outputs):
     return p
 
 
-def linear_forward(x, w, b, activation, out):
+cdef int kernel_threads(n_threads, double n, double width_in, double width, double bytes) except -1:
+    """`n_threads`, or if that is None as many as a product of these sizes is worth, which moves so many `bytes` per
+    weight besides its multiplications."""
+    if n_threads is not None:
+        return n_threads
+    cdef double work = width_in * width * (2 * n + bytes)
+    if bpk_threads_worth(work, 1, 2) == 1:  # asking for the limit would take longer than a small call
+        return 1
+    return bpk_threads_worth(work, 1, min(fair_share(), BPK_MAX_THREADS))
+
+
+def linear_forward(x, w, b, activation, out, n_threads=None):
     cdef bpk_activation s = activation_of(activation)
     x, w, b = plain("x", x), plain("w", w), plain("b", b)
     given = out
@@ -219,14 +230,15 @@ def linear_forward(x, w, b, activation, out):
     cdef void *pa = data(out)
     cdef ptrdiff_t ldx = ld(x), ldw = ld(w), lda = ld(out)
     cdef bpk_status status
+    cdef int threads = kernel_threads(n_threads, n, width_in, width, 4)
     with nogil:
-        status = bpk_linear_forward(kernels, n, width_in, width, px, ldx, pw, ldw, pb, s, pa, lda)
+        status = bpk_linear_forward(kernels, threads, n, width_in, width, px, ldx, pw, ldw, pb, s, pa, lda)
     if status == BPK_NO_MEMORY:
         raise MemoryError(f"no memory to repack w of shape {w.shape}")
     return given
 
 
-def delta_backward(delta_next, w_next, a, activation, z, out):
+def delta_backward(delta_next, w_next, a, activation, z, out, n_threads=None):
     cdef bpk_activation s = activation_of(activation)
     if z is None and bpk_needs_z(s):
         raise ValueError(f"{activation!r} needs z: its derivative is no function of a")
@@ -262,8 +274,12 @@ def delta_backward(delta_next, w_next, a, activation, z, out):
     cdef void *pz = data(z)
     cdef void *pd = data(out)
     cdef ptrdiff_t ldn = ld(delta_next), ldw = ld(w_next), ldz = ld(z), ldd = ld(out)
+    cdef bpk_status status
+    cdef int threads = kernel_threads(n_threads, n, width_in, width, 4)
     with nogil:
-        bpk_delta_backward(kernels, n, width_in, width, pn, ldn, pw, ldw, pz, ldz, s, pd, ldd)
+        status = bpk_delta_backward(kernels, threads, n, width_in, width, pn, ldn, pw, ldw, pz, ldz, s, pd, ldd)
+    if status == BPK_NO_MEMORY:
+        raise MemoryError(f"no memory to repack w_next of shape {w_next.shape}")
     return given
 
 
@@ -285,7 +301,7 @@ def activate_with_slope(a, slope, activation):
         bpk_activate_with_slope(kernels, s, m, n, pa, lda, ps, lds)
 
 
-def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
+def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_threads=None):
     cdef bpk_optimizer sgd
     memset(&sgd, 0, sizeof(sgd))
     sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay = lr, momentum, nesterov, weight_decay
@@ -321,8 +337,12 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb):
         pvw = data(vw)
         pvb = data(vb)
         ldvw = ld(vw)
+    cdef bpk_status status
+    cdef int threads = kernel_threads(n_threads, n, width_in, width, 16 if sgd.momentum != 0 else 8)
     with nogil:
-        bpk_sgd_update(kernels, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
+        status = bpk_sgd_update(kernels, threads, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
+    if status == BPK_NO_MEMORY:
+        raise MemoryError(f"no memory to repack x of shape {x.shape}")
 
 
 def all_finite(array):

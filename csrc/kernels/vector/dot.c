@@ -1,6 +1,6 @@
-/* Dot products of the rows of two matrices in blocks. A tile is `rows` rows of x by `columns` rows of w,
- * which are columns of the result: at most VEC dot products. In a tile of any shape, a dot product is summed
- * in the same order: first each lane, then the lanes in halves. */
+/* Dot products of the rows of two matrices, both in blocks or both row-major. A tile is `rows` rows of x by
+ * `columns` rows of w, which are columns of the result: at most VEC dot products. In a tile of any shape, a
+ * dot product is summed in the same order: first each lane, then the lanes in halves. */
 #include "vec.h"
 
 /* The columns of a tile: at most VEC, so that a tile has at least one row. */
@@ -8,13 +8,15 @@ enum { COLUMNS = VEC < 4 ? VEC : 4 };
 
 /* Adds one vector of products to each dot product. With `last`, only the lanes of `tail` are used. */
 static ALWAYS_INLINE void accumulate(int rows, int columns, int last, vmask tail, const stored *x,
-                                     const stored *w, ptrdiff_t width, vacc partial[VEC]) {
+                                     ptrdiff_t ldx, const stored *w, ptrdiff_t ldw, vacc partial[VEC]) {
     UNROLL
     for (int r = 0; r < rows; r++) {
-        vec one = last ? vmload(tail, x + r * width) : vload(x + r * width);
+        vec one = last ? vmload(tail, x + r * ldx) : vload(x + r * ldx);
         UNROLL
-        for (int c = 0; c < columns; c++)
-            partial[r * columns + c] = vfma(one, vload(w + c * width), partial[r * columns + c]);
+        for (int c = 0; c < columns; c++) {
+            vec other = last ? vmload(tail, w + c * ldw) : vload(w + c * ldw);
+            partial[r * columns + c] = vfma(one, other, partial[r * columns + c]);
+        }
     }
 }
 
@@ -36,14 +38,16 @@ static ALWAYS_INLINE void dots(int rows, int columns, const bpk_dot_args *args, 
     vacc partial[VEC];
     UNROLL
     for (int s = 0; s < rows * columns; s++) partial[s] = vzero();
+    const int blocks = args->x_rows != 0;
     for (ptrdiff_t k = 0, width; k < args->k; k += width) {
-        width = width_of_block(args->k - k, VEC, TILE_VECS * VEC);
-        const stored *x = (const stored *)args->x + k * args->x_rows + i * width;
-        const stored *w = (const stored *)args->w + k * args->w_rows + (args->w_from + j) * width;
+        width = blocks ? width_of_block(args->k - k, VEC, TILE_VECS * VEC) : args->k;
+        const ptrdiff_t ldx = blocks ? width : args->ldx, ldw = blocks ? width : args->ldw;
+        const stored *x = (const stored *)args->x + k * args->x_rows + i * ldx;
+        const stored *w = (const stored *)args->w + k * args->w_rows + (args->w_from + j) * ldw;
         ptrdiff_t left = args->k - k < width ? args->k - k : width, v = 0;
         for (; v + VEC <= left; v += VEC)
-            accumulate(rows, columns, 0, vtail(0), x + v, w + v, width, partial);
-        if (v < left) accumulate(rows, columns, 1, vtail(left - v), x + v, w + v, width, partial);
+            accumulate(rows, columns, 0, vtail(0), x + v, ldx, w + v, ldw, partial);
+        if (v < left) accumulate(rows, columns, 1, vtail(left - v), x + v, ldx, w + v, ldw, partial);
     }
     real sums[VEC];
     reduce(rows * columns, partial, sums);
