@@ -56,9 +56,9 @@ static ptrdiff_t reused_rows(const bpk_kernels *kernels) {
     return 2 * kernels->tile_rows[BPK_TILE_WIDTHS - 1];
 }
 
-/* Otherwise it is read where it is, in parts of this depth, so that rows that follow each other in memory are
- * read soon after each other. */
-enum { SHALLOW = 128 };
+/* Otherwise it is read where it is, a few of its rows at a time: the fewer rows the left matrix has, the less work
+ * hides the time that memory takes to follow many rows at once. */
+static ptrdiff_t shallow(ptrdiff_t rows) { return rows < 8 ? 16 * larger(rows, 1) : 128; }
 
 static ptrdiff_t part_depth(ptrdiff_t left, ptrdiff_t depth, ptrdiff_t panel) {
     return left >= depth + panel ? depth : left;
@@ -198,7 +198,7 @@ static void delta_blocks(void *context, member me) {
     void *panel = c->panels ? c->panels + c->panel_bytes * (size_t)me.index : NULL;
     ptrdiff_t k = 0, depth;
     do {
-        depth = part_depth(c->out - k, panel ? DEPTH : SHALLOW, kernels->panel);
+        depth = part_depth(c->out - k, panel ? DEPTH : shallow(c->n), kernels->panel);
         bpk_delta_args args = {.from = own.from,
                                .to = own.to,
                                .k = depth,
