@@ -170,7 +170,7 @@ int bpk_isa_selected(void);
 void bpk_isa_select(int isa); /* isa must run */
 const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
 
-/* The kernels on plain row-major matrices, by up to `threads` threads (trainer/plain.c). They return BPK_OK,
+/* The kernels on plain row-major matrices, by up to `threads` threads (trainer/plain_products.c). They return BPK_OK,
  * or BPK_NO_MEMORY before they write anything. */
 
 /* a (n, out) = s(x (n, in) w (out, in)' + b (out)) */

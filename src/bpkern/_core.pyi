@@ -28,7 +28,12 @@ def available_isas() -> tuple[str, ...]: ...
 def isa() -> str: ...
 def select_isa(name: str) -> None: ...
 def linear_forward(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray, activation: str, out: np.ndarray | None
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray,
+    activation: str,
+    out: np.ndarray | None,
+    n_threads: int | None,
 ) -> np.ndarray: ...
 def delta_backward(
     delta_next: np.ndarray,
@@ -37,6 +42,7 @@ def delta_backward(
     activation: str,
     z: np.ndarray | None,
     out: np.ndarray | None,
+    n_threads: int | None,
 ) -> np.ndarray: ...
 def activate_with_slope(a: np.ndarray, slope: np.ndarray, activation: str) -> None: ...
 def sgd_update(
@@ -50,6 +56,7 @@ def sgd_update(
     weight_decay: float,
     vw: np.ndarray | None,
     vb: np.ndarray | None,
+    n_threads: int | None,
 ) -> None: ...
 def probabilities(loss: str, outputs: np.ndarray) -> np.ndarray: ...
 def all_finite(array: np.ndarray) -> bool: ...

@@ -199,14 +199,14 @@ cdef int kernel_threads(n_threads, double n, double width_in, double width, doub
     """`n_threads`, or if that is None as many as a product of these sizes is worth, which moves so many `bytes` per
     weight besides its multiplications."""
     if n_threads is not None:
-        return n_threads
+        return min(n_threads, BPK_MAX_THREADS)
     cdef double work = width_in * width * (2 * n + bytes)
     if bpk_threads_worth(work, 1, 2) == 1:  # asking for the limit would take longer than a small call
         return 1
     return bpk_threads_worth(work, 1, min(fair_share(), BPK_MAX_THREADS))
 
 
-def linear_forward(x, w, b, activation, out, n_threads=None):
+def linear_forward(x, w, b, activation, out, n_threads):
     cdef bpk_activation s = activation_of(activation)
     x, w, b = plain("x", x), plain("w", w), plain("b", b)
     given = out
@@ -234,11 +234,11 @@ def linear_forward(x, w, b, activation, out, n_threads=None):
     with nogil:
         status = bpk_linear_forward(kernels, threads, n, width_in, width, px, ldx, pw, ldw, pb, s, pa, lda)
     if status == BPK_NO_MEMORY:
-        raise MemoryError(f"no memory to repack w of shape {w.shape}")
+        raise MemoryError(f"no memory for a copy of a part of w, of shape {w.shape}")
     return given
 
 
-def delta_backward(delta_next, w_next, a, activation, z, out, n_threads=None):
+def delta_backward(delta_next, w_next, a, activation, z, out, n_threads):
     cdef bpk_activation s = activation_of(activation)
     if z is None and bpk_needs_z(s):
         raise ValueError(f"{activation!r} needs z: its derivative is no function of a")
@@ -279,7 +279,7 @@ def delta_backward(delta_next, w_next, a, activation, z, out, n_threads=None):
     with nogil:
         status = bpk_delta_backward(kernels, threads, n, width_in, width, pn, ldn, pw, ldw, pz, ldz, s, pd, ldd)
     if status == BPK_NO_MEMORY:
-        raise MemoryError(f"no memory to repack w_next of shape {w_next.shape}")
+        raise MemoryError(f"no memory for a copy of a part of w_next, of shape {w_next.shape}")
     return given
 
 
@@ -301,7 +301,7 @@ def activate_with_slope(a, slope, activation):
         bpk_activate_with_slope(kernels, s, m, n, pa, lda, ps, lds)
 
 
-def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_threads=None):
+def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_threads):
     cdef bpk_optimizer sgd
     memset(&sgd, 0, sizeof(sgd))
     sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay = lr, momentum, nesterov, weight_decay
@@ -342,7 +342,7 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_t
     with nogil:
         status = bpk_sgd_update(kernels, threads, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
     if status == BPK_NO_MEMORY:
-        raise MemoryError(f"no memory to repack x of shape {x.shape}")
+        raise MemoryError(f"no memory for a copy of x, of shape {x.shape}")
 
 
 def all_finite(array):

@@ -9,7 +9,7 @@ the formulas. In those below, ``x.T`` is the transpose of x, and s' the derivati
 
 import numpy as np
 
-from . import _core
+from . import _checks, _core
 
 __all__ = ["delta_backward", "linear_forward", "sgd_update"]
 
@@ -20,6 +20,8 @@ def linear_forward(
     b: np.ndarray,
     activation: str = "identity",
     out: np.ndarray | None = None,
+    *,
+    n_threads: int | None = None,
 ) -> np.ndarray:
     """One layer forward: ``a = s(x @ w.T + b)``.
 
@@ -36,6 +38,8 @@ def linear_forward(
         "gelu_tanh" or "silu".
     out : ndarray, shape (n, out), optional
         The array for the result; it must not overlap an input.
+    n_threads : int, optional
+        The number of threads, as for `bpkern.MLP.fit`. It changes no bit of the result.
 
     Returns
     -------
@@ -49,9 +53,9 @@ def linear_forward(
     ValueError
         For shapes, strides and overlaps that are not allowed, and unknown names.
     MemoryError
-        If there is no memory for a repacked copy of `w`.
+        If there is no memory for a copy of a part of `w` or `x`.
     """
-    return _core.linear_forward(x, w, b, activation, out)
+    return _core.linear_forward(x, w, b, activation, out, _threads(n_threads))
 
 
 def delta_backward(
@@ -62,6 +66,7 @@ def delta_backward(
     *,
     z: np.ndarray | None = None,
     out: np.ndarray | None = None,
+    n_threads: int | None = None,
 ) -> np.ndarray:
     """The delta recursion: ``delta = (delta_next @ w_next) * s'(z)``.
 
@@ -82,6 +87,8 @@ def delta_backward(
         functions of `a`, and refused for the others.
     out : ndarray, shape (n, in), optional
         The array for the result; it must not overlap an input.
+    n_threads : int, optional
+        The number of threads, as for `bpkern.MLP.fit`. It changes no bit of the result.
 
     Returns
     -------
@@ -96,8 +103,10 @@ def delta_backward(
     ValueError
         For shapes, strides and overlaps that are not allowed, unknown names, and a `z` that is missing or
         refused.
+    MemoryError
+        If there is no memory for a copy of a part of `w_next` or `delta_next`.
     """
-    return _core.delta_backward(delta_next, w_next, a, activation, z, out)
+    return _core.delta_backward(delta_next, w_next, a, activation, z, out, _threads(n_threads))
 
 
 def sgd_update(
@@ -112,6 +121,7 @@ def sgd_update(
     weight_decay: float = 0.0,
     vw: np.ndarray | None = None,
     vb: np.ndarray | None = None,
+    n_threads: int | None = None,
 ) -> None:
     """One step of SGD in place: ``w`` along ``delta.T @ x`` and ``b`` along the column sums of `delta`.
 
@@ -135,6 +145,8 @@ def sgd_update(
         As for `bpkern.SGD`; momentum and weight decay out of range are not refused.
     vw, vb : ndarray, shapes of `w` and `b`, optional
         The velocities, changed in place; required with momentum, and ignored without.
+    n_threads : int, optional
+        The number of threads, as for `bpkern.MLP.fit`. It changes no bit of the result.
 
     Raises
     ------
@@ -143,5 +155,11 @@ def sgd_update(
     ValueError
         For shapes, strides and overlaps that are not allowed, read-only arrays, momentum without velocities,
         and Nesterov without momentum.
+    MemoryError
+        If there is no memory for a copy of a part of `x` or `delta`.
     """
-    _core.sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb)
+    _core.sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, _threads(n_threads))
+
+
+def _threads(n_threads: int | None) -> int | None:
+    return None if n_threads is None else _checks.whole("n_threads", n_threads, 1)
