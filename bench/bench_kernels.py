@@ -1,8 +1,6 @@
 """The three kernels on plain matrices, every instruction set and shape, against the NumPy reference.
 
 pytest bench/bench_kernels.py --benchmark-columns=median,iqr,rounds
-
-`linear_forward` repacks its weights at every call; the trainer, which keeps them packed, does not.
 """
 
 import numpy as np
