@@ -170,8 +170,8 @@ int bpk_isa_selected(void);
 void bpk_isa_select(int isa); /* isa must run */
 const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
 
-/* The kernels on plain row-major matrices, by up to `threads` threads (trainer/plain_products.c). They return BPK_OK,
- * or BPK_NO_MEMORY before they write anything. */
+/* The kernels on plain row-major matrices, by up to `threads` threads (trainer/plain_products.c). They return
+ * BPK_OK, or BPK_NO_MEMORY before they write anything. */
 
 /* a (n, out) = s(x (n, in) w (out, in)' + b (out)) */
 bpk_status bpk_linear_forward(const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in,

@@ -185,8 +185,8 @@ static void run_forward(const problem *p, const table *t, const places *places, 
     o[2] = put(p, places, 2, 1, p->n, READ);
     o[3] = put(p, places, 3, p->m, p->n, WRITTEN);
     put_all(&o[0], p->left), put_all(&o[1], p->right), put_all(&o[2], p->bias);
-    bpk_status status = bpk_linear_forward(t->kernels, 1, p->m, p->k, p->n, o[0].at, o[0].ld, o[1].at, o[1].ld,
-                                           o[2].at, p->activation, o[3].at, o[3].ld);
+    bpk_status status = bpk_linear_forward(t->kernels, 1, p->m, p->k, p->n, o[0].at, o[0].ld, o[1].at,
+                                           o[1].ld, o[2].at, p->activation, o[3].at, o[3].ld);
     if (status != BPK_OK) fail("%s: status %d", describe(p, t), (int)status);
     copy_out(&o[3], results);
 }
