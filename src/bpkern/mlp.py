@@ -803,7 +803,8 @@ class MLP:
         Raises
         ------
         ValueError
-            For a seed whose bit generator is not NumPy's.
+            For a seed whose bit generator is not NumPy's, and as `save` for settings and histories that have
+            been edited.
         RuntimeError
             While another thread changes the model.
         """
