@@ -128,13 +128,20 @@ def bits(model: bpkern.MLP) -> bytes:
     return digest.digest()
 
 
-def load(path: str) -> str:
-    """Load a file and return the outcome in a word."""
+def loaded(path: str) -> bpkern.MLP | None:
+    """The model of a file, or None if it is refused by name."""
     try:
-        model = bpkern.MLP.load(path)
+        return bpkern.MLP.load(path)
     except ValueError as error:
         if path not in str(error):
             raise Wrong(f"an error that does not name the file: {error}") from error
+        return None
+
+
+def load(path: str) -> str:
+    """Load a file and return the outcome in a word."""
+    model = loaded(path)
+    if model is None:
         return "refused"
     use(model)
     return "loaded"
@@ -239,11 +246,8 @@ def damage(journal: Journal, changes: int, change: Callable[[bytes, int], bytes]
             number, which = (trial, 0) if trial < changes * SIZES[0] else (trial - changes * SIZES[0], 1)
             path = os.path.join(folder, f"net{SUFFIXES[which]}")
             Path(path).write_bytes(change(SMALL[which].read_bytes(), number))
-            try:
-                found = bpkern.MLP.load(path)
-            except ValueError as error:
-                if path not in str(error):
-                    raise Wrong(f"an error that does not name the file: {error}") from error
+            found = loaded(path)
+            if found is None:
                 return "refused"
             if bits(found) != expected:
                 raise Wrong("another model")

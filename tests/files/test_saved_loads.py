@@ -6,13 +6,12 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import everything
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bpkern
 from bpkern import losses, schedules
-from bpkern._files import state
-from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 
 X, Y = np.arange(20.0).reshape(10, 2) / 20, np.arange(10.0)
@@ -28,11 +27,6 @@ def model():
     made = net()
     made.fit(X, Y, epochs=3, validation_data=(X, Y), metrics="mae")
     return made
-
-
-def everything(model):
-    config, arrays = state.model_state(core_of(model))
-    return config, {name: array.tobytes() for name, array in arrays.items()}
 
 
 class During(Callback):
