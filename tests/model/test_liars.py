@@ -104,6 +104,23 @@ def test_initial_weights_that_do_not_fit(draw, method, init, kind):
         kind([6, 16, 3], loss="mse", init=init, seed=generator)
 
 
+class Wide(np.ndarray):
+    """Weights that claim to have the shape that was asked for."""
+
+    shape = (16, 6)
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [np.ones(3), np.ones((6, 16)), np.ones((16, 7)).view(Wide), np.full((16, 6), np.nan)],
+    ids=["a row", "turned", "lying", "NaN"],
+)
+def test_orthogonal_weights_that_do_not_fit(drawn):
+    generator = Own("standard_normal", lambda shape: drawn)
+    with pytest.raises(ValueError, match="a generator must draw weights"):
+        bpkern.MLP([6, 16, 3], loss="mse", init="orthogonal", seed=generator)
+
+
 @pytest.mark.parametrize("number", [-1, 2**64, 0.5, None, "1", [1, 2]])
 def test_numbers_for_dropout_and_splits(number):
     generator = Own("integers", lambda *_: number)
