@@ -167,7 +167,10 @@ def is_same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(is_same(a[name], b[name]) for name in a)
     if callable(a) or callable(b) or a is None or b is None:
         return a == b or a is b
-    a, b = (np.asarray(float(c) if isinstance(c, (Fraction, Decimal)) else c) for c in (a, b))
+    a, b = (float(c) if isinstance(c, (Fraction, Decimal)) else c for c in (a, b))
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return a == b or (a != a and b != b)
+    a, b = np.asarray(a), np.asarray(b)
     if a.dtype.kind in "biuf" and b.dtype.kind in "biuf":
         return a.shape == b.shape and np.array_equal(a.astype(float), b.astype(float), equal_nan=True)
     return a.dtype.kind == b.dtype.kind and a.shape == b.shape and bool((a == b).all())

@@ -234,6 +234,19 @@ def test_arrays_that_lie_are_read_as_they_are():
     assert made[0] == made[1]
 
 
+@pytest.mark.parametrize("claimed", [np.array(1), np.True_, np.ma.masked], ids=repr)
+def test_a_claimed_number_of_dimensions_is_no_part_of_a_file(tmp_path, claimed):
+    class Claims(np.ndarray):
+        ndim = claimed
+
+    path = tmp_path / "net.npz"
+    for train in (lambda model, y: model.fit(X, y), lambda model, y: model.train_on_batch(X, y)):
+        model = bpkern.MLP([6, 16, 3], loss="cross_entropy", seed=0)
+        train(model, LABELS.view(Claims))
+        model.save(path)
+        assert parameter_bits(bpkern.MLP.load(path)) == parameter_bits(model)
+
+
 @pytest.mark.parametrize("rows", [1, ROWS - 1, ROWS + 1])
 def test_arrays_of_another_length_are_found(rows):
     model = bpkern.MLP([6, 16, 3], loss="mse", seed=0)
