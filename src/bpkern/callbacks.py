@@ -59,7 +59,10 @@ class Callback:
         """After a mini-batch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state for a resumed fit: numbers, strings, None, lists of these, and NumPy arrays."""
+        """The state for a resumed fit: numbers, strings, None, lists of these, and NumPy arrays.
+
+        Its keys are strings.
+        """
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

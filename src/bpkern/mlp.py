@@ -718,7 +718,8 @@ class MLP:
         ------
         ValueError, TypeError
             For another suffix, a seed whose bit generator is not NumPy's, settings of the optimiser that are
-            not allowed, and a history that is not lists of numbers; an old file is unchanged.
+            not allowed, and a history that is not lists of numbers by names, which are strings other than
+            "lr"; an old file is unchanged.
         OSError
             If the file cannot be written, or the path leads to a device, pipe or socket; an old file is
             unchanged. If only the folder could not be synced, the new file is in place, and a loss of power
@@ -801,7 +802,8 @@ class MLP:
         Raises
         ------
         ValueError
-            For a seed whose bit generator is not NumPy's.
+            For a seed whose bit generator is not NumPy's, and as `save` for settings and histories that have
+            been edited.
         RuntimeError
             While another thread changes the model.
         """

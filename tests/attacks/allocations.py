@@ -34,11 +34,7 @@ def fail_in_turn(journal: Journal, kind: str, to_the_end: bool = True) -> str:
         journal.trials = min(journal.trials, len(places))
         for trial in journal:
             name, n, last = places[trial]
-            try:
-                wrong = child.ask(["fail", name, n, last])
-            except ChildProcessError as error:
-                wrong = str(error)
-            if wrong:
+            if wrong := child.trial(["fail", name, n, last]):
                 mode = "once" if last == n else "and all after it"
                 journal.fail(trial, f"{name}, allocation {n} of {counts[name]} {mode}: {wrong}")
     reached = sum(count > 0 for count in counts.values())

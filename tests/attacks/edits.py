@@ -167,10 +167,18 @@ def is_same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(is_same(a[name], b[name]) for name in a)
     if callable(a) or callable(b) or a is None or b is None:
         return a == b or a is b
-    a, b = (np.asarray(float(c) if isinstance(c, (Fraction, Decimal)) else c) for c in (a, b))
+    a, b = (float(c) if isinstance(c, (Fraction, Decimal)) else c for c in (a, b))
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return a == b or (a != a and b != b)
+    a, b = np.asarray(a), np.asarray(b)
     if a.dtype.kind in "biuf" and b.dtype.kind in "biuf":
         return a.shape == b.shape and np.array_equal(a.astype(float), b.astype(float), equal_nan=True)
     return a.dtype.kind == b.dtype.kind and a.shape == b.shape and bool((a == b).all())
+
+
+def as_floats(columns: dict[str, Any]) -> dict[str, list[float]]:
+    """The columns of a history as they come back: None and masked values are NaN."""
+    return {name: np.asarray(values, np.float64).tolist() for name, values in columns.items()}
 
 
 def check_same(model: bpkern.MLP, found: bpkern.MLP, y: np.ndarray) -> None:
@@ -181,8 +189,7 @@ def check_same(model: bpkern.MLP, found: bpkern.MLP, y: np.ndarray) -> None:
             "loss": each.loss,
             "dtype": str(each.dtype),
             "optimizer": (type(each.optimizer).__name__, each.optimizer.settings()),
-            "history": None if each.history_ is None else dict(each.history_),
-            "lr": None if each.history_ is None else each.history_.lr,
+            "history": None if each.history_ is None else as_floats(each.history_.columns()),
             "iterations": None if each.history_ is None else each.history_.iterations,
             "weights": [array for pair in each.get_weights() for array in pair],
             "outputs": each.predict(X),
@@ -200,7 +207,7 @@ def check_same(model: bpkern.MLP, found: bpkern.MLP, y: np.ndarray) -> None:
             each.fit(X, y, batch_size=4, verbose=0)
             outcomes.append("trained")
         except (ValueError, TypeError, bpkern.DivergedError) as error:
-            outcomes.append(f"{type(error).__name__}: {error}")
+            outcomes.append(type(error).__name__)  # the message may write a learning rate as 2 or as 2.0
     if outcomes[0] != outcomes[1] or trained_bits(model) != trained_bits(found):
         raise Wrong(f"after another epoch they differ: {outcomes}")
 

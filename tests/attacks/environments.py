@@ -2,10 +2,13 @@
 
 python tests/attacks/environments.py [environments] [--trials N]
 
-A trial is an environment. A process in it trains models, and prints a digest for each of its results.
+A trial is an environment. A process in it prints a digest for each row of the table in
+docs/reproducibility.md (tests/support/bits.py). A row that may depend on something that the environment
+changes is left out: orthogonal weights depend on LAPACK, for instance, and schedules on NumPy's CPU features.
 """
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -13,81 +16,42 @@ import sys
 import numpy as np
 from journal import ROOT, Journal, attack, main
 
-# Each variable with the values to combine; "" is its absence. Names that a processor lacks have no effect.
+SUPPORT = ROOT / "tests" / "support"
+sys.path.insert(0, str(SUPPORT))
+import bits  # noqa: E402
+
+FEATURES, BLAS, LIBRARY = "NumPy's CPU features", "BLAS", "C library"
+
+# Each variable with the values to combine, and the columns of the table that they belong to; "" is its
+# absence. Names that a processor lacks have no effect.
 CHOICES = {
-    "NPY_DISABLE_CPU_FEATURES": ("", "AVX512_SKX AVX512_ICL AVX512_SPR", "X86_V4", "X86_V3 X86_V4"),
-    "OPENBLAS_NUM_THREADS": ("", "1", "2"),
-    "OPENBLAS_CORETYPE": ("", "Haswell", "Nehalem"),
+    "NPY_DISABLE_CPU_FEATURES": (
+        ("", ()),
+        ("AVX512_SKX AVX512_ICL AVX512_SPR", (FEATURES,)),
+        ("X86_V4", (FEATURES,)),
+        ("X86_V3 X86_V4", (FEATURES,)),
+    ),
+    "OPENBLAS_NUM_THREADS": (("", ()), ("1", (BLAS,)), ("2", (BLAS,))),
+    "OPENBLAS_CORETYPE": (("", ()), ("Haswell", (BLAS,)), ("Nehalem", (BLAS,))),
     "GLIBC_TUNABLES": (
-        "",
-        "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-AVX512VL",
-        "glibc.malloc.perturb=85:glibc.malloc.tcache_count=0",
+        ("", ()),
+        ("glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-AVX512VL", (LIBRARY,)),
+        ("glibc.malloc.perturb=85:glibc.malloc.tcache_count=0", ()),  # other memory: no row may change
     ),
 }
-ENVIRONMENTS = [
-    {name: value for name, value in zip(CHOICES, values, strict=True) if value}
-    for values in itertools.product(*CHOICES.values())
-]
+ENVIRONMENTS = list(itertools.product(*CHOICES.values()))[1:]  # the first one has no variable
 
-# Prints "name digest" for each result. What SciPy, scikit-learn and `bpkern.reference` compute is left out.
-USE = """
-import hashlib, warnings
-import numpy as np
-import bpkern
-from bpkern.callbacks import EarlyStopping
 
-def show(name, *results):
-    print(name, hashlib.sha256(b"".join(np.asarray(part).tobytes() for part in results)).hexdigest()[:16])
-
-def weights(model):
-    return [array for pair in model.get_weights() for array in pair]
-
-def absolute(outputs, targets):
-    return abs(outputs - targets).mean(axis=1), np.sign(outputs - targets) / 5
-
-rng = np.random.default_rng(0)
-X = rng.standard_normal((400, 37))
-labels, values = rng.integers(0, 5, 400), rng.standard_normal((400, 5))
-for dtype in ("float32", "float64"):
-    for init in ("auto", "glorot_normal", "he_normal", "he_uniform", "lecun_normal", "orthogonal"):
-        drawn = bpkern.MLP([37, 150, 90, 5], init=init, loss="mse", seed=0, dtype=dtype)
-        show(f"init {init} {dtype}", *weights(drawn))
-    for loss, y in (("cross_entropy", labels), ("mse", values), ("binary_cross_entropy", values > 0)):
-        model = bpkern.MLP(
-            [37, 150, 90, 5], activation=["gelu", "tanh"], loss=loss, dropout=0.1, l1=1e-5, l2=1e-4,
-            optimizer=bpkern.Adam(lr=bpkern.schedules.Cosine(0.01, 60)), seed=0, dtype=dtype,
-        )
-        history = model.fit(
-            X, y, epochs=3, validation_split=0.25, sample_weight=rng.random(400),
-            clip_norm=1.0, accumulate=2, ema=0.9, callbacks=[EarlyStopping()],
-            class_weight="balanced" if loss == "cross_entropy" else None,
-            metrics=["mae", "rmse", "r2"] if loss == "mse" else ["f1", "precision", "recall", "accuracy"],
-        )
-        name = f"{loss} {dtype}"
-        show(f"fit {name}", *weights(model))
-        for metric, numbers in history.items():
-            show(f"{metric} {name}", numbers)
-        show(f"forward {name}", model.forward(X))
-        show(f"predict {name}", model.predict(X))
-        show(f"losses {name}", model.losses(X, y))
-        loss_value, gradients = model.gradients(X, y)
-        show(f"gradients {name}", loss_value, *(array for pair in gradients for array in pair))
-        measured = model.evaluate(X, y, sample_weight=rng.random(400))
-        show(f"evaluate {name}", *measured.values())
-        if loss == "mse":
-            custom = bpkern.MLP([37, 20, 5], loss=absolute, seed=0, dtype=dtype)
-            history = custom.fit(X, y, epochs=2, validation_split=0.5, sample_weight=rng.random(400))
-            show(f"own loss {name}", *weights(custom), *history.values())
-        else:
-            show(f"predict_proba {name}", model.predict_proba(X))
-"""
+def causes_of(environment: tuple[tuple[str, tuple[str, ...]], ...]) -> set[str]:
+    """The columns of the table that an environment belongs to."""
+    return {cause for _, causes in environment for cause in causes}
 
 
 def digests(more: dict[str, str]) -> dict[str, str]:
-    """The digests of a process with these variables, by name."""
+    """The digests of a process with these variables, by row."""
     plain = {name: value for name, value in os.environ.items() if name not in CHOICES}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", USE],
+        [sys.executable, "-W", "ignore", bits.__file__],
         cwd=ROOT,
         env=plain | more,
         capture_output=True,
@@ -96,27 +60,33 @@ def digests(more: dict[str, str]) -> dict[str, str]:
     )
     if done.returncode:
         return {"the process": f"exit {done.returncode}: {done.stderr[-600:]}"}
-    return dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    rows: dict[str, str] = json.loads(done.stdout)["rows"]
+    return rows
 
 
 @attack(trials=len(ENVIRONMENTS))
 def environments(journal: Journal) -> str:
-    """NumPy's CPU dispatch, BLAS's threads and code, and glibc's tunables change no bit of any result."""
-    # In an order that varies all of them early, for the short form.
-    order = np.random.default_rng(journal.seed).permutation(len(ENVIRONMENTS))
+    """NumPy's CPU dispatch, BLAS's threads and code, and glibc's tunables change no bit that is promised."""
+    _, table = bits.table()
+    # In a random order, those of few causes first: most rows are promised there.
+    shuffled = np.random.default_rng(journal.seed).permutation(len(ENVIRONMENTS))
+    order = sorted(shuffled, key=lambda place: len(causes_of(ENVIRONMENTS[place])))
     expected = digests({})
-    if len(expected) < 2:
+    if expected.keys() != table.keys():
         sys.exit(f"without variables: {expected}")
     for trial in journal:
-        found = digests(ENVIRONMENTS[order[trial]])
-        differing = sorted(
-            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
-        )
-        for name in differing:
-            journal.count(name)
+        chosen = ENVIRONMENTS[order[trial]]
+        variables = {name: value for name, (value, _) in zip(CHOICES, chosen, strict=True) if value}
+        causes = causes_of(chosen)
+        found = digests(variables)
+        promised = [row for row in table if all(table[row][cause] == "no" for cause in causes)]
+        differing = [row for row in promised if found.get(row) != expected[row]]
+        journal.count("rows compared", len(promised))
+        for row in differing:
+            journal.count(row)
         if differing:
-            journal.fail(trial, f"{ENVIRONMENTS[order[trial]]}: {', '.join(differing)}")
-    return f"{len(expected)} results each, of {len(ENVIRONMENTS)} environments"
+            journal.fail(trial, f"{variables}: {found.get('the process', ', '.join(differing))}")
+    return f"{journal.figures.get('rows compared', 0)} digests of rows, of {len(ENVIRONMENTS)} environments"
 
 
 if __name__ == "__main__":

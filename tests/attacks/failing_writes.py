@@ -35,11 +35,7 @@ def in_turn(journal: Journal, child: Child, places: list[tuple[list[Any], str]])
     journal.trials = min(journal.trials, len(places))
     for trial in journal:
         question, how = places[trial]
-        try:
-            wrong = child.ask(question)
-        except ChildProcessError as error:
-            wrong = str(error)
-        if wrong:
+        if wrong := child.trial(question):
             journal.fail(trial, f"{how}: {wrong}")
 
 
@@ -77,11 +73,7 @@ def fail_at_sizes(journal: Journal, how: str, mount: Sequence[str] = ()) -> str:
         names = child.ask(["names"])
         for trial in journal:
             name, size = names[trial % len(names)], int(journal.generator(trial).integers(MOST_BYTES))
-            try:
-                wrong = child.ask(["full", name, size, how])
-            except ChildProcessError as error:
-                wrong = str(error)
-            if wrong:
+            if wrong := child.trial(["full", name, size, how]):
                 journal.fail(trial, f"{name}, after {size} bytes: {wrong}")
     return f"{len(names)} ways to write, of 0 to {MOST_BYTES} bytes"
 

@@ -333,7 +333,8 @@ def flipped(journal: Journal) -> str:
                             check_finite(model, name)
                     calls += 1
             if model is not None:
-                check_whole(model, folder)
+                # A loss is the user's object, as is its array: `save` may refuse what it holds in the end.
+                check_whole(model, folder, was_edited=name == loss_parameter.__name__)
             return "mixed" if 0 < len(raised) < calls else "all the same"
 
         # One trial per child: a bad write may take effect later.

@@ -1,6 +1,7 @@
 """Sparse X gives the bits of its dense form; invalid indices never cause a read out of bounds."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -246,6 +247,14 @@ def test_what_is_broken_in_the_middle_of_a_fit_stops_it():
         model().fit(X, Late())
 
 
+def test_numpy_indexes_by_copies():
+    """NumPy checks indices and then reads them again; in shared memory they may change in between."""
+    rows = sparse_rows(sparse.csr_array(matrix()))
+    for taken, caller in zip(rows.entries(0, ROWS), (rows.indices, rows.data), strict=True):
+        assert np.array_equal(taken, caller[:ROWS])
+        assert not np.shares_memory(taken, caller)
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -294,6 +303,24 @@ def test_what_does_not_fit(X, error, message):
 def test_arrays_that_do_not_fit_each_other(arrays, message):
     with pytest.raises(ValueError, match=message):
         SparseRows(*arrays, 5)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (None, r"X\.tocsr\(\) must return a CSR matrix, not NoneType"),
+        ([1.0], r"X\.tocsr\(\) must return a CSR matrix, not list"),
+        (np.zeros((3, 5)), r"X\.tocsr\(\) must return a CSR matrix, not ndarray"),
+        (SimpleNamespace(data=[1.0], indices=[0.5], indptr=[0, 1]), "X must have indices of integers"),
+        (SimpleNamespace(data=[1.0], indices=[0], indptr=[0, 10**40]), "X must have indptr of integers"),
+    ],
+    ids=["None", "list", "dense", "fractions", "too large"],
+)
+def test_conversions_that_return_something_else(returned, message):
+    X = SimpleNamespace(shape=(1, WIDTH), tocsr=lambda: returned)
+    for call in (lambda: model().predict(X), lambda: model().fit(X, [0])):
+        with pytest.raises(TypeError, match=message):
+            call()
 
 
 def test_targets_of_another_number_of_rows():

@@ -6,13 +6,12 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import everything
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bpkern
 from bpkern import losses, schedules
-from bpkern._files import state
-from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
 
 X, Y = np.arange(20.0).reshape(10, 2) / 20, np.arange(10.0)
@@ -28,11 +27,6 @@ def model():
     made = net()
     made.fit(X, Y, epochs=3, validation_data=(X, Y), metrics="mae")
     return made
-
-
-def everything(model):
-    config, arrays = state.model_state(core_of(model))
-    return config, {name: array.tobytes() for name, array in arrays.items()}
 
 
 class During(Callback):
@@ -71,7 +65,7 @@ def empty(history):
 
 def more(history):
     history["seconds"] = [1, 2]
-    history[7] = (0.5, None, np.float32(3))
+    history["7"] = (0.5, None, np.float32(3))
     history["é/..\n"] = np.arange(3)
 
 
@@ -114,6 +108,8 @@ WRONG = [
     (lambda history: history.update(best=np.eye(2)), r"history_\['best'\] must be a list of numbers"),
     (lambda history: history.update(best=None), r"history_\['best'\] must be a list of numbers, not None"),
     (lambda history: history.update(best={"a": 1}), r"history_\['best'\] must be a list of numbers"),
+    (lambda history: history.update({7: [1.0]}), "the names in history_ must be strings, not 7"),
+    (lambda history: history.update(lr=[0.1]), "no list in history_ must be called 'lr'"),
     (lambda history: history.lr.append("x"), r"history_\['lr'\] must be a list of numbers"),
     (lambda history: setattr(history, "lr", 0.1), r"history_\['lr'\] must be a list of numbers, not 0\.1"),
     (lambda history: setattr(history, "iterations", "many"), "iterations must be a whole number, not 'many'"),
@@ -172,6 +168,7 @@ UNSET = [
     (bpkern.SGD(lambda t: 0.1), dict(weight_decay=-1.0), "weight_decay must be finite and at least 0"),
     (bpkern.SGD(), dict(lr="fast"), "lr must be a number"),
     (bpkern.SGD(), dict(lr=np.nan), "lr must be finite"),
+    (bpkern.SGD(), dict(lr=10**400), "lr must be finite"),
     (bpkern.Adam(), dict(betas=(0.9, 2.0)), "beta"),
     (bpkern.Adam(), dict(eps=None), "eps must be a number, not None"),
 ]
@@ -184,8 +181,9 @@ def test_settings_that_are_not_allowed(tmp_path, optimizer, values, message):
     made.fit(X, Y, checkpoint=path)
     before = path.read_bytes()
     set_in(made.optimizer, **values)
-    with pytest.raises((TypeError, ValueError), match=message):
-        made.save(path)
+    for call in (lambda: made.save(path), made.copy, lambda: pickle.dumps(made)):
+        with pytest.raises((TypeError, ValueError), match=message):
+            call()
     other = net(optimizer=copy.copy(optimizer))
     with pytest.raises((TypeError, ValueError), match=message):
         other.fit(X, Y, checkpoint=path, callbacks=During(lambda model: set_in(model.optimizer, **values)))

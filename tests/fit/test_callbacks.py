@@ -207,6 +207,26 @@ def test_states_of_other_callbacks_are_refused():
             CallbackList(others).load_state_dict(state)
 
 
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({3: 1.0}, r"Mine\.state_dict\(\) must have strings as keys, not 3"),
+        ({None: 1.0}, r"Mine\.state_dict\(\) must have strings as keys, not None"),
+        (None, r"Mine\.state_dict\(\) must return a dict, not None"),
+        ([1.0], r"Mine\.state_dict\(\) must return a dict, not \[1\.0\]"),
+    ],
+)
+def test_states_that_would_not_come_back(state, message):
+    """A file has only strings as keys."""
+
+    class Mine(Callback):
+        def state_dict(self):
+            return state
+
+    with pytest.raises(TypeError, match=message):
+        CallbackList(Mine()).state_dict()
+
+
 # The watched quantity ----------------------------------------------------------------------------------
 
 WATCHERS = {

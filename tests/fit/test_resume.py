@@ -674,3 +674,31 @@ def test_killed_at_random_moments():
     verdict = r"2 of 2 trials ended with the same bits, after ([0-9]+) kills, .*; 0 temporary files left"
     kills = re.fullmatch(verdict, done.stdout.splitlines()[-1])
     assert int(kills[1]) >= 2
+
+
+@pytest.mark.parametrize("optimizer", [bpkern.Adam(lr=0.01), bpkern.SGD(lr=0.01, momentum=0.5)], ids=repr)
+def test_an_optimiser_replaced_while_the_callbacks_load(tmp_path, optimizer):
+    """It trains with its own settings from states of zero, from the weights of the checkpoint."""
+
+    class Replaces(Callback):
+        def on_fit_begin(self, model):
+            self.model = model
+
+        def state_dict(self):
+            return {"is": 1}
+
+        def load_state_dict(self, state):
+            self.model.optimizer = optimizer
+
+    first = bpkern.SGD(lr=0.1, momentum=0.9)
+    checkpoint_of(tmp_path, model_of(optimizer=first), callbacks=Replaces())
+    model = model_of(optimizer=first)
+    expected = bpkern.MLP.load(tmp_path / "checkpoint.npz")
+    settings = optimizer.settings()
+    path = tmp_path / "checkpoint.npz"
+    model.fit(X, LABELS, epochs=3, checkpoint=path, resume=True, callbacks=Replaces())
+    expected.optimizer = optimizer
+    expected.fit(X, LABELS)
+    assert model.optimizer is optimizer
+    assert optimizer.settings() == settings
+    assert state_of(model) == state_of(expected)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers import everything
 
 import bpkern
-from bpkern._files import container, state
-from bpkern._model.core import core_of
+from bpkern._files import container
 from bpkern.callbacks import Callback
 
 RNG = np.random.default_rng(0)
@@ -18,11 +18,6 @@ COUNT = RNG.integers(0, 9, (60, 5)).astype(np.float32)
 def net(seed=0, optimizer=None, loss="cross_entropy", outputs=3):
     optimizer = bpkern.SGD(lr=0.1, momentum=0.5) if optimizer is None else optimizer
     return bpkern.MLP([5, 8, outputs], loss=loss, optimizer=optimizer, seed=seed)
-
-
-def everything(model):
-    config, arrays = state.model_state(core_of(model))
-    return config, {name: array.tobytes() for name, array in arrays.items()}
 
 
 def changed(array, place=-1):

@@ -104,6 +104,23 @@ def test_initial_weights_that_do_not_fit(draw, method, init, kind):
         kind([6, 16, 3], loss="mse", init=init, seed=generator)
 
 
+class Wide(np.ndarray):
+    """Weights that claim to have the shape that was asked for."""
+
+    shape = (16, 6)
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [np.ones(3), np.ones((6, 16)), np.ones((16, 7)).view(Wide), np.full((16, 6), np.nan)],
+    ids=["a row", "turned", "lying", "NaN"],
+)
+def test_orthogonal_weights_that_do_not_fit(drawn):
+    generator = Own("standard_normal", lambda shape: drawn)
+    with pytest.raises(ValueError, match="a generator must draw weights"):
+        bpkern.MLP([6, 16, 3], loss="mse", init="orthogonal", seed=generator)
+
+
 @pytest.mark.parametrize("number", [-1, 2**64, 0.5, None, "1", [1, 2]])
 def test_numbers_for_dropout_and_splits(number):
     generator = Own("integers", lambda *_: number)
@@ -215,6 +232,19 @@ def test_arrays_that_lie_are_read_as_they_are():
         model.step()
         made.append((dict(history), parameter_bits(model), model.predict(x).tolist()))
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("claimed", [np.array(1), np.True_, np.ma.masked], ids=repr)
+def test_a_claimed_number_of_dimensions_is_no_part_of_a_file(tmp_path, claimed):
+    class Claims(np.ndarray):
+        ndim = claimed
+
+    path = tmp_path / "net.npz"
+    for train in (lambda model, y: model.fit(X, y), lambda model, y: model.train_on_batch(X, y)):
+        model = bpkern.MLP([6, 16, 3], loss="cross_entropy", seed=0)
+        train(model, LABELS.view(Claims))
+        model.save(path)
+        assert parameter_bits(bpkern.MLP.load(path)) == parameter_bits(model)
 
 
 @pytest.mark.parametrize("rows", [1, ROWS - 1, ROWS + 1])

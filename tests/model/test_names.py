@@ -5,21 +5,15 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import everything
 
 import bpkern
 from bpkern import kernels, losses, reference, schedules
 from bpkern._core import ACTIVATIONS, LOSSES
-from bpkern._files import state
-from bpkern._model.core import core_of
 from bpkern._model.initializers import NAMES as INITS
 
 RNG = np.random.default_rng(0)
 X, LABELS, VALUES = RNG.random((20, 4)), RNG.integers(0, 2, 20), RNG.random((20, 2))
-
-
-def everything(model):
-    config, arrays = state.model_state(core_of(model))
-    return config, {name: array.tobytes() for name, array in arrays.items()}
 
 
 def targets(loss):

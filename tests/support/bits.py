@@ -14,6 +14,7 @@ import copy
 import hashlib
 import json
 import pickle
+import re
 import sys
 import tempfile
 import warnings
@@ -243,6 +244,16 @@ RECORDED = (
 )
 VECTOR = ("avx2", "avx512")
 GOLDEN = Path(__file__).parents[1] / "golden" / "bits.json"
+
+
+def table():
+    """The page's table: the causes of its columns, and of each row what it says of each cause."""
+    page = (Path(__file__).parents[2] / "docs" / "reproducibility.md").read_text()
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*", page, re.M)
+    ]
+    causes = lines[0][1:]
+    return causes, {line[0]: dict(zip(causes, line[1:], strict=True)) for line in lines[2:]}
 
 
 def digest(values):

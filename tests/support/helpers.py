@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from bpkern import _core
+from bpkern._files import state
 from bpkern._model.core import core_of
 
 # Every compiled instruction set, also those that this processor lacks.
@@ -154,6 +155,12 @@ def product_bound(k, magnitude, dtype):
 def parameter_bits(model):
     """The trained parameters and, if there is one, their average: bytes by name."""
     return {name: array.tobytes() for name, array in core_of(model).get_parameters().items()}
+
+
+def everything(model):
+    """The whole state of a model, as a file holds it: its configuration, and the bytes of its arrays."""
+    config, arrays = state.model_state(core_of(model))
+    return config, {name: array.tobytes() for name, array in arrays.items()}
 
 
 def distance(layers, others):

@@ -76,7 +76,10 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
 def is_1d(y: Any) -> bool:
     """Whether y, already found to be one of `as_targets`, has one dimension."""
     # np.ndim takes a good part of a small step.
-    return (y.ndim if type(y) is np.ndarray else np.ndim(y)) == 1
+    if type(y) is np.ndarray:
+        return y.ndim == 1
+    ndim = np.ndim(y)
+    return type(ndim) is int and ndim == 1  # an object may claim anything, and files hold True or False
 
 
 def _labels(targets: np.ndarray, classes: int) -> np.ndarray:

@@ -64,8 +64,8 @@ class SparseRows:
             raise ValueError("sparse rows become an array by a copy only")
         dense = np.zeros(self.shape, self.dtype)
         rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))
-        used = slice(self.indptr[0], self.indptr[-1])
-        np.add.at(dense, (rows, self.indices[used]), self.data[used])
+        columns, values = self.entries(self.indptr[0], self.indptr[-1])
+        np.add.at(dense, (rows, columns), values)
         return dense if dtype is None else dense.astype(dtype)
 
     def row(self, number: int, dtype: "np.dtype[Any]") -> np.ndarray:
@@ -77,10 +77,17 @@ class SparseRows:
             If an index has been changed meanwhile and is out of range.
         """
         dense = np.zeros(self.shape[1], dtype)
-        used = slice(self.indptr[number], self.indptr[number + 1])
+        columns, values = self.entries(self.indptr[number], self.indptr[number + 1])
         with np.errstate(all="ignore"):
-            np.add.at(dense, self.indices[used], self.data[used].astype(dtype))
+            np.add.at(dense, columns, values.astype(dtype))
         return dense
+
+    def entries(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of the columns and the values of some entries.
+
+        NumPy checks an array of indices before it uses it: one in the caller's memory may change in between.
+        """
+        return self.indices[start:stop].copy(), self.data[start:stop].copy()
 
 
 def sparse_rows(X: Any) -> SparseRows:
@@ -89,13 +96,20 @@ def sparse_rows(X: Any) -> SparseRows:
     Raises
     ------
     ValueError, TypeError
-        For another number of dimensions, entries that are not real numbers, and arrays that do not fit.
+        For another number of dimensions, entries that are not real numbers, and arrays that do not fit, and
+        if `tocsr` returns anything but a CSR matrix.
     """
     if len(X.shape) != 2:
         raise ValueError(f"X must have 2 dimensions, not shape {tuple(X.shape)}")
     rows = X.tocsr()
-    data = as_numeric("X", rows.data)
-    indices, indptr = np.asarray(rows.indices), np.asarray(rows.indptr)
+    try:
+        values, indices, indptr = rows.data, np.asarray(rows.indices), np.asarray(rows.indptr)
+    except AttributeError as error:
+        raise TypeError(f"X.tocsr() must return a CSR matrix, not {type(rows).__name__}: {error}") from error
+    data = as_numeric("X", values)
+    for name, array in (("indices", indices), ("indptr", indptr)):
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"X must have {name} of integers, not of dtype {array.dtype}")
     kind = np.int32 if indices.dtype == indptr.dtype == np.int32 else np.int64
     # C reads both as contiguous, aligned integers of one type in native byte order. They are views: the
     # matrix may change the shape or dtype of its own arrays.

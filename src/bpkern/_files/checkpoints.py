@@ -74,13 +74,16 @@ def resume(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerpr
         values |= {
             name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)
         }
-        optimizer = _optimizer(core.settings.optimizer, config["model"]["optimizer"])
+        own = core.settings.optimizer
+        optimizer = _optimizer(own, config["model"]["optimizer"])
         callbacks.load_state_dict(values)
     except state.MALFORMED as error:
         raise ValueError(f"{path}: {error}") from error
     state.restore(core, found)
     for name, value in optimizer.settings().items():
-        setattr(core.settings.optimizer, name, value)
+        setattr(own, name, value)
+    if core.settings.optimizer is not own:  # a callback has replaced it: the new one starts without states
+        core.net.discard_states()
     core.stop_training = stopped
     return epochs
 

@@ -168,11 +168,13 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
     Raises
     ------
     ValueError, TypeError
-        For a bit generator that is not NumPy's, and for a history that is not lists of numbers.
+        For a bit generator that is not NumPy's, settings that the optimiser cannot have, and a history that
+        is not lists of numbers by name.
     RuntimeError
         While another thread trains the model.
     """
     net, settings = core.net, core.settings
+    settings.optimizer.check()
     with net.reading():
         stores = net.stores()
         arrays = state_of(net.get_layers("average" if "average" in stores else "parameters"))
@@ -183,6 +185,7 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
                 arrays |= _named(f"{store}.", net.get_layers(store))
         updates, batches = net.counts
         history = core.history
+        columns = {} if history is None else _columns(history)
         training = {
             "updates": updates,
             "batches": batches,
@@ -190,12 +193,11 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
             "random": core.random.config(),
             "one_dimension": core.fitted_1d,  # the name in files, which must stay
             "iterations": None if history is None else _iterations(history.iterations),
-            "metrics": [] if history is None else list(history.columns()),
+            "metrics": list(columns),
         }
     if not isinstance(settings.init, str):
         arrays |= _named("init.", settings.init)
-    if history is not None:
-        arrays |= {f"history.{name}": _column(name, values) for name, values in history.columns().items()}
+    arrays |= {f"history.{name}": values for name, values in columns.items()}
     return {"model": model_config(settings), "training": training}, arrays
 
 
@@ -208,7 +210,6 @@ def loadable_state(core: Core) -> tuple[Config, Arrays]:
         As `model_state`, and for settings and values that a model cannot have.
     """
     settings = core.settings
-    settings.optimizer.check()
     config, arrays = model_state(core)
     model = config["model"]
     try:
@@ -229,6 +230,22 @@ def _needs_python(config: Any) -> bool:
     return isinstance(config, dict) and (
         config == CALLABLE or config.get("lr") == CALLABLE or OWN_CLASS in config
     )
+
+
+def _columns(history: History) -> Arrays:
+    """The columns of a history, each as float64 (epochs,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        For names that are not strings, a column with the name of the learning rates, and as `_column`.
+    """
+    for name in history:
+        if not isinstance(name, str):
+            raise TypeError(f"the names in history_ must be strings, not {name!r}")
+        if name == "lr":
+            raise ValueError("no list in history_ must be called 'lr': the learning rates are history_.lr")
+    return {_checks.plain(name): _column(name, values) for name, values in history.columns().items()}
 
 
 def _column(name: Any, values: Any) -> np.ndarray:

@@ -89,12 +89,25 @@ class CallbackList:
             callback.on_batch_end(model, batch, dict(logs))
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of all callbacks, with keys of position, class and name: "0.EarlyStopping.best"."""
-        return {
-            f"{prefix}{name}": value
-            for prefix, callback in self._prefixed()
-            for name, value in callback.state_dict().items()
-        }
+        """The states of all callbacks, with keys of position, class and name: "0.EarlyStopping.best".
+
+        Raises
+        ------
+        TypeError
+            For a state that is not a dict, and for keys that are not strings.
+        """
+        states: dict[str, Any] = {}
+        for prefix, callback in self._prefixed():
+            state = callback.state_dict()
+            if not isinstance(state, dict):
+                raise TypeError(f"{type(callback).__name__}.state_dict() must return a dict, not {state!r}")
+            for name, value in state.items():
+                if not isinstance(name, str):
+                    raise TypeError(
+                        f"{type(callback).__name__}.state_dict() must have strings as keys, not {name!r}"
+                    )
+                states[f"{prefix}{name}"] = value
+        return states
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the states of `state_dict`.

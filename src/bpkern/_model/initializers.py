@@ -22,16 +22,21 @@ PIECE = 1 << 16
 
 
 def _in_pieces(draw: Callable[[int], np.ndarray], shape: tuple[int, int], dtype: Any) -> np.ndarray:
-    """A matrix of numbers in their order, from `draw(count)`. ValueError if it returns another shape."""
+    """A matrix of numbers in their order, from `draw(count)`. Raises ValueError as `_drawn`."""
     matrix = np.empty(shape, dtype)
     numbers = matrix.reshape(-1)
     for start in range(0, numbers.size, PIECE):
         count = min(PIECE, numbers.size - start)
-        drawn = draw(count)
-        if np.shape(drawn) != (count,):
-            raise ValueError(f"a generator must draw weights in shape ({count},), not {np.shape(drawn)}")
-        numbers[start : start + count] = drawn
+        numbers[start : start + count] = _drawn(draw(count), (count,))
     return matrix
+
+
+def _drawn(numbers: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of a generator, which may be a user's. Raises ValueError unless they have this shape."""
+    drawn = np.asarray(numbers)
+    if drawn.shape != shape:
+        raise ValueError(f"a generator must draw weights in shape {shape}, not {drawn.shape}")
+    return drawn
 
 
 def _uniform(limit_squared: Callable[[int, int], float]) -> Draw:
@@ -60,8 +65,8 @@ def _orthogonal(generator: np.random.Generator, fan_in: int, fan_out: int, dtype
     The only initial weights computed by LAPACK, whose last bits may differ between machines and numbers of
     BLAS threads.
     """
-    tall = generator.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
-    q, r = np.linalg.qr(tall)
+    shape = max(fan_in, fan_out), min(fan_in, fan_out)
+    q, r = np.linalg.qr(_drawn(generator.standard_normal(shape), shape))
     # With a positive diagonal of R, Q is unique, and uniformly distributed over the orthogonal matrices.
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)
     return np.ascontiguousarray(q if fan_out >= fan_in else q.T, dtype)
@@ -154,14 +159,6 @@ def each_initial_layer(
         if name == "auto":
             name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
         w = INITIALIZERS[name](generator, fan_in, fan_out, dtype)
-        if type(generator) is not np.random.Generator:
-            _check_draw(w, (fan_out, fan_in))
+        if type(generator) is not np.random.Generator and not np.isfinite(w).all():
+            raise ValueError(f"a generator must draw weights that are finite in {w.dtype.name}")
         yield w, np.zeros(fan_out, dtype)
-
-
-def _check_draw(w: np.ndarray, shape: tuple[int, int]) -> None:
-    """Raise ValueError for numbers of a subclass of Generator that cannot be the weights of this shape."""
-    if w.shape != shape:
-        raise ValueError(f"a generator must draw weights of shape {shape}, not {w.shape}")
-    if not np.isfinite(w).all():
-        raise ValueError(f"a generator must draw weights that are finite in {w.dtype.name}")

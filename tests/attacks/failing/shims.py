@@ -81,6 +81,13 @@ class Child:
             raise ChildProcessError(f"the process died: {how}")
         return json.loads(answer)
 
+    def trial(self, question: Any) -> str:
+        """What the child answers that is wrong, or how it ended; "" if nothing is wrong."""
+        try:
+            return str(self.ask(question) or "")
+        except ChildProcessError as error:
+            return str(error)
+
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
