@@ -233,15 +233,15 @@ def array(mischief: Mischief, given: np.ndarray) -> Any:
 
 
 class Number:
-    """A number whose value changes."""
+    """A number whose value changes, to one of `lies`."""
 
-    def __init__(self, mischief: Mischief, value: Any) -> None:
-        self._mischief, self._value = mischief, value
+    def __init__(self, mischief: Mischief, value: Any, lies: tuple[Any, ...] = NUMBERS) -> None:
+        self._mischief, self._value, self._lies = mischief, value, lies
 
     def _now(self, kind: type) -> Any:
         self._mischief.at()
         try:
-            return kind(self._mischief.or_lie(self._value, *NUMBERS))
+            return kind(self._mischief.or_lie(self._value, *self._lies))
         except Exception as error:
             self._mischief.raised.append(error)
             raise

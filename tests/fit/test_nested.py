@@ -271,7 +271,7 @@ def overflowing(model):
     net = core_of(model).net
     layers = net.get_layers()
     layers[0][0][...] = np.inf
-    net.set_layers(layers)
+    net.set_layers(layers, finite=False)
 
 
 @pytest.mark.parametrize("caught", [False, True])
