@@ -235,7 +235,7 @@ class MLP:
         Raises
         ------
         ValueError, TypeError
-            For a batch size that is not a whole number of at least 1.
+            For a batch size that is not a whole number from 1 to 2**62.
         """
         from ._model.summary import summary_of
 

@@ -233,15 +233,16 @@ def array(mischief: Mischief, given: np.ndarray) -> Any:
 
 
 class Number:
-    """A number whose value changes."""
+    """A number whose value changes, to `most` at the most."""
 
-    def __init__(self, mischief: Mischief, value: Any) -> None:
-        self._mischief, self._value = mischief, value
+    def __init__(self, mischief: Mischief, value: Any, most: float = np.inf) -> None:
+        self._mischief, self._value, self._most = mischief, value, most
 
     def _now(self, kind: type) -> Any:
         self._mischief.at()
         try:
-            return kind(self._mischief.or_lie(self._value, *NUMBERS))
+            number = kind(self._mischief.or_lie(self._value, *NUMBERS))
+            return kind(self._most) if number > self._most else number
         except Exception as error:
             self._mischief.raised.append(error)
             raise

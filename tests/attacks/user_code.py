@@ -138,7 +138,8 @@ def hostile_fit(rng: Rng, world: World, mischief: Mischief, model: bpkern.MLP) -
         given["class_weight"] = objects.Weights(mischief)
     if rng.random() < 0.2:
         name = one(rng, ("epochs", "batch_size", "accumulate", "clip_norm", "ema", "shuffle", "verbose"))
-        given[name] = objects.Number(mischief, given[name] or 1)
+        most = 1000 if name == "epochs" else np.inf  # the fit must end
+        given[name] = objects.Number(mischief, given[name] or 1, most)
     if rng.random() < 0.2:
         del given["batch_size"]
         form = one(rng, ("batches", "refilled", "weighted", "weighted first"))

@@ -203,7 +203,11 @@ def test_what_is_no_loss(loss):
         bpkern.MLP([2, 1], loss=loss)
 
 
-@pytest.mark.parametrize(("batch_size", "error"), [(0, ValueError), ("auto", TypeError)])
+@pytest.mark.parametrize(
+    ("batch_size", "error"),
+    [(0, ValueError), (10**400, ValueError), ("auto", TypeError)],
+    ids=["0", "10**400", "auto"],
+)
 def test_a_summary_of_no_batch(batch_size, error):
     with pytest.raises(error, match="batch_size must be"):
         make().summary(batch_size=batch_size)

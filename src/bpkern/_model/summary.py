@@ -21,6 +21,9 @@ HEADER = (
     "flops training",
 )
 
+# The most rows of a batch: more than any memory holds, and the bytes of them can still be written as floats.
+MOST_ROWS = 1 << 62
+
 # Columns of words; the others are numbers, and aligned to the right.
 WORDS = (1, 2)
 
@@ -28,7 +31,7 @@ WORDS = (1, 2)
 def summary_of(core: Core, batch_size: int | None) -> "Summary":
     """As `MLP.summary`."""
     if batch_size is not None:
-        batch_size = _checks.whole("batch_size", batch_size, 1)
+        batch_size = _checks.whole("batch_size", batch_size, 1, MOST_ROWS)
     settings = core.settings
     return Summary(
         settings.layers,
