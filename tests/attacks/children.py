@@ -60,13 +60,17 @@ def in_children(
 
 
 def _a_child(journal: Journal, work: Work, chunk: range, filtered: Any) -> tuple[int, int, str]:
-    """(number of trials that the child has run, its exit status, the end of what it printed)."""
+    """(number of trials that the child has run, its exit status, the end of what it printed).
+
+    The child is in a folder of its own: a path that hostile code gives may be any word.
+    """
     readable, writable = os.pipe()
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, folder_in_memory() as folder:
         pid = os.fork()
         if not pid:
             try:
                 os.close(readable)
+                os.chdir(folder)
                 _child(work, chunk, os.fdopen(writable, "w"), output, filtered)
             finally:
                 os._exit(0)
