@@ -212,7 +212,7 @@ def keys_of(value, prefix=""):
 
 
 def test_the_page_names_every_key_and_every_array(tmp_path):
-    """ "This page describes every byte of meaning": no key or array of a file is missing there, none is only
+    """ "This page describes all that is in a file": no key or array of a file is missing there, none is only
     there."""
     keys, names = set(), set()
     for name, make in MODELS.items():
@@ -229,7 +229,7 @@ def test_the_page_names_every_key_and_every_array(tmp_path):
 
 
 def test_a_checkpoint_without_later_keys(suffix, tmp_path):
-    """ "A checkpoint without `fit.settings` and `fit.data` is resumed as well." """
+    """ "A checkpoint without `fit.settings` and `fit.data` is resumed, too" """
     path = tmp_path / f"fit{suffix}"
     whole = checkpoint(path)
     config, arrays = container.read(path)
@@ -244,7 +244,7 @@ class Own(bpkern.SGD):
 
 
 def test_own_classes(suffix, tmp_path):
-    """ "Nor does it hold the code of an `own_class` ... `load` needs these as arguments" """
+    """ "A file holds ... not the code of an `own_class` ... `load` needs these as arguments" """
     path = tmp_path / f"net{suffix}"
     model = trained(optimizer=Own(0.1))
     model.save(path)
@@ -316,7 +316,7 @@ def test_elements_are_little_endian_in_c_order(suffix, tmp_path):
 
 @pytest.mark.parametrize("kind", ["?", *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)), *"efd"])
 def test_types_of_arrays(kind, suffix, tmp_path):
-    """ "booleans, signed and unsigned integers, or floats, of 1, 2, 4 or 8 bytes an element" """
+    """ "booleans, signed and unsigned integers, or floats, of 1, 2, 4 or 8 bytes per element" """
     array = np.ones((2, 3), kind)
     container.write(tmp_path / f"a{suffix}", {}, {"a": array})
     assert read(tmp_path / f"a{suffix}")[1]["a"].dtype == array.dtype
@@ -324,7 +324,7 @@ def test_types_of_arrays(kind, suffix, tmp_path):
 
 @pytest.mark.parametrize("kind", ["g", "F", "O", "S3", "M8[s]", [("a", "f4")]])
 def test_other_types_of_arrays_are_refused(kind, suffix, tmp_path):
-    """As above, and "bytes an element | 8"."""
+    """As above, and "bytes per element | 8"."""
     with pytest.raises(TypeError, match="must hold booleans, integers or floats"):
         container.write(tmp_path / f"a{suffix}", {}, {"a": np.zeros(2, kind)})
     assert list(tmp_path.iterdir()) == []

@@ -51,7 +51,7 @@ def run(**changes):
 
 
 def test_the_table_has_the_rows_that_are_computed():
-    """Each row has its digest, and each cell is a promise or none."""
+    """Each row has its digest, and each cell is "no" or "may"."""
     assert list(TABLE) == list(bits.ROWS)
     assert {cell for cells in TABLE.values() for cell in cells.values()} == {"no", "may"}
     assert {cause for _, cause, _ in ENVIRONMENTS} <= set(CAUSES)

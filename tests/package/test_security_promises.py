@@ -88,7 +88,7 @@ def test_the_way_to_report():
 
 
 def test_the_page_names_its_tests():
-    """ "`tests/package/test_security_promises.py` has a test for each of them." """
+    """ "`tests/package/test_security_promises.py` has a test for each of these promises." """
     assert Path(__file__).relative_to(ROOT).as_posix() in PROSE
 
 
@@ -336,7 +336,7 @@ def test_x_may_change_its_form_during_a_fit(change):
 
 
 def test_a_memory_map_whose_file_is_made_shorter(tmp_path):
-    """ "may crash the process: ... a memory map whose file is made shorter": as any reader of it does"""
+    """ "may crash the process: ... making the file of a memory map shorter": as any reader of it does"""
     if sys.platform != "linux":
         pytest.skip("the signal is Linux's")
     done = in_a_process(
