@@ -91,6 +91,18 @@ def test_metrics_are_nan(isa, dtype, loss):
     assert all(math.isnan(value) for value in default.values())
 
 
+@pytest.mark.parametrize("loss", CLASSIFIERS)
+def test_an_overflow_to_the_right_side(isa, dtype, loss):
+    """-inf for a wrong class has probability 0, as it should: that must not make the loss 0 and the accuracy 1."""
+    model = bpkern.MLP([1, 2], loss=loss, dtype=dtype, seed=0)
+    model.set_weights([([[float(np.finfo(dtype).max)], [0.0]], [0.0, 0.0])])
+    x, y = [[-10.0]], [1] if loss == "cross_entropy" else [[0.0, 1.0]]
+    assert model.forward(x).tolist() == [[-np.inf, 0.0]]
+    assert all(math.isnan(value) for value in model.evaluate(x, y).values())
+    with pytest.raises(bpkern.DivergedError):
+        model.fit(x, y)
+
+
 def test_one_row_is_enough():
     """An accuracy over the rows whose outputs are finite would be of another set."""
     model, _ = make("cross_entropy", "float32")

@@ -51,7 +51,8 @@ static double cross_entropy_row(const row *r, double *accuracy) {
     for (ptrdiff_t j = 1; j < r->n; j++)
         if (r->a[j] > r->a[best]) best = j;
     double sum = 0, loss = 0;
-    for (ptrdiff_t j = 0; j < r->n; j++) sum += exp((double)r->a[j] - (double)r->a[best]);
+    for (ptrdiff_t j = 0; j < r->n; j++) /* NaN for an infinite a, also if its exponential is 0 */
+        sum += exp((double)r->a[j] - (double)r->a[best]) + 0 * (double)r->a[j];
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double z = (double)r->a[j] - (double)r->a[best];
         double target = (1 - r->settings->smoothing) * t(r, j) + r->settings->smoothing / (double)r->n;
@@ -67,7 +68,7 @@ static double binary_cross_entropy_row(const row *r, double *accuracy) {
     double loss = 0, right = 0, n = (double)r->n;
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double z = (double)r->a[j], e = exp(-fabs(z)), p = (z < 0 ? e : 1) / (1 + e);
-        double term = (z > 0 ? z : 0) - z * t(r, j) + log1p(e);
+        double term = (z > 0 ? z : 0) - z * t(r, j) + log1p(e) + 0 * z; /* NaN for an infinite z */
         loss += (term > r->settings->cap ? r->settings->cap : term) / n;
         right += (z > 0) == (t(r, j) > 0.5);
         if (r->d) r->d[j] = (real)(r->scale * (p - t(r, j)) / n);

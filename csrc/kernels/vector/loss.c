@@ -121,6 +121,7 @@ static double binary_cross_entropy_row(const row *r, double *accuracy) {
         vmask m = mask_at(r->n, j);
         vec z = vmload(m, r->a + j), t = vmload(m, r->t + j), e = vexp(vneg(vabs(z)));
         vec loss = vadd(vfnma(z, t, vmax(vzero(), z)), vlog1p_unit(e));
+        loss = vfma(vzero(), z, loss); /* NaN for an infinite z, also on the right side */
         sum = vadd(sum, vselect(m, vmin(cap, loss), vzero()));
         vec predicted = vselect(vgt(z, vzero()), unit, vzero());
         vec actual = vselect(vgt(t, half), unit, vzero());
@@ -178,15 +179,16 @@ typedef struct {
 static inline ptrdiff_t last_vector(ptrdiff_t n) { return (n - 1) / VEC * VEC; }
 
 /* Writes exp(a - top) to delta, if wanted, except the last vector, which is returned. *total is the sum of
- * all exponentials, *at_target the sum of t (a - top) with smoothed t. */
+ * all exponentials, or NaN if any a is not finite, also one whose exponential is 0; *at_target is the sum of
+ * t (a - top) with smoothed t. */
 static inline vec exponentials(const row *r, real top, double *total, double *at_target) {
     const double smoothing = r->settings->smoothing;
     vec shift = vset1(top), sum = vzero(), of_targets = vzero(), of_all = vzero(), e = vzero();
     for (ptrdiff_t j = 0; j < r->n; j += VEC) {
         vmask m = mask_at(r->n, j);
-        vec z = vsub(vmload(m, r->a + j), shift);
+        vec a = vmload(m, r->a + j), z = vsub(a, shift);
         e = vselect(m, vexp(z), vzero());
-        sum = vadd(sum, e);
+        sum = vadd(sum, vfma(vzero(), a, e));
         if (r->t) of_targets = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), of_targets);
         if (smoothing != 0) of_all = vadd(of_all, vselect(m, z, vzero()));
         if (r->delta && j < last_vector(r->n)) vstore(r->delta + j, e);
