@@ -61,11 +61,6 @@ static ptrdiff_t reused_rows(const bpk_kernels *kernels) {
  * little arithmetic hides the time that memory takes, and only few distant rows are read at once. */
 static ptrdiff_t shallow(ptrdiff_t rows) { return rows < 8 ? 16 * larger(rows, 1) : 128; }
 
-/* The depth of the next part: `depth`; or all that is left, if that is less than `depth` and a block. */
-static ptrdiff_t part_depth(ptrdiff_t left, ptrdiff_t depth, ptrdiff_t panel) {
-    return left >= depth + panel ? depth : left;
-}
-
 static void copy_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, const void *from,
                       ptrdiff_t ld_from, void *to, ptrdiff_t ld_to) {
     for (ptrdiff_t i = 0; i < rows; i++)
@@ -143,7 +138,7 @@ static void forward_blocks(void *context, member me) {
     void *panel = c->panels + c->panel_bytes * (size_t)me.index;
     ptrdiff_t k = 0, depth;
     do {
-        depth = part_depth(c->in - k, DEPTH, kernels->panel);
+        depth = part_depth(kernels, c->in - k, DEPTH);
         bpk_forward_args args = {.from = own.from,
                                  .to = own.to,
                                  .k = depth,
@@ -204,7 +199,7 @@ static void delta_blocks(void *context, member me) {
     void *panel = c->panels ? c->panels + c->panel_bytes * (size_t)me.index : NULL;
     ptrdiff_t k = 0, depth;
     do {
-        depth = part_depth(c->out - k, panel ? DEPTH : shallow(c->n), kernels->panel);
+        depth = part_depth(kernels, c->out - k, panel ? DEPTH : shallow(c->n));
         bpk_delta_args args = {.from = own.from,
                                .to = own.to,
                                .k = depth,
@@ -316,8 +311,7 @@ static void update_blocks(const call *c, member me) {
     }
 }
 
-/* For each strip of rows of w, all its blocks. If there is scratch, x is copied to the shared one, in blocks.
- */
+/* For each strip of rows of w, all its blocks. If there is shared scratch, x is copied to it, in blocks. */
 static void update_rows(const call *c, member me) {
     const bpk_kernels *kernels = c->kernels;
     ptrdiff_t from, to, strip = strip_rows(kernels);
