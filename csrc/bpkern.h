@@ -154,7 +154,7 @@ typedef enum {
     BPK_NO_MEMORY, /* an allocation failed; no number was changed */
     BPK_BAD_ROW,   /* NaN, infinity, overflow, or an index or label out of range: results.bad_row */
     BPK_DIVERGED,  /* the loss of a mini-batch is not finite; its update was not made */
-    BPK_STOPPED,   /* request.stop has broken off a step, which has changed nothing; it may be made again */
+    BPK_STOPPED,   /* request.stop has broken off a step; except in bpk_gradients, it has changed nothing */
     BPK_OTHER_KERNELS /* the networks use different kernel tables, so their layouts in memory differ */
 } bpk_status;
 
@@ -170,8 +170,8 @@ int bpk_isa_selected(void);
 void bpk_isa_select(int isa); /* isa must run */
 const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
 
-/* The kernels on plain row-major matrices, by up to `threads` threads (trainer/plain_products.c). They return
- * BPK_OK, or BPK_NO_MEMORY before they write anything. */
+/* The three products on row-major matrices, each by up to `threads` threads (trainer/plain_products.c). They
+ * return BPK_OK; or BPK_NO_MEMORY, and have written nothing. */
 
 /* a (n, out) = s(x (n, in) w (out, in)' + b (out)) */
 bpk_status bpk_linear_forward(const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in,
@@ -185,10 +185,6 @@ bpk_status bpk_delta_backward(const bpk_kernels *kernels, int threads, ptrdiff_t
                               ptrdiff_t ldw, const void *a, ptrdiff_t lda, bpk_activation activation,
                               void *delta, ptrdiff_t ldd);
 
-/* z (m, n) is in a: slope (m, n) <- s'(z), then a (m, n) <- s(z) */
-void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n,
-                             void *a, ptrdiff_t lda, void *slope, ptrdiff_t lds);
-
 /* One update by SGD: of w (out, in) with the gradient delta (n, out)' x (n, in), and of b (out) with the
  * column sums of delta. Only lr, weight_decay, momentum and nesterov of the optimiser are read. vw (out, in)
  * and vb (out) hold the velocities m; both may be NULL if momentum is 0. */
@@ -196,8 +192,15 @@ bpk_status bpk_sgd_update(const bpk_kernels *kernels, int threads, ptrdiff_t n, 
                           void *w, ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x,
                           ptrdiff_t ldx, void *vw, ptrdiff_t ldvw, void *vb, const bpk_optimizer *sgd);
 
-/* p (m, n) = the probabilities of outputs a (m, n) of cross_entropy, which are the softmax of each row; or of
- * binary_cross_entropy, which are the sigmoid. Both are contiguous, and do not overlap. */
+/* Other kernels on plain arrays (trainer/plain.c). */
+
+/* z (m, n) is in a: slope (m, n) <- s'(z), then a (m, n) <- s(z) */
+void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activation, ptrdiff_t m, ptrdiff_t n,
+                             void *a, ptrdiff_t lda, void *slope, ptrdiff_t lds);
+
+/* p (m, n) = the softmax of each row of a (m, n), which are the probabilities of the outputs of
+ * cross_entropy; or the sigmoid of each element, for binary_cross_entropy. a and p are contiguous, and do not
+ * overlap. Returns BPK_OK, or BPK_NO_MEMORY. */
 bpk_status bpk_probabilities(const bpk_kernels *kernels, bpk_loss loss, ptrdiff_t m, ptrdiff_t n,
                              const void *a, void *p);
 
@@ -427,7 +430,8 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdi
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
 /* Adds to the stored gradients: each batch's share of the gradient of the mean loss over all rows, without
- * dropout and without penalties, so l1 and l2 of the request must be 0. */
+ * dropout and without penalties, so l1 and l2 of the request must be 0. After BPK_STOPPED the stored
+ * gradients are incomplete: the pass begins again, with zero gradients, cursor and results. */
 bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
 /* The activations of the last computed layer: out (rows, width of that layer). data.weights must be NULL. */

@@ -53,8 +53,8 @@ typedef struct {
 } bpk_delta_args;
 
 /* Rows `from` to `to` of sums (.., n) = x (.., k) w (n, k)' + b (n), as dot products of rows of x and rows of
- * w. Either x is in blocks of x_rows rows, and w is rows w_from to w_from + n of a matrix in blocks of w_rows
- * rows; or, if x_rows is 0, both are row-major. `resume` as above. */
+ * w, which are rows w_from to w_from + n of a larger matrix. x is in blocks of x_rows rows, and the larger
+ * matrix in blocks of w_rows rows; or, if x_rows is 0, both are row-major. `resume` as above. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     int resume;
@@ -190,7 +190,8 @@ struct bpk_kernels {
     ptrdiff_t panel;                      /* the widest block, a multiple of vector */
     ptrdiff_t tile_rows[BPK_TILE_WIDTHS]; /* rows of the highest register tile of 1, 2 and 3 vectors */
     /* Delta is made of dot products for batches of up to dot_rows rows, if the layer has at least dot_depth
-     * outputs per row of the batch. For such batches, transposing W would cost more than the product. */
+     * outputs per row of the batch. For such batches, transposing W would cost more than the product. The
+     * product forward of row-major matrices is made of dot products for up to dot_rows rows. */
     ptrdiff_t dot_rows, dot_depth;
     /* Layers of up to `narrow` outputs keep W as (out, in), because blocks of (in, out) would be mostly
      * padding. For the same reason, delta of layers of up to `narrow` inputs is made of dot products. */

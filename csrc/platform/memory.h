@@ -14,7 +14,7 @@
 enum { CACHE_LINE = 64, LARGE_PAGE = 2 << 20 };
 
 /* `count` items of `size` > 0 bytes, to be freed with free(). NULL if memory runs out or count is negative or
- * too large. Their values are arbitrary: the first writing to many gigabytes takes seconds. */
+ * too large. Their values are arbitrary. */
 static inline void *allocate_unset(ptrdiff_t count, size_t size) {
     if (count < 0 || (size_t)count > (PTRDIFF_MAX - LARGE_PAGE) / size) return NULL;
     size_t bytes = (size_t)count * size, grain = bytes < LARGE_PAGE ? CACHE_LINE : LARGE_PAGE;
@@ -27,7 +27,7 @@ static inline void *allocate_unset(ptrdiff_t count, size_t size) {
     return p;
 }
 
-/* The same, set to zero. */
+/* The same, set to zero, which takes seconds for many gigabytes. */
 static inline void *allocate(ptrdiff_t count, size_t size) {
     void *p = allocate_unset(count, size);
     return p ? memset(p, 0, (size_t)count * size) : NULL;

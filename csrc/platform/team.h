@@ -7,31 +7,31 @@
 
 typedef struct team team;
 
-/* Of 16 bytes, so that it is passed in registers. */
+/* It has 16 bytes, so that it is passed in registers. */
 typedef struct {
     team *team;
     short index, count; /* member 0 is the caller */
-    int asks;           /* whether team_stopped asks, and answers; otherwise it returns 0 */
+    int asks;           /* whether the team may be stopped; otherwise team_stopped returns 0 */
 } member;
 
-/* Whether the team should break off its work. NULL: never. Asked by member 0, about every STOP_SECONDS. */
+/* Tells whether the team should break off its work. Member 0 calls `ask` about ten times a second. */
 typedef struct {
-    int (*ask)(void *context); /* nonzero: yes */
+    int (*ask)(void *context); /* nonzero: yes; NULL: the team is never stopped */
     void *context;
 } team_stop;
 
 /* Calls work(context, member) in `threads` threads at once, or in fewer if the system cannot start them. */
 void team_run(int threads, void (*work)(void *context, member me), void *context, team_stop stop);
 
-/* team_stopped of a team that may be stopped. */
+/* team_stopped, if me.asks. */
 int team_asks(member me);
 
 /* Whether the work should be broken off. Members call it between parts of their work. One that gets 1 skips
  * the rest of its work, but none of the team's barriers. */
 static inline int team_stopped(member me) { return me.asks && team_asks(me); }
 
-/* The same answer for all members of a team that may be stopped, which make this call together; member 0 asks
- * no more until all have got it. */
+/* Like team_stopped, but gives all members the same answer, and asks nobody. All members of a team that may
+ * be stopped make this call together. */
 int team_agrees_to_stop(member me);
 
 /* A barrier: returns when every member has called it. All that members wrote before is then visible to all.

@@ -18,8 +18,8 @@ double step_sums(const step *step);
 /* Makes an update by `scale` times the stored gradients, which are zero afterwards. */
 void step_spend(const step *step, double scale);
 
-/* Makes an update by stored gradients with the numbers of a step that stores none (optimizer.h). They need
- * not be zero afterwards. */
+/* Makes the update that step_backward_update would make, by the stored gradients of this batch. Does not set
+ * them to zero. */
 void step_move(const step *step);
 
 /* Updates the average of the parameters, if it exists. */

@@ -1,4 +1,4 @@
-/* Kernels on the caller's contiguous arrays, element by element. */
+/* The kernels other than products, on the caller's plain arrays. */
 #include <math.h>
 
 #include "platform/fp_mode.h"
@@ -14,7 +14,8 @@ void bpk_activate_with_slope(const bpk_kernels *kernels, bpk_activation activati
 
 enum { SOFTMAX_ROWS = 64 }; /* rows per call of the kernel */
 
-/* The derivative of the cross-entropy by the outputs is softmax - t: here the targets t are zero. */
+/* p (m, n) = the softmax of a (m, n): the derivative of the cross-entropy, softmax - t, with targets t of
+ * zero. All rows have the same targets, zeros (n). */
 static void softmax(const bpk_kernels *kernels, ptrdiff_t m, ptrdiff_t n, const void *a, const void *zeros,
                     void *p) {
     const bpk_loss_settings settings = {
@@ -55,7 +56,7 @@ bpk_status bpk_probabilities(const bpk_kernels *kernels, bpk_loss loss, ptrdiff_
 }
 
 int bpk_all_finite(const bpk_kernels *kernels, ptrdiff_t n, const void *x) {
-    fp_mode mode = fp_enter(); /* comparing denormals raises a flag */
+    fp_mode mode = fp_enter(); /* a comparison with a denormal raises a flag, which must not stay */
     int finite = kernels->all_finite(n, x);
     fp_leave(mode);
     return finite;

@@ -1,13 +1,13 @@
-/* The kernels on the caller's row-major matrices, each by a team. What a product reads many times is first
- * copied to scratch memory of one block at a time: there, rows are adjacent, whatever their distance in the
- * caller's memory. */
+/* The three products on the caller's row-major matrices, each by a team. A part of a matrix that a product
+ * reads many times is first copied to scratch memory, where its rows are adjacent, whatever their distance in
+ * the caller's memory. */
 #include <math.h>
 
 #include "platform/fp_mode.h"
 #include "platform/memory.h"
 #include "trainer/products.h"
 
-/* A member's share of a product: some blocks of columns of the result, or, of a result with few blocks, some
+/* A member's share of a product: some blocks of columns of the result; or, if the result has few blocks, some
  * of its rows. */
 typedef struct {
     ptrdiff_t from, to;    /* rows */
@@ -23,7 +23,7 @@ static share share_of(const bpk_kernels *kernels, member me, ptrdiff_t rows, ptr
     return own;
 }
 
-/* A product of a left and a right matrix, which members share. */
+/* One call, shared by all members of its team. */
 typedef struct {
     const bpk_kernels *kernels;
     ptrdiff_t n, in, out;
@@ -33,36 +33,36 @@ typedef struct {
     const void *a; /* of the delta recursion */
     ptrdiff_t lda;
     bpk_activation activation;
-    void *result;
+    void *result; /* a; delta; or the w that the update moves, with rows ldw apart */
     ptrdiff_t ld_result;
     void *moved_b, *vw, *vb; /* of the update */
     ptrdiff_t ldvw;
     const bpk_move *move;
-    void *left;   /* shared scratch: the left matrix, or a part of it, in blocks; NULL: used where it is */
-    char *panels; /* scratch of each member: a part of a block of the right matrix */
+    /* Scratch of all members: a copy of a matrix or of a part of it. NULL: it is read where it is. */
+    void *left;
+    char *panels; /* scratch of each member: a part of a block of the right matrix; NULL: as above */
     size_t panel_bytes;
 } call;
 
-/* Rows this many bytes apart, or a multiple, share their places in the first-level cache: more of them than
- * its ways, a tile's for instance, displace each other. */
+/* Rows whose distance in bytes is a multiple of this share a few sets of the first-level cache, so that the
+ * rows of one tile displace each other. */
 enum { CONFLICT = 2048 };
 
 static int conflicts(const bpk_kernels *kernels, ptrdiff_t ld) {
     return ld != 0 && ld * (ptrdiff_t)kernels->real_size % CONFLICT == 0;
 }
 
-/* From so many rows of the left matrix on, a block of the right matrix is read often enough to be copied. */
+/* If the left matrix has more rows than this, a block of the right one is read often enough to be copied. */
 static ptrdiff_t reused_rows(const bpk_kernels *kernels) {
     return 2 * kernels->tile_rows[BPK_TILE_WIDTHS - 1];
 }
 
-/* Otherwise it is read where it is, a few of its rows at a time: the fewer rows the left matrix has, the less
- * work hides the time that memory takes to follow many rows at once. */
+/* The depth of a part if a block of the right matrix is read where it is. With few `rows` of the left matrix,
+ * little arithmetic hides the time that memory takes, and only few distant rows are read at once. */
 static ptrdiff_t shallow(ptrdiff_t rows) { return rows < 8 ? 16 * larger(rows, 1) : 128; }
 
-static ptrdiff_t part_depth(ptrdiff_t left, ptrdiff_t depth, ptrdiff_t panel) {
-    return left >= depth + panel ? depth : left;
-}
+/* Copies for more rows of the batch would take much memory. */
+enum { MOST_COPIED = 8192 };
 
 static void copy_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, const void *from,
                       ptrdiff_t ld_from, void *to, ptrdiff_t ld_to) {
@@ -110,10 +110,7 @@ static bpk_status make_scratch(call *c, int threads, ptrdiff_t panel_rows, ptrdi
 
 /* Forward ------------------------------------------------------------------------------------------------ */
 
-/* The most rows for which products with the rows of w, as dot products, are faster than with a transposed
- * copy. */
-static ptrdiff_t most_dot_rows(const bpk_kernels *kernels) { return kernels->dot_rows; }
-
+/* For few rows of x, dot products of rows are faster than products with a transposed copy of w. */
 static void forward_dots(void *context, member me) {
     const call *c = context;
     const bpk_kernels *kernels = c->kernels;
@@ -144,7 +141,7 @@ static void forward_blocks(void *context, member me) {
     void *panel = c->panels + c->panel_bytes * (size_t)me.index;
     ptrdiff_t k = 0, depth;
     do {
-        depth = part_depth(c->in - k, DEPTH, kernels->panel);
+        depth = part_depth(kernels, c->in - k, DEPTH);
         bpk_forward_args args = {.from = own.from,
                                  .to = own.to,
                                  .k = depth,
@@ -183,12 +180,12 @@ bpk_status bpk_linear_forward(const bpk_kernels *kernels, int threads, ptrdiff_t
               .activation = activation,
               .result = a,
               .ld_result = lda};
-    if (n <= most_dot_rows(kernels)) {
+    if (n <= kernels->dot_rows) {
         team_run(threads, forward_dots, &c, (team_stop){0});
         return BPK_OK;
     }
     ptrdiff_t depth = smaller(in, DEPTH + kernels->panel);
-    int copied = conflicts(kernels, ldx) && out > kernels->panel;
+    int copied = conflicts(kernels, ldx) && out > kernels->panel && n <= MOST_COPIED;
     bpk_status status = make_scratch(&c, threads, depth, copied ? n : 0, depth);
     if (status == BPK_OK) team_run(threads, forward_blocks, &c, (team_stop){0});
     free(c.panels);
@@ -205,7 +202,7 @@ static void delta_blocks(void *context, member me) {
     void *panel = c->panels ? c->panels + c->panel_bytes * (size_t)me.index : NULL;
     ptrdiff_t k = 0, depth;
     do {
-        depth = part_depth(c->out - k, panel ? DEPTH : shallow(c->n), kernels->panel);
+        depth = part_depth(kernels, c->out - k, panel ? DEPTH : shallow(c->n));
         bpk_delta_args args = {.from = own.from,
                                .to = own.to,
                                .k = depth,
@@ -255,7 +252,7 @@ bpk_status bpk_delta_backward(const bpk_kernels *kernels, int threads, ptrdiff_t
     bpk_status status = BPK_OK;
     if (n > reused_rows(kernels)) {
         ptrdiff_t depth = smaller(out, DEPTH + kernels->panel);
-        int copied = conflicts(kernels, ldn) && in > kernels->panel;
+        int copied = conflicts(kernels, ldn) && in > kernels->panel && n <= MOST_COPIED;
         status = make_scratch(&c, threads, depth, copied ? n : 0, depth);
     }
     if (status == BPK_OK) team_run(threads, delta_blocks, &c, (team_stop){0});
@@ -270,7 +267,7 @@ static ptrdiff_t strip_rows(const bpk_kernels *kernels) {
     return 4 * kernels->tile_rows[BPK_TILE_WIDTHS - 1];
 }
 
-/* In batches of fewer rows, memory limits the update: it then goes through w in the order of memory. */
+/* In batches of fewer rows, memory limits the speed of an update: it then reads w in the order of memory. */
 enum { BOUND_BY_MEMORY = 32 };
 
 static void update_strip(const call *c, bpk_update_args *args, ptrdiff_t row, ptrdiff_t j) {
@@ -279,8 +276,8 @@ static void update_strip(const call *c, bpk_update_args *args, ptrdiff_t row, pt
     c->kernels->update(args);
 }
 
-/* Block after block of w, strip after strip: the block of x is copied to the member's scratch if there is
- * any, and delta to the shared scratch, a strip's columns after the other's. */
+/* For each block of w, all strips of its rows. If there is scratch, the block of x is copied to the member's,
+ * and delta to the shared one: the columns of each strip become a matrix (n, rows of the strip). */
 static void update_blocks(const call *c, member me) {
     const bpk_kernels *kernels = c->kernels;
     const share own = share_of(kernels, me, c->out, c->in);
@@ -317,7 +314,7 @@ static void update_blocks(const call *c, member me) {
     }
 }
 
-/* Strip after strip, block after block: x is copied to the shared scratch, if there is any, in blocks. */
+/* For each strip of rows of w, all its blocks. If there is shared scratch, x is copied to it, in blocks. */
 static void update_rows(const call *c, member me) {
     const bpk_kernels *kernels = c->kernels;
     ptrdiff_t from, to, strip = strip_rows(kernels);
@@ -385,11 +382,11 @@ bpk_status bpk_sgd_update(const bpk_kernels *kernels, int threads, ptrdiff_t n, 
               .move = &move};
     bpk_status status = BPK_OK;
     int reused = out > reused_rows(kernels);
-    if (n >= BOUND_BY_MEMORY)
+    if (n < BOUND_BY_MEMORY && reused && conflicts(kernels, ldx))
+        status = make_scratch(&c, threads, 0, n, in);
+    else if (n >= BOUND_BY_MEMORY && n <= MOST_COPIED)
         status = make_scratch(&c, threads, reused ? n : 0,
                               conflicts(kernels, ldd) && in > kernels->panel ? n : 0, out);
-    else if (reused && conflicts(kernels, ldx))
-        status = make_scratch(&c, threads, 0, n, in);
     if (status == BPK_OK) team_run(threads, update_member, &c, (team_stop){0});
     free(c.panels);
     return status;

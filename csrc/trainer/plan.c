@@ -1,4 +1,4 @@
-/* The work of a step, and the number of threads that pays. */
+/* The work of a step, the number of threads that pays, and whether a step stores its gradients first. */
 #include "trainer/step.h"
 
 /* The threads of a call take about a hundred microseconds to start, and wait for each other several times per
@@ -25,8 +25,9 @@ int bpk_threads_worth(double step_work, double steps, int limit) {
     return threads < limit ? (int)threads : limit;
 }
 
-/* The gradients are written and read once more: 12 bytes per weight, or more with the smaller caches, beside
- * 6 operations per weight and row. LONG_STEP is a fifth of a second at 100 operations a nanosecond. */
+/* Storing the gradients moves 12 bytes per weight through memory, in float32. The rest of the step makes 6
+ * operations per weight and row: with ROWS_TO_GO_BACK rows, these take a hundred times as long. LONG_STEP is
+ * a fifth of a second at 100 operations per nanosecond. */
 static const double LONG_STEP = 2e10;
 enum { ROWS_TO_GO_BACK = 1024 };
 

@@ -12,8 +12,7 @@ ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
 static void measure(const bpk_kernels *kernels, part *part) {
     ptrdiff_t rows = part->rows - part->row, left = part->columns - part->k;
     part->height = smaller(rows, ROWS);
-    /* A remainder of less than a block has no part of its own: the last part includes it. */
-    part->depth = left >= DEPTH + kernels->panel ? DEPTH : left;
+    part->depth = part_depth(kernels, left, DEPTH);
 }
 
 part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns) {

@@ -26,6 +26,12 @@ typedef struct {
     ptrdiff_t row, height, k, depth;
 } part;
 
+/* The depth of the next part, if `left` columns remain: `depth`. A remainder of less than a block has no part
+ * of its own: the last part includes it. */
+static inline ptrdiff_t part_depth(const bpk_kernels *kernels, ptrdiff_t left, ptrdiff_t depth) {
+    return left >= depth + kernels->panel ? depth : left;
+}
+
 /* The first part, and the next one: first along the columns, then along the rows. next_part returns 0 after
  * the last part. A matrix without columns has parts of depth 0. */
 part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns);
@@ -51,9 +57,9 @@ void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, 
 void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t rows, ptrdiff_t columns,
                    ptrdiff_t row, void *plain);
 
-/* a (n, out) = s(x (n, in) w (in, out) + b (out)), with w in blocks. Broken off if the team is stopped. a is
- * in blocks of a_rows rows; or row-major with rows lda apart if a_rows is 0. If `out` is a padded width, a
- * and b are padded as well. */
+/* a (n, out) = s(x (n, in) w (in, out) + b (out)), with w in blocks. a is in blocks of a_rows rows; or
+ * row-major with rows lda apart if a_rows is 0. If `out` is a padded width, a and b are padded as well.
+ * Broken off if the team is stopped. */
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda);

@@ -1,5 +1,5 @@
 /* One step of training, evaluation or prediction. Every member of a team makes the same calls with a `step`
- * of its own. Defined in step.c. */
+ * of its own. Defined in step.c; step_goes_back in plan.c. */
 #ifndef BPK_STEP_H
 #define BPK_STEP_H
 
@@ -38,13 +38,13 @@ static inline bpk_left step_blocks(const step *s, const void *at) {
 }
 
 /* The steps of a team are broken off together. A stopped step has garbage in its workspace, and passes the
- * same barriers as any other. All members call this at the same places: where parameters, stored gradients
- * that others wait for, or results would be changed. */
+ * same barriers as any other. All members call this at the same places: before they change parameters, the
+ * stored gradients of earlier batches, or results. */
 static inline int step_stopped(const step *s) { return s->me.asks && team_agrees_to_stop(s->me); }
 
 /* Whether training steps of that many rows compute all gradients before the update, so that they can be
- * broken off until then: their work takes a fifth of a second or more, and storing the gradients takes under
- * a hundredth of it, which rests on the number of rows. */
+ * broken off until then. They do if a step takes a fifth of a second or more, and has so many rows that
+ * storing the gradients takes less than a hundredth of it. */
 int step_goes_back(const bpk_net *net, ptrdiff_t rows);
 
 /* Copies one row of layer l's activations: out (layer's out), contiguous. */

@@ -55,7 +55,8 @@ static void updated(step *s) {
 
 /* Adds a mini-batch to the stored gradients, and spends them if there are enough or no more will come. The
  * deltas contain the factor 1 / (weight of the batch). It is removed here, and step_spend divides by the
- * weight of all stored batches. The step can be broken off as long as no gradients of others are stored. */
+ * weight of all stored batches. The first of these batches can be broken off while it is stored; later ones
+ * only before, because they add to gradients that would be lost. */
 static bpk_status store_and_spend(step *s) {
     const bpk_request *request = s->request;
     int asks = s->me.asks;
@@ -74,8 +75,8 @@ static bpk_status store_and_spend(step *s) {
     return BPK_OK;
 }
 
-/* Makes an update by the mini-batch. A step that goes back stores the gradients first, and then moves the
- * parameters in the same way. */
+/* Makes an update by the mini-batch. A step that goes back (step.h) stores the gradients first, and then
+ * moves the parameters by the same formulas. */
 static bpk_status update_now(step *s) {
     if (s->me.asks && s->ws->gradients && step_goes_back(s->net, s->rows)) {
         const bpk_net *net = s->net;
@@ -105,6 +106,8 @@ static bpk_status train_step(const call *c, step *s) {
         status = store_and_spend(s);
     else if (s->weight > 0)
         status = update_now(s);
+    else if (step_stopped(s))
+        status = BPK_STOPPED; /* its outputs are garbage */
     if (status != BPK_OK) return status;
     s->counts.batches++;
     add_results(c, s);

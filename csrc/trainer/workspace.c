@@ -3,8 +3,8 @@
 
 #include "platform/memory.h"
 #include "trainer/parameters.h"
-#include "trainer/step.h"
 #include "trainer/products.h"
+#include "trainer/step.h"
 
 /* A cursor over memory. If memory is NULL, carving only adds up the size. */
 typedef struct {
@@ -50,9 +50,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     if (training) ws->sums = carve(arena, count_chunks(net), 1, sizeof *ws->sums);
     if (stores || (training && step_goes_back(net, ws->rows)))
         ws->gradients = carve(arena, net->size, 1, real);
-    if (stores) {
-        ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
-    }
+    if (stores) ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
     ws->row_size = padded(kernels, larger(net->layers[0].in, last->out));
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
@@ -68,7 +66,7 @@ bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose 
     ws->threads = threads;
     arena room = {.size = 0};
     lay_out(ws, net, purpose, &room);
-    /* Unset: a large one is written first in steps, which can be broken off. */
+    /* Zeroing a large one would take seconds before the first step, in which nothing can be broken off. */
     ws->memory = room.memory = allocate_unset(room.size, 1);
     if (!ws->memory) {
         free(ws);

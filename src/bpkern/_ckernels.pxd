@@ -181,8 +181,9 @@ cdef extern from "bpkern.h" nogil:
     const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype)
 
     bpk_status bpk_linear_forward(
-        const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *x, ptrdiff_t ldx,
-        const void *w, ptrdiff_t ldw, const void *b, bpk_activation activation, void *a, ptrdiff_t lda)
+        const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *x,
+        ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b, bpk_activation activation, void *a,
+        ptrdiff_t lda)
     bpk_status bpk_delta_backward(
         const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *delta_next,
         ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw, const void *a, ptrdiff_t lda,

@@ -92,7 +92,7 @@ cdef bpk_activation activation_of(name) except *:
         raise ValueError(f"unknown activation {name!r}: allowed are {', '.join(ACTIVATIONS)}") from None
 
 
-# The three kernels on plain arrays, which kernels.py documents -----------------------------------------------
+# Kernels on plain arrays; kernels.py documents the three products ---------------------------------------------
 
 # Arrays of fewer elements are read with the GIL: to release it would take longer.
 cdef ptrdiff_t GIL_KEPT = 1 << 14
@@ -196,8 +196,8 @@ def probabilities(str loss, outputs):
 
 
 cdef int kernel_threads(n_threads, double n, double width_in, double width, double bytes) except -1:
-    """`n_threads`, or if that is None as many as a product of these sizes is worth, which moves so many `bytes` per
-    weight besides its multiplications."""
+    """`n_threads`, or if that is None as many threads as the work of a product (n, width_in) by (width_in, width) is
+    worth. `bytes` is the number of bytes that it moves per weight."""
     if n_threads is not None:
         return min(n_threads, BPK_MAX_THREADS)
     cdef double work = width_in * width * (2 * n + bytes)
@@ -234,7 +234,7 @@ def linear_forward(x, w, b, activation, out, n_threads):
     with nogil:
         status = bpk_linear_forward(kernels, threads, n, width_in, width, px, ldx, pw, ldw, pb, s, pa, lda)
     if status == BPK_NO_MEMORY:
-        raise MemoryError(f"no memory for a copy of a part of w, of shape {w.shape}")
+        raise MemoryError(f"no memory for a copy of a part of w or x, of shapes {w.shape} and {x.shape}")
     return given
 
 
@@ -279,7 +279,9 @@ def delta_backward(delta_next, w_next, a, activation, z, out, n_threads):
     with nogil:
         status = bpk_delta_backward(kernels, threads, n, width_in, width, pn, ldn, pw, ldw, pz, ldz, s, pd, ldd)
     if status == BPK_NO_MEMORY:
-        raise MemoryError(f"no memory for a copy of a part of w_next, of shape {w_next.shape}")
+        raise MemoryError(
+            f"no memory for a copy of a part of w_next or delta_next, of shapes {w_next.shape} and {delta_next.shape}"
+        )
     return given
 
 
@@ -340,9 +342,11 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_t
     cdef bpk_status status
     cdef int threads = kernel_threads(n_threads, n, width_in, width, 16 if sgd.momentum != 0 else 8)
     with nogil:
-        status = bpk_sgd_update(kernels, threads, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd)
+        status = bpk_sgd_update(
+            kernels, threads, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd
+        )
     if status == BPK_NO_MEMORY:
-        raise MemoryError(f"no memory for a copy of x, of shape {x.shape}")
+        raise MemoryError(f"no memory for a copy of a part of x or delta, of shapes {x.shape} and {delta.shape}")
 
 
 def all_finite(array):

@@ -145,19 +145,19 @@ cdef int look_for_signals() except -1:
 
 
 cdef extern from "Python.h":
-    int PyOS_InterruptOccurred()  # whether Ctrl-C waits for its handler; it then waits no longer
-    void PyErr_SetInterrupt()  # it waits again
+    int PyOS_InterruptOccurred()  # whether there was a Ctrl-C whose handler has not run; forgets it
+    void PyErr_SetInterrupt()  # as if there were a Ctrl-C now
 
 
 cdef int wants_to_stop(void *unused) noexcept with gil:
-    """Whether a step in C should be broken off, because then `look_for_signals` would run the handler of Ctrl-C, or stop
-    a crew. No handler runs here, in the middle of a step."""
+    """Whether a step in C should be broken off, because `look_for_signals` would now run the handler of Ctrl-C or raise
+    KeyboardInterrupt for a stopped crew. No handler runs here, in the middle of a step."""
     cdef Crew crew = callers.get(PyThread_get_thread_ident())
     while crew is not None:
         if crew.stopped:
             return 1
         crew = crew.outer
-    if not PyOS_InterruptOccurred():  # always so in other threads than the main thread
+    if not PyOS_InterruptOccurred():  # 0 in all threads but the main one
         return 0
     PyErr_SetInterrupt()
     return 1

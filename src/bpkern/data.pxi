@@ -20,8 +20,8 @@ class NonFiniteLossError(Exception):
 cdef extern from "numpy/ndarraytypes.h":
     int NPY_HALF  # missing in Cython's declarations
 
-# Everything that C learns of an array is read by NumPy's C API from an object of the very class ndarray: attributes of a
-# subclass may say anything.
+# All that C gets to know about an array is read by NumPy's C API from an object whose class is ndarray itself: the
+# attributes of a subclass may say anything.
 
 cdef cnp.ndarray plain(str name, array):
     """The array itself, or a view of the class ndarray if it is of a subclass. Raises TypeError for all else."""
@@ -36,8 +36,8 @@ cdef tuple shape_of(cnp.ndarray array):
 
 
 cdef cnp.ndarray vector(str name, array, int kind, ptrdiff_t size, ptrdiff_t n):
-    """An array that C reads as contiguous items of `size` bytes: `kind` is NPY_INT64 or NPY_DOUBLE. It has the shape
-    (n,), or any number of items if n is negative. Raises TypeError or ValueError."""
+    """An array that C reads as contiguous items of `size` bytes: signed integers if `kind` is NPY_INT64, or doubles if
+    it is NPY_DOUBLE. It has the shape (n,), or (any,) if n is negative. Raises TypeError or ValueError."""
     cdef cnp.ndarray found = plain(name, array)
     cdef int typenum = cnp.PyArray_TYPE(found)
     cdef bint fits = cnp.PyTypeNum_ISSIGNED(typenum) if kind == cnp.NPY_INT64 else typenum == kind

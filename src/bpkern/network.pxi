@@ -13,17 +13,15 @@ cdef ptrdiff_t READ_ROWS = 256
 cdef ptrdiff_t LARGE_WORKSPACE = 16 << 20
 
 
-cdef double batches_of(const bpk_run *run) noexcept:
+cdef ptrdiff_t batches_of(const bpk_run *run) noexcept:
     """The number of mini-batches of a run."""
-    return <double>((run.request.data.rows - 1) // run.request.batch + 1) if run.request.data.rows else 0.0
+    return (run.request.data.rows - 1) // run.request.batch + 1 if run.request.data.rows else 0
 
 
 cdef ptrdiff_t most_updates(const bpk_run *run) noexcept:
     """The largest number of updates of a run that begins."""
-    cdef ptrdiff_t batches = run.request.data.rows // run.request.batch
-    cdef ptrdiff_t accumulate = max(run.request.update.accumulate, 1), pending = run.cursor.pending.batches
-    batches += run.request.data.rows % run.request.batch != 0
-    return batches // accumulate + (batches % accumulate + pending + accumulate - 1) // accumulate
+    cdef ptrdiff_t batches = run.cursor.pending.batches + batches_of(run)
+    return (batches - 1) // max(run.request.update.accumulate, 1) + 1 if batches else 0
 
 
 # In the order of the C enumeration; m, v and u are the optimisers' states in bpkern.h.
@@ -128,8 +126,8 @@ cdef class Network:
         """Set all weights and biases [(W, b), ...], of the network's shapes and dtype and C-contiguous.
 
         An iterator may make each pair only when it is asked for it, so that one is in memory at a time. Raises TypeError
-        or ValueError for arrays that do not fit and, unless `finite` is false, for NaN and infinity. The network is then
-        unchanged, unless its parameters had never been set.
+        or ValueError for arrays that do not fit. Then the network is unchanged, unless its parameters had never been set.
+        NaN and infinity raise ValueError as well, unless `finite` is false or the parameters are set for the first time.
         """
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
         cdef void *buffer = NULL
@@ -140,6 +138,7 @@ cdef class Network:
                     self.no_memory(c_store)
             elif not finite:
                 layers = [self.fitting(l, pair) for l, pair in enumerate(layers)]
+                self.check_count(len(layers))
             try:
                 self.fill(layers, c_store, buffer)
             finally:
@@ -159,8 +158,7 @@ cdef class Network:
             else:
                 bpk_net_buffer_layer(self.net, buffer, count, data(w), data(b))
             count += 1
-        if count != len(self.sizes) - 1:
-            raise ValueError(f"there must be {len(self.sizes) - 1} pairs (W, b), not {count}")
+        self.check_count(count)
         if buffer == NULL:
             return 0
         is_new = not bpk_net_has(self.net, store)
@@ -169,6 +167,12 @@ cdef class Network:
             if is_new:
                 bpk_net_discard(self.net, store)
             raise ValueError(f"the {STORES[store]} must be finite in {self.dtype.name}")
+        return 0
+
+    cdef int check_count(self, ptrdiff_t count) except -1:
+        """Raise ValueError unless there is a pair (W, b) for each layer."""
+        if count != len(self.sizes) - 1:
+            raise ValueError(f"there must be {len(self.sizes) - 1} pairs (W, b), not {count}")
         return 0
 
     cdef tuple fitting(self, int l, pair):
@@ -373,10 +377,12 @@ cdef class Network:
         """Free the workspace for training if it is large and has room for more than four times as many rows: a fit in
         small batches would keep the memory of an earlier one in large batches. Within another call that writes,
         whose gradients may be pending, nothing is freed."""
-        if self.guard.writes <= 1 and self.workspace_rows // 4 > batch and bpk_workspace_bytes(self.workspace) > LARGE_WORKSPACE:
+        cdef bint is_large = bpk_workspace_bytes(self.workspace) > LARGE_WORKSPACE
+        if self.guard.writes <= 1 and is_large and self.workspace_rows // 4 > batch:
             self.free_workspace()
 
     cdef void free_workspace(self):
+        """Free the workspace for training."""
         bpk_workspace_free(self.workspace)
         self.workspace, self.workspace_rows, self.workspace_threads = NULL, 0, 0
         self.workspace_keeps_gradients = False
@@ -452,7 +458,7 @@ cdef class Network:
             raise_for(status, &run)
             pace.end()
             look_for_signals()
-            # A step that was broken off for a signal whose handler raises nothing is made again.
+            # If no handler has raised anything, the next slice makes a step again that was broken off.
             if run.cursor.next > next:
                 watcher.after(run.cursor.next - next, results.loss_sum - loss, results.weight_sum - weight)
         update.end(&run)
@@ -623,7 +629,7 @@ cdef class Network:
                     raise_for(status, &run)
                     pace.end()
                     look_for_signals()
-                    if status == BPK_STOPPED:  # by a signal whose handler raises nothing, after some gradients
+                    if status == BPK_STOPPED:  # and no handler has raised anything: begin again
                         memset(&run.cursor, 0, sizeof(run.cursor))
                         memset(&run.results, 0, sizeof(run.results))
                         bpk_workspace_clear_gradients(self.net, workspace)

@@ -23,7 +23,7 @@ cdef inline uint64_t draw(bitgen_t *bits, uint64_t most, uint64_t mask) noexcept
     return drawn
 
 
-# NumPy's own bit generators. Of other classes, even subclasses, `capsule`, `lock` and `state` may be anything.
+# NumPy's own bit generators. In other classes, even subclasses, `capsule`, `lock` and `state` may be anything.
 cdef set BIT_GENERATORS = {"MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"}
 
 
@@ -36,8 +36,8 @@ cdef bint is_numpys(generator) except -1:
 
 
 def permutation(generator, ptrdiff_t n):
-    """`generator.permutation(n)` as int64 (n,). For NumPy's own generators: the same numbers, and the same state
-    afterwards, but if a signal interrupts it, the state is as before. Of all others the method is called.
+    """`generator.permutation(n)`. For NumPy's own generators this is computed here, as int64 (n,): the same numbers, and
+    the same state afterwards; or the state before, if a signal interrupts it. For others, their method is called.
 
     Raises ValueError and MemoryError."""
     if n < 0:

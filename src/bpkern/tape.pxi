@@ -37,9 +37,9 @@ cdef class Tape:
         out = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
         cdef void *outputs = data(out)
         with self.network.writing():
-            self.reserve(run.request.batch, run.request.threads)
-            self.forth = False
             while True:
+                self.reserve(run.request.batch, run.request.threads)  # each time: a handler may have used this tape
+                self.forth = False
                 with nogil:
                     status = bpk_tape_forward(self.network.net, self.workspace, &run, outputs)
                 raise_for(status, &run)
@@ -54,7 +54,7 @@ cdef class Tape:
         cdef bpk_workspace *workspace
         if self.rows // 4 > rows and not self.stored and bpk_workspace_bytes(self.workspace) > LARGE_WORKSPACE:
             bpk_workspace_free(self.workspace)  # as in Network.release
-            self.workspace, self.rows, self.threads = NULL, 0, 0
+            self.workspace, self.rows, self.threads, self.forth = NULL, 0, 0, False
         if rows > self.rows or threads > self.threads:
             rows, threads = max(rows, self.rows), max(threads, self.threads)
             workspace = self.network.new_workspace(rows, BPK_FOR_GRADIENTS, threads)
@@ -62,6 +62,23 @@ cdef class Tape:
                 bpk_workspace_copy_gradients(self.network.net, workspace, self.workspace)
             bpk_workspace_free(self.workspace)
             self.workspace, self.rows, self.threads = workspace, rows, threads
+        return 0
+
+    cdef int check_forth(self) except -1:
+        """Raise RuntimeError unless there is a forward pass to go back through."""
+        if not self.forth:
+            raise RuntimeError("backward goes back through forward(X, train=True), and there was none since the last step")
+        if self.changes != self.network.changes:
+            raise RuntimeError("the parameters were changed after the forward(X, train=True) to go back through")
+        return 0
+
+    cdef int check_outputs(self, cnp.ndarray gradient) except -1:
+        """Raise ValueError unless the gradient has the shape of the outputs."""
+        if shape_of(gradient) != (self.run.request.data.rows, self.network.outputs):
+            raise ValueError(
+                f"grad_output must have the outputs' shape {(self.run.request.data.rows, self.network.outputs)}, "
+                f"not {shape_of(gradient)}"
+            )
         return 0
 
     def backward(self, gradient, bint wants_x):
@@ -73,16 +90,9 @@ cdef class Tape:
         cdef void *wanted = NULL
         dx = None
         with self.network.writing():
-            if not self.forth:
-                raise RuntimeError("backward goes back through forward(X, train=True), and there was none since the last step")
-            if self.changes != self.network.changes:
-                raise RuntimeError("the parameters were changed after the forward(X, train=True) to go back through")
+            self.check_forth()
             gradient = plain("grad_output", gradient)
-            if shape_of(gradient) != (self.run.request.data.rows, self.network.outputs):
-                raise ValueError(
-                    f"grad_output must have the outputs' shape {(self.run.request.data.rows, self.network.outputs)}, "
-                    f"not {shape_of(gradient)}"
-                )
+            self.check_outputs(gradient)
             check_contiguous("grad_output", gradient, self.network.typenum, shape_of(gradient))
             given = data(gradient)
             if wants_x:
@@ -95,6 +105,8 @@ cdef class Tape:
                 if status != BPK_STOPPED:
                     break
                 look_for_signals()  # if no handler raises anything, once more
+                self.check_forth()  # again: a handler may have used this tape
+                self.check_outputs(gradient)
             self.stored = True
         return dx
 

@@ -91,9 +91,9 @@ def test_metrics_are_nan(isa, dtype, loss):
     assert all(math.isnan(value) for value in default.values())
 
 
-@pytest.mark.parametrize("loss", CLASSIFIERS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 def test_an_overflow_to_the_right_side(isa, dtype, loss):
-    """-inf for a wrong class has probability 0, as it should: that must not make the loss 0 and the accuracy 1."""
+    """-inf for a wrong class has probability 0, as it should: still, neither loss nor accuracy is perfect."""
     model = bpkern.MLP([1, 2], loss=loss, dtype=dtype, seed=0)
     model.set_weights([([[float(np.finfo(dtype).max)], [0.0]], [0.0, 0.0])])
     x, y = [[-10.0]], [1] if loss == "cross_entropy" else [[0.0, 1.0]]

@@ -13,7 +13,7 @@ void BPK_NAME(dot)(const bpk_dot_args *args) {
                 if (args->x_rows)
                     sum += x[place(args->x_rows, i, k)] * w[place(args->w_rows, args->w_from + j, k)];
                 else
-                    sum += x[i * args->ldx + k] * w[j * args->ldw + k];
+                    sum += x[i * args->ldx + k] * w[(args->w_from + j) * args->ldw + k];
             sums[i * args->lds + j] = sum;
         }
 }
