@@ -20,8 +20,17 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """A text as a str itself, and not of a class derived from it, such as NumPy's."""
+    """A text as a str and not as a subclass of it, such as numpy.str_."""
     return str.__str__(text)
+
+
+def within(where: str, error: Exception) -> ValueError | TypeError:
+    """The ValueError or TypeError with `where` before its message.
+
+    It is of the class itself: a subclass may need other arguments, as UnicodeDecodeError does.
+    """
+    kind = ValueError if isinstance(error, ValueError) else TypeError
+    return kind(f"{where}: {error}")
 
 
 def whole(name: str, value: object, at_least: int, at_most: int | None = None) -> int:

@@ -238,6 +238,14 @@ def test_pipes_are_written_as_they_are(tmp_path):
     assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]
 
 
+def test_a_resumed_fit_writes_a_device_again(tmp_path):
+    """A device keeps no rows that would have to be cut off."""
+    settings = dict(checkpoint=tmp_path / "fit.npz", resume=True)
+    for epochs in (2, 4):
+        history = net().fit(X, Y, epochs=epochs, **settings, callbacks=CSVLogger(os.devnull))
+        assert len(history.lr) == epochs
+
+
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda logger: pickle.loads(pickle.dumps(logger))])
 def test_copies_have_no_open_file(tmp_path, again):
     path, logger = tmp_path / "log.csv", CSVLogger(tmp_path / "log.csv")

@@ -77,7 +77,7 @@ def measure(
         custom, _ = row_losses(settings.custom_loss, outputs, targets, weights is not None)
         weight = rows if weights is None else float(weights.sum())
         # Not `custom @ weights`: the bits of BLAS depend on its kernels and threads.
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(all="ignore"):
             loss = float((custom if weights is None else custom * weights).sum())
     logs = {"loss": loss / weight + penalty * settings.penalty_factor(weight)}
     if wants_accuracy and settings.has_accuracy:

@@ -29,6 +29,16 @@ class Metric:
     (n,) or None. A row of class probabilities means the most likely class; a soft target of
     binary_cross_entropy means 1 above 0.5.
 
+    Parameters
+    ----------
+    name : str
+    function : callable
+        Called with targets, predictions and weights.
+    loss : str
+        The name of the model's loss.
+    is_users : bool
+        Whether `function` calls code of the user, for which NumPy's error settings are the user's.
+
     Attributes
     ----------
     name : str
@@ -43,7 +53,7 @@ class Metric:
         self._is_users = is_users
 
     def __call__(self, y_true: Any, y_pred: Any, weights: np.ndarray | None) -> float:
-        # Under- and overflow give 0 and infinity, whatever NumPy's settings: those are for users' functions.
+        # Overflow gives infinity and underflow 0, whatever the user has set by np.seterr.
         with np.errstate(all="ignore"):
             true, predicted = _comparable(np.asarray(y_true), np.asarray(y_pred), self._loss)
             if not self._is_users:
