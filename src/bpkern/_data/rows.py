@@ -123,7 +123,8 @@ def as_sample_weight(
     given = as_numeric("sample_weight", sample_weight)
     if given.shape != (rows,):
         raise ValueError(f"sample_weight must have shape ({rows},), one per row, not {given.shape}")
-    weights = np.array(given, np.float64, order="C")
+    with np.errstate(over="ignore", under="ignore"):
+        weights = np.array(given, np.float64, order="C")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("sample_weight must be finite and at least 0")
     if is_part:

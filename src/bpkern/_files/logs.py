@@ -28,7 +28,7 @@ class Log:
     _descriptor: int | None = None
 
     def __init__(self, path: str, keep: bool) -> None:
-        self._path = path
+        self._path, self._process = path, os.getpid()
         with naming(path):
             # Each write goes to the end, also beside other writers on a file system without locks.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC
@@ -85,7 +85,8 @@ class Log:
         """Let other writers write the file. Raises OSError, which names it, if what was written is lost."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            if self._is_file:
+            # A forked child has a copy of the descriptor: the lock stays its parent's.
+            if self._is_file and self._process == os.getpid():
                 with contextlib.suppress(OSError):  # a file system without locks
                     unlock(descriptor)
             with naming(self._path):
@@ -96,7 +97,7 @@ class Log:
         return self._descriptor
 
     def __del__(self) -> None:
-        # No `unlock`: in a forked child this is a copy, and the parent's lock must stay.
+        # No `unlock`: closing the last copy of the descriptor drops the lock.
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
