@@ -13,13 +13,13 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     """`value` as a plain str. TypeError unless it is a str, ValueError unless it is one of `allowed`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, one of {', '.join(allowed)}, not {value!r}")
-    text = plain(value)
+    text = as_str(value)
     if text not in allowed:
         raise ValueError(f"unknown {name} {text!r}: allowed are {', '.join(allowed)}")
     return text
 
 
-def plain(text: str) -> str:
+def as_str(text: str) -> str:
     """A text as a str and not as a subclass of it, such as numpy.str_."""
     return str.__str__(text)
 

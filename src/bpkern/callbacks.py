@@ -88,7 +88,7 @@ class _Monitor:
     def __init__(self, name: str, mode: str, min_delta: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"monitor must be a name, not {name!r}")
-        mode, name = _checks.one_of("mode", mode, MODES), _checks.plain(name)
+        mode, name = _checks.one_of("mode", mode, MODES), _checks.as_str(name)
         self.name = name
         self.maximised = mode == "max" or (mode == "auto" and name.removeprefix("val_") in MAXIMISED)
         self.min_delta = _checks.real("min_delta", min_delta)

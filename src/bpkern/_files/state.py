@@ -245,7 +245,7 @@ def _columns(history: History) -> Arrays:
             raise TypeError(f"the names in history_ must be strings, not {name!r}")
         if name == "lr":
             raise ValueError("no list in history_ must be called 'lr': the learning rates are history_.lr")
-    return {_checks.plain(name): _column(name, values) for name, values in history.columns().items()}
+    return {_checks.as_str(name): _column(name, values) for name, values in history.columns().items()}
 
 
 def _column(name: Any, values: Any) -> np.ndarray:

@@ -118,7 +118,7 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
 
 def _metric(spec: Any, loss: str, outputs: int) -> Metric:
     if isinstance(spec, str):
-        spec = _checks.plain(spec)
+        spec = _checks.as_str(spec)
         if spec not in NAMES:
             raise ValueError(f"unknown metric {spec!r}: allowed are {', '.join(NAMES)}, or a callable")
         suitable = CLASSES if loss in CROSS_ENTROPIES else VALUES
@@ -132,7 +132,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
         raise TypeError(f"a metric must have a __name__ to be known by: {spec!r} has none")
     if name in RESERVED or name in NAMES or name.startswith("val_"):
         raise ValueError(f"a metric must not be called {name!r}: that name is taken")
-    return Metric(_checks.plain(name), _unweighted(spec, name), loss, is_users=True)
+    return Metric(_checks.as_str(name), _unweighted(spec, name), loss, is_users=True)
 
 
 def _comparable(true: np.ndarray, predicted: np.ndarray, loss: str) -> tuple[np.ndarray, np.ndarray]:
