@@ -13,15 +13,24 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     """`value` as a plain str. TypeError unless it is a str, ValueError unless it is one of `allowed`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, one of {', '.join(allowed)}, not {value!r}")
-    text = plain(value)
+    text = as_str(value)
     if text not in allowed:
         raise ValueError(f"unknown {name} {text!r}: allowed are {', '.join(allowed)}")
     return text
 
 
-def plain(text: str) -> str:
-    """A text as a str itself, and not of a class derived from it, such as NumPy's."""
+def as_str(text: str) -> str:
+    """A text as a str and not as a subclass of it, such as numpy.str_."""
     return str.__str__(text)
+
+
+def within(where: str, error: Exception) -> ValueError | TypeError:
+    """The ValueError or TypeError with `where` before its message.
+
+    It is of the class itself: a subclass may need other arguments, as UnicodeDecodeError does.
+    """
+    kind = ValueError if isinstance(error, ValueError) else TypeError
+    return kind(f"{where}: {error}")
 
 
 def whole(name: str, value: object, at_least: int, at_most: int | None = None) -> int:

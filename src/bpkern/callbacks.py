@@ -69,7 +69,7 @@ class Callback:
         """Restore a state of `state_dict`."""
 
     def __bpkern_release__(self) -> None:
-        """Close what the callback has open: at every end of a fit, also by an error."""
+        """Close what the callback has open. It is called at the end of every fit, also after an error."""
 
 
 class _Monitor:
@@ -88,7 +88,7 @@ class _Monitor:
     def __init__(self, name: str, mode: str, min_delta: float) -> None:
         if not isinstance(name, str):
             raise TypeError(f"monitor must be a name, not {name!r}")
-        mode, name = _checks.one_of("mode", mode, MODES), _checks.plain(name)
+        mode, name = _checks.one_of("mode", mode, MODES), _checks.as_str(name)
         self.name = name
         self.maximised = mode == "max" or (mode == "auto" and name.removeprefix("val_") in MAXIMISED)
         self.min_delta = _checks.real("min_delta", min_delta)
@@ -385,11 +385,11 @@ class CSVLogger(Callback):
     ValueError, TypeError
         For values of the wrong kind; from `fit`, if the existing file has other columns.
     OSError
-        From `fit`, if the file cannot be written. BlockingIOError, after the first epoch, if another fit is
-        writing it; the file is unchanged.
+        From `fit`, if the file cannot be written. BlockingIOError, after the first epoch or before a resumed
+        one, if another fit is writing it; the file is unchanged.
     """
 
-    _log: "Log | None" = None  # open from the first row to the end of the fit
+    _log: "Log | None" = None  # open from the first row, or from the checkpoint, to the end of the fit
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
         self._path = _checks.path("path", path)
@@ -412,7 +412,7 @@ class CSVLogger(Callback):
         return f"CSVLogger({self._path!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the open file, which a copy opens by itself."""
+        """Everything except the open file: a copy opens its own."""
         return {name: value for name, value in vars(self).items() if name != "_log"}
 
     def __bpkern_release__(self) -> None:

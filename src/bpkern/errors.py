@@ -6,7 +6,7 @@ class DivergedError(ArithmeticError):
 
     The model keeps finite weights. If a loss was not finite, they are those before that step. If the weights,
     their average or the optimiser's states overflowed, they are those at the start of that epoch, or, if a
-    callback trained the model in it, those before the last of these calls.
+    callback trained the model during the epoch, those before the last such call.
 
     Parameters
     ----------

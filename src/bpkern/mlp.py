@@ -560,7 +560,8 @@ class MLP:
         dict
             ``{"loss": ...}`` with the penalties, and each metric by its name; ``"accuracy"`` is the fraction
             of the rows whose class is right, or of all outputs for binary_cross_entropy. If an output has
-            overflowed, the loss is infinite or NaN, and the metrics are NaN.
+            overflowed, the loss is infinite or NaN, and the metrics are NaN. The accuracy is NaN whenever the
+            mean loss is not finite.
 
         Raises
         ------

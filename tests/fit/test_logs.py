@@ -84,6 +84,11 @@ def test_loggers_of_fit_many(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_fits_of_fit_many_may_write_one_device():
+    each = [{"callbacks": CSVLogger(os.devnull)} for _ in range(2)]
+    assert len(bpkern.fit_many([net(seed) for seed in range(2)], X, Y, each=each)) == 2
+
+
 def test_loggers_of_one_fit(tmp_path):
     path = tmp_path / "log.csv"
     with pytest.raises(BlockingIOError, match=REFUSED):
@@ -128,6 +133,26 @@ def test_a_forked_child_holds_no_log(tmp_path):
         for end in ends:
             os.close(end)
     assert epochs_in(path) == ["epoch", "1", "2"]
+
+
+def test_a_forked_child_that_leaves_the_fit_drops_no_lock(tmp_path):
+    """The child's copy of the fit ends by an exception, while the parent's goes on."""
+    path, parent = tmp_path / "log.csv", os.getpid()
+
+    def fork():
+        child = os.fork()
+        if not child:
+            raise KeyboardInterrupt
+        os.waitpid(child, 0)
+        with pytest.raises(BlockingIOError, match=REFUSED):
+            net(1).fit(X, Y, callbacks=CSVLogger(path))
+
+    try:
+        net().fit(X, Y, epochs=3, callbacks=[CSVLogger(path), Inside(fork)])
+    finally:
+        if os.getpid() != parent:
+            os._exit(0)
+    assert epochs_in(path) == ["epoch", "1", "2", "3"]
 
 
 def test_a_resumed_fit_does_not_cut_the_log_of_another(tmp_path):
@@ -236,6 +261,14 @@ def test_pipes_are_written_as_they_are(tmp_path):
     net().fit(X, Y, epochs=3, callbacks=CSVLogger(path, append=True))
     lines = reader.communicate()[0].splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]
+
+
+def test_a_resumed_fit_writes_a_device_again(tmp_path):
+    """A device keeps no rows that would have to be cut off."""
+    settings = dict(checkpoint=tmp_path / "fit.npz", resume=True)
+    for epochs in (2, 4):
+        history = net().fit(X, Y, epochs=epochs, **settings, callbacks=CSVLogger(os.devnull))
+        assert len(history.lr) == epochs
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda logger: pickle.loads(pickle.dumps(logger))])

@@ -140,6 +140,20 @@ BAD = {
 }
 
 
+class Unreadable:
+    """An array whose values cannot be read. The error's class is not made of a message alone."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+
+def test_errors_of_any_class_say_where():
+    with pytest.raises(ValueError, match="batch 0: 'utf-8' codec"):
+        bpkern.MLP([4, 2], loss="mse").fit(iter([(Unreadable(), Y)]))
+    with pytest.raises(ValueError, match="validation_data: 'utf-8' codec"):
+        bpkern.MLP([4, 2], loss="mse").fit(X, Y, validation_data=(Unreadable(), Y))
+
+
 @pytest.mark.parametrize(("value", "error", "message"), BAD.values(), ids=BAD)
 def test_a_bad_batch_in_the_middle(value, error, message):
     """The error names the batch by number, and the model is as of the step before it."""

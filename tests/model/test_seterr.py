@@ -272,3 +272,9 @@ def test_users_functions_have_their_own_settings():
 
     with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="overflow"):
         bpkern.MLP([4, 3], loss=loss, seed=0).fit(X, VALUES)
+
+
+def test_weights_of_longer_floats(unchanged):
+    """Some are too small for float64."""
+    weights = np.where(np.arange(ROWS) % 2, np.longdouble("1e-330"), np.longdouble(1))
+    unchanged(lambda: steep(bpkern.MLP, "mse").fit(X, VALUES, sample_weight=weights)["loss"])

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import _checks
 
-# Above the power of two of any float64.
+# Larger than the exponent of any float64.
 MOST_POWER = 1 << 12
 
 
@@ -37,15 +37,15 @@ def row_weights(
     is_part : bool
         The rows are some of more rows, and may all have a weight of 0.
     has_scale : bool
-        The sum of the weights has a meaning, as in `rows.as_sample_weight`: they are not scaled.
+        The sum of the weights has a meaning, as in `rows.as_sample_weight`; the weights are not scaled.
 
     Returns
     -------
     ndarray of float64, shape (n,), or None
-        `sample_weight` itself if `class_weight` is None. Otherwise the products, scaled by a power of two so
-        that sums cannot overflow: the largest is at least 1/2 and below 1, or with `is_part` the largest
-        weight of a class. That changes no bit of a weighted mean. Numbers that are then too small to be
-        normal are 0, as they are to the kernels.
+        `sample_weight` itself if `class_weight` is None. Otherwise the products. Without `has_scale` they are
+        scaled by a power of two, which changes no bit of a weighted mean, so that sums cannot overflow: the
+        largest product, or with `is_part` the largest weight of a class, becomes at least 1/2 and below 1.
+        Products that are then too small to be normal numbers are 0, as they are to the kernels.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def _balanced(
 
 
 def _given(class_weight: Mapping[Any, Any], classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The weights of the classes from a mapping, as `_balanced`. Raises ValueError or TypeError."""
+    """The weights of the classes from a mapping, in the form of `_balanced`. ValueError or TypeError."""
     weights = np.ones(classes)
     for key, value in class_weight.items():
         # Classes may be floats, as labels may.

@@ -1,4 +1,4 @@
-"""Digests of data, which tell whether a fit is resumed with the data that it was begun with."""
+"""Digests of data, which tell whether a fit resumes with the data with which it began."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ from .sparse import SparseRows
 MOST_BLOCKS, BLOCK_BYTES = 64, 1 << 20
 
 
+@np.errstate(all="ignore")
 def digest_of(*arrays: np.ndarray | SparseRows | None) -> str:
     """A digest of shapes, types and contents; of an array above 64 MiB, of a sample of its rows."""
     digest = hashlib.sha256()

@@ -10,10 +10,10 @@ from .._checks import whole
 
 Item = TypeVar("Item")
 
-# Seconds that closing waits for the thread after Ctrl-C.
+# The most seconds that closing waits for the thread after Ctrl-C.
 PATIENCE = 0.5
 
-# Seconds after which a thread that waits for an item looks for signals.
+# Seconds after which a thread that waits for an item wakes up, so that Python handles signals.
 AWAKE = 0.2
 
 
@@ -44,6 +44,7 @@ class Prefetched(Generic[Item]):
         self._patience: float | None = None  # seconds to wait for a thread; None is no limit
 
     def __iter__(self) -> Generator[Item, None, None]:
+        self._patience = None
         items = self._items()
         self._open.add(items)
         if self._held is not None:

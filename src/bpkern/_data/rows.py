@@ -23,7 +23,7 @@ SUM_TOLERANCE = 1e-3
 
 def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
     """X of shape (n, width), of any real dtype and strides, or sparse. Raises ValueError or TypeError."""
-    is_sparse = type(X) is not np.ndarray and hasattr(X, "tocsr")  # asking an array takes a while
+    is_sparse = type(X) is not np.ndarray and hasattr(X, "tocsr")  # on an array, hasattr is slow
     x = sparse_rows(X) if is_sparse else as_numeric("X", X)
     if len(x.shape) != 2:
         reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
@@ -74,12 +74,12 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
 
 
 def is_1d(y: Any) -> bool:
-    """Whether y, already found to be one of `as_targets`, has one dimension."""
-    # np.ndim takes a good part of a small step.
+    """Whether y, which `as_targets` has accepted, has one dimension."""
+    # np.ndim is slow compared with a small step.
     if type(y) is np.ndarray:
         return y.ndim == 1
     ndim = np.ndim(y)
-    return type(ndim) is int and ndim == 1  # an object may claim anything, and files hold True or False
+    return type(ndim) is int and ndim == 1  # a user's object may have any ndim, and files hold only bools
 
 
 def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
@@ -123,7 +123,8 @@ def as_sample_weight(
     given = as_numeric("sample_weight", sample_weight)
     if given.shape != (rows,):
         raise ValueError(f"sample_weight must have shape ({rows},), one per row, not {given.shape}")
-    weights = np.array(given, np.float64, order="C")
+    with np.errstate(over="ignore", under="ignore"):
+        weights = np.array(given, np.float64, order="C")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("sample_weight must be finite and at least 0")
     if is_part:

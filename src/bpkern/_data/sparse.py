@@ -83,9 +83,9 @@ class SparseRows:
         return dense
 
     def entries(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Copies of the columns and the values of some entries.
+        """Copies of the columns and the values of the entries from `start` to ``stop - 1``.
 
-        NumPy checks an array of indices before it uses it: one in the caller's memory may change in between.
+        NumPy checks an array of indices before it uses it; the caller's array may change in between.
         """
         return self.indices[start:stop].copy(), self.data[start:stop].copy()
 
@@ -96,8 +96,8 @@ def sparse_rows(X: Any) -> SparseRows:
     Raises
     ------
     ValueError, TypeError
-        For another number of dimensions, entries that are not real numbers, and arrays that do not fit, and
-        if `tocsr` returns anything but a CSR matrix.
+        For another number of dimensions, entries that are not real numbers, arrays that do not fit, and if
+        `tocsr` returns anything but a CSR matrix.
     """
     if len(X.shape) != 2:
         raise ValueError(f"X must have 2 dimensions, not shape {tuple(X.shape)}")

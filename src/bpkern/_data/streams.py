@@ -57,13 +57,13 @@ def as_batch(item: Any) -> tuple[Any, Any, Any]:
 class ReadBatches(Generic[Batch]):
     """The items of an iterable, each read as soon as it is fetched.
 
-    The iterable may use the memory of an item again for the next one, so that `read` must copy it.
+    The iterable may use the memory of an item again for the next one, so `read` must copy the item.
 
     Parameters
     ----------
     batches : iterable
     read : callable
-        Makes a batch of an item. Its exception takes the place of the batch, and is the last item.
+        Makes a batch of an item. If it raises, its exception is given in place of the batch, as the last one.
     """
 
     def __init__(self, batches: Iterable[Any], read: Callable[[Any], Batch]) -> None:

@@ -116,7 +116,7 @@ def _check_fit(fingerprint: Fingerprint, config: state.Config) -> None:
     if "settings" in fit:
         fingerprint.check(fit["settings"], fit["data"])
         return
-    # Older files have no fingerprint, but the names of their history, whose lists would get unequal lengths.
+    # Older files have no fingerprint. A name that their history lacks would get a list without their epochs.
     missing = [name for name in fingerprint.columns if name not in columns]
     if missing:
         raise ValueError(f"it is of a fit without {', '.join(missing)} in its history")

@@ -28,9 +28,9 @@ class Log:
     _descriptor: int | None = None
 
     def __init__(self, path: str, keep: bool) -> None:
-        self._path = path
+        self._path, self._process = path, os.getpid()
         with naming(path):
-            # Each write of one line goes to the end, even on a file system without locks.
+            # Each write goes to the end, also beside other writers on a file system without locks.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC
             descriptor = self._descriptor = os.open(path, flags, 0o666)
             self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
@@ -38,14 +38,15 @@ class Log:
                 try:
                     lock(descriptor)
                 except BlockingIOError as error:
-                    raise BlockingIOError(error.errno, "another fit is writing this log") from None
+                    message = "another fit is writing this log: give each fit its own"
+                    raise BlockingIOError(error.errno, message) from None
                 if not keep:
                     os.ftruncate(descriptor, 0)
 
     def first_line(self) -> str:
         """The first line without its end; empty if there is none, and for devices and pipes."""
-        if not self._is_file:
-            return ""
+        if not self._is_file or not os.fstat(self._opened()).st_size:
+            return ""  # an empty file need not be readable
         with naming(self._path), open(self._path, encoding="utf-8", newline="") as file:
             return file.readline().rstrip("\r\n")
 
@@ -64,9 +65,10 @@ class Log:
                 raise
 
     def cut(self, size: int) -> None:
-        """Remove everything after the first `size` bytes."""
-        with naming(self._path):
-            os.ftruncate(self._opened(), size)
+        """Remove everything after the first `size` bytes; devices and pipes keep nothing to remove."""
+        if self._is_file:
+            with naming(self._path):
+                os.ftruncate(self._opened(), size)
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to this file, which somebody else may have moved or deleted."""
@@ -83,7 +85,8 @@ class Log:
         """Let other writers write the file. Raises OSError, which names it, if what was written is lost."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            if self._is_file:
+            # A forked child has a copy of the descriptor: the lock stays its parent's.
+            if self._is_file and self._process == os.getpid():
                 with contextlib.suppress(OSError):  # a file system without locks
                     unlock(descriptor)
             with naming(self._path):
@@ -94,7 +97,7 @@ class Log:
         return self._descriptor
 
     def __del__(self) -> None:
-        # No `unlock`: in a forked child this is a copy, and the parent's lock must stay.
+        # No `unlock`: closing the last copy of the descriptor drops the lock.
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)

@@ -15,12 +15,12 @@ def check_regular(path: "str | os.PathLike[str]") -> None:
 
 
 def read_regular(path: "str | os.PathLike[str]") -> bytes:
-    """The contents of a regular file, as far as its size says.
+    """The contents of a regular file, up to the size that it has when it is opened.
 
     Raises
     ------
     OSError
-        If it cannot be read, or is not a regular file: a device may have no end, and a pipe makes wait.
+        If it cannot be read, or is not a regular file: a device may have no end, a pipe no writer.
     """
     check_regular(path)  # first, because opening a device may already have an effect
     # Not blocking: the path may lead to a pipe by now.

@@ -26,7 +26,7 @@ def naming(path: "str | os.PathLike[str]") -> Iterator[None]:
 
 
 def check_place(path: "str | os.PathLike[str]") -> None:
-    """Raise OSError if `replace` could not put a file there: no folder, or something that is no file."""
+    """Raise OSError if `replace` could not put a file there: without its folder, or over a device or pipe."""
     with naming(path):
         check_regular(path)
         folder = os.path.dirname(_target(path))
@@ -78,8 +78,10 @@ def _take_over(descriptor: int, old: str) -> None:
     if (status.st_uid, status.st_gid) != (own.st_uid, own.st_gid):
         try:
             os.chown(descriptor, status.st_uid, status.st_gid)
-        except PermissionError:  # only root may give files away; a member may set the group
-            with contextlib.suppress(PermissionError):
+        # Only root may give files away; a member may set the group. In a user namespace even root gets EINVAL
+        # for an owner that has no number there.
+        except OSError:
+            with contextlib.suppress(OSError):
                 os.chown(descriptor, -1, status.st_gid)
     os.chmod(descriptor, status.st_mode & 0o7777)  # after chown, which clears bits of it
     if hasattr(os, "listxattr"):

@@ -26,7 +26,7 @@ from ..history import History
 # Replaces a Python callable, which no file can hold.
 CALLABLE = {"callable": True}
 
-# The key of the name of a user's own class of optimiser or loss, whose code no file holds.
+# The key for the name of a user's own class of optimiser or loss. No file holds the code of the class.
 OWN_CLASS = "own_class"
 
 # The optimiser's states, by their names in `_core.Network` and in files.
@@ -202,7 +202,7 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
 
 
 def loadable_state(core: Core) -> tuple[Config, Arrays]:
-    """As `model_state`, after a check that it can be loaded: users can change many parts of a model.
+    """As `model_state`, after a check that it can be loaded: users may have edited parts of the model.
 
     Raises
     ------
@@ -245,7 +245,7 @@ def _columns(history: History) -> Arrays:
             raise TypeError(f"the names in history_ must be strings, not {name!r}")
         if name == "lr":
             raise ValueError("no list in history_ must be called 'lr': the learning rates are history_.lr")
-    return {_checks.plain(name): _column(name, values) for name, values in history.columns().items()}
+    return {_checks.as_str(name): _column(name, values) for name, values in history.columns().items()}
 
 
 def _column(name: Any, values: Any) -> np.ndarray:
@@ -372,7 +372,7 @@ def restore(core: Core, state: State) -> None:
         core.tape = _core.Tape(net)  # stored gradients belong to the old weights
         net.keep_only(state.stores)
         for store, layers in state.stores.items():
-            # Nobody else has these arrays, and they have been checked: to check them again needs memory.
+            # Already checked, and nobody else has these arrays: another check would need memory for a copy.
             net.set_layers(layers, store, finite=False)
         net.counts, net.moves = state.counts, state.moves
         net.set_dropout(core.settings.dropout, state.random.dropout_key)

@@ -25,7 +25,7 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
     update = make_update(settings, optimizer)
     rows = len(data[0])
     with net.writing():
-        if core.accumulate is not None:  # within an epoch of a fit
+        if core.accumulate is not None:  # within an epoch of a fit; the question saves a call
             core.check_may_train()
         rollback = Rollback(net, True)
         try:

@@ -63,7 +63,7 @@ class CallbackList:
             callback.on_fit_end(model)
 
     def release(self) -> None:
-        """Let each callback close what it has open, also if another one raises: the fit has ended."""
+        """At the end of a fit, let each callback close what it has open, also if another one raises."""
         with contextlib.ExitStack() as ends:
             for callback in self._callbacks:
                 ends.callback(callback.__bpkern_release__)

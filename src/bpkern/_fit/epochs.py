@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
+from .. import _checks, _core
 from .._data import streams
 from .._data.rows import Rows, bad_row
 from .._model.seeding import Shuffler
@@ -52,8 +52,8 @@ class Epochs:
         Mini-batches of all finished epochs, including those before a fit was resumed.
     rows : int or None
         Rows of an epoch, if that is known in advance.
-    seen : tuple or None
-        See `Seen`; of the last epoch.
+    seen : Seen or None
+        Of the last epoch, if its outputs are kept.
     """
 
     def __init__(self, net: _core.Network, settings: Settings, steps: Steps, keep_outputs: bool) -> None:
@@ -83,7 +83,8 @@ class Epochs:
         except _core.NonFiniteLossError as stop:
             raise self._diverged("the loss is no longer finite", number, stop.step) from None
         except DivergedError:
-            # Of a call between the steps, as of a callback: perhaps because these steps have overflowed.
+            # Raised by a call between the steps, as from a callback. If the weights are not finite, the steps
+            # of this epoch have overflowed.
             if self._net.finite():
                 raise
             raise self._diverged("the weights overflowed", number, self.iterations) from None
@@ -180,8 +181,8 @@ class StreamEpochs(Epochs):
         Checks an item and returns its `Rows`, in memory of their own, and whether its y has one dimension. It
         is called on the other thread.
     prepare : callable
-        Called before the steps of a batch with the number of its rows, and whether its y has one dimension.
-        Reserves memory, and returns the number of threads for the batch.
+        Called before each batch with its number of rows and whether its y has one dimension. Reserves memory,
+        and returns the number of threads for the batch.
     """
 
     def __init__(
@@ -227,14 +228,14 @@ class StreamEpochs(Epochs):
     def _checked(self, batch: tuple[Rows, bool] | Exception) -> tuple[Rows, bool]:
         """The batch, or its error raised; the message then begins with the number of the batch."""
         if isinstance(batch, (ValueError, TypeError)):
-            raise type(batch)(f"batch {self.iterations}: {batch}") from None
+            raise _checks.within(f"batch {self.iterations}", batch) from None
         if isinstance(batch, Exception):
             raise batch
         return batch
 
 
 def _joined(seen: Sequence[Seen]) -> Seen:
-    """The rows of all batches. Rows of a batch without weights have a weight of 1 beside those of others."""
+    """The rows of all batches. If only some batches have weights, rows of the others have a weight of 1."""
     targets, outputs, weights = zip(*seen, strict=True)
     whole = None
     if any(each is not None for each in weights):

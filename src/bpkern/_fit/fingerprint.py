@@ -1,4 +1,4 @@
-"""The fingerprint of a fit: what must be the same when it resumes from its checkpoint."""
+"""The fingerprint of a fit: what must be the same when a fit resumes from its checkpoint."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
@@ -17,7 +17,7 @@ ARGUMENTS = ("shuffle", "accumulate", "clip_norm", "clip_value", "ema", "validat
 
 
 class Fingerprint(NamedTuple):
-    """What a checkpoint remembers of the call of `fit`, in values that JSON returns unchanged.
+    """What a checkpoint holds of the call of `fit`, in values that JSON returns unchanged.
 
     Attributes
     ----------
@@ -34,9 +34,9 @@ class Fingerprint(NamedTuple):
     columns: list[str]
 
     def check(self, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-        """Raise ValueError, which names the difference, unless another fit's settings and data are the same.
+        """Raise ValueError, which names the difference, unless those of a checkpoint are the same.
 
-        What only one of them has is not compared.
+        A name that only one of the two has is not compared.
         """
         for name, own in self.settings.items():
             other = settings.get(name, own)
@@ -68,11 +68,11 @@ def fingerprint(
     data : Rows or None
         Without class weights; None for a stream, whose batches are not compared.
     weights : ndarray or None
-        With class weights: of the rows, or of the classes for a stream.
+        With class weights, the weights of the rows, or for a stream those of the classes; otherwise None.
     validation : Rows or None
         The validation data, if they are not rows of `data`.
-    split : iterable of ndarray
-        The rows to train on and to validate on, or empty.
+    split : iterable of ndarray or None
+        The rows to train on, and those to validate on or None; empty without a split.
     """
     settings = {name: getattr(arguments, name) for name in ARGUMENTS}
     settings["batch_size"] = None if data is None else min(arguments.batch_size, len(data[0]))

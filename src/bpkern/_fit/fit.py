@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core
+from .. import _checks, _core
 from .._data import streams
 from .._data.rows import Rows, classes_of, is_1d, owned, read_rows
 from .._model.core import HasCore, core_of
@@ -157,7 +157,7 @@ class Fit:
                 X, y, *weights = arguments.validation_data
                 self._validation = read(X, y, weights[0] if weights else None, self._settings)
             except (ValueError, TypeError) as error:
-                raise type(error)(f"validation_data: {error}") from None
+                raise _checks.within("validation_data", error) from None
 
     def _check_stream(self, batches: Any, sample_weight: Any) -> None:
         """Keep the iterable, after checking the arguments that go with one."""
@@ -220,7 +220,7 @@ class Fit:
         core = self._core
         with self._net.writing():
             core.check_may_train()
-            # Of the fit whose callback has started this one, if any.
+            # Those of the fit whose callback has started this one, if any.
             fitting, stop_training = core.fitting, core.stop_training
             try:
                 core.fitting = True
@@ -328,7 +328,7 @@ class Fit:
                 checkpoints.write(core, arguments.checkpoint, self.callbacks, self._fingerprint, epoch + 1)
 
     def _take_fingerprint(self) -> Fingerprint:
-        """What a checkpoint remembers of this fit."""
+        """What a checkpoint holds of the call of this fit."""
         from .fingerprint import fingerprint  # with its import of hashlib
 
         if self._data is None:
@@ -350,7 +350,7 @@ class Fit:
         return fingerprint(self.arguments, self._core.random.seed, metrics, rows, weights, validation, split)
 
     def _run_epoch(self, epochs: Epochs, number: int) -> dict[str, float]:
-        """`Epochs.run`, noted in the core."""
+        """`Epochs.run`, while `core.accumulate` says that an epoch is under way."""
         core = self._core
         before = core.accumulate  # of the epoch whose callback has started this fit, if any
         try:
@@ -360,7 +360,7 @@ class Fit:
             core.accumulate = before
 
     def _claim(self, history: History) -> None:
-        """Make this fit the model's last one again: callbacks may have made others, or a reset."""
+        """Make this fit the model's last one again: callbacks may have made another, or a reset."""
         self._core.history = history
         if self._y_is_1d is not None:
             self._core.fitted_1d = self._y_is_1d

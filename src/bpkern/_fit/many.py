@@ -129,8 +129,7 @@ def fit_many(
     _check_apart("callback", [list(fit.callbacks) for fit in fits])
     checkpoints = [fit.arguments.checkpoint for fit in fits]
     _check_apart("checkpoint", [[] if path is None else [os.path.abspath(path)] for path in checkpoints])
-    logs = [[each.path for each in fit.callbacks if isinstance(each, CSVLogger)] for fit in fits]
-    _check_apart("log", [[os.path.abspath(path) for path in paths] for paths in logs])
+    _check_apart("log", [_logs(fit) for fit in fits])
     from .pool import Pool  # with its import of threading
 
     return Pool(fits, progress).run(workers)
@@ -150,6 +149,12 @@ def _checked_models(models: Any) -> list[MLP]:
     _check_apart("model", [[model] for model in listed])
     _check_apart("generator", [[core_of(model).random.generator.bit_generator] for model in listed])
     return listed
+
+
+def _logs(fit: Fit) -> list[str]:
+    """The paths of the CSV logs of a fit, except devices and pipes, which several fits may write."""
+    paths = [os.path.abspath(each.path) for each in fit.callbacks if isinstance(each, CSVLogger)]
+    return [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]
 
 
 def _check_apart(what: str, belongings: Sequence[Sequence[Any]]) -> None:

@@ -77,11 +77,11 @@ def measure(
         custom, _ = row_losses(settings.custom_loss, outputs, targets, weights is not None)
         weight = rows if weights is None else float(weights.sum())
         # Not `custom @ weights`: the bits of BLAS depend on its kernels and threads.
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(all="ignore"):
             loss = float((custom if weights is None else custom * weights).sum())
     logs = {"loss": loss / weight + penalty * settings.penalty_factor(weight)}
     if wants_accuracy and settings.has_accuracy:
-        # An output that is NaN has a loss that is NaN, and no class.
+        # An output that is not finite has no class. Neither has it a finite loss, which is faster to check.
         logs["accuracy"] = accuracy / weight if math.isfinite(loss) else math.nan
     if others:
         logs |= metrics_of(core, others, targets, outputs, weights)

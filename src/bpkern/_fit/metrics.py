@@ -29,6 +29,16 @@ class Metric:
     (n,) or None. A row of class probabilities means the most likely class; a soft target of
     binary_cross_entropy means 1 above 0.5.
 
+    Parameters
+    ----------
+    name : str
+    function : callable
+        Called with targets, predictions and weights.
+    loss : str
+        The name of the model's loss.
+    is_users : bool
+        Whether `function` calls code of the user, for which NumPy's error settings are the user's.
+
     Attributes
     ----------
     name : str
@@ -43,7 +53,7 @@ class Metric:
         self._is_users = is_users
 
     def __call__(self, y_true: Any, y_pred: Any, weights: np.ndarray | None) -> float:
-        # Under- and overflow give 0 and infinity, whatever NumPy's settings: those are for users' functions.
+        # Overflow gives infinity and underflow 0, whatever the user has set by np.seterr.
         with np.errstate(all="ignore"):
             true, predicted = _comparable(np.asarray(y_true), np.asarray(y_pred), self._loss)
             if not self._is_users:
@@ -108,7 +118,7 @@ def make_metrics(spec: Any, loss: str, outputs: int) -> list[Metric]:
 
 def _metric(spec: Any, loss: str, outputs: int) -> Metric:
     if isinstance(spec, str):
-        spec = _checks.plain(spec)
+        spec = _checks.as_str(spec)
         if spec not in NAMES:
             raise ValueError(f"unknown metric {spec!r}: allowed are {', '.join(NAMES)}, or a callable")
         suitable = CLASSES if loss in CROSS_ENTROPIES else VALUES
@@ -122,7 +132,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
         raise TypeError(f"a metric must have a __name__ to be known by: {spec!r} has none")
     if name in RESERVED or name in NAMES or name.startswith("val_"):
         raise ValueError(f"a metric must not be called {name!r}: that name is taken")
-    return Metric(_checks.plain(name), _unweighted(spec, name), loss, is_users=True)
+    return Metric(_checks.as_str(name), _unweighted(spec, name), loss, is_users=True)
 
 
 def _comparable(true: np.ndarray, predicted: np.ndarray, loss: str) -> tuple[np.ndarray, np.ndarray]:

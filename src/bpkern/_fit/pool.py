@@ -24,12 +24,12 @@ class Pool:
         self._stop = _core.Crew()  # through which one thread stops all
         self._lock = threading.Lock()
         self._counted = threading.Event()  # set when it is known how many threads have started
-        self._ended = threading.Semaphore(0)  # counts the threads that have ended, but for the caller's
+        self._ended = threading.Semaphore(0)  # counts the ended threads, except the caller's
 
     def run(self, workers: int) -> list[History]:
         """Run all fits in `workers` threads, including the caller's, and return their histories.
 
-        If the system starts fewer threads, those run all fits.
+        If the system can start only some of the threads, those run all fits.
         """
         self._progress.begin(len(self._fits), None, 0)
         # All threads are counted before the first fit begins, so that it takes no more than its share.

@@ -44,7 +44,7 @@ def make_progress(verbose: Any, noun: str = "epoch") -> Progress:
 
 
 def _is_terminal() -> bool:
-    """Whether standard error is a terminal. It may be None, closed, or any object of the user's."""
+    """Whether standard error is a terminal. It may be None, closed, or any object of the user."""
     try:
         return bool(sys.stderr.isatty())
     except Exception:
@@ -52,7 +52,7 @@ def _is_terminal() -> bool:
 
 
 class Unfailing(Progress):
-    """Passes everything on to a display, until that raises: training goes on without it."""
+    """Passes all calls on to a display until one raises an error; from then on, shows nothing."""
 
     def __init__(self, display: Progress) -> None:
         self._display = display
@@ -60,7 +60,7 @@ class Unfailing(Progress):
     def _call(self, method: str, *arguments: Any) -> None:
         try:
             getattr(self._display, method)(*arguments)
-        except Exception:  # of any kind: standard error may be an object of the user's
+        except Exception:  # of any kind: standard error may be any object of the user
             self._display = Progress()
 
     def begin(self, epochs: int, rows: int | None, done: int) -> None:

@@ -137,7 +137,7 @@ class Steps:
     def _note(self, lr: float | np.ndarray, updates: int) -> None:
         """Keep the rate of the last of `updates` updates.
 
-        A callback between the steps may have made updates as well, or have set their number back.
+        `updates` may be any number: a callback between the steps may have trained the model or reset it.
         """
         if isinstance(lr, float):
             self.rate = lr

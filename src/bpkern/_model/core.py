@@ -49,7 +49,7 @@ class Core:
     stop_training : bool
         Whether the fit ends after the current epoch.
     fitting : bool
-        Whether a fit is under way; a callback that asks belongs to it.
+        Whether a fit is under way. In a callback, it is the fit that has called it.
     accumulate : int or None
         Mini-batches per update of the epoch whose steps are under way; None outside of one. Functions of the
         user are called between the steps, and may train as well.

@@ -17,7 +17,7 @@ RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplu
 # (Generator, fan in, fan out, dtype) -> W of shape (out, in), drawn in float64.
 Draw = Callable[[Any, int, int, Any], np.ndarray]
 
-# Numbers drawn at a time: a whole layer in float64 would be twice as large as in float32.
+# Numbers drawn at a time. A whole layer drawn in float64 would need twice the memory of its float32 weights.
 PIECE = 1 << 16
 
 
@@ -109,10 +109,9 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | We
     try:
         return checked_weights(init, layers, dtype)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"init: {error}") from None
+        raise _checks.within("init", error) from None
 
 
-@np.errstate(all="ignore")
 def initial_weights(
     init: str | Weights,
     layers: list[int],
@@ -158,7 +157,8 @@ def each_initial_layer(
         name = init
         if name == "auto":
             name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
-        w = INITIALIZERS[name](generator, fan_in, fan_out, dtype)
+        with np.errstate(all="ignore"):  # a user's generator may draw numbers that overflow
+            w = INITIALIZERS[name](generator, fan_in, fan_out, dtype)
         if type(generator) is not np.random.Generator and not np.isfinite(w).all():
             raise ValueError(f"a generator must draw weights that are finite in {w.dtype.name}")
         yield w, np.zeros(fan_out, dtype)

@@ -24,7 +24,7 @@ def checked_weights(
         Sizes, input first.
     dtype : numpy.dtype
     copy : bool
-        Copy arrays that fit as they are, because other code may change them.
+        Also copy arrays that already fit, because other code may change them.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def _parameter(
     name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", copy: bool
 ) -> np.ndarray:
     """`values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
-    array = np.asarray(values).view()  # of our own, so that its shape stays what is checked here
+    array = np.asarray(values).view()  # an object of our own, whose shape nobody else changes after the check
     if not np.can_cast(array.dtype, np.float64, "safe"):
         raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
     if array.shape != shape:

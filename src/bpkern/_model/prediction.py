@@ -11,7 +11,7 @@ from .. import _checks, _core
 from .._data.rows import as_rows, bad_row
 from .core import Core
 
-# The dtype of argmax is that of pointers.
+# argmax returns numpy.intp, which is int64 except on 32-bit systems.
 INDICES_ARE_INT64 = np.dtype(np.intp) == np.int64
 
 
@@ -41,7 +41,7 @@ def _checked_layer(core: Core, layer: int) -> int:
 
 
 def overflow(outputs: np.ndarray) -> ValueError:
-    """The error for outputs (n, out) that are not all finite: neither class nor probability follows."""
+    """The error for outputs (n, out) that are not all finite, from which no class or probability follows."""
     row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
     return ValueError(
         f"the outputs of row {row} of X overflowed in {outputs.dtype.name}: scale X, train with a lower "

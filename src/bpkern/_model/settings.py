@@ -175,7 +175,7 @@ def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[...
 
 
 def _parameters(loss: Loss, outputs: int) -> np.ndarray:
-    """A copy of the loss's parameter for each output, float64 (outputs,): C reads so many. ValueError."""
+    """A copy of the loss's parameters, float64 (outputs,). ValueError for another shape: C reads one each."""
     parameters = np.array(loss.parameters(outputs), np.float64, order="C")
     if parameters.shape != (outputs,):
         raise ValueError(

@@ -21,7 +21,7 @@ HEADER = (
     "flops training",
 )
 
-# The most rows of a batch: more than any memory holds, and the bytes of them can still be written as floats.
+# The most rows of a batch: more than any memory holds, and few enough that their bytes still fit a float.
 MOST_ROWS = 1 << 62
 
 # Columns of words; the others are numbers, and aligned to the right.

@@ -7,7 +7,7 @@ PACKAGES = ("bpkern", "sklearn")
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn about the call of the nearest function outside of both packages."""
+    """Warn at the line of the nearest caller outside of both packages."""
     level, frame = 1, currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in PACKAGES:
         level, frame = level + 1, frame.f_back
