@@ -165,6 +165,34 @@ def test_a_handler_that_raises_nothing_changes_no_bit(monkeypatch):
     assert [stores["parameters"] for stores, _, _ in pressed] == [before[0]["parameters"]]
 
 
+def test_a_handler_that_uses_the_tape_of_the_call():
+    """The interrupted pass is made again in memory of its size, of which the handler's few rows left less."""
+    model = make("mse")
+    expected = model.forward(X, train=True)
+    seen = []
+
+    def handler(*_):
+        seen.append(model.forward(X[:8], train=True))
+
+    with ctrl_c(handler) as press:
+        press()
+        outputs = model.forward(X, train=True)
+    assert np.array_equal(outputs, expected)
+    assert np.array_equal(seen[0], expected[:8])
+    model.backward(np.ones_like(outputs))
+    model.step()
+
+
+def test_a_handler_that_replaces_the_forward_pass_of_a_backward_pass():
+    """What the backward pass was given no longer fits the outputs."""
+    model = make("mse")
+    outputs = model.forward(X[:2048], train=True)
+    with ctrl_c(lambda *_: model.forward(X, train=True)) as press:
+        press()
+        with pytest.raises(ValueError, match="grad_output must have the outputs' shape"):
+            model.backward(np.ones_like(outputs), input_gradient=True)
+
+
 # Long steps of 1024 rows or more store their gradients first, so that they can be broken off. Four rows of
 # weight 0 make this difference, and no other.
 OTHERS = {
