@@ -179,15 +179,22 @@ static void put_transposed(const matrix *m, const double *values) {
         for (ptrdiff_t j = 0; j < m->columns; j++) set(m, i, j, values[j * m->rows + i]);
 }
 
+/* One to three threads: the shapes of all attacks take each of them. */
+static int threads_of(const problem *p) { return 1 + (int)((p->m + p->n + p->k) % 3); }
+
+static void check_status(bpk_status status, const problem *p, const table *t) {
+    if (status != BPK_OK) fail("%s: status %d", describe(p, t), (int)status);
+}
+
 static void run_forward(const problem *p, const table *t, const places *places, matrix o[], char *results) {
     o[0] = put(p, places, 0, p->m, p->k, READ);
     o[1] = put(p, places, 1, p->n, p->k, READ);
     o[2] = put(p, places, 2, 1, p->n, READ);
     o[3] = put(p, places, 3, p->m, p->n, WRITTEN);
     put_all(&o[0], p->left), put_all(&o[1], p->right), put_all(&o[2], p->bias);
-    bpk_status status = bpk_linear_forward(t->kernels, 1, p->m, p->k, p->n, o[0].at, o[0].ld, o[1].at,
-                                           o[1].ld, o[2].at, p->activation, o[3].at, o[3].ld);
-    if (status != BPK_OK) fail("%s: status %d", describe(p, t), (int)status);
+    bpk_status status = bpk_linear_forward(t->kernels, threads_of(p), p->m, p->k, p->n, o[0].at, o[0].ld,
+                                           o[1].at, o[1].ld, o[2].at, p->activation, o[3].at, o[3].ld);
+    check_status(status, p, t);
     copy_out(&o[3], results);
 }
 
@@ -197,8 +204,10 @@ static void run_delta(const problem *p, const table *t, const places *places, ma
     o[2] = put(p, places, 2, p->m, p->n, READ);
     o[3] = put(p, places, 3, p->m, p->n, WRITTEN);
     put_all(&o[0], p->left), put_transposed(&o[1], p->right), put_all(&o[2], p->given);
-    bpk_delta_backward(t->kernels, 1, p->m, p->n, p->k, o[0].at, o[0].ld, o[1].at, o[1].ld, o[2].at, o[2].ld,
-                       p->activation, o[3].at, o[3].ld);
+    bpk_status status =
+        bpk_delta_backward(t->kernels, threads_of(p), p->m, p->n, p->k, o[0].at, o[0].ld, o[1].at, o[1].ld,
+                           o[2].at, o[2].ld, p->activation, o[3].at, o[3].ld);
+    check_status(status, p, t);
     copy_out(&o[3], results);
 }
 
@@ -213,8 +222,10 @@ static void run_update(const problem *p, const table *t, const places *places, m
     put_transposed(&o[0], p->left), put_transposed(&o[1], p->right);
     put_all(&o[2], p->given), put_all(&o[3], p->bias);
     put_all(&o[4], p->velocity), put_all(&o[5], p->velocity + p->m * p->n);
-    bpk_sgd_update(t->kernels, 1, p->k, p->n, p->m, o[2].at, o[2].ld, o[3].at, o[0].at, o[0].ld, o[1].at,
-                   o[1].ld, has_velocity ? o[4].at : NULL, o[4].ld, has_velocity ? o[5].at : NULL, &p->sgd);
+    bpk_status status = bpk_sgd_update(t->kernels, threads_of(p), p->k, p->n, p->m, o[2].at, o[2].ld, o[3].at,
+                                       o[0].at, o[0].ld, o[1].at, o[1].ld, has_velocity ? o[4].at : NULL,
+                                       o[4].ld, has_velocity ? o[5].at : NULL, &p->sgd);
+    check_status(status, p, t);
     for (int i = 2; i < 6; results += bytes_of(&o[i]), i++) copy_out(&o[i], results);
 }
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpkern._model.initializers import NAMES, checked_init, initial_weights
+from bpkern._model.initializers import NAMES, checked_init, each_initial_layer
 from bpkern._model.seeding import RandomState
 
 F64 = np.dtype("float64")
@@ -15,7 +15,7 @@ SQUASHERS = ["identity", "sigmoid", "tanh"]
 
 def draw(init, layers, activations=None, seed=0, dtype=F64):
     activations = activations or ["tanh"] * (len(layers) - 1)
-    return initial_weights(init, layers, activations, np.random.default_rng(seed), np.dtype(dtype))
+    return list(each_initial_layer(init, layers, activations, np.random.default_rng(seed), np.dtype(dtype)))
 
 
 def test_auto_draws_as_it_always_has(dtype):
@@ -91,7 +91,8 @@ def test_orthogonal_is_the_factor_of_the_normal_matrix_with_a_positive_diagonal(
 def test_layers_are_drawn_one_after_the_other(name, dtype):
     rng = np.random.default_rng(2)
     one_by_one = [
-        initial_weights(name, [n, m], ["relu"], rng, np.dtype(dtype))[0] for n, m in ((3, 8), (8, 8), (8, 2))
+        next(each_initial_layer(name, [n, m], ["relu"], rng, np.dtype(dtype)))
+        for n, m in ((3, 8), (8, 8), (8, 2))
     ]
     together = draw(name, [3, 8, 8, 2], ["relu"] * 3, 2, dtype)
     for (w, b), (expected, zeros) in zip(together, one_by_one, strict=True):
@@ -106,8 +107,8 @@ def test_layers_are_drawn_one_after_the_other(name, dtype):
 def test_the_generator_of_a_model_draws_them():
     state, generator = RandomState(4), np.random.default_rng(4)
     for name in ("auto", "orthogonal"):
-        got = state.initial_weights(name, [3, 5, 2], ["relu", "identity"], F64)
-        expected = initial_weights(name, [3, 5, 2], ["relu", "identity"], generator, F64)
+        got = list(state.each_initial_layer(name, [3, 5, 2], ["relu", "identity"], F64))
+        expected = list(each_initial_layer(name, [3, 5, 2], ["relu", "identity"], generator, F64))
         assert all(np.array_equal(w, v) for (w, _), (v, _) in zip(got, expected, strict=True))
 
 
@@ -117,7 +118,7 @@ def test_arrays_are_copied_and_nothing_is_drawn(dtype):
     given_arrays[0][0][:] = 7
     rng = np.random.default_rng(0)
     for _ in range(2):
-        (w, b), (w2, _) = initial_weights(init, [3, 2, 1], ["relu", "tanh"], rng, np.dtype(dtype))
+        (w, b), (w2, _) = each_initial_layer(init, [3, 2, 1], ["relu", "tanh"], rng, np.dtype(dtype))
         assert np.array_equal(w, [[0, 1, 2], [3, 4, 5]])
         assert np.array_equal(b, [1, 2])
         assert w.dtype == b.dtype == w2.dtype == dtype

@@ -88,7 +88,7 @@ NAMES = ("auto", *INITIALIZERS)
 
 
 def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | Weights:
-    """`init` in the form that `initial_weights` takes: a known name, or copies of the given arrays.
+    """`init` in the form that `each_initial_layer` takes: a known name, or copies of the given arrays.
 
     Parameters
     ----------
@@ -112,19 +112,19 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | We
         raise _checks.within("init", error) from None
 
 
-def initial_weights(
+def each_initial_layer(
     init: str | Weights,
     layers: list[int],
     activations: list[str],
     generator: np.random.Generator,
     dtype: np.dtype[Any],
-) -> Weights:
-    """New weights of shape (out, in) and biases of shape (out,).
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """New weights of shape (out, in) and biases of shape (out,); each pair is drawn when it is asked for.
 
     Parameters
     ----------
     init : str or list of (W, b)
-        From `checked_init`. For a name, weights are drawn layer by layer in float64, and biases are 0. "auto"
+        From `checked_init`. For a name, weights are drawn in float64, and biases are 0. "auto"
         is "he_uniform" before one of `RECTIFIERS`, and "glorot_uniform" before any other activation.
     layers : list of int
     activations : list of str
@@ -138,17 +138,6 @@ def initial_weights(
     ValueError
         For a subclass of Generator that draws other shapes, or numbers that are not finite.
     """
-    return list(each_initial_layer(init, layers, activations, generator, dtype))
-
-
-def each_initial_layer(
-    init: str | Weights,
-    layers: list[int],
-    activations: list[str],
-    generator: np.random.Generator,
-    dtype: np.dtype[Any],
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The pairs of `initial_weights`, each drawn when it is asked for."""
     if not isinstance(init, str):
         for w, b in init:
             yield w.copy(), b.copy()

@@ -215,12 +215,6 @@ class RandomState:
         """`initializers.each_initial_layer` with this generator."""
         return initializers.each_initial_layer(init, layers, activations, self.generator, dtype)
 
-    def initial_weights(
-        self, init: str | Weights, layers: list[int], activations: list[str], dtype: np.dtype[Any]
-    ) -> Weights:
-        """`initializers.initial_weights` with this generator."""
-        return initializers.initial_weights(init, layers, activations, self.generator, dtype)
-
     def split(self, rows: int, fraction: float, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on and rows to validate on: int64, each in ascending order.
 

@@ -51,7 +51,7 @@ class MLP:
             label_smoothing,
         )
         self._random = RandomState(seed)
-        initial = self._random.initial_weights(
+        initial = self._random.each_initial_layer(
             settings.init, settings.layers, settings.activations, settings.dtype
         )
         if any(settings.dropout):
