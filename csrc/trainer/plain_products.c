@@ -23,6 +23,12 @@ static share share_of(const bpk_kernels *kernels, member me, ptrdiff_t rows, ptr
     return own;
 }
 
+/* The threads for which a product has shares: others would only take scratch memory. */
+static int useful_threads(const bpk_kernels *kernels, int threads, ptrdiff_t rows, ptrdiff_t columns) {
+    ptrdiff_t tiles = rows / kernels->tile_rows[BPK_TILE_WIDTHS - 1] + 1;
+    return (int)smaller(threads, larger(tiles, count_blocks(kernels, columns)));
+}
+
 /* One call, shared by all members of its team. */
 typedef struct {
     const bpk_kernels *kernels;
@@ -184,6 +190,7 @@ bpk_status bpk_linear_forward(const bpk_kernels *kernels, int threads, ptrdiff_t
         team_run(threads, forward_dots, &c, (team_stop){0});
         return BPK_OK;
     }
+    threads = useful_threads(kernels, threads, n, out);
     ptrdiff_t depth = smaller(in, DEPTH + kernels->panel);
     int copied = conflicts(kernels, ldx) && out > kernels->panel && n <= MOST_COPIED;
     bpk_status status = make_scratch(&c, threads, depth, copied ? n : 0, depth);
@@ -250,6 +257,7 @@ bpk_status bpk_delta_backward(const bpk_kernels *kernels, int threads, ptrdiff_t
               .result = delta,
               .ld_result = ldd};
     bpk_status status = BPK_OK;
+    threads = useful_threads(kernels, threads, n, in);
     if (n > reused_rows(kernels)) {
         ptrdiff_t depth = smaller(out, DEPTH + kernels->panel);
         int copied = conflicts(kernels, ldn) && in > kernels->panel && n <= MOST_COPIED;
@@ -381,6 +389,7 @@ bpk_status bpk_sgd_update(const bpk_kernels *kernels, int threads, ptrdiff_t n, 
               .vb = vb,
               .move = &move};
     bpk_status status = BPK_OK;
+    threads = useful_threads(kernels, threads, out, in);
     int reused = out > reused_rows(kernels);
     if (n < BOUND_BY_MEMORY && reused && conflicts(kernels, ldx))
         status = make_scratch(&c, threads, 0, n, in);

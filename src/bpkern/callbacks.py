@@ -370,7 +370,8 @@ class CSVLogger(Callback):
 
     The file is complete after each epoch. A fit without epochs does not touch it. A resumed fit continues
     after the row of the epoch from which it resumes; rows after it are cut off. One fit at a time writes a
-    file: a second one, also of another process, is refused.
+    file: a second one, also of another process, is refused. A loop of yours that calls the hooks must end
+    with `on_fit_end`, which releases the file.
 
     Parameters
     ----------

@@ -372,7 +372,8 @@ def restore(core: Core, state: State) -> None:
         core.tape = _core.Tape(net)  # stored gradients belong to the old weights
         net.keep_only(state.stores)
         for store, layers in state.stores.items():
-            # Already checked, and nobody else has these arrays: another check would need memory for a copy.
+            # Already checked; another check would need memory for a copy. Only who unpickles with buffers of
+            # their own could change these arrays meanwhile, and pickles are trusted.
             net.set_layers(layers, store, finite=False)
         net.counts, net.moves = state.counts, state.moves
         net.set_dropout(core.settings.dropout, state.random.dropout_key)
