@@ -51,8 +51,11 @@ class MLP:
             label_smoothing,
         )
         self._random = RandomState(seed)
-        initial = self._random.each_initial_layer(
-            settings.init, settings.layers, settings.activations, settings.dtype
+        # All at once: the key of dropout is drawn after the weights.
+        initial = list(
+            self._random.each_initial_layer(
+                settings.init, settings.layers, settings.activations, settings.dtype
+            )
         )
         if any(settings.dropout):
             self._random.draw_dropout_key()
