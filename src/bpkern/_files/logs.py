@@ -1,6 +1,7 @@
 """Logs: text files that grow by whole lines, each written by one writer at a time."""
 
 import contextlib
+import io
 import os
 import stat
 
@@ -25,14 +26,14 @@ class Log:
         If it cannot be opened.
     """
 
-    _descriptor: int | None = None
+    _file: io.FileIO | None = None
 
     def __init__(self, path: str, keep: bool) -> None:
         self._path, self._process = path, os.getpid()
         with naming(path):
             # Each write goes to the end, also beside other writers on a file system without locks.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC
-            descriptor = self._descriptor = os.open(path, flags, 0o666)
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+            descriptor = self._file.fileno()
             self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
             if self._is_file:
                 try:
@@ -83,21 +84,20 @@ class Log:
 
     def close(self) -> None:
         """Let other writers write the file. Raises OSError, which names it, if what was written is lost."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        if self._file is not None and not self._file.closed:
             # A forked child has a copy of the descriptor: the lock stays its parent's.
             if self._is_file and self._process == os.getpid():
                 with contextlib.suppress(OSError):  # a file system without locks
-                    unlock(descriptor)
+                    unlock(self._opened())
             with naming(self._path):
-                os.close(descriptor)
+                self._file.close()
 
     def _opened(self) -> int:
-        assert self._descriptor is not None
-        return self._descriptor
+        assert self._file is not None
+        return self._file.fileno()
 
     def __del__(self) -> None:
         # No `unlock`: closing the last copy of the descriptor drops the lock.
-        if self._descriptor is not None:
+        if self._file is not None:
             with contextlib.suppress(OSError):
-                os.close(self._descriptor)
+                self._file.close()

@@ -4,6 +4,8 @@ import errno
 import os
 import stat
 
+from .descriptors import open_descriptor
+
 
 def check_regular(path: "str | os.PathLike[str]") -> None:
     """Raise OSError if the path leads to a device, a pipe, a socket or a folder. It may lead to nothing."""
@@ -24,8 +26,9 @@ def read_regular(path: "str | os.PathLike[str]") -> bytes:
     """
     check_regular(path)  # first, because opening a device may already have an effect
     # Not blocking: the path may lead to a pipe by now.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
-        status = os.fstat(file.fileno())
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with open_descriptor(path, flags) as opened, open(opened, "rb", closefd=False) as file:
+        status = os.fstat(opened)
         _check(path, status.st_mode)
         return file.read(status.st_size)
 

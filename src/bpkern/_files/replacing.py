@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from .descriptors import open_descriptor
 from .regular import check_regular
 from .temporary import remove_abandoned, temporary_file
 
@@ -102,11 +103,8 @@ def _target(path: "str | os.PathLike[str]") -> str:
 def _sync_folder(folder: str) -> None:
     """Make the new name permanent, if the system can."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with open_descriptor(folder, os.O_RDONLY) as opened:
+            os.fsync(opened)
     except OSError as error:
         if error.errno not in UNSYNCED:
             raise

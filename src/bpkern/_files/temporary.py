@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from .descriptors import open_descriptor
 from .locks import lock
 
 # The longest name of a file, in bytes, that the names of its temporary files contain; longer ones are
@@ -67,10 +68,7 @@ def _claim(file: BinaryIO) -> bool:
 
 
 def _remove_unless_locked(path: str) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with open_descriptor(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC) as opened:
         # Without locks, nobody knows whether its writer is alive.
-        if stat.S_ISREG(os.fstat(descriptor).st_mode) and lock(descriptor):
+        if stat.S_ISREG(os.fstat(opened).st_mode) and lock(opened):
             os.unlink(path)
-    finally:
-        os.close(descriptor)
