@@ -23,7 +23,8 @@
 
 #include <stddef.h>
 
-/* The number of terms in a part of a long sum: whole blocks on every instruction set (table.c checks it). */
+/* The number of terms in a part of a long sum of dot products, and the most in a part of any long sum: whole
+ * blocks on every instruction set (table.c checks it). */
 enum { DEPTH = 480 };
 
 /* n rounded up to whole vectors. */

@@ -193,6 +193,7 @@ struct bpk_kernels {
      * outputs per row of the batch. For such batches, transposing W would cost more than the product. The
      * product forward of row-major matrices is made of dot products for up to dot_rows rows. */
     ptrdiff_t dot_rows, dot_depth;
+    ptrdiff_t depth; /* the number of terms in a part of a long sum; not of dot products, which have DEPTH */
     /* Layers of up to `narrow` outputs keep W as (out, in), because blocks of (in, out) would be mostly
      * padding. For the same reason, delta of layers of up to `narrow` inputs is made of dot products. */
     ptrdiff_t narrow;

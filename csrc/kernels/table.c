@@ -4,6 +4,8 @@
 
 _Static_assert(VEC >= 2 && (VEC & (VEC - 1)) == 0, "a vector holds a power of two of elements, at least 2");
 _Static_assert(DEPTH % (TILE_VECS * VEC) == 0, "DEPTH is a multiple of the widest block");
+_Static_assert(PART_DEPTH % (TILE_VECS * VEC) == 0 && PART_DEPTH <= DEPTH,
+               "PART_DEPTH is a multiple of the widest block, at most DEPTH");
 _Static_assert(NARROW >= 1 && DOT_ROWS >= 0 && DOT_DEPTH >= 1,
                "NARROW and DOT_DEPTH are at least 1, and DOT_ROWS at least 0");
 
@@ -16,6 +18,7 @@ const bpk_kernels BPK_NAME(kernels) = {.dtype = BPK_REAL_IS_DOUBLE ? BPK_F64 : B
                                        .tile_rows = {TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3},
                                        .dot_rows = DOT_ROWS,
                                        .dot_depth = DOT_DEPTH,
+                                       .depth = PART_DEPTH,
                                        .narrow = NARROW,
                                        .online = ONLINE,
                                        BPK_KERNELS(ENTRY)};

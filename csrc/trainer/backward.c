@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "platform/caches.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
@@ -178,12 +179,44 @@ static void update_bias(const backward *b, const net_layer *layer, const void *d
     kernels->update_bias(&args);
 }
 
-/* A member computes its columns of the delta below, and then updates the rows of W that it has read for them.
- * No other member reads these rows, and they are still in the member's cache. */
+/* Blocks of columns of a layer's input, whose rows of W are updated together. */
+enum { MOST_BLOCKS = 8 };
+typedef struct {
+    int count, most;
+    columns blocks[MOST_BLOCKS];
+} group;
+
+/* How many blocks of columns of x to update together, if all `columns` of another matrix of the batch's rows
+ * are read for each group: one if the other matrix takes at most `limit` bytes, otherwise as many as fit in a
+ * quarter of the second-level cache. */
+static int blocks_together(const backward *b, ptrdiff_t columns, ptrdiff_t limit) {
+    const bpk_kernels *kernels = b->step->net->kernels;
+    ptrdiff_t column = b->step->m * (ptrdiff_t)kernels->real_size;
+    if (columns <= limit / column) return 1;
+    return (int)larger(1, smaller(MOST_BLOCKS, second_level_cache() / 4 / column / kernels->panel));
+}
+
+static void update_group(const backward *b, group *g) {
+    const step *s = b->step;
+    for (ptrdiff_t k = 0; k < b->layer->out; k += block_width(s->net->kernels, b->layer->out - k))
+        for (int i = 0; i < g->count && !team_stopped(s->me); i++) update_block(b, k, &g->blocks[i]);
+    g->count = 0;
+}
+
+static void add_to_group(const backward *b, group *g, const columns *c) {
+    g->blocks[g->count++] = *c;
+    if (g->count == g->most) update_group(b, g);
+}
+
+/* A member computes its columns of the delta below, and then updates the rows of W that it has read for them,
+ * which no other member reads. */
 static void delta_and_update(const backward *b) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
-    part p = first_part(kernels, s->m, b->layer->out);
+    part p = first_part(kernels, s->m, b->layer->out, uses_dots(s, b->layer) ? DEPTH : kernels->depth);
+    /* A group of one block finds the rows of W that delta_columns has read still in the cache. This is worth
+     * more than reading delta less often, unless delta is so large that it comes from memory. */
+    group g = {.most = blocks_together(b, b->layer->out, 4 * second_level_cache())};
     int more;
     do {
         part now = p;
@@ -193,25 +226,30 @@ static void delta_and_update(const backward *b) {
             delta_columns(b, &now, &c);
             if (more) continue;
             if (b->below) update_bias(b, b->below, b->delta_below, &c);
-            for (ptrdiff_t k = 0; k < b->layer->out && !team_stopped(s->me);
-                 k += block_width(kernels, b->layer->out - k))
-                update_block(b, k, &c);
+            add_to_group(b, &g, &c);
         }
     } while (more);
+    update_group(b, &g);
 }
 
-/* For the first layer, which has no delta below. Its weights are shared and updated in the order of memory:
- * for each block of outputs, all columns of the input. */
+/* For the first layer, which has no delta below. Its weights are shared and updated in the order of memory,
+ * for each block of outputs all columns of the input, unless the input is so large that it is divided. */
 static void update(const backward *b) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
-    ptrdiff_t in = b->layer->in, out = b->layer->out, from, to;
-    team_share(s->me, count_blocks(kernels, out) * in, 1, &from, &to);
-    for (ptrdiff_t k = 0; k < out; k += block_width(kernels, out - k), from -= in, to -= in)
-        for (columns c = some_columns(in, larger(from, 0), smaller(to, in)); next_columns(s, &c);) {
-            if (team_stopped(s->me)) return;
-            update_block(b, k, &c);
-        }
+    ptrdiff_t in = b->layer->in, out = b->layer->out, first, last, together = in;
+    int blocks = blocks_together(b, in, second_level_cache() / 2);
+    if (blocks > 1) together = blocks * kernels->panel;
+    team_share(s->me, count_blocks(kernels, out) * in, 1, &first, &last);
+    for (ptrdiff_t i = 0; i < in; i += together) {
+        ptrdiff_t from = first, to = last;
+        for (ptrdiff_t k = 0; k < out; k += block_width(kernels, out - k), from -= in, to -= in)
+            for (columns c = some_columns(in, larger(from, i), smaller(to, smaller(i + together, in)));
+                 next_columns(s, &c);) {
+                if (team_stopped(s->me)) return;
+                update_block(b, k, &c);
+            }
+    }
 }
 
 /* Sets what lies below layer l: the layer before, or x. */

@@ -3,20 +3,26 @@
 
 #include <string.h>
 
+#include "platform/caches.h"
+
 ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n) { return round_up(n, kernels->vector); }
 
 ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
     return width_of_block(left, kernels->vector, kernels->panel);
 }
 
+/* Fewer rows would not pay for reading, and for delta transposing, the right matrix. */
+enum { FEW_ROWS = 128 };
+
 static void measure(const bpk_kernels *kernels, part *part) {
     ptrdiff_t rows = part->rows - part->row, left = part->columns - part->k;
-    part->height = smaller(rows, ROWS);
-    part->depth = part_depth(kernels, left, DEPTH);
+    part->height = smaller(rows, part->most_rows);
+    part->depth = part_depth(kernels, left, part->most_depth);
 }
 
-part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns) {
-    part first = {.rows = rows, .columns = columns};
+part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth) {
+    ptrdiff_t most = second_level_cache() / 2 / (depth * (ptrdiff_t)kernels->real_size);
+    part first = {.rows = rows, .columns = columns, .most_rows = larger(most, FEW_ROWS), .most_depth = depth};
     measure(kernels, &first);
     return first;
 }
@@ -81,7 +87,7 @@ void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff
                      ptrdiff_t a_rows, ptrdiff_t lda) {
     ptrdiff_t first, last;
     team_share(me, count_blocks(kernels, out) * n, 1, &first, &last);
-    part p = first_part(kernels, n, in);
+    part p = first_part(kernels, n, in, kernels->depth);
     do {
         bpk_forward_args args = {.k = p.depth, .resume = p.k > 0, .x = left_columns(kernels, *x, p.k)};
         args.activation = p.k + p.depth == in ? activation : BPK_IDENTITY;

@@ -12,17 +12,17 @@ ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n);
 /* The padded width of the next block, if `left` columns remain. */
 ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left);
 
-/* In a large product, the left matrix is divided into parts of ROWS rows by DEPTH columns (kernels/blocks.h).
- * A part of the left matrix stays in the second-level cache while it is multiplied by the same DEPTH rows of
- * each block of the right matrix in turn. 256 x 480 floats are 480 KiB. */
-enum { ROWS = 256 };
+/* In a large product, the left matrix is divided into parts of as many columns as the ISA takes (kernels.h,
+ * depth; for dot products DEPTH), and of so many rows that a part takes half of the second-level cache: it
+ * stays there while it is multiplied by the same rows of each block of the right matrix in turn. */
 
 /* The most rows of cheap work between two calls of team_stopped. */
 enum { MANY_ROWS = 4096 };
 
 /* A part (height, depth) of the left matrix, from row `row` and column `k` on. */
 typedef struct {
-    ptrdiff_t rows, columns; /* of the whole left matrix */
+    ptrdiff_t rows, columns;         /* of the whole left matrix */
+    ptrdiff_t most_rows, most_depth; /* of a part */
     ptrdiff_t row, height, k, depth;
 } part;
 
@@ -34,7 +34,7 @@ static inline ptrdiff_t part_depth(const bpk_kernels *kernels, ptrdiff_t left, p
 
 /* The first part, and the next one: first along the columns, then along the rows. next_part returns 0 after
  * the last part. A matrix without columns has parts of depth 0. */
-part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns);
+part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth);
 int next_part(const bpk_kernels *kernels, part *part);
 
 /* The left matrix from column k on, where a block begins. */

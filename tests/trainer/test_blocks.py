@@ -100,6 +100,15 @@ def test_every_depth(isa, dtype):
         check([3, depth, 20], (300, 16, 33)[i % 3], dtype, "relu", seed=i)
 
 
+def test_matrices_larger_than_the_cache(isa):
+    """Several parts of rows, and updates of several blocks together, if the second-level cache has at most
+    2 MiB: the third layer's delta takes more than four times as much, and the input more than half of it."""
+    cache, rows = 2 << 20, 550
+    column = rows * np.dtype("float64").itemsize
+    sizes = [cache // 2 // column + 9, 131, 4 * cache // column + 5, 3]
+    check(sizes, rows, "float64", "tanh", seed=0, n_threads=2)
+
+
 SIZE = st.integers(1, 130)
 
 
