@@ -4,6 +4,7 @@
 #include "platform/memory.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
+#include "trainer/row_tiles.h"
 #include "trainer/step.h"
 
 /* A cursor over memory. If memory is NULL, carving only adds up the size. */
@@ -48,7 +49,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->row_loss = carve(arena, ws->rows, 1, sizeof *ws->row_loss);
     ws->row_accuracy = carve(arena, ws->rows, 1, sizeof *ws->row_accuracy);
     if (training) ws->sums = carve(arena, count_chunks(net), 1, sizeof *ws->sums);
-    if (stores || (training && step_goes_back(net, ws->rows)))
+    if (stores || (training && (step_goes_back(net, ws->rows) || has_row_tiles(net, ws->rows))))
         ws->gradients = carve(arena, net->size, 1, real);
     if (stores) ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
