@@ -8,12 +8,15 @@
  * stored gradients. Holds for all larger numbers of rows if it holds for one. */
 int has_row_tiles(const bpk_net *net, ptrdiff_t rows);
 
+/* The number of parts, with gradients of their own, of such a step of that many rows; 0 without row tiles. */
+ptrdiff_t most_parts(const bpk_net *net, ptrdiff_t rows);
+
 /* The rows of a tile in the steps of this request; 0: its steps do not go by row tiles. */
 ptrdiff_t row_tile(const bpk_net *net, const bpk_request *request);
 
-/* As step_loss, but also adds the gradients to the stored gradients, which are zero before: as
- * step_backward_store of the whole batch would with the factor 1; or with the weight of the batch, if the
- * update stores gradients. If the update needs outputs, they are copied. */
+/* As step_loss, but also adds the gradients to the stored gradients, from zero on: as
+ * step_backward_store would for the whole batch with the factor 1; or with the weight of the batch, if the
+ * update stores gradients. Outputs that the request wants are copied. */
 bpk_status step_tiles(step *step);
 
 #endif

@@ -209,7 +209,7 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t st
     bpk_status status;
     if (net->kernels->online && net->kernels->online(net, run, steps, &status)) return status;
     ptrdiff_t tile = row_tile(net, &run->request);
-    workspace_set_height(net, ws, tile ? tile : run->request.batch);
+    workspace_set_height(net, ws, tile ? tile : run->request.batch, run->request.batch);
     /* If no gradients of this run are pending, those in the workspace are left from an interrupted run. */
     if (bpk_stores_gradients(&run->request.update) && run->cursor.pending.batches == 0)
         bpk_workspace_clear_gradients(net, ws);
@@ -233,7 +233,7 @@ static double weight_of(const bpk_data *data) {
 }
 
 bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
-    workspace_set_height(net, ws, run->request.batch);
+    workspace_set_height(net, ws, run->request.batch, run->request.batch);
     if (run->cursor.next == 0) run->cursor.total_weight = weight_of(&run->request.data);
     return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps}, gradients_member);
 }
