@@ -44,18 +44,21 @@ typedef real acc;
 #endif
 #endif
 
-/* Sanitizers do not see which lanes a masked load or store touches. These functions touch the same lanes one
- * by one: bit i of `lanes` stands for p[i]. */
+/* Sanitizers do not see which elements a masked load or store touches. These functions touch the same
+ * elements, p[0] to p[n - 1], one by one; and stop at an n that is not 1 to `most`, with which the words of
+ * vec.h would do different things on different ISAs, all of them silently. */
 #if BPK_PLAIN_LOOPS
-static inline void show_read(unsigned lanes, const real *p) {
-    for (; lanes; lanes &= lanes - 1) (void)*(const volatile real *)(p + __builtin_ctz(lanes));
+static inline void show_read(const stored *p, ptrdiff_t n, ptrdiff_t most) {
+    if (n < 1 || n > most) __builtin_trap();
+    for (ptrdiff_t i = 0; i < n; i++) (void)*(const volatile stored *)(p + i);
 }
-static inline void show_write(unsigned lanes, real *p) {
-    for (; lanes; lanes &= lanes - 1) *(volatile real *)(p + __builtin_ctz(lanes)) = 0;
+static inline void show_write(stored *p, ptrdiff_t n, ptrdiff_t most) {
+    if (n < 1 || n > most) __builtin_trap();
+    for (ptrdiff_t i = 0; i < n; i++) *(volatile stored *)(p + i) = 0;
 }
 #else
-#define show_read(lanes, p) ((void)0)
-#define show_write(lanes, p) ((void)0)
+#define show_read(p, n, most) ((void)0)
+#define show_write(p, n, most) ((void)0)
 #endif
 
 #define BPK_JOIN_(a, b, c) bpk_##a##_##b##_##c

@@ -3,8 +3,6 @@
  * output. */
 #include "trainer/backward.h"
 
-#include <math.h>
-
 #include "platform/caches.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
@@ -263,17 +261,6 @@ static void find_below(backward *b, int l) {
         b->derivative = s->ws->layers[l - 1].slope;
         b->activation = BPK_SLOPE;
     }
-}
-
-/* Adds to the stored gradients: plain SGD on them with a learning rate of -factor. */
-static moves adding(double factor) {
-    const bpk_move add = {.optimizer = {.rule = BPK_SGD},
-                          .scale = 1,
-                          .limit = INFINITY,
-                          .shrink = 1,
-                          .lr = -factor,
-                          .correction = 1};
-    return (moves){add, add};
 }
 
 /* delta_and_update updates the biases of the layer below. Those of the last layer come first: its delta

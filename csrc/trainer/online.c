@@ -150,7 +150,7 @@ static ALWAYS_INLINE void move_one(mover mover, const constants *c, const bpk_mo
         const states velocity = {.m = counterpart(mover.net, mover.stores[0], w)};
         vec weight = vload(w), step;
         if (c->decays) gradient = vfma(c->decay, weight, gradient);
-        step = sgd(c, velocity, (active){.all = 1}, gradient);
+        step = sgd(c, velocity, VEC, gradient);
         vstore(w, vfnma(c->lr, step, weight));
         return;
     }
@@ -207,7 +207,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     const int is_squares = net->loss.loss == BPK_MSE || net->loss.loss == BPK_SQUARED_ERROR;
     const double unit = 1;
     const vec largest = vset1(REAL_MAX);
-    const vmask in = vtail(first->in), out = vtail(last->out);
+    const vmask out = vtail(last->out);
     real a[ONLINE_LAYERS + 1][VEC], delta[VEC];
     double row_loss, row_accuracy = 0;
     int64_t label;
@@ -229,14 +229,14 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
             results->bad_row = (ptrdiff_t)number_at(&data, cursor->next);
             return BPK_BAD_ROW;
         }
-        vec t = vzero(), x = vmload(in, (const real *)(data.x.data + row * data.x.row_stride));
+        vec t = vzero(), x = vload_first((const stored *)(data.x.data + row * data.x.row_stride), first->in);
         int finite = vall(vle(vabs(x), largest));
         if (data.labels) {
             label = label_of(&data, row, last->out);
             finite &= label >= 0;
         } else {
             loss.targets = data.y.data + row * data.y.row_stride;
-            t = vmload(out, loss.targets);
+            t = vload_first(loss.targets, last->out);
             finite &= vall(vle(vabs(t), largest));
         }
         if (!finite) {
@@ -251,7 +251,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
             row_loss = squared_loss(net->loss.loss, d, t, (double)last->out, &d);
         } else {
             BPK_NAME(loss)(&loss);
-            d = vmload(out, delta);
+            d = vload_first(delta, last->out);
         }
         if (!isfinite(row_loss)) return BPK_DIVERGED;
 

@@ -42,3 +42,13 @@ moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t update
     }
     return both;
 }
+
+moves adding(double factor) {
+    const bpk_move add = {.optimizer = {.rule = BPK_SGD},
+                          .scale = 1,
+                          .limit = INFINITY,
+                          .shrink = 1,
+                          .lr = -factor,
+                          .correction = 1};
+    return (moves){add, add};
+}

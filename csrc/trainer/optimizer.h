@@ -13,6 +13,9 @@ typedef struct {
  * batch. */
 moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight);
 
+/* Moves that add `factor` times a gradient to stored gradients: plain SGD with a learning rate of -factor. */
+moves adding(double factor);
+
 /* The factor of the penalties in an update by batches of this weight. */
 static inline double penalty_part(const bpk_update_settings *update, double weight) {
     return update->penalty_per_weight ? 1 / weight : 1;

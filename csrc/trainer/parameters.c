@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "platform/memory.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
@@ -104,6 +105,13 @@ static void move_chunk(const chunk *c, const bpk_move *move) {
         states[i] = counterpart(net, used ? net->stores[BPK_M + i] : NULL, c->parameters);
     }
     net->kernels->move(move, c->n, counterpart(net, s->ws->gradients, c->parameters), c->parameters, states);
+}
+
+void step_clear_gradients(const step *s) {
+    const bpk_kernels *kernels = s->net->kernels;
+    ptrdiff_t from, to;
+    team_share(s->me, s->net->size, CACHE_LINE, &from, &to);
+    memset(element(kernels, s->ws->gradients, from), 0, (size_t)(to - from) * kernels->real_size);
 }
 
 void step_spend(const step *s, double scale) {

@@ -15,6 +15,9 @@ void step_penalties(const step *step, double l1, double l2);
 /* The sum of all partial sums. A barrier must precede it: all members have computed theirs. */
 double step_sums(const step *step);
 
+/* Sets the member's part of the stored gradients to zero. A barrier must follow. */
+void step_clear_gradients(const step *step);
+
 /* Makes an update by `scale` times the stored gradients, which are zero afterwards. */
 void step_spend(const step *step, double scale);
 

@@ -149,6 +149,14 @@ void step_row(const step *s, int l, ptrdiff_t row, void *out) {
         row_of_blocks(kernels, a, s->rows, layer->out, row, out);
 }
 
+void step_copy_rows(const step *s, int l, void *out) {
+    const bpk_kernels *kernels = s->net->kernels;
+    ptrdiff_t width = s->net->layers[l].out, from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    for (ptrdiff_t i = from; i < to; i++)
+        step_row(s, l, i, element(kernels, out, (s->cursor.next + i) * width));
+}
+
 void step_out_delta(const step *s, void *plain, ptrdiff_t from, ptrdiff_t to) {
     const bpk_kernels *kernels = s->net->kernels;
     int last = s->net->count - 1;
@@ -190,25 +198,29 @@ static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
     if (with_delta) step_out_delta(s, plain, from, to);
 }
 
+void step_add_penalties(step *s) {
+    const bpk_update_settings *update = &s->request->update;
+    if (!s->training || (update->l1 == 0 && update->l2 == 0)) return;
+    step_penalties(s, update->l1, update->l2);
+    team_barrier(s->me);
+    s->loss += s->weight * penalty_part(update, s->weight) * step_sums(s);
+}
+
 bpk_status step_loss(step *s, int with_delta) {
     s->loss = s->accuracy = 0;
     bpk_status status = step_forward(s, s->net->count);
     if (status != BPK_OK || s->weight == 0) return status;
-    const bpk_update_settings *update = &s->request->update;
-    const double l1 = update->l1, l2 = update->l2;
-    int penalised = s->training && (l1 != 0 || l2 != 0);
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
     for (ptrdiff_t end; from < to && !team_stopped(s->me); from = end) {
         end = smaller(from + MANY_ROWS, to);
         row_losses(s, with_delta, from, end);
     }
-    if (penalised) step_penalties(s, l1, l2);
     team_barrier(s->me);
     for (ptrdiff_t i = 0; i < s->m; i++) {
         s->loss += s->ws->row_weight[i] * s->ws->row_loss[i];
         s->accuracy += s->ws->row_weight[i] * s->ws->row_accuracy[i];
     }
-    if (penalised) s->loss += s->weight * penalty_part(update, s->weight) * step_sums(s);
+    step_add_penalties(s);
     return BPK_OK;
 }

@@ -11,7 +11,8 @@ typedef struct {
     bpk_workspace *ws;
     const bpk_request *request;
     member me;
-    ptrdiff_t rows;    /* block height: the rows of a full batch */
+    ptrdiff_t rows;    /* block height: the rows of a full batch, or of a full tile */
+    ptrdiff_t tile;    /* of training: the rows of a tile (row_tiles.h), or 0 */
     int training;      /* whether dropout and penalties apply */
     int wants_outputs; /* whether activations are wanted even of a batch of weight 0 */
     bpk_counts counts;
@@ -32,6 +33,9 @@ bpk_status step_loss(step *step, int with_delta);
 /* Layer l's input: the mini-batch, or the activations below. */
 static inline void *step_input(const step *s, int l) { return l ? s->ws->layers[l - 1].a : s->ws->x; }
 
+/* Adds the penalties to the loss of the batch. Passes a barrier. */
+void step_add_penalties(step *step);
+
 /* A matrix in blocks of this step's height, as a left operand. */
 static inline bpk_left step_blocks(const step *s, const void *at) {
     return (bpk_left){.at = at, .rows = s->rows};
@@ -49,6 +53,10 @@ int step_goes_back(const bpk_net *net, ptrdiff_t rows);
 
 /* Copies one row of layer l's activations: out (layer's out), contiguous. */
 void step_row(const step *step, int l, ptrdiff_t row, void *out);
+
+/* Copies the member's rows of layer l's activations to their places in out (rows of the pass, layer's out).
+ */
+void step_copy_rows(const step *step, int l, void *out);
 
 /* Computes rows `from` to `to` of the last layer's delta. `plain` (rows, width) holds the derivative of the
  * loss with respect to the last layer's activations, and is overwritten. */

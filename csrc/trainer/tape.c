@@ -91,7 +91,7 @@ static team_stop stop_of(const bpk_run *run) {
 
 bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *ws, bpk_run *run, void *out) {
     call c = {.net = net, .ws = ws, .request = &run->request, .out = out};
-    workspace_set_height(net, ws, run->request.data.rows);
+    workspace_set_height(net, ws, run->request.data.rows, run->request.data.rows);
     team_run(run->request.threads, forward_member, &c, stop_of(run));
     run->results.bad_row = c.bad_row;
     if (c.status == BPK_OK) net->counts.batches++;

@@ -10,6 +10,7 @@
 #include "trainer/gather.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
+#include "trainer/row_tiles.h"
 
 /* One call, shared by all members of its team. Only member 0 writes to it. */
 typedef struct {
@@ -33,16 +34,6 @@ static void add_results(const call *c, const step *s) {
     results->loss_sum += part * s->loss;
     results->accuracy_sum += part * s->accuracy;
     results->weight_sum += part * s->weight;
-}
-
-/* Copies the member's rows of layer l's activations to their places in out (rows of the pass, layer's out).
- */
-static void copy_rows(const step *s, int l, void *out) {
-    const bpk_kernels *kernels = s->net->kernels;
-    ptrdiff_t width = s->net->layers[l].out, from, to;
-    team_share(s->me, s->m, 1, &from, &to);
-    for (ptrdiff_t i = from; i < to; i++)
-        step_row(s, l, i, element(kernels, out, (s->cursor.next + i) * width));
 }
 
 /* After an update. No barrier follows step_average, because every step ends with one. */
@@ -79,11 +70,7 @@ static bpk_status store_and_spend(step *s) {
  * moves the parameters by the same formulas. */
 static bpk_status update_now(step *s) {
     if (s->me.asks && s->ws->gradients && step_goes_back(s->net, s->rows)) {
-        const bpk_net *net = s->net;
-        ptrdiff_t from, to;
-        team_share(s->me, net->size, CACHE_LINE, &from, &to);
-        memset(element(net->kernels, s->ws->gradients, from), 0,
-               (size_t)(to - from) * net->kernels->real_size);
+        step_clear_gradients(s);
         team_barrier(s->me);
         step_backward_store(s, 1, 0);
         if (step_stopped(s)) return BPK_STOPPED;
@@ -96,13 +83,27 @@ static bpk_status update_now(step *s) {
     return BPK_OK;
 }
 
+/* Makes an update by the gradients of all tiles. */
+static bpk_status spend_tiles(step *s) {
+    if (step_stopped(s)) return BPK_STOPPED;
+    if (s->weight == 0) return BPK_OK;
+    if (bpk_stores_gradients(&s->request->update))
+        step_spend(s, 1 / s->weight);
+    else
+        step_move(s);
+    updated(s);
+    return BPK_OK;
+}
+
 static bpk_status train_step(const call *c, step *s) {
     const bpk_request *request = s->request;
-    bpk_status status = step_loss(s, 1);
+    bpk_status status = s->tile ? step_tiles(s) : step_loss(s, 1);
     if (status == BPK_OK && !isfinite(s->loss)) return step_stopped(s) ? BPK_STOPPED : BPK_DIVERGED;
     if (status != BPK_OK) return status;
-    if (request->outputs) copy_rows(s, s->net->count - 1, request->outputs);
-    if (bpk_stores_gradients(&request->update))
+    if (request->outputs && !s->tile) step_copy_rows(s, s->net->count - 1, request->outputs);
+    if (s->tile)
+        status = spend_tiles(s);
+    else if (bpk_stores_gradients(&request->update))
         status = store_and_spend(s);
     else if (s->weight > 0)
         status = update_now(s);
@@ -120,7 +121,7 @@ static bpk_status evaluate_step(const call *c, step *s) {
     if (step_stopped(s)) return BPK_STOPPED;
     if (status != BPK_OK) return status;
     add_results(c, s);
-    if (request->outputs) copy_rows(s, s->net->count - 1, request->outputs);
+    if (request->outputs) step_copy_rows(s, s->net->count - 1, request->outputs);
     if (!request->row_losses) return BPK_OK;
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
@@ -141,7 +142,7 @@ static bpk_status forward_step(const call *c, step *s) {
     int layers = s->request->layers ? s->request->layers : s->net->count;
     bpk_status status = step_forward(s, layers);
     if (step_stopped(s)) return BPK_STOPPED;
-    if (status == BPK_OK) copy_rows(s, layers - 1, c->out);
+    if (status == BPK_OK) step_copy_rows(s, layers - 1, c->out);
     return status;
 }
 
@@ -168,6 +169,7 @@ static void pass(call *c, member me, one_step *one) {
               .request = request,
               .me = me,
               .rows = request->batch,
+              .tile = one == train_step ? row_tile(c->net, request) : 0,
               .training = one == train_step,
               .wants_outputs = request->outputs || one == forward_step,
               .counts = c->net->counts,
@@ -206,7 +208,8 @@ static bpk_status run_team(call c, void (*work)(void *context, member me)) {
 bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
     bpk_status status;
     if (net->kernels->online && net->kernels->online(net, run, steps, &status)) return status;
-    workspace_set_height(net, ws, run->request.batch);
+    ptrdiff_t tile = row_tile(net, &run->request);
+    workspace_set_height(net, ws, tile ? tile : run->request.batch, run->request.batch);
     /* If no gradients of this run are pending, those in the workspace are left from an interrupted run. */
     if (bpk_stores_gradients(&run->request.update) && run->cursor.pending.batches == 0)
         bpk_workspace_clear_gradients(net, ws);
@@ -230,7 +233,7 @@ static double weight_of(const bpk_data *data) {
 }
 
 bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
-    workspace_set_height(net, ws, run->request.batch);
+    workspace_set_height(net, ws, run->request.batch, run->request.batch);
     if (run->cursor.next == 0) run->cursor.total_weight = weight_of(&run->request.data);
     return run_team((call){.net = (bpk_net *)net, .ws = ws, .run = run, .steps = steps}, gradients_member);
 }

@@ -4,6 +4,7 @@
 #include "platform/memory.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
+#include "trainer/row_tiles.h"
 #include "trainer/step.h"
 
 /* A cursor over memory. If memory is NULL, carving only adds up the size. */
@@ -24,6 +25,11 @@ static void *carve(arena *arena, ptrdiff_t rows, ptrdiff_t columns, size_t item)
     void *place = arena->memory ? arena->memory + arena->size : NULL;
     arena->size += bytes / CACHE_LINE * CACHE_LINE;
     return place;
+}
+
+static size_t size_of_workspace(const bpk_net *net) {
+    const bpk_workspace *ws = NULL;
+    return sizeof *ws + (size_t)net->count * sizeof ws->layers[0];
 }
 
 static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, arena *arena) {
@@ -48,7 +54,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->row_loss = carve(arena, ws->rows, 1, sizeof *ws->row_loss);
     ws->row_accuracy = carve(arena, ws->rows, 1, sizeof *ws->row_accuracy);
     if (training) ws->sums = carve(arena, count_chunks(net), 1, sizeof *ws->sums);
-    if (stores || (training && step_goes_back(net, ws->rows)))
+    if (stores || (training && (step_goes_back(net, ws->rows) || has_row_tiles(net, ws->rows))))
         ws->gradients = carve(arena, net->size, 1, real);
     if (stores) ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
@@ -56,11 +62,17 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
     ws->strip_size = training ? kernels->panel * smaller(deepest, DEPTH + kernels->panel) : 0;
     ws->strips = carve(arena, ws->threads, ws->strip_size, real);
+    ptrdiff_t parts = training ? most_parts(net, ws->rows) : 0;
+    if (!parts) return;
+    ws->view_size = round_up((ptrdiff_t)size_of_workspace(net), CACHE_LINE);
+    ws->views = carve(arena, ws->threads, ws->view_size, 1);
+    ws->part_gradients = carve(arena, parts - 1, net->size, real);
+    ws->parts = carve(arena, parts, 1, sizeof *ws->parts);
 }
 
 bpk_status bpk_workspace_create(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose, int threads,
                                 bpk_workspace **result) {
-    bpk_workspace *ws = calloc(1, sizeof *ws + (size_t)net->count * sizeof ws->layers[0]);
+    bpk_workspace *ws = calloc(1, size_of_workspace(net));
     if (!ws) return BPK_NO_MEMORY;
     ws->rows = rows;
     ws->threads = threads;
@@ -88,14 +100,42 @@ void bpk_workspace_free(bpk_workspace *ws) {
     free(ws);
 }
 
-void workspace_set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height) {
-    if (ws->height == height) return;
+void workspace_set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height, ptrdiff_t rows) {
+    if (ws->height == height && ws->zeroed >= rows) return;
     for (int l = 0; l < net->count; l++) {
         const net_layer *layer = &net->layers[l];
         if (layer->width > layer->out)
-            memset(ws->layers[l].delta, 0, (size_t)(height * layer->width) * net->kernels->real_size);
+            memset(ws->layers[l].delta, 0, (size_t)(rows * layer->width) * net->kernels->real_size);
     }
     ws->height = height;
+    ws->zeroed = rows;
+}
+
+bpk_workspace *workspace_part(const bpk_net *net, const bpk_workspace *ws, int index, ptrdiff_t rows,
+                              ptrdiff_t part) {
+    const bpk_kernels *kernels = net->kernels;
+    const ptrdiff_t first = index * rows, last = last_layer(net)->width;
+    bpk_workspace *view = (void *)((char *)ws->views + index * ws->view_size);
+    memcpy(view, ws, size_of_workspace(net));
+    view->x = element(kernels, ws->x, first * padded(kernels, net->layers[0].in));
+    view->targets = element(kernels, ws->targets, first * last);
+    if (ws->out_delta) view->out_delta = element(kernels, ws->out_delta, first * last);
+    view->labels += first;
+    view->scale += first;
+    view->row_weight += first;
+    view->row_loss += first;
+    view->row_accuracy += first;
+    if (part > 0) view->gradients = element(kernels, ws->part_gradients, (part - 1) * net->size);
+    view->bad += index;
+    view->rows_of_threads = element(kernels, ws->rows_of_threads, index * ws->row_size);
+    view->strips = element(kernels, ws->strips, index * ws->strip_size);
+    for (int l = 0; l < net->count; l++) {
+        const ptrdiff_t start = first * net->layers[l].width;
+        view->layers[l].a = element(kernels, ws->layers[l].a, start);
+        view->layers[l].delta = element(kernels, ws->layers[l].delta, start);
+        if (ws->layers[l].slope) view->layers[l].slope = element(kernels, ws->layers[l].slope, start);
+    }
+    return view;
 }
 
 void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *ws, int l, void *dw, void *db) {

@@ -4,12 +4,20 @@
 
 #include "trainer/net.h"
 
+/* Of the tiles of a part of a batch: the first error and its row; the sums of a step (step.h). */
+typedef struct {
+    bpk_status status;
+    ptrdiff_t bad_row;
+    double weight, loss, accuracy;
+} tiles_result;
+
 /* Activations and deltas are (rows, width of the layer), in blocks. Blocks are as high as the batch of the
  * pass: at most `rows`. Only the last layer's activations, and the derivative of the loss with respect to
  * them, are plain: row-major, with rows `width` apart. */
 struct bpk_workspace {
     ptrdiff_t rows;   /* capacity in rows */
     ptrdiff_t height; /* block height whose delta padding is currently zeroed */
+    ptrdiff_t zeroed; /* in blocks of that many rows together */
     int threads;
     void *memory;
     ptrdiff_t bytes; /* of memory */
@@ -27,13 +35,24 @@ struct bpk_workspace {
     void *rows_of_threads; /* (threads, row_size) a row during its conversion */
     void *strips;          /* (threads, strip_size) rows of W, transposed, for delta */
     ptrdiff_t row_size, strip_size;
+    /* For row tiles (row_tiles.h), else NULL: (threads, view_size) each member's workspace, a part of this
+     * one; the gradients of all parts of a batch but the first; and the result of each part. */
+    void *views, *part_gradients;
+    tiles_result *parts;
+    ptrdiff_t view_size;
     struct {
         void *a, *delta; /* delta in training only; the last layer's a is plain */
         void *slope;     /* s', stored like a; in training, if keeps_slope(layer); otherwise NULL */
     } layers[];
 };
 
-/* Sets the block height. Blocks of a new height have the padding of deltas in other places: it is zeroed. */
-void workspace_set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height);
+/* Sets the block height. Blocks of a new height have the padding of deltas in other places: it is zeroed, in
+ * as many blocks as `rows` rows have. */
+void workspace_set_height(const bpk_net *net, bpk_workspace *ws, ptrdiff_t height, ptrdiff_t rows);
+
+/* The workspace of one member for tiles of `rows` rows: member `index` has the rows from index * rows on.
+ * Its stored gradients are those of part `part`. */
+bpk_workspace *workspace_part(const bpk_net *net, const bpk_workspace *ws, int index, ptrdiff_t rows,
+                              ptrdiff_t part);
 
 #endif

@@ -51,6 +51,11 @@ WIDE_REGISTERS = re.compile(r"%[yz]mm\d+|%k[0-7]\b|%xmm(1[6-9]|2\d|3[01])")
 EVEX_REGISTERS = re.compile(r"%zmm\d+|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])|\{1to\d+\}|\{r[nuzd]-sae\}|\{sae\}")
 
 
+def is_masked_store(name: str, operands: str) -> bool:
+    """Whether the instruction is a masked store of AVX2, which is microcode on some processors."""
+    return "maskmov" in name and operands.endswith(")")
+
+
 def complaint(name: str, operands: str, level: str) -> bool:
     """Whether the instruction is not of this level."""
     if NEVER.fullmatch(name):
@@ -59,7 +64,7 @@ def complaint(name: str, operands: str, level: str) -> bool:
         vex = name.startswith("v") and name not in ("verr", "verw")
         return vex or bool(WIDE_REGISTERS.search(operands) or BEYOND_SSE2.fullmatch(name))
     if level == "avx2":
-        return bool(EVEX_REGISTERS.search(operands))
+        return bool(EVEX_REGISTERS.search(operands)) or is_masked_store(name, operands)
     if level == "avx512":
         return bool(NEVER_512.fullmatch(name))
     raise Missing(f"no rules for the instructions of {level}")

@@ -41,17 +41,22 @@ static inline vec vset1(real x) { return VOP(set1)(x); }
 static inline vec vload(const stored *p) { return VOP(loadu)(p); }
 static inline void vstore(stored *p, vec v) { VOP(storeu)(p, v); }
 
-/* Masks: vtail(n) is the first n lanes, 0 <= n <= VEC; vlane(i) is lane i alone. Masked loads and stores do
- * not touch the memory of other lanes; loads set these lanes to zero. */
+/* Masks, of registers only: vtail(n) is the first n lanes, 0 <= n <= VEC; vlane(i) is lane i alone. */
 static inline vmask vtail(ptrdiff_t n) { return (vmask)((1u << n) - 1); }
 static inline vmask vlane(int i) { return (vmask)(1u << i); }
-static inline vec vmload(vmask m, const stored *p) {
-    show_read(m, p);
-    return VOP(maskz_loadu)(m, p);
+
+/* The first n elements at p, 1 <= n <= VEC; the other lanes are zero. No other memory is read or written. A
+ * loop passes the constant VEC for whole vectors, which become plain loads and stores, and n for its tail. */
+#define IS_WHOLE(n) (__builtin_constant_p(n) && (n) == VEC)
+static ALWAYS_INLINE vec vload_first(const stored *p, ptrdiff_t n) {
+    if (IS_WHOLE(n)) return vload(p);
+    show_read(p, n, VEC);
+    return VOP(maskz_loadu)(vtail(n), p);
 }
-static inline void vmstore(stored *p, vmask m, vec v) {
-    show_write(m, p);
-    VOP(mask_storeu)(p, m, v);
+static ALWAYS_INLINE void vstore_first(stored *p, ptrdiff_t n, vec v) {
+    if (IS_WHOLE(n)) return vstore(p, v);
+    show_write(p, n, VEC);
+    VOP(mask_storeu)(p, vtail(n), v);
 }
 
 static inline vec vadd(vec a, vec b) { return VOP(add)(a, b); }
@@ -84,26 +89,26 @@ static inline int vall(vmask m) { return m == vtail(VEC); }
 static inline int vfirst(vmask m) { return __builtin_ctz((unsigned)m | 1u << VEC); }
 
 /* The lower half of a vector. Where multiply units are half as wide as registers, as in Zen 4, a product of
- * halves takes half the time. hwiden sets the upper half to zero. IN_REGISTER keeps the compiler from loading
- * v again. */
+ * halves takes half the time. hload_first is as vload_first, with n <= VEC / 2. hwiden sets the upper half to
+ * zero. IN_REGISTER keeps the compiler from loading v again. */
 #define VEC_HALF
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
 #if BPK_REAL_IS_DOUBLE
 typedef __m256d vhalf;
 static inline vhalf hlower(vec a) { return _mm512_castpd512_pd256(a); }
 static inline vec hwiden(vhalf a) { return _mm512_zextpd256_pd512(a); }
-static inline vhalf hmload(vmask m, const stored *p) {
-    show_read(m, p);
-    return _mm256_maskz_loadu_pd(m, p);
+static ALWAYS_INLINE vhalf hload_first(const stored *p, ptrdiff_t n) {
+    show_read(p, n, VEC / 2);
+    return _mm256_maskz_loadu_pd((__mmask8)vtail(n), p);
 }
 static inline vhalf hfma(vhalf a, vhalf b, vhalf c) { return _mm256_fmadd_pd(a, b, c); }
 #else
 typedef __m256 vhalf;
 static inline vhalf hlower(vec a) { return _mm512_castps512_ps256(a); }
 static inline vec hwiden(vhalf a) { return _mm512_zextps256_ps512(a); }
-static inline vhalf hmload(vmask m, const stored *p) {
-    show_read((__mmask8)m, p);
-    return _mm256_maskz_loadu_ps((__mmask8)m, p);
+static ALWAYS_INLINE vhalf hload_first(const stored *p, ptrdiff_t n) {
+    show_read(p, n, VEC / 2);
+    return _mm256_maskz_loadu_ps((__mmask8)vtail(n), p);
 }
 static inline vhalf hfma(vhalf a, vhalf b, vhalf c) { return _mm256_fmadd_ps(a, b, c); }
 #endif

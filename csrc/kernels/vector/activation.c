@@ -4,42 +4,40 @@
 
 #include "kernels/vector/activation_vectors.h"
 
-/* out (m, n) <- s(a (m, n)); with is_derivative, out <- out * s', computed from a. */
+/* out (n) <- s(a (n)); with is_derivative, out <- out * s', computed from a. n <= VEC. */
+static ALWAYS_INLINE void map_vector(bpk_activation activation, ptrdiff_t n, const stored *a, stored *out,
+                                     int is_derivative) {
+    vec x = vload_first(a, n);
+    x = is_derivative ? vmul(vload_first(out, n), derivative_vector(activation, x))
+                      : activation_vector(activation, x);
+    vstore_first(out, n, x);
+}
+
+/* The same for rows of any length: out (m, n), a (m, n). */
 static ALWAYS_INLINE void map(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const stored *a,
                               ptrdiff_t lda, stored *out, ptrdiff_t ldo, int is_derivative) {
     for (ptrdiff_t i = 0; i < m; i++, a += lda, out += ldo) {
         ptrdiff_t j = 0;
-        for (; j + VEC <= n; j += VEC) {
-            vec x = vload(a + j);
-            vstore(out + j, is_derivative ? vmul(vload(out + j), derivative_vector(activation, x))
-                                          : activation_vector(activation, x));
-        }
-        if (j < n) {
-            vmask tail = vtail(n - j);
-            vec x = vmload(tail, a + j);
-            vmstore(out + j, tail,
-                    is_derivative ? vmul(vmload(tail, out + j), derivative_vector(activation, x))
-                                  : activation_vector(activation, x));
-        }
+        for (; j + VEC <= n; j += VEC) map_vector(activation, VEC, a + j, out + j, is_derivative);
+        if (j < n) map_vector(activation, n - j, a + j, out + j, is_derivative);
     }
 }
 
-/* z (m, n) is in a: slope (m, n) <- s'(z), then a (m, n) <- s(z). */
+/* z (n) is in a: slope (n) <- s'(z), then a (n) <- s(z). n <= VEC. */
+static ALWAYS_INLINE void map_vector_with_slope(bpk_activation activation, ptrdiff_t n, stored *a,
+                                                stored *slope) {
+    vec s, x = activation_with_slope(activation, vload_first(a, n), &s);
+    vstore_first(a, n, x);
+    vstore_first(slope, n, s);
+}
+
+/* The same for rows of any length: a (m, n), slope (m, n). */
 static ALWAYS_INLINE void map_with_slope(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, stored *a,
                                          ptrdiff_t lda, stored *slope, ptrdiff_t lds) {
     for (ptrdiff_t i = 0; i < m; i++, a += lda, slope += lds) {
         ptrdiff_t j = 0;
-        for (; j + VEC <= n; j += VEC) {
-            vec s, x = activation_with_slope(activation, vload(a + j), &s);
-            vstore(a + j, x);
-            vstore(slope + j, s);
-        }
-        if (j < n) {
-            vmask tail = vtail(n - j);
-            vec s, x = activation_with_slope(activation, vmload(tail, a + j), &s);
-            vmstore(a + j, tail, x);
-            vmstore(slope + j, tail, s);
-        }
+        for (; j + VEC <= n; j += VEC) map_vector_with_slope(activation, VEC, a + j, slope + j);
+        if (j < n) map_vector_with_slope(activation, n - j, a + j, slope + j);
     }
 }
 

@@ -5,7 +5,7 @@
 #include "kernels/vector/activation_vectors.h"
 #include "kernels/vector/tile.h"
 
-static ALWAYS_INLINE void tile(int rows, int vecs, int last, vmask tail, const ARGS *args, ptrdiff_t i) {
+static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i) {
     vacc sums[TILE_ROWS_MAX][TILE_VECS];
     stored *delta = (stored *)args->delta + i * args->ldd;
     if (args->resume)

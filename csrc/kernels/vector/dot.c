@@ -6,15 +6,15 @@
 /* The columns of a tile: at most VEC, so that a tile has at least one row. */
 enum { COLUMNS = VEC < 4 ? VEC : 4 };
 
-/* Adds one vector of products to each dot product. With `last`, only the lanes of `tail` are used. */
-static ALWAYS_INLINE void accumulate(int rows, int columns, int last, vmask tail, const stored *x,
-                                     ptrdiff_t ldx, const stored *w, ptrdiff_t ldw, vacc partial[VEC]) {
+/* Adds n <= VEC products to each dot product. */
+static ALWAYS_INLINE void accumulate(int rows, int columns, ptrdiff_t n, const stored *x, ptrdiff_t ldx,
+                                     const stored *w, ptrdiff_t ldw, vacc partial[VEC]) {
     UNROLL
     for (int r = 0; r < rows; r++) {
-        vec one = last ? vmload(tail, x + r * ldx) : vload(x + r * ldx);
+        vec one = vload_first(x + r * ldx, n);
         UNROLL
         for (int c = 0; c < columns; c++) {
-            vec other = last ? vmload(tail, w + c * ldw) : vload(w + c * ldw);
+            vec other = vload_first(w + c * ldw, n);
             partial[r * columns + c] = vfma(one, other, partial[r * columns + c]);
         }
     }
@@ -45,9 +45,8 @@ static ALWAYS_INLINE void dots(int rows, int columns, const bpk_dot_args *args, 
         const stored *x = (const stored *)args->x + k * args->x_rows + i * ldx;
         const stored *w = (const stored *)args->w + k * args->w_rows + (args->w_from + j) * ldw;
         ptrdiff_t left = args->k - k < width ? args->k - k : width, v = 0;
-        for (; v + VEC <= left; v += VEC)
-            accumulate(rows, columns, 0, vtail(0), x + v, ldx, w + v, ldw, partial);
-        if (v < left) accumulate(rows, columns, 1, vtail(left - v), x + v, ldx, w + v, ldw, partial);
+        for (; v + VEC <= left; v += VEC) accumulate(rows, columns, VEC, x + v, ldx, w + v, ldw, partial);
+        if (v < left) accumulate(rows, columns, left - v, x + v, ldx, w + v, ldw, partial);
     }
     real sums[VEC];
     reduce(rows * columns, partial, sums);

@@ -26,18 +26,27 @@ static inline row loss_row(const bpk_loss_args *args, ptrdiff_t i) {
                  args->settings};
 }
 
-/* The mask of the vector that begins at element j of n. */
-static inline vmask mask_at(ptrdiff_t n, ptrdiff_t j) { return vtail(n - j < VEC ? n - j : VEC); }
+/* The first n lanes of v, and zeros. The constant VEC costs nothing. */
+static ALWAYS_INLINE vec first_lanes(ptrdiff_t n, vec v) {
+    return n == VEC ? v : vselect(vtail(n), v, vzero());
+}
+
+/* A function named ..._some makes one vector of a row: its n <= VEC elements from j on. n is the constant VEC
+ * for all vectors but the last. */
+
+/* Returns sum + (a - t)^2; delta = scale * (a - t). */
+static ALWAYS_INLINE vec squares_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec scale, vec sum) {
+    vec difference = vsub(vload_first(r->a + j, n), vload_first(r->t + j, n));
+    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, difference));
+    return vfma(difference, difference, sum);
+}
 
 /* Returns sum (a - t)^2; delta = scale * factor * (a - t). */
 static double squares(const row *r, double factor) {
     vec sum = vzero(), scale = vset1((real)(r->scale * factor));
-    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
-        vmask m = mask_at(r->n, j);
-        vec difference = vsub(vmload(m, r->a + j), vmload(m, r->t + j));
-        sum = vfma(difference, difference, sum);
-        if (r->delta) vmstore(r->delta + j, m, vmul(scale, difference));
-    }
+    ptrdiff_t j = 0;
+    for (; j + VEC <= r->n; j += VEC) sum = squares_some(r, j, VEC, scale, sum);
+    if (j < r->n) sum = squares_some(r, j, r->n - j, scale, sum);
     return (double)vsum(sum);
 }
 
@@ -54,16 +63,20 @@ static double squared_error_row(const row *r, double *accuracy) {
 /* mae and quantile: returns (1/n) sum d slope, with d = a - t; delta = scale / n * slope. The slope is
  * `above` if d > 0, -`below` if d < 0, and d itself if d is 0 or NaN. mae has above = below = 1; quantile has
  * above = 1 - q and below = q, with its parameter q. */
-static double absolute(const row *r, int has_q) {
-    vec sum = vzero(), one = vset1(1), scale = vset1((real)(r->scale / (double)r->n));
-    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
-        vmask m = mask_at(r->n, j);
-        vec d = vsub(vmload(m, r->a + j), vmload(m, r->t + j));
-        vec below = has_q ? vmload(m, r->parameters + j) : one, above = has_q ? vsub(one, below) : one;
-        vec slope = vselect(vgt(d, vzero()), above, vselect(vlt(d, vzero()), vneg(below), d));
-        sum = vfma(d, slope, sum);
-        if (r->delta) vmstore(r->delta + j, m, vmul(scale, slope));
-    }
+static ALWAYS_INLINE vec absolute_some(const row *r, ptrdiff_t j, ptrdiff_t n, int has_q, vec scale,
+                                       vec sum) {
+    vec one = vset1(1), d = vsub(vload_first(r->a + j, n), vload_first(r->t + j, n));
+    vec below = has_q ? vload_first(r->parameters + j, n) : one, above = has_q ? vsub(one, below) : one;
+    vec slope = vselect(vgt(d, vzero()), above, vselect(vlt(d, vzero()), vneg(below), d));
+    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, slope));
+    return vfma(d, slope, sum);
+}
+
+static ALWAYS_INLINE double absolute(const row *r, int has_q) {
+    vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
+    ptrdiff_t j = 0;
+    for (; j + VEC <= r->n; j += VEC) sum = absolute_some(r, j, VEC, has_q, scale, sum);
+    if (j < r->n) sum = absolute_some(r, j, r->n - j, has_q, scale, sum);
     return (double)vsum(sum) / (double)r->n;
 }
 
@@ -77,16 +90,20 @@ static double quantile_row(const row *r, double *accuracy) {
     return absolute(r, 1);
 }
 
+static ALWAYS_INLINE vec huber_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec scale, vec sum) {
+    vec d = vsub(vload_first(r->a + j, n), vload_first(r->t + j, n)),
+        limit = vload_first(r->parameters + j, n);
+    vec c = vmax(vneg(limit), vmin(limit, d));
+    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, c));
+    return vfma(c, vfnma(vset1((real)0.5), c, d), sum);
+}
+
 static double huber_row(const row *r, double *accuracy) {
     (void)accuracy;
-    vec sum = vzero(), half = vset1((real)0.5), scale = vset1((real)(r->scale / (double)r->n));
-    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
-        vmask m = mask_at(r->n, j);
-        vec d = vsub(vmload(m, r->a + j), vmload(m, r->t + j)), limit = vmload(m, r->parameters + j);
-        vec c = vmax(vneg(limit), vmin(limit, d));
-        sum = vfma(c, vfnma(half, c, d), sum);
-        if (r->delta) vmstore(r->delta + j, m, vmul(scale, c));
-    }
+    vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
+    ptrdiff_t j = 0;
+    for (; j + VEC <= r->n; j += VEC) sum = huber_some(r, j, VEC, scale, sum);
+    if (j < r->n) sum = huber_some(r, j, r->n - j, scale, sum);
     return (double)vsum(sum) / (double)r->n;
 }
 
@@ -100,34 +117,39 @@ static double target_deviance(const row *r) {
     return sum;
 }
 
+static ALWAYS_INLINE vec poisson_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec scale, vec sum) {
+    vec a = vload_first(r->a + j, n), t = vload_first(r->t + j, n), e = vexp(a);
+    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, vsub(e, t)));
+    return vadd(sum, first_lanes(n, vfnma(t, a, e)));
+}
+
 static double poisson_row(const row *r, double *accuracy) {
     (void)accuracy;
     vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
-    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
-        vmask m = mask_at(r->n, j);
-        vec a = vmload(m, r->a + j), t = vmload(m, r->t + j), e = vexp(a);
-        sum = vadd(sum, vselect(m, vfnma(t, a, e), vzero()));
-        if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(e, t)));
-    }
+    ptrdiff_t j = 0;
+    for (; j + VEC <= r->n; j += VEC) sum = poisson_some(r, j, VEC, scale, sum);
+    if (j < r->n) sum = poisson_some(r, j, r->n - j, scale, sum);
     return ((double)vsum(sum) + (r->settings->deviance ? target_deviance(r) : 0)) / (double)r->n;
 }
 
 /* With p = sigmoid(z), the loss of z is -t log p - (1-t) log(1-p) = max(z, 0) - z t + log(1 + e^-|z|). */
+static ALWAYS_INLINE vec binary_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec scale, vec sum, vec *right) {
+    vec unit = vset1(1), cap = vset1((real)r->settings->cap);
+    vec z = vload_first(r->a + j, n), t = vload_first(r->t + j, n), e = vexp(vneg(vabs(z)));
+    vec loss = vadd(vfnma(z, t, vmax(vzero(), z)), vlog1p_unit(e));
+    loss = vfma(vzero(), z, loss); /* NaN for an infinite z, also on the right side */
+    vec predicted = vselect(vgt(z, vzero()), unit, vzero());
+    vec actual = vselect(vgt(t, vset1((real)0.5)), unit, vzero());
+    *right = vadd(*right, first_lanes(n, vsub(unit, vabs(vsub(predicted, actual)))));
+    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, vsub(sigmoid_of(z, e), t)));
+    return vadd(sum, first_lanes(n, vmin(cap, loss)));
+}
+
 static double binary_cross_entropy_row(const row *r, double *accuracy) {
-    vec sum = vzero(), right = vzero(), half = vset1((real)0.5), unit = vset1(1),
-        cap = vset1((real)r->settings->cap);
-    vec scale = vset1((real)(r->scale / (double)r->n));
-    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
-        vmask m = mask_at(r->n, j);
-        vec z = vmload(m, r->a + j), t = vmload(m, r->t + j), e = vexp(vneg(vabs(z)));
-        vec loss = vadd(vfnma(z, t, vmax(vzero(), z)), vlog1p_unit(e));
-        loss = vfma(vzero(), z, loss); /* NaN for an infinite z, also on the right side */
-        sum = vadd(sum, vselect(m, vmin(cap, loss), vzero()));
-        vec predicted = vselect(vgt(z, vzero()), unit, vzero());
-        vec actual = vselect(vgt(t, half), unit, vzero());
-        right = vadd(right, vselect(m, vsub(unit, vabs(vsub(predicted, actual))), vzero()));
-        if (r->delta) vmstore(r->delta + j, m, vmul(scale, vsub(sigmoid_of(z, e), t)));
-    }
+    vec sum = vzero(), right = vzero(), scale = vset1((real)(r->scale / (double)r->n));
+    ptrdiff_t j = 0;
+    for (; j + VEC <= r->n; j += VEC) sum = binary_some(r, j, VEC, scale, sum, &right);
+    if (j < r->n) sum = binary_some(r, j, r->n - j, scale, sum, &right);
     *accuracy = (double)vsum(right) / (double)r->n;
     return (double)vsum(sum) / (double)r->n;
 }
@@ -135,10 +157,9 @@ static double binary_cross_entropy_row(const row *r, double *accuracy) {
 /* The largest of a (n). */
 static real largest(ptrdiff_t n, const stored *a) {
     vec best = vset1(a[0]);
-    for (ptrdiff_t j = 0; j < n; j += VEC) {
-        vmask m = mask_at(n, j);
-        best = vselect(m, vmax(best, vmload(m, a + j)), best);
-    }
+    ptrdiff_t j = 0;
+    for (; j + VEC <= n; j += VEC) best = vmax(best, vload(a + j));
+    if (j < n) best = vselect(vtail(n - j), vmax(best, vload_first(a + j, n - j)), best);
     return vmaximum(best);
 }
 
@@ -146,16 +167,19 @@ static real largest(ptrdiff_t n, const stored *a) {
  * only if a contains NaN. */
 static ptrdiff_t first_equal(ptrdiff_t n, const stored *a, real value) {
     ptrdiff_t i = 0;
-    for (; i < n; i += VEC) {
-        int lane = vfirst(veq(vmload(mask_at(n, i), a + i), vset1(value)));
-        if (lane < VEC && i + lane < n) return i + lane;
+    int lane;
+    for (; i + VEC <= n; i += VEC) {
+        lane = vfirst(veq(vload(a + i), vset1(value)));
+        if (lane < VEC) return i + lane;
     }
-    return n - 1;
+    if (i == n) return n - 1;
+    lane = vfirst(veq(vload_first(a + i, n - i), vset1(value)));
+    return i + lane < n ? i + lane : n - 1;
 }
 
-/* The vector of targets from element j on: those of t, or 1 at the label and 0 elsewhere. */
-static inline vec targets_at(const row *r, vmask m, ptrdiff_t j) {
-    if (r->t) return vmload(m, r->t + j);
+/* The n <= VEC targets from element j on: those of t, or 1 at the label and 0 elsewhere. */
+static ALWAYS_INLINE vec targets_at(const row *r, ptrdiff_t n, ptrdiff_t j) {
+    if (r->t) return vload_first(r->t + j, n);
     ptrdiff_t lane = (ptrdiff_t)r->label - j;
     return lane >= 0 && lane < VEC ? vselect(vlane((int)lane), vset1(1), vzero()) : vzero();
 }
@@ -165,7 +189,7 @@ static inline vec targets_at(const row *r, vmask m, ptrdiff_t j) {
  *
  * Of one row, max, s and softmax wait for each other. So ROWS_TOGETHER rows make each of these steps
  * together, and hide each other's latency. The exponentials are kept in delta until s is known, except the
- * last vector, which stays in a register: loading what was stored under a mask is slow. */
+ * last vector, which stays in a register: loading what was stored in part is slow. */
 enum { ROWS_TOGETHER = 16 };
 
 /* Of each row: max a, the last vector of exponentials, s, and sum t (a - max a). */
@@ -178,41 +202,63 @@ typedef struct {
 /* The index at which the last vector of n elements begins. */
 static inline ptrdiff_t last_vector(ptrdiff_t n) { return (n - 1) / VEC * VEC; }
 
+/* Sums over a row: exp(a - top); t (a - top); a - top. */
+typedef struct {
+    vec exponentials, of_targets, of_all;
+} softmax_sums;
+
+/* Returns exp(a - top) of one vector, and adds it to the sums. An infinite or NaN a makes the sum NaN, even
+ * if its exponential is 0. */
+static ALWAYS_INLINE vec exponentials_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec top,
+                                           softmax_sums *sums) {
+    vec a = vload_first(r->a + j, n), z = first_lanes(n, vsub(a, top)), e = first_lanes(n, vexp(z));
+    sums->exponentials = vadd(sums->exponentials, vfma(vzero(), a, e));
+    if (r->t) sums->of_targets = vfma(vload_first(r->t + j, n), z, sums->of_targets);
+    if (r->settings->smoothing != 0) sums->of_all = vadd(sums->of_all, z);
+    return e;
+}
+
 /* Writes exp(a - top) to delta, if wanted, except the last vector, which is returned. *total is the sum of
- * all exponentials, or NaN if any a is not finite, also one whose exponential is 0; *at_target is the sum of
- * t (a - top) with smoothed t. */
+ * all exponentials; *at_target is the sum of t (a - top) with smoothed t. */
 static inline vec exponentials(const row *r, real top, double *total, double *at_target) {
     const double smoothing = r->settings->smoothing;
-    vec shift = vset1(top), sum = vzero(), of_targets = vzero(), of_all = vzero(), e = vzero();
-    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
-        vmask m = mask_at(r->n, j);
-        vec a = vmload(m, r->a + j), z = vsub(a, shift);
-        e = vselect(m, vexp(z), vzero());
-        sum = vadd(sum, vfma(vzero(), a, e));
-        if (r->t) of_targets = vfma(vmload(m, r->t + j), vselect(m, z, vzero()), of_targets);
-        if (smoothing != 0) of_all = vadd(of_all, vselect(m, z, vzero()));
-        if (r->delta && j < last_vector(r->n)) vstore(r->delta + j, e);
+    softmax_sums sums = {vzero(), vzero(), vzero()};
+    const vec shift = vset1(top);
+    ptrdiff_t j = 0;
+    for (; j < last_vector(r->n); j += VEC) {
+        vec e = exponentials_some(r, j, VEC, shift, &sums);
+        if (r->delta) vstore(r->delta + j, e);
     }
-    *total = (double)vsum(sum);
-    *at_target = r->t ? (double)vsum(of_targets) : (double)(r->a[r->label] - top);
+    vec last = exponentials_some(r, j, r->n - j, shift, &sums);
+    *total = (double)vsum(sums.exponentials);
+    *at_target = r->t ? (double)vsum(sums.of_targets) : (double)(r->a[r->label] - top);
     if (smoothing != 0)
-        *at_target = (1 - smoothing) * *at_target + smoothing / (double)r->n * (double)vsum(of_all);
-    return e;
+        *at_target = (1 - smoothing) * *at_target + smoothing / (double)r->n * (double)vsum(sums.of_all);
+    return last;
+}
+
+/* The factors of a row's delta: norm e - scale t - share. */
+typedef struct {
+    vec norm, scale, share;
+} softmax_factors;
+
+/* One vector of delta from its exponentials e. */
+static ALWAYS_INLINE void softmax_delta_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec e,
+                                             const softmax_factors *f) {
+    vec d = vfnma(f->scale, targets_at(r, n, j), vmul(e, f->norm));
+    if (r->settings->smoothing != 0) d = vsub(d, f->share);
+    vstore_first(r->delta + j, n, d);
 }
 
 /* delta = scale (softmax - smoothed t), from the exponentials. `last` is their last vector, `total` their
  * sum. */
 static inline void softmax_delta(const row *r, vec last, double total) {
     const double smoothing = r->settings->smoothing, kept = 1 - smoothing, equal = smoothing / (double)r->n;
-    vec norm = vset1((real)(r->scale / total)), scale = vset1((real)(r->scale * kept));
-    vec share = vset1((real)(r->scale * equal));
-    for (ptrdiff_t j = 0; j < r->n; j += VEC) {
-        vmask m = mask_at(r->n, j);
-        vec e = j < last_vector(r->n) ? vload(r->delta + j) : last;
-        vec d = vfnma(scale, targets_at(r, m, j), vmul(e, norm));
-        if (smoothing != 0) d = vsub(d, share);
-        vmstore(r->delta + j, m, d);
-    }
+    const softmax_factors f = {vset1((real)(r->scale / total)), vset1((real)(r->scale * kept)),
+                               vset1((real)(r->scale * equal))};
+    ptrdiff_t j = 0;
+    for (; j < last_vector(r->n); j += VEC) softmax_delta_some(r, j, VEC, vload(r->delta + j), &f);
+    softmax_delta_some(r, j, r->n - j, last, &f);
 }
 
 static void cross_entropy_rows(const bpk_loss_args *args) {

@@ -52,57 +52,43 @@ static ALWAYS_INLINE vec over_root(const constants *c, vec x, vec v) {
     return vdiv(x, vmax(vset1(REAL_MIN), root));
 }
 
-/* The active lanes: all lanes, or the lanes of the mask. */
-typedef struct {
-    int all;
-    vmask mask;
-} active;
-
-static ALWAYS_INLINE vec load(active on, const stored *p) { return on.all ? vload(p) : vmload(on.mask, p); }
-static ALWAYS_INLINE void store(active on, stored *p, vec x) {
-    if (on.all)
-        vstore(p, x);
-    else
-        vmstore(p, on.mask, x);
-}
-
-/* Each optimiser returns the step along g, and updates its states. */
-static ALWAYS_INLINE vec sgd(const constants *c, states s, active on, vec g) {
+/* Each optimiser returns the step along g, and updates the first n lanes of its states. */
+static ALWAYS_INLINE vec sgd(const constants *c, states s, ptrdiff_t n, vec g) {
     if (!s.m) return g;
-    vec velocity = vfma(c->momentum, load(on, s.m), g);
-    store(on, s.m, velocity);
+    vec velocity = vfma(c->momentum, vload_first(s.m, n), g);
+    vstore_first(s.m, n, velocity);
     return c->nesterov ? vfma(c->momentum, velocity, g) : velocity;
 }
 
-static ALWAYS_INLINE vec rmsprop(const constants *c, states s, active on, vec g) {
-    vec v = towards(c->fresh_square, load(on, s.v), vmul(g, g));
-    store(on, s.v, v);
+static ALWAYS_INLINE vec rmsprop(const constants *c, states s, ptrdiff_t n, vec g) {
+    vec v = towards(c->fresh_square, vload_first(s.v, n), vmul(g, g));
+    vstore_first(s.v, n, v);
     if (c->centered) {
-        vec mean = towards(c->fresh_square, load(on, s.u), g);
-        store(on, s.u, mean);
+        vec mean = towards(c->fresh_square, vload_first(s.u, n), g);
+        vstore_first(s.u, n, mean);
         v = vmax(vzero(), vfnma(mean, mean, v));
     }
     vec step = over_root(c, g, v);
     if (!s.m) return step;
-    step = vfma(c->momentum, load(on, s.m), step);
-    store(on, s.m, step);
+    step = vfma(c->momentum, vload_first(s.m, n), step);
+    vstore_first(s.m, n, step);
     return step;
 }
 
-static ALWAYS_INLINE vec adagrad(const constants *c, states s, active on, vec g) {
-    vec v = vfma(g, g, load(on, s.v));
-    store(on, s.v, v);
+static ALWAYS_INLINE vec adagrad(const constants *c, states s, ptrdiff_t n, vec g) {
+    vec v = vfma(g, g, vload_first(s.v, n));
+    vstore_first(s.v, n, v);
     return over_root(c, g, v);
 }
 
-static ALWAYS_INLINE vec adam(const constants *c, states s, active on, vec g) {
-    vec mean = towards(c->fresh, load(on, s.m), g);
-    vec v = towards(c->fresh_square, load(on, s.v), vmul(g, g));
-    store(on, s.m, mean);
-    store(on, s.v, v);
+static ALWAYS_INLINE vec adam(const constants *c, states s, ptrdiff_t n, vec g) {
+    vec mean = towards(c->fresh, vload_first(s.m, n), g);
+    vec v = towards(c->fresh_square, vload_first(s.v, n), vmul(g, g));
+    vstore_first(s.m, n, mean);
+    vstore_first(s.v, n, v);
     if (c->amsgrad) {
-        v = vmax(v, load(on, s.u));
-        store(on, s.u, v);
+        v = vmax(v, vload_first(s.u, n));
+        vstore_first(s.u, n, v);
     }
     return over_root(c, mean, v);
 }
@@ -114,12 +100,12 @@ static ALWAYS_INLINE vec penalised(const constants *c, vec w, vec g) {
     return g;
 }
 
-typedef vec step_along(const constants *c, states s, active on, vec g);
+typedef vec step_along(const constants *c, states s, ptrdiff_t n, vec g);
 
-static ALWAYS_INLINE void move_vector(step_along *rule, const constants *c, stored *w, states s, active on,
+static ALWAYS_INLINE void move_vector(step_along *rule, const constants *c, stored *w, states s, ptrdiff_t n,
                                       vec g) {
-    vec weight = load(on, w), step = rule(c, s, on, penalised(c, weight, g));
-    store(on, w, vfnma(c->lr, step, vmul(c->shrink, weight)));
+    vec weight = vload_first(w, n), step = rule(c, s, n, penalised(c, weight, g));
+    vstore_first(w, n, vfnma(c->lr, step, vmul(c->shrink, weight)));
 }
 
 #endif

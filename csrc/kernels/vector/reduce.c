@@ -7,7 +7,7 @@ int BPK_NAME(all_finite)(ptrdiff_t n, const void *x) {
     ptrdiff_t i = 0;
     for (; i + VEC <= n; i += VEC)
         if (!vall(vle(vabs(vload(p + i)), largest))) return 0;
-    return vall(vle(vabs(vmload(vtail(n - i), p + i)), largest));
+    return i == n || vall(vle(vabs(vload_first(p + i, n - i)), largest));
 }
 
 static ALWAYS_INLINE vec squared(vec x) { return vmul(x, x); }
@@ -17,9 +17,11 @@ static ALWAYS_INLINE vec squared(vec x) { return vmul(x, x); }
 static ALWAYS_INLINE double sum_of(vec (*term)(vec), ptrdiff_t n, const stored *p) {
     double total = 0;
     for (ptrdiff_t i = 0; i < n; i += 64 * VEC) {
+        const ptrdiff_t end = n - i < 64 * VEC ? n : i + 64 * VEC;
         vec sum = vzero();
-        for (ptrdiff_t j = i; j < n && j < i + 64 * VEC; j += VEC)
-            sum = vadd(sum, term(vmload(vtail(n - j < VEC ? n - j : VEC), p + j)));
+        ptrdiff_t j = i;
+        for (; j + VEC <= end; j += VEC) sum = vadd(sum, term(vload(p + j)));
+        if (j < end) sum = vadd(sum, term(vload_first(p + j, end - j)));
         total += (double)vsum(sum);
     }
     return total;

@@ -23,17 +23,17 @@ _Static_assert(TILE_ROWS_3 >= 1 && TILE_ROWS_3 <= TILE_ROWS_MAX,
     for (int r = 0; r < rows; r++) UNROLL \
     for (int j = 0; j < vecs; j++)
 
-/* How the last vector of a tile is used: all its lanes; the lanes of the mask `tail`; or the lanes of `tail`
- * in half a vector. HALVED is for tails of at most half a vector, on ISAs that multiply half a vector in half
- * the time. */
-enum { WHOLE, MASKED, HALVED };
+/* How the last vector of a tile is used: all its lanes; its first `tail` lanes; or these lanes in half a
+ * vector. HALVED is for tails of at most half a vector, on ISAs that multiply half a vector in half the time.
+ */
+enum { WHOLE, PARTIAL, HALVED };
 
 /* sums[i][j] += sum over k < depth of x[i rs + k cs] times the vector at w + k ldw + j VEC, for i < rows and
- * j < vecs. rows, vecs and last (WHOLE, MASKED or HALVED) are constants after inlining. The bounds of the
+ * j < vecs. rows, vecs and last (WHOLE, PARTIAL or HALVED) are constants after inlining. The bounds of the
  * array sums are literals everywhere: gcc would keep an array of other bounds on the stack, and store to it
  * in every step.
  */
-static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, vmask tail, ptrdiff_t depth,
+static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, ptrdiff_t tail, ptrdiff_t depth,
                                        const stored *x, ptrdiff_t rs, ptrdiff_t cs, const stored *w,
                                        ptrdiff_t ldw, vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
 #ifdef VEC_HALF
@@ -44,7 +44,7 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, vmask tail,
         for (int i = 0; i < rows; i++) half[i] = hlower(sums[i][wholes]);
         for (ptrdiff_t k = 0; k < depth; k++, x += cs, w += ldw) {
             vec right[TILE_VECS];
-            vhalf right_half = hmload(tail, w + wholes * VEC);
+            vhalf right_half = hload_first(w + wholes * VEC, tail);
             UNROLL
             for (int j = 0; j < wholes; j++) right[j] = vload(w + j * VEC);
             UNROLL
@@ -65,7 +65,7 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, vmask tail,
         vec right[TILE_VECS];
         UNROLL
         for (int j = 0; j < vecs; j++)
-            right[j] = last && j == vecs - 1 ? vmload(tail, w + j * VEC) : vload(w + j * VEC);
+            right[j] = last && j == vecs - 1 ? vload_first(w + j * VEC, tail) : vload(w + j * VEC);
         UNROLL
         for (int i = 0; i < rows; i++) {
             vec left = vset1(x[i * rs]);
@@ -76,7 +76,7 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, vmask tail,
 }
 
 /* tile_product of rows i to i + rows of a left matrix, over its first `depth` columns. */
-static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int last, vmask tail, ptrdiff_t depth,
+static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int last, ptrdiff_t tail, ptrdiff_t depth,
                                             const bpk_left *left, ptrdiff_t i, const stored *w, ptrdiff_t ldw,
                                             vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
     const stored *x = left->at;
@@ -93,19 +93,19 @@ static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int last, vmask 
 }
 
 /* Vector j of one row of a tile, at p. */
-static ALWAYS_INLINE vec tile_load(const stored *p, int j, int vecs, int last, vmask tail) {
-    return last && j == vecs - 1 ? vmload(tail, p + j * VEC) : vload(p + j * VEC);
+static ALWAYS_INLINE vec tile_load(const stored *p, int j, int vecs, int last, ptrdiff_t tail) {
+    return last && j == vecs - 1 ? vload_first(p + j * VEC, tail) : vload(p + j * VEC);
 }
 
-static ALWAYS_INLINE void tile_store(stored *p, vec v, int j, int vecs, int last, vmask tail) {
+static ALWAYS_INLINE void tile_store(stored *p, vec v, int j, int vecs, int last, ptrdiff_t tail) {
     if (last && j == vecs - 1)
-        vmstore(p + j * VEC, tail, v);
+        vstore_first(p + j * VEC, tail, v);
     else
         vstore(p + j * VEC, v);
 }
 
 /* Sets all rows of accumulators to the bias, or to zero if it is NULL. */
-static ALWAYS_INLINE void tile_start(int rows, int vecs, int last, vmask tail, const stored *bias,
+static ALWAYS_INLINE void tile_start(int rows, int vecs, int last, ptrdiff_t tail, const stored *bias,
                                      vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
     UNROLL
     for (int j = 0; j < vecs; j++) {
@@ -116,7 +116,7 @@ static ALWAYS_INLINE void tile_start(int rows, int vecs, int last, vmask tail, c
 }
 
 /* Loads the sums of earlier parts into the accumulators. */
-static ALWAYS_INLINE void tile_resume(int rows, int vecs, int last, vmask tail, const stored *earlier,
+static ALWAYS_INLINE void tile_resume(int rows, int vecs, int last, ptrdiff_t tail, const stored *earlier,
                                       ptrdiff_t lds, vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
     EACH_ACCUMULATOR (r, j) sums[r][j] = tile_load(earlier + r * lds, j, vecs, last, tail);
 }
@@ -128,9 +128,10 @@ static ALWAYS_INLINE int tile_rows(int vecs) {
 }
 
 /* Computes rows i to i + rows of a block. */
-static ALWAYS_INLINE void tile(int rows, int vecs, int last, vmask tail, const ARGS *args, ptrdiff_t i);
+static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i);
 
-static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, vmask tail, const ARGS *args, ptrdiff_t i) {
+static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args,
+                                   ptrdiff_t i) {
 #define HEIGHT(r)                                                     \
     case r:                                                           \
         if (r <= tile_rows(vecs)) tile(r, vecs, last, tail, args, i); \
@@ -155,7 +156,7 @@ static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, vmask tail, con
 }
 
 /* Divides the rows of a block into the fewest tiles, with heights that differ by at most one. */
-static ALWAYS_INLINE void run_rows(int vecs, int last, vmask tail, const ARGS *args) {
+static ALWAYS_INLINE void run_rows(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
     ptrdiff_t tiles = (args->to - args->from + tile_rows(vecs) - 1) / tile_rows(vecs);
     for (ptrdiff_t i = args->from; tiles > 0; tiles--) {
         ptrdiff_t rows = (args->to - i) / tiles;
@@ -167,19 +168,18 @@ static ALWAYS_INLINE void run_rows(int vecs, int last, vmask tail, const ARGS *a
 /* Computes a block of n <= TILE_VECS VEC columns. Its columns from `filled` on are padding. */
 static ALWAYS_INLINE void run_block(const ARGS *args, ptrdiff_t filled) {
     int vecs = (int)((args->n + VEC - 1) / VEC);
-    ptrdiff_t left = filled - (vecs - 1) * VEC;
-    vmask tail = vtail(left);
+    ptrdiff_t tail = filled - (vecs - 1) * VEC;
 #ifdef VEC_HALF
 #define RUN_HALVED(v) \
-    if (v > 1 && left <= VEC / 2) return run_rows(v, HALVED, tail, args);
+    if (v > 1 && tail <= VEC / 2) return run_rows(v, HALVED, tail, args);
 #else
 #define RUN_HALVED(v)
 #endif
-#define RUN(v)                                                     \
-    if (vecs == v) {                                               \
-        RUN_HALVED(v)                                              \
-        if (args->n % VEC) return run_rows(v, MASKED, tail, args); \
-        return run_rows(v, WHOLE, tail, args);                     \
+#define RUN(v)                                                      \
+    if (vecs == v) {                                                \
+        RUN_HALVED(v)                                               \
+        if (args->n % VEC) return run_rows(v, PARTIAL, tail, args); \
+        return run_rows(v, WHOLE, tail, args);                      \
     }
     RUN(1)
     RUN(2)

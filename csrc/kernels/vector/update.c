@@ -7,7 +7,7 @@
 /* gradient <- the step of SGD along it, which also updates the velocities m unless m is NULL. Each part of
  * the formula is one loop over the registers, so that its condition is tested once per tile. Without decay
  * the weights are not read: 0 times an infinite weight would be NaN. */
-static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int last, vmask tail, const bpk_move *move,
+static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int last, ptrdiff_t tail, const bpk_move *move,
                                     const stored *w, ptrdiff_t ldw, stored *m, ptrdiff_t ldm,
                                     vacc gradient[TILE_ROWS_MAX][TILE_VECS]) {
     if (move->decay != 0) {
@@ -50,7 +50,7 @@ static ALWAYS_INLINE void move_rows(int rows, int vecs, const ARGS *args, ptrdif
     }
 }
 
-static ALWAYS_INLINE void tile(int rows, int vecs, int last, vmask tail, const ARGS *args, ptrdiff_t i) {
+static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i) {
     vacc sums[TILE_ROWS_MAX][TILE_VECS];
     stored *w = (stored *)args->w + i * args->ldw;
     stored *m = args->state[0] ? (stored *)args->state[0] + i * args->ld_state : NULL;
@@ -75,21 +75,27 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int last, vmask tail, const A
 
 void BPK_NAME(update)(const bpk_update_args *args) { run_block(args, args->filled); }
 
-/* Four independent sums of each column, because one addition takes four clocks. */
+/* The sums of the columns of delta (k, n), n <= VEC: four independent ones of each column, because one
+ * addition takes four clocks. */
+static ALWAYS_INLINE vec column_sums(ptrdiff_t n, ptrdiff_t k, const stored *delta, ptrdiff_t ldd) {
+    vec sum[4] = {vzero(), vzero(), vzero(), vzero()};
+    ptrdiff_t i = 0;
+    for (; i + 4 <= k; i += 4)
+        for (int s = 0; s < 4; s++) sum[s] = vadd(sum[s], vload_first(delta + (i + s) * ldd, n));
+    for (; i < k; i++) sum[0] = vadd(sum[0], vload_first(delta + i * ldd, n));
+    return vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3]));
+}
+
 void BPK_NAME(update_bias)(const bpk_bias_args *args) {
     for (ptrdiff_t j = 0; j < args->n; j += VEC) {
         ptrdiff_t n = args->n - j < VEC ? args->n - j : VEC;
-        vmask tail = vtail(n);
         const stored *delta = (const stored *)args->delta + j;
-        vec sum[4] = {vzero(), vzero(), vzero(), vzero()};
-        ptrdiff_t k = 0;
-        for (; k + 4 <= args->k; k += 4)
-            for (int s = 0; s < 4; s++) sum[s] = vadd(sum[s], vmload(tail, delta + (k + s) * args->ldd));
-        for (; k < args->k; k++) sum[0] = vadd(sum[0], vmload(tail, delta + k * args->ldd));
+        vec sums = n == VEC ? column_sums(VEC, args->k, delta, args->ldd)
+                            : column_sums(n, args->k, delta, args->ldd);
 
         real gradient[VEC];
         void *state[BPK_STATES];
-        vstore(gradient, vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3])));
+        vstore(gradient, sums);
         for (int i = 0; i < BPK_STATES; i++) state[i] = args->state[i] ? (stored *)args->state[i] + j : NULL;
         BPK_NAME(move)(args->move, n, gradient, (stored *)args->b + j, state);
     }
