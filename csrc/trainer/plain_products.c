@@ -16,7 +16,8 @@ typedef struct {
     bpk_activation activation;
     void *result;
     ptrdiff_t ld_result;
-    ptrdiff_t depth; /* of a part of the blocks */
+    ptrdiff_t depth;      /* of a part of the blocks */
+    ptrdiff_t panel_rows; /* the most rows of w in a panel */
     scratch scratch;
 } call;
 
@@ -102,7 +103,28 @@ static ptrdiff_t depth_of_part(const call *c) {
     return c->n < 8 ? 16 * larger(c->n, 1) : 128;
 }
 
-/* Adds terms k to k + depth of columns j to j + width, in the member's rows. */
+/* The blocks of w that delta copies to panels at once, a few rows of all of them after the other: the lines of
+ * a row are then read in the order of memory, and once. */
+static ptrdiff_t group_of(const call *c) {
+    return c->is_forward ? 1 : 384 / (c->kernels->panel * (ptrdiff_t)c->kernels->real_size);
+}
+
+/* Copies rows k to k + depth of `count` blocks of w, from column j on, to panels panel_size elements apart. */
+static void copy_group(const call *c, ptrdiff_t k, ptrdiff_t depth, ptrdiff_t j, ptrdiff_t count, void *panels,
+                       ptrdiff_t panel_size) {
+    enum { FEW = 8 };
+    const bpk_kernels *kernels = c->kernels;
+    for (ptrdiff_t i = 0; i < depth; i += FEW)
+        for (ptrdiff_t g = 0, at = j, width; g < count; g++, at += width) {
+            width = block_width(kernels, c->columns - at);
+            kernels->copy(smaller(FEW, depth - i), smaller(width, c->columns - at),
+                          element(kernels, c->w, (k + i) * c->ldw + at), c->ldw,
+                          element(kernels, panels, g * panel_size + i * width), width);
+        }
+}
+
+/* Adds terms k to k + depth to columns j to j + width, in the member's rows. The panel holds delta's block of
+ * w, and takes forward's; without one, delta reads w itself. */
 static void multiply(const call *c, const share *own, const bpk_left *left, ptrdiff_t k, ptrdiff_t depth,
                      ptrdiff_t j, ptrdiff_t width, void *panel) {
     const bpk_kernels *kernels = c->kernels;
@@ -127,15 +149,13 @@ static void multiply(const call *c, const share *own, const bpk_left *left, ptrd
         kernels->forward(&args);
         return;
     }
-    const void *w = element(kernels, c->w, k * c->ldw + j);
-    if (panel) kernels->copy(depth, n, w, c->ldw, panel, width);
     bpk_delta_args args = {.from = own->from,
                            .to = own->to,
                            .n = n,
                            .k = depth,
                            .resume = k > 0,
                            .delta_next = *left,
-                           .w = panel ? panel : w,
+                           .w = panel ? panel : element(kernels, c->w, k * c->ldw + j),
                            .ldw = panel ? width : c->ldw,
                            .a = element(kernels, c->a, j),
                            .lda = c->lda,
@@ -150,15 +170,20 @@ static void blocks(void *context, member me) {
     const bpk_kernels *kernels = c->kernels;
     fp_mode mode = fp_enter();
     const share own = share_of(kernels, me, c->n, c->columns);
-    void *panel = own_panel(&c->scratch, me);
+    void *panels = own_panel(&c->scratch, me);
+    const ptrdiff_t group = group_of(c), panel_size = c->panel_rows * kernels->panel;
     ptrdiff_t k = 0, depth;
     do {
         depth = part_depth(kernels, c->k - k, c->depth);
         bpk_left left = left_part(kernels, me, c->scratch.shared, c->n, c->left, c->ld_left, k, depth);
         for (ptrdiff_t j = 0, width, block = 0; j < c->columns; j += width, block++) {
             width = block_width(kernels, c->columns - j);
-            if (block >= own.first && block < own.last && own.from < own.to)
-                multiply(c, &own, &left, k, depth, j, width, panel);
+            if (block < own.first || block >= own.last || own.from == own.to) continue;
+            const ptrdiff_t g = (block - own.first) % group;
+            if (panels && !c->is_forward && !g)
+                copy_group(c, k, depth, j, smaller(group, own.last - block), panels, panel_size);
+            multiply(c, &own, &left, k, depth, j, width,
+                     panels ? element(kernels, panels, g * panel_size) : NULL);
         }
         k += depth;
     } while (k < c->k);
@@ -207,10 +232,11 @@ static bpk_status run(call *c, int threads) {
         threads = useful_threads(kernels, threads, c->n, c->columns);
         c->depth = depth_of_part(c);
         if (c->is_forward || c->n > reused_rows(kernels)) {
-            ptrdiff_t depth = smaller(c->k, c->depth + kernels->panel);
+            c->panel_rows = smaller(c->k, c->depth + kernels->panel);
             int copied =
                 conflicts(kernels, c->ld_left) && c->columns > kernels->panel && c->n <= MOST_COPIED;
-            status = make_scratch(kernels, &c->scratch, threads, depth, copied ? c->n : 0, depth);
+            status = make_scratch(kernels, &c->scratch, threads, c->panel_rows * group_of(c),
+                                  copied ? c->n : 0, c->panel_rows);
         }
         if (status == BPK_OK) team_run(threads, blocks, c, (team_stop){0});
     }
