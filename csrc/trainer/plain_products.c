@@ -91,10 +91,10 @@ static void sweeps(void *context, member me) {
 
 /* Blocks ------------------------------------------------------------------------------------------------- */
 
-/* The depth of a part. Copied to a panel, a part of a block of w stays in the first-level cache on AVX2, where
- * a tile has the fewest multiply-adds for each vector of w that it loads. Otherwise it is read where it is:
- * with few rows of the left matrix, little arithmetic hides the time that memory takes, and only few distant
- * rows are read at once. */
+/* The depth of a part. Copied to a panel, a part of a block of w stays in the first-level cache on AVX2,
+ * where a tile has the fewest multiply-adds for each vector of w that it loads. Otherwise it is read where it
+ * is: with few rows of the left matrix, little arithmetic hides the time that memory takes, and only few
+ * distant rows are read at once. */
 static ptrdiff_t depth_of_part(const call *c) {
     const bpk_kernels *kernels = c->kernels;
     const size_t bytes = (size_t)kernels->panel * kernels->real_size;
@@ -103,15 +103,16 @@ static ptrdiff_t depth_of_part(const call *c) {
     return c->n < 8 ? 16 * larger(c->n, 1) : 128;
 }
 
-/* The blocks of w that delta copies to panels at once, a few rows of all of them after the other: the lines of
- * a row are then read in the order of memory, and once. */
+/* The blocks of w that delta copies to panels at once, a few rows of all of them after the other: the lines
+ * of a row are then read in the order of memory, and once. */
 static ptrdiff_t group_of(const call *c) {
     return c->is_forward ? 1 : 384 / (c->kernels->panel * (ptrdiff_t)c->kernels->real_size);
 }
 
-/* Copies rows k to k + depth of `count` blocks of w, from column j on, to panels panel_size elements apart. */
-static void copy_group(const call *c, ptrdiff_t k, ptrdiff_t depth, ptrdiff_t j, ptrdiff_t count, void *panels,
-                       ptrdiff_t panel_size) {
+/* Copies rows k to k + depth of `count` blocks of w, from column j on, to panels panel_size elements apart.
+ */
+static void copy_group(const call *c, ptrdiff_t k, ptrdiff_t depth, ptrdiff_t j, ptrdiff_t count,
+                       void *panels, ptrdiff_t panel_size) {
     enum { FEW = 8 };
     const bpk_kernels *kernels = c->kernels;
     for (ptrdiff_t i = 0; i < depth; i += FEW)
@@ -196,8 +197,8 @@ static void blocks(void *context, member me) {
  * transposing one row of a vector; and the multiply-adds for which tiles have to wait if they are so few. */
 static const double REDUCTION = 8, TRANSPOSITION = 7, LATENCY = 8;
 
-/* The multiply-adds of a tile of dot products take longer than those of a tile of blocks, because it has fewer
- * accumulators: one for each lane of a vector. */
+/* The multiply-adds of a tile of dot products take longer than those of a tile of blocks, because it has
+ * fewer accumulators: one for each lane of a vector. */
 static double dot_cost(const bpk_kernels *kernels) {
     if (kernels->dtype == BPK_F64) return 2;
     return kernels->vector < 16 ? 1.5 : 1;
@@ -206,10 +207,12 @@ static double dot_cost(const bpk_kernels *kernels) {
 /* Whether w (columns, 1) in memory is its transpose as well. */
 static int is_row(const call *c) { return c->columns == 1 && c->ldw == 1; }
 
-/* Whether dot products are faster than blocks. Forward transposes w for blocks, and delta for dot products. */
+/* Whether dot products are faster than blocks. Forward transposes w for blocks, and delta for dot products.
+ */
 static int dots_are_faster(const call *c) {
     const double n = (double)c->n, k = (double)c->k, columns = (double)c->columns;
-    const double vectors = (double)(padded(c->kernels, c->columns) / c->kernels->vector), steps = (double)(padded(c->kernels, c->k) / c->kernels->vector);
+    const double vectors = (double)(padded(c->kernels, c->columns) / c->kernels->vector),
+                 steps = (double)(padded(c->kernels, c->k) / c->kernels->vector);
     const double transposing = is_row(c) ? 0 : TRANSPOSITION * k * vectors;
     const double dots = n * columns * (dot_cost(c->kernels) * steps + REDUCTION);
     const double blocks = k * (n * vectors < LATENCY ? LATENCY : n * vectors);
@@ -223,8 +226,7 @@ static bpk_status run(call *c, int threads) {
     const bpk_kernels *kernels = c->kernels;
     bpk_status status = BPK_OK;
     if (dots_are_faster(c)) {
-        if (!c->is_forward && !is_row(c))
-            status = make_scratch(kernels, &c->scratch, 1, 0, c->columns, c->k);
+        if (!c->is_forward && !is_row(c)) status = make_scratch(kernels, &c->scratch, 1, 0, c->columns, c->k);
         if (status == BPK_OK) team_run(threads, dots, c, (team_stop){0});
     } else if (!c->is_forward && c->n <= SWEPT_ROWS) {
         team_run(threads, sweeps, c, (team_stop){0});
@@ -233,8 +235,7 @@ static bpk_status run(call *c, int threads) {
         c->depth = depth_of_part(c);
         if (c->is_forward || c->n > reused_rows(kernels)) {
             c->panel_rows = smaller(c->k, c->depth + kernels->panel);
-            int copied =
-                conflicts(kernels, c->ld_left) && c->columns > kernels->panel && c->n <= MOST_COPIED;
+            int copied = conflicts(kernels, c->ld_left) && c->columns > kernels->panel && c->n <= MOST_COPIED;
             status = make_scratch(kernels, &c->scratch, threads, c->panel_rows * group_of(c),
                                   copied ? c->n : 0, c->panel_rows);
         }

@@ -41,8 +41,8 @@ static void update_blocks(const call *c, member me) {
     team_share(me, shared ? c->out : 0, strip, &first, &last);
     for (ptrdiff_t i = first; i < last; i += strip) {
         ptrdiff_t rows = smaller(strip, c->out - i);
-        kernels->copy(c->n, rows, element(kernels, c->delta, i), c->ldd,
-                  element(kernels, shared, i * c->n), rows);
+        kernels->copy(c->n, rows, element(kernels, c->delta, i), c->ldd, element(kernels, shared, i * c->n),
+                      rows);
     }
     team_barrier(me);
     bpk_update_args args = {.k = c->n, .ldw = c->ldw, .ld_state = c->ldvw, .move = c->move};

@@ -265,15 +265,17 @@ def probabilities(str loss, outputs):
     return p
 
 
-cdef int kernel_threads(n_threads, double n, double width_in, double width, double bytes) except -1:
-    """`n_threads`, or if that is None as many threads as the work of a product (n, width_in) by (width_in, width) is
-    worth. `bytes` is the number of bytes that it moves per weight."""
+cdef int kernel_threads(
+    n_threads, const bpk_kernels *kernels, double n, double width_in, double width, double bytes
+) except -1:
+    """`n_threads`, or if that is None as many threads as a product (n, width_in) by (width_in, width) is worth. `bytes`
+    is the number of bytes that it moves per weight in float32."""
     if n_threads is not None:
         return min(n_threads, BPK_MAX_THREADS)
-    cdef double work = width_in * width * (2 * n + bytes)
-    if bpk_threads_worth(work, 1, 2) == 1:  # asking for the limit would take longer than a small call
+    # Asking for the limit would take longer than a small call.
+    if bpk_product_threads(kernels, n, width_in, width, bytes, 2) == 1:
         return 1
-    return bpk_threads_worth(work, 1, min(fair_share(), BPK_MAX_THREADS))
+    return bpk_product_threads(kernels, n, width_in, width, bytes, min(fair_share(), BPK_MAX_THREADS))
 
 
 def linear_forward(x, w, b, activation, out, n_threads):
@@ -299,7 +301,7 @@ def linear_forward(x, w, b, activation, out, n_threads):
     cdef void *pa = data(out_)
     cdef ptrdiff_t ldx = ld(x_), ldw = ld(w_), lda = ld(out_)
     cdef bpk_status status
-    cdef int threads = kernel_threads(n_threads, n, width_in, width, 4)
+    cdef int threads = kernel_threads(n_threads, kernels, n, width_in, width, 4)
     with nogil:
         status = bpk_linear_forward(kernels, threads, n, width_in, width, px, ldx, pw, ldw, pb, s, pa, lda)
     if status == BPK_NO_MEMORY:
@@ -342,7 +344,7 @@ def delta_backward(delta_next, w_next, a, activation, z, out, n_threads):
     cdef void *pd = data(out_)
     cdef ptrdiff_t ldn = ld(next_), ldw = ld(w_), ldz = ld(z_), ldd = ld(out_)
     cdef bpk_status status
-    cdef int threads = kernel_threads(n_threads, n, width_in, width, 4)
+    cdef int threads = kernel_threads(n_threads, kernels, n, width_in, width, 4)
     with nogil:
         status = bpk_delta_backward(kernels, threads, n, width_in, width, pn, ldn, pw, ldw, pz, ldz, s, pd, ldd)
     if status == BPK_NO_MEMORY:
@@ -408,7 +410,7 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_t
         pvb = data(vb_)
         ldvw = ld(vw_)
     cdef bpk_status status
-    cdef int threads = kernel_threads(n_threads, n, width_in, width, 16 if sgd.momentum != 0 else 8)
+    cdef int threads = kernel_threads(n_threads, kernels, n, width_in, width, 16 if sgd.momentum != 0 else 8)
     with nogil:
         status = bpk_sgd_update(
             kernels, threads, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd

@@ -11,7 +11,7 @@ static ALWAYS_INLINE void pass(int rows, int depth, int first, ptrdiff_t n, cons
     vec left[MAX_ROWS][MAX_DEPTH];
     UNROLL
     for (int r = 0; r < rows; r++) UNROLL
-        for (int d = 0; d < depth; d++) left[r][d] = vset1(x[r * ldx + d]);
+    for (int d = 0; d < depth; d++) left[r][d] = vset1(x[r * ldx + d]);
     ptrdiff_t j = 0;
     for (; j + VEC <= n; j += VEC) {
         vacc sum[MAX_ROWS];
