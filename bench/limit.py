@@ -17,6 +17,11 @@ from pinning import pin
 CLOCKS = {"tanh": 0.74, "sigmoid": 0.6, "relu": 0.1, "leaky_relu": 0.1, "softmax": 0.6, "dropout": 1.1}
 
 
+def parameter_bytes(net) -> int:
+    """The bytes of all parameters and optimiser states."""
+    return 4 * (sum(net.weights) + sum(net.layers[1:])) * (1 + net.states)
+
+
 def level_of(net, caches: dict[str, int]) -> str:
     """The smallest memory level that holds all parameters and optimiser states.
 
@@ -24,7 +29,7 @@ def level_of(net, caches: dict[str, int]) -> str:
     as a whole they are streamed from the next level. Activations and inputs do not count: wherever the bytes
     matter they are small compared with the weights.
     """
-    size = 4 * (sum(net.weights) + sum(net.layers[1:])) * (1 + net.states)
+    size = parameter_bytes(net)
     return next((level for level in ("L1", "L2", "L3") if size <= caches[level]), "memory")
 
 
@@ -34,8 +39,9 @@ def step_limit(net, machine: dict) -> tuple[float, str]:
     For each phase of each layer the limit adds the larger of the time to compute and the time to move bytes;
     then it adds the activations' clocks. A phase computes 2 * batch * out * in operations at the FMA peak.
     Forward and delta read 4 bytes per weight; update moves 8, and 8 more for each optimiser state; at the
-    bandwidth of the level from `level_of`. The first layer has no delta. Moving what fits the first cache
-    costs nothing.
+    bandwidth measured on a buffer as large as the parameters and states, because a guest may have less of a
+    cache than the system reports. The first layer has no delta. Moving what fits the first cache costs
+    nothing.
 
     The limit leaves out the gather of the inputs, the derivatives of the loss, and calls, so a small net
     cannot reach it. A net slightly larger than a cache can beat it, because a part of the net stays there.
@@ -46,10 +52,12 @@ def step_limit(net, machine: dict) -> tuple[float, str]:
     seconds : float
     level : str
     """
-    from machine import target
+    from machine import bandwidth, target
 
     level = level_of(net, machine["caches"])
-    rates = machine["bandwidths"].get(level, {"read": float("inf"), "update": float("inf")})
+    rates = {"read": float("inf"), "update": float("inf")}
+    if level != "L1":
+        rates = bandwidth(machine["isa"], parameter_bytes(net), machine["threads"])
     seconds = 0.0
     for l, weights in enumerate(net.weights):
         computing = 2 * net.batch * weights / machine["fma_peak"]

@@ -105,20 +105,26 @@ def _stream(stream: Callable[..., float], isa: str, size: int, threads: int) -> 
     return _best(threads, lambda thread: stream(starts[thread], vectors, passes))
 
 
-def bandwidths(isa: str, threads: int = 1) -> dict[str, dict[str, float]]:
-    """Bytes per second of reading and of updating in place, by level: L2, L3 and memory.
-
-    A thread's buffer is half the second cache, its share of half the third cache, or for memory its share of
-    four times the third cache.
-    """
-    library, sizes = _library(isa, "float32"), cache_sizes()
-    buffers = {"L2": sizes[2] // 2, "L3": sizes[3] // 2 // threads}
-    buffers["memory"] = max(4 * sizes[3], MEMORY) // threads
+def bandwidth(isa: str, size: int, threads: int = 1) -> dict[str, float]:
+    """Bytes per second of reading and of updating in place, by that many threads that share `size` bytes."""
+    library = _library(isa, "float32")
     streams = {"read": library.read_rate, "update": library.update_rate}
-    return {
-        level: {name: _stream(stream, isa, size, threads) for name, stream in streams.items()}
-        for level, size in buffers.items()
+    return {name: _stream(stream, isa, size // threads, threads) for name, stream in streams.items()}
+
+
+def bandwidths(isa: str, threads: int = 1) -> dict[str, dict[str, float]]:
+    """The `bandwidth` by level: L2, L3 and memory.
+
+    A thread's buffer is half the second cache; or for L3 three times the second cache, because a guest's share
+    of the third may be little more; or for memory its share of four times the third cache.
+    """
+    sizes = cache_sizes()
+    buffers = {
+        "L2": sizes[2] // 2 * threads,
+        "L3": min(3 * sizes[2] * threads, sizes[3] // 2),
+        "memory": max(4 * sizes[3], MEMORY),
     }
+    return {level: bandwidth(isa, size, threads) for level, size in buffers.items()}
 
 
 def cpu_model() -> str:

@@ -170,7 +170,8 @@ int bpk_isa_selected(void);
 void bpk_isa_select(int isa); /* isa must run */
 const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
 
-/* The three products on row-major matrices, each by up to `threads` threads (trainer/plain_products.c). They
+/* The three products on row-major matrices, each by up to `threads` threads (trainer/plain_products.c,
+ * plain_update.c). They
  * return BPK_OK; or BPK_NO_MEMORY, and have written nothing. */
 
 /* a (n, out) = s(x (n, in) w (out, in)' + b (out)) */
@@ -336,6 +337,10 @@ void bpk_workspace_free(bpk_workspace *workspace);
  * finish `steps` such steps soonest. */
 double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose);
 int bpk_threads_worth(double step_work, double steps, int limit);
+
+/* trainer/plan.c: the number of threads, at most `limit`, that finish a product of matrices (n, in) and (in,
+ * out) on row-major matrices soonest, if it moves that many bytes per weight in float32. */
+int bpk_product_threads(const bpk_kernels *kernels, double n, double in, double out, double bytes, int limit);
 
 /* How training turns the gradients of mini-batches into updates. The weight of a mini-batch is the sum of its
  * rows' sample weights. One update takes the weighted mean of the gradients of `accumulate` mini-batches, or

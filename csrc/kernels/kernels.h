@@ -67,6 +67,19 @@ typedef struct {
     ptrdiff_t lds;
 } bpk_dot_args;
 
+/* Rows `from` to `to` of sums (.., n) = x (.., k) w (k, n), all row-major. n may be any number: w is read in
+ * the order of memory, a few rows at once, which is faster than block after block if there are very few rows
+ * of sums. */
+typedef struct {
+    ptrdiff_t from, to, n, k;
+    const void *x;
+    ptrdiff_t ldx;
+    const void *w;
+    ptrdiff_t ldw;
+    void *sums;
+    ptrdiff_t lds;
+} bpk_few_rows_args;
+
 enum { BPK_STATES = 3 }; /* an optimiser's states: m, v and u */
 
 /* How parameters w move along their gradients g in one update: first g <- scale g, clipped to +-limit; then
@@ -147,6 +160,7 @@ typedef struct {
  *     average          average (n) <- decay average + (1 - decay) w (n), finite if both are
  *     scatter          copies src (n) to row `row` of blocks of `rows` rows; returns whether all are finite
  *     transpose        dst (columns, rows) = src (rows, columns)'
+ *     copy             dst (rows, columns) = src (rows, columns), row-major
  *     activate         a (m, n) <- s(a)
  *     apply_derivative delta (m, n) <- delta * s', from a (m, n) as in bpk_delta_args
  *     activate_with_slope  z (m, n) is in a: slope (m, n) <- s'(z), then a (m, n) <- s(z)
@@ -156,6 +170,7 @@ typedef struct {
     X(void, forward, (const bpk_forward_args *args))                                                        \
     X(void, delta, (const bpk_delta_args *args))                                                            \
     X(void, dot, (const bpk_dot_args *args))                                                                \
+    X(void, few_rows, (const bpk_few_rows_args *args))                                                      \
     X(void, update, (const bpk_update_args *args))                                                          \
     X(void, update_bias, (const bpk_bias_args *args))                                                       \
     X(void, move,                                                                                           \
@@ -164,6 +179,8 @@ typedef struct {
     X(void, average, (ptrdiff_t n, void *average, const void *w, double decay))                             \
     X(int, scatter, (ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, ptrdiff_t row))               \
     X(void, transpose,                                                                                      \
+      (ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst, ptrdiff_t ldd))        \
+    X(void, copy,                                                                                           \
       (ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst, ptrdiff_t ldd))        \
     X(void, activate, (bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda))        \
     X(void, apply_derivative,                                                                               \
@@ -190,8 +207,7 @@ struct bpk_kernels {
     ptrdiff_t panel;                      /* the widest block, a multiple of vector */
     ptrdiff_t tile_rows[BPK_TILE_WIDTHS]; /* rows of the highest register tile of 1, 2 and 3 vectors */
     /* Delta is made of dot products for batches of up to dot_rows rows, if the layer has at least dot_depth
-     * outputs per row of the batch. For such batches, transposing W would cost more than the product. The
-     * product forward of row-major matrices is made of dot products for up to dot_rows rows. */
+     * outputs per row of the batch. For such batches, transposing W would cost more than the product. */
     ptrdiff_t dot_rows, dot_depth;
     ptrdiff_t depth; /* the number of terms in a part of a long sum; not of dot products, which have DEPTH */
     /* Layers of up to `narrow` outputs keep W as (out, in), because blocks of (in, out) would be mostly

@@ -25,6 +25,18 @@ int bpk_threads_worth(double step_work, double steps, int limit) {
     return threads < limit ? (int)threads : limit;
 }
 
+/* A product on the caller's matrices has no barriers that matter. PRODUCT_WORK takes about a quarter of a
+ * millisecond, the least time that a second thread shortens. */
+static const double PRODUCT_WORK = 2.5e7;
+
+int bpk_product_threads(const bpk_kernels *kernels, double n, double in, double out, double bytes,
+                        int limit) {
+    double work = in * out * (2 * n + bytes) * (double)kernels->real_size / sizeof(float);
+    if (work < PRODUCT_WORK) return 1;
+    double threads = work / (PRODUCT_WORK / 2);
+    return threads < limit ? (int)threads : limit;
+}
+
 /* Storing the gradients moves 12 bytes per weight through memory, in float32. The rest of the step makes 6
  * operations per weight and row: with ROWS_TO_GO_BACK rows, these take a hundred times as long. LONG_STEP is
  * a fifth of a second at 100 operations per nanosecond. */

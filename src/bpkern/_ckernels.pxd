@@ -121,6 +121,9 @@ cdef extern from "bpkern.h" nogil:
         ptrdiff_t source_rows
 
     double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose)
+    int bpk_product_threads(
+        const bpk_kernels *kernels, double n, double in_, double out, double bytes, int limit
+    ) nogil
     int bpk_threads_worth(double step_work, double steps, int limit)
 
     ctypedef struct bpk_update_settings:

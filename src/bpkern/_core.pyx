@@ -85,7 +85,14 @@ cdef inline const bpk_kernels *kernels_for(bint double) noexcept:
     return bpk_isa_kernels(bpk_isa_selected(), BPK_F64 if double else BPK_F32)
 
 
+cdef tuple activation_names = ACTIVATIONS
+
+
 cdef bpk_activation activation_of(name) except *:
+    cdef int i
+    for i in range(BPK_N_ACTIVATIONS):
+        if name is activation_names[i]:  # as most names are: Python keeps constants of code once
+            return <bpk_activation>i
     try:
         return <bpk_activation><int>ACTIVATIONS.index(name)
     except ValueError:
@@ -109,10 +116,42 @@ cdef int typenum_of(str name, cnp.ndarray array) except -1:
 cdef int check(str name, cnp.ndarray array, int typenum, tuple shape, bint writes) except -1:
     """Raise TypeError or ValueError unless `array`, from `plain`, is a matrix or vector of that shape and type, with
     contiguous rows, and writeable without overlaps if it `writes`."""
-    if typenum_of(name, array) != typenum:
-        raise TypeError(f"all arrays of a call have one dtype: {name} is {array.dtype}")
+    check_type(name, array, typenum)
     if shape_of(array) != shape:
         raise ValueError(f"{name} must have shape {shape}, not {shape_of(array)}")
+    return check_layout(name, array, writes)
+
+
+cdef int check_matrix(
+    str name, cnp.ndarray array, int typenum, ptrdiff_t rows, ptrdiff_t columns, bint writes
+) except -1:
+    """`check` for a matrix (rows, columns). Without a tuple of its sizes, as small calls take little longer."""
+    if (
+        cnp.PyArray_NDIM(array) != 2
+        or cnp.PyArray_DIM(array, 0) != rows
+        or cnp.PyArray_DIM(array, 1) != columns
+    ):
+        return check(name, array, typenum, (rows, columns), writes)
+    check_type(name, array, typenum)
+    return check_layout(name, array, writes)
+
+
+cdef int check_vector(str name, cnp.ndarray array, int typenum, ptrdiff_t n, bint writes) except -1:
+    """`check` for a vector (n,), likewise."""
+    if cnp.PyArray_NDIM(array) != 1 or cnp.PyArray_DIM(array, 0) != n:
+        return check(name, array, typenum, (n,), writes)
+    check_type(name, array, typenum)
+    return check_layout(name, array, writes)
+
+
+cdef int check_type(str name, cnp.ndarray array, int typenum) except -1:
+    if typenum_of(name, array) != typenum:
+        raise TypeError(f"all arrays of a call have one dtype: {name} is {array.dtype}")
+    return 0
+
+
+cdef int check_layout(str name, cnp.ndarray array, bint writes) except -1:
+    """What `check` says about a matrix or vector, apart from its type and shape."""
     if writes and not cnp.PyArray_ISWRITEABLE(array):
         raise ValueError(f"{name} is read-only, and would be written")
     if not cnp.PyArray_ISALIGNED(array):
@@ -144,17 +183,42 @@ cdef int check_2d(str name, cnp.ndarray array, int typenum) except -1:
     """`check` for a matrix of any shape that is only read."""
     if cnp.PyArray_NDIM(array) != 2:
         raise ValueError(f"{name} must have 2 dimensions, not shape {shape_of(array)}")
-    return check(name, array, typenum, shape_of(array), False)
+    check_type(name, array, typenum)
+    return check_layout(name, array, False)
 
 
-cdef int check_apart(dict written, dict others) except -1:
-    """Raise ValueError if an array that will be written overlaps another argument."""
-    names = list(written)
-    for i, name in enumerate(names):
-        apart_from = [(other, written[other]) for other in names[i + 1:]] + list(others.items())
-        for other, array in apart_from:
-            if np.may_share_memory(written[name], array) and np.shares_memory(written[name], array):
-                raise ValueError(f"{name} overlaps {other}, and would be written")
+cdef extern from *:
+    """
+    enum { MOST_APART = 8 };
+
+    /* The bytes from the lowest to past the highest that an array's elements take; the same address if it has none. */
+    static void extent_of(PyArrayObject *array, uintptr_t *low, uintptr_t *high) {
+        *low = *high = (uintptr_t)PyArray_DATA(array);
+        if (!PyArray_SIZE(array)) return;
+        for (int i = 0; i < PyArray_NDIM(array); i++) {
+            npy_intp reach = (PyArray_DIM(array, i) - 1) * PyArray_STRIDE(array, i);
+            *(reach < 0 ? low : high) += (uintptr_t)reach;
+        }
+        *high += (uintptr_t)PyArray_ITEMSIZE(array);
+    }
+    """
+    enum: MOST_APART
+    ctypedef size_t uintptr_t
+    void extent_of(cnp.ndarray array, uintptr_t *low, uintptr_t *high) noexcept
+
+
+cdef int check_apart(tuple names, tuple arrays, int written) except -1:
+    """Raise ValueError if one of the first `written` arrays, from `plain`, overlaps any other. At most MOST_APART
+    arrays. NumPy is asked, which takes microseconds, only about two arrays of which one begins within the other."""
+    cdef uintptr_t low[MOST_APART]
+    cdef uintptr_t high[MOST_APART]
+    cdef Py_ssize_t i, j, count = len(arrays)
+    for i in range(count):
+        extent_of(arrays[i], &low[i], &high[i])
+    for i in range(written):
+        for j in range(i + 1, count):
+            if low[i] < high[j] and low[j] < high[i] and np.shares_memory(arrays[i], arrays[j]):
+                raise ValueError(f"{names[i]} overlaps {names[j]}, and would be written")
     return 0
 
 
@@ -163,6 +227,13 @@ cdef inline ptrdiff_t ld(cnp.ndarray array) noexcept:
     if cnp.PyArray_DIM(array, 0) < 2:
         return cnp.PyArray_DIM(array, 1)
     return cnp.PyArray_STRIDE(array, 0) // cnp.PyArray_ITEMSIZE(array)
+
+
+cdef inline cnp.ndarray empty(cnp.npy_intp rows, cnp.npy_intp columns, int typenum):
+    """A new matrix of arbitrary numbers."""
+    cdef cnp.npy_intp shape[2]
+    shape[0], shape[1] = rows, columns
+    return cnp.PyArray_EMPTY(2, shape, typenum, 0)
 
 
 cdef inline void *data(array) noexcept:
@@ -175,67 +246,67 @@ def probabilities(str loss, outputs):
     row, or the sigmoid."""
     cdef cnp.ndarray a = plain("outputs", outputs)
     cdef int typenum = typenum_of("outputs", a)
-    cdef cnp.npy_intp shape[2]
     check_2d("outputs", a, typenum)
     check_contiguous("outputs", a, typenum, shape_of(a))
     cdef bpk_loss c_loss = <bpk_loss><int>LOSSES.index(loss)
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
-    shape[0], shape[1] = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1)
-    p = cnp.PyArray_EMPTY(2, shape, typenum, 0)
+    cdef ptrdiff_t m = cnp.PyArray_DIM(a, 0), n = cnp.PyArray_DIM(a, 1)
+    p = empty(m, n, typenum)
     cdef const void *pa = data(a)
     cdef void *pp = data(p)
     cdef bpk_status status
-    if cnp.PyArray_SIZE(a) < GIL_KEPT:
-        status = bpk_probabilities(kernels, c_loss, shape[0], shape[1], pa, pp)
+    if m * n < GIL_KEPT:
+        status = bpk_probabilities(kernels, c_loss, m, n, pa, pp)
     else:
         with nogil:
-            status = bpk_probabilities(kernels, c_loss, shape[0], shape[1], pa, pp)
+            status = bpk_probabilities(kernels, c_loss, m, n, pa, pp)
     if status != BPK_OK:
-        raise MemoryError(f"no memory for the probabilities of {shape[1]} outputs")
+        raise MemoryError(f"no memory for the probabilities of {n} outputs")
     return p
 
 
-cdef int kernel_threads(n_threads, double n, double width_in, double width, double bytes) except -1:
-    """`n_threads`, or if that is None as many threads as the work of a product (n, width_in) by (width_in, width) is
-    worth. `bytes` is the number of bytes that it moves per weight."""
+cdef int kernel_threads(
+    n_threads, const bpk_kernels *kernels, double n, double width_in, double width, double bytes
+) except -1:
+    """`n_threads`, or if that is None as many threads as a product (n, width_in) by (width_in, width) is worth. `bytes`
+    is the number of bytes that it moves per weight in float32."""
     if n_threads is not None:
         return min(n_threads, BPK_MAX_THREADS)
-    cdef double work = width_in * width * (2 * n + bytes)
-    if bpk_threads_worth(work, 1, 2) == 1:  # asking for the limit would take longer than a small call
+    # Asking for the limit would take longer than a small call.
+    if bpk_product_threads(kernels, n, width_in, width, bytes, 2) == 1:
         return 1
-    return bpk_threads_worth(work, 1, min(fair_share(), BPK_MAX_THREADS))
+    return bpk_product_threads(kernels, n, width_in, width, bytes, min(fair_share(), BPK_MAX_THREADS))
 
 
 def linear_forward(x, w, b, activation, out, n_threads):
     cdef bpk_activation s = activation_of(activation)
-    x, w, b = plain("x", x), plain("w", w), plain("b", b)
-    given = out
-    cdef int typenum = typenum_of("x", x)
-    check_2d("x", x, typenum)
-    check_2d("w", w, typenum)
-    cdef ptrdiff_t n = x.shape[0], width_in = x.shape[1], width = w.shape[0]
-    if w.shape[1] != width_in:
-        raise ValueError(f"w must have as many columns as x, {width_in}, not shape {w.shape}")
-    check("b", b, typenum, (width,), False)
+    cdef cnp.ndarray x_ = plain("x", x), w_ = plain("w", w), b_ = plain("b", b), out_
+    cdef int typenum = typenum_of("x", x_)
+    check_2d("x", x_, typenum)
+    check_2d("w", w_, typenum)
+    cdef cnp.npy_intp n = cnp.PyArray_DIM(x_, 0), width_in = cnp.PyArray_DIM(x_, 1), width = cnp.PyArray_DIM(w_, 0)
+    if cnp.PyArray_DIM(w_, 1) != width_in:
+        raise ValueError(f"w must have as many columns as x, {width_in}, not shape {shape_of(w_)}")
+    check_vector("b", b_, typenum, width, False)
     if out is None:
-        given = out = np.empty((n, width), x.dtype)
+        out = out_ = empty(n, width, typenum)
     else:
-        out = plain("out", out)
-        check("out", out, typenum, (n, width), True)
-        check_apart({"out": out}, {"x": x, "w": w, "b": b})
+        out_ = plain("out", out)
+        check_matrix("out", out_, typenum, n, width, True)
+        check_apart(("out", "x", "w", "b"), (out_, x_, w_, b_), 1)
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
-    cdef void *px = data(x)
-    cdef void *pw = data(w)
-    cdef void *pb = data(b)
-    cdef void *pa = data(out)
-    cdef ptrdiff_t ldx = ld(x), ldw = ld(w), lda = ld(out)
+    cdef void *px = data(x_)
+    cdef void *pw = data(w_)
+    cdef void *pb = data(b_)
+    cdef void *pa = data(out_)
+    cdef ptrdiff_t ldx = ld(x_), ldw = ld(w_), lda = ld(out_)
     cdef bpk_status status
-    cdef int threads = kernel_threads(n_threads, n, width_in, width, 4)
+    cdef int threads = kernel_threads(n_threads, kernels, n, width_in, width, 4)
     with nogil:
         status = bpk_linear_forward(kernels, threads, n, width_in, width, px, ldx, pw, ldw, pb, s, pa, lda)
     if status == BPK_NO_MEMORY:
-        raise MemoryError(f"no memory for a copy of a part of w or x, of shapes {w.shape} and {x.shape}")
-    return given
+        raise MemoryError(f"no memory for a copy of a part of w or x, of shapes {shape_of(w_)} and {shape_of(x_)}")
+    return out
 
 
 def delta_backward(delta_next, w_next, a, activation, z, out, n_threads):
@@ -246,43 +317,41 @@ def delta_backward(delta_next, w_next, a, activation, z, out, n_threads):
         raise ValueError(
             f"z is only for activations whose derivative is no function of a, not {activation!r}"
         )
-    delta_next, w_next, a = plain("delta_next", delta_next), plain("w_next", w_next), plain("a", a)
-    given = out
-    cdef int typenum = typenum_of("delta_next", delta_next)
-    check_2d("delta_next", delta_next, typenum)
-    check_2d("w_next", w_next, typenum)
-    cdef ptrdiff_t n = delta_next.shape[0], width = delta_next.shape[1], width_in = w_next.shape[1]
-    if w_next.shape[0] != width:
+    cdef cnp.ndarray next_ = plain("delta_next", delta_next), w_ = plain("w_next", w_next), a_ = plain("a", a)
+    cdef cnp.ndarray z_ = a_ if z is None else plain("z", z), out_  # without z, the derivative is computed from a
+    cdef int typenum = typenum_of("delta_next", next_)
+    check_2d("delta_next", next_, typenum)
+    check_2d("w_next", w_, typenum)
+    cdef cnp.npy_intp n = cnp.PyArray_DIM(next_, 0), width = cnp.PyArray_DIM(next_, 1)
+    cdef cnp.npy_intp width_in = cnp.PyArray_DIM(w_, 1)
+    if cnp.PyArray_DIM(w_, 0) != width:
         raise ValueError(
-            f"w_next must have as many rows as delta_next has columns, {width}, not shape {w_next.shape}"
+            f"w_next must have as many rows as delta_next has columns, {width}, not shape {shape_of(w_)}"
         )
-    check("a", a, typenum, (n, width_in), False)
-    if z is None:
-        z = a  # the derivative is computed from a
-    else:
-        z = plain("z", z)
-        check("z", z, typenum, (n, width_in), False)
+    check_matrix("a", a_, typenum, n, width_in, False)
+    if z is not None:
+        check_matrix("z", z_, typenum, n, width_in, False)
     if out is None:
-        given = out = np.empty((n, width_in), a.dtype)
+        out = out_ = empty(n, width_in, typenum)
     else:
-        out = plain("out", out)
-        check("out", out, typenum, (n, width_in), True)
-        check_apart({"out": out}, {"delta_next": delta_next, "w_next": w_next, "a": a, "z": z})
+        out_ = plain("out", out)
+        check_matrix("out", out_, typenum, n, width_in, True)
+        check_apart(("out", "delta_next", "w_next", "a", "z"), (out_, next_, w_, a_, z_), 1)
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
-    cdef void *pn = data(delta_next)
-    cdef void *pw = data(w_next)
-    cdef void *pz = data(z)
-    cdef void *pd = data(out)
-    cdef ptrdiff_t ldn = ld(delta_next), ldw = ld(w_next), ldz = ld(z), ldd = ld(out)
+    cdef void *pn = data(next_)
+    cdef void *pw = data(w_)
+    cdef void *pz = data(z_)
+    cdef void *pd = data(out_)
+    cdef ptrdiff_t ldn = ld(next_), ldw = ld(w_), ldz = ld(z_), ldd = ld(out_)
     cdef bpk_status status
-    cdef int threads = kernel_threads(n_threads, n, width_in, width, 4)
+    cdef int threads = kernel_threads(n_threads, kernels, n, width_in, width, 4)
     with nogil:
         status = bpk_delta_backward(kernels, threads, n, width_in, width, pn, ldn, pw, ldw, pz, ldz, s, pd, ldd)
     if status == BPK_NO_MEMORY:
         raise MemoryError(
-            f"no memory for a copy of a part of w_next or delta_next, of shapes {w_next.shape} and {delta_next.shape}"
+            f"no memory for a copy of a part of w_next or delta_next, of shapes {shape_of(w_)} and {shape_of(next_)}"
         )
-    return given
+    return out
 
 
 def activate_with_slope(a, slope, activation):
@@ -294,7 +363,7 @@ def activate_with_slope(a, slope, activation):
     check_2d("a", a, typenum)
     check("a", a, typenum, a.shape, True)
     check("slope", slope, typenum, a.shape, True)
-    check_apart({"a": a, "slope": slope}, {})
+    check_apart(("a", "slope"), (a, slope), 2)
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
     cdef ptrdiff_t m = a.shape[0], n = a.shape[1], lda = ld(a), lds = ld(slope)
     cdef void *pa = data(a)
@@ -309,44 +378,45 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_t
     sgd.lr, sgd.momentum, sgd.nesterov, sgd.weight_decay = lr, momentum, nesterov, weight_decay
     if sgd.nesterov and sgd.momentum == 0:
         raise ValueError("nesterov needs a momentum above 0, not 0")
-    w, b, delta, x = plain("w", w), plain("b", b), plain("delta", delta), plain("x", x)
-    cdef int typenum = typenum_of("w", w)
-    check_2d("x", x, typenum)
-    check_2d("delta", delta, typenum)
-    cdef ptrdiff_t n = x.shape[0], width_in = x.shape[1], width = delta.shape[1]
-    if delta.shape[0] != n:
-        raise ValueError(f"delta must have as many rows as x, {n}, not shape {delta.shape}")
-    check("w", w, typenum, (width, width_in), True)
-    check("b", b, typenum, (width,), True)
-    written = {"w": w, "b": b}
+    cdef cnp.ndarray w_ = plain("w", w), b_ = plain("b", b), delta_ = plain("delta", delta), x_ = plain("x", x)
+    cdef cnp.ndarray vw_, vb_
+    cdef int typenum = typenum_of("w", w_)
+    check_2d("x", x_, typenum)
+    check_2d("delta", delta_, typenum)
+    cdef ptrdiff_t n = cnp.PyArray_DIM(x_, 0), width_in = cnp.PyArray_DIM(x_, 1), width = cnp.PyArray_DIM(delta_, 1)
+    if cnp.PyArray_DIM(delta_, 0) != n:
+        raise ValueError(f"delta must have as many rows as x, {n}, not shape {shape_of(delta_)}")
+    check_matrix("w", w_, typenum, width, width_in, True)
+    check_vector("b", b_, typenum, width, True)
     if sgd.momentum != 0:
         if vw is None or vb is None:
             raise ValueError(f"momentum {momentum} needs the velocities vw and vb")
-        vw, vb = plain("vw", vw), plain("vb", vb)
-        check("vw", vw, typenum, (width, width_in), True)
-        check("vb", vb, typenum, (width,), True)
-        written.update(vw=vw, vb=vb)
-    check_apart(written, {"delta": delta, "x": x})
+        vw_, vb_ = plain("vw", vw), plain("vb", vb)
+        check_matrix("vw", vw_, typenum, width, width_in, True)
+        check_vector("vb", vb_, typenum, width, True)
+        check_apart(("w", "b", "vw", "vb", "delta", "x"), (w_, b_, vw_, vb_, delta_, x_), 4)
+    else:
+        check_apart(("w", "b", "delta", "x"), (w_, b_, delta_, x_), 2)
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
-    cdef void *pw = data(w)
-    cdef void *pb = data(b)
-    cdef void *pd = data(delta)
-    cdef void *px = data(x)
+    cdef void *pw = data(w_)
+    cdef void *pb = data(b_)
+    cdef void *pd = data(delta_)
+    cdef void *px = data(x_)
     cdef void *pvw = NULL
     cdef void *pvb = NULL
-    cdef ptrdiff_t ldw = ld(w), ldd = ld(delta), ldx = ld(x), ldvw = 0
+    cdef ptrdiff_t ldw = ld(w_), ldd = ld(delta_), ldx = ld(x_), ldvw = 0
     if sgd.momentum != 0:
-        pvw = data(vw)
-        pvb = data(vb)
-        ldvw = ld(vw)
+        pvw = data(vw_)
+        pvb = data(vb_)
+        ldvw = ld(vw_)
     cdef bpk_status status
-    cdef int threads = kernel_threads(n_threads, n, width_in, width, 16 if sgd.momentum != 0 else 8)
+    cdef int threads = kernel_threads(n_threads, kernels, n, width_in, width, 16 if sgd.momentum != 0 else 8)
     with nogil:
         status = bpk_sgd_update(
             kernels, threads, n, width_in, width, pw, ldw, pb, pd, ldd, px, ldx, pvw, ldvw, pvb, &sgd
         )
     if status == BPK_NO_MEMORY:
-        raise MemoryError(f"no memory for a copy of a part of x or delta, of shapes {x.shape} and {delta.shape}")
+        raise MemoryError(f"no memory for a copy of a part of x or delta, of shapes {shape_of(x_)} and {shape_of(delta_)}")
 
 
 def all_finite(array):

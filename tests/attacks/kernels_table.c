@@ -1,5 +1,6 @@
 /* The kernels of the private table, with every operand right behind or right before a fence: no access
  * outside the operands, and the same bits as with operands inside their slots. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,30 @@ static void call_dot(calls *c) {
     finish(c, "dot");
 }
 
+/* The sum of k products of x (.., k) and w (k, n). */
+static void call_few_rows(calls *c) {
+    ptrdiff_t rows = up_to(c, 5), n = up_to(c, 70), k = up_to(c, 40);
+    bpk_few_rows_args args = {.n = n, .k = k, .ldx = k + up_to(c, 3), .ldw = n + up_to(c, 3)};
+    args.lds = n + up_to(c, 3);
+    random_rows(c, rows, &args.from, &args.to);
+    const matrix *x = reals(c, rows, k, args.ldx, READ), *w = reals(c, k, n, args.ldw, READ),
+                 *sums = reals(c, rows, n, args.lds, WRITTEN);
+    args.x = x->at, args.w = w->at, args.sums = sums->at;
+    c->t->kernels->few_rows(&args);
+    for (ptrdiff_t i = args.from; i < args.to; i++)
+        for (ptrdiff_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (ptrdiff_t l = 0; l < k; l++) sum += get(x, i, l) * get(w, l, j);
+            if (fabs(get(sums, i, j) - sum) > 1e-3) {
+                fail("%s %s: %td few rows of %td, %td deep, has wrong numbers", c->t->isa,
+                     dtype_name(c->t->dtype), rows, n, k);
+                i = args.to;
+                break;
+            }
+        }
+    finish(c, "few_rows");
+}
+
 /* A random move, and which states it uses. */
 static bpk_move random_move(calls *c, int uses[BPK_STATES]) {
     bpk_optimizer optimizer = {
@@ -241,6 +266,19 @@ static void call_layouts(calls *c) {
             }
     finish(c, "transpose");
 
+    ptrdiff_t apart = columns + up_to(c, 3);
+    s = reals(c, rows, columns, lds, READ), d = reals(c, rows, columns, apart, WRITTEN);
+    kernels->copy(rows, columns, s->at, lds, d->at, apart);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            if (get(s, i, j) != get(d, i, j)) {
+                fail("%s %s: the copy of %td x %td has wrong numbers", c->t->isa, dtype_name(c->t->dtype),
+                     rows, columns);
+                i = rows;
+                break;
+            }
+    finish(c, "copy");
+
     const matrix *row = reals(c, 1, columns, columns, READ),
                  *blocks = in_blocks(c, rows, columns, WRITTEN, 0);
     int finite = kernels->scatter(columns, row->at, blocks->at, rows, up_to(c, rows - 1));
@@ -311,9 +349,9 @@ static void call_losses(calls *c) {
 }
 
 static void make_calls(const table *t, place where, rng random, calls *c) {
-    static void (*const families[])(calls *) = {call_forward,     call_delta,   call_dot,        call_update,
-                                                call_update_bias, call_moves,   call_reductions, call_layouts,
-                                                call_activations, call_dropout, call_losses};
+    static void (*const families[])(calls *) = {call_forward, call_delta,       call_dot,     call_few_rows,
+                                                call_update,  call_update_bias, call_moves,   call_reductions,
+                                                call_layouts, call_activations, call_dropout, call_losses};
     c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,

@@ -1,7 +1,7 @@
 """The kernels as functions, by several threads: the same bits as by one, within the bound.
 
-The shapes take every way in which a product is made: by dot products, block after block, strip after strip;
-and rows whose distance in memory makes them displace each other from the caches.
+The shapes take every way in which a product is made: by dot products, for few rows, block after block, strip after
+strip, as transposes; and rows whose distance in memory makes them displace each other from the caches.
 """
 
 import numpy as np
@@ -20,6 +20,12 @@ SHAPES = [
     (300, 260, 20),
     (31, 530, 100),
     (32, 530, 100),
+    (24, 1403, 3),
+    (5, 3, 328),
+    (178, 1, 241),
+    (40, 7, 304),
+    (2, 517, 183),
+    (66, 205, 547),
 ]
 THREADS = (2, 5)
 

@@ -21,3 +21,10 @@ void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptr
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++) d[j * ldd + i] = s[i * lds + j];
 }
+
+void BPK_NAME(copy)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,
+                    ptrdiff_t ldd) {
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            ((stored *)dst)[i * ldd + j] = ((const stored *)src)[i * lds + j];
+}

@@ -33,16 +33,51 @@ static ALWAYS_INLINE void transpose_square(ptrdiff_t rows, ptrdiff_t columns, co
         if (j < columns) vstore_first(dst + j * ldd, rows, t[j]);
 }
 
+/* The columns that a few rows are read on, before the next rows: some cache lines, so that each is read once
+ * even if the rows displace each other from the cache, and the next ones are prefetched. */
+enum { CHUNK = 256 / sizeof(stored) };
+
 void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,
                          ptrdiff_t ldd) {
-    for (ptrdiff_t j = 0; j < columns; j += VEC)
-        for (ptrdiff_t i = 0; i < rows; i += VEC) {
-            ptrdiff_t high = rows - i, wide = columns - j;
-            const stored *s = (const stored *)src + i * lds + j;
-            stored *d = (stored *)dst + j * ldd + i;
-            if (high >= VEC && wide >= VEC)
-                transpose_square(VEC, VEC, s, lds, d, ldd);
-            else
-                transpose_square(high < VEC ? high : VEC, wide < VEC ? wide : VEC, s, lds, d, ldd);
+    for (ptrdiff_t first = 0; first < columns; first += CHUNK) {
+        const ptrdiff_t last = columns - first < CHUNK ? columns : first + CHUNK;
+        for (ptrdiff_t i = 0; i < rows; i += VEC)
+            for (ptrdiff_t j = first; j < last; j += VEC) {
+                ptrdiff_t high = rows - i, wide = columns - j;
+                const stored *s = (const stored *)src + i * lds + j;
+                stored *d = (stored *)dst + j * ldd + i;
+                if (high >= VEC && wide >= VEC)
+                    transpose_square(VEC, VEC, s, lds, d, ldd);
+                else
+                    transpose_square(high < VEC ? high : VEC, wide < VEC ? wide : VEC, s, lds, d, ldd);
+            }
+    }
+}
+
+/* Copies `rows` rows of `vecs` vectors, of the last one only the first `tail` lanes if `masked`. */
+static ALWAYS_INLINE void copy_vectors(int vecs, int masked, ptrdiff_t tail, ptrdiff_t rows,
+                                       const stored *src, ptrdiff_t lds, stored *dst, ptrdiff_t ldd) {
+    for (ptrdiff_t i = 0; i < rows; i++, src += lds, dst += ldd) {
+        UNROLL
+        for (int v = 0; v < vecs - masked; v++) vstore(dst + v * VEC, vload(src + v * VEC));
+        if (masked) vstore_first(dst + (vecs - 1) * VEC, tail, vload_first(src + (vecs - 1) * VEC, tail));
+    }
+}
+
+void BPK_NAME(copy)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,
+                    ptrdiff_t ldd) {
+    for (ptrdiff_t j = 0, width; j < columns; j += width) {
+        const stored *s = (const stored *)src + j;
+        stored *d = (stored *)dst + j;
+        width = columns - j < 3 * VEC ? columns - j : 3 * VEC;
+        ptrdiff_t tail = (width - 1) % VEC + 1;
+        switch ((width - 1) / VEC * 2 + (width % VEC != 0)) {
+            case 0: copy_vectors(1, 0, tail, rows, s, lds, d, ldd); break;
+            case 1: copy_vectors(1, 1, tail, rows, s, lds, d, ldd); break;
+            case 2: copy_vectors(2, 0, tail, rows, s, lds, d, ldd); break;
+            case 3: copy_vectors(2, 1, tail, rows, s, lds, d, ldd); break;
+            case 4: copy_vectors(3, 0, tail, rows, s, lds, d, ldd); break;
+            case 5: copy_vectors(3, 1, tail, rows, s, lds, d, ldd); break;
         }
+    }
 }
