@@ -20,6 +20,9 @@ typedef struct {
     ptrdiff_t bad_row;     /* number in x and y; set with BPK_BAD_ROW */
     double weight;         /* sum of the sample weights of this batch */
     double loss, accuracy; /* weighted sums over this batch; in training, loss includes the penalties */
+    int turn;              /* the mini-batch is ws->x[turn] */
+    int looks_ahead;       /* whether this step computes activations of the next one (ahead.h) */
+    int is_ahead;          /* whether x and layer 0's activations (or z) of this step exist already */
 } step;
 
 /* Gathers the next batch and computes the activations of the first `layers` layers. Other members may still
@@ -30,7 +33,14 @@ bpk_status step_forward(step *step, int layers);
 bpk_status step_loss(step *step, int with_delta);
 
 /* Layer l's input: the mini-batch, or the activations below. */
-static inline void *step_input(const step *s, int l) { return l ? s->ws->layers[l - 1].a : s->ws->x; }
+static inline void *step_input(const step *s, int l) {
+    return l ? s->ws->layers[l - 1].a : s->ws->x[s->turn];
+}
+
+/* The member's row of ws->rows_of_threads. */
+static inline void *step_own_row(const step *s) {
+    return element(s->net->kernels, s->ws->rows_of_threads, s->me.index * s->ws->row_size);
+}
 
 /* A matrix in blocks of this step's height, as a left operand. */
 static inline bpk_left step_blocks(const step *s, const void *at) {

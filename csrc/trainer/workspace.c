@@ -32,7 +32,10 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     size_t real = kernels->real_size;
     int training = purpose != BPK_FOR_FORWARD, stores = purpose == BPK_FOR_GRADIENTS;
     ptrdiff_t deepest = 0;
-    ws->x = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    ws->x[0] = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    if (training)
+        ws->x[1] =
+            carve(arena, smaller(ws->rows, kernels->sweep_rows), padded(kernels, net->layers[0].in), real);
     for (int l = 0; l < net->count; l++) {
         const net_layer *layer = &net->layers[l];
         ws->layers[l].a = carve(arena, ws->rows, layer->width, real);

@@ -13,6 +13,7 @@
 #define NARROW 2
 #define DOT_ROWS 16
 #define DOT_DEPTH 1
+#define SWEEP_ROWS 0
 #define ONLINE NULL
 
 /* The index of element (i, k) in blocks of `rows` rows. */
