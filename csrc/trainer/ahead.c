@@ -13,7 +13,7 @@
 #include "trainer/products.h"
 
 static int serves_request(const bpk_net *net, const bpk_run *run) {
-    REFUSED(run, request.batch, run->request.batch > net->kernels->sweep_rows);
+    REFUSED(run, request.batch, !step_sweeps(net, 0, run->request.batch));
     SERVED(run, request.data.x); /* gathered as in step.c */
     SERVED(run, request.data.labels);
     SERVED(run, request.data.y);
@@ -91,22 +91,22 @@ static int serves_net(const bpk_net *net) {
     return 1;
 }
 
-static int serves_layer(const net_layer *layer) {
-    SERVED(layer, in);
+static void lists_layer(const net_layer *layer) {
+    SERVED(layer, in); /* these and the next two: step_sweeps decides */
     SERVED(layer, out);
     SERVED(layer, width);
     SERVED(layer, activation); /* if it needs z, the next step computes it and its derivative */
     SERVED(layer, dropout);    /* by the next step */
-    REFUSED(layer, narrow, layer->narrow);
+    SERVED(layer, narrow);     /* step_sweeps refuses it */
     SERVED(layer, rows);
     SERVED(layer, columns);
     SERVED(layer, w);
     SERVED(layer, b);
-    return 1;
 }
 
 int ahead_serves(const bpk_net *net, const bpk_run *run) {
-    return serves_request(net, run) && serves_update(run) && serves_net(net) && serves_layer(&net->layers[0]);
+    lists_layer(&net->layers[0]);
+    return serves_request(net, run) && serves_update(run) && serves_net(net);
 }
 
 ptrdiff_t ahead_gather(const step *s) {

@@ -140,23 +140,24 @@ static void find_states(const backward *b, const void *parameter, void *state[BP
 
 /* Whether the layer's weights are updated by the kernel `sweep`. */
 static int sweeps(const backward *b) {
-    return !b->layer->narrow && b->step->m <= b->step->net->kernels->sweep_rows;
+    const bpk_net *net = b->step->net;
+    return step_sweeps(net, (int)(b->layer - net->layers), b->step->m);
 }
 
 /* Updates rows `from` to `to` of W (in, out) in the block that begins at column k, of a layer that is not
- * narrow. Only for small batches. */
-static void sweep_rows(const backward *b, ptrdiff_t k, ptrdiff_t from, ptrdiff_t to) {
+ * narrow. `block` is at most `from`, and a block of x begins there. Only for small batches. */
+static void sweep_rows(const backward *b, ptrdiff_t k, ptrdiff_t block, ptrdiff_t from, ptrdiff_t to) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = b->layer;
     ptrdiff_t width = block_width(kernels, layer->out - k);
-    const void *w = element(kernels, layer->w, k * layer->in);
-    bpk_sweep_args args = {.from = from,
-                           .to = to,
-                           .in = layer->in,
+    const void *w = element(kernels, layer->w, k * layer->in + block * width);
+    bpk_sweep_args args = {.from = from - block,
+                           .to = to - block,
+                           .in = layer->in - block,
                            .n = smaller(width, layer->out - k),
                            .k = s->m,
-                           .x = b->x,
+                           .x = element(kernels, b->x, block * s->rows),
                            .x_rows = s->rows,
                            .delta = element(kernels, b->delta, k * s->rows),
                            .ldd = width,
@@ -173,7 +174,7 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = b->layer;
     if (sweeps(b)) {
-        sweep_rows(b, k, c->j, c->j + c->n);
+        sweep_rows(b, k, c->block, c->j, c->j + c->n);
         return;
     }
     ptrdiff_t width = block_width(kernels, layer->out - k), outputs = smaller(width, layer->out - k), at;
@@ -242,7 +243,7 @@ static void update(const backward *b) {
     team_share(s->me, count_blocks(kernels, out) * in, 1, &from, &to);
     for (ptrdiff_t k = 0; k < out; k += block_width(kernels, out - k), from -= in, to -= in) {
         if (sweeps(b) && from < in && to > 0 && !team_stopped(s->me)) {
-            sweep_rows(b, k, larger(from, 0), smaller(to, in));
+            sweep_rows(b, k, 0, larger(from, 0), smaller(to, in));
             continue;
         }
         for (columns c = some_columns(in, larger(from, 0), smaller(to, in)); next_columns(s, &c);) {

@@ -1,5 +1,5 @@
 /* One step of training, evaluation or prediction. Every member of a team makes the same calls with a `step`
- * of its own. Defined in step.c; step_goes_back in plan.c. */
+ * of its own. Defined in step.c; step_goes_back and step_sweeps in plan.c. */
 #ifndef BPK_STEP_H
 #define BPK_STEP_H
 
@@ -56,6 +56,9 @@ static inline int step_stopped(const step *s) { return s->me.asks && team_agrees
  * broken off until then. They do if a step takes a fifth of a second or more, and has so many rows that
  * storing the gradients takes less than a hundredth of it. */
 int step_goes_back(const bpk_net *net, ptrdiff_t rows);
+
+/* Whether the weights of layer l are updated by the kernel `sweep`, in batches of that many rows. */
+int step_sweeps(const bpk_net *net, int l, ptrdiff_t rows);
 
 /* Copies one row of layer l's activations: out (layer's out), contiguous. */
 void step_row(const step *step, int l, ptrdiff_t row, void *out);

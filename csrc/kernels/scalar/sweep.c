@@ -7,7 +7,7 @@ void BPK_NAME(sweep)(const bpk_sweep_args *args) {
     stored *w = args->w, *a = args->a;
     const ptrdiff_t width = round_up(args->n, VEC);
     for (ptrdiff_t i = args->from; i < args->to; i++)
-        for (ptrdiff_t j = 0; j < args->n; j++) {
+        for (ptrdiff_t j = 0; j < width; j++) {
             void *state[BPK_STATES];
             for (int s = 0; s < BPK_STATES; s++)
                 state[s] = args->state[s] ? (stored *)args->state[s] + i * width + j : NULL;
