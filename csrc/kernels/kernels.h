@@ -112,6 +112,28 @@ typedef struct {
     const bpk_move *move;
 } bpk_update_args;
 
+/* Update and forward in one pass over the weights, which are a whole block of W (in, n): moves rows `from` to
+ * `to` of it along the gradient x (k, in)' delta (k, n), as update does; then, unless next_k is 0,
+ * a (next_k, n) = s(next_x (next_k, in) w + b), as forward does, to the same bits. With a next_k, all rows
+ * are moved. x and next_x are in blocks of x_rows rows. w and the states are contiguous: rows are as far
+ * apart as the padded n. delta, w, b, a and the states are padded to whole vectors; the padding of delta is
+ * zero. */
+typedef struct {
+    ptrdiff_t from, to, in, n, k;
+    const void *x;
+    ptrdiff_t x_rows;
+    const void *delta;
+    ptrdiff_t ldd;
+    void *w;
+    void *state[BPK_STATES];
+    const bpk_move *move;
+    ptrdiff_t next_k;
+    const void *next_x, *b; /* this and all below: not used if next_k is 0 */
+    bpk_activation activation;
+    void *a;
+    ptrdiff_t lda;
+} bpk_sweep_args;
+
 /* Moves b (n) along the column sums of delta (k, n). state: m, v and u (n), or NULL. */
 typedef struct {
     ptrdiff_t n, k;
@@ -172,6 +194,7 @@ typedef struct {
     X(void, dot, (const bpk_dot_args *args))                                                                \
     X(void, few_rows, (const bpk_few_rows_args *args))                                                      \
     X(void, update, (const bpk_update_args *args))                                                          \
+    X(void, sweep, (const bpk_sweep_args *args))                                                            \
     X(void, update_bias, (const bpk_bias_args *args))                                                       \
     X(void, move,                                                                                           \
       (const bpk_move *move, ptrdiff_t n, const void *gradient, void *w, void *const state[BPK_STATES]))    \
@@ -213,6 +236,8 @@ struct bpk_kernels {
     /* Layers of up to `narrow` outputs keep W as (out, in), because blocks of (in, out) would be mostly
      * padding. For the same reason, delta of layers of up to `narrow` inputs is made of dot products. */
     ptrdiff_t narrow;
+    /* Batches of up to sweep_rows rows are updated by `sweep`. */
+    ptrdiff_t sweep_rows;
 
     BPK_KERNELS(BPK_KERNEL_POINTER)
 

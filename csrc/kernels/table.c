@@ -20,5 +20,6 @@ const bpk_kernels BPK_NAME(kernels) = {.dtype = BPK_REAL_IS_DOUBLE ? BPK_F64 : B
                                        .dot_depth = DOT_DEPTH,
                                        .depth = PART_DEPTH,
                                        .narrow = NARROW,
+                                       .sweep_rows = SWEEP_ROWS,
                                        .online = ONLINE,
                                        BPK_KERNELS(ENTRY)};

@@ -4,6 +4,7 @@
 #include "trainer/backward.h"
 
 #include "platform/caches.h"
+#include "trainer/ahead.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
@@ -136,12 +137,45 @@ static void find_states(const backward *b, const void *parameter, void *state[BP
     for (int i = 0; i < BPK_STATES; i++) state[i] = counterpart(b->step->net, b->states[i], parameter);
 }
 
+/* Whether the layer's weights are updated by the kernel `sweep`. */
+static int sweeps(const backward *b) {
+    const bpk_net *net = b->step->net;
+    return step_sweeps(net, (int)(b->layer - net->layers), b->step->m);
+}
+
+/* Updates rows `from` to `to` of W (in, out) in the block that begins at column k, of a layer that is not
+ * narrow. `block` is at most `from`, and a block of x begins there. Only for small batches. */
+static void sweep_rows(const backward *b, ptrdiff_t k, ptrdiff_t block, ptrdiff_t from, ptrdiff_t to) {
+    const step *s = b->step;
+    const bpk_kernels *kernels = s->net->kernels;
+    const net_layer *layer = b->layer;
+    ptrdiff_t width = block_width(kernels, layer->out - k);
+    const void *w = element(kernels, layer->w, k * layer->in + block * width);
+    bpk_sweep_args args = {.from = from - block,
+                           .to = to - block,
+                           .in = layer->in - block,
+                           .n = smaller(width, layer->out - k),
+                           .k = s->m,
+                           .x = element(kernels, b->x, block * s->rows),
+                           .x_rows = s->rows,
+                           .delta = element(kernels, b->delta, k * s->rows),
+                           .ldd = width,
+                           .w = destination(b, w),
+                           .move = &b->moves.weights};
+    find_states(b, w, args.state);
+    kernels->sweep(&args);
+}
+
 /* Updates W for columns c of the layer's input, and the outputs of the block of delta that begins at column
  * k. */
 static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = b->layer;
+    if (sweeps(b)) {
+        sweep_rows(b, k, c->block, c->j, c->j + c->n);
+        return;
+    }
     ptrdiff_t width = block_width(kernels, layer->out - k), outputs = smaller(width, layer->out - k), at;
     const void *x = element(kernels, b->x, c->place), *delta = element(kernels, b->delta, k * s->rows);
     bpk_update_args args = {.k = s->m, .move = &b->moves.weights};
@@ -237,16 +271,21 @@ static void update(const backward *b) {
     const bpk_kernels *kernels = s->net->kernels;
     ptrdiff_t in = b->layer->in, out = b->layer->out, first, last, together = in;
     int blocks = blocks_together(b, in, second_level_cache() / 2);
-    if (blocks > 1) together = blocks * kernels->panel;
+    if (blocks > 1 && !sweeps(b)) together = blocks * kernels->panel;
     team_share(s->me, count_blocks(kernels, out) * in, 1, &first, &last);
     for (ptrdiff_t i = 0; i < in; i += together) {
         ptrdiff_t from = first, to = last;
-        for (ptrdiff_t k = 0; k < out; k += block_width(kernels, out - k), from -= in, to -= in)
+        for (ptrdiff_t k = 0; k < out; k += block_width(kernels, out - k), from -= in, to -= in) {
+            if (sweeps(b) && from < in && to > 0 && !team_stopped(s->me)) {
+                sweep_rows(b, k, 0, larger(from, 0), smaller(to, in));
+                continue;
+            }
             for (columns c = some_columns(in, larger(from, i), smaller(to, smaller(i + together, in)));
                  next_columns(s, &c);) {
                 if (team_stopped(s->me)) return;
                 update_block(b, k, &c);
             }
+        }
     }
 }
 
@@ -264,8 +303,9 @@ static void find_below(backward *b, int l) {
 }
 
 /* delta_and_update updates the biases of the layer below. Those of the last layer come first: its delta
- * exists. */
-static void all_layers(backward b, int wants_x) {
+ * exists. Returns whether the update of layer 0 has computed the next mini-batch's activations, which has
+ * `next_rows` rows; 0: none. */
+static int all_layers(backward b, int wants_x, ptrdiff_t next_rows) {
     const step *s = b.step;
     const bpk_net *net = s->net;
     for (int l = net->count - 1; l >= 0; l--) {
@@ -278,10 +318,13 @@ static void all_layers(backward b, int wants_x) {
         find_below(&b, l);
         if (l || wants_x)
             delta_and_update(&b);
+        else if (next_rows && ahead_update(s, next_rows, &b.moves.weights, b.states))
+            return 1;
         else
             update(&b);
         if (l) team_barrier(s->me);
     }
+    return 0;
 }
 
 void step_backward_update(step *s) {
@@ -291,10 +334,11 @@ void step_backward_update(step *s) {
         if (bpk_uses(&update->optimizer, BPK_M + i)) b.states[i] = s->net->stores[BPK_M + i];
     int asks = s->me.asks;
     s->me.asks = 0; /* an update is not broken off */
-    all_layers(b, 0);
+    s->is_ahead = all_layers(b, 0, ahead_gather(s));
+    if (s->is_ahead) s->turn = !s->turn;
     s->me.asks = asks;
 }
 
 void step_backward_store(const step *s, double factor, int wants_x) {
-    all_layers((backward){.step = s, .gradients = s->ws->gradients, .moves = adding(factor)}, wants_x);
+    all_layers((backward){.step = s, .gradients = s->ws->gradients, .moves = adding(factor)}, wants_x, 0);
 }

@@ -79,10 +79,15 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
     return BPK_OK;
 }
 
+/* Store number n begins n STAGGER bytes after the beginning of its memory. An update stores the state of a
+ * weight and then loads the weight: at equal places of two pages, some processors would take the load for one
+ * of the number just stored, and let it wait. */
+enum { STAGGER = 17 * CACHE_LINE };
+
 void bpk_net_free(bpk_net *net) {
     if (!net) return;
     for (int store = 0; store < BPK_N_STORES; store++) {
-        free(net->stores[store]);
+        bpk_net_discard(net, store);
         free(net->saved[store]);
     }
     free(net->loss_parameters);
@@ -133,12 +138,16 @@ void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void
 
 bpk_status bpk_net_make(bpk_net *net, bpk_store store) {
     if (net->stores[store]) return BPK_OK;
-    net->stores[store] = allocate(net->size, net->kernels->real_size);
-    return net->stores[store] ? BPK_OK : BPK_NO_MEMORY;
+    ptrdiff_t lead = store * STAGGER / (ptrdiff_t)net->kernels->real_size, size;
+    if (net->size < 0 || __builtin_add_overflow(net->size, lead, &size)) return BPK_NO_MEMORY;
+    void *memory = allocate(size, net->kernels->real_size);
+    if (!memory) return BPK_NO_MEMORY;
+    net->stores[store] = element(net->kernels, memory, lead);
+    return BPK_OK;
 }
 
 void bpk_net_discard(bpk_net *net, bpk_store store) {
-    free(net->stores[store]);
+    if (net->stores[store]) free((char *)net->stores[store] - store * STAGGER);
     net->stores[store] = NULL;
 }
 

@@ -8,19 +8,12 @@
 #include "kernels/vector/activation_vectors.h"
 #include "kernels/vector/move_vectors.h"
 #include "platform/fp_mode.h"
+#include "trainer/fields.h"
 #include "trainer/gather.h"
 #include "trainer/net.h"
 #include "trainer/optimizer.h"
 
 enum { ONLINE_LAYERS = 8 }; /* the most layers: their activations are in an array on the stack */
-
-/* Each field of a run, a net or a layer is either SERVED, because the path uses it or because it has no
- * effect on the runs that are not refused; or it refuses the run on a condition. All fields are listed: a
- * test fails if one is missing. */
-#define SERVED(object, field) (void)sizeof((object)->field)
-#define REFUSED(object, field, condition) \
-    SERVED(object, field);                \
-    if (condition) return 0
 
 static int serves_request(const bpk_net *net, const bpk_run *run) {
     const bpk_data *data = &run->request.data;

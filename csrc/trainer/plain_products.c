@@ -66,7 +66,8 @@ static void dots(void *context, member me) {
     fp_leave(mode);
 }
 
-/* Sweeps ------------------------------------------------------------------------------------------------- */
+/* Few rows ------------------------------------------------------------------------------------------------
+ */
 
 /* For delta of very few rows: w is read once, in the order of memory. */
 static void few_rows(void *context, member me) {

@@ -1,4 +1,5 @@
-/* The work of a step, the number of threads that pays, and whether a step stores its gradients first. */
+/* The work of a step, the number of threads that pays, whether a step stores its gradients first, and which
+ * layers are updated by the kernel `sweep`. */
 #include "trainer/step.h"
 
 /* The threads of a call take about a hundred microseconds to start, and wait for each other several times per
@@ -45,4 +46,20 @@ enum { ROWS_TO_GO_BACK = 1024 };
 
 int step_goes_back(const bpk_net *net, ptrdiff_t rows) {
     return rows >= ROWS_TO_GO_BACK && bpk_step_work(net, rows, BPK_FOR_TRAINING) >= LONG_STEP;
+}
+
+/* Batches of one row gain in every layer: moving the weights through the caches is all that an update does.
+ * Larger batches gain only in the first layer, whose next activations are computed in the same pass
+ * (ahead.h): not if the weights stay in the first-level cache anyway; nor if they come from memory, where two
+ * passes are as fast as one (measured); nor if much of a block is padding, which `sweep` computes and
+ * `update` skips. */
+static const double SWEEP_LEAST = 1 << 14, SWEEP_MOST = 1 << 20;
+
+int step_sweeps(const bpk_net *net, int l, ptrdiff_t rows) {
+    const net_layer *layer = &net->layers[l];
+    if (layer->narrow || rows > net->kernels->sweep_rows) return 0;
+    if (rows == 1) return 1;
+    const double weights = (double)layer->in * (double)layer->out;
+    return l == 0 && weights >= SWEEP_LEAST && weights <= SWEEP_MOST &&
+           layer->width - layer->out <= layer->width / 16;
 }

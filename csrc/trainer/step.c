@@ -33,10 +33,6 @@ static bpk_status first_bad(step *s) {
     return BPK_BAD_ROW;
 }
 
-static void *own_row(const step *s) {
-    return element(s->net->kernels, s->ws->rows_of_threads, s->me.index * s->ws->row_size);
-}
-
 /* Gathers the labels and weights of rows `from` to `to`. Returns -1, or the first row whose number or label
  * is out of range. */
 static ptrdiff_t gather_numbers(const step *s, ptrdiff_t from, ptrdiff_t to) {
@@ -53,7 +49,7 @@ static ptrdiff_t gather_numbers(const step *s, ptrdiff_t from, ptrdiff_t to) {
     return -1;
 }
 
-/* Gathers the batch into the workspace, and finds the first bad row in it. */
+/* Gathers the batch into the workspace, except for what is ahead, and finds the first bad row in it. */
 static bpk_status gather_batch(step *s) {
     const bpk_kernels *kernels = s->net->kernels;
     bpk_workspace *ws = s->ws;
@@ -61,11 +57,12 @@ static bpk_status gather_batch(step *s) {
     const batch_origin x = {&data->x, data, s->cursor.next};
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
-    ptrdiff_t bad = gather(kernels, s->me, &x, from, to, ws->x, 0, s->rows, own_row(s));
+    ptrdiff_t bad = -1;
+    if (!s->is_ahead) bad = gather(kernels, s->me, &x, from, to, ws->x[s->turn], 0, s->rows, step_own_row(s));
     if (data->y.data) {
         const batch_origin y = {&data->y, data, s->cursor.next};
         ptrdiff_t bad_y = gather(kernels, s->me, &y, from, bad < 0 ? to : bad, ws->targets,
-                                 last_layer(s->net)->width, 0, own_row(s));
+                                 last_layer(s->net)->width, 0, step_own_row(s));
         if (bad_y >= 0) bad = bad_y;
     }
     ptrdiff_t bad_number = gather_numbers(s, from, bad < 0 ? to : bad);
@@ -115,6 +112,8 @@ bpk_status step_forward(step *s, int layers) {
     const bpk_net *net = s->net;
     bpk_workspace *ws = s->ws;
     bpk_status status = gather_batch(s);
+    int is_ahead = s->is_ahead;
+    s->is_ahead = 0;
     /* A batch of weight 0 changes no sum and no parameter: only its outputs may be wanted. */
     if (status != BPK_OK || (s->weight == 0 && !s->wants_outputs)) return status;
 
@@ -124,7 +123,9 @@ bpk_status step_forward(step *s, int layers) {
         const void *w = counterpart(net, store, layer->w), *b = counterpart(net, store, layer->b);
         bpk_left x = step_blocks(s, step_input(s, l));
         bpk_activation activation = ws->layers[l].slope ? BPK_IDENTITY : layer->activation;
-        if (layer->narrow) /* its activations are one block, so their rows are layer->width apart */
+        if (l == 0 && is_ahead)
+            ;                   /* the product exists */
+        else if (layer->narrow) /* its activations are one block, so their rows are layer->width apart */
             forward_narrow(net->kernels, s->me, s->m, layer->in, layer->out, x.at, x.rows, w, b, activation,
                            ws->layers[l].a, layer->width);
         else

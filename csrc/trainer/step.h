@@ -1,5 +1,5 @@
 /* One step of training, evaluation or prediction. Every member of a team makes the same calls with a `step`
- * of its own. Defined in step.c; step_goes_back in plan.c. */
+ * of its own. Defined in step.c; step_goes_back and step_sweeps in plan.c. */
 #ifndef BPK_STEP_H
 #define BPK_STEP_H
 
@@ -21,6 +21,9 @@ typedef struct {
     ptrdiff_t bad_row;     /* number in x and y; set with BPK_BAD_ROW */
     double weight;         /* sum of the sample weights of this batch */
     double loss, accuracy; /* weighted sums over this batch; in training, loss includes the penalties */
+    int turn;              /* the mini-batch is ws->x[turn] */
+    int looks_ahead;       /* whether this step computes activations of the next one (ahead.h) */
+    int is_ahead;          /* whether x and layer 0's activations (or z) of this step exist already */
 } step;
 
 /* Gathers the next batch and computes the activations of the first `layers` layers. Other members may still
@@ -31,7 +34,14 @@ bpk_status step_forward(step *step, int layers);
 bpk_status step_loss(step *step, int with_delta);
 
 /* Layer l's input: the mini-batch, or the activations below. */
-static inline void *step_input(const step *s, int l) { return l ? s->ws->layers[l - 1].a : s->ws->x; }
+static inline void *step_input(const step *s, int l) {
+    return l ? s->ws->layers[l - 1].a : s->ws->x[s->turn];
+}
+
+/* The member's row of ws->rows_of_threads. */
+static inline void *step_own_row(const step *s) {
+    return element(s->net->kernels, s->ws->rows_of_threads, s->me.index * s->ws->row_size);
+}
 
 /* Adds the penalties to the loss of the batch. Passes a barrier. */
 void step_add_penalties(step *step);
@@ -50,6 +60,9 @@ static inline int step_stopped(const step *s) { return s->me.asks && team_agrees
  * broken off until then. They do if a step takes a fifth of a second or more, and has so many rows that
  * storing the gradients takes less than a hundredth of it. */
 int step_goes_back(const bpk_net *net, ptrdiff_t rows);
+
+/* Whether the weights of layer l are updated by the kernel `sweep`, in batches of that many rows. */
+int step_sweeps(const bpk_net *net, int l, ptrdiff_t rows);
 
 /* Copies one row of layer l's activations: out (layer's out), contiguous. */
 void step_row(const step *step, int l, ptrdiff_t row, void *out);

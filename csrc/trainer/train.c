@@ -6,6 +6,7 @@
 #include "platform/clock.h"
 #include "platform/fp_mode.h"
 #include "platform/memory.h"
+#include "trainer/ahead.h"
 #include "trainer/backward.h"
 #include "trainer/gather.h"
 #include "trainer/parameters.h"
@@ -174,10 +175,12 @@ static void pass(call *c, member me, one_step *one) {
               .wants_outputs = request->outputs || one == forward_step,
               .counts = c->net->counts,
               .cursor = run->cursor};
+    int serves_ahead = s.training && ahead_serves(c->net, run);
     bpk_status status = BPK_OK;
     for (ptrdiff_t done = 0; status == BPK_OK && goes_on(c, done) && s.cursor.next < request->data.rows;
          done++) {
         s.m = smaller(request->data.rows - s.cursor.next, request->batch);
+        s.looks_ahead = serves_ahead && done + 1 < c->steps && s.m < request->data.rows - s.cursor.next;
         status = one(c, &s);
         check_clock(c, me, done + 1);
         team_barrier(me);

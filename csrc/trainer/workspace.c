@@ -38,7 +38,10 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     size_t real = kernels->real_size;
     int training = purpose != BPK_FOR_FORWARD, stores = purpose == BPK_FOR_GRADIENTS;
     ptrdiff_t deepest = 0;
-    ws->x = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    ws->x[0] = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    if (training)
+        ws->x[1] =
+            carve(arena, smaller(ws->rows, kernels->sweep_rows), padded(kernels, net->layers[0].in), real);
     for (int l = 0; l < net->count; l++) {
         const net_layer *layer = &net->layers[l];
         ws->layers[l].a = carve(arena, ws->rows, layer->width, real);
@@ -117,7 +120,7 @@ bpk_workspace *workspace_part(const bpk_net *net, const bpk_workspace *ws, int i
     const ptrdiff_t first = index * rows, last = last_layer(net)->width;
     bpk_workspace *view = (void *)((char *)ws->views + index * ws->view_size);
     memcpy(view, ws, size_of_workspace(net));
-    view->x = element(kernels, ws->x, first * padded(kernels, net->layers[0].in));
+    view->x[0] = element(kernels, ws->x, first * padded(kernels, net->layers[0].in));
     view->targets = element(kernels, ws->targets, first * last);
     if (ws->out_delta) view->out_delta = element(kernels, ws->out_delta, first * last);
     view->labels += first;

@@ -21,7 +21,9 @@ struct bpk_workspace {
     int threads;
     void *memory;
     ptrdiff_t bytes; /* of memory */
-    void *x;         /* (rows, inputs) in blocks: the mini-batch */
+    /* (rows, inputs) in blocks: the mini-batch; and the next one, of at most sweep_rows rows, if it is
+     * gathered ahead (ahead.h). They take turns (step.h). */
+    void *x[2];
     int64_t *labels; /* (rows,) */
     void *targets;   /* (rows, width of the last layer), plain */
     /* (rows, width of the last layer), plain: the last delta before it is put in blocks. NULL if the last

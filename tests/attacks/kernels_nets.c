@@ -60,7 +60,7 @@ typedef struct {
     int kept;
 } piece;
 
-enum { MAX_PIECES = 14 + 3 * MAX_LAYERS };
+enum { MAX_PIECES = 15 + 3 * MAX_LAYERS };
 
 /* Lists the pieces of the workspace, and returns their number. */
 static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
@@ -75,7 +75,8 @@ static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
         pieces[n++] = (piece){&ws->layers[l].delta, elements, real, 0};
         pieces[n++] = (piece){&ws->layers[l].slope, elements, real, 0};
     }
-    pieces[n++] = (piece){&ws->x, rows * in, real, 0};
+    pieces[n++] = (piece){&ws->x[0], rows * in, real, 0};
+    pieces[n++] = (piece){&ws->x[1], smaller(rows, net->kernels->sweep_rows) * in, real, 0};
     pieces[n++] = (piece){&ws->targets, rows * last, real, 0};
     pieces[n++] = (piece){&ws->out_delta, rows * last, real, 0};
     pieces[n++] = (piece){(void **)&ws->labels, rows, sizeof *ws->labels, 0};
@@ -163,7 +164,12 @@ static void make_net(scene *s) {
     for (int l = 0; online && l < s->layers; l++) activations[l] = (bpk_activation)whole(r, 0, BPK_SOFTPLUS);
     s->loss = random_loss(r, parameters);
     if (online) s->loss.loss_factor = s->loss.slope_factor = 1;
-    s->batch = online ? 1 : whole(r, 1, 40);
+    s->batch = online ? 1 : whole(r, 1, one_in(r, 2) ? 8 : 40);
+    if (!online && s->batch <= 8 && s->layers > 1 &&
+        one_in(r, 3)) { /* large enough for activations of the next step */
+        s->sizes[0] = whole(r, DEPTH, DEPTH + 50);
+        s->sizes[1] = whole(r, 35, 100);
+    }
     s->rows = s->batch * whole(r, 1, 3) - whole(r, 0, s->batch - 1);
     if (bpk_net_create(s->t->kernels, s->layers, s->sizes, activations, &s->loss, &s->net) != BPK_OK) abort();
     bpk_net_set_dropout_key(s->net, draw(r));
@@ -283,7 +289,7 @@ static void digest_run(scene *s, bpk_status status, ptrdiff_t at) {
     add_to_digest(s, sums, sizeof sums);
 }
 
-/* One pass over the data from the first row on, one batch per call. */
+/* One pass over the data from the first row on. */
 static void pass_over_data(scene *s, bpk_status (*step)(scene *s)) {
     bpk_status status = BPK_OK;
     s->run.cursor.next = s->run.cursor.updates = 0;
@@ -297,7 +303,11 @@ static void pass_over_data(scene *s, bpk_status (*step)(scene *s)) {
 
 static matrix predictions; /* of the current pass */
 
-static bpk_status train_batch(scene *s) { return bpk_train(s->net, s->ws, &s->run, 1); }
+/* Steps of one call may compute activations of the next step (trainer/ahead.h): scratch memory is poisoned
+ * between calls. */
+static bpk_status train_batch(scene *s) {
+    return bpk_train(s->net, s->ws, &s->run, s->around == POISONED ? 1 : s->rows);
+}
 static bpk_status evaluate_batch(scene *s) { return bpk_evaluate(s->net, s->ws, &s->run, 1); }
 static bpk_status gradients_batch(scene *s) { return bpk_gradients(s->net, s->ws, &s->run, 1); }
 static bpk_status forward_batch(scene *s) { return bpk_forward(s->net, s->ws, &s->run, 1, predictions.at); }

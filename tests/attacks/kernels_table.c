@@ -197,6 +197,101 @@ static void call_update(calls *c) {
     finish(c, "update");
 }
 
+/* A copy of a matrix of reals, in the next slot. */
+static matrix *copy_of(calls *c, const matrix *m) {
+    matrix *copy = operand(c, c->t->kernels->real_size, m->rows, m->columns, m->ld, WRITTEN);
+    for (ptrdiff_t i = 0; i < m->rows; i++)
+        for (ptrdiff_t j = 0; j < m->columns; j++) set(copy, i, j, get(m, i, j));
+    return copy;
+}
+
+/* Compares the first n of every `width` columns: the others are padding. */
+static void compare_matrices(const calls *c, const matrix *got, const matrix *wanted, ptrdiff_t n,
+                             ptrdiff_t width, const char *what) {
+    for (ptrdiff_t i = 0; i < got->rows; i++)
+        for (ptrdiff_t j = 0; j < got->columns; j++)
+            if (j % width < n && get(got, i, j) != get(wanted, i, j)) {
+                fail("%s %s: sweep: %s (%td, %td) has other bits than of update and forward", c->t->isa,
+                     dtype_name(c->t->dtype), what, i, j);
+                return;
+            }
+}
+
+/* The same as sweep, by the kernels update and forward: w and the states are moved, a is computed. */
+static void sweep_in_two(const bpk_kernels *kernels, const bpk_sweep_args *args, char *w,
+                         void *const state[BPK_STATES], void *a) {
+    ptrdiff_t columns = padded(kernels, args->n);
+    for (ptrdiff_t i = 0, width; i < args->to; i += width) {
+        width = block_width(kernels, args->in - i);
+        ptrdiff_t from = larger(args->from, i), to = smaller(args->to, i + width);
+        if (from >= to) continue;
+        bpk_update_args update = {.to = to - from,
+                                  .n = columns,
+                                  .filled = args->n,
+                                  .k = args->k,
+                                  .left = element(kernels, args->x, i * args->x_rows + from - i),
+                                  .ldl = width,
+                                  .right = args->delta,
+                                  .ldr = args->ldd,
+                                  .w = element(kernels, w, from * columns),
+                                  .ldw = columns,
+                                  .ld_state = columns,
+                                  .move = args->move};
+        for (int s = 0; s < BPK_STATES; s++)
+            update.state[s] = state[s] ? element(kernels, state[s], from * columns) : NULL;
+        kernels->update(&update);
+    }
+    bpk_forward_args forward = {.to = args->next_k,
+                                .n = args->n,
+                                .k = args->in,
+                                .x = {.at = args->next_x, .rows = args->x_rows},
+                                .w = w,
+                                .ldw = columns,
+                                .b = args->b,
+                                .activation = args->activation,
+                                .a = a,
+                                .lda = args->lda};
+    if (args->next_k) kernels->forward(&forward);
+}
+
+/* Sweep moves whole padded rows of W, and reads the bias and writes the activations with their padding. */
+static void call_sweep(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    int uses[BPK_STATES];
+    bpk_move move = random_move(c, uses);
+    ptrdiff_t in = up_to(c, 120), n = whole(&c->random, 1, kernels->panel), width = padded(kernels, n);
+    ptrdiff_t x_rows = whole(&c->random, 1, 12);
+    bpk_sweep_args args = {.to = in, .in = in, .n = n, .x_rows = x_rows, .ldd = width, .move = &move};
+    args.k = one_in(&c->random, 2) ? 1 : up_to(c, x_rows);
+    args.next_k = up_to(c, one_in(&c->random, 2) ? 1 : x_rows);
+    args.lda = width + up_to(c, 3);
+    if (args.next_k == 0) random_rows(c, in, &args.from, &args.to);
+    args.activation = (bpk_activation)whole(&c->random, 0, BPK_N_ACTIVATIONS - 1);
+    args.x = in_blocks(c, x_rows, in, READ, 0)->at;
+    args.delta = in_blocks(c, args.k, n, READ, 1)->at;
+    const matrix *w = in_blocks(c, in, n, WRITTEN, 1), *w2 = copy_of(c, w), *states[BPK_STATES],
+                 *states2[BPK_STATES];
+    void *in_two[BPK_STATES] = {NULL};
+    args.w = w->at;
+    for (int i = 0; i < BPK_STATES; i++) {
+        if (!uses[i]) continue;
+        states[i] = reals_from(c, 1, in * width, in * width, WRITTEN, 0, 1),
+        states2[i] = copy_of(c, states[i]);
+        args.state[i] = states[i]->at, in_two[i] = states2[i]->at;
+    }
+    args.next_x = args.next_k ? in_blocks(c, x_rows, in, READ, 0)->at : NULL;
+    args.b = one_in(&c->random, 2) ? reals(c, 1, width, width, READ)->at : NULL;
+    const matrix *a = reals(c, args.next_k, width, args.lda, WRITTEN), *a2 = copy_of(c, a);
+    args.a = a->at;
+    kernels->sweep(&args);
+    sweep_in_two(kernels, &args, w2->at, in_two, a2->at);
+    compare_matrices(c, w, w2, n, width, "w");
+    compare_matrices(c, a, a2, n, width, "a");
+    for (int i = 0; i < BPK_STATES; i++)
+        if (uses[i]) compare_matrices(c, states[i], states2[i], n, width, "a state");
+    finish(c, "sweep");
+}
+
 static void call_update_bias(calls *c) {
     int uses[BPK_STATES];
     bpk_move move = random_move(c, uses);
@@ -349,9 +444,10 @@ static void call_losses(calls *c) {
 }
 
 static void make_calls(const table *t, place where, rng random, calls *c) {
-    static void (*const families[])(calls *) = {call_forward, call_delta,       call_dot,     call_few_rows,
-                                                call_update,  call_update_bias, call_moves,   call_reductions,
-                                                call_layouts, call_activations, call_dropout, call_losses};
+    static void (*const families[])(calls *) = {
+        call_forward,     call_delta,       call_dot,   call_few_rows,   call_update,
+        call_sweep,       call_update_bias, call_moves, call_reductions, call_layouts,
+        call_activations, call_dropout,     call_losses};
     c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,

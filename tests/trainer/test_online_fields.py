@@ -1,4 +1,5 @@
-"""The online path of tiny nets lists every field of a run, a net and a layer as served or refused."""
+"""The special paths of training list every field of a run, a net and a layer as served or refused: steps of tiny nets,
+and activations computed ahead."""
 
 import re
 from pathlib import Path
@@ -41,15 +42,16 @@ def leaves(known, struct, prefix=""):
             yield from leaves(known, kind, f"{prefix}{name}.")
 
 
-def listed(what):
-    text = (CSRC / "trainer" / "online.c").read_text()
+def listed(what, path):
+    text = (CSRC / "trainer" / path).read_text()
     return re.findall(rf"^    (?:SERVED|REFUSED)\({what}, ([\w.]+)[,)]", text, re.M)
 
 
+@pytest.mark.parametrize("path", ["online.c", "ahead.c"])
 @pytest.mark.parametrize(
     ("what", "struct", "count"), [("run", "bpk_run", 46), ("net", "bpk_net", 19), ("layer", "net_layer", 10)]
 )
-def test_every_field_is_listed_once(what, struct, count):
+def test_every_field_is_listed_once(what, struct, count, path):
     expected = [name for name in leaves(structs(), struct) if name != "layers"]
     assert len(expected) >= count  # the headers were read
-    assert sorted(listed(what)) == sorted(expected)
+    assert sorted(listed(what, path)) == sorted(expected)

@@ -37,6 +37,7 @@ typedef vec vmask;
 #define DOT_ROWS 32 /* more than on AVX-512, which transposes as many numbers in half the instructions */
 #define DOT_DEPTH 2
 #define PART_DEPTH 240 /* a panel of 24 floats fits in three quarters of 32 KiB */
+#define SWEEP_ROWS 8
 
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }

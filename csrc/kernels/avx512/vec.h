@@ -35,6 +35,7 @@ typedef vec vacc; /* of `acc` */
 #define DOT_ROWS 16
 #define DOT_DEPTH 24
 #define PART_DEPTH 480
+#define SWEEP_ROWS 8
 
 static inline vec vzero(void) { return VOP(setzero)(); }
 static inline vec vset1(real x) { return VOP(set1)(x); }

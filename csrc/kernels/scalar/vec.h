@@ -14,6 +14,7 @@
 #define DOT_ROWS 16
 #define DOT_DEPTH 1
 #define PART_DEPTH 480
+#define SWEEP_ROWS 0
 #define ONLINE NULL
 
 /* The index of element (i, k) in blocks of `rows` rows. */
