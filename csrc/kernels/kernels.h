@@ -37,6 +37,15 @@ typedef struct {
     ptrdiff_t lda;
 } bpk_forward_args;
 
+/* Columns `from` to `to` of one row: a (n) = s(x (k) w (k, n) + b (n)). w is in blocks, n is a padded width,
+ * and a block begins at `from` and ends at `to`. The kernel of pairs takes w in pairs (bfloat16.h). */
+typedef struct {
+    ptrdiff_t from, to, n, k;
+    const void *x, *w, *b;
+    bpk_activation activation;
+    void *a;
+} bpk_row_args;
+
 /* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'; `resume` as above. a (.., n)
  * holds the activations; or z, if the derivative is computed from z; or s' itself, for BPK_SLOPE. */
 typedef struct {
@@ -154,6 +163,7 @@ typedef struct {
  */
 #define BPK_KERNELS(X)                                                                                      \
     X(void, forward, (const bpk_forward_args *args))                                                        \
+    X(void, forward_row, (const bpk_row_args *args))                                                        \
     X(void, delta, (const bpk_delta_args *args))                                                            \
     X(void, dot, (const bpk_dot_args *args))                                                                \
     X(void, update, (const bpk_update_args *args))                                                          \
@@ -178,6 +188,16 @@ typedef struct {
     X(double, sum_squares, (ptrdiff_t n, const void *x))                                                    \
     X(double, sum_absolute, (ptrdiff_t n, const void *x))
 
+/* The kernels of pairs of bfloat16 (bfloat16.h), with arithmetic in float32. Tables of float64 have NULL.
+ *
+ *     forward_row_pairs  as forward_row
+ *     widen              w (rows, n), row-major <- pairs (rows, n), whose upper elements are one row lower: a
+ *                        part of a block from an even row on; n is a whole number of vectors
+ */
+#define BPK_PAIR_KERNELS(X)                                \
+    X(void, forward_row_pairs, (const bpk_row_args *args)) \
+    X(void, widen, (ptrdiff_t rows, ptrdiff_t n, const void *pairs, void *w))
+
 #define BPK_KERNEL_POINTER(returned, name, parameters) returned(*name) parameters;
 
 enum { BPK_TILE_WIDTHS = 3 };
@@ -198,6 +218,7 @@ struct bpk_kernels {
     ptrdiff_t narrow;
 
     BPK_KERNELS(BPK_KERNEL_POINTER)
+    BPK_PAIR_KERNELS(BPK_KERNEL_POINTER)
 
     /* The online path of tiny nets: if it serves this run, makes up to `steps` steps of training, sets
      * *status and returns 1; otherwise returns 0 and does nothing. NULL if the ISA has no online path. */

@@ -6,6 +6,7 @@
 
 #include <float.h>
 
+#include "kernels/bfloat16.h"
 #include "kernels/kernels.h"
 
 #if BPK_REAL_IS_DOUBLE
@@ -64,6 +65,9 @@ static inline void show_write(unsigned lanes, real *p) {
 
 #define BPK_DECLARE(returned, name, parameters) returned BPK_NAME(name) parameters;
 BPK_KERNELS(BPK_DECLARE)
+#if !BPK_REAL_IS_DOUBLE
+BPK_PAIR_KERNELS(BPK_DECLARE)
+#endif
 #undef BPK_DECLARE
 int BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps, bpk_status *status);
 

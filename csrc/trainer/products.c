@@ -103,6 +103,29 @@ void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff
     } while (next_part(kernels, &p));
 }
 
+/* The column at which block `count` of a matrix begins; its last column if it has no more blocks. */
+static ptrdiff_t columns_of_blocks(const bpk_kernels *kernels, ptrdiff_t columns, ptrdiff_t count) {
+    ptrdiff_t j = 0;
+    for (; count > 0 && j < columns; count--) j += block_width(kernels, columns - j);
+    return j;
+}
+
+/* Members share the blocks, and compute so many between two calls of team_stopped. */
+enum { MANY_BLOCKS = 64 };
+
+void row_product(void (*kernel)(const bpk_row_args *args), const bpk_kernels *kernels, member me,
+                 ptrdiff_t in, ptrdiff_t out, const void *x, const void *w, const void *b,
+                 bpk_activation activation, void *a) {
+    bpk_row_args args = {.n = out, .k = in, .x = x, .w = w, .b = b, .activation = activation, .a = a};
+    ptrdiff_t first = 0, last = 0;
+    team_share(me, count_blocks(kernels, out), 1, &first, &last);
+    for (; first < last && !team_stopped(me); first += MANY_BLOCKS) {
+        args.from = columns_of_blocks(kernels, out, first);
+        args.to = columns_of_blocks(kernels, out, smaller(first + MANY_BLOCKS, last));
+        kernel(&args);
+    }
+}
+
 void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                     const void *x, ptrdiff_t x_rows, const void *w, const void *b, bpk_activation activation,
                     void *a, ptrdiff_t lda) {

@@ -64,6 +64,12 @@ void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda);
 
+/* The same for one row, all whose matrices are contiguous; `out` is a padded width. The kernel is forward_row
+ * or forward_row_pairs, for w in blocks of reals or of pairs. */
+void row_product(void (*kernel)(const bpk_row_args *args), const bpk_kernels *kernels, member me,
+                 ptrdiff_t in, ptrdiff_t out, const void *x, const void *w, const void *b,
+                 bpk_activation activation, void *a);
+
 /* The same for a narrow layer: w (out, in) in blocks of `out` rows, x (n, in) in blocks of x_rows rows, and a
  * with rows lda apart. */
 void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,

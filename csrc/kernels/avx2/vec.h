@@ -130,6 +130,14 @@ static inline real vmaximum(vec a) {
     return lane[0];
 }
 
+#if !BPK_REAL_IS_DOUBLE
+static inline void vload_pairs(const bfloat16_pair *p, vec *lower, vec *upper) {
+    __m256i pairs = _mm256_loadu_si256((const void *)p);
+    *lower = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+    *upper = _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)UPPER_ELEMENT)));
+}
+#endif
+
 typedef __m256i wide;
 enum { WIDE = 4 };
 static inline wide wset1(uint32_t x) { return _mm256_set1_epi64x(x); }
