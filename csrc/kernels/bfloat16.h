@@ -14,8 +14,9 @@
 
 typedef uint32_t bfloat16_pair; /* as large as a float */
 
-#define UPPER_ELEMENT 0xffff0000u /* the bits of a pair's upper element, and those of a float that are kept \
-                                   */
+#define UPPER_ELEMENT                                                                     \
+    0xffff0000u /* the bits of a pair's upper element, and those of a float that are kept \
+                 */
 
 /* The rows of pairs that hold a matrix of that many rows. */
 static inline ptrdiff_t rows_of_pairs(ptrdiff_t rows) { return rows / 2 + rows % 2; }

@@ -38,7 +38,7 @@ typedef struct {
 } bpk_forward_args;
 
 /* Columns `from` to `to` of one row: a (n) = s(x (k) w (k, n) + b (n)). w is in blocks, n is a padded width,
- * and a block begins at `from` and ends at `to`. The kernel of pairs takes w in pairs (bfloat16.h). */
+ * and a block begins at `from` and ends at `to`. */
 typedef struct {
     ptrdiff_t from, to, n, k;
     const void *x, *w, *b;
@@ -188,15 +188,12 @@ typedef struct {
     X(double, sum_squares, (ptrdiff_t n, const void *x))                                                    \
     X(double, sum_absolute, (ptrdiff_t n, const void *x))
 
-/* The kernels of pairs of bfloat16 (bfloat16.h), with arithmetic in float32. Tables of float64 have NULL.
- *
- *     forward_row_pairs  as forward_row
- *     widen              w (rows, n), row-major <- pairs (rows, n), whose upper elements are one row lower: a
- *                        part of a block from an even row on; n is a whole number of vectors
- */
+/* Kernels for w (k, n) in pairs of bfloat16 (bfloat16.h); everything else is float32, and n is a whole number
+ * of vectors. forward_pairs takes the rows of pairs from any one on; k is even except in the last part of a
+ * sum. Tables of float64 have NULL. */
 #define BPK_PAIR_KERNELS(X)                                \
-    X(void, forward_row_pairs, (const bpk_row_args *args)) \
-    X(void, widen, (ptrdiff_t rows, ptrdiff_t n, const void *pairs, void *w))
+    X(void, forward_pairs, (const bpk_forward_args *args)) \
+    X(void, forward_row_pairs, (const bpk_row_args *args))
 
 #define BPK_KERNEL_POINTER(returned, name, parameters) returned(*name) parameters;
 

@@ -5,11 +5,7 @@
 #define BPK_COMPRESSED_H
 
 #include "kernels/bfloat16.h"
-#include "platform/team.h"
 #include "trainer/net.h"
-
-/* Elements of the scratch memory in which a thread widens weights. */
-ptrdiff_t compressed_scratch(const bpk_kernels *kernels);
 
 /* Copies row-major w (out, in) of floats, rounded to bfloat16, to blocks of pairs of its transpose (in, out),
  * and back. The padding is not written. */
@@ -23,11 +19,5 @@ void round_weights(ptrdiff_t n, float *w);
 
 /* l2 sum W^2 + l1 sum |W| of n pairs. */
 double penalty_of_pairs(ptrdiff_t n, const bfloat16_pair *pairs, double l1, double l2);
-
-/* As forward_product (products.h), for w in blocks of pairs: each block is widened in parts into the member's
- * scratch memory. */
-void compressed_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
-                        const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
-                        ptrdiff_t a_rows, ptrdiff_t lda, void *scratch);
 
 #endif

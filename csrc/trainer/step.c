@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "trainer/compressed.h"
 #include "trainer/gather.h"
 #include "trainer/optimizer.h"
 #include "trainer/parameters.h"
@@ -122,11 +121,9 @@ static void layer_product(const step *s, int l, const void *w, const void *b, bp
     if (layer->narrow) /* its activations are one block, so their rows are layer->width apart */
         forward_narrow(kernels, s->me, s->m, in, layer->out, x.at, x.rows, w, b, activation, a, width);
     else if (s->rows == 1)
-        row_product(layer->pairs ? kernels->forward_row_pairs : kernels->forward_row, kernels, s->me, in,
-                    width, x.at, w, b, activation, a);
+        row_product(kernels, s->me, in, width, x.at, w, layer->pairs, b, activation, a);
     else if (layer->pairs)
-        compressed_product(kernels, s->me, s->m, in, width, &x, w, b, activation, a, a_rows, width,
-                           element(kernels, s->ws->strips, s->me.index * s->ws->strip_size));
+        pairs_product(kernels, s->me, s->m, in, width, &x, w, b, activation, a, a_rows, width);
     else
         forward_product(kernels, s->me, s->m, in, width, &x, w, b, activation, a, a_rows, width);
 }

@@ -2,7 +2,6 @@
 #include "trainer/workspace.h"
 
 #include "platform/memory.h"
-#include "trainer/compressed.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
 #include "trainer/step.h"
@@ -56,7 +55,6 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->row_size = padded(kernels, larger(net->layers[0].in, last->out));
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
     ws->strip_size = training ? kernels->panel * smaller(deepest, DEPTH + kernels->panel) : 0;
-    if (net->compressed) ws->strip_size = compressed_scratch(kernels);
     ws->strips = carve(arena, ws->threads, ws->strip_size, real);
 }
 

@@ -25,7 +25,7 @@ struct bpk_workspace {
     void *x_delta;   /* (rows, inputs) in blocks: the derivative of the loss with respect to x; or NULL */
     ptrdiff_t *bad;  /* (threads,) the first bad row that each thread has found, or -1 */
     void *rows_of_threads; /* (threads, row_size) a row during its conversion */
-    void *strips;          /* (threads, strip_size) rows of W: transposed, for delta; or widened */
+    void *strips;          /* (threads, strip_size) rows of W, transposed, for delta */
     ptrdiff_t row_size, strip_size;
     struct {
         void *a, *delta; /* delta in training only; the last layer's a is plain */

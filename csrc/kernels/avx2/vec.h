@@ -131,10 +131,16 @@ static inline real vmaximum(vec a) {
 }
 
 #if !BPK_REAL_IS_DOUBLE
-static inline void vload_pairs(const bfloat16_pair *p, vec *lower, vec *upper) {
+static inline vec vload_lower(const bfloat16_pair *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const void *)p), 16));
+}
+static inline vec vload_upper(const bfloat16_pair *p) {
     __m256i pairs = _mm256_loadu_si256((const void *)p);
-    *lower = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
-    *upper = _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)UPPER_ELEMENT)));
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)UPPER_ELEMENT)));
+}
+static inline vec vload_upper_in_tile(const bfloat16_pair *p) {
+    __m256i upper = _mm256_srli_epi32(_mm256_loadu_si256((const void *)p), 16);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(upper, 16));
 }
 #endif
 

@@ -131,12 +131,16 @@ static inline real vsum(vec a) {
 static inline real vmaximum(vec a) { return VOP(reduce_max)(a); }
 
 #if !BPK_REAL_IS_DOUBLE
-/* VEC pairs of bfloat16 as two vectors: their lower elements, and their upper ones. */
-static inline void vload_pairs(const bfloat16_pair *p, vec *lower, vec *upper) {
-    __m512i pairs = _mm512_loadu_si512(p);
-    *lower = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-    *upper = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)UPPER_ELEMENT)));
+/* The lower and the upper elements of VEC pairs of bfloat16. */
+static inline vec vload_lower(const bfloat16_pair *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
 }
+static inline vec vload_upper(const bfloat16_pair *p) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)UPPER_ELEMENT)));
+}
+/* The same, in a tile that leaves no register for a mask. */
+static inline vec vload_upper_in_tile(const bfloat16_pair *p) { return vload_upper(p); }
 #endif
 
 /* Vectors of WIDE 64-bit lanes, with 32-bit numbers in their low halves. wmul ignores the high halves. */

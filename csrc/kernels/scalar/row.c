@@ -15,19 +15,14 @@ void BPK_NAME(forward_row)(const bpk_row_args *args) {
 }
 
 #if !BPK_REAL_IS_DOUBLE
-/* Element (k, j) of a matrix of `rows` rows, in blocks of pairs. */
-static float paired(const bfloat16_pair *w, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t j) {
-    bfloat16_pair pair = w[place((rows + 1) / 2, k / 2, j)];
-    return float_of_bits(k % 2 ? pair & 0xffff0000u : pair << 16);
-}
-
 void BPK_NAME(forward_row_pairs)(const bpk_row_args *args) {
-    const float *x = args->x; /* (k,) */
-    const float *b = args->b; /* (n,) */
-    float *a = args->a;       /* (n,) */
+    const float *x = args->x;         /* (k,) */
+    const bfloat16_pair *w = args->w; /* (k, n) in blocks of pairs */
+    const float *b = args->b;         /* (n,) */
+    float *a = args->a;               /* (n,) */
     for (ptrdiff_t j = args->from; j < args->to; j++) {
         acc z = b[j];
-        for (ptrdiff_t k = 0; k < args->k; k++) z += x[k] * paired(args->w, args->k, k, j);
+        for (ptrdiff_t k = 0; k < args->k; k++) z += x[k] * of_pair(w[place((args->k + 1) / 2, k / 2, j)], k);
         a[j] = z;
     }
     BPK_NAME(activate)(args->activation, 1, args->to - args->from, a + args->from, args->n);

@@ -21,15 +21,3 @@ void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptr
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++) d[j * ldd + i] = s[i * lds + j];
 }
-
-#if !BPK_REAL_IS_DOUBLE
-void BPK_NAME(widen)(ptrdiff_t rows, ptrdiff_t n, const void *pairs, void *w) {
-    const bfloat16_pair *from = pairs; /* (half of rows, rounded up; n) */
-    float *to = w;                     /* (rows, n) */
-    for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < n; j++) {
-            bfloat16_pair pair = from[i / 2 * n + j];
-            to[i * n + j] = float_of_bits(i % 2 ? pair & 0xffff0000u : pair << 16);
-        }
-}
-#endif

@@ -19,7 +19,7 @@ static ALWAYS_INLINE void sum_reals(int blocks, int vecs, ptrdiff_t k, const sto
                                     ptrdiff_t apart, vacc sums[AT_ONCE][TILE_VECS]) {
     for (ptrdiff_t i = 0; i < k; i++, w += vecs * VEC) {
         vec left = vset1(x[i]);
-        EACH_SUM(c, j) sums[c][j] = vfma(left, vload(w + c * apart + j * VEC), sums[c][j]);
+        EACH_SUM (c, j) sums[c][j] = vfma(left, vload(w + c * apart + j * VEC), sums[c][j]);
     }
 }
 
@@ -27,20 +27,16 @@ static ALWAYS_INLINE void sum_reals(int blocks, int vecs, ptrdiff_t k, const sto
 /* The same over k rows in pairs. The upper half of an odd last row of pairs has no element of x. */
 static ALWAYS_INLINE void sum_pairs(int blocks, int vecs, ptrdiff_t k, const stored *x,
                                     const bfloat16_pair *w, ptrdiff_t apart, vacc sums[AT_ONCE][TILE_VECS]) {
-    vec lower, upper;
     for (ptrdiff_t i = 0; i + 1 < k; i += 2, w += vecs * VEC) {
         vec left = vset1(x[i]), next = vset1(x[i + 1]);
-        EACH_SUM(c, j) {
-            vload_pairs(w + c * apart + j * VEC, &lower, &upper);
-            sums[c][j] = vfma(next, upper, vfma(left, lower, sums[c][j]));
+        EACH_SUM (c, j) {
+            const bfloat16_pair *p = w + c * apart + j * VEC;
+            sums[c][j] = vfma(next, vload_upper(p), vfma(left, vload_lower(p), sums[c][j]));
         }
     }
     if (k % 2 == 0) return;
     vec left = vset1(x[k - 1]);
-    EACH_SUM(c, j) {
-        vload_pairs(w + c * apart + j * VEC, &lower, &upper);
-        sums[c][j] = vfma(left, lower, sums[c][j]);
-    }
+    EACH_SUM (c, j) sums[c][j] = vfma(left, vload_lower(w + c * apart + j * VEC), sums[c][j]);
 }
 #endif
 
@@ -51,7 +47,7 @@ static ALWAYS_INLINE void run_blocks(int blocks, int vecs, int pairs, const bpk_
     const stored *b = (const stored *)args->b + from;
     stored *a = (stored *)args->a + from;
     vacc sums[AT_ONCE][TILE_VECS];
-    EACH_SUM(c, j) sums[c][j] = vload(b + c * width + j * VEC);
+    EACH_SUM (c, j) sums[c][j] = vload(b + c * width + j * VEC);
 #if !BPK_REAL_IS_DOUBLE
     if (pairs) {
         const ptrdiff_t rows = rows_of_pairs(args->k);
@@ -63,7 +59,7 @@ static ALWAYS_INLINE void run_blocks(int blocks, int vecs, int pairs, const bpk_
         sum_reals(blocks, vecs, args->k, args->x, (const stored *)args->w + from * args->k, width * args->k,
                   sums);
     const int is_relu = args->activation == BPK_RELU;
-    EACH_SUM(c, j) {
+    EACH_SUM (c, j) {
         vec z = is_relu ? activation_vector(BPK_RELU, sums[c][j]) : sums[c][j];
         vstore(a + c * width + j * VEC, z);
     }

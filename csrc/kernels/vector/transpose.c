@@ -43,17 +43,3 @@ void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptr
                 transpose_square(high < VEC ? high : VEC, wide < VEC ? wide : VEC, s, lds, d, ldd);
         }
 }
-
-#if !BPK_REAL_IS_DOUBLE
-void BPK_NAME(widen)(ptrdiff_t rows, ptrdiff_t n, const void *pairs, void *w) {
-    const bfloat16_pair *from = pairs;
-    stored *to = w;
-    for (ptrdiff_t i = 0; i < rows; i += 2, from += n, to += 2 * n)
-        for (ptrdiff_t j = 0; j < n; j += VEC) {
-            vec lower, upper;
-            vload_pairs(from + j, &lower, &upper);
-            vstore(to + j, lower);
-            if (i + 1 < rows) vstore(to + n + j, upper);
-        }
-}
-#endif
