@@ -272,6 +272,9 @@ bpk_status bpk_net_create_compressed(const bpk_kernels *kernels, int layers, con
                                      const bpk_activation *activations, const bpk_loss_settings *loss,
                                      bpk_net **net);
 
+/* The bytes of each weight of layer l. */
+size_t bpk_net_weight_size(const bpk_net *net, int l);
+
 /* Stores hold one number per weight and bias: the parameters themselves, the optimiser's states m, v and u,
  * and the average of the parameters. */
 typedef enum { BPK_PARAMETERS, BPK_M, BPK_V, BPK_U, BPK_AVERAGE, BPK_N_STORES } bpk_store;

@@ -106,6 +106,10 @@ void bpk_net_free(bpk_net *net) {
     free(net);
 }
 
+size_t bpk_net_weight_size(const bpk_net *net, int l) {
+    return net->layers[l].pairs ? sizeof(bfloat16_pair) / 2 : net->kernels->real_size;
+}
+
 static size_t bytes_of_store(const bpk_net *net) { return (size_t)net->size * net->kernels->real_size; }
 
 void *bpk_net_buffer(const bpk_net *net) { return allocate(net->size, net->kernels->real_size); }

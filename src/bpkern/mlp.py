@@ -716,8 +716,8 @@ class MLP:
         any other; whatever trains it or changes its weights raises TypeError. It takes half the memory, and
         predicts single rows faster, the more the weights exceed the caches.
 
-        Each weight is rounded to the nearest number of 8 significant bits, at most 2**-9 (0.2 %) of itself
-        away. So a layer's sum over its inputs x moves by at most ``2**-9 * sum(abs(w * x))``, in addition to
+        Each weight is rounded to the nearest number of 8 significant bits, at most 2**-8 (0.4 %) of itself
+        away. So a layer's sum over its inputs x moves by at most ``2**-8 * sum(abs(w * x))``, in addition to
         the rounding of float32. Biases, activations and sums stay float32: the outputs are, to the bit, those
         of a float32 model with the rounded weights.
 

@@ -112,6 +112,10 @@ cdef class Network:
                 "from, and compress that again"
             )
 
+    def weight_sizes(self):
+        """The bytes of each weight, by layer."""
+        return [bpk_net_weight_size(self.net, l) for l in range(len(self.sizes) - 1)]
+
     def writing(self):
         """A context in which this thread may change the network; RuntimeError if another thread is in."""
         return Section(self.guard, True)
