@@ -3,7 +3,7 @@
 python bench/compressed.py
 python bench/compressed.py --net 2048-2048-2048-10 --rows 1 4 64
 
-Prints the microseconds of CPU time of a `forward` on one thread, the least and the median of many short rounds.
+Prints the CPU microseconds of a `forward` on one thread: the least and the median of many short rounds.
 """
 
 import argparse
@@ -41,8 +41,9 @@ def main() -> None:
             rows = np.random.default_rng(0).standard_normal((count, model.layers[0]), dtype=np.float32)
             repeats = max(1, int(0.004 / seconds(forwards[0], rows, 3)))
             rounds = [[seconds(each, rows, repeats) for each in forwards] for _ in range(args.rounds)]
-            found = [(min(times) * 1e6, statistics.median(times) * 1e6) for times in zip(*rounds, strict=True)]
-            (least, median), (least_small, median_small) = found
+            each_times = list(zip(*rounds, strict=True))
+            least, least_small = (min(times) * 1e6 for times in each_times)
+            median, median_small = (statistics.median(times) * 1e6 for times in each_times)
             print(
                 f"{net:24} {count:5} {least:12.1f} {median:12.1f} {least_small:12.1f} {median_small:12.1f}"
                 f" {median / median_small:9.2f}"

@@ -191,7 +191,7 @@ class MLP:
 
     @property
     def compressed(self) -> str | None:
-        """ "bfloat16", the type in which `compress` has stored the weights; None for a model that can train."""
+        """ "bfloat16", in which `compress` has stored the weights; None for a model that can train."""
         return self._core.settings.compressed
 
     @property

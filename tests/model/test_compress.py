@@ -75,8 +75,8 @@ def test_outputs_are_those_of_the_rounded_weights(isa, layers, activation):
 @pytest.mark.parametrize("depth", [1, 2, 47, 48, 97, 480, 481, 960, 2001])
 @pytest.mark.parametrize("rows", [1, 7])
 def test_error(isa, rows, depth):
-    """ "a layer's sum over its inputs x moves by at most 2**-8 * sum(abs(w * x)), in addition to the rounding of
-    float32": max(16, 2 sqrt(K)) eps (sum + |b|), as for all products."""
+    """ "a layer's sum over its inputs x moves by at most ``2**-8 * sum(abs(w * x))``, in addition to the
+    rounding of float32": max(16, 2 sqrt(K)) eps (sum + |b|), as for all products."""
     model = model_of([depth, 70])
     ((w, b),) = model.get_weights()
     X = RNG.standard_normal((rows, depth)).astype(np.float32)
@@ -147,7 +147,8 @@ def test_predictions_and_measures(isa, loss):
     if loss != "huber":
         assert np.array_equal(small.predict_proba(X), other.predict_proba(X))
     assert np.array_equal(small.losses(X, y), other.losses(X, y))
-    assert small.evaluate(X, y) == pytest.approx(other.evaluate(X, y), rel=1e-6)  # the penalty in another order
+    # The penalty is summed in another order.
+    assert small.evaluate(X, y) == pytest.approx(other.evaluate(X, y), rel=1e-6)
 
 
 REFUSED = {

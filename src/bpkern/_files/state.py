@@ -214,7 +214,7 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
             "iterations": None if history is None else _iterations(history.iterations),
             "metrics": list(columns),
         }
-    config = {"model": model_config(settings), "training": training}
+    config: Config = {"model": model_config(settings), "training": training}
     if settings.compressed is not None:
         arrays, config["compressed"] = narrowed(arrays), settings.compressed
     if not isinstance(settings.init, str):
@@ -406,7 +406,9 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
         )
     config, arrays = model_state(core)
     arguments = arguments_of(config, arrays, settings.given_loss, settings.optimizer)
-    arguments["init"] = "auto"  # given arrays would take more memory than the weights, and nothing resets to them
+    arguments["init"] = (
+        "auto"  # nothing resets to given arrays, which would take more memory than the weights
+    )
     small = _settings_of(arguments, {"compressed": dtype})
     small.conventions = conventions(small)
     found = checked_state(settings, config, arrays)
@@ -435,9 +437,7 @@ def restore(core: Core, state: State) -> None:
         core.fitted_1d, core.stop_training = state.fitted_1d, False
 
 
-def _layers(
-    arrays: Arrays, prefix: str, count: int, compressed: bool = False
-) -> list[tuple[Any, Any]]:
+def _layers(arrays: Arrays, prefix: str, count: int, compressed: bool = False) -> list[tuple[Any, Any]]:
     """The unchecked [(W, b), ...] of `count` layers whose names begin with a prefix. Raises ValueError."""
     names = {
         name.removeprefix(prefix): array

@@ -27,7 +27,7 @@ def library() -> Any:
 
 
 def write(file: BinaryIO, metadata: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the file; the metadata go into its header. Arrays with a marked name become BF16 without the mark."""
+    """Write the file; the metadata go into its header. Marked arrays become BF16, without the mark."""
     raw = library().numpy.save(arrays, metadata)
     if any(name.endswith(MARK) for name in arrays):
         start = 8 + int.from_bytes(raw[:8], "little")

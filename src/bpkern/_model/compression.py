@@ -19,12 +19,13 @@ MARK = f".{BFLOAT16}"
 
 def narrowed(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A state of float32 (`state_of`) with its weights, which are numbers of bfloat16, as marked bits."""
-    return {
-        f"{name}{MARK}" if name.endswith(".weight") else name: bits_of(array)
-        if name.endswith(".weight")
-        else array
-        for name, array in state.items()
-    }
+    found = {}
+    for name, array in state.items():
+        if name.endswith(".weight"):
+            found[f"{name}{MARK}"] = bits_of(array)
+        else:
+            found[name] = array
+    return found
 
 
 def widened(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,8 +132,7 @@ class Settings:
         return (
             f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, "
             f"loss={self.given_loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}"
-            f"{self._others()})"
-            + (f".compress({self.compressed!r})" if self.compressed else "")
+            f"{self._others()})" + (f".compress({self.compressed!r})" if self.compressed else "")
         )
 
     def _others(self) -> str:
