@@ -265,6 +265,17 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers,
                           const bpk_loss_settings *loss, bpk_net **net);
 void bpk_net_free(bpk_net *net);
 
+/* A network in float32 whose weights are stored in bfloat16 (trainer/compressed.h). bpk_net_set_layer rounds
+ * them, bpk_net_get_layer returns the rounded numbers. It serves bpk_forward, bpk_evaluate, bpk_net_penalty
+ * and bpk_step_work; all other functions that read or change parameters require a network of bpk_net_create.
+ */
+bpk_status bpk_net_create_compressed(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
+                                     const bpk_activation *activations, const bpk_loss_settings *loss,
+                                     bpk_net **net);
+
+/* The bytes of each weight of layer l. */
+size_t bpk_net_weight_size(const bpk_net *net, int l);
+
 /* Stores hold one number per weight and bias: the parameters themselves, the optimiser's states m, v and u,
  * and the average of the parameters. */
 typedef enum { BPK_PARAMETERS, BPK_M, BPK_V, BPK_U, BPK_AVERAGE, BPK_N_STORES } bpk_store;

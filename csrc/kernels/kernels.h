@@ -37,6 +37,15 @@ typedef struct {
     ptrdiff_t lda;
 } bpk_forward_args;
 
+/* Columns `from` to `to` of one row: a (n) = s(x (k) w (k, n) + b (n)). w is in blocks, n is a padded width,
+ * and a block begins at `from` and ends at `to`. */
+typedef struct {
+    ptrdiff_t from, to, n, k;
+    const void *x, *w, *b;
+    bpk_activation activation;
+    void *a;
+} bpk_row_args;
+
 /* Rows `from` to `to` of delta (.., n) = (delta_next (.., k) w (k, n)) * s'; `resume` as above. a (.., n)
  * holds the activations; or z, if the derivative is computed from z; or s' itself, for BPK_SLOPE. */
 typedef struct {
@@ -190,6 +199,7 @@ typedef struct {
  */
 #define BPK_KERNELS(X)                                                                                      \
     X(void, forward, (const bpk_forward_args *args))                                                        \
+    X(void, forward_row, (const bpk_row_args *args))                                                        \
     X(void, delta, (const bpk_delta_args *args))                                                            \
     X(void, dot, (const bpk_dot_args *args))                                                                \
     X(void, few_rows, (const bpk_few_rows_args *args))                                                      \
@@ -218,6 +228,13 @@ typedef struct {
     X(double, sum_squares, (ptrdiff_t n, const void *x))                                                    \
     X(double, sum_absolute, (ptrdiff_t n, const void *x))
 
+/* Kernels for w (k, n) in pairs of bfloat16 (bfloat16.h); everything else is float32, and n is a whole number
+ * of vectors. forward_pairs takes the rows of pairs from any one on; k is even except in the last part of a
+ * sum. Tables of float64 have NULL. */
+#define BPK_PAIR_KERNELS(X)                                \
+    X(void, forward_pairs, (const bpk_forward_args *args)) \
+    X(void, forward_row_pairs, (const bpk_row_args *args))
+
 #define BPK_KERNEL_POINTER(returned, name, parameters) returned(*name) parameters;
 
 enum { BPK_TILE_WIDTHS = 3 };
@@ -240,6 +257,7 @@ struct bpk_kernels {
     ptrdiff_t sweep_rows;
 
     BPK_KERNELS(BPK_KERNEL_POINTER)
+    BPK_PAIR_KERNELS(BPK_KERNEL_POINTER)
 
     /* The online path of tiny nets: if it serves this run, makes up to `steps` steps of training, sets
      * *status and returns 1; otherwise returns 0 and does nothing. NULL if the ISA has no online path. */

@@ -6,6 +6,7 @@
 
 #include <float.h>
 
+#include "kernels/bfloat16.h"
 #include "kernels/kernels.h"
 
 #if BPK_REAL_IS_DOUBLE
@@ -67,6 +68,9 @@ static inline void show_write(stored *p, ptrdiff_t n, ptrdiff_t most) {
 
 #define BPK_DECLARE(returned, name, parameters) returned BPK_NAME(name) parameters;
 BPK_KERNELS(BPK_DECLARE)
+#if !BPK_REAL_IS_DOUBLE
+BPK_PAIR_KERNELS(BPK_DECLARE)
+#endif
 #undef BPK_DECLARE
 int BPK_NAME(online)(bpk_net *net, bpk_run *run, ptrdiff_t steps, bpk_status *status);
 

@@ -22,4 +22,7 @@ const bpk_kernels BPK_NAME(kernels) = {.dtype = BPK_REAL_IS_DOUBLE ? BPK_F64 : B
                                        .narrow = NARROW,
                                        .sweep_rows = SWEEP_ROWS,
                                        .online = ONLINE,
-                                       BPK_KERNELS(ENTRY)};
+#if !BPK_REAL_IS_DOUBLE
+                                       BPK_PAIR_KERNELS(ENTRY)
+#endif
+                                           BPK_KERNELS(ENTRY)};

@@ -86,6 +86,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, was_there);
     SERVED(net, saved_counts);
     SERVED(net, size);
+    SERVED(net, compressed); /* never trained */
     /* Layer 1's backward half updates the bias of layer 0, and ends with the barrier. */
     REFUSED(net, count, net->count < 2);
     return 1;
@@ -98,6 +99,7 @@ static void lists_layer(const net_layer *layer) {
     SERVED(layer, activation); /* if it needs z, the next step computes it and its derivative */
     SERVED(layer, dropout);    /* by the next step */
     SERVED(layer, narrow);     /* step_sweeps refuses it */
+    SERVED(layer, pairs);      /* of compressed nets */
     SERVED(layer, rows);
     SERVED(layer, columns);
     SERVED(layer, w);

@@ -3,6 +3,7 @@
 
 #include "platform/fp_mode.h"
 #include "platform/memory.h"
+#include "trainer/compressed.h"
 #include "trainer/products.h"
 
 /* sum + rows * columns, or -1 if that overflows or sum is -1. */
@@ -45,27 +46,31 @@ static bpk_status copy_loss(bpk_net *net, const bpk_loss_settings *loss, ptrdiff
     return BPK_OK;
 }
 
-bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
-                          const bpk_activation *activations, const bpk_loss_settings *loss,
-                          bpk_net **result) {
+static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
+                         const bpk_activation *activations, const bpk_loss_settings *loss, int compressed,
+                         bpk_net **result) {
     bpk_net *net = calloc(1, sizeof *net + (size_t)layers * sizeof net->layers[0]);
     if (!net) return BPK_NO_MEMORY;
     net->kernels = kernels;
     net->count = layers;
+    net->compressed = compressed;
     int wide = has_wide(kernels, layers, sizes);
     for (int l = 0; l < layers; l++) {
         /* For larger sizes, rounding up to whole vectors could overflow. */
         if (sizes[l] > PTRDIFF_MAX / 2 || sizes[l + 1] > PTRDIFF_MAX / 2) net->size = -1;
         if (net->size < 0) break;
         ptrdiff_t in = sizes[l], out = sizes[l + 1];
-        int narrow = wide && out <= kernels->narrow;
+        int narrow = wide && out <= kernels->narrow, pairs = compressed && !narrow;
         net_layer *layer = &net->layers[l];
         *layer = (net_layer){.in = in,
                              .out = out,
                              .width = padded(kernels, out),
                              .activation = activations[l],
                              .narrow = narrow,
-                             .rows = narrow ? out : in,
+                             .pairs = pairs,
+                             .rows = narrow  ? out
+                                     : pairs ? rows_of_pairs(in)
+                                             : in,
                              .columns = narrow ? in : out};
         net->size = total(net->size, layer->rows, padded(kernels, layer->columns));
         net->size = total(net->size, 1, layer->width);
@@ -77,6 +82,18 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_
     lay_out(net, net->stores[BPK_PARAMETERS]);
     *result = net;
     return BPK_OK;
+}
+
+bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
+                          const bpk_activation *activations, const bpk_loss_settings *loss,
+                          bpk_net **result) {
+    return create(kernels, layers, sizes, activations, loss, 0, result);
+}
+
+bpk_status bpk_net_create_compressed(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
+                                     const bpk_activation *activations, const bpk_loss_settings *loss,
+                                     bpk_net **result) {
+    return create(kernels, layers, sizes, activations, loss, 1, result);
 }
 
 /* Store number n begins n STAGGER bytes after the beginning of its memory. An update stores the state of a
@@ -94,6 +111,10 @@ void bpk_net_free(bpk_net *net) {
     free(net);
 }
 
+size_t bpk_net_weight_size(const bpk_net *net, int l) {
+    return net->layers[l].pairs ? sizeof(bfloat16_pair) / 2 : net->kernels->real_size;
+}
+
 static size_t bytes_of_store(const bpk_net *net) { return (size_t)net->size * net->kernels->real_size; }
 
 void *bpk_net_buffer(const bpk_net *net) { return allocate(net->size, net->kernels->real_size); }
@@ -108,8 +129,11 @@ void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w
     if (layer->narrow)
         for (ptrdiff_t i = 0; i < layer->out; i++)
             net->kernels->scatter(layer->in, element(net->kernels, w, i * layer->in), to_w, layer->rows, i);
+    else if (layer->pairs)
+        pack_pairs(net->kernels, layer->in, layer->out, w, to_w);
     else
         pack_weights(net->kernels, layer->in, layer->out, w, layer->in, to_w);
+    if (layer->narrow && net->compressed) round_weights((ptrdiff_t)size, to_w);
     memcpy(to_b, b, (size_t)layer->out * net->kernels->real_size);
 }
 
@@ -127,6 +151,8 @@ void net_get_layer(const bpk_net *net, const void *buffer, int l, void *w, void 
     const net_layer *layer = &net->layers[l];
     if (layer->narrow)
         unpack_rows(net->kernels, layer->out, layer->in, counterpart(net, buffer, layer->w), w);
+    else if (layer->pairs)
+        unpack_pairs(net->kernels, layer->in, layer->out, counterpart(net, buffer, layer->w), w);
     else
         unpack_weights(net->kernels, layer->in, layer->out, counterpart(net, buffer, layer->w), w, layer->in);
     memcpy(b, counterpart(net, buffer, layer->b), (size_t)layer->out * net->kernels->real_size);
@@ -221,6 +247,10 @@ double bpk_net_penalty(const bpk_net *net, bpk_store store, double l1, double l2
         const net_layer *layer = &net->layers[l];
         ptrdiff_t size = layer->rows * padded(kernels, layer->columns);
         const void *w = counterpart(net, net->stores[store], layer->w);
+        if (layer->pairs) {
+            sum += penalty_of_pairs(size, w, l1, l2);
+            continue;
+        }
         if (l2 != 0) sum += l2 * kernels->sum_squares(size, w);
         if (l1 != 0) sum += l1 * kernels->sum_absolute(size, w);
     }

@@ -9,7 +9,8 @@ typedef struct {
     bpk_activation activation;
     double dropout;          /* probability */
     int narrow;              /* so few outputs that W is stored as (out, in) */
-    ptrdiff_t rows, columns; /* of W as stored: (in, out), or (out, in) if narrow */
+    int pairs;               /* W is stored in pairs (kernels/bfloat16.h): compressed, and not narrow */
+    ptrdiff_t rows, columns; /* of W as stored: (in, out); (out, in) if narrow; (pairs, out) if in pairs */
     void *w, *b;             /* (rows, columns) in blocks; (width,) */
 } net_layer;
 
@@ -25,6 +26,7 @@ struct bpk_net {
     int was_there[BPK_N_STORES]; /* whether the store existed at the snapshot */
     bpk_counts saved_counts;
     ptrdiff_t size; /* elements of a store */
+    int compressed; /* trainer/compressed.h; such a net has no stores besides its parameters */
     int count;
     net_layer layers[];
 };

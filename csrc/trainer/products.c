@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernels/bfloat16.h"
 #include "platform/caches.h"
 
 ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n) { return round_up(n, kernels->vector); }
@@ -81,10 +82,12 @@ void unpack_rows(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, 
         row_of_blocks(kernels, blocks, rows, columns, i, element(kernels, plain, i * columns));
 }
 
-/* Members share the rows of all blocks of a, counted block after block: row i of block c is c n + i. */
-void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
-                     const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
-                     ptrdiff_t a_rows, ptrdiff_t lda) {
+/* The products of all rows: w has `w_rows` rows, each of which holds `terms` terms of a sum. Members share
+ * the rows of all blocks of a, counted block after block: row i of block c is c n + i. */
+static void blocks_product(void (*kernel)(const bpk_forward_args *args), ptrdiff_t w_rows, ptrdiff_t terms,
+                           const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                           const bpk_left *x, const void *w, const void *b, bpk_activation activation,
+                           void *a, ptrdiff_t a_rows, ptrdiff_t lda) {
     ptrdiff_t first, last;
     team_share(me, count_blocks(kernels, out) * n, 1, &first, &last);
     part p = first_part(kernels, n, in, kernels->depth);
@@ -99,14 +102,52 @@ void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff
             if (args.from >= args.to) continue;
             if (team_stopped(me)) return;
             args.n = smaller(width, out - j);
-            args.w = element(kernels, w, j * in + p.k * width);
+            args.w = element(kernels, w, j * w_rows + p.k / terms * width);
             args.ldw = width;
             args.b = b ? element(kernels, b, j) : NULL;
             args.a = element(kernels, a, a_rows ? j * a_rows : j);
             args.lda = a_rows ? width : lda;
-            kernels->forward(&args);
+            kernel(&args);
         }
     } while (next_part(kernels, &p));
+}
+
+void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                     const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
+                     ptrdiff_t a_rows, ptrdiff_t lda) {
+    blocks_product(kernels->forward, in, 1, kernels, me, n, in, out, x, w, b, activation, a, a_rows, lda);
+}
+
+_Static_assert(DEPTH % 2 == 0, "parts begin with whole pairs");
+
+void pairs_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                   const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
+                   ptrdiff_t a_rows, ptrdiff_t lda) {
+    blocks_product(kernels->forward_pairs, rows_of_pairs(in), 2, kernels, me, n, in, out, x, w, b, activation,
+                   a, a_rows, lda);
+}
+
+/* The column at which block `count` of a matrix begins; its last column if it has no more blocks. */
+static ptrdiff_t columns_of_blocks(const bpk_kernels *kernels, ptrdiff_t columns, ptrdiff_t count) {
+    ptrdiff_t j = 0;
+    for (; count > 0 && j < columns; count--) j += block_width(kernels, columns - j);
+    return j;
+}
+
+/* Members share the blocks, and compute so many between two calls of team_stopped. */
+enum { MANY_BLOCKS = 64 };
+
+void row_product(const bpk_kernels *kernels, member me, ptrdiff_t in, ptrdiff_t out, const void *x,
+                 const void *w, int pairs, const void *b, bpk_activation activation, void *a) {
+    void (*kernel)(const bpk_row_args *args) = pairs ? kernels->forward_row_pairs : kernels->forward_row;
+    bpk_row_args args = {.n = out, .k = in, .x = x, .w = w, .b = b, .activation = activation, .a = a};
+    ptrdiff_t first = 0, last = 0;
+    team_share(me, count_blocks(kernels, out), 1, &first, &last);
+    for (; first < last && !team_stopped(me); first += MANY_BLOCKS) {
+        args.from = columns_of_blocks(kernels, out, first);
+        args.to = columns_of_blocks(kernels, out, smaller(first + MANY_BLOCKS, last));
+        kernel(&args);
+    }
 }
 
 void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,

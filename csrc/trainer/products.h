@@ -64,6 +64,15 @@ void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda);
 
+/* The same for w in blocks of pairs (kernels/bfloat16.h), in float32; `out` is a padded width. */
+void pairs_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
+                   const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
+                   ptrdiff_t a_rows, ptrdiff_t lda);
+
+/* Either of them for one row: x, b and a are contiguous, and `out` is a padded width. */
+void row_product(const bpk_kernels *kernels, member me, ptrdiff_t in, ptrdiff_t out, const void *x,
+                 const void *w, int pairs, const void *b, bpk_activation activation, void *a);
+
 /* The same for a narrow layer: w (out, in) in blocks of `out` rows, x (n, in) in blocks of x_rows rows, and a
  * with rows lda apart. */
 void forward_narrow(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,

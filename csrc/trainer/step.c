@@ -108,6 +108,23 @@ static void activate(const step *s, int l) {
     }
 }
 
+/* The member's share of a <- s(z) of layer l, by the product for its layout and this step's rows. */
+static void layer_product(const step *s, int l, const void *w, const void *b, bpk_activation activation) {
+    const bpk_kernels *kernels = s->net->kernels;
+    const net_layer *layer = &s->net->layers[l];
+    bpk_left x = step_blocks(s, step_input(s, l));
+    void *a = s->ws->layers[l].a;
+    const ptrdiff_t in = layer->in, width = layer->width, a_rows = l == s->net->count - 1 ? 0 : s->rows;
+    if (layer->narrow) /* its activations are one block, so their rows are layer->width apart */
+        forward_narrow(kernels, s->me, s->m, in, layer->out, x.at, x.rows, w, b, activation, a, width);
+    else if (s->rows == 1)
+        row_product(kernels, s->me, in, width, x.at, w, layer->pairs, b, activation, a);
+    else if (layer->pairs)
+        pairs_product(kernels, s->me, s->m, in, width, &x, w, b, activation, a, a_rows, width);
+    else
+        forward_product(kernels, s->me, s->m, in, width, &x, w, b, activation, a, a_rows, width);
+}
+
 bpk_status step_forward(step *s, int layers) {
     const bpk_net *net = s->net;
     bpk_workspace *ws = s->ws;
@@ -121,16 +138,8 @@ bpk_status step_forward(step *s, int layers) {
     for (int l = 0; l < layers; l++) {
         const net_layer *layer = &net->layers[l];
         const void *w = counterpart(net, store, layer->w), *b = counterpart(net, store, layer->b);
-        bpk_left x = step_blocks(s, step_input(s, l));
-        bpk_activation activation = ws->layers[l].slope ? BPK_IDENTITY : layer->activation;
-        if (l == 0 && is_ahead)
-            ;                   /* the product exists */
-        else if (layer->narrow) /* its activations are one block, so their rows are layer->width apart */
-            forward_narrow(net->kernels, s->me, s->m, layer->in, layer->out, x.at, x.rows, w, b, activation,
-                           ws->layers[l].a, layer->width);
-        else
-            forward_product(net->kernels, s->me, s->m, layer->in, layer->width, &x, w, b, activation,
-                            ws->layers[l].a, l == net->count - 1 ? 0 : s->rows, layer->width);
+        if (l > 0 || !is_ahead) /* otherwise the product exists */
+            layer_product(s, l, w, b, ws->layers[l].slope ? BPK_IDENTITY : layer->activation);
         team_barrier(s->me);
         if (ws->layers[l].slope) {
             activate(s, l);

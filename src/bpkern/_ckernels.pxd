@@ -205,6 +205,10 @@ cdef extern from "bpkern.h" nogil:
     bpk_status bpk_net_create(
         const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
         const bpk_loss_settings *loss, bpk_net **net)
+    bpk_status bpk_net_create_compressed(
+        const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
+        const bpk_loss_settings *loss, bpk_net **net)
+    size_t bpk_net_weight_size(const bpk_net *net, int l)
     void bpk_net_free(bpk_net *net)
     void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b)
     void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b)

@@ -33,7 +33,8 @@ PARAMETERS = STORES[0]
 cdef class Network:
     """The parameters of a multilayer perceptron in C, and the passes over data that use them.
 
-    Its `Guard` lets one thread write or several read.
+    Its `Guard` lets one thread write or several read. A compressed network stores its weights in bfloat16 and computes in
+    float32; its parameters are set once, and it only predicts and evaluates.
     """
 
     cdef bpk_net *net
@@ -50,11 +51,12 @@ cdef class Network:
     cdef bpk_loss loss
     cdef tuple dropout
     cdef bint is_set  # whether the parameters have been set
+    cdef bint compressed
     cdef object dtype
     cdef int typenum
     cdef unsigned long changes  # of the parameters: `Tape` does not go back through older ones
 
-    def __cinit__(self, sizes, activations, LossSettings loss, dtype):
+    def __cinit__(self, sizes, activations, LossSettings loss, dtype, bint compressed=False):
         sizes = tuple([int(size) for size in sizes])
         cdef int layers = len(sizes) - 1, l
         if layers < 1 or min(sizes) < 1 or len(activations) != layers:
@@ -62,6 +64,8 @@ cdef class Network:
         dtype = np.dtype(dtype)
         if dtype.num not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
             raise TypeError(f"a network is of float32 or float64, not {dtype}")
+        if compressed and dtype.num != cnp.NPY_FLOAT:
+            raise TypeError(f"a compressed network is of float32, not {dtype}")
         loss.check(sizes[layers])
         cdef ptrdiff_t *c_sizes = <ptrdiff_t *>calloc(layers + 1, sizeof(ptrdiff_t))
         cdef bpk_activation *c_activations = <bpk_activation *>calloc(layers, sizeof(bpk_activation))
@@ -72,7 +76,8 @@ cdef class Network:
                     c_sizes[l] = sizes[l]
                 for l in range(layers):
                     c_activations[l] = activation_of(activations[l])
-                status = bpk_net_create(
+                create = bpk_net_create_compressed if compressed else bpk_net_create
+                status = create(
                     kernels_for(dtype.num == cnp.NPY_DOUBLE), layers, c_sizes, c_activations, &loss.c, &self.net
                 )
         except OverflowError:  # a size exceeds a machine word
@@ -89,6 +94,7 @@ cdef class Network:
         self.dropout = (0.0,) * (layers - 1)
         self.dtype = dtype.newbyteorder("=")
         self.typenum = dtype.num
+        self.compressed = compressed
 
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
@@ -97,6 +103,18 @@ cdef class Network:
 
     def __reduce__(self):
         raise TypeError("a network is not pickled: its model makes a new one from its state")
+
+    def check_trains(self):
+        """Raise TypeError if the network is compressed: its parameters cannot change."""
+        if self.compressed:
+            raise TypeError(
+                "this model was made by compress(), for inference only: train or change the model that it was made "
+                "from, and compress that again"
+            )
+
+    def weight_sizes(self):
+        """The bytes of each weight, by layer."""
+        return [bpk_net_weight_size(self.net, l) for l in range(len(self.sizes) - 1)]
 
     def writing(self):
         """A context in which this thread may change the network; RuntimeError if another thread is in."""
@@ -131,6 +149,8 @@ cdef class Network:
         """
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
         cdef void *buffer = NULL
+        if self.is_set or c_store != BPK_PARAMETERS:
+            self.check_trains()
         with self.writing():
             if finite and (self.is_set or c_store != BPK_PARAMETERS):
                 buffer = bpk_net_buffer(self.net)
@@ -187,6 +207,8 @@ cdef class Network:
 
     cdef int make(self, bpk_store store) except -1:
         """Make a store of zeros, unless it exists."""
+        if store != BPK_PARAMETERS:
+            self.check_trains()
         if bpk_net_make(self.net, store) != BPK_OK:
             self.no_memory(store)
         return 0
@@ -250,6 +272,8 @@ cdef class Network:
     def blend(self, Network other, double part):
         """Set the parameters to 1 - `part` times their value plus `part` times the parameters with which `other`, a
         network of the same layers and dtype, predicts; drop their average."""
+        self.check_trains()
+        other.check_trains()
         with self.writing(), other.reading():
             if bpk_net_blend(self.net, other.net, BPK_AVERAGE if other.averaged() else BPK_PARAMETERS, part) != BPK_OK:
                 raise ValueError("the two models were made under different instruction sets")
@@ -335,6 +359,8 @@ cdef class Network:
     cdef bpk_workspace *new_workspace(self, ptrdiff_t rows, bpk_purpose purpose, int threads) except NULL:
         """A workspace for batches of at most `rows` rows and at most `threads` threads. The caller frees it."""
         cdef bpk_workspace *workspace = NULL
+        if purpose != BPK_FOR_FORWARD:
+            self.check_trains()
         if bpk_workspace_create(self.net, rows, purpose, threads, &workspace) != BPK_OK:
             raise MemoryError(f"no memory for a batch of {rows} rows in layers {list(self.sizes)}")
         return workspace

@@ -19,7 +19,7 @@ typedef struct {
     const table *t;
     rng random;
     surroundings around;
-    int layers;
+    int layers, compressed; /* compressed: weights in bfloat16; it only evaluates and predicts */
     ptrdiff_t sizes[MAX_LAYERS + 1], rows, batch;
     bpk_loss_settings loss;
     bpk_net *net;
@@ -171,13 +171,19 @@ static void make_net(scene *s) {
         s->sizes[1] = whole(r, 35, 100);
     }
     s->rows = s->batch * whole(r, 1, 3) - whole(r, 0, s->batch - 1);
-    if (bpk_net_create(s->t->kernels, s->layers, s->sizes, activations, &s->loss, &s->net) != BPK_OK) abort();
+    s->compressed = !online && s->t->dtype == BPK_F32 && one_in(r, 6);
+    if (s->compressed && one_in(r, 2)) s->batch = 1;
+    if ((s->compressed ? bpk_net_create_compressed : bpk_net_create)(
+            s->t->kernels, s->layers, s->sizes, activations, &s->loss, &s->net) != BPK_OK)
+        abort();
     bpk_net_set_dropout_key(s->net, draw(r));
     for (int l = 0; !online && l + 1 < s->layers; l++)
         if (one_in(r, 3)) bpk_net_set_dropout(s->net, l, 0.3);
     s->run = (bpk_run){.request = {.batch = s->batch, .threads = one_in(r, 3) ? 2 : 1}};
     bpk_update_settings *update = &s->run.request.update;
     *update = (bpk_update_settings){.clip_norm = INFINITY, .clip_value = INFINITY, .accumulate = 1};
+    s->purpose = BPK_FOR_FORWARD;
+    if (s->compressed) return;
     update->optimizer = (bpk_optimizer){.rule = (bpk_rule)whole(r, 0, BPK_N_RULES - 1),
                                         .lr = 1e-3,
                                         .square_decay = 0.99,
@@ -389,7 +395,7 @@ static scene run_scene(const table *t, rng random, surroundings around) {
     }
     set_weights(s);
     make_data(s);
-    pass_over_data(s, train_batch);
+    if (!s->compressed) pass_over_data(s, train_batch);
     predict(s);
     if (s->purpose == BPK_FOR_GRADIENTS) {
         clear_gradients(s);

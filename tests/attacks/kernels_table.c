@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/bfloat16.h"
 #include "kernels_arena.h"
+#include "kernels_oracle.h"
 #include "kernels_trial.h"
 
 /* One round of calls of all kernels: the operands of the current kernel, one per slot, and the results of
@@ -101,6 +103,113 @@ static void call_forward(calls *c) {
     args.a = reals(c, rows, n, lda, WRITTEN)->at;
     kernels->forward(&args);
     finish(c, "forward");
+}
+
+/* Random pairs (half of k, rounded up; n), contiguous, of numbers with 8 significant bits. The numbers are
+ * also written to w (n, k): pair (p, j) is in row p of the block of column j, and blocks follow each other.
+ * With one block, n is its width. */
+static matrix *pairs_of(calls *c, ptrdiff_t k, ptrdiff_t n, double *w) {
+    const ptrdiff_t rows = (k + 1) / 2;
+    matrix *m = operand(c, sizeof(bfloat16_pair), 1, rows * n, rows * n, READ);
+    for (ptrdiff_t from = 0, width; from < n; from += width) {
+        width = block_width(c->t->kernels, n - from);
+        for (ptrdiff_t i = 0; i < 2 * rows; i++)
+            for (ptrdiff_t j = 0; j < width; j++) {
+                float number = (float)ldexp((double)whole(&c->random, -255, 255), -7);
+                uint32_t bits;
+                memcpy(&bits, &number, sizeof bits);
+                bfloat16_pair *pair = (bfloat16_pair *)m->at + from * rows + i / 2 * width + j;
+                if (i == k) bits = 0x7fc00000; /* NaN, which no sum may take */
+                *pair = i % 2 ? (*pair & 0xffff) | (bits & 0xffff0000) : bits >> 16;
+                if (i < k) w[(from + j) * k + i] = number;
+            }
+    }
+    return m;
+}
+
+/* Compares a (rows, n) from row `from` to `to` with x w' + start, for x (rows, k) and w (n, k). */
+static void check_sums(calls *c, const char *kernel, ptrdiff_t from, ptrdiff_t to, ptrdiff_t rows,
+                       ptrdiff_t n, ptrdiff_t k, const double *x, const double *w, const double *start,
+                       const matrix *a, ptrdiff_t first, ptrdiff_t last) {
+    long double *exact = calloc((size_t)(rows * n + 1), sizeof *exact);
+    double *magnitude = calloc((size_t)(rows * n + 1), sizeof *magnitude);
+    exact_product(c->t->dtype, rows, n, k, x, w, start, exact, magnitude);
+    for (ptrdiff_t i = from; i < to; i++)
+        for (ptrdiff_t j = first; j < last; j++) {
+            double bound = (double)(k + 8) * type_eps(c->t->dtype) * magnitude[i * n + j];
+            if (!(fabsl((long double)get(a, i, j) - exact[i * n + j]) <= bound + type_smallest(c->t->dtype)))
+                fail("%s %s %s: a wrong sum of %td terms, row %td, column %td of %td", c->t->isa,
+                     dtype_name(c->t->dtype), kernel, k, i, j, n);
+        }
+    free(exact), free(magnitude);
+}
+
+/* One row through all or some blocks of a layer, with w as reals, and in pairs. */
+static void call_row(calls *c, int pairs) {
+    const bpk_kernels *kernels = c->t->kernels;
+    const ptrdiff_t n = padded(kernels, whole(&c->random, 1, 7 * kernels->panel)), k = up_to(c, 40);
+    double *w = calloc((size_t)(n * k + 1), sizeof *w), x[40], b[7 * 64];
+    bpk_row_args args = {.n = n, .k = k, .to = n};
+    if (one_in(&c->random, 2)) args.from = block_width(kernels, n);
+    const matrix *xm = reals(c, 1, k, k, READ), *bm = reals(c, 1, n, n, READ),
+                 *am = reals(c, 1, n, n, WRITTEN),
+                 *wm = pairs ? pairs_of(c, k, n, w) : in_blocks(c, k, n, READ, 0);
+    for (ptrdiff_t i = 0; i < k; i++) x[i] = get(xm, 0, i);
+    for (ptrdiff_t j = 0; j < n; j++) b[j] = get(bm, 0, j);
+    for (ptrdiff_t from = 0, width; !pairs && from < n; from += width) {
+        width = block_width(kernels, n - from);
+        for (ptrdiff_t i = 0; i < k; i++)
+            for (ptrdiff_t j = 0; j < width; j++)
+                w[(from + j) * k + i] = get(wm, 0, from * k + i * width + j);
+    }
+    args.x = xm->at, args.w = wm->at, args.b = bm->at, args.a = am->at;
+    args.activation = (bpk_activation)whole(&c->random, 0, BPK_N_ACTIVATIONS - 1);
+    const char *kernel = pairs ? "forward_row_pairs" : "forward_row";
+    void (*run)(const bpk_row_args *) = pairs ? kernels->forward_row_pairs : kernels->forward_row;
+    if (args.activation == BPK_IDENTITY || one_in(&c->random, 2)) {
+        args.activation = BPK_IDENTITY;
+        run(&args);
+        check_sums(c, kernel, 0, 1, 1, n, k, x, w, b, am, args.from, args.to);
+    } else {
+        run(&args);
+    }
+    free(w);
+    finish(c, kernel);
+}
+
+static void call_rows(calls *c) {
+    call_row(c, 0);
+    if (c->t->kernels->forward_row_pairs) call_row(c, 1);
+}
+
+/* Rows of a block of pairs. */
+static void call_pairs(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    if (!kernels->forward_pairs) return;
+    ptrdiff_t rows = up_to(c, 40),
+              n = whole(&c->random, 1, kernels->panel / kernels->vector) * kernels->vector, k = up_to(c, 70),
+              lda = n + up_to(c, 3), ldx = k + up_to(c, 3);
+    double *w = calloc((size_t)(n * k + 1), sizeof *w), *x = calloc((size_t)(rows * k + 1), sizeof *x), b[64];
+    bpk_forward_args args = {.n = n, .k = k, .ldw = n, .lda = lda};
+    int blocks = one_in(&c->random, 2);
+    random_rows(c, rows, &args.from, &args.to);
+    const matrix *xm = blocks ? in_blocks(c, rows, k, READ, 0) : reals(c, rows, k, ldx, READ),
+                 *bm = reals(c, 1, n, n, READ), *am = reals(c, rows, n, lda, WRITTEN);
+    args.x = blocks ? (bpk_left){.at = xm->at, .rows = rows} : (bpk_left){.at = xm->at, .ld = ldx};
+    for (ptrdiff_t j = 0, width; j < k; j += width) {
+        width = blocks ? block_width(kernels, k - j) : k;
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t q = 0; q < width && j + q < k; q++)
+                x[i * k + j + q] = blocks ? get(xm, 0, j * rows + i * width + q) : get(xm, i, q);
+    }
+    args.w = pairs_of(c, k, n, w)->at, args.b = bm->at, args.a = am->at;
+    for (ptrdiff_t j = 0; j < n; j++) b[j] = get(bm, 0, j);
+    kernels->forward_pairs(&args);
+    check_sums(c, "forward_pairs", args.from, args.to, rows, n, k, x, w, b, am, 0, n);
+    args.resume = 1, args.activation = (bpk_activation)whole(&c->random, 0, BPK_N_ACTIVATIONS - 1);
+    kernels->forward_pairs(&args);
+    free(w), free(x);
+    finish(c, "forward_pairs");
 }
 
 static void call_delta(calls *c) {
@@ -445,9 +554,9 @@ static void call_losses(calls *c) {
 
 static void make_calls(const table *t, place where, rng random, calls *c) {
     static void (*const families[])(calls *) = {
-        call_forward,     call_delta,       call_dot,   call_few_rows,   call_update,
-        call_sweep,       call_update_bias, call_moves, call_reductions, call_layouts,
-        call_activations, call_dropout,     call_losses};
+        call_forward,    call_rows,    call_pairs,       call_delta,       call_dot,
+        call_few_rows,   call_update,  call_sweep,       call_update_bias, call_moves,
+        call_reductions, call_layouts, call_activations, call_dropout,     call_losses};
     c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,

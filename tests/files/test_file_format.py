@@ -28,7 +28,7 @@ VALUES = RNG.standard_normal((24, 3))
 
 # Two readers, written from the page alone: they import nothing of bpkern -----------------------------------
 
-TYPES = {"BOOL": "|b1", "I8": "|i1", "U8": "|u1", "F16": "<f2"} | {
+TYPES = {"BOOL": "|b1", "I8": "|i1", "U8": "|u1", "F16": "<f2", "BF16": "<u2"} | {
     f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iuf" for size in (2, 4, 8)
 }
 
@@ -59,7 +59,8 @@ def read_safetensors(path):
     for name, entry in header.items():
         first, last = entry["data_offsets"]
         elements = np.frombuffer(raw[start + first : start + last], TYPES[entry["dtype"]])
-        arrays[name] = elements.reshape(entry["shape"])
+        ending = ".bfloat16" if entry["dtype"] == "BF16" else ""
+        arrays[f"{name}{ending}"] = elements.reshape(entry["shape"])
     return metadata, arrays
 
 
@@ -400,3 +401,19 @@ def test_sizes_are_those_of_the_arrays(layers, suffix, tmp_path):
     container.write(path, config, arrays)
     with pytest.raises(ValueError, match="the layers must be those of the arrays"):
         bpkern.MLP.load(path)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_compressed_models(tmp_path, suffix):
+    """ "bfloat16, the type of the weights of a compressed model, is the upper 16 bits of a float32." """
+    if suffix == "safetensors":
+        pytest.importorskip("safetensors")
+    model = bpkern.MLP([5, 7, 3], loss="mse", seed=0).compress("bfloat16")
+    model.save(tmp_path / f"model.{suffix}")
+    config, arrays = read(tmp_path / f"model.{suffix}")
+    assert config["compressed"] == "bfloat16"
+    assert sorted(arrays) == ["0.bias", "0.weight.bfloat16", "1.bias", "1.weight.bfloat16"]
+    for l, (w, b) in enumerate(model.get_weights()):
+        bits = arrays[f"{l}.weight.bfloat16"].astype(np.uint32) << 16
+        assert np.array_equal(bits.view(np.float32), w)
+        assert np.array_equal(arrays[f"{l}.bias"], b)

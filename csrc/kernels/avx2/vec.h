@@ -155,6 +155,20 @@ static inline real vmaximum(vec a) {
     return lane[0];
 }
 
+#if !BPK_REAL_IS_DOUBLE
+static inline vec vload_lower(const bfloat16_pair *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const void *)p), 16));
+}
+static inline vec vload_upper(const bfloat16_pair *p) {
+    __m256i pairs = _mm256_loadu_si256((const void *)p);
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)UPPER_ELEMENT)));
+}
+static inline vec vload_upper_in_tile(const bfloat16_pair *p) {
+    __m256i upper = _mm256_srli_epi32(_mm256_loadu_si256((const void *)p), 16);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(upper, 16));
+}
+#endif
+
 typedef __m256i wide;
 enum { WIDE = 4 };
 static inline wide wset1(uint32_t x) { return _mm256_set1_epi64x(x); }

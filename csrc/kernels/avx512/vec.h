@@ -137,6 +137,19 @@ static inline real vsum(vec a) {
 /* The largest lane; any number if a lane is NaN. */
 static inline real vmaximum(vec a) { return VOP(reduce_max)(a); }
 
+#if !BPK_REAL_IS_DOUBLE
+/* The lower and the upper elements of VEC pairs of bfloat16. */
+static inline vec vload_lower(const bfloat16_pair *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+static inline vec vload_upper(const bfloat16_pair *p) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)UPPER_ELEMENT)));
+}
+/* The same, in a tile that leaves no register for a mask. */
+static inline vec vload_upper_in_tile(const bfloat16_pair *p) { return vload_upper(p); }
+#endif
+
 /* Vectors of WIDE 64-bit lanes, with 32-bit numbers in their low halves. wmul ignores the high halves. */
 typedef __m512i wide;
 enum { WIDE = 8 };

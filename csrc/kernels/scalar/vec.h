@@ -28,4 +28,11 @@ static inline real left_element(const bpk_left *left, ptrdiff_t i, ptrdiff_t k) 
     return x[left->rows ? place(left->rows, i, k) : i * left->ld + k];
 }
 
+#if !BPK_REAL_IS_DOUBLE
+/* The element of row k in the pair of rows k / 2 * 2 and k / 2 * 2 + 1. */
+static inline float of_pair(bfloat16_pair pair, ptrdiff_t k) {
+    return float_of_bits(k % 2 ? pair & 0xffff0000u : pair << 16);
+}
+#endif
+
 #endif

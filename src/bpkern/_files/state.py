@@ -5,6 +5,8 @@ The arrays "0.weight", "0.bias", ... are the parameters that predict. If these a
 parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" (bpkern.h), in the shapes of
 the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
 given as arrays are "init.0.weight", ...; the columns of the history are "history.loss", ..., of any lengths.
+The weights of a compressed model are "0.weight.bfloat16", ... (`bpkern._model.compression`), and its
+configuration holds the type, "bfloat16", under "compressed".
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _checks, _core, losses, optimizers, schedules
+from .._model.compression import BFLOAT16, MARK, narrowed, widened
 from .._model.conventions import Conventions
 from .._model.core import Core
 from .._model.parameters import Weights, checked_weights, state_of, weights_of
@@ -121,9 +124,25 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
 def _sizes(arrays: Arrays) -> list[int]:
     """The sizes of the layers, by the shapes of the weights."""
     sizes: list[int] = []
-    while (w := arrays.get(f"{len(sizes)}.weight")) is not None:
+    while (w := _weight(arrays, len(sizes))) is not None:
         sizes.append(w.shape[0])
-    return [arrays["0.weight"].shape[1], *sizes]
+    first = _weight(arrays, 0)
+    if first is None:
+        raise ValueError("there is no array 0.weight")
+    return [first.shape[1], *sizes]
+
+
+def _weight(arrays: Arrays, l: int) -> np.ndarray | None:
+    """W of layer l, or the bits of its bfloat16."""
+    return arrays.get(f"{l}.weight", arrays.get(f"{l}.weight{MARK}"))
+
+
+def _settings_of(arguments: dict[str, Any], config: Config) -> Settings:
+    """The settings of a configuration. Raises one of MALFORMED."""
+    settings = Settings(**arguments)
+    if "compressed" in config:
+        settings.compressed = _checks.one_of("compressed", config["compressed"], (BFLOAT16,))
+    return settings
 
 
 def _loss_of(config: Any) -> Any:
@@ -195,10 +214,13 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
             "iterations": None if history is None else _iterations(history.iterations),
             "metrics": list(columns),
         }
+    config: Config = {"model": model_config(settings), "training": training}
+    if settings.compressed is not None:
+        arrays, config["compressed"] = narrowed(arrays), settings.compressed
     if not isinstance(settings.init, str):
         arrays |= _named("init.", settings.init)
     arrays |= {f"history.{name}": values for name, values in columns.items()}
-    return {"model": model_config(settings), "training": training}, arrays
+    return config, arrays
 
 
 def loadable_state(core: Core) -> tuple[Config, Arrays]:
@@ -219,7 +241,7 @@ def loadable_state(core: Core) -> tuple[Config, Arrays]:
             settings.given_loss if _needs_python(model["loss"]) else None,
             settings.optimizer if _needs_python(model["optimizer"]) else None,
         )
-        checked_state(Settings(**arguments), config, arrays)
+        checked_state(_settings_of(arguments, config), config, arrays)
     except MALFORMED as error:
         raise ValueError(f"the model cannot be kept in a file: {error}") from error
     return config, arrays
@@ -302,12 +324,14 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     """
     training = config["training"]
     has_average = "trained.0.weight" in arrays
+    if settings.compressed and (has_average or any(f"{store}.0.weight" in arrays for store in STATES)):
+        raise ValueError("a compressed model has no parameters besides those that predict")
     prefixes = {"parameters": "trained.", "average": ""} if has_average else {"parameters": ""}
     prefixes |= {store: f"{store}." for store in STATES if f"{store}.0.weight" in arrays}
     count = len(settings.layers) - 1
     stores = {}
     for store, prefix in prefixes.items():
-        layers = _layers(arrays, prefix, count)
+        layers = _layers(arrays, prefix, count, settings.compressed is not None)
         if any(array.dtype != settings.dtype for pair in layers for array in pair):
             raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
         stores[store] = checked_weights(layers, settings.layers, settings.dtype, copy=False)
@@ -355,13 +379,45 @@ def new_core(
     MemoryError
     One of MALFORMED
     """
-    settings = Settings(**arguments)
+    settings = _settings_of(arguments, config)
     # Checked before the network is allocated: its sizes are those of arrays that exist.
     found = checked_state(settings, config, arrays)
     settings.conventions = conventions(settings)
     core = Core(settings)
     restore(core, found)
     return core
+
+
+def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Conventions]) -> Core:
+    """As `MLP.compress`: a core with the parameters that predict, rounded, and without states of training.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError, MemoryError
+        As `MLP.compress`.
+    """
+    settings = core.settings
+    _checks.one_of("dtype", dtype, (BFLOAT16,))
+    core.net.check_trains()
+    if settings.dtype != np.float32:
+        raise ValueError(
+            f"compress is for models of float32, not {settings.dtype.name}: make one, "
+            "MLP(..., dtype='float32', init=model.get_weights())"
+        )
+    config, arrays = model_state(core)
+    arguments = arguments_of(config, arrays, settings.given_loss, settings.optimizer)
+    arguments["init"] = (
+        "auto"  # nothing resets to given arrays, which would take more memory than the weights
+    )
+    small = _settings_of(arguments, {"compressed": dtype})
+    small.conventions = conventions(small)
+    found = checked_state(settings, config, arrays)
+    predicting = found.stores.get("average", found.stores["parameters"])
+    new = Core(small)
+    restore(new, found._replace(stores={"parameters": predicting}))
+    if not all(np.isfinite(w).all() for w, _ in new.get_weights()):
+        raise ValueError(f"the weights must be finite in {dtype}, whose largest number is 3.39e38")
+    return new
 
 
 def restore(core: Core, state: State) -> None:
@@ -381,11 +437,11 @@ def restore(core: Core, state: State) -> None:
         core.fitted_1d, core.stop_training = state.fitted_1d, False
 
 
-def _layers(arrays: Arrays, prefix: str, count: int) -> list[tuple[Any, Any]]:
+def _layers(arrays: Arrays, prefix: str, count: int, compressed: bool = False) -> list[tuple[Any, Any]]:
     """The unchecked [(W, b), ...] of `count` layers whose names begin with a prefix. Raises ValueError."""
     names = {
         name.removeprefix(prefix): array
         for name, array in arrays.items()
         if name.startswith(prefix) and name.removeprefix(prefix)[:1].isdigit()
     }
-    return weights_of(names, count)
+    return weights_of(widened(names) if compressed else names, count)

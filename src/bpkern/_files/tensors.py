@@ -1,13 +1,17 @@
 """Arrays and metadata as .safetensors, by the library of that name."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from .._model.compression import MARK
 from .text import METADATA, MOST_TEXT, parse
 
-TYPES = {"BOOL", "I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "F16", "F32", "F64"}
+# By the format's name: NumPy's types. NumPy has no BF16: its bits are uint16 with a marked name.
+TYPES = {"BOOL": "?", "F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
+TYPES |= {f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)}
 
 
 def library() -> Any:
@@ -23,8 +27,23 @@ def library() -> Any:
 
 
 def write(file: BinaryIO, metadata: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the file; the metadata go into its header."""
-    file.write(library().numpy.save(arrays, metadata))
+    """Write the file; the metadata go into its header. Marked arrays become BF16, without the mark."""
+    raw = library().numpy.save(arrays, metadata)
+    if any(name.endswith(MARK) for name in arrays):
+        start = 8 + int.from_bytes(raw[:8], "little")
+        header = _with_bfloat16(json.loads(raw[8:start]))
+        file.write(len(header).to_bytes(8, "little"))
+        file.write(header)
+        raw = memoryview(raw)[start:]
+    file.write(raw)
+
+
+def _with_bfloat16(header: dict[str, Any]) -> bytes:
+    """The header for arrays in the same places, as bytes in whole words of 8."""
+    for name in [name for name in header if name.endswith(MARK)]:
+        header[name.removesuffix(MARK)] = {**header.pop(name), "dtype": "BF16"}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return text + b" " * (-len(text) % 8)
 
 
 def read(raw: bytes) -> tuple[Any, dict[str, np.ndarray]]:
@@ -48,7 +67,11 @@ def read(raw: bytes) -> tuple[Any, dict[str, np.ndarray]]:
     del header  # to save memory: the library parses it again
     try:
         # The library checks that the arrays do not overlap and fill the file.
-        arrays = safetensors.numpy.load(raw)
+        found = safetensors.deserialize(raw)
     except safetensors.SafetensorError as error:
         raise ValueError(str(error)) from None
+    arrays = {}
+    for name, entry in found:
+        array = np.frombuffer(entry["data"], TYPES[entry["dtype"]]).reshape(entry["shape"])
+        arrays[f"{name}{MARK}" if entry["dtype"] == "BF16" else name] = array
     return metadata, {name: arrays[name] for name in sorted(arrays)}

@@ -20,6 +20,7 @@ NOBODY = Watcher()
 def train_on_batch(core: Core, X: Any, y: Any) -> float:
     """As `MLP.train_on_batch`."""
     net, settings = core.net, core.settings
+    net.check_trains()
     optimizer = settings.current_optimizer()
     data = read_rows(X, y, None, settings)
     update = make_update(settings, optimizer)

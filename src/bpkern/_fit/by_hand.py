@@ -17,6 +17,7 @@ from .update import make_update
 
 def backward(core: Core, grad_output: Any, input_gradient: bool) -> np.ndarray | None:
     """As `MLP.backward`."""
+    core.net.check_trains()
     dtype = core.settings.dtype
     # Unlike `as_numeric`, this refuses arrays of Python objects.
     gradient = np.asarray(grad_output)
@@ -31,6 +32,7 @@ def backward(core: Core, grad_output: Any, input_gradient: bool) -> np.ndarray |
 
 def step(core: Core, clip_norm: float | None, clip_value: float | None) -> None:
     """As `MLP.step`."""
+    core.net.check_trains()
     net, optimizer = core.net, core.settings.current_optimizer()
     update = make_update(
         core.settings,

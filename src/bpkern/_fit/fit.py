@@ -117,6 +117,7 @@ class Fit:
     ) -> None:
         self._model, self._core = model, core_of(model)
         self._net, self._settings = self._core.net, self._core.settings
+        self._net.check_trains()
         self.arguments, self._shuffler = arguments, shuffler
         self._optimizer = self._settings.current_optimizer()
         self.callbacks = CallbackList(callbacks)

@@ -16,6 +16,7 @@ from .custom_loss import row_losses
 
 def gradients(core: Core, X: Any, y: Any) -> tuple[float, Weights]:
     """As `MLP.gradients`."""
+    core.net.check_trains()
     settings = core.settings
     data = read_rows(X, y, None, settings)
     try:

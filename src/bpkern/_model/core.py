@@ -92,6 +92,7 @@ class Core:
     def set_optimizer(self, optimizer: Optimizer) -> None:
         """Replace the optimiser. Another object starts without the states of the old one."""
         checked_optimizer(optimizer)
+        self.net.check_trains()
         with self.net.writing():
             if optimizer is not self.settings.optimizer:
                 self.net.discard_states()
@@ -198,4 +199,6 @@ def new_network(settings: Settings) -> _core.Network:
         conventions.log_loss_cap,
         conventions.deviance,
     )
-    return _core.Network(settings.layers, settings.activations, loss, settings.dtype)
+    return _core.Network(
+        settings.layers, settings.activations, loss, settings.dtype, settings.compressed is not None
+    )

@@ -20,6 +20,7 @@ def any_forward(core: Core, X: Any, layer: int | None, train: bool) -> np.ndarra
     x = as_rows(X, core.settings.layers[0])
     try:
         if _checks.flag("train", train):
+            core.net.check_trains()
             if layer is not None:
                 raise ValueError("give layer or train=True, not both")
             if len(x) == 0:

@@ -44,6 +44,9 @@ class Settings:
     conventions : Conventions
         Not an argument; a subclass of `MLP` that follows another library sets it.
 
+    compressed : str or None
+        Not an argument; "bfloat16" in a model made by `MLP.compress`.
+
     Raises
     ------
     ValueError, TypeError
@@ -82,6 +85,7 @@ class Settings:
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")
         self.conventions = Conventions()
+        self.compressed: str | None = None
         # The class and the settings of the optimiser at its last check, and the checked copy.
         self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
 
@@ -128,7 +132,7 @@ class Settings:
         return (
             f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, "
             f"loss={self.given_loss!r}, optimizer={self.optimizer}, dtype={self.dtype.name!r}"
-            f"{self._others()})"
+            f"{self._others()})" + (f".compress({self.compressed!r})" if self.compressed else "")
         )
 
     def _others(self) -> str:

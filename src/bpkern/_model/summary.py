@@ -40,8 +40,10 @@ def summary_of(core: Core, batch_size: int | None) -> "Summary":
         settings.optimizer,
         settings.dtype,
         settings.dropout,
-        make_update(settings, settings.current_optimizer()).states,
+        0 if settings.compressed else make_update(settings, settings.current_optimizer()).states,
         batch_size,
+        core.net.weight_sizes(),
+        settings.compressed,
     )
 
 
@@ -66,6 +68,10 @@ class Summary:
         Numbers that the optimiser stores for each parameter.
     batch_size : int or None
         Rows of a mini-batch, for the memory of its activations; None leaves that line out.
+    weight_sizes : sequence of int, optional
+        Bytes of each weight, by layer; None is the size of the dtype.
+    compressed : str or None
+        The type of the weights of a compressed model.
 
     Attributes
     ----------
@@ -87,15 +93,22 @@ class Summary:
         dropout: Sequence[float],
         state_slots: int,
         batch_size: int | None = None,
+        weight_sizes: Sequence[int] | None = None,
+        compressed: str | None = None,
     ) -> None:
         name = loss if isinstance(loss, str) else getattr(loss, "__name__", repr(loss))
         self._title = f"MLP {'-'.join(map(str, layers))} in {dtype.name}, loss {name}"
+        if compressed is not None:
+            self._title += f", weights in {compressed}, for inference only"
         self._rows = []
-        self.parameters = self.flops_forward = self.flops_training = 0
+        self.parameters = self.flops_forward = self.flops_training = self.parameter_bytes = 0
         # No dropout after the output.
         rates = [*dropout, 0.0]
         for l, (fan_in, fan_out) in enumerate(pairwise(layers)):
             parameters, forward = fan_out * (fan_in + 1), 2 * fan_in * fan_out
+            size = dtype.itemsize if weight_sizes is None else weight_sizes[l]
+            memory = fan_in * fan_out * size + fan_out * dtype.itemsize
+            self.parameter_bytes += memory
             training = forward * (2 if l == 0 else 3)
             self.parameters += parameters
             self.flops_forward += forward
@@ -107,12 +120,11 @@ class Summary:
                     activations[l],
                     f"{rates[l]:g}" if rates[l] else "-",
                     f"{parameters:,}",
-                    _size(parameters * dtype.itemsize),
+                    _size(memory),
                     f"{forward:,}",
                     f"{training:,}",
                 )
             )
-        self.parameter_bytes = self.parameters * dtype.itemsize
         self.state_bytes = self.parameter_bytes * state_slots
         self.activation_bytes = None if batch_size is None else batch_size * sum(layers) * dtype.itemsize
         self._total = (
@@ -125,10 +137,10 @@ class Summary:
             f"{self.flops_forward:,}",
             f"{self.flops_training:,}",
         )
-        memory = f"Memory: parameters {_size(self.parameter_bytes)}, optimiser {_size(self.state_bytes)}"
+        note = f"Memory: parameters {_size(self.parameter_bytes)}, optimiser {_size(self.state_bytes)}"
         if self.activation_bytes is not None:
-            memory += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
-        self._notes = (f"Optimiser: {optimizer!r}", memory)
+            note += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
+        self._notes = (f"Optimiser: {optimizer!r}", note)
 
     def __str__(self) -> str:
         rows = [HEADER, *self._rows, self._total]
