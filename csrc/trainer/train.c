@@ -180,6 +180,7 @@ static void pass(call *c, member me, one_step *one) {
     for (ptrdiff_t done = 0; status == BPK_OK && goes_on(c, done) && s.cursor.next < request->data.rows;
          done++) {
         s.m = smaller(request->data.rows - s.cursor.next, request->batch);
+        /* Whether this call makes another step; if it then does not, the activations are discarded. */
         s.looks_ahead = serves_ahead && done + 1 < c->steps && s.m < request->data.rows - s.cursor.next;
         status = one(c, &s);
         check_clock(c, me, done + 1);
