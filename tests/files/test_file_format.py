@@ -219,6 +219,7 @@ def test_the_page_names_every_key_and_every_array(tmp_path):
     for name, make in MODELS.items():
         make().save(tmp_path / f"{name}.npz")
     checkpoint(tmp_path / "checkpoint.npz")
+    bpkern.MLP([5, 7, 3], loss="mse", seed=0).compress("bfloat16").save(tmp_path / "compressed.npz")
     for path in tmp_path.glob("*.npz"):
         config, arrays = read(path)
         keys |= keys_of(config)

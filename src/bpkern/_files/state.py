@@ -414,7 +414,7 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
     found = checked_state(settings, config, arrays)
     predicting = found.stores.get("average", found.stores["parameters"])
     new = Core(small)
-    restore(new, found._replace(stores={"parameters": predicting}))
+    restore(new, State({"parameters": predicting}, *found[1:]))
     if not all(np.isfinite(w).all() for w, _ in new.get_weights()):
         raise ValueError(f"the weights must be finite in {dtype}, whose largest number is 3.39e38")
     return new
