@@ -7,6 +7,7 @@
 #include "kernels_arena.h"
 #include "kernels_trial.h"
 #include "trainer/parameters.h"
+#include "trainer/row_tiles.h"
 #include "trainer/workspace.h"
 
 enum { MAX_LAYERS = 4, POISON = 0xff };
@@ -60,7 +61,7 @@ typedef struct {
     int kept;
 } piece;
 
-enum { MAX_PIECES = 15 + 3 * MAX_LAYERS };
+enum { MAX_PIECES = 18 + 3 * MAX_LAYERS };
 
 /* Lists the pieces of the workspace, and returns their number. */
 static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
@@ -90,6 +91,10 @@ static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
     pieces[n++] = (piece){(void **)&ws->bad, ws->threads, sizeof *ws->bad, 0};
     pieces[n++] = (piece){&ws->rows_of_threads, ws->threads * ws->row_size, real, 0};
     pieces[n++] = (piece){&ws->strips, ws->threads * ws->strip_size, real, 0};
+    ptrdiff_t parts = most_parts(net, rows);
+    pieces[n++] = (piece){&ws->views, ws->threads * ws->view_size, 1, 0};
+    pieces[n++] = (piece){&ws->part_gradients, (parts - 1) * net->size, real, 0};
+    pieces[n++] = (piece){(void **)&ws->parts, parts, sizeof *ws->parts, 0};
     return n;
 }
 
@@ -165,10 +170,13 @@ static void make_net(scene *s) {
     s->loss = random_loss(r, parameters);
     if (online) s->loss.loss_factor = s->loss.slope_factor = 1;
     s->batch = online ? 1 : whole(r, 1, one_in(r, 2) ? 8 : 40);
-    if (!online && s->batch <= 8 && s->layers > 1 &&
-        one_in(r, 3)) { /* large enough for activations of the next step */
+    if (!online && s->batch <= 8 && s->layers > 1 && one_in(r, 3)) {
+        /* large enough for activations of the next step */
         s->sizes[0] = whole(r, DEPTH, DEPTH + 50);
         s->sizes[1] = whole(r, 35, 100);
+    } else if (!online && one_in(r, 4)) { /* by row tiles, unless a layer in between is wide */
+        s->sizes[s->layers] = whole(r, 400, 580);
+        s->batch = whole(r, 200, 300);
     }
     s->rows = s->batch * whole(r, 1, 3) - whole(r, 0, s->batch - 1);
     s->compressed = !online && s->t->dtype == BPK_F32 && one_in(r, 6);
