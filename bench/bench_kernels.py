@@ -1,15 +1,14 @@
-"""The three kernels on plain matrices, every instruction set and shape, against the NumPy reference.
+"""The three kernels on plain matrices, every instruction set and shape, against the NumPy reference with the
+same number of threads.
 
-pytest bench/bench_kernels.py --benchmark-columns=median,iqr,rounds
+pytest bench/bench_kernels.py --benchmark-columns=median,iqr,rounds [--threads 2]
 """
 
 import numpy as np
 import pytest
+from kernel_functions import SHAPES
 
 from bpkern import kernels, reference
-
-# batch size, in, out
-SHAPES = [(1, 64, 64), (32, 64, 128), (64, 64, 64), (64, 784, 256), (256, 1024, 1024)]
 
 
 @pytest.fixture(params=SHAPES, ids=lambda shape: "x".join(map(str, shape)))

@@ -3,10 +3,11 @@
 python bench/kernel_functions.py [--threads N] [--isa avx2]
 python bench/kernel_functions.py --random 100 --seed 1 [--threads N] [--isa avx2]
 
-Kernels and reference take turns, and the best of several rounds counts, because other programs only slow a run
-down: processor time on one thread, time that passes on more. A random shape has 1 to 512 rows, layers of 1 to
-2048, and rows that are adjacent, some elements apart, or a power of two apart. Forward and delta are those of
-relu, update has momentum; all write to given arrays. With --isa avx2, NumPy's BLAS is told to use AVX2 as well.
+Kernels and reference take turns, and the best of several rounds counts, because other programs only slow a
+run down: processor time on one thread, time that passes on more. A random shape has 1 to 512 rows, layers of
+1 to 2048, and rows that are adjacent, some elements apart, or a power of two apart. Forward and delta are
+those of relu, update has momentum; all write to given arrays. With --isa avx2, NumPy's BLAS is told to use
+AVX2 too.
 """
 
 import argparse
@@ -35,8 +36,8 @@ ROUNDS, LEAST_SECONDS = 9, 1e-3
 
 
 def calls(shape: tuple[int, int, int], dtype: str, gap: Callable[[int], int] = lambda width: width):
-    """The calls of the kernels and of the reference, by name, on equal arrays. `gap(width)` is the distance of
-    a matrix's rows in elements."""
+    """The calls of the kernels and of the reference, by name, on equal arrays. `gap(width)` is the distance
+    of a matrix's rows in elements."""
     import numpy as np
 
     from bpkern import kernels, reference
@@ -73,7 +74,11 @@ def random_shapes(count: int, seed: int):
     for _ in range(count):
         shape = (size(512), size(2048), size(2048))
         kind, apart = int(rng.integers(3)), int(rng.integers(1, 65))
-        gaps = (lambda width: width, lambda width, apart=apart: width + apart, lambda width: 1 << width.bit_length())
+        gaps = (
+            lambda width: width,
+            lambda width, apart=apart: width + apart,
+            lambda width: 1 << width.bit_length(),
+        )
         yield shape, gaps[kind], ("", f" rows +{apart}", " rows 2^k apart")[kind]
 
 
@@ -102,7 +107,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--isa", help="the instruction set of both; default: the best")
-    parser.add_argument("--random", type=int, default=0, help="that many random shapes instead of the table's")
+    parser.add_argument(
+        "--random", type=int, default=0, help="that many random shapes instead of the table's"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the random shapes (1)")
     parser.add_argument("--dtype", choices=DTYPES, help="only this one")
     return parser.parse_args()
@@ -123,15 +130,18 @@ def main() -> None:
     import bpkern
 
     clock = time.thread_time if args.threads == 1 else time.perf_counter
-    print(f"{cpu_model()}, {bpkern.isa()}, threads: {args.threads}; µs per call: kernels / reference (times faster)\n")
+    print(
+        f"{cpu_model()}, {bpkern.isa()}, threads: {args.threads}; "
+        "µs per call: kernels / reference (times faster)\n"
+    )
     if args.random:
         shapes = list(random_shapes(args.random, args.seed))
     else:
         shapes = [(shape, lambda width: width, "") for shape in SHAPES]
-    print("| batch × in × out | dtype | forward | delta | update |\n| --- | --- | ---: | ---: | ---: |")
+    print("| batch x in x out | dtype | forward | delta | update |\n| --- | --- | ---: | ---: | ---: |")
     ratios, lost = [], []
     for shape, gap, strides in shapes:
-        name = " × ".join(map(str, shape)) + strides
+        name = "x".join(map(str, shape)) + strides
         for dtype in DTYPES if args.dtype is None else (args.dtype,):
             ours, theirs = calls(shape, dtype, gap)
             cells = []

@@ -115,8 +115,8 @@ def bandwidth(isa: str, size: int, threads: int = 1) -> dict[str, float]:
 def bandwidths(isa: str, threads: int = 1) -> dict[str, dict[str, float]]:
     """The `bandwidth` by level: L2, L3 and memory.
 
-    A thread's buffer is half the second cache; or for L3 three times the second cache, because a guest's share
-    of the third may be little more; or for memory its share of four times the third cache.
+    A thread's buffer is half the second cache; or for L3 three times the second cache, because a guest's
+    share of the third may be little more; or for memory its share of four times the third cache.
     """
     sizes = cache_sizes()
     buffers = {

@@ -96,10 +96,12 @@ static void few_rows(void *context, member me) {
  * where a tile has the fewest multiply-adds for each vector of w that it loads. Otherwise it is read where it
  * is: with few rows of the left matrix, little arithmetic hides the time that memory takes, and only few
  * distant rows are read at once. */
+enum { PANEL_ROW = 96 };
+
 static ptrdiff_t depth_of_part(const call *c) {
     const bpk_kernels *kernels = c->kernels;
-    const size_t bytes = (size_t)kernels->panel * kernels->real_size;
-    if (c->is_forward || c->n > reused_rows(kernels)) return bytes <= 96 ? DEPTH / 2 : DEPTH;
+    if (c->is_forward || c->n > reused_rows(kernels))
+        return kernels->panel * (ptrdiff_t)kernels->real_size <= PANEL_ROW ? DEPTH / 2 : DEPTH;
     if (c->columns <= kernels->panel) return c->k;
     return c->n < 8 ? 16 * larger(c->n, 1) : 128;
 }

@@ -55,7 +55,9 @@ def linear_forward(
     MemoryError
         If there is no memory for a copy of a part of `w` or `x`.
     """
-    return _core.linear_forward(x, w, b, activation, out, n_threads if n_threads is None else _threads(n_threads))
+    return _core.linear_forward(
+        x, w, b, activation, out, n_threads if n_threads is None else _threads(n_threads)
+    )
 
 
 def delta_backward(
@@ -106,7 +108,9 @@ def delta_backward(
     MemoryError
         If there is no memory for a copy of a part of `w_next` or `delta_next`.
     """
-    return _core.delta_backward(delta_next, w_next, a, activation, z, out, n_threads if n_threads is None else _threads(n_threads))
+    return _core.delta_backward(
+        delta_next, w_next, a, activation, z, out, n_threads if n_threads is None else _threads(n_threads)
+    )
 
 
 def sgd_update(
@@ -158,7 +162,19 @@ def sgd_update(
     MemoryError
         If there is no memory for a copy of a part of `x` or `delta`.
     """
-    _core.sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_threads if n_threads is None else _threads(n_threads))
+    _core.sgd_update(
+        w,
+        b,
+        delta,
+        x,
+        lr,
+        momentum,
+        nesterov,
+        weight_decay,
+        vw,
+        vb,
+        n_threads if n_threads is None else _threads(n_threads),
+    )
 
 
 def _threads(n_threads: int) -> int:
