@@ -1,6 +1,6 @@
-"""Activations of the next mini-batch, computed in the pass that updates layer 0 (trainer/ahead.c), have the bits of those
-that the next step computes. A callback at the end of each batch makes every call one step, so that nothing is computed
-ahead."""
+"""Activations of the next mini-batch, computed in the pass that updates layer 0 (trainer/ahead.c), have the
+bits of those that the next step computes. A callback at the end of each batch makes every call one step, so
+that nothing is computed ahead."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ OPTIMIZERS = (
     bpkern.Adam(lr=0.001, amsgrad=True),
     bpkern.AdamW(lr=0.001),
 )
-# Two blocks of outputs on every instruction set, a width that is no whole vector, and enough weights for batches of
-# several rows (trainer/plan.c, step_sweeps).
+# Two blocks of outputs on every instruction set, a width that is no whole vector, and enough weights for
+# batches of several rows (trainer/plan.c, step_sweeps).
 LAYERS = (311, 59, 17, 5)
 
 
@@ -31,7 +31,17 @@ class EveryBatch(callbacks.Callback):
         self.losses.append(logs["loss"])
 
 
-def fitted(*, batch_size, every_batch, rows=47, layers=LAYERS, data=np.asarray, weighted=False, n_threads=1, **settings):
+def fitted(
+    *,
+    batch_size,
+    every_batch,
+    rows=47,
+    layers=LAYERS,
+    data=np.asarray,
+    weighted=False,
+    n_threads=1,
+    **settings,
+):
     rng = np.random.default_rng(1)
     x = data(0.1 * rng.standard_normal((rows, layers[0])).astype(np.float32))
     loss = settings.setdefault("loss", "squared_error")

@@ -1,5 +1,5 @@
-"""The special paths of training list every field of a run, a net and a layer as served or refused: steps of tiny nets,
-and activations computed ahead."""
+"""The special paths of training list every field of a run, a net and a layer as served or refused: steps of
+tiny nets, and activations computed ahead."""
 
 import re
 from pathlib import Path
