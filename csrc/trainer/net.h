@@ -11,6 +11,8 @@ typedef struct {
     int narrow;              /* so few outputs that W is stored as (out, in) */
     ptrdiff_t rows, columns; /* of W as stored: (in, out), or (out, in) if narrow */
     void *w, *b;             /* (rows, columns) in blocks; (width,) */
+    /* Bounds of the norms of W and b together, by store; and those that an update will leave (bounds.h). */
+    double norms[BPK_N_STORES], after[BPK_N_STORES];
 } net_layer;
 
 /* All stores have the layout of the parameters, and so do stored gradients. */
@@ -24,7 +26,9 @@ struct bpk_net {
     void *saved[BPK_N_STORES];   /* the snapshot's copies; NULL: no copy yet */
     int was_there[BPK_N_STORES]; /* whether the store existed at the snapshot */
     bpk_counts saved_counts;
-    ptrdiff_t size; /* elements of a store */
+    int has_bounds;      /* whether the norms of the layers are bounds of the present numbers */
+    int updates_without; /* the number of updates for which no bounds are tried */
+    ptrdiff_t size;      /* elements of a store */
     int count;
     net_layer layers[];
 };
@@ -42,6 +46,9 @@ static inline const net_layer *last_layer(const bpk_net *net) { return &net->lay
 static inline int keeps_slope(const net_layer *layer) {
     return layer->dropout > 0 || bpk_needs_z(layer->activation);
 }
+
+/* The parameters or the states have changed, and not by an update that `bounds_hold` has foreseen. */
+static inline void net_forget_bounds(bpk_net *net) { net->has_bounds = 0; }
 
 /* Copies layer l's weights (out, in) and bias (out) from a buffer of the parameters' layout to contiguous
  * arrays. */

@@ -7,6 +7,7 @@
 #include "platform/fp_mode.h"
 #include "platform/memory.h"
 #include "trainer/backward.h"
+#include "trainer/bounds.h"
 #include "trainer/gather.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
@@ -19,11 +20,12 @@ typedef struct {
     ptrdiff_t steps;
     void *out; /* of prediction */
     bpk_status status;
+    bpk_status undo;        /* of make_undoable */
     double end;             /* time (clock.h) after which no step begins; 0: no limit */
     _Atomic ptrdiff_t last; /* number of steps of this call, lowered when the time is up */
 } call;
 
-typedef bpk_status one_step(const call *c, step *s);
+typedef bpk_status one_step(call *c, step *s);
 
 /* Adds the batch to the results of the run. */
 static void add_results(const call *c, const step *s) {
@@ -96,12 +98,27 @@ static bpk_status update_now(step *s) {
     return BPK_OK;
 }
 
-static bpk_status train_step(const call *c, step *s) {
+/* Before the update of an undoable step: see bpk_request. */
+static bpk_status make_undoable(call *c, const step *s) {
+    if (!s->me.index) {
+        /* Of a mean that is not finite, the caller undoes the step, too. */
+        int has_mean = isfinite(s->loss / s->weight * (double)s->m);
+        int bounded = s->weight == 0 || (has_mean && bounds_hold(c->net, s));
+        c->run->results.bounded = bounded;
+        c->undo = bounded ? BPK_OK : bpk_net_snapshot(c->net);
+    }
+    team_barrier(s->me);
+    return c->undo;
+}
+
+static bpk_status train_step(call *c, step *s) {
     const bpk_request *request = s->request;
     bpk_status status = step_loss(s, 1);
     if (status == BPK_OK && !isfinite(s->loss)) return step_stopped(s) ? BPK_STOPPED : BPK_DIVERGED;
     if (status != BPK_OK) return status;
     if (request->outputs) copy_rows(s, s->net->count - 1, request->outputs);
+    if (request->undoable) status = make_undoable(c, s);
+    if (status != BPK_OK) return status;
     if (bpk_stores_gradients(&request->update))
         status = store_and_spend(s);
     else if (s->weight > 0)
@@ -114,7 +131,7 @@ static bpk_status train_step(const call *c, step *s) {
     return BPK_OK;
 }
 
-static bpk_status evaluate_step(const call *c, step *s) {
+static bpk_status evaluate_step(call *c, step *s) {
     const bpk_request *request = s->request;
     bpk_status status = step_loss(s, 0);
     if (step_stopped(s)) return BPK_STOPPED;
@@ -128,7 +145,7 @@ static bpk_status evaluate_step(const call *c, step *s) {
     return BPK_OK;
 }
 
-static bpk_status gradients_step(const call *c, step *s) {
+static bpk_status gradients_step(call *c, step *s) {
     bpk_status status = step_loss(s, 1);
     if (status == BPK_OK && s->weight > 0) step_backward_store(s, s->weight / s->cursor.total_weight, 0);
     if (step_stopped(s)) return BPK_STOPPED;
@@ -137,7 +154,7 @@ static bpk_status gradients_step(const call *c, step *s) {
     return BPK_OK;
 }
 
-static bpk_status forward_step(const call *c, step *s) {
+static bpk_status forward_step(call *c, step *s) {
     int layers = s->request->layers ? s->request->layers : s->net->count;
     bpk_status status = step_forward(s, layers);
     if (step_stopped(s)) return BPK_STOPPED;
@@ -186,6 +203,7 @@ static void pass(call *c, member me, one_step *one) {
         run->cursor = s.cursor;
         run->results.bad_row = s.bad_row;
         if (one == train_step) c->net->counts = s.counts;
+        if (one == train_step && status != BPK_OK) net_forget_bounds(c->net);
     }
     fp_leave(mode);
 }
@@ -205,6 +223,7 @@ static bpk_status run_team(call c, void (*work)(void *context, member me)) {
 
 bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
     bpk_status status;
+    if (!run->request.undoable) net_forget_bounds(net);
     if (net->kernels->online && net->kernels->online(net, run, steps, &status)) return status;
     workspace_set_height(net, ws, run->request.batch);
     /* If no gradients of this run are pending, those in the workspace are left from an interrupted run. */

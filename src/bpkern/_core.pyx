@@ -12,7 +12,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from bpkern._ckernels cimport *
 
@@ -172,12 +172,14 @@ cdef inline void *data(array) noexcept:
 
 def probabilities(str loss, outputs):
     """The probabilities (n, out) of outputs (n, out) of "cross_entropy" or "binary_cross_entropy": the softmax of each
-    row, or the sigmoid."""
+    row, or the sigmoid. None if an output is not finite."""
     cdef cnp.ndarray a = plain("outputs", outputs)
     cdef int typenum = typenum_of("outputs", a)
     cdef cnp.npy_intp shape[2]
-    check_2d("outputs", a, typenum)
-    check_contiguous("outputs", a, typenum, shape_of(a))
+    if cnp.PyArray_NDIM(a) != 2 or not cnp.PyArray_ISCARRAY_RO(a):
+        raise ValueError("outputs must have 2 dimensions, C-contiguous and aligned")
+    if not all_finite(a):
+        return None
     cdef bpk_loss c_loss = <bpk_loss><int>LOSSES.index(loss)
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
     shape[0], shape[1] = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1)
@@ -349,7 +351,7 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_t
         raise MemoryError(f"no memory for a copy of a part of x or delta, of shapes {x.shape} and {delta.shape}")
 
 
-def all_finite(array):
+cpdef bint all_finite(array) except -1:
     """Whether a C-contiguous float32 or float64 array of any shape holds neither NaN nor infinity."""
     cdef cnp.ndarray found = plain("array", array)
     cdef int typenum = typenum_of("array", found), finite
@@ -359,10 +361,10 @@ def all_finite(array):
     cdef const void *x = data(found)
     cdef ptrdiff_t n = cnp.PyArray_SIZE(found)
     if n < GIL_KEPT:
-        return bpk_all_finite(kernels, n, x) != 0
+        return bpk_all_finite(kernels, n, x)
     with nogil:
         finite = bpk_all_finite(kernels, n, x)
-    return finite != 0
+    return finite
 
 
 include "callers.pxi"
@@ -372,4 +374,5 @@ include "pace.pxi"
 include "shuffle.pxi"
 include "settings.pxi"
 include "network.pxi"
+include "epochs.pxi"
 include "tape.pxi"
