@@ -58,7 +58,8 @@ def compare(settings=(), arguments=(), y=VALUES, before=0):
     if history is None or history2 is None:
         assert history is history2
     else:
-        assert history == history2 and list(history) == list(history2)
+        assert history == history2
+        assert list(history) == list(history2)
         assert (history.lr, history.iterations) == (history2.lr, history2.iterations)
     assert state_of(one) == state_of(other)
     return error
@@ -194,12 +195,13 @@ def test_a_handler_that_changes_the_model():
         history = model.fit(X, VALUES, epochs=10_000_000, batch_size=16)
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert len(handled) == 2 and history.lr[0] == 0.001 and history.lr[-1] == 0.5
+    assert len(handled) == 2
+    assert (history.lr[0], history.lr[-1]) == (0.001, 0.5)
     assert core_of(model).net.stores() == ["parameters"]
 
 
 def test_a_reset_is_no_return_to_the_start():
-    """A fit of a new model fails right after a handler's reset: its count of updates is that of the start, 0."""
+    """A fit that fails after a handler's reset counts as many updates as at its start, none."""
     model = bpkern.MLP([6, 4, 3], loss="mse", seed=1)
 
     def leave(*signal):

@@ -40,8 +40,8 @@ def diverged(stop: _core.NonFiniteLossError, epoch: int, done: int, optimizer: O
         what = "the weights overflowed"
     iteration = done + stop.step
     return DivergedError(
-        f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate (lr={optimizer.lr}), clip "
-        "the gradients (clip_norm), or scale X and y; reset() starts again",
+        f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate (lr={optimizer.lr}), "
+        "clip the gradients (clip_norm), or scale X and y; reset() starts again",
         epoch,
         iteration,
     )
@@ -163,6 +163,9 @@ class RowEpochs(Epochs):
     ) -> None:
         super().__init__(net, settings, steps, keep_outputs)
         self._data, self._index, self._shuffler = data, index, shuffler
+        self._generator: np.random.Generator | None = None  # of the orders, if C can draw from it
+        if isinstance(shuffler, RandomState) and _core.shuffles(shuffler.generator):
+            self._generator = shuffler.generator
         self._count = self.rows = len(data[0]) if index is None else len(index)
         self.iterations = steps.iterations(self._count)
 
@@ -171,18 +174,9 @@ class RowEpochs(Epochs):
 
     @property
     def quick(self) -> bool:
-        """Whether `run_some` trains: short epochs of steps in C, in orders that C can draw."""
-        return (
-            not self._keep_outputs
-            and self._steps.quick(self._count)
-            and (self._shuffler is None or self._quick_generator() is not None)
-        )
-
-    def _quick_generator(self) -> np.random.Generator | None:
-        """The generator of the orders, if C can draw from it."""
-        if isinstance(self._shuffler, RandomState) and _core.shuffles(self._shuffler.generator):
-            return self._shuffler.generator
-        return None
+        """Whether `run_some` can train: epochs are short, and C can draw their orders."""
+        has_orders = self._shuffler is None or self._generator is not None
+        return has_orders and not self._keep_outputs and self._steps.quick(self._count)
 
     def run_some(
         self, number: int, most: int, keeps_average: bool, history: History, wants_accuracy: bool
@@ -207,7 +201,7 @@ class RowEpochs(Epochs):
             self._steps.train_epochs(
                 self._data,
                 self._index,
-                self._quick_generator(),
+                self._generator,
                 most,
                 keeps_average,
                 history,

@@ -136,7 +136,7 @@ class Steps:
         return sums
 
     def quick(self, rows: int) -> bool:
-        """Whether `train_epochs` trains: the learning rate is a number, and epochs of `rows` rows are short."""
+        """Whether `train_epochs` can train: the rate is a number, and epochs of `rows` rows are short."""
         lr, batch = self.optimizer.lr, min(self.batch_size, rows)
         return not callable(lr) and self._net.is_short(batch, self.iterations(rows), rows, self.threads)
 
