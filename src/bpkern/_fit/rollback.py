@@ -10,8 +10,8 @@ from .._model.core import Core
 class Rollback:
     """Undoes a call that fails before its first update.
 
-    After an update it restores nothing, because the model keeps the finished steps. Nor does it after a reset,
-    which a handler of a signal may have made.
+    After an update it restores nothing, because the model keeps the finished steps. Nor does it after a
+    reset, which a handler of a signal may have made.
 
     Parameters
     ----------
