@@ -260,3 +260,13 @@ def test_two_models_of_one_generator_in_two_threads():
     for thread in threads:
         thread.join()
     assert all(len(model.history_["loss"]) == 3000 for model in models)
+
+
+def test_the_rows_of_a_split():
+    train, states = np.random.default_rng(1).permutation(50)[:33], []
+    for callbacks in ((), EachEpoch()):
+        model = bpkern.MLP([6, 16, 3], loss="mse", seed=1)
+        each = [{"callbacks": callbacks}]
+        bpkern.fit_many([model], X, VALUES, splits=[(train, None)], each=each, epochs=5, batch_size=8)
+        states.append((state_of(model), model.history_))
+    assert states[0] == states[1]
