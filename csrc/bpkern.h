@@ -36,7 +36,8 @@
  * floating-point control word that it found.
  *
  * Defined in: names.c; kernels/dispatch.c (bpk_isa_...); trainer/plain.c (the kernels on plain matrices);
- * trainer/net.c, workspace.c, optimizer.c, parameters.c, plan.c, train.c and tape.c, each named below.
+ * trainer/net.c, workspace.c, optimizer.c, parameters.c, plan.c, train.c, epochs.c and tape.c, each named
+ * below.
  */
 #ifndef BPKERN_H
 #define BPKERN_H
@@ -320,6 +321,9 @@ void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
 void bpk_net_set_dropout(bpk_net *net, int l, double probability);
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
 
+/* Allocates the memory of a snapshot of the present stores. A snapshot then needs no more. */
+bpk_status bpk_net_reserve_snapshot(bpk_net *net);
+
 /* Copies all stores and counts. Restoring goes back to the last copy, and does nothing if there is no copy:
  * stores made since are discarded, and stores discarded since are not made again. */
 bpk_status bpk_net_snapshot(bpk_net *net);
@@ -407,6 +411,9 @@ typedef struct {
     const double *rates; /* learning rates, one per update of this pass; NULL: the optimiser's lr */
     int more;            /* gradients pending at the end of the data stay pending, for another pass */
     int mean_by_rows; /* results count a batch by its rows, not its weight; batches of weight 0 not at all */
+    /* Of a pass of one step: right before the update, take a snapshot (bpk_net_snapshot), unless it is proved
+     * that no number can overflow (trainer/bounds.h). results.bounded says so. */
+    int undoable;
 
     /* Evaluation and prediction. */
     int averaged; /* use the average of the parameters */
@@ -429,6 +436,7 @@ typedef struct {
     double loss_sum;     /* sum of weight * loss; in training before each update, with penalties */
     double accuracy_sum; /* sum of weight * accuracy, for the two cross-entropies */
     double weight_sum;
+    int bounded; /* of an undoable pass: no snapshot was taken, and all numbers are finite */
 } bpk_results;
 
 typedef struct {
@@ -441,6 +449,28 @@ typedef struct {
 
 /* Training. A batch of weight 0 makes no update. */
 bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
+
+/* Puts the numbers of the rows, data.index (n,), into the order of the next epoch. */
+typedef void bpk_order(void *context, int64_t *index, ptrdiff_t n);
+
+typedef struct {
+    ptrdiff_t epochs; /* at most; at least 1 */
+    double seconds;   /* no epoch but the first begins after this time */
+    bpk_order *order; /* NULL: every epoch has the order of the request */
+    void *order_context;
+    int64_t *index;    /* the array behind data.index, if there is an order */
+    int keeps_average; /* otherwise the average of the parameters is discarded after an epoch */
+
+    ptrdiff_t finished;   /* the result: epochs */
+    bpk_results *results; /* (epochs,) of each finished one */
+} bpk_epochs;
+
+/* Training for whole epochs, each by bpk_train with the request of the run, without `more` and `undoable`
+ * (trainer/epochs.c). An epoch that does not return BPK_OK is the last one; the run has its cursor. After
+ * BPK_DIVERGED the loss is not finite, or, if the cursor is at the end of the data, a number of the network
+ * or the mean loss of the epoch. Then bpk_net_restore goes back to the start of the epoch; it must not be
+ * called if all numbers are finite and the cursor is at the start. */
+bpk_status bpk_train_epochs(bpk_net *net, bpk_workspace *workspace, bpk_run *run, bpk_epochs *epochs);
 
 /* Loss and accuracy, without penalties; the network is not changed. */
 bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);

@@ -28,6 +28,7 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     SERVED(run, request.stop_context);
     SERVED(run, request.rates);
     SERVED(run, request.more);
+    SERVED(run, request.undoable); /* a pass of one step, so nothing is ahead */
     SERVED(run, request.mean_by_rows);
     SERVED(run, request.averaged); /* of evaluation and prediction */
     SERVED(run, request.layers);   /* of prediction */
@@ -64,6 +65,7 @@ static int serves_update(const bpk_run *run) {
     SERVED(run, results.loss_sum);
     SERVED(run, results.accuracy_sum);
     SERVED(run, results.weight_sum);
+    SERVED(run, results.bounded); /* of request.undoable */
     return 1;
 }
 
@@ -85,6 +87,8 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, saved); /* this and the next two are the snapshot's */
     SERVED(net, was_there);
     SERVED(net, saved_counts);
+    SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
+    SERVED(net, updates_without);
     SERVED(net, size);
     SERVED(net, compressed); /* never trained */
     /* Layer 1's backward half updates the bias of layer 0, and ends with the barrier. */
@@ -104,6 +108,8 @@ static void lists_layer(const net_layer *layer) {
     SERVED(layer, columns);
     SERVED(layer, w);
     SERVED(layer, b);
+    SERVED(layer, norms); /* these two are bounds of updates that can be undone */
+    SERVED(layer, after);
 }
 
 int ahead_serves(const bpk_net *net, const bpk_run *run) {

@@ -138,11 +138,13 @@ void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w
 }
 
 void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b) {
+    net_forget_bounds(net);
     bpk_net_buffer_layer(net, net->stores[store], l, w, b);
 }
 
 int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer) {
     if (!bpk_all_finite(net->kernels, net->size, buffer)) return 0;
+    net_forget_bounds(net);
     memcpy(net->stores[store], buffer, bytes_of_store(net));
     return 1;
 }
@@ -166,6 +168,7 @@ bpk_status bpk_net_make(bpk_net *net, bpk_store store) {
     if (net->stores[store]) return BPK_OK;
     ptrdiff_t lead = store * STAGGER / (ptrdiff_t)net->kernels->real_size, size;
     if (net->size < 0 || __builtin_add_overflow(net->size, lead, &size)) return BPK_NO_MEMORY;
+    net_forget_bounds(net);
     void *memory = allocate(size, net->kernels->real_size);
     if (!memory) return BPK_NO_MEMORY;
     net->stores[store] = element(net->kernels, memory, lead);
@@ -180,16 +183,19 @@ void bpk_net_discard(bpk_net *net, bpk_store store) {
 int bpk_net_has(const bpk_net *net, bpk_store store) { return net->stores[store] != NULL; }
 
 void bpk_net_fill(bpk_net *net, bpk_store store, double value) {
+    net_forget_bounds(net);
     for (ptrdiff_t i = 0; i < net->size; i++)
         from_doubles(net->kernels, 1, &value, element(net->kernels, net->stores[store], i));
 }
 
 void bpk_net_start_average(bpk_net *net) {
+    net_forget_bounds(net);
     memcpy(net->stores[BPK_AVERAGE], net->stores[BPK_PARAMETERS], bytes_of_store(net));
 }
 
 bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part) {
     if (net->kernels != other->kernels) return BPK_OTHER_KERNELS;
+    net_forget_bounds(net);
     if (part == 1) { /* an exact copy; `other` may be `net` itself */
         memmove(net->stores[BPK_PARAMETERS], other->stores[store], bytes_of_store(net));
         return BPK_OK;
@@ -206,12 +212,17 @@ void bpk_net_set_counts(bpk_net *net, bpk_counts counts) { net->counts = counts;
 void bpk_net_set_dropout(bpk_net *net, int l, double probability) { net->layers[l].dropout = probability; }
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key) { net->dropout_key = key; }
 
-bpk_status bpk_net_snapshot(bpk_net *net) {
+bpk_status bpk_net_reserve_snapshot(bpk_net *net) {
     for (int store = 0; store < BPK_N_STORES; store++)
         if (net->stores[store] && !net->saved[store]) {
-            net->saved[store] = allocate(net->size, net->kernels->real_size);
+            net->saved[store] = allocate_unset(net->size, net->kernels->real_size);
             if (!net->saved[store]) return BPK_NO_MEMORY;
         }
+    return BPK_OK;
+}
+
+bpk_status bpk_net_snapshot(bpk_net *net) {
+    if (bpk_net_reserve_snapshot(net) != BPK_OK) return BPK_NO_MEMORY;
     for (int store = 0; store < BPK_N_STORES; store++) {
         net->was_there[store] = net->stores[store] != NULL;
         if (net->stores[store]) memcpy(net->saved[store], net->stores[store], bytes_of_store(net));
@@ -222,6 +233,7 @@ bpk_status bpk_net_snapshot(bpk_net *net) {
 
 void bpk_net_restore(bpk_net *net) {
     if (!net->was_there[BPK_PARAMETERS]) return;
+    net_forget_bounds(net);
     for (int store = 0; store < BPK_N_STORES; store++)
         if (!net->was_there[store])
             bpk_net_discard(net, store);

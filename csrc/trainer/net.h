@@ -12,6 +12,8 @@ typedef struct {
     int pairs;               /* W is stored in pairs (kernels/bfloat16.h): compressed, and not narrow */
     ptrdiff_t rows, columns; /* of W as stored: (in, out); (out, in) if narrow; (pairs, out) if in pairs */
     void *w, *b;             /* (rows, columns) in blocks; (width,) */
+    /* Bounds of the norms of W and b together, by store; and those that an update will leave (bounds.h). */
+    double norms[BPK_N_STORES], after[BPK_N_STORES];
 } net_layer;
 
 /* All stores have the layout of the parameters, and so do stored gradients. */
@@ -25,8 +27,10 @@ struct bpk_net {
     void *saved[BPK_N_STORES];   /* the snapshot's copies; NULL: no copy yet */
     int was_there[BPK_N_STORES]; /* whether the store existed at the snapshot */
     bpk_counts saved_counts;
-    ptrdiff_t size; /* elements of a store */
-    int compressed; /* trainer/compressed.h; such a net has no stores besides its parameters */
+    int compressed;      /* trainer/compressed.h; such a net has no stores besides its parameters */
+    int has_bounds;      /* whether the norms of the layers are bounds of the present numbers */
+    int updates_without; /* the number of updates for which no bounds are tried */
+    ptrdiff_t size;      /* elements of a store */
     int count;
     net_layer layers[];
 };
@@ -44,6 +48,9 @@ static inline const net_layer *last_layer(const bpk_net *net) { return &net->lay
 static inline int keeps_slope(const net_layer *layer) {
     return layer->dropout > 0 || bpk_needs_z(layer->activation);
 }
+
+/* The parameters or the states have changed, and not by an update that `bounds_hold` has foreseen. */
+static inline void net_forget_bounds(bpk_net *net) { net->has_bounds = 0; }
 
 /* Copies layer l's weights (out, in) and bias (out) from a buffer of the parameters' layout to contiguous
  * arrays. */

@@ -30,7 +30,8 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     SERVED(run, request.stop);    /* its steps are short */
     SERVED(run, request.stop_context);
     SERVED(run, request.rates);
-    SERVED(run, request.more);         /* concerns pending gradients */
+    SERVED(run, request.more); /* concerns pending gradients */
+    REFUSED(run, request.undoable, run->request.undoable);
     SERVED(run, request.mean_by_rows); /* one row of weight 1 counts 1 either way */
     SERVED(run, request.averaged);     /* of evaluation and prediction */
     SERVED(run, request.layers);       /* of prediction */
@@ -68,6 +69,7 @@ static int serves_update(const bpk_run *run) {
     SERVED(run, results.loss_sum);
     SERVED(run, results.accuracy_sum);
     SERVED(run, results.weight_sum);
+    SERVED(run, results.bounded); /* refused with request.undoable */
     return 1;
 }
 
@@ -89,7 +91,10 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, saved); /* this and the next two are the snapshot's */
     SERVED(net, was_there);
     SERVED(net, saved_counts);
+    SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
+    SERVED(net, updates_without);
     SERVED(net, size);
+    SERVED(net, compressed); /* never trained */
     REFUSED(net, count, net->count > ONLINE_LAYERS);
     return 1;
 }
@@ -101,10 +106,13 @@ static int serves_layer(const net_layer *layer) {
     REFUSED(layer, activation, bpk_needs_z(layer->activation));
     REFUSED(layer, dropout, layer->dropout > 0);
     SERVED(layer, narrow); /* no layer of such a net is narrow (net.c) */
+    SERVED(layer, pairs);  /* of compressed nets */
     SERVED(layer, rows);
     SERVED(layer, columns);
     SERVED(layer, w);
     SERVED(layer, b);
+    SERVED(layer, norms); /* these two are bounds of updates that can be undone */
+    SERVED(layer, after);
     return 1;
 }
 

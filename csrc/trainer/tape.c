@@ -117,6 +117,7 @@ bpk_status bpk_tape_backward(const bpk_net *net, bpk_workspace *ws, const bpk_ru
 }
 
 void bpk_tape_update(bpk_net *net, bpk_workspace *ws, const bpk_run *run, double scale) {
+    net_forget_bounds(net);
     call c = {.net = net, .ws = ws, .request = &run->request, .scale = scale};
     team_run(run->request.threads, update_member, &c, (team_stop){0});
     net->counts.updates++;

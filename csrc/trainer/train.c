@@ -8,6 +8,7 @@
 #include "platform/memory.h"
 #include "trainer/ahead.h"
 #include "trainer/backward.h"
+#include "trainer/bounds.h"
 #include "trainer/gather.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
@@ -21,11 +22,12 @@ typedef struct {
     ptrdiff_t steps;
     void *out; /* of prediction */
     bpk_status status;
+    bpk_status undo;        /* of make_undoable */
     double end;             /* time (clock.h) after which no step begins; 0: no limit */
     _Atomic ptrdiff_t last; /* number of steps of this call, lowered when the time is up */
 } call;
 
-typedef bpk_status one_step(const call *c, step *s);
+typedef bpk_status one_step(call *c, step *s);
 
 /* Adds the batch to the results of the run. */
 static void add_results(const call *c, const step *s) {
@@ -96,12 +98,28 @@ static bpk_status spend_tiles(step *s) {
     return BPK_OK;
 }
 
-static bpk_status train_step(const call *c, step *s) {
+/* Before the update of an undoable step: see bpk_request. */
+static bpk_status make_undoable(call *c, const step *s) {
+    if (!s->me.index) {
+        /* Of a mean that is not finite, the caller undoes the step, too. */
+        int has_mean = isfinite(s->loss / s->weight * (double)s->m);
+        if (s->tile) net_forget_bounds(c->net); /* of the last tile alone are there activations and deltas */
+        int bounded = s->weight == 0 || (has_mean && !s->tile && bounds_hold(c->net, s));
+        c->run->results.bounded = bounded;
+        c->undo = bounded ? BPK_OK : bpk_net_snapshot(c->net);
+    }
+    team_barrier(s->me);
+    return c->undo;
+}
+
+static bpk_status train_step(call *c, step *s) {
     const bpk_request *request = s->request;
     bpk_status status = s->tile ? step_tiles(s) : step_loss(s, 1);
     if (status == BPK_OK && !isfinite(s->loss)) return step_stopped(s) ? BPK_STOPPED : BPK_DIVERGED;
     if (status != BPK_OK) return status;
     if (request->outputs && !s->tile) step_copy_rows(s, s->net->count - 1, request->outputs);
+    if (request->undoable) status = make_undoable(c, s);
+    if (status != BPK_OK) return status;
     if (s->tile)
         status = spend_tiles(s);
     else if (bpk_stores_gradients(&request->update))
@@ -116,7 +134,7 @@ static bpk_status train_step(const call *c, step *s) {
     return BPK_OK;
 }
 
-static bpk_status evaluate_step(const call *c, step *s) {
+static bpk_status evaluate_step(call *c, step *s) {
     const bpk_request *request = s->request;
     bpk_status status = step_loss(s, 0);
     if (step_stopped(s)) return BPK_STOPPED;
@@ -130,7 +148,7 @@ static bpk_status evaluate_step(const call *c, step *s) {
     return BPK_OK;
 }
 
-static bpk_status gradients_step(const call *c, step *s) {
+static bpk_status gradients_step(call *c, step *s) {
     bpk_status status = step_loss(s, 1);
     if (status == BPK_OK && s->weight > 0) step_backward_store(s, s->weight / s->cursor.total_weight, 0);
     if (step_stopped(s)) return BPK_STOPPED;
@@ -139,7 +157,7 @@ static bpk_status gradients_step(const call *c, step *s) {
     return BPK_OK;
 }
 
-static bpk_status forward_step(const call *c, step *s) {
+static bpk_status forward_step(call *c, step *s) {
     int layers = s->request->layers ? s->request->layers : s->net->count;
     bpk_status status = step_forward(s, layers);
     if (step_stopped(s)) return BPK_STOPPED;
@@ -192,6 +210,7 @@ static void pass(call *c, member me, one_step *one) {
         run->cursor = s.cursor;
         run->results.bad_row = s.bad_row;
         if (one == train_step) c->net->counts = s.counts;
+        if (one == train_step && status != BPK_OK) net_forget_bounds(c->net);
     }
     fp_leave(mode);
 }
@@ -211,6 +230,7 @@ static bpk_status run_team(call c, void (*work)(void *context, member me)) {
 
 bpk_status bpk_train(bpk_net *net, bpk_workspace *ws, bpk_run *run, ptrdiff_t steps) {
     bpk_status status;
+    if (!run->request.undoable) net_forget_bounds(net);
     if (net->kernels->online && net->kernels->online(net, run, steps, &status)) return status;
     ptrdiff_t tile = row_tile(net, &run->request);
     workspace_set_height(net, ws, tile ? tile : run->request.batch, run->request.batch);

@@ -153,6 +153,7 @@ cdef extern from "bpkern.h" nogil:
         const double *rates
         int more
         int mean_by_rows
+        int undoable
         int averaged
         int layers
         void *outputs
@@ -169,6 +170,7 @@ cdef extern from "bpkern.h" nogil:
         double loss_sum
         double accuracy_sum
         double weight_sum
+        int bounded
 
     ctypedef struct bpk_run:
         bpk_request request
@@ -226,6 +228,7 @@ cdef extern from "bpkern.h" nogil:
     void bpk_net_set_counts(bpk_net *net, bpk_counts counts)
     void bpk_net_set_dropout(bpk_net *net, int l, double probability)
     void bpk_net_set_dropout_key(bpk_net *net, uint64_t key)
+    bpk_status bpk_net_reserve_snapshot(bpk_net *net)
     bpk_status bpk_net_snapshot(bpk_net *net)
     void bpk_net_restore(bpk_net *net)
     int bpk_net_finite(const bpk_net *net)
@@ -240,6 +243,19 @@ cdef extern from "bpkern.h" nogil:
     int bpk_stores_gradients(const bpk_update_settings *update)
     double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate, int at_end)
     bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
+    ctypedef void bpk_order(void *context, int64_t *index, ptrdiff_t n) noexcept nogil
+
+    ctypedef struct bpk_epochs:
+        ptrdiff_t epochs
+        double seconds
+        bpk_order *order
+        void *order_context
+        int64_t *index
+        int keeps_average
+        ptrdiff_t finished
+        bpk_results *results
+
+    bpk_status bpk_train_epochs(bpk_net *net, bpk_workspace *workspace, bpk_run *run, bpk_epochs *epochs)
     bpk_status bpk_evaluate(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     void bpk_workspace_get_layer(

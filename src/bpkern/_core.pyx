@@ -12,7 +12,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from bpkern._ckernels cimport *
 
@@ -243,11 +243,13 @@ cdef inline void *data(array) noexcept:
 
 def probabilities(str loss, outputs):
     """The probabilities (n, out) of outputs (n, out) of "cross_entropy" or "binary_cross_entropy": the softmax of each
-    row, or the sigmoid."""
+    row, or the sigmoid. None if an output is not finite."""
     cdef cnp.ndarray a = plain("outputs", outputs)
     cdef int typenum = typenum_of("outputs", a)
     check_2d("outputs", a, typenum)
     check_contiguous("outputs", a, typenum, shape_of(a))
+    if not all_finite(a):
+        return None
     cdef bpk_loss c_loss = <bpk_loss><int>LOSSES.index(loss)
     cdef const bpk_kernels *kernels = kernels_for(typenum == cnp.NPY_DOUBLE)
     cdef ptrdiff_t m = cnp.PyArray_DIM(a, 0), n = cnp.PyArray_DIM(a, 1)
@@ -419,7 +421,7 @@ def sgd_update(w, b, delta, x, lr, momentum, nesterov, weight_decay, vw, vb, n_t
         raise MemoryError(f"no memory for a copy of a part of x or delta, of shapes {shape_of(x_)} and {shape_of(delta_)}")
 
 
-def all_finite(array):
+cpdef bint all_finite(array) except -1:
     """Whether a C-contiguous float32 or float64 array of any shape holds neither NaN nor infinity."""
     cdef cnp.ndarray found = plain("array", array)
     cdef int typenum = typenum_of("array", found), finite
@@ -429,10 +431,10 @@ def all_finite(array):
     cdef const void *x = data(found)
     cdef ptrdiff_t n = cnp.PyArray_SIZE(found)
     if n < GIL_KEPT:
-        return bpk_all_finite(kernels, n, x) != 0
+        return bpk_all_finite(kernels, n, x)
     with nogil:
         finite = bpk_all_finite(kernels, n, x)
-    return finite != 0
+    return finite
 
 
 include "callers.pxi"
@@ -442,4 +444,5 @@ include "pace.pxi"
 include "shuffle.pxi"
 include "settings.pxi"
 include "network.pxi"
+include "epochs.pxi"
 include "tape.pxi"

@@ -51,6 +51,22 @@ cdef cnp.ndarray vector(str name, array, int kind, ptrdiff_t size, ptrdiff_t n):
     return found
 
 
+def are_labels(array, ptrdiff_t classes):
+    """Whether an array holds labels in the form that C reads: int64 (n,), contiguous, from 0 to classes - 1."""
+    cdef cnp.ndarray found = plain("labels", array)
+    cdef ptrdiff_t i
+    cdef const int64_t *labels
+    if cnp.PyArray_TYPE(found) != cnp.NPY_INT64 or cnp.PyArray_NDIM(found) != 1:
+        return False
+    if not (cnp.PyArray_ISCARRAY_RO(found) and cnp.PyArray_ISNOTSWAPPED(found)):
+        return False
+    labels = <const int64_t *>cnp.PyArray_DATA(found)
+    for i in range(cnp.PyArray_DIM(found, 0)):
+        if not 0 <= labels[i] < classes:
+            return False
+    return True
+
+
 cdef bpk_type type_of(str name, cnp.ndarray array) except *:
     """The type in C of an array's elements. Raises TypeError unless they are real numbers."""
     cdef int typenum = cnp.PyArray_TYPE(array)

@@ -54,6 +54,7 @@ cdef class Network:
     cdef bint compressed
     cdef object dtype
     cdef int typenum
+    cdef readonly unsigned long lives  # how often `forget` has let it count from 0 again
     cdef unsigned long changes  # of the parameters: `Tape` does not go back through older ones
 
     def __cinit__(self, sizes, activations, LossSettings loss, dtype, bint compressed=False):
@@ -223,6 +224,10 @@ cdef class Network:
     def prepare(self, Update update):
         """Make the stores of an update that do not exist yet: the optimiser's states in their initial values, and the
         average, which starts as a copy of the parameters. If one raises MemoryError, all new ones are discarded."""
+        self.make_for(update)
+
+    cdef int make_for(self, Update update) except -1:
+        """`prepare`; returns the new stores as `make_all`."""
         cdef int i, wanted = update.averages << <int>BPK_AVERAGE, made
         for i in range(BPK_M, BPK_AVERAGE):
             if bpk_uses(&update.c.optimizer, <bpk_store>i):
@@ -232,6 +237,7 @@ cdef class Network:
             bpk_net_fill(self.net, BPK_V, update.initial_squares)
         if made >> <int>BPK_AVERAGE & 1:
             bpk_net_start_average(self.net)
+        return made
 
     cdef int make_all(self, int wanted) except -1:
         """Make the missing stores of a set and return the ones made; in both sets bit i is for STORES[i]."""
@@ -267,6 +273,7 @@ cdef class Network:
             bpk_net_discard(self.net, <bpk_store><int>i)
         self.counts = (0, 0)
         self.moves = 0
+        self.lives += 1
         self.release()
 
     def blend(self, Network other, double part):
@@ -324,10 +331,18 @@ cdef class Network:
             bpk_net_set_dropout(self.net, l, probability)
         bpk_net_set_dropout_key(self.net, key)
 
+    def reserve_snapshot(self):
+        """Allocate the memory of a snapshot of the present stores, so that none raises MemoryError."""
+        if bpk_net_reserve_snapshot(self.net) != BPK_OK:
+            self.no_memory_to_copy()
+
     def snapshot(self):
         """Copy all stores and counts, in place of an earlier copy. Raises MemoryError."""
         if bpk_net_snapshot(self.net) != BPK_OK:
-            raise MemoryError(f"no memory for a copy of the parameters of layers {list(self.sizes)}")
+            self.no_memory_to_copy()
+
+    cdef int no_memory_to_copy(self) except -1:
+        raise MemoryError(f"no memory for a copy of the parameters of layers {list(self.sizes)}")
 
     def restore(self):
         """Go back to the last snapshot; do nothing without one. Stores made since are discarded, and stores discarded
@@ -383,6 +398,12 @@ cdef class Network:
         cdef int threads = self.most_threads(n_threads, bpk_step_work(self.net, batch, BPK_FOR_TRAINING), steps)
         self.make_workspace(batch, update, threads)
         return threads
+
+    def is_short(self, ptrdiff_t batch, double steps, ptrdiff_t rows, int threads):
+        """Whether an epoch of that many rows, steps and threads takes some milliseconds at most, and so does a
+        permutation of the rows."""
+        cdef double work = bpk_step_work(self.net, batch, BPK_FOR_TRAINING) + BARRIERS_WORK * (threads - 1)
+        return steps * work <= FIRST_SLICE_WORK and rows <= SLICE_SWAPS
 
     cdef int make_workspace(self, ptrdiff_t batch, Update update, int threads) except -1:
         """Make the workspace for training, unless it exists; enlarge it if it is too small."""

@@ -35,6 +35,49 @@ cdef bint is_numpys(generator) except -1:
     return kind.__name__ in BIT_GENERATORS and kind is getattr(np.random, kind.__name__)
 
 
+cdef void shuffle(bitgen_t *bits, int64_t *o, ptrdiff_t i, ptrdiff_t last) noexcept nogil:
+    """The part of the shuffle of o (i + 1 or more,) from position i down to `last`, exclusive: NumPy's, which is Fisher
+    and Yates's. All of it is from n - 1 down to 0."""
+    cdef uint64_t j, mask = 1
+    while i > last and mask < <uint64_t>i:
+        mask = 2 * mask + 1
+    while i > last:
+        while mask >> 1 >= <uint64_t>i:
+            mask >>= 1
+        j = draw(bits, i, mask)
+        o[i], o[j] = o[j], o[i]
+        i -= 1
+
+
+cdef bitgen_t *bits_of(generator) except NULL:
+    return <bitgen_t *>PyCapsule_GetPointer(generator.bit_generator.capsule, "BitGenerator")
+
+
+cdef object is_numpys_shuffle = None  # whether NumPy draws permutations as above; None: not yet known
+
+
+def shuffles(generator):
+    """Whether permutations of this generator are computed here: it is NumPy's own, and NumPy still draws them in this
+    way, which a later version may change."""
+    global is_numpys_shuffle
+    if not is_numpys(generator):
+        return False
+    if is_numpys_shuffle is None:
+        mine, numpys = np.random.default_rng(0), np.random.default_rng(0)
+        is_numpys_shuffle = all(
+            np.array_equal(shuffled(mine, n), numpys.permutation(n)) and mine.bit_generator.state == numpys.bit_generator.state
+            for n in (0, 1, 2, 3, 64, 65, 1000)
+        )
+    return is_numpys_shuffle
+
+
+cdef object shuffled(generator, ptrdiff_t n):
+    """A new permutation (n,), by `shuffle`."""
+    numbers = np.arange(n, dtype=np.int64)
+    shuffle(bits_of(generator), <int64_t *>data(numbers), n - 1, 0)
+    return numbers
+
+
 def permutation(generator, ptrdiff_t n):
     """`generator.permutation(n)`. For NumPy's own generators this is computed here, as int64 (n,): the same numbers, and
     the same state afterwards; or the state before, if a signal interrupts it. For others, their method is called.
@@ -42,29 +85,22 @@ def permutation(generator, ptrdiff_t n):
     Raises ValueError and MemoryError."""
     if n < 0:
         raise ValueError(f"a permutation has at least 0 rows, not {n}")
-    if not is_numpys(generator):
+    if not shuffles(generator):
         return generator.permutation(n)
     bit_generator = generator.bit_generator
-    cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef bitgen_t *bits = bits_of(generator)
     cdef cnp.ndarray numbers = np.arange(n, dtype=np.int64)
     if cnp.PyArray_DIM(numbers, 0) != n:  # arange of the largest numbers is empty
         raise MemoryError(f"no memory for a permutation of {n} rows")
     cdef int64_t *o = <int64_t *>cnp.PyArray_DATA(numbers)
     cdef ptrdiff_t i = n - 1, last
-    cdef uint64_t j, mask = 1
-    while i > 0 and mask < <uint64_t>i:
-        mask = 2 * mask + 1
     before = bit_generator.state
     try:
         while i > 0:
             last = max(i - SLICE_SWAPS, 0)
             with bit_generator.lock, nogil:
-                while i > last:
-                    while mask >> 1 >= <uint64_t>i:
-                        mask >>= 1
-                    j = draw(bits, i, mask)
-                    o[i], o[j] = o[j], o[i]
-                    i -= 1
+                shuffle(bits, o, i, last)
+            i = last
             look_for_signals()
     except BaseException:
         bit_generator.state = before

@@ -273,6 +273,19 @@ static void train(const problem *p, bpk_net *net, bpk_workspace *ws, int threads
     }
 }
 
+/* Whole epochs: of the problem's steps, and of one step, which is proved not to overflow, or copied. */
+static void train_epochs(const problem *p, bpk_net *net, bpk_workspace *ws, int threads, record *r) {
+    for (int one_step = 0; one_step < 2; one_step++) {
+        bpk_run run = fresh(p, threads);
+        bpk_results results[EPOCHS];
+        bpk_epochs epochs = {
+            .epochs = EPOCHS, .seconds = 1e6, .keeps_average = p->averages, .results = results};
+        if (one_step) run.request.batch = run.request.data.rows;
+        check(bpk_train_epochs(net, ws, &run, &epochs));
+        for (int epoch = 0; epoch < EPOCHS; epoch++) add_number(r, results[epoch].loss_sum);
+    }
+}
+
 /* Evaluation and prediction, which only read the network. */
 static void predict(const problem *p, const bpk_net *net, int threads, record *r) {
     size_t size = (size_t)(p->run.request.data.rows * p->sizes[p->layers]) * p->real;
@@ -315,6 +328,7 @@ static record live(const problem *p, int threads) {
     check(bpk_workspace_create(net, p->run.request.data.rows, BPK_FOR_GRADIENTS, threads, &ws));
     check(bpk_net_snapshot(net));
     train(p, net, ws, threads, &r);
+    train_epochs(p, net, ws, threads, &r);
     predict(p, net, threads, &r);
     by_hand(p, net, ws, threads, &r);
     bpk_workspace_free(ws);

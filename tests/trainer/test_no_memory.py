@@ -84,9 +84,17 @@ def test_states_of_an_optimiser_are_made_all_or_none(call):
 
 def test_states_that_a_call_has_made_go_with_it():
     run("""
-    room_for(3.5)  # and not for a copy to go back to
-    assert fails(lambda: net.train_on_batch(X, y))
+    room_for(3.5)  # and not for a copy to go back to, which so large inputs need
+    assert fails(lambda: net.train_on_batch(X + 1e10, y))
     assert core_of(net).net.stores() == ["parameters"], core_of(net).net.stores()
+    """)
+
+
+def test_a_step_that_cannot_overflow_needs_no_copy():
+    run("""
+    room_for(3.5)
+    assert net.train_on_batch(X + 1, y) > 0
+    assert core_of(net).net.counts[0] == 1
     """)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._model.settings import Settings
 from .interchange import as_numeric
 from .sparse import SparseRows, sparse_rows
@@ -85,6 +86,8 @@ def is_1d(y: Any) -> bool:
 def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
     """Labels (n,) of any real dtype as a new int64 array. ValueError unless from 0 to classes - 1."""
     labels = np.array(targets, order="C")  # from here on, nobody else can change them
+    if _core.are_labels(labels, classes):  # NumPy's checks take longer than a small step
+        return labels
     if labels.dtype.kind == "f":
         wrong = np.flatnonzero(~(labels == np.floor(labels)) | np.isinf(labels))
         if wrong.size:

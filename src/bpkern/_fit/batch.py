@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _core
-from .._data.rows import is_1d, read_rows
+from .._data.rows import Rows, bad_row, is_1d, read_rows
 from .._model.core import Core
-from .epochs import RowEpochs
+from ..optimizers import Optimizer
+from ..schedules import rate
+from .epochs import RowEpochs, diverged
 from .rollback import Rollback
 from .steps import Watcher, make_steps
 from .update import make_update
@@ -24,22 +26,43 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
     optimizer = settings.current_optimizer()
     data = read_rows(X, y, None, settings)
     update = make_update(settings, optimizer)
-    rows = len(data[0])
     with net.writing():
         if core.accumulate is not None:  # within an epoch of a fit; the question saves a call
             core.check_may_train()
-        rollback = Rollback(net, True)
-        try:
-            net.release(rows)
-            net.prepare(update)
-            threads = _core.share_of(net.reserve(rows, 1, update, None), None)
-            net.snapshot()
-            steps = make_steps(net, settings, update, optimizer, rows, threads, NOBODY)
-            metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
-        except BaseException:
-            if not rollback.undo():
-                net.discard_average()
-            raise
-        net.discard_average()
+        if settings.custom_loss:
+            loss = _with_custom_loss(core, data, update, optimizer)
+        else:
+            loss = _step(core, data, update, optimizer)
         core.fitted_1d = is_1d(y)
+    return loss
+
+
+def _step(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer) -> float:
+    """The step, in one call into C. Returns the loss."""
+    net, settings, lr = core.net, core.settings, optimizer.lr
+    if callable(lr):
+        lr = rate(lr, net.counts[0])
+    try:
+        return _core.train_batch(net, _core.Data(*data), update, lr)
+    except _core.BadRowError as stop:
+        raise bad_row(data, stop.row, settings.dtype, settings.layers[-1]) from None
+    except _core.NonFiniteLossError as stop:
+        raise diverged(stop, 0, 0, optimizer) from None
+
+
+def _with_custom_loss(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer) -> float:
+    """The step with a Python function as the loss. Returns the loss."""
+    net, settings, rows = core.net, core.settings, len(data[0])
+    rollback = Rollback(net, True)
+    try:
+        net.release(rows)
+        net.prepare(update)
+        threads = _core.share_of(net.reserve(rows, 1, update, None), None)
+        steps = make_steps(net, settings, update, optimizer, rows, threads, NOBODY)
+        metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
+    except BaseException:
+        if not rollback.undo():
+            net.discard_average()
+        raise
+    net.discard_average()
     return metrics["loss"]

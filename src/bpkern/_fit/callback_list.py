@@ -64,6 +64,8 @@ class CallbackList:
 
     def release(self) -> None:
         """At the end of a fit, let each callback close what it has open, also if another one raises."""
+        if not self._callbacks:
+            return
         with contextlib.ExitStack() as ends:
             for callback in self._callbacks:
                 ends.callback(callback.__bpkern_release__)

@@ -12,9 +12,11 @@ import numpy as np
 from .. import _checks, _core
 from .._data import streams
 from .._data.rows import Rows, bad_row
-from .._model.seeding import Shuffler
+from .._model.seeding import RandomState, Shuffler
 from .._model.settings import Settings
 from ..errors import DivergedError
+from ..history import History
+from ..optimizers import Optimizer
 from .rollback import restore_unless_finite
 from .steps import Steps, Sums
 
@@ -31,14 +33,27 @@ def _means(sums: Sums, settings: Settings) -> dict[str, float]:
     return metrics
 
 
+def diverged(stop: _core.NonFiniteLossError, epoch: int, done: int, optimizer: Optimizer) -> DivergedError:
+    """The error for a divergence in an epoch, counted from 0, after `done` mini-batches of finished ones."""
+    what = "the loss is no longer finite"
+    if isinstance(stop, _core.OverflowedError):
+        what = "the weights overflowed"
+    iteration = done + stop.step
+    return DivergedError(
+        f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate (lr={optimizer.lr}), "
+        "clip the gradients (clip_norm), or scale X and y; reset() starts again",
+        epoch,
+        iteration,
+    )
+
+
 class Epochs:
     """The epochs of one fit, or the one step of `train_on_batch`.
 
     Parameters
     ----------
     net : _core.Network
-        This thread is inside its `writing()`. It has a workspace for the batches, and a snapshot from before
-        the first epoch.
+        This thread is inside its `writing()`. It has a workspace for the batches.
     settings : Settings
     steps : Steps
     keep_outputs : bool
@@ -59,7 +74,6 @@ class Epochs:
     def __init__(self, net: _core.Network, settings: Settings, steps: Steps, keep_outputs: bool) -> None:
         self._net, self._settings, self._steps = net, settings, steps
         self._keep_outputs = keep_outputs
-        self._has_ended_one = False  # an epoch; the snapshot is then outdated
         self.iterations = self.done = 0
         self.rows: int | None = None
         self.seen: Seen | None = None
@@ -76,27 +90,25 @@ class Epochs:
         Exception
             Any error of the iterable, of a Python function as loss or learning rate, or of a batch hook.
         """
-        if self._has_ended_one:
-            self._net.snapshot()
+        self._net.snapshot()
         try:
             sums = self._train()
         except _core.NonFiniteLossError as stop:
-            raise self._diverged("the loss is no longer finite", number, stop.step) from None
+            raise self._diverged(stop, number) from None
         except DivergedError:
             # Raised by a call between the steps, as from a callback. If the weights are not finite, the steps
             # of this epoch have overflowed.
             if self._net.finite():
                 raise
-            raise self._diverged("the weights overflowed", number, self.iterations) from None
+            raise self._diverged(_core.OverflowedError(self.iterations), number) from None
         finally:
             finite = restore_unless_finite(self._net)
         if not finite:
-            raise self._diverged("the weights overflowed", number, self.iterations)
+            raise self._diverged(_core.OverflowedError(self.iterations), number)
         metrics = _means(sums, self._settings)
         if not math.isfinite(metrics["loss"]):  # a sum of finite losses may overflow
             self._net.restore()
-            raise self._diverged("the loss is no longer finite", number, self.iterations)
-        self._has_ended_one = True
+            raise self._diverged(_core.NonFiniteLossError(self.iterations), number)
         self.done += self.iterations
         return metrics
 
@@ -122,15 +134,9 @@ class Epochs:
             self.seen = targets, outputs, weights
         return sums
 
-    def _diverged(self, what: str, epoch: int, step: int) -> DivergedError:
-        """The error for a divergence at mini-batch `step` of an epoch, both counted from 0."""
-        lr, iteration = self._steps.optimizer.lr, self.done + step
-        return DivergedError(
-            f"{what} in epoch {epoch}, at iteration {iteration}: lower the learning rate (lr={lr}), clip the "
-            "gradients (clip_norm), or scale X and y; reset() starts again",
-            epoch,
-            iteration,
-        )
+    def _diverged(self, stop: _core.NonFiniteLossError, epoch: int) -> DivergedError:
+        """The error for a divergence in an epoch, counted from 0."""
+        return diverged(stop, epoch, self.done, self._steps.optimizer)
 
 
 class RowEpochs(Epochs):
@@ -157,11 +163,61 @@ class RowEpochs(Epochs):
     ) -> None:
         super().__init__(net, settings, steps, keep_outputs)
         self._data, self._index, self._shuffler = data, index, shuffler
+        self._generator: np.random.Generator | None = None  # of the orders, if C can draw from it
+        if isinstance(shuffler, RandomState) and _core.shuffles(shuffler.generator):
+            self._generator = shuffler.generator
         self._count = self.rows = len(data[0]) if index is None else len(index)
         self.iterations = steps.iterations(self._count)
 
     def _train(self) -> Sums:
         return self._train_rows(self._data, self._order(), more=False)
+
+    @property
+    def quick(self) -> bool:
+        """Whether `run_some` can train: epochs are short, and C can draw their orders."""
+        has_orders = self._shuffler is None or self._generator is not None
+        return has_orders and not self._keep_outputs and self._steps.quick(self._count)
+
+    def run_some(
+        self, number: int, most: int, keeps_average: bool, history: History, wants_accuracy: bool
+    ) -> int:
+        """Train for epoch `number`, counted from 0, and up to ``most - 1`` more, in one call into C.
+
+        Finished epochs are in the history, also after an error. Without `keeps_average`, the average of the
+        parameters is dropped after an epoch.
+
+        Returns
+        -------
+        int
+            The number of epochs.
+
+        Raises
+        ------
+        DivergedError, ValueError
+            As `run`; and whatever a handler of a signal raises.
+        """
+        before = len(history.lr)
+        try:
+            self._steps.train_epochs(
+                self._data,
+                self._index,
+                self._generator,
+                most,
+                keeps_average,
+                history,
+                wants_accuracy and self._settings.has_accuracy,
+            )
+        except _core.BadRowError as stop:
+            settings = self._settings
+            raise bad_row(self._data, stop.row, settings.dtype, settings.layers[-1]) from None
+        except _core.NonFiniteLossError as stop:
+            finished = len(history.lr) - before
+            raise diverged(
+                stop, number + finished, self.done + finished * self.iterations, self._steps.optimizer
+            ) from None
+        finished = len(history.lr) - before
+        self.done += finished * self.iterations
+        return finished
 
     def _order(self) -> np.ndarray | None:
         """The rows of the next epoch in their order, int64; None for all rows in the order of the data."""

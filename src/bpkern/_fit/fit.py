@@ -263,7 +263,8 @@ class Fit:
                 rollback = Rollback(net, True, core)  # from now on, back to the checkpoint
                 self._optimizer = self._settings.current_optimizer()  # a callback may have changed it
                 update.set_optimizer(self._optimizer)
-                self._take_snapshot(update)
+                net.prepare(update)
+                net.reserve_snapshot()
             history = core.history if first and core.history is not None else History()
             watcher = FitWatcher(model, self.callbacks, self._progress)
             steps = make_steps(
@@ -294,19 +295,20 @@ class Fit:
         model, core, arguments, most = self._model, self._core, self.arguments, steps.threads
         if first < arguments.epochs and not core.stop_training:
             self._progress.begin(arguments.epochs, epochs.rows, first)
-        for epoch in range(first, arguments.epochs):
-            if core.stop_training:
-                break
+        epoch, may_run_some = first, self._may_run_some()
+        while epoch < arguments.epochs and not core.stop_training:
             optimizer = self._settings.current_optimizer()
             if optimizer is not steps.optimizer:  # a callback has changed its settings
                 steps.set_optimizer(optimizer)
             self.callbacks.on_epoch_begin(model, epoch)
-            if epoch == first and self.callbacks:
-                # Renew the snapshot of `_reserve`: an overflow in this epoch keeps the changes that callbacks
-                # have made since. For later epochs, `Epochs.run` takes the snapshot, after `on_epoch_begin`.
-                self._net.snapshot()
             # The share may have changed since the last epoch; a stream asks again for each batch.
             steps.threads = _core.share_of(most, arguments.n_threads)
+            if may_run_some and isinstance(epochs, RowEpochs) and epochs.quick:
+                epoch += epochs.run_some(
+                    epoch, arguments.epochs - epoch, arguments.ema is not None, history, self._wants_accuracy
+                )
+                self._claim(history)
+                continue
             watcher.begin_epoch()
             logs = self._run_epoch(epochs, epoch)
             self._drop_unused_average()
@@ -327,6 +329,16 @@ class Fit:
                 from .._files import checkpoints
 
                 checkpoints.write(core, arguments.checkpoint, self.callbacks, self._fingerprint, epoch + 1)
+            epoch += 1
+
+    def _may_run_some(self) -> bool:
+        """Whether nothing has to be done between two epochs."""
+        return (
+            not self.callbacks
+            and type(self._progress) is Progress
+            and self._validation is None
+            and self.arguments.checkpoint is None
+        )
 
     def _take_fingerprint(self) -> Fingerprint:
         """What a checkpoint holds of the call of this fit."""
@@ -400,13 +412,9 @@ class Fit:
                 if self._validation_index is not None:
                     rows = len(self._validation_index)
                 self._net.reserve_reader(rows, arguments.n_threads)
-        self._take_snapshot(update)
-        return threads
-
-    def _take_snapshot(self, update: _core.Update) -> None:
-        """Make the optimiser's missing states, and copy all stores for an overflow in the first epoch."""
         self._net.prepare(update)
-        self._net.snapshot()
+        self._net.reserve_snapshot()
+        return threads
 
     def _begin_epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         """The epochs of this fit. Holds out the rows of `validation_split`, by the generator."""

@@ -10,7 +10,8 @@ from .._model.core import Core
 class Rollback:
     """Undoes a call that fails before its first update.
 
-    After an update it restores nothing: the model keeps the finished steps.
+    After an update it restores nothing, because the model keeps the finished steps. Nor does it after a
+    reset, which a handler of a signal may have made.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class Rollback:
     _model: Core | None = None
 
     def __init__(self, net: _core.Network, stores: bool = False, core: Core | None = None) -> None:
-        self._net, self.counts = net, net.counts
+        self._net, self.counts, self._lives = net, net.counts, net.lives
         if stores:
             self._stores = net.stores()
         if core is not None:
@@ -39,9 +40,9 @@ class Rollback:
             self._random, self._history, self._fitted_1d = core.random.state(), core.history, core.fitted_1d
 
     def undo(self) -> bool:
-        """Restore the state unless an update has been made since. Returns whether it was restored."""
+        """Restore the state, unless there has been an update or a reset. Returns whether it was restored."""
         net, core = self._net, self._model
-        if net.counts[0] != self.counts[0]:  # an update was made
+        if net.counts[0] != self.counts[0] or net.lives != self._lives:
             return False
         if core is not None:
             core.fitted_1d, core.history = self._fitted_1d, self._history

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core
 from .._data.rows import Rows
 from .._model.settings import Settings
+from ..history import History
 from ..optimizers import Optimizer
 from ..schedules import rate, rates
 from .custom_loss import row_losses
@@ -134,6 +135,39 @@ class Steps:
         self._note(lr, self._net.counts[0] - first)
         return sums
 
+    def quick(self, rows: int) -> bool:
+        """Whether `train_epochs` can train: the rate is a number, and epochs of `rows` rows are short."""
+        lr, batch = self.optimizer.lr, min(self.batch_size, rows)
+        return not callable(lr) and self._net.is_short(batch, self.iterations(rows), rows, self.threads)
+
+    def train_epochs(
+        self,
+        data: Rows,
+        index: np.ndarray | None,
+        generator: np.random.Generator | None,
+        most: int,
+        keeps_average: bool,
+        history: History,
+        with_accuracy: bool,
+    ) -> None:
+        """Train for up to `most` epochs, and add them to the history: as `_core.train_epochs`."""
+        rows, lr = len(data[0]) if index is None else len(index), self.optimizer.lr
+        assert not callable(lr)
+        _core.train_epochs(
+            self._net,
+            _core.Data(*data),
+            index,
+            min(self.batch_size, rows),
+            self._update,
+            lr,
+            self.threads,
+            generator,
+            most,
+            keeps_average,
+            history,
+            with_accuracy,
+        )
+
     def _note(self, lr: float | np.ndarray, updates: int) -> None:
         """Keep the rate of the last of `updates` updates.
 
@@ -147,6 +181,9 @@ class Steps:
 
 class CustomLossSteps(Steps):
     """Steps whose loss is a Python function of each mini-batch's outputs and targets."""
+
+    def quick(self, rows: int) -> bool:
+        return False
 
     def __init__(self, net: _core.Network, *others: Any) -> None:
         super().__init__(net, *others)

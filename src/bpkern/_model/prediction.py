@@ -72,7 +72,8 @@ def check_probabilistic(core: Core) -> None:
 
 def probabilities(core: Core, outputs: np.ndarray) -> np.ndarray:
     """The softmax or sigmoid of outputs (n, out). Raises ValueError for outputs that are not finite."""
-    if not _core.all_finite(outputs):
-        raise overflow(outputs)
     # In C: NumPy's exp has other bits on processors with other vector units.
-    return _core.probabilities(core.settings.loss, outputs)
+    found = _core.probabilities(core.settings.loss, outputs)
+    if found is None:
+        raise overflow(outputs)
+    return found
