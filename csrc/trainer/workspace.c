@@ -120,7 +120,7 @@ bpk_workspace *workspace_part(const bpk_net *net, const bpk_workspace *ws, int i
     const ptrdiff_t first = index * rows, last = last_layer(net)->width;
     bpk_workspace *view = (void *)((char *)ws->views + index * ws->view_size);
     memcpy(view, ws, size_of_workspace(net));
-    view->x[0] = element(kernels, ws->x, first * padded(kernels, net->layers[0].in));
+    view->x[0] = element(kernels, ws->x[0], first * padded(kernels, net->layers[0].in));
     view->targets = element(kernels, ws->targets, first * last);
     if (ws->out_delta) view->out_delta = element(kernels, ws->out_delta, first * last);
     view->labels += first;
