@@ -16,6 +16,7 @@ typedef struct {
     void *delta_below;              /* (m, in) in blocks: the result */
     const void *derivative;         /* (m, in) in blocks: the operand from which s' of `below` is computed */
     bpk_activation activation;      /* of `below`, or BPK_SLOPE */
+    int sweeps;                     /* whether W is updated by the kernel `sweep` */
     void *gradients;                /* the stored gradients; NULL: update the parameters */
     moves moves;
     void *states[BPK_STATES]; /* the optimiser's stores; NULL if it does not use the state */
@@ -137,12 +138,6 @@ static void find_states(const backward *b, const void *parameter, void *state[BP
     for (int i = 0; i < BPK_STATES; i++) state[i] = counterpart(b->step->net, b->states[i], parameter);
 }
 
-/* Whether the layer's weights are updated by the kernel `sweep`. */
-static int sweeps(const backward *b) {
-    const bpk_net *net = b->step->net;
-    return step_sweeps(net, (int)(b->layer - net->layers), b->step->m);
-}
-
 /* Updates rows `from` to `to` of W (in, out) in the block that begins at column k, of a layer that is not
  * narrow. `block` is at most `from`, and a block of x begins there. Only for small batches. */
 static void sweep_rows(const backward *b, ptrdiff_t k, ptrdiff_t block, ptrdiff_t from, ptrdiff_t to) {
@@ -172,7 +167,7 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = b->layer;
-    if (sweeps(b)) {
+    if (b->sweeps) {
         sweep_rows(b, k, c->block, c->j, c->j + c->n);
         return;
     }
@@ -271,12 +266,12 @@ static void update(const backward *b) {
     const bpk_kernels *kernels = s->net->kernels;
     ptrdiff_t in = b->layer->in, out = b->layer->out, first, last, together = in;
     int blocks = blocks_together(b, in, second_level_cache() / 2);
-    if (blocks > 1 && !sweeps(b)) together = blocks * kernels->panel;
+    if (blocks > 1 && !b->sweeps) together = blocks * kernels->panel;
     team_share(s->me, count_blocks(kernels, out) * in, 1, &first, &last);
     for (ptrdiff_t i = 0; i < in; i += together) {
         ptrdiff_t from = first, to = last;
         for (ptrdiff_t k = 0; k < out; k += block_width(kernels, out - k), from -= in, to -= in) {
-            if (sweeps(b) && from < in && to > 0 && !team_stopped(s->me)) {
+            if (b->sweeps && from < in && to > 0 && !team_stopped(s->me)) {
                 sweep_rows(b, k, 0, larger(from, 0), smaller(to, in));
                 continue;
             }
@@ -312,6 +307,7 @@ static int all_layers(backward b, int wants_x, ptrdiff_t next_rows) {
         b.layer = &net->layers[l];
         b.x = step_input(s, l);
         b.delta = s->ws->layers[l].delta;
+        b.sweeps = step_sweeps(net, l, s->m);
         if (l == net->count - 1)
             for (columns c = own_columns(s, b.layer->out); next_columns(s, &c);)
                 update_bias(&b, b.layer, b.delta, &c);

@@ -3,12 +3,13 @@
 #ifndef BPK_SPEND_H
 #define BPK_SPEND_H
 
-/* The weights of a tile, rows ldw apart, and their states, rows ld_state apart. n: columns of the block. */
+/* The weights of a tile, rows ldw apart; and their states, which begin at element `at` of those of the block,
+ * rows ld_state apart. n: columns of the block. */
 typedef struct {
     stored *w;
     ptrdiff_t ldw;
-    stored *state[BPK_STATES];
-    ptrdiff_t ld_state;
+    void *const *state; /* BPK_STATES of them */
+    ptrdiff_t at, ld_state;
     ptrdiff_t n;
 } tile_weights;
 
@@ -44,7 +45,8 @@ static ALWAYS_INLINE void move_rows(int rows, int vecs, const bpk_move *move, co
     int adjacent = to->n == width && to->ldw == width && to->ld_state == width;
     for (int r = 0; r < (adjacent ? 1 : rows); r++) {
         void *state[BPK_STATES];
-        for (int k = 0; k < BPK_STATES; k++) state[k] = to->state[k] ? to->state[k] + r * to->ld_state : NULL;
+        for (int k = 0; k < BPK_STATES; k++)
+            state[k] = to->state[k] ? (stored *)to->state[k] + to->at + r * to->ld_state : NULL;
         BPK_NAME(move)(move, adjacent ? rows * width : to->n, tile + r * width, to->w + r * to->ldw, state);
     }
 }
@@ -57,7 +59,8 @@ static ALWAYS_INLINE void spend_tile(int rows, int vecs, int last, ptrdiff_t tai
         EACH_ACCUMULATOR (r, j) tile[r][j] = tile_load(to->w + r * to->ldw, j, vecs, last, tail);
         return;
     }
-    sgd_steps(rows, vecs, last, tail, move, to->w, to->ldw, to->state[0], to->ld_state, tile);
+    stored *m = to->state[0] ? (stored *)to->state[0] + to->at : NULL;
+    sgd_steps(rows, vecs, last, tail, move, to->w, to->ldw, m, to->ld_state, tile);
     vec lr = vset1((real)move->lr);
     EACH_ACCUMULATOR (r, j) {
         tile[r][j] = vfnma(lr, tile[r][j], tile_load(to->w + r * to->ldw, j, vecs, last, tail));

@@ -3,15 +3,14 @@
  * or registers, if both batches are one row. */
 #include "vec.h"
 
-/* The rows of w whose columns of x are one block of x: from `from` to `to`, counted from column `first` of
- * the block, which is `width` wide. n: columns of w. */
+/* The rows of w that belong to one block of x, which begins at column `first` and is `width` wide: rows
+ * `from` to `to`, counted from `first`. n: columns of w. */
 typedef struct {
     const bpk_sweep_args *args;
     ptrdiff_t from, to, n;
     const stored *x, *next_x; /* (.., width) */
-    ptrdiff_t width;
+    ptrdiff_t first, width;
     stored *w;
-    stored *state[BPK_STATES];
 } x_block;
 
 #define ARGS x_block
@@ -35,8 +34,12 @@ static ALWAYS_INLINE void move_tile(int rows, int vecs, const x_block *block, pt
                                     vacc moved[TILE_ROWS_MAX][TILE_VECS]) {
     const bpk_sweep_args *args = block->args;
     const ptrdiff_t width = vecs * VEC;
-    tile_weights to = {.w = block->w + i * width, .ldw = width, .ld_state = width, .n = width};
-    for (int s = 0; s < BPK_STATES; s++) to.state[s] = block->state[s] ? block->state[s] + i * width : NULL;
+    const tile_weights to = {.w = block->w + i * width,
+                             .ldw = width,
+                             .state = args->state,
+                             .at = (block->first + i) * width,
+                             .ld_state = width,
+                             .n = width};
     tile_start(rows, vecs, WHOLE, 0, NULL, moved);
     tile_product(rows, vecs, WHOLE, 0, k, block->x + i, 1, block->width, args->delta, args->ldd, moved);
     spend_tile(rows, vecs, WHOLE, 0, args->move, &to, moved);
@@ -89,13 +92,12 @@ static ALWAYS_INLINE void sweep(int vecs, const bpk_sweep_args *args) {
     x_block block = {.args = args, .n = width};
     for (ptrdiff_t c = 0; c < args->to; c += block.width) {
         block.width = width_of_block(args->in - c, VEC, TILE_VECS * VEC);
+        block.first = c;
         block.from = args->from > c ? args->from - c : 0;
         block.to = args->to - c < block.width ? args->to - c : block.width;
         block.x = (const stored *)args->x + c * args->x_rows;
         block.next_x = args->next_k ? (const stored *)args->next_x + c * args->x_rows : NULL;
         block.w = (stored *)args->w + c * width;
-        for (int s = 0; s < BPK_STATES; s++)
-            block.state[s] = args->state[s] ? (stored *)args->state[s] + c * width : NULL;
         if (single)
             run_single(vecs, &block, sums);
         else if (block.from < block.to)

@@ -15,13 +15,15 @@ static ALWAYS_INLINE void prefetch_tile(int rows, int vecs, const stored *p, ptr
 
 static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i) {
     vacc sums[TILE_ROWS_MAX][TILE_VECS];
-    tile_weights to = {
-        .w = (stored *)args->w + i * args->ldw, .ldw = args->ldw, .ld_state = args->ld_state, .n = args->n};
-    for (int k = 0; k < BPK_STATES; k++)
-        to.state[k] = args->state[k] ? (stored *)args->state[k] + i * args->ld_state : NULL;
+    const tile_weights to = {.w = (stored *)args->w + i * args->ldw,
+                             .ldw = args->ldw,
+                             .state = args->state,
+                             .at = i * args->ld_state,
+                             .ld_state = args->ld_state,
+                             .n = args->n};
     if (args->k >= PREFETCH_DEPTH) {
         prefetch_tile(rows, vecs, to.w, to.ldw);
-        if (to.state[0]) prefetch_tile(rows, vecs, to.state[0], to.ld_state);
+        if (to.state[0]) prefetch_tile(rows, vecs, (stored *)to.state[0] + to.at, to.ld_state);
     }
     tile_start(rows, vecs, last, tail, NULL, sums);
     tile_product(rows, vecs, last, tail, args->k, (const stored *)args->left + i, 1, args->ldl, args->right,
