@@ -1,7 +1,7 @@
 """The kernels as functions, by several threads: the same bits as by one, within the bound.
 
-The shapes take every way in which a product is made: by dot products, for few rows, block after block, strip after
-strip, as transposes; and rows whose distance in memory makes them displace each other from the caches.
+The shapes take every way in which a product is made: by dot products, for few rows, block after block, strip
+after strip, as transposes; and rows whose distance in memory makes them displace each other from the caches.
 """
 
 import numpy as np
