@@ -267,9 +267,9 @@ bpk_status bpk_net_create(const bpk_kernels *kernels, int layers,
 void bpk_net_free(bpk_net *net);
 
 /* A network in float32 whose weights are stored in bfloat16 (trainer/compressed.h). bpk_net_set_layer rounds
- * them, bpk_net_get_layer returns the rounded numbers. It serves bpk_forward, bpk_evaluate, bpk_net_penalty
- * and bpk_step_work; all other functions that read or change parameters require a network of bpk_net_create.
- */
+ * them, bpk_net_get_layer returns the rounded numbers. It serves bpk_forward and bpk_evaluate, not
+ * `averaged`, bpk_net_penalty and bpk_step_work; all other functions that read or change parameters require a
+ * network of bpk_net_create. */
 bpk_status bpk_net_create_compressed(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
                                      const bpk_activation *activations, const bpk_loss_settings *loss,
                                      bpk_net **net);
@@ -465,11 +465,11 @@ typedef struct {
     bpk_results *results; /* (epochs,) of each finished one */
 } bpk_epochs;
 
-/* Training for whole epochs, each by bpk_train with the request of the run, without `more` and `undoable`
- * (trainer/epochs.c). An epoch that does not return BPK_OK is the last one; the run has its cursor. After
- * BPK_DIVERGED the loss is not finite, or, if the cursor is at the end of the data, a number of the network
- * or the mean loss of the epoch. Then bpk_net_restore goes back to the start of the epoch; it must not be
- * called if all numbers are finite and the cursor is at the start. */
+/* Training for whole epochs, each by bpk_train with the request of the run, without `more`, `undoable` and
+ * `seconds` (trainer/epochs.c). An epoch that does not return BPK_OK is the last one; the run has its cursor.
+ * After BPK_DIVERGED the loss is not finite, or, if the cursor is at the end of the data, a number of the
+ * network or the mean loss of the epoch. Then bpk_net_restore goes back to the start of the epoch; it must
+ * not be called if all numbers are finite and the cursor is at the start. */
 bpk_status bpk_train_epochs(bpk_net *net, bpk_workspace *workspace, bpk_run *run, bpk_epochs *epochs);
 
 /* Loss and accuracy, without penalties; the network is not changed. */

@@ -253,7 +253,7 @@ struct bpk_kernels {
     /* Layers of up to `narrow` outputs keep W as (out, in), because blocks of (in, out) would be mostly
      * padding. For the same reason, delta of layers of up to `narrow` inputs is made of dot products. */
     ptrdiff_t narrow;
-    /* Batches of up to sweep_rows rows are updated by `sweep`. */
+    /* Only batches of up to sweep_rows rows are updated by `sweep` (trainer/plan.c, step_sweeps). */
     ptrdiff_t sweep_rows;
 
     BPK_KERNELS(BPK_KERNEL_POINTER)

@@ -6,6 +6,7 @@ _Static_assert(VEC >= 2 && (VEC & (VEC - 1)) == 0, "a vector holds a power of tw
 _Static_assert(DEPTH % (TILE_VECS * VEC) == 0, "DEPTH is a multiple of the widest block");
 _Static_assert(PART_DEPTH % (TILE_VECS * VEC) == 0 && PART_DEPTH <= DEPTH,
                "PART_DEPTH is a multiple of the widest block, at most DEPTH");
+_Static_assert(PART_DEPTH % 2 == 0, "parts begin with whole pairs of bfloat16");
 _Static_assert(NARROW >= 1 && DOT_ROWS >= 0 && DOT_DEPTH >= 1,
                "NARROW and DOT_DEPTH are at least 1, and DOT_ROWS at least 0");
 

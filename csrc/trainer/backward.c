@@ -298,8 +298,8 @@ static void find_below(backward *b, int l) {
 }
 
 /* delta_and_update updates the biases of the layer below. Those of the last layer come first: its delta
- * exists. Returns whether the update of layer 0 has computed the next mini-batch's activations, which has
- * `next_rows` rows; 0: none. */
+ * exists. `next_rows` are the rows of the next mini-batch, 0 if there is none. Returns whether the update of
+ * layer 0 has computed its activations. */
 static int all_layers(backward b, int wants_x, ptrdiff_t next_rows) {
     const step *s = b.step;
     const bpk_net *net = s->net;

@@ -96,7 +96,8 @@ static int move_bounds(const bpk_move *move, range range, double size, double g,
     after[BPK_AVERAGE] = fmax(norms[BPK_AVERAGE], after[BPK_PARAMETERS]);
     const double squared = o->rule == BPK_SGD ? 0 : g * g, mean = o->rule == BPK_RMSPROP ? *next_u : 0;
     const double root = sqrt(*next_v + *next_u) / move->correction + eps;
-    const double others[] = {g, squared, step, mean * mean, root, fabs(move->lr)};
+    const double others[] = {
+        g, squared, step, mean * mean, root, fabs(move->lr), fabs(move->decay), fabs(move->shrink)};
     int holds = 1;
     for (int i = 0; i < (int)(sizeof others / sizeof *others); i++) holds &= others[i] <= range.largest;
     for (int store = 0; store < BPK_N_STORES; store++) {

@@ -19,8 +19,8 @@
  * of the squares, which is at most |g|^2. All that exist before the update are known: |a_{l-1}| and the last
  * |d_l| are measured in every mini-batch, |W_l| and the norms of the states are kept from update to update
  * by these formulas, and measured again when they have grown too large to prove anything. Nothing overflows
- * if every bound is at most LARGEST / 1024, and that of the root, sqrt(v) / correction. The factors of 2
- * cover the rounding of sums of up to 2^22 terms, and MARGIN that of everything else. */
+ * if every bound, including that of sqrt(v) / correction, is at most a 1024th of the largest real. The
+ * factors of 2 cover the rounding of sums of up to 2^22 terms, and MARGIN that of everything else. */
 #ifndef BPK_BOUNDS_H
 #define BPK_BOUNDS_H
 

@@ -1,6 +1,6 @@
 /* Networks whose weights are stored in bfloat16 (kernels/bfloat16.h), for forward passes and evaluation only.
- * Biases, and the weights of narrow layers, are rounded numbers of type float; activations and sums are
- * float, too. Defined in compressed.c. */
+ * The weights of narrow layers are rounded, too, but stored as floats. Biases, activations and sums are
+ * floats. Defined in compressed.c. */
 #ifndef BPK_COMPRESSED_H
 #define BPK_COMPRESSED_H
 

@@ -96,11 +96,6 @@ bpk_status bpk_net_create_compressed(const bpk_kernels *kernels, int layers, con
     return create(kernels, layers, sizes, activations, loss, 1, result);
 }
 
-/* Store number n begins n STAGGER bytes after the beginning of its memory. An update stores the state of a
- * weight and then loads the weight: at equal places of two pages, some processors would take the load for one
- * of the number just stored, and let it wait. */
-enum { STAGGER = 17 * CACHE_LINE };
-
 void bpk_net_free(bpk_net *net) {
     if (!net) return;
     for (int store = 0; store < BPK_N_STORES; store++) {
@@ -163,6 +158,11 @@ void net_get_layer(const bpk_net *net, const void *buffer, int l, void *w, void 
 void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b) {
     net_get_layer(net, net->stores[store], l, w, b);
 }
+
+/* Store number n begins n STAGGER bytes after the beginning of its memory. An update stores the state of a
+ * weight and then loads the weight: at equal places of two pages, some processors would take the load for one
+ * of the number just stored, and let it wait. */
+enum { STAGGER = 17 * CACHE_LINE };
 
 bpk_status bpk_net_make(bpk_net *net, bpk_store store) {
     if (net->stores[store]) return BPK_OK;

@@ -66,8 +66,7 @@ static void dots(void *context, member me) {
     fp_leave(mode);
 }
 
-/* Few rows ------------------------------------------------------------------------------------------------
- */
+/* Few rows ----------------------------------------------------------------------------------------------- */
 
 /* For delta of very few rows: w is read once, in the order of memory. */
 static void few_rows(void *context, member me) {

@@ -118,8 +118,6 @@ void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff
     blocks_product(kernels->forward, in, 1, kernels, me, n, in, out, x, w, b, activation, a, a_rows, lda);
 }
 
-_Static_assert(DEPTH % 2 == 0, "parts begin with whole pairs");
-
 void pairs_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                    const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                    ptrdiff_t a_rows, ptrdiff_t lda) {

@@ -12,14 +12,13 @@ ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n);
 /* The padded width of the next block, if `left` columns remain. */
 ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left);
 
-/* In a large product, the left matrix is divided into parts of as many columns as the ISA takes (kernels.h,
- * depth; for dot products DEPTH), and of so many rows that a part takes half of the second-level cache: it
- * stays there while it is multiplied by the same rows of each block of the right matrix in turn. */
-
 /* The most rows of cheap work between two calls of team_stopped. */
 enum { MANY_ROWS = 4096 };
 
-/* A part (height, depth) of the left matrix, from row `row` and column `k` on. */
+/* A part (height, depth) of the left matrix of a large product, from row `row` and column `k` on. It has as
+ * many columns as the ISA takes (kernels.h, depth; for dot products DEPTH), and so many rows that it takes
+ * half of the second-level cache: it stays there while it is multiplied by the same rows of each block of the
+ * right matrix in turn. */
 typedef struct {
     ptrdiff_t rows, columns;         /* of the whole left matrix */
     ptrdiff_t most_rows, most_depth; /* of a part */

@@ -14,9 +14,9 @@ ptrdiff_t most_parts(const bpk_net *net, ptrdiff_t rows);
 /* The rows of a tile in the steps of this request; 0: its steps do not go by row tiles. */
 ptrdiff_t row_tile(const bpk_net *net, const bpk_request *request);
 
-/* As step_loss, but also adds the gradients to the stored gradients, from zero on: as
- * step_backward_store would for the whole batch with the factor 1; or with the weight of the batch, if the
- * update stores gradients. Outputs that the request wants are copied. */
+/* As step_loss, but also replaces the stored gradients by those of the batch's mean loss; or by these times
+ * the weight of the batch, if the update stores gradients. Outputs that the request wants are copied, also if
+ * a later tile fails. */
 bpk_status step_tiles(step *step);
 
 #endif

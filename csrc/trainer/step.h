@@ -12,7 +12,7 @@ typedef struct {
     const bpk_request *request;
     member me;
     ptrdiff_t rows;    /* block height: the rows of a full batch, or of a full tile */
-    ptrdiff_t tile;    /* of training: the rows of a tile (row_tiles.h), or 0 */
+    ptrdiff_t tile;    /* in training: the rows of a tile (row_tiles.h), or 0 */
     int training;      /* whether dropout and penalties apply */
     int wants_outputs; /* whether activations are wanted even of a batch of weight 0 */
     bpk_counts counts;

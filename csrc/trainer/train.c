@@ -103,8 +103,9 @@ static bpk_status make_undoable(call *c, const step *s) {
     if (!s->me.index) {
         /* Of a mean that is not finite, the caller undoes the step, too. */
         int has_mean = isfinite(s->loss / s->weight * (double)s->m);
-        if (s->tile) net_forget_bounds(c->net); /* of the last tile alone are there activations and deltas */
-        int bounded = s->weight == 0 || (has_mean && !s->tile && bounds_hold(c->net, s));
+        /* With row tiles, only the activations and deltas of the last tile are there. */
+        int bounded = has_mean && !s->tile && bounds_hold(c->net, s);
+        if (!bounded) net_forget_bounds(c->net);
         c->run->results.bounded = bounded;
         c->undo = bounded ? BPK_OK : bpk_net_snapshot(c->net);
     }

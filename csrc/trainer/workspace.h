@@ -16,8 +16,8 @@ typedef struct {
  * them, are plain: row-major, with rows `width` apart. */
 struct bpk_workspace {
     ptrdiff_t rows;   /* capacity in rows */
-    ptrdiff_t height; /* block height whose delta padding is currently zeroed */
-    ptrdiff_t zeroed; /* in blocks of that many rows together */
+    ptrdiff_t height; /* the block height for which delta padding is zeroed */
+    ptrdiff_t zeroed; /* the rows, in blocks of `height`, whose delta padding is zeroed */
     int threads;
     void *memory;
     ptrdiff_t bytes; /* of memory */

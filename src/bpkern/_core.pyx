@@ -125,7 +125,8 @@ cdef int check(str name, cnp.ndarray array, int typenum, tuple shape, bint write
 cdef int check_matrix(
     str name, cnp.ndarray array, int typenum, ptrdiff_t rows, ptrdiff_t columns, bint writes
 ) except -1:
-    """`check` for a matrix (rows, columns). Without a tuple of its sizes, as small calls take little longer."""
+    """`check` for a matrix (rows, columns). It builds no tuple of sizes: that takes a large part of
+    a small call."""
     if (
         cnp.PyArray_NDIM(array) != 2
         or cnp.PyArray_DIM(array, 0) != rows

@@ -1,8 +1,8 @@
 # Whole epochs of training in one call into C, without the GIL. Included by _core.pyx.
 
 class OverflowedError(NonFiniteLossError):
-    """After the `.step` mini-batches of an epoch, a number of the network is not finite. It has gone back to the start
-    of the epoch."""
+    """After the `.step` mini-batches of an epoch, a number of the network is not finite. The network has gone back to the
+    start of the epoch."""
 
 
 # The most epochs of a call into C.
@@ -32,6 +32,7 @@ cdef bpk_status run_epochs(Network net, bpk_run *run, bpk_epochs *epochs, Update
     update.begin(run)
     run.request.update.optimizer.lr = rate
     run.request.seconds = 0
+    net.make_for(update)  # again: a signal handler may have reset the model meanwhile
     net.make_workspace(run.request.batch, update, run.request.threads)
     net.changes += 1
     with nogil:
@@ -60,7 +61,7 @@ def train_batch(Network net, Data rows, Update update, double rate):
     """Make one step on all rows, by `rate`, and return the mean loss before it. Discards the average. This thread is
     inside `writing()`.
 
-    Raises as `train_epochs`; then nothing has changed.
+    Raises as `train_epochs`; then nothing has changed, unless a signal handler has changed the model.
     """
     cdef bpk_run run
     cdef bpk_epochs epochs
@@ -118,7 +119,6 @@ def train_epochs(
     run.request.threads = threads
     memset(&epochs, 0, sizeof(epochs))
     epochs.epochs, epochs.seconds, epochs.keeps_average = min(most, MOST_EPOCHS), SLICE_SECONDS, keeps_average
-    net.make_for(update)
     epochs.results = <bpk_results *>calloc(epochs.epochs, sizeof(bpk_results))
     if epochs.results == NULL:
         raise MemoryError("no memory for the losses of epochs")

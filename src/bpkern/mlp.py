@@ -713,8 +713,9 @@ class MLP:
         """A smaller and faster model for inference: a new one, whose weights are stored in bfloat16.
 
         This model does not change. The new one predicts, evaluates, is copied, pickled, saved and loaded as
-        any other; whatever trains it or changes its weights raises TypeError. It takes half the memory, and
-        predicts single rows faster, the more the weights exceed the caches.
+        any other. Methods that train it or change its weights raise TypeError. It takes about half the memory
+        and predicts single rows faster; large networks gain most. Both models share the optimiser object and
+        a custom loss.
 
         Each weight is rounded to the nearest number of 8 significant bits, at most 2**-8 (0.4 %) of itself
         away. So a layer's sum over its inputs x moves by at most ``2**-8 * sum(abs(w * x))``, in addition to

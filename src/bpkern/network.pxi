@@ -54,7 +54,7 @@ cdef class Network:
     cdef bint compressed
     cdef object dtype
     cdef int typenum
-    cdef readonly unsigned long lives  # how often `forget` has let it count from 0 again
+    cdef readonly unsigned long lives  # how often `forget` has been called
     cdef unsigned long changes  # of the parameters: `Tape` does not go back through older ones
 
     def __cinit__(self, sizes, activations, LossSettings loss, dtype, bint compressed=False):

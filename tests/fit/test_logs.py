@@ -3,6 +3,7 @@
 import copy
 import csv
 import errno
+import io
 import os
 import pickle
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import bpkern
-from bpkern._files import locks
+from bpkern._files import locks, logs
 from bpkern.callbacks import Callback, CSVLogger
 
 X, Y = np.arange(20.0).reshape(10, 2) / 20, np.arange(10.0)
@@ -224,26 +225,34 @@ def test_a_row_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert epochs_in(path) == ["epoch", "1", "2"]
 
 
-@pytest.mark.parametrize("ends", ["well", "badly"])
-def test_errors_at_the_end_name_the_log_and_hide_no_other(tmp_path, monkeypatch, ends):
-    paths, close, refused = [tmp_path / "a.csv", tmp_path / "b.csv"], os.close, []
+class Lost(io.FileIO):
+    """A file that has lost what was written, if `refused` is a list."""
 
-    def refuse(descriptor):
-        close(descriptor)
-        if len(refused) < 2:
-            refused.append(descriptor)
+    refused = None
+
+    def close(self):
+        was_open = not self.closed
+        super().close()
+        if was_open and Lost.refused is not None:
+            Lost.refused.append(self.name)
             raise OSError(errno.EIO, "lost")
 
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_errors_at_the_end_name_the_log_and_hide_no_other(tmp_path, monkeypatch, ends):
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    monkeypatch.setattr(logs, "open", lambda path, mode, buffering: Lost(path, mode), raising=False)
+
     def spoil():
-        monkeypatch.setattr(os, "close", refuse)
+        monkeypatch.setattr(Lost, "refused", [])
         if ends == "badly":
             raise LookupError("broken off")
 
     callbacks = [*map(CSVLogger, paths), Inside(spoil)]
     with pytest.raises(OSError if ends == "well" else LookupError, match=r"lost|broken off") as caught:
         net().fit(X, Y, epochs=2, callbacks=callbacks)
+    assert sorted(Lost.refused) == [str(path) for path in paths]  # both logs are closed
     monkeypatch.undo()
-    assert len(refused) == 2  # both logs are closed
     if ends == "well":
         assert caught.value.filename == str(paths[0])
     for path in paths:

@@ -406,9 +406,8 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
         )
     config, arrays = model_state(core)
     arguments = arguments_of(config, arrays, settings.given_loss, settings.optimizer)
-    arguments["init"] = (
-        "auto"  # nothing resets to given arrays, which would take more memory than the weights
-    )
+    # Nothing resets to given arrays, which would take more memory than the weights.
+    arguments["init"] = "auto"
     small = _settings_of(arguments, {"compressed": dtype})
     small.conventions = conventions(small)
     found = checked_state(settings, config, arrays)

@@ -48,7 +48,7 @@ def diverged(stop: _core.NonFiniteLossError, epoch: int, done: int, optimizer: O
 
 
 class Epochs:
-    """The epochs of one fit, or the one step of `train_on_batch`.
+    """The epochs of one fit, or the one step of `train_on_batch` with a Python function as the loss.
 
     Parameters
     ----------

@@ -43,7 +43,6 @@ class Settings:
     label_smoothing : float
     conventions : Conventions
         Not an argument; a subclass of `MLP` that follows another library sets it.
-
     compressed : str or None
         Not an argument; "bfloat16" in a model made by `MLP.compress`.
 

@@ -140,7 +140,7 @@ class Summary:
         note = f"Memory: parameters {_size(self.parameter_bytes)}, optimiser {_size(self.state_bytes)}"
         if self.activation_bytes is not None:
             note += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
-        self._notes = (f"Optimiser: {optimizer!r}", note)
+        self._notes = (note,) if compressed else (f"Optimiser: {optimizer!r}", note)
 
     def __str__(self) -> str:
         rows = [HEADER, *self._rows, self._total]
