@@ -169,7 +169,7 @@ def test_ctrl_c_finds_a_whole_history():
     for delay in (0.1, 0.2, 0.3):
         model = bpkern.MLP([6, 4, 3], loss="mse", seed=1)
         waker = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012: the interrupt may come early
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
             waker.start()
             model.fit(X, VALUES, epochs=10_000_000, batch_size=16, verbose=0)
         waker.join()
