@@ -164,6 +164,15 @@ def test_which_epochs_run_in_one_call(monkeypatch, settings, arguments, some):
     assert bool(called) == some
 
 
+@pytest.fixture
+def ctrl_c():
+    """SIGINT raises KeyboardInterrupt, even if the process that started this one ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_finds_a_whole_history():
     """As many epochs are in the history as were made, and their orders have been drawn."""
     for delay in (0.1, 0.2, 0.3):
