@@ -33,6 +33,9 @@ DTYPES = ("float32", "float64")
 # OpenBLAS' name of a processor with an instruction set and no better one.
 CORE_TYPES = {"avx2": "Haswell"}
 ROUNDS, LEAST_SECONDS = 9, 1e-3
+# Seconds before each round with several threads: those of NumPy's BLAS spin for about 0.1 s after a call, and
+# would take a processor from the kernels.
+REST = 0.3
 
 
 def calls(shape: tuple[int, int, int], dtype: str, gap: Callable[[int], int] = lambda width: width):
@@ -82,8 +85,10 @@ def random_shapes(count: int, seed: int):
         yield shape, gaps[kind], ("", f" rows +{apart}", " rows 2^k apart")[kind]
 
 
-def best_seconds(functions: Iterable[Callable[[], object]], clock: Callable[[], float]) -> list[float]:
-    """The seconds of a call of each function, which take turns."""
+def best_seconds(
+    functions: Iterable[Callable[[], object]], clock: Callable[[], float], rest: float
+) -> list[float]:
+    """The seconds of a call of each function, which take turns, with a rest of some seconds before each round."""
     functions = list(functions)
     repeats, best = [], []
     for function in functions:
@@ -93,6 +98,7 @@ def best_seconds(functions: Iterable[Callable[[], object]], clock: Callable[[], 
         repeats.append(max(1, int(LEAST_SECONDS / (time.perf_counter() - began))))
         best.append(math.inf)
     for _ in range(ROUNDS):
+        time.sleep(rest)
         for i, function in enumerate(functions):
             function()
             began = clock()
@@ -130,6 +136,7 @@ def main() -> None:
     import bpkern
 
     clock = time.thread_time if args.threads == 1 else time.perf_counter
+    rest = 0.0 if args.threads == 1 else REST
     print(
         f"{cpu_model()}, {bpkern.isa()}, threads: {args.threads}; "
         "µs per call: kernels / reference (times faster)\n"
@@ -146,7 +153,7 @@ def main() -> None:
             ours, theirs = calls(shape, dtype, gap)
             cells = []
             for kernel, call in ours.items():
-                kernels, reference = best_seconds((call, theirs[kernel]), clock)
+                kernels, reference = best_seconds((call, theirs[kernel]), clock, rest)
                 ratios.append(reference / kernels)
                 cells.append(f"{microseconds(kernels)} / {microseconds(reference)} ({ratios[-1]:.2f})")
                 if ratios[-1] < 1:

@@ -5,7 +5,6 @@
 #endif
 #include "platform/team.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -127,16 +126,6 @@ static int start_helpers(team *team, int wanted, helper *helpers) {
     return started;
 }
 
-/* Waits for the end of a thread: first awake, because going to sleep and waking up take as long as a small
- * product. */
-static void join(pthread_t thread, int spins) {
-#if __linux__
-    for (; spins > 0; relax(&spins))
-        if (pthread_tryjoin_np(thread, NULL) != EBUSY) return;
-#endif
-    pthread_join(thread, NULL);
-}
-
 void team_run(int threads, void (*work)(void *context, member me), void *context, team_stop stop) {
     team team = {.work = work, .context = context, .count = 1, .stop = stop};
     if (stop.ask) team.next_ask = now() + STOP_SECONDS;
@@ -148,5 +137,5 @@ void team_run(int threads, void (*work)(void *context, member me), void *context
     if (started) team.spins = processors() < team.count ? 0 : SPINS;
     atomic_store_explicit(&team.open, 1, memory_order_release);
     work(context, member_of(&team, 0));
-    for (int i = 0; i < started; i++) join(helpers[i].thread, team.spins);
+    for (int i = 0; i < started; i++) pthread_join(helpers[i].thread, NULL);
 }
