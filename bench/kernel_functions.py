@@ -88,7 +88,7 @@ def random_shapes(count: int, seed: int):
 def best_seconds(
     functions: Iterable[Callable[[], object]], clock: Callable[[], float], rest: float
 ) -> list[float]:
-    """The seconds of a call of each function, which take turns, with a rest of some seconds before each round."""
+    """The seconds of a call of each function, which take turns, with a rest of seconds before each round."""
     functions = list(functions)
     repeats, best = [], []
     for function in functions:
