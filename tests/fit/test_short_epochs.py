@@ -223,7 +223,7 @@ def test_a_handler_that_changes_the_model():
 
     before = signal.signal(signal.SIGALRM, change)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
         history = model.fit(X, VALUES, epochs=10_000_000, batch_size=16, verbose=0)
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -243,7 +243,7 @@ def test_a_reset_is_no_return_to_the_start():
 
     before = signal.signal(signal.SIGALRM, leave)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(RuntimeError, match="out"):
             model.fit(X, VALUES, epochs=10_000_000, batch_size=16, verbose=0)
     finally:
