@@ -336,6 +336,23 @@ def test_memory_of_the_constructor(dtype, layers, tmp_path):
     assert formulas.n / 2 < model < formulas.n + SLACK
 
 
+def test_memory_of_a_compressed_model(tmp_path):
+    """ "*N* / 2, ... and nothing for states; *M* + *N* more until `compress` returns" """
+    layers = [2000, 2000, 2000, 10]
+    code = """
+        model = net(optimizer=bpkern.Adam())
+        model.fit(X[:9], y[:9], verbose=0)
+        small.compress("bfloat16")
+        before = of_process("VmRSS")
+        compressed, at_most = peak(lambda: model.compress("bfloat16"))
+        print(json.dumps([at_most, of_process("VmRSS") - before]))
+    """
+    at_most, kept = measured(code, tmp_path, layers)
+    formulas = Formulas(layers, stores=3)
+    assert at_most < formulas.n / 2 + formulas.model + formulas.n + SLACK
+    assert formulas.n / 4 < kept < formulas.n / 2 + SLACK
+
+
 @pytest.mark.parametrize(
     ("optimizer", "states"),
     [

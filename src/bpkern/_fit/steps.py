@@ -182,12 +182,12 @@ class Steps:
 class CustomLossSteps(Steps):
     """Steps whose loss is a Python function of each mini-batch's outputs and targets."""
 
-    def quick(self, rows: int) -> bool:
-        return False
-
     def __init__(self, net: _core.Network, *others: Any) -> None:
         super().__init__(net, *others)
         self._tape = _core.Tape(net)
+
+    def quick(self, rows: int) -> bool:
+        return False
 
     def train(
         self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False
