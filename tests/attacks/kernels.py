@@ -50,31 +50,27 @@ def read(journal: Journal, lines: list[str]) -> None:
             journal.keep(kind, lambda a, b: a if b in a.split(", ") else f"{a}, {b}", rest)
 
 
+def run_trials(journal: Journal, name: str, trials: range, command: list[str | Path]) -> None:
+    """Run these trials of one of the program's attacks by `command`. After a crash the next trial follows."""
+    first = trials.start
+    while first < trials.stop:
+        options = [name, "--from", first, "--count", trials.stop - first, "--seed", journal.seed]
+        made = subprocess.run(map(str, [*command, *options]), capture_output=True, text=True, check=False)
+        lines = made.stdout.splitlines()
+        read(journal, lines)
+        if made.returncode == CRASHED:
+            first = int(lines[-1].split()[1]) + 1
+        elif made.returncode in (0, 1) and lines[-1:] == ["done"]:
+            break
+        else:
+            raise RuntimeError(f"{command}, {options} ended with {made.returncode}: {made.stderr}")
+
+
 def make(journal: Journal, name: str, size: int) -> None:
     """Run the trials of one of the program's attacks, `size` per call: that takes seconds, after which the
-    journal is written. After a crash the next trial follows."""
+    journal is written."""
     for trials in journal.chunks(size):
-        first = trials.start
-        while first < trials.stop:
-            command = [
-                program(),
-                name,
-                "--from",
-                first,
-                "--count",
-                trials.stop - first,
-                "--seed",
-                journal.seed,
-            ]
-            made = subprocess.run(map(str, command), capture_output=True, text=True, check=False)
-            lines = made.stdout.splitlines()
-            read(journal, lines)
-            if made.returncode == CRASHED:
-                first = int(lines[-1].split()[1]) + 1
-            elif made.returncode in (0, 1) and lines[-1:] == ["done"]:
-                break
-            else:
-                raise RuntimeError(f"{command} ended with {made.returncode}: {made.stderr}")
+        run_trials(journal, name, trials, [program()])
 
 
 def told(journal: Journal, text: str = "") -> str:

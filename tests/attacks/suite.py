@@ -76,13 +76,16 @@ def install(folder: Path, env: dict[str, str], settings: list[str]) -> Path:
 
 
 def run_tests(
-    journal: Journal, trial: int, command: list[str], env: dict[str, str], files: Sequence[str] = FILES
+    journal: Journal,
+    trial: int,
+    command: list[str],
+    env: dict[str, str],
+    files: Sequence[str] = FILES,
+    python: str | Path = sys.executable,
 ) -> str:
     """Run the trial's file of tests and count passed and skipped ones; return how the run failed, or ""."""
     options = ["-q", "-p", "no:cacheprovider", f"--hypothesis-seed={journal.seed}", f"tests/{files[trial]}"]
-    made = subprocess.run(
-        [sys.executable, *command, *options], cwd=ROOT, env=env, capture_output=True, text=True
-    )
+    made = subprocess.run([python, *command, *options], cwd=ROOT, env=env, capture_output=True, text=True)
     summary = made.stdout.strip().rpartition("\n")[2]
     for number, outcome in re.findall(r"(\d+) (passed|skipped)", summary):
         journal.count(outcome, int(number))
