@@ -26,6 +26,8 @@ SHAPES = [
     (40, 7, 304),
     (2, 517, 183),
     (66, 205, 547),
+    (9, 1346, 490),  # weights beyond the second cache
+    (3, 2, 1810),
 ]
 THREADS = (2, 5)
 
