@@ -8,7 +8,7 @@ bpk_status make_scratch(const bpk_kernels *kernels, scratch *scratch, int thread
     const size_t size = kernels->real_size;
     ptrdiff_t line = CACHE_LINE / (ptrdiff_t)size, each, shared, all;
     if (__builtin_mul_overflow(panel_rows, kernels->panel, &each) ||
-        __builtin_mul_overflow(rows, padded(kernels, columns), &shared) ||
+        __builtin_mul_overflow(rows, columns, &shared) ||
         __builtin_mul_overflow(round_up(each, line), threads, &all) ||
         __builtin_add_overflow(all, shared, &all))
         return BPK_NO_MEMORY;
@@ -20,29 +20,19 @@ bpk_status make_scratch(const bpk_kernels *kernels, scratch *scratch, int thread
     return BPK_OK;
 }
 
-bpk_left left_part(const bpk_kernels *kernels, member me, void *shared, ptrdiff_t n, const void *matrix,
-                   ptrdiff_t ld, ptrdiff_t k, ptrdiff_t depth) {
-    const void *from = element(kernels, matrix, k);
-    if (!shared) return (bpk_left){.at = from, .ld = ld};
-    ptrdiff_t first, last;
-    team_share(me, n, 1, &first, &last);
-    if (k) team_barrier(me); /* others may still read the part before */
-    for (ptrdiff_t j = 0, width; j < depth; j += width) {
-        width = block_width(kernels, depth - j);
-        kernels->copy(last - first, smaller(width, depth - j), element(kernels, from, first * ld + j), ld,
-                      element(kernels, shared, j * n + first * width), width);
+int take_share(worker *me, const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t grain, ptrdiff_t columns,
+               share *own) {
+    const ptrdiff_t panel = kernels->panel;
+    *own = (share){.to = rows, .last = columns};
+    if (columns >= 2 * me->count * panel) {
+        /* The last panel + vector columns may be two blocks, but they are one item. */
+        const ptrdiff_t blocks = (columns - kernels->vector + panel - 1) / panel;
+        int taken = take_piece(me, blocks, 1, &own->first, &own->last);
+        own->first *= panel;
+        own->last = own->last == blocks ? columns : own->last * panel;
+        return taken;
     }
-    team_barrier(me);
-    return (bpk_left){.at = shared, .rows = n};
-}
-
-share share_of(const bpk_kernels *kernels, member me, ptrdiff_t rows, ptrdiff_t columns) {
-    share own = {.to = rows, .last = count_blocks(kernels, columns)};
-    if (own.last >= 2 * me.count)
-        team_share(me, own.last, 1, &own.first, &own.last);
-    else
-        team_share(me, rows, kernels->tile_rows[BPK_TILE_WIDTHS - 1], &own.from, &own.to);
-    return own;
+    return take_piece(me, rows, grain, &own->from, &own->to);
 }
 
 int useful_threads(const bpk_kernels *kernels, int threads, ptrdiff_t rows, ptrdiff_t columns) {

@@ -4,9 +4,11 @@
 #ifndef BPK_PLAIN_CALL_H
 #define BPK_PLAIN_CALL_H
 
+#include "platform/memory.h"
+#include "platform/pieces.h"
 #include "trainer/products.h"
 
-/* Scratch memory of one call: a panel for each thread, and a copy of a matrix or of a part of it for all. */
+/* Scratch memory of one call: a panel for each worker, and a copy of a matrix or of a part of it for all. */
 typedef struct {
     void *shared; /* NULL: there is none */
     char *panels; /* NULL: there are none */
@@ -14,30 +16,27 @@ typedef struct {
     void *memory; /* to be freed */
 } scratch;
 
-/* Allocates a matrix (panel_rows, panel) for each thread, and one of `rows` rows of `columns` columns, in
- * blocks, for all. Returns BPK_OK or BPK_NO_MEMORY. */
+/* Allocates a matrix (panel_rows, panel) for each of `threads` workers, and one of `rows` rows that are
+ * `columns` apart for all. Returns BPK_OK or BPK_NO_MEMORY. */
 bpk_status make_scratch(const bpk_kernels *kernels, scratch *scratch, int threads, ptrdiff_t panel_rows,
                         ptrdiff_t rows, ptrdiff_t columns);
 
-/* The member's panel; NULL if there is none. */
-static inline void *own_panel(const scratch *scratch, member me) {
-    return scratch->panels ? scratch->panels + scratch->panel_bytes * (size_t)me.index : NULL;
+/* The worker's panel; NULL if there is none. */
+static inline void *own_panel(const scratch *scratch, const worker *me) {
+    return scratch->panels ? scratch->panels + scratch->panel_bytes * (size_t)me->index : NULL;
 }
 
-/* Copies columns k to k + depth of a matrix of n rows to `shared`, in blocks: the members share the rows.
- * Returns the copy, or the matrix itself if `shared` is NULL. All members call it. */
-bpk_left left_part(const bpk_kernels *kernels, member me, void *shared, ptrdiff_t n, const void *matrix,
-                   ptrdiff_t ld, ptrdiff_t k, ptrdiff_t depth);
-
-/* A member's share of a result: some of its blocks of columns; or, if it has few blocks, some of its rows. */
+/* Takes a piece of a result (rows, columns): all rows of some blocks of columns; or, if there are few blocks,
+ * some rows of all blocks, from a multiple of `grain` on. Returns as take_piece does. */
 typedef struct {
     ptrdiff_t from, to;    /* rows */
-    ptrdiff_t first, last; /* blocks */
+    ptrdiff_t first, last; /* columns */
 } share;
 
-share share_of(const bpk_kernels *kernels, member me, ptrdiff_t rows, ptrdiff_t columns);
+int take_share(worker *me, const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t grain, ptrdiff_t columns,
+               share *own);
 
-/* The threads for which a result has shares: others would only take scratch memory. */
+/* The threads for which a result has pieces: others would only take scratch memory. */
 int useful_threads(const bpk_kernels *kernels, int threads, ptrdiff_t rows, ptrdiff_t columns);
 
 /* Whether the rows of a matrix displace each other from the first-level cache: those whose distance in bytes
@@ -46,6 +45,12 @@ enum { CONFLICT = 2048 };
 
 static inline int conflicts(const bpk_kernels *kernels, ptrdiff_t ld) {
     return ld != 0 && ld * (ptrdiff_t)kernels->real_size % CONFLICT == 0;
+}
+
+/* The distance of rows of `columns` elements in scratch memory, at which they do not displace each other. */
+static inline ptrdiff_t apart(const bpk_kernels *kernels, ptrdiff_t columns) {
+    const ptrdiff_t line = CACHE_LINE / (ptrdiff_t)kernels->real_size, ld = round_up(columns, line);
+    return ld + (conflicts(kernels, ld) ? line : 0);
 }
 
 /* If the left matrix has more rows than this, a block of the right one is read often enough to be copied. */

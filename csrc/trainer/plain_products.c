@@ -1,10 +1,9 @@
-/* The products forward and delta on the caller's row-major matrices, each by a team. */
-#include <stdlib.h>
-
+/* The products forward and delta on the caller's row-major matrices, each by several workers. */
+#include "platform/caches.h"
 #include "platform/fp_mode.h"
 #include "trainer/plain_call.h"
 
-/* One call, shared by all members of its team: result (n, columns) = s(left (n, k) w' + b) with w (columns,
+/* One call, shared by all its workers: result (n, columns) = s(left (n, k) w' + b) with w (columns,
  * k), which is forward; or (left (n, k) w) * s' with w (k, columns), which is delta. */
 typedef struct {
     const bpk_kernels *kernels;
@@ -20,6 +19,8 @@ typedef struct {
     ptrdiff_t ld_result;
     ptrdiff_t depth;      /* of a part of the blocks */
     ptrdiff_t panel_rows; /* the most rows of w in a panel */
+    ptrdiff_t group;      /* of blocks whose parts are in panels at once */
+    ptrdiff_t ld_copy;    /* of the copy of the left matrix */
     scratch scratch;
 } call;
 
@@ -37,57 +38,57 @@ static void finish(const call *c, ptrdiff_t i, ptrdiff_t j, ptrdiff_t rows, ptrd
 /* Dot products ------------------------------------------------------------------------------------------- */
 
 /* For few rows or few columns. Forward takes w as it is; delta takes a transposed copy. */
-static void dots(void *context, member me) {
+static void dots(void *context, worker *me) {
     const call *c = context;
     const bpk_kernels *kernels = c->kernels;
     fp_mode mode = fp_enter();
-    ptrdiff_t from = 0, to = c->n, first = 0, last = c->columns;
-    bpk_dot_args args = {.k = c->k, .x = c->left, .ldx = c->ld_left, .lds = c->ld_result};
-    args.w = c->w;
-    args.ldw = c->is_forward ? c->ldw : c->k;
-    if (c->scratch.shared) {
-        ptrdiff_t k, end;
-        team_share(me, c->k, kernels->vector, &k, &end);
-        kernels->transpose(end - k, c->columns, element(kernels, c->w, k * c->ldw), c->ldw,
-                           element(kernels, c->scratch.shared, k), c->k);
-        team_barrier(me);
-        args.w = c->scratch.shared;
+    ptrdiff_t first, last;
+    void *copy = c->scratch.shared;
+    while (copy && take_piece(me, c->k, kernels->vector, &first, &last))
+        kernels->transpose(last - first, c->columns, element(kernels, c->w, first * c->ldw), c->ldw,
+                           element(kernels, copy, first), c->k);
+    const int by_rows = c->n > c->columns;
+    const ptrdiff_t ldw = c->is_forward ? c->ldw : c->k;
+    while (take_piece(me, by_rows ? c->n : c->columns, kernels->vector, &first, &last)) {
+        const ptrdiff_t j = by_rows ? 0 : first;
+        bpk_dot_args args = {.from = by_rows ? first : 0,
+                             .to = by_rows ? last : c->n,
+                             .n = by_rows ? c->columns : last - first,
+                             .k = c->k,
+                             .x = c->left,
+                             .ldx = c->ld_left,
+                             .w = element(kernels, copy ? copy : c->w, j * ldw),
+                             .ldw = ldw,
+                             .b = c->b ? element(kernels, c->b, j) : NULL,
+                             .sums = element(kernels, c->result, j),
+                             .lds = c->ld_result};
+        kernels->dot(&args);
+        finish(c, args.from, j, args.to - args.from, args.n);
     }
-    if (c->n > c->columns)
-        team_share(me, c->n, kernels->vector, &from, &to);
-    else
-        team_share(me, c->columns, kernels->vector, &first, &last);
-    args.from = from;
-    args.to = to;
-    args.n = last - first;
-    args.w = element(kernels, args.w, first * args.ldw);
-    args.b = c->b ? element(kernels, c->b, first) : NULL;
-    args.sums = element(kernels, c->result, first);
-    kernels->dot(&args);
-    finish(c, from, first, to - from, args.n);
     fp_leave(mode);
 }
 
 /* Few rows ----------------------------------------------------------------------------------------------- */
 
 /* For delta of very few rows: w is read once, in the order of memory. */
-static void few_rows(void *context, member me) {
+static void few_rows(void *context, worker *me) {
     const call *c = context;
     const bpk_kernels *kernels = c->kernels;
     fp_mode mode = fp_enter();
     ptrdiff_t first, last;
-    team_share(me, c->columns, kernels->panel, &first, &last);
-    bpk_few_rows_args args = {.to = c->n,
-                              .n = last - first,
-                              .k = c->k,
-                              .x = c->left,
-                              .ldx = c->ld_left,
-                              .w = element(kernels, c->w, first),
-                              .ldw = c->ldw,
-                              .sums = element(kernels, c->result, first),
-                              .lds = c->ld_result};
-    kernels->few_rows(&args);
-    finish(c, 0, first, c->n, args.n);
+    while (take_piece(me, c->columns, kernels->panel, &first, &last)) {
+        bpk_few_rows_args args = {.to = c->n,
+                                  .n = last - first,
+                                  .k = c->k,
+                                  .x = c->left,
+                                  .ldx = c->ld_left,
+                                  .w = element(kernels, c->w, first),
+                                  .ldw = c->ldw,
+                                  .sums = element(kernels, c->result, first),
+                                  .lds = c->ld_result};
+        kernels->few_rows(&args);
+        finish(c, 0, first, c->n, args.n);
+    }
     fp_leave(mode);
 }
 
@@ -99,6 +100,9 @@ static void few_rows(void *context, member me) {
  * distant rows are read at once. */
 enum { PANEL_ROW = 96 };
 
+/* Rows of the left matrix that are copied at once. */
+enum { COPIED_ROWS = 8 };
+
 static ptrdiff_t depth_of_part(const call *c) {
     const bpk_kernels *kernels = c->kernels;
     if (c->is_forward || c->n > reused_rows(kernels))
@@ -108,19 +112,24 @@ static ptrdiff_t depth_of_part(const call *c) {
 }
 
 /* The blocks of w that delta copies to panels at once, a few rows of all of them after the other: the lines
- * of a row are then read in the order of memory, and once. */
+ * of a row are then read in the order of memory, and once. Their panels take a fifth of the second cache. */
+enum { MOST_PANELS = 8 };
+
 static ptrdiff_t group_of(const call *c) {
-    return c->is_forward ? 1 : 384 / (c->kernels->panel * (ptrdiff_t)c->kernels->real_size);
+    if (c->is_forward) return 1;
+    ptrdiff_t panel = c->panel_rows * c->kernels->panel * (ptrdiff_t)c->kernels->real_size;
+    ptrdiff_t fit = second_level_cache() / 5 / larger(panel, 1);
+    return larger(smaller(fit, MOST_PANELS), 1);
 }
 
-/* Copies rows k to k + depth of `count` blocks of w, from column j on, to panels panel_size elements apart.
- */
-static void copy_group(const call *c, ptrdiff_t k, ptrdiff_t depth, ptrdiff_t j, ptrdiff_t count,
-                       void *panels, ptrdiff_t panel_size) {
+/* Copies rows k to k + depth of a group of blocks of w, from column j on and before column `last`, to panels
+ * panel_size elements apart. */
+static void copy_group(const call *c, ptrdiff_t k, ptrdiff_t depth, ptrdiff_t j, ptrdiff_t last, void *panels,
+                       ptrdiff_t panel_size) {
     enum { FEW = 8 };
     const bpk_kernels *kernels = c->kernels;
     for (ptrdiff_t i = 0; i < depth; i += FEW)
-        for (ptrdiff_t g = 0, at = j, width; g < count; g++, at += width) {
+        for (ptrdiff_t g = 0, at = j, width; g < c->group && at < last; g++, at += width) {
             width = block_width(kernels, c->columns - at);
             kernels->copy(smaller(FEW, depth - i), smaller(width, c->columns - at),
                           element(kernels, c->w, (k + i) * c->ldw + at), c->ldw,
@@ -128,7 +137,7 @@ static void copy_group(const call *c, ptrdiff_t k, ptrdiff_t depth, ptrdiff_t j,
         }
 }
 
-/* Adds terms k to k + depth to columns j to j + width, in the member's rows. The panel holds delta's block of
+/* Adds terms k to k + depth to columns j to j + width, in some rows. The panel holds delta's block of
  * w, and takes forward's; without one, delta reads w itself. */
 static void multiply(const call *c, const share *own, const bpk_left *left, ptrdiff_t k, ptrdiff_t depth,
                      ptrdiff_t j, ptrdiff_t width, void *panel) {
@@ -170,26 +179,28 @@ static void multiply(const call *c, const share *own, const bpk_left *left, ptrd
     kernels->delta(&args);
 }
 
-static void blocks(void *context, member me) {
+static void blocks(void *context, worker *me) {
     const call *c = context;
     const bpk_kernels *kernels = c->kernels;
     fp_mode mode = fp_enter();
-    const share own = share_of(kernels, me, c->n, c->columns);
-    void *panels = own_panel(&c->scratch, me);
-    const ptrdiff_t group = group_of(c), panel_size = c->panel_rows * kernels->panel;
+    void *panels = own_panel(&c->scratch, me), *copy = c->scratch.shared;
+    const ptrdiff_t group = c->group, panel_size = c->panel_rows * kernels->panel;
     ptrdiff_t k = 0, depth;
     do {
         depth = part_depth(kernels, c->k - k, c->depth);
-        bpk_left left = left_part(kernels, me, c->scratch.shared, c->n, c->left, c->ld_left, k, depth);
-        for (ptrdiff_t j = 0, width, block = 0; j < c->columns; j += width, block++) {
-            width = block_width(kernels, c->columns - j);
-            if (block < own.first || block >= own.last || own.from == own.to) continue;
-            const ptrdiff_t g = (block - own.first) % group;
-            if (panels && !c->is_forward && !g)
-                copy_group(c, k, depth, j, smaller(group, own.last - block), panels, panel_size);
-            multiply(c, &own, &left, k, depth, j, width,
-                     panels ? element(kernels, panels, g * panel_size) : NULL);
-        }
+        bpk_left left = {.at = element(kernels, c->left, k), .ld = c->ld_left};
+        share own;
+        while (copy && take_piece(me, c->n, COPIED_ROWS, &own.from, &own.to))
+            kernels->copy(own.to - own.from, depth, element(kernels, left.at, own.from * c->ld_left),
+                          c->ld_left, element(kernels, copy, own.from * c->ld_copy), c->ld_copy);
+        if (copy) left = (bpk_left){.at = copy, .ld = c->ld_copy};
+        while (take_share(me, kernels, c->n, kernels->tile_rows[BPK_TILE_WIDTHS - 1], c->columns, &own))
+            for (ptrdiff_t j = own.first, width, g = 0; j < own.last; j += width, g = (g + 1) % group) {
+                width = block_width(kernels, c->columns - j);
+                if (panels && !c->is_forward && !g) copy_group(c, k, depth, j, own.last, panels, panel_size);
+                multiply(c, &own, &left, k, depth, j, width,
+                         panels ? element(kernels, panels, g * panel_size) : NULL);
+            }
         k += depth;
     } while (k < c->k);
     fp_leave(mode);
@@ -231,19 +242,22 @@ static bpk_status run(call *c, int threads) {
     bpk_status status = BPK_OK;
     if (dots_are_faster(c)) {
         if (!c->is_forward && !is_row(c)) status = make_scratch(kernels, &c->scratch, 1, 0, c->columns, c->k);
-        if (status == BPK_OK) team_run(threads, dots, c, (team_stop){0});
+        if (status == BPK_OK) pieces_run(threads, dots, c);
     } else if (!c->is_forward && c->n <= FEW_ROWS) {
-        team_run(threads, few_rows, c, (team_stop){0});
+        pieces_run(threads, few_rows, c);
     } else {
         threads = useful_threads(kernels, threads, c->n, c->columns);
         c->depth = depth_of_part(c);
+        c->group = 1;
         if (c->is_forward || c->n > reused_rows(kernels)) {
             c->panel_rows = smaller(c->k, c->depth + kernels->panel);
             int copied = conflicts(kernels, c->ld_left) && c->columns > kernels->panel && c->n <= MOST_COPIED;
-            status = make_scratch(kernels, &c->scratch, threads, c->panel_rows * group_of(c),
-                                  copied ? c->n : 0, c->panel_rows);
+            c->ld_copy = apart(kernels, c->panel_rows);
+            c->group = group_of(c);
+            status = make_scratch(kernels, &c->scratch, threads, c->panel_rows * c->group, copied ? c->n : 0,
+                                  c->ld_copy);
         }
-        if (status == BPK_OK) team_run(threads, blocks, c, (team_stop){0});
+        if (status == BPK_OK) pieces_run(threads, blocks, c);
     }
     free(c->scratch.memory);
     return status;

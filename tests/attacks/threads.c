@@ -7,16 +7,19 @@
  *
  * A trial has four networks. Three are trained, first by one thread each, which gives the expected bits,
  * then by a team, then all three at once by a team each. The fourth is read by one thread, and then by
- * several at once. Last, a team counts its rounds in memory that is not atomic, between barriers. The exit
- * status is 1 if bits differ or a barrier failed. */
+ * several at once. Last, a team counts its rounds in memory that is not atomic, between barriers; and workers
+ * take pieces of such memory, which is freed as soon as the call returns. The exit status is 1 if bits differ
+ * or a barrier failed. */
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bpkern.h"
+#include "platform/pieces.h"
 #include "platform/team.h"
 
 enum { MAX_LAYERS = 4, MAX_WIDTH = 70, MAX_ROWS = 50, EPOCHS = 2, NETWORKS = 3, READERS = 4, TEAM = 4 };
@@ -448,6 +451,36 @@ static int barriers(int threads) {
     return !wrong;
 }
 
+enum { ITEMS = 37, GRAIN = 3 };
+
+/* In each phase, every item is set once to the number of the phase; each piece checks all items before. */
+static void count_pieces(void *context, worker *me) {
+    int *items = context, *wrong = items + 2 * ITEMS;
+    for (int phase = 1; phase <= ROUNDS; phase++) {
+        int *now = items + phase % 2 * ITEMS, *before = items + (phase + 1) % 2 * ITEMS;
+        ptrdiff_t from, to;
+        while (take_piece(me, ITEMS, GRAIN, &from, &to)) {
+            for (int i = 0; i < ITEMS; i++) wrong[from] |= before[i] != phase - 1;
+            for (ptrdiff_t i = from; i < to; i++) {
+                wrong[from] |= phase > 1 && now[i] != phase - 2;
+                now[i] = phase;
+            }
+            if (me->index == 0) sched_yield(); /* helpers shall come in time */
+        }
+    }
+    if (me->index > 0) sched_yield(); /* the caller shall wait for the end */
+    if (items[ROUNDS % 2 * ITEMS] != ROUNDS) abort();
+}
+
+static int pieces_taken(int threads) {
+    int *items = room(3 * ITEMS, sizeof *items), wrong = 0;
+    pieces_run(threads, count_pieces, items);
+    for (int i = 0; i < ITEMS; i++) wrong |= items[i + ROUNDS % 2 * ITEMS] != ROUNDS || items[i + 2 * ITEMS];
+    free(items);
+    if (wrong) printf("%d threads: a piece was missed, or taken too early or twice\n", threads);
+    return !wrong;
+}
+
 /* Two threads train the same network, which the API forbids. */
 static void race(void) {
     problem p = make_problem(0);
@@ -505,6 +538,7 @@ int main(int count, char **arguments) {
         good &= networks(trial);
         good &= readers(trial);
         good &= barriers(2 + (int)(trial % 7));
+        good &= pieces_taken(2 + (int)(trial % 7));
     }
     return !good;
 }

@@ -4,6 +4,9 @@ The shapes take every way in which a product is made: by dot products, for few r
 after strip, as transposes; and rows whose distance in memory makes them displace each other from the caches.
 """
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from helpers import EXACT, product_bound, using
@@ -26,6 +29,8 @@ SHAPES = [
     (40, 7, 304),
     (2, 517, 183),
     (66, 205, 547),
+    (9, 1346, 490),  # weights beyond the second cache
+    (3, 2, 1810),
 ]
 THREADS = (2, 5)
 
@@ -102,6 +107,27 @@ def test_update(isa, dtype, shape, stride, momentum):
     moved = momentum * velocity.astype(exact) + delta.astype(exact).T @ x.astype(exact)
     magnitude = np.abs(delta).astype(exact).T @ np.abs(x).astype(exact) + np.abs(velocity) + np.abs(first)
     assert (np.abs(w - (first - 0.5 * moved)) <= 2 * product_bound(n, magnitude, dtype)).all()
+
+
+def test_calls_at_once():
+    """A call waits for the helpers that have taken a part of it; others leave its memory alone."""
+    rng = np.random.default_rng(0)
+    x, w = matrix(rng, (64, 300), "float64", 16384), matrix(rng, (200, 300), "float64", 16384)
+    b, stop, right = np.zeros(200), time.monotonic() + 0.5, []
+    wanted = kernels.linear_forward(x, w, b, n_threads=1).tobytes()
+
+    def calls(n_threads):
+        good = True
+        while time.monotonic() < stop:
+            good &= kernels.linear_forward(x, w, b, n_threads=n_threads).tobytes() == wanted
+        right.append(good)
+
+    threads = [threading.Thread(target=calls, args=(n_threads,)) for n_threads in (2, 5, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert right == [True] * 3
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**70])

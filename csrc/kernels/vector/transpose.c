@@ -37,8 +37,18 @@ static ALWAYS_INLINE void transpose_square(ptrdiff_t rows, ptrdiff_t columns, co
  * even if the rows displace each other from the cache, and the next ones are prefetched. */
 enum { CHUNK = 256 / sizeof(stored) };
 
+/* Matrices of up to so many rows or columns would leave most of a square empty, and are copied one by one. */
+enum { FEW = 3 };
+
+static void transpose_few(ptrdiff_t rows, ptrdiff_t columns, const stored *src, ptrdiff_t lds, stored *dst,
+                          ptrdiff_t ldd) {
+    for (ptrdiff_t j = 0; j < columns; j++)
+        for (ptrdiff_t i = 0; i < rows; i++) dst[j * ldd + i] = src[i * lds + j];
+}
+
 void BPK_NAME(transpose)(ptrdiff_t rows, ptrdiff_t columns, const void *src, ptrdiff_t lds, void *dst,
                          ptrdiff_t ldd) {
+    if (rows <= FEW || columns <= FEW) return transpose_few(rows, columns, src, lds, dst, ldd);
     for (ptrdiff_t first = 0; first < columns; first += CHUNK) {
         const ptrdiff_t last = columns - first < CHUNK ? columns : first + CHUNK;
         for (ptrdiff_t i = 0; i < rows; i += VEC)
