@@ -1,5 +1,6 @@
 /* The products forward and delta on the caller's row-major matrices, each by a team. */
 #include "platform/fp_mode.h"
+#include "platform/memory.h"
 #include "trainer/plain_call.h"
 
 /* One call, shared by all members of its team: result (n, columns) = s(left (n, k) w' + b) with w (columns,
@@ -243,7 +244,7 @@ static bpk_status run(call *c, int threads) {
         }
         if (status == BPK_OK) team_run(threads, blocks, c, (team_stop){0});
     }
-    free(c->scratch.memory);
+    release(c->scratch.memory);
     return status;
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "platform/fp_mode.h"
+#include "platform/memory.h"
 #include "trainer/plain_call.h"
 
 /* One call, shared by all members of its team; the names are those of bpkern.h. */
@@ -180,6 +181,6 @@ bpk_status bpk_sgd_update(const bpk_kernels *kernels, int threads, ptrdiff_t n, 
         status = make_scratch(kernels, &c.scratch, threads, reused ? n : 0,
                               conflicts(kernels, ldd) && in > kernels->panel ? n : 0, out);
     if (status == BPK_OK) team_run(threads, update_member, &c, (team_stop){0});
-    free(c.scratch.memory);
+    release(c.scratch.memory);
     return status;
 }
