@@ -8,8 +8,9 @@
 #include "system.h"
 
 /* Bytes of a slot and of a fence: multiples of the usual page sizes, up to 64 KiB. PATTERN is the number
- * of bytes that are checked on either side of a matrix. */
-#define SLOT_SIZE ((size_t)80 << 20)
+ * of bytes that are checked on either side of a matrix. All slots fit into 32-bit addresses where there are
+ * no others. */
+#define SLOT_SIZE ((size_t)(sizeof(void *) > 4 ? 80 : 48) << 20)
 enum { FENCE = 1 << 16, PATTERN = 256 };
 
 static char *slots[SLOTS]; /* the first byte of each; NULL: not mapped yet */

@@ -160,8 +160,10 @@ static void try_table(integer_net *s, const table *t, int threads, int with_mome
                               .clip_norm = INFINITY,
                               .clip_value = INFINITY,
                               .accumulate = 1};
-    run.request.data = (bpk_data){
-        .x = source_of(t, x, s->sizes[0]), .y = source_of(t, y, s->sizes[s->layers]), .rows = s->n};
+    run.request.data = (bpk_data){.x = source_of(t, x, s->sizes[0]),
+                                  .y = source_of(t, y, s->sizes[s->layers]),
+                                  .rows = s->n,
+                                  .source_rows = s->n};
     if (with_momentum && bpk_net_make(net, BPK_M) != BPK_OK) abort();
     bpk_status first = bpk_gradients(net, ws, &run, 1);
     run.cursor.next = 0;
