@@ -1,6 +1,5 @@
 /* The processors and caches of Windows. */
 #define WIN32_LEAN_AND_MEAN
-#define _WIN32_WINNT 0x0601 /* Windows 7: GetActiveProcessorCount */
 #include <stdlib.h>
 #include <windows.h>
 
