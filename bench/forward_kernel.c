@@ -1,15 +1,16 @@
 /* Measures the forward product, called from C by one thread, in per cent of the FMA peak. The two are
  * measured in turns.
  *
- *     cmake -S . -B build/bench -DBPKERN_BENCH=ON && cmake --build build/bench --target forward_kernel
+ *     cmake -S . -B build/bench -DBPKERN_BENCH=ON -DBPKERN_EXTENSION=OFF
+ *     cmake --build build/bench --target forward_kernel
  *     build/bench/forward_kernel
- *
- * The build needs NumPy. */
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "platform/clock.h"
+#include "platform/memory.h"
 #include "trainer/products.h"
 
 enum { ROUNDS = 15 };
@@ -22,7 +23,7 @@ BPK_VECTOR_ISAS
 static const struct {
     const char *isa;
     double (*peak)(void);
-} isa_peaks[] = {BPK_VECTOR_ISAS};
+} isa_peaks[] = {BPK_VECTOR_ISAS{NULL, NULL}}; /* the last: some builds have no vectors */
 #undef X
 
 static int ascending(const void *a, const void *b) {
@@ -36,7 +37,7 @@ static double median(double *values) {
 }
 
 static float *matrix(ptrdiff_t elements) {
-    float *p = aligned_alloc(64, (size_t)(elements * (ptrdiff_t)sizeof *p + 63) / 64 * 64);
+    float *p = allocate_unset(elements, sizeof *p);
     if (!p) exit(1);
     for (ptrdiff_t i = 0; i < elements; i++) p[i] = (float)rand() / (float)RAND_MAX - 0.5f;
     return p;
@@ -61,7 +62,7 @@ static void measure(const bpk_kernels *kernels, double (*peak)(void), ptrdiff_t 
     double rate = median(rates), peak_rate = median(peaks);
     printf("  %4td x %4td x %4td %8.1f GFLOP/s %5.1f %% of %.1f\n", m, in, out, rate / 1e9,
            100 * rate / peak_rate, peak_rate / 1e9);
-    free(x), free(w), free(b), free(a);
+    release(x), release(w), release(b), release(a);
 }
 
 int main(void) {
@@ -70,7 +71,7 @@ int main(void) {
         const char *name = bpk_isa_name(isa);
         double (*peak)(void) = NULL;
         for (size_t i = 0; i < sizeof isa_peaks / sizeof isa_peaks[0]; i++)
-            if (!strcmp(name, isa_peaks[i].isa)) peak = isa_peaks[i].peak;
+            if (isa_peaks[i].isa && !strcmp(name, isa_peaks[i].isa)) peak = isa_peaks[i].peak;
         if (!peak || !bpk_isa_runs(isa)) continue;
         printf("%s, float32\n", name);
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)

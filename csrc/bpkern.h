@@ -35,7 +35,8 @@
  * No function prints, exits or keeps a global except the selected ISA. Every function restores the
  * floating-point control word that it found.
  *
- * Defined in: names.c; kernels/dispatch.c (bpk_isa_...); trainer/plain.c (the kernels on plain matrices);
+ * Defined in: names.c; kernels/dispatch.c (bpk_isa_...); platform/ (machine.c of each system);
+ * trainer/plain.c (the kernels on plain matrices);
  * trainer/net.c, workspace.c, optimizer.c, parameters.c, plan.c, train.c, epochs.c and tape.c, each named
  * below.
  */
@@ -171,6 +172,12 @@ int bpk_isa_selected(void);
 void bpk_isa_select(int isa); /* isa must run */
 const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype);
 
+/* The machine, as the operating system describes it: the number of processors that this process may run on
+ * (a container's quota is not considered); and the bytes of the data or unified cache of level 1, 2 or 3 of
+ * one core, 0 if they are unknown. */
+int bpk_processors(void);
+ptrdiff_t bpk_cache(int level);
+
 /* The three products on row-major matrices, each by up to `threads` threads (trainer/plain_products.c,
  * plain_update.c). They
  * return BPK_OK; or BPK_NO_MEMORY, and have written nothing. */
@@ -287,11 +294,12 @@ void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, cons
 void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b);
 
 /* To set a store from arrays that may hold NaN or infinity, or change while they are read: a new buffer (NULL
- * if memory runs out), to be freed with free(); each layer is copied into it; then the buffer replaces an
+ * if memory runs out), to be freed with bpk_free; each layer is copied into it; then the buffer replaces an
  * existing store, unless it holds a number that is not finite. Returns whether it has. */
 void *bpk_net_buffer(const bpk_net *net);
 void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b);
 int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer);
+void bpk_free(void *buffer); /* which may be NULL */
 
 /* The parameters always exist. A new store contains zeros; making an existing store does nothing. */
 bpk_status bpk_net_make(bpk_net *net, bpk_store store);

@@ -1,4 +1,4 @@
-/* The caches of the machine. Defined in caches.c. */
+/* The cache that products are made for. Defined in caches.c. */
 #ifndef BPK_CACHES_H
 #define BPK_CACHES_H
 

@@ -9,14 +9,38 @@
 #if BPK_X86
 #include <immintrin.h>
 
+enum { BPK_MXCSR = 0x9fc0 }; /* round to nearest, mask all exceptions, FTZ and DAZ */
+
+#if __MINGW32__
+/* MinGW's mathematical functions compute on the x87. On Windows, the precision that it rounds to differs
+ * between main's thread and others, and between programs: here, it is that of long double. */
+typedef struct {
+    unsigned mxcsr;
+    unsigned short x87;
+} fp_mode;
+
+static inline fp_mode fp_enter(void) {
+    fp_mode before = {.mxcsr = _mm_getcsr()};
+    const unsigned short x87 = 0x37f; /* as MXCSR, without FTZ and DAZ; 64 bits of precision */
+    __asm__ volatile("fnstcw %0" : "=m"(before.x87));
+    __asm__ volatile("fldcw %0" : : "m"(x87));
+    _mm_setcsr(BPK_MXCSR);
+    return before;
+}
+static inline void fp_leave(fp_mode before) {
+    __asm__ volatile("fldcw %0" : : "m"(before.x87));
+    _mm_setcsr(before.mxcsr);
+}
+#else
 typedef unsigned fp_mode;
 
 static inline fp_mode fp_enter(void) {
     fp_mode before = _mm_getcsr();
-    _mm_setcsr(0x9fc0); /* round to nearest, mask all exceptions, FTZ and DAZ */
+    _mm_setcsr(BPK_MXCSR);
     return before;
 }
 static inline void fp_leave(fp_mode before) { _mm_setcsr(before); }
+#endif
 #else
 typedef int fp_mode;
 

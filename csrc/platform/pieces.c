@@ -1,17 +1,11 @@
 /* Threads for one short call, which take pieces of its work as they come. */
 #include "platform/pieces.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "bpkern.h"
-
-#if BPK_X86
-#include <immintrin.h>
-#endif
+#include "platform/threads.h"
 
 /* Pieces of a phase for each worker, at most: the last ones keep the others waiting. */
 enum { PIECES = 8 };
@@ -19,6 +13,11 @@ enum { PIECES = 8 };
 /* Spins of a waiting thread before it yields its processor: some tens of microseconds. The thread it waits
  * for may be on the same processor. */
 enum { SPINS = 1000 };
+
+typedef struct {
+    thread thread; /* first: its address is the helper's */
+    pieces *all;
+} helper;
 
 struct pieces {
     void (*work)(void *context, worker *me);
@@ -28,6 +27,7 @@ struct pieces {
     atomic_int begun;             /* helpers that have begun, or CLOSED and more */
     atomic_int ended;             /* helpers that have begun, and ended */
     atomic_int owners;            /* threads that will still read this structure */
+    helper helpers[];
 };
 
 /* Added to `begun` when the work is done: helpers that come later have no part in it. */
@@ -38,18 +38,6 @@ enum { CLOSED = 1 << 20 };
 static atomic_int waiting;
 
 static void forget_waiting(void) { atomic_store(&waiting, 0); }
-static void forget_in_children(void) { pthread_atfork(NULL, NULL, forget_waiting); }
-
-static void relax(int *spins) {
-    if (*spins > 0) {
-        --*spins;
-#if BPK_X86
-        _mm_pause();
-#endif
-    } else {
-        sched_yield();
-    }
-}
 
 static int take(worker *me, ptrdiff_t count) {
     pieces *all = me->all;
@@ -63,7 +51,7 @@ static int take(worker *me, ptrdiff_t count) {
             return 1;
         }
     int spins = SPINS;
-    while (atomic_load_explicit(&all->done, memory_order_acquire) < end) relax(&spins);
+    while (atomic_load_explicit(&all->done, memory_order_acquire) < end) thread_wait(&spins);
     me->passed = end;
     me->own = -1;
     return 0;
@@ -90,8 +78,8 @@ static void disown(pieces *all) {
     if (atomic_fetch_sub_explicit(&all->owners, 1, memory_order_acq_rel) == 1) free(all);
 }
 
-static void *helper_main(void *argument) {
-    pieces *all = argument;
+static void helper_main(thread *thread) {
+    pieces *all = ((helper *)thread)->all;
     atomic_fetch_sub_explicit(&waiting, 1, memory_order_relaxed);
     int index = 1 + atomic_fetch_add_explicit(&all->begun, 1, memory_order_acq_rel);
     if (index < CLOSED) {
@@ -100,48 +88,39 @@ static void *helper_main(void *argument) {
         atomic_fetch_add_explicit(&all->ended, 1, memory_order_release);
     }
     disown(all);
-    return NULL;
 }
 
-/* Starts up to `wanted` helpers. They block signals: a helper that took one would run Python's handler in a
- * thread unknown to Python. */
 static void start_helpers(pieces *all, int wanted) {
-    sigset_t blocked, before;
-    sigfillset(&blocked);
-    /* Signals that a thread itself causes are not blocked: blocked, they would kill the process silently. */
-    const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) sigdelset(&blocked, own[i]);
-    if (pthread_sigmask(SIG_SETMASK, &blocked, &before)) return;
     for (int i = 0; i < wanted; i++) {
-        pthread_t thread;
+        helper *next = &all->helpers[i];
+        *next = (helper){.thread = {.run = helper_main}, .all = all};
         atomic_fetch_add_explicit(&all->owners, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&waiting, 1, memory_order_relaxed);
-        if (pthread_create(&thread, NULL, helper_main, all)) {
+        if (!thread_start(&next->thread)) {
             atomic_fetch_sub_explicit(&waiting, 1, memory_order_relaxed);
             atomic_fetch_sub_explicit(&all->owners, 1, memory_order_relaxed);
             break;
         }
-        pthread_detach(thread);
+        thread_detach(&next->thread);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void pieces_run(int threads, void (*work)(void *context, worker *me), void *context) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static atomic_flag forgets = ATOMIC_FLAG_INIT;
     worker me = {.count = 1, .own = -1};
     if (threads > BPK_MAX_THREADS) threads = BPK_MAX_THREADS;
     if (threads > 1 && atomic_load_explicit(&waiting, memory_order_relaxed) == 0)
-        me.all = malloc(sizeof *me.all);
+        me.all = malloc(sizeof *me.all + (size_t)(threads - 1) * sizeof(helper));
     if (!me.all) {
         work(context, &me);
         return;
     }
-    pthread_once(&once, forget_in_children);
+    if (!atomic_flag_test_and_set(&forgets)) call_after_fork(forget_waiting);
     me.count = threads;
     *me.all = (pieces){.work = work, .context = context, .count = threads, .owners = 1};
     start_helpers(me.all, threads - 1);
     work(context, &me);
     int begun = atomic_fetch_add_explicit(&me.all->begun, CLOSED, memory_order_acq_rel), spins = SPINS;
-    while (atomic_load_explicit(&me.all->ended, memory_order_acquire) < begun) relax(&spins);
+    while (atomic_load_explicit(&me.all->ended, memory_order_acquire) < begun) thread_wait(&spins);
     disown(me.all);
 }

@@ -1,22 +1,12 @@
 /* Threads that last for one call. Because each call creates its own, they need no shutdown, do not hinder a
  * fork of the process, and never spin between calls. */
-#if __linux__ && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE /* sched_getaffinity */
-#endif
 #include "platform/team.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 #include "bpkern.h"
 #include "platform/clock.h"
-
-#if BPK_X86
-#include <immintrin.h>
-#endif
+#include "platform/threads.h"
 
 /* Spins of a waiting thread before it yields its processor: a few milliseconds. A thread that yielded sooner
  * would look idle, and some schedulers then move the whole team to one processor. */
@@ -35,31 +25,10 @@ struct team {
 };
 
 typedef struct {
+    thread thread; /* first: its address is the helper's */
     team *team;
     int index;
-    pthread_t thread;
 } helper;
-
-/* The number of processors that this process may run on. A container's quota is not considered. */
-static int processors(void) {
-#if __linux__
-    cpu_set_t set;
-    if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
-#endif
-    return (int)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
-/* Waits a moment: spins while there are spins left, then yields the processor. */
-static void relax(int *spins) {
-    if (*spins > 0) {
-        --*spins;
-#if BPK_X86
-        _mm_pause();
-#endif
-    } else {
-        sched_yield();
-    }
-}
 
 void team_barrier(member me) {
     if (me.count == 1) return;
@@ -71,7 +40,7 @@ void team_barrier(member me) {
         return;
     }
     int spins = team->spins;
-    while (atomic_load_explicit(&team->barriers, memory_order_acquire) == barrier) relax(&spins);
+    while (atomic_load_explicit(&team->barriers, memory_order_acquire) == barrier) thread_wait(&spins);
 }
 
 static member member_of(team *team, int index) {
@@ -98,31 +67,22 @@ int team_agrees_to_stop(member me) {
     return stopped;
 }
 
-static void *helper_main(void *argument) {
-    helper *self = argument;
+static void helper_main(thread *thread) {
+    helper *self = (helper *)thread;
     team *team = self->team;
     int spins = SPINS;
-    while (!atomic_load_explicit(&team->open, memory_order_acquire)) relax(&spins);
+    while (!atomic_load_explicit(&team->open, memory_order_acquire)) thread_wait(&spins);
     team->work(team->context, member_of(team, self->index));
-    return NULL;
 }
 
-/* Starts up to `wanted` helpers and returns their number. They block signals: a helper that took one would
- * run Python's handler in a thread unknown to Python. */
+/* Starts up to `wanted` helpers and returns their number. */
 static int start_helpers(team *team, int wanted, helper *helpers) {
-    sigset_t all, before;
-    sigfillset(&all);
-    /* Signals that a thread itself causes are not blocked: blocked, they would kill the process silently. */
-    const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) sigdelset(&all, own[i]);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before)) return 0;
     int started = 0;
     for (; started < wanted; started++) {
         helper *next = &helpers[started];
-        *next = (helper){.team = team, .index = started + 1};
-        if (pthread_create(&next->thread, NULL, helper_main, next)) break;
+        *next = (helper){.thread = {.run = helper_main}, .team = team, .index = started + 1};
+        if (!thread_start(&next->thread)) break;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
 }
 
@@ -134,8 +94,8 @@ void team_run(int threads, void (*work)(void *context, member me), void *context
     int started = wanted > 0 ? start_helpers(&team, wanted, helpers) : 0;
     team.count = started + 1;
     /* With fewer processors than threads, spinning would keep the others from running. */
-    if (started) team.spins = processors() < team.count ? 0 : SPINS;
+    if (started) team.spins = bpk_processors() < team.count ? 0 : SPINS;
     atomic_store_explicit(&team.open, 1, memory_order_release);
     work(context, member_of(&team, 0));
-    for (int i = 0; i < started; i++) pthread_join(helpers[i].thread, NULL);
+    for (int i = 0; i < started; i++) thread_join(&helpers[i].thread);
 }

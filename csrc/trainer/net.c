@@ -1,6 +1,8 @@
 /* A network: its layers, and the stores of its parameters and their companions. */
 #include "trainer/net.h"
 
+#include <stdlib.h>
+
 #include "platform/fp_mode.h"
 #include "platform/memory.h"
 #include "trainer/compressed.h"
@@ -100,9 +102,9 @@ void bpk_net_free(bpk_net *net) {
     if (!net) return;
     for (int store = 0; store < BPK_N_STORES; store++) {
         bpk_net_discard(net, store);
-        free(net->saved[store]);
+        release(net->saved[store]);
     }
-    free(net->loss_parameters);
+    release(net->loss_parameters);
     free(net);
 }
 
@@ -113,6 +115,8 @@ size_t bpk_net_weight_size(const bpk_net *net, int l) {
 static size_t bytes_of_store(const bpk_net *net) { return (size_t)net->size * net->kernels->real_size; }
 
 void *bpk_net_buffer(const bpk_net *net) { return allocate(net->size, net->kernels->real_size); }
+
+void bpk_free(void *buffer) { release(buffer); }
 
 void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b) {
     const net_layer *layer = &net->layers[l];
@@ -176,7 +180,7 @@ bpk_status bpk_net_make(bpk_net *net, bpk_store store) {
 }
 
 void bpk_net_discard(bpk_net *net, bpk_store store) {
-    if (net->stores[store]) free((char *)net->stores[store] - store * STAGGER);
+    if (net->stores[store]) release((char *)net->stores[store] - store * STAGGER);
     net->stores[store] = NULL;
 }
 

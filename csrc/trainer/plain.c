@@ -51,7 +51,7 @@ bpk_status bpk_probabilities(const bpk_kernels *kernels, bpk_loss loss, ptrdiff_
         kernels->activate(BPK_SIGMOID, m, n, p, n);
     }
     fp_leave(mode);
-    free(zeros);
+    release(zeros);
     return BPK_OK;
 }
 

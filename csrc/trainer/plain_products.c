@@ -1,6 +1,7 @@
 /* The products forward and delta on the caller's row-major matrices, each by several workers. */
 #include "platform/caches.h"
 #include "platform/fp_mode.h"
+#include "platform/memory.h"
 #include "trainer/plain_call.h"
 
 /* One call, shared by all its workers: result (n, columns) = s(left (n, k) w' + b) with w (columns,
@@ -259,7 +260,7 @@ static bpk_status run(call *c, int threads) {
         }
         if (status == BPK_OK) pieces_run(threads, blocks, c);
     }
-    free(c->scratch.memory);
+    release(c->scratch.memory);
     return status;
 }
 

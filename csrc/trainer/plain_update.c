@@ -1,9 +1,9 @@
 /* The product update on the caller's row-major matrices, by several workers. */
 #include <math.h>
-#include <stdlib.h>
 
-#include "platform/fp_mode.h"
 #include "platform/caches.h"
+#include "platform/fp_mode.h"
+#include "platform/memory.h"
 #include "trainer/plain_call.h"
 
 /* One call, shared by all its workers; the names are those of bpkern.h. */
@@ -206,6 +206,6 @@ bpk_status bpk_sgd_update(const bpk_kernels *kernels, int threads, ptrdiff_t n, 
         status = make_scratch(kernels, &c.scratch, threads, reused ? n * c.group : 0,
                               in > kernels->panel ? n : 0, padded(kernels, out));
     if (status == BPK_OK) pieces_run(threads, update_by, &c);
-    free(c.scratch.memory);
+    release(c.scratch.memory);
     return status;
 }

@@ -1,6 +1,8 @@
 /* The scratch memory of a step: one allocation, carved into its matrices. */
 #include "trainer/workspace.h"
 
+#include <stdlib.h>
+
 #include "platform/memory.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
@@ -99,7 +101,7 @@ ptrdiff_t bpk_workspace_bytes(const bpk_workspace *ws) { return ws ? ws->bytes :
 
 void bpk_workspace_free(bpk_workspace *ws) {
     if (!ws) return;
-    free(ws->memory);
+    release(ws->memory);
     free(ws);
 }
 

@@ -185,6 +185,9 @@ cdef extern from "bpkern.h" nogil:
     void bpk_isa_select(int isa)
     const bpk_kernels *bpk_isa_kernels(int isa, bpk_dtype dtype)
 
+    int bpk_processors()
+    ptrdiff_t bpk_cache(int level)
+
     bpk_status bpk_linear_forward(
         const bpk_kernels *kernels, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *x,
         ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b, bpk_activation activation, void *a,
@@ -212,6 +215,7 @@ cdef extern from "bpkern.h" nogil:
         const bpk_loss_settings *loss, bpk_net **net)
     size_t bpk_net_weight_size(const bpk_net *net, int l)
     void bpk_net_free(bpk_net *net)
+    void bpk_free(void *buffer)
     void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, const void *b)
     void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void *b)
     void *bpk_net_buffer(const bpk_net *net)

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from . import __version__, _checks
+from . import __version__, _checks, show_config
 
 
 def _whole(name: str, at_least: int) -> Callable[[str], int]:
@@ -24,8 +24,11 @@ def _whole(name: str, at_least: int) -> Callable[[str], int]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of the arguments, by default those of the process; returns the exit status."""
     parser = argparse.ArgumentParser(prog="bpkern", description="Train multilayer perceptrons on CPUs.")
-    parser.add_argument("--version", action="version", version=f"bpkern {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument(
+        "--verbose", action="store_true", help="with --version: all that a report of a bug needs"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
     demo = commands.add_parser(
         "demo",
         help="train on handwritten digits, and once more with NumPy",
@@ -35,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--seed", type=_whole("seed", 0), default=0, help="of split, weights and shuffles (0)")
     demo.add_argument("--epochs", type=_whole("epochs", 1), default=60, help="passes over the data (60)")
     options = parser.parse_args(arguments)
+    if options.version:
+        if options.verbose:
+            show_config()
+        else:
+            print(f"bpkern {__version__}")
+        return 0
+    if options.command is None:
+        parser.error("the following arguments are required: command")
 
     from ._demo import run
 

@@ -3,6 +3,8 @@
 import os
 from typing import Literal
 
+import numpy as np
+
 from . import _core, _threads
 
 ISA_VARIABLE = "BPKERN_ISA"
@@ -25,7 +27,9 @@ def resolve_isa() -> None:
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[str, str]] | None:
-    """Print version, instruction sets, threads and build of this installation, or return them.
+    """Print version, instruction sets, caches, threads and build of this installation, or return them.
+
+    A report of a bug needs all of it; `bpkern --version --verbose` prints the same.
 
     Parameters
     ----------
@@ -44,12 +48,31 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[s
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"unknown mode {mode!r}: allowed are stdout, dicts")
+    import platform  # takes longer than the rest
+
     number, source = _threads.number_and_source()
     config = {
         "bpkern": {"version": _core.__version__},
-        "instruction sets": {"in use": _core.isa(), "available": ", ".join(_core.available_isas())},
-        "threads": {"in use up to": str(number), "decided by": source},
-        "build": {"compiler": _core.compiler},
+        "instruction sets": {
+            "in use": _core.isa(),
+            "vector": "none" if _core.isa() == "scalar" else f"{_core.vector_bytes(_core.isa())} bytes",
+            "available": ", ".join(_core.available_isas()),
+        },
+        "caches": {
+            f"level {level}": f"{size >> 10} KiB" if size else "unknown"
+            for level, size in enumerate(_core.caches(), 1)
+        },
+        "threads": {
+            "in use up to": str(number),
+            "decided by": source,
+            "processors": str(_core.processors()),
+        },
+        "build": {"compiler": _core.compiler, "flags": _core.flags},
+        "system": {
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
     }
     if mode == "dicts":
         return config

@@ -25,10 +25,12 @@ cnp.import_array()
 
 cdef extern from *:
     const char *COMPILER "BPKERN_COMPILER"
+    const char *FLAGS "BPKERN_FLAGS"
     const char *VERSION "BPKERN_VERSION"
 
 __version__ = VERSION.decode()
 compiler = COMPILER.decode()
+flags = FLAGS.decode()
 
 # In the order of the C enumerations.
 ACTIVATIONS = tuple([bpk_activation_name(i).decode() for i in range(BPK_N_ACTIVATIONS)])
@@ -79,6 +81,16 @@ def select_isa(str name):
     if not bpk_isa_runs(compiled.index(name)):
         raise ValueError(f"this processor has no {name!r}: it runs {', '.join(available_isas())}")
     bpk_isa_select(compiled.index(name))
+
+
+def processors():
+    """The number of processors that this process may run on, as the operating system says."""
+    return bpk_processors()
+
+
+def caches():
+    """Bytes of one core's data caches of levels 1, 2 and 3, as the operating system says; 0 if it does not."""
+    return tuple([bpk_cache(level) for level in range(1, 4)])
 
 
 cdef inline const bpk_kernels *kernels_for(bint double) noexcept:

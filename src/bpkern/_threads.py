@@ -150,6 +150,8 @@ def _positive(text: str) -> int | None:
 
 def _usable_cpus() -> int:
     """The CPUs of the affinity. Read at each call, which takes half a microsecond: it may change."""
+    if sys.platform == "win32":  # where Python does not know the affinity
+        return _core.processors()
     if sys.version_info >= (3, 13):
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):

@@ -80,7 +80,8 @@ cdef bpk_type type_of(str name, cnp.ndarray array) except *:
     if typenum == NPY_HALF:
         return BPK_HALF
     if typenum == cnp.NPY_LONGDOUBLE:
-        return BPK_LONG_DOUBLE
+        # Where NumPy's long double is a double, as on Windows, that of this build's compiler may have more bytes.
+        return BPK_DOUBLE if size == sizeof(double) else BPK_LONG_DOUBLE
     if cnp.PyTypeNum_ISINTEGER(typenum):
         is_signed = cnp.PyTypeNum_ISSIGNED(typenum)
         if size == 1:

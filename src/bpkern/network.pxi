@@ -163,7 +163,7 @@ cdef class Network:
             try:
                 self.fill(layers, c_store, buffer)
             finally:
-                free(buffer)
+                bpk_free(buffer)
             self.is_set |= c_store == BPK_PARAMETERS
             self.changes += 1
 

@@ -1,27 +1,26 @@
 /* The attack program: makes trials of one attack on the kernels, on every instruction set that runs here.
  *
- *     cmake -S . -B build/attacks -DBPKERN_ATTACKS=ON && cmake --build build/attacks --target attack_kernels
+ *     cmake -S . -B build/attacks -DBPKERN_ATTACKS=ON -DBPKERN_EXTENSION=OFF
+ *     cmake --build build/attacks --target attack_kernels
  *     build/attacks/attack_kernels ATTACK [--from TRIAL] [--count TRIALS] [--seed SEED] [--isa NAME]
  *
- * The build needs NumPy. tests/attacks/kernels.py builds and runs the program, which prints lines:
+ * tests/attacks/kernels.py builds and runs the program, which prints lines:
  *
  *     ran NAME, or missing NAME        an instruction set that runs here, or does not
  *     fail TRIAL HOW                   a failure of a trial
- *     crash TRIAL HOW                  a signal ended the program
+ *     crash TRIAL HOW                  a signal or an exception ended the program
  *     largest FIGURE VALUE
  *     counted FIGURE NUMBER
  *     done                             all trials were made
  *
- * The exit status is 1 if a trial failed, 2 if the program could not run, and 3 after a signal. */
-#define _GNU_SOURCE /* sigaltstack */
-#include <signal.h>
+ * The exit status is 1 if a trial failed, 2 if the program could not run, and 3 after a crash. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernels_trial.h"
+#include "system.h"
 
 table tables[MAX_TABLES];
 int count_tables;
@@ -93,23 +92,8 @@ static void print_figures(void) {
                figures[i].value);
 }
 
-/* Reports what the trial was doing when the signal came, without stdio's streams: the signal may have come
- * within printf. */
-static void crashed(int signal_number, siginfo_t *info, void *context) {
-    (void)context;
-    char text[400];
-    int n = snprintf(text, sizeof text, "crash %td signal %d at %p: %s\n", trial, signal_number,
-                     info->si_addr, activity);
-    if (write(STDOUT_FILENO, text, (size_t)n) != n) _exit(4);
-    _exit(3);
-}
-
-static void catch_signals(void) {
-    static char stack[1 << 16];
-    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
-    struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) sigaction(signals[i], &action, NULL);
+static int tell_crash(char *text, size_t size, unsigned signal, const void *address) {
+    return snprintf(text, size, "crash %td signal %#x at %p: %s\n", trial, signal, address, activity);
 }
 
 /* Fills `tables` with those of the instruction set `only`; or, if it is NULL, of all that run here. */
@@ -149,8 +133,8 @@ int main(int count, char **arguments) {
         return 2;
     }
     find_tables(isa);
-    catch_signals();
-    setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses no earlier line */
+    catch_crashes(tell_crash, 3);
+    setvbuf(stdout, NULL, _IONBF, 0); /* a crash loses no earlier line; Windows cannot flush each line */
     for (trial = from; trial < from + trials; trial++) {
         rng r = generator(seed, attack);
         ATTACKS[attack].make_trial(trial, &r);

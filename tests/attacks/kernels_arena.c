@@ -1,28 +1,27 @@
 /* Matrices between fences: see kernels_arena.h. */
-#define _GNU_SOURCE /* MAP_ANONYMOUS, MAP_NORESERVE */
 #include "kernels_arena.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "system.h"
 
 /* Bytes of a slot and of a fence: multiples of the usual page sizes, up to 64 KiB. PATTERN is the number
- * of bytes that are checked on either side of a matrix. */
-#define SLOT_SIZE ((size_t)80 << 20)
+ * of bytes that are checked on either side of a matrix. All slots fit into 32-bit addresses where there are
+ * no others. */
+#define SLOT_SIZE ((size_t)(sizeof(void *) > 4 ? 80 : 48) << 20)
 enum { FENCE = 1 << 16, PATTERN = 256 };
 
 static char *slots[SLOTS]; /* the first byte of each; NULL: not mapped yet */
 
 static char *slot_at(int slot) {
     if (slots[slot]) return slots[slot];
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    char *mapping = mmap(NULL, SLOT_SIZE + 2 * FENCE, PROT_NONE, flags, -1, 0);
-    if (mapping == MAP_FAILED || mprotect(mapping + FENCE, SLOT_SIZE, PROT_READ | PROT_WRITE)) {
-        perror("mmap");
+    if (!(slots[slot] = fenced_memory(SLOT_SIZE, FENCE))) {
+        fputs("no memory between fences\n", stderr);
         exit(2);
     }
-    return slots[slot] = mapping + FENCE;
+    return slots[slot];
 }
 
 /* The bytes from the first element to the last, including the gaps between rows. */

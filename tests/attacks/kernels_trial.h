@@ -13,7 +13,7 @@ typedef struct {
     const bpk_kernels *kernels;
 } table;
 
-enum { MAX_TABLES = 8 };
+enum { MAX_TABLES = 32 };
 extern table tables[MAX_TABLES];
 extern int count_tables;
 

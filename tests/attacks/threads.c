@@ -11,8 +11,6 @@
  * take pieces of such memory, which is freed as soon as the call returns. The exit status is 1 if bits differ
  * or a barrier failed. */
 #include <math.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +19,7 @@
 #include "bpkern.h"
 #include "platform/pieces.h"
 #include "platform/team.h"
+#include "platform/threads.h"
 
 enum { MAX_LAYERS = 4, MAX_WIDTH = 70, MAX_ROWS = 50, EPOCHS = 2, NETWORKS = 3, READERS = 4, TEAM = 4 };
 
@@ -352,37 +351,40 @@ static record live(const problem *p, int threads) {
 
 /* The input and the results of one thread. */
 typedef struct {
+    thread thread; /* first: its address is the task's */
     const problem *problem;
     bpk_net *net;
     record record;
 } task;
 
-static void *live_in_thread(void *argument) {
-    task *t = argument;
+static void live_in_thread(thread *self) {
+    task *t = (task *)self;
     t->record = live(t->problem, 2);
-    return NULL;
 }
 
-static void *read_in_thread(void *argument) {
-    task *t = argument;
+static void read_in_thread(thread *self) {
+    task *t = (task *)self;
     predict(t->problem, t->net, 2, &t->record);
-    return NULL;
 }
 
-static void *train_in_thread(void *argument) {
-    task *t = argument;
+static void train_in_thread(thread *self) {
+    task *t = (task *)self;
     bpk_workspace *ws;
     check(bpk_workspace_create(t->net, t->problem->run.request.batch, BPK_FOR_GRADIENTS, 1, &ws));
     train(t->problem, t->net, ws, 1, &t->record);
     bpk_workspace_free(ws);
-    return NULL;
 }
 
-static void at_once(void *(*work)(void *task), task *tasks, int count) {
-    pthread_t threads[NETWORKS + READERS];
+/* On a system without threads, one after the other. */
+static void at_once(void (*work)(thread *self), task *tasks, int count) {
+    int started[NETWORKS + READERS];
+    for (int i = 0; i < count; i++) {
+        tasks[i].thread.run = work;
+        started[i] = thread_start(&tasks[i].thread);
+        if (!started[i]) work(&tasks[i].thread);
+    }
     for (int i = 0; i < count; i++)
-        if (pthread_create(&threads[i], NULL, work, &tasks[i])) exit(2);
-    for (int i = 0; i < count; i++) pthread_join(threads[i], NULL);
+        if (started[i]) thread_join(&tasks[i].thread);
 }
 
 static int same(const char *what, uint64_t trial, const record *expected, record *got) {
@@ -420,7 +422,7 @@ static int readers(uint64_t trial) {
     task tasks[READERS];
     int good = 1;
     predict(&p, net, 1, &alone);
-    for (int i = 0; i < READERS; i++) tasks[i] = (task){&p, net, {0}};
+    for (int i = 0; i < READERS; i++) tasks[i] = (task){.problem = &p, .net = net};
     at_once(read_in_thread, tasks, READERS);
     for (int i = 0; i < READERS; i++) good &= same("readers of one network", trial, &alone, &tasks[i].record);
     free(alone.bytes);
@@ -465,10 +467,10 @@ static void count_pieces(void *context, worker *me) {
                 wrong[from] |= phase > 1 && now[i] != phase - 2;
                 now[i] = phase;
             }
-            if (me->index == 0) sched_yield(); /* helpers shall come in time */
+            if (me->index == 0) thread_yield(); /* helpers shall come in time */
         }
     }
-    if (me->index > 0) sched_yield(); /* the caller shall wait for the end */
+    if (me->index > 0) thread_yield(); /* the caller shall wait for the end */
     if (items[ROUNDS % 2 * ITEMS] != ROUNDS) abort();
 }
 
@@ -485,7 +487,7 @@ static int pieces_taken(int threads) {
 static void race(void) {
     problem p = make_problem(0);
     bpk_net *net = make_net(&p);
-    task tasks[2] = {{&p, net, {0}}, {&p, net, {0}}};
+    task tasks[2] = {{.problem = &p, .net = net}, {.problem = &p, .net = net}};
     at_once(train_in_thread, tasks, 2);
     for (int i = 0; i < 2; i++) free(tasks[i].record.bytes);
     bpk_net_free(net);

@@ -82,8 +82,31 @@ def test_show_config(capsys):
     config = bpkern.show_config(mode="dicts")
     assert config["instruction sets"]["in use"] == bpkern.isa()
     assert config["bpkern"]["version"] == bpkern.__version__
+    assert all(value for section in config.values() for value in section.values())
     assert bpkern.show_config() is None
     shown = capsys.readouterr().out
     assert f"in use: {bpkern.isa()}" in shown
     with pytest.raises(ValueError, match="unknown mode 'json': allowed are stdout, dicts"):
         bpkern.show_config(mode="json")
+
+
+def test_the_vector_is_that_of_the_instruction_set(isa):
+    code = "import bpkern; print(bpkern.show_config(mode='dicts')['instruction sets']['vector'])"
+    shown = run(code, BPKERN_ISA=isa).stdout.strip()
+    assert shown == ("none" if isa == "scalar" else f"{_core.vector_bytes(isa)} bytes")
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="another system's names")
+def test_caches_and_processors_are_the_systems():
+    names = ("SC_LEVEL1_DCACHE_SIZE", "SC_LEVEL2_CACHE_SIZE", "SC_LEVEL3_CACHE_SIZE")
+    for bytes_found, name in zip(_core.caches(), names, strict=True):
+        if os.sysconf_names.get(name) and os.sysconf(name) > 0:
+            assert bytes_found == os.sysconf(name)
+    if hasattr(os, "sched_getaffinity"):
+        assert _core.processors() == len(os.sched_getaffinity(0))
+
+
+def test_the_flags_are_named_without_paths():
+    flags = bpkern.show_config(mode="dicts")["build"]["flags"]
+    assert "ffp-contract=off" in flags
+    assert not any("/" in flag[1:] or "\\" in flag for flag in flags.split())

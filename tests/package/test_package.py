@@ -67,6 +67,14 @@ def test_versions_agree():
     assert shown.stdout == f"bpkern {bpkern.__version__}\n"
 
 
+def test_the_command_shows_what_a_report_needs():
+    shown = run("-m", "bpkern", "--version", "--verbose").stdout
+    for section, entries in bpkern.show_config(mode="dicts").items():
+        assert f"{section}:\n" in shown
+        for name, value in entries.items():
+            assert f"  {name}: {value}\n" in shown
+
+
 def test_public_names():
     assert set(bpkern.__all__) <= set(dir(bpkern))
     for name in bpkern.__all__:
@@ -77,6 +85,7 @@ def test_public_names():
     ("arguments", "message"),
     [
         ([], "the following arguments are required: command"),
+        (["--verbose"], "the following arguments are required: command"),
         (["train"], "invalid choice: 'train'"),
         (["demo", "--seed", "-1"], "seed must be at least 0, not -1"),
         (["demo", "--epochs", "0"], "epochs must be at least 1, not 0"),

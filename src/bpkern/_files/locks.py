@@ -1,10 +1,19 @@
 """Locks of open files, which distinguish live writers from dead ones: they end with their process."""
 
 import errno
-import fcntl
+import os
+import sys
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 # The errors of flock on file systems without locks.
 UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+# Windows locks bytes of a file, against reading and writing by others. This one is beyond the end of any log.
+LOCKED_BYTE = 2**31 - 2
 
 
 def lock(descriptor: int) -> bool:
@@ -18,10 +27,15 @@ def lock(descriptor: int) -> bool:
         If another opening of the file has the lock.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform == "win32":
+            _lock_byte(descriptor, msvcrt.LK_NBLCK)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError as error:
+        if sys.platform == "win32" and error.errno in (errno.EACCES, errno.EDEADLK):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
         if error.errno in UNSUPPORTED:
             return False
         raise
@@ -30,4 +44,19 @@ def lock(descriptor: int) -> bool:
 
 def unlock(descriptor: int) -> None:
     """Drop the lock at once, even if a forked child still has the file open."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    if sys.platform == "win32":
+        _lock_byte(descriptor, msvcrt.LK_UNLCK)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+if sys.platform == "win32":
+
+    def _lock_byte(descriptor: int, mode: int) -> None:
+        """Lock or unlock the byte, which `msvcrt.locking` takes from the descriptor's position."""
+        position = os.lseek(descriptor, 0, os.SEEK_CUR)
+        try:
+            os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, mode, 1)
+        finally:
+            os.lseek(descriptor, position, os.SEEK_SET)

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 
-from .descriptors import open_descriptor
+from .descriptors import SAFELY, open_descriptor
 
 
 def check_regular(path: "str | os.PathLike[str]") -> None:
@@ -25,9 +25,7 @@ def read_regular(path: "str | os.PathLike[str]") -> bytes:
         If it cannot be read, or is not a regular file: a device may have no end, a pipe no writer.
     """
     check_regular(path)  # first, because opening a device may already have an effect
-    # Not blocking: the path may lead to a pipe by now.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    with open_descriptor(path, flags) as opened, open(opened, "rb", closefd=False) as file:
+    with open_descriptor(path, os.O_RDONLY | SAFELY) as opened, open(opened, "rb", closefd=False) as file:
         status = os.fstat(opened)
         _check(path, status.st_mode)
         return file.read(status.st_size)

@@ -4,12 +4,13 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from .descriptors import open_descriptor
 from .regular import check_regular
-from .temporary import remove_abandoned, temporary_file
+from .temporary import put_in_place, remove_abandoned, temporary_file
 
 # The errors of fsync on a folder that is not readable, and on file systems that cannot sync folders.
 UNSYNCED = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)
@@ -46,6 +47,7 @@ def replace(path: "str | os.PathLike[str]", write: Callable[[BinaryIO], None]) -
     """Write a new file beside the old one, and then rename it over the old one.
 
     The new file has the old one's mode and, as far as the system permits, its owner and extended attributes.
+    On Windows, it has those of a new file, and a file that any process has open cannot be replaced.
 
     Parameters
     ----------
@@ -69,12 +71,14 @@ def replace(path: "str | os.PathLike[str]", write: Callable[[BinaryIO], None]) -
         write(file)
         file.flush()
         os.fsync(file.fileno())
-        os.replace(temporary, target)
+        put_in_place(file, temporary, target)
     _sync_folder(folder)
 
 
 def _take_over(descriptor: int, old: str) -> None:
     """Give an open file the owner, the mode and the extended attributes of an old file."""
+    if sys.platform == "win32":  # a new file has the rights that its folder gives
+        return
     status, own = os.stat(old), os.fstat(descriptor)
     if (status.st_uid, status.st_gid) != (own.st_uid, own.st_gid):
         try:
@@ -102,6 +106,8 @@ def _target(path: "str | os.PathLike[str]") -> str:
 
 def _sync_folder(folder: str) -> None:
     """Make the new name permanent, if the system can."""
+    if sys.platform == "win32":  # opens no folders
+        return
     try:
         with open_descriptor(folder, os.O_RDONLY) as opened:
             os.fsync(opened)

@@ -5,10 +5,11 @@ import hashlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .descriptors import open_descriptor
+from .descriptors import NO_LINKS, SAFELY, open_descriptor
 from .locks import lock
 
 # The longest name of a file, in bytes, that the names of its temporary files contain; longer ones are
@@ -67,8 +68,18 @@ def _claim(file: BinaryIO) -> bool:
     return os.fstat(file.fileno()).st_nlink > 0
 
 
+def put_in_place(file: BinaryIO, temporary: str, target: str) -> None:
+    """Rename the open file over the target. Windows renames no open files: there, it is closed before."""
+    if sys.platform == "win32":
+        file.close()
+    os.replace(temporary, target)
+
+
 def _remove_unless_locked(path: str) -> None:
-    with open_descriptor(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC) as opened:
+    if sys.platform == "win32":  # deletes no open files, and so none of live writers
+        os.unlink(path)
+        return
+    with open_descriptor(path, os.O_RDWR | NO_LINKS | SAFELY) as opened:
         # Without locks, nobody knows whether its writer is alive.
         if stat.S_ISREG(os.fstat(opened).st_mode) and lock(opened):
             os.unlink(path)

@@ -1,0 +1,49 @@
+/* Threads of the system. Defined in posix/threads.c or windows/threads.c; or in none/threads.c for systems
+ * without threads. */
+#ifndef BPK_THREADS_H
+#define BPK_THREADS_H
+
+#include <stdint.h>
+
+#if BPK_X86
+#include <immintrin.h>
+#endif
+
+/* A thread to start. It is the first member of a struct with the thread's data, to which `run` converts its
+ * argument. */
+typedef struct thread {
+    void (*run)(struct thread *self);
+    uintptr_t handle; /* the system's, set by thread_start */
+} thread;
+
+/* Bytes of a thread's stack. A team's members need less than 64 KiB of it; systems take the thread-local
+ * memory of all loaded libraries out of the same bytes, and sanitizers make frames several times as large.
+ * The default would be 8 MiB with glibc and 128 KiB with musl. */
+enum { THREAD_STACK = 1 << 20 };
+
+/* Starts self->run(self) in a new thread that takes no signals; returns 0 if the system cannot. A started
+ * thread is joined, which waits for its end, or detached, after which it ends by itself. `self` stays where
+ * it is until then; of a detached thread, until `run` no longer needs it. */
+int thread_start(thread *self);
+void thread_join(thread *self);
+void thread_detach(thread *self);
+
+/* Lets another thread have the processor. */
+void thread_yield(void);
+
+/* From now on, `run` is called in each child process that a fork makes; never on systems without fork. */
+void call_after_fork(void (*run)(void));
+
+/* A turn of a waiting thread: it spins while there are spins left, and then yields its processor. */
+static inline void thread_wait(int *spins) {
+    if (*spins > 0) {
+        --*spins;
+#if BPK_X86
+        _mm_pause();
+#endif
+    } else {
+        thread_yield();
+    }
+}
+
+#endif
