@@ -173,7 +173,7 @@ typedef struct {
     ptrdiff_t m, n;
     const void *a;
     ptrdiff_t lda;
-    const int64_t *labels; /* (m,) from 0 to n - 1; NULL: targets */
+    const int64_t *labels;      /* (m,) from 0 to n - 1; NULL: targets */
     const void *const *targets; /* (m,) rows of n targets */
     const double *scale;        /* (m,) */
     void *delta;                /* (m, n); NULL: not wanted */

@@ -76,6 +76,27 @@ static ptrdiff_t gather_numbers(const step *s, ptrdiff_t from, ptrdiff_t to) {
     return -1;
 }
 
+/* Wide rows of targets may come from memory, in random order. This takes as long as the arithmetic of a thin
+ * net. So they are prefetched during the backward half of the step before (backward.c), if those of the whole
+ * mini-batch take at most FETCHED_BYTES, and each at least WIDE_ROW, more than prefetch_start fetches. */
+enum { WIDE_ROW = 256, FETCHED_BYTES = 256 << 10 };
+
+static void find_next_targets(const step *s) {
+    const bpk_data *data = &s->request->data;
+    bpk_workspace *ws = s->ws;
+    const ptrdiff_t bytes = last_layer(s->net)->out * (ptrdiff_t)s->net->kernels->real_size;
+    ws->next_rows = 0;
+    if (!(s->training || s->tile) || !reads_in_place(s)) return;
+    if (bytes < WIDE_ROW || bytes * s->m > FETCHED_BYTES) return;
+    const ptrdiff_t left = data->rows - s->cursor.next - s->m, n = smaller(left, s->m);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        ptrdiff_t row = row_at(data, s->cursor.next + s->m + i);
+        if (row < 0) return;
+        ws->next_targets[i] = data->y.data + row * data->y.row_stride;
+        ws->next_rows = i + 1;
+    }
+}
+
 /* Gathers the batch into the workspace, except for what is ahead, and finds the first bad row in it. */
 static bpk_status gather_batch(step *s) {
     const bpk_kernels *kernels = s->net->kernels;
@@ -94,6 +115,7 @@ static bpk_status gather_batch(step *s) {
     }
     ptrdiff_t bad_number = gather_numbers(s, from, bad < 0 ? to : bad);
     ws->bad[s->me.index] = bad_number < 0 ? bad : bad_number;
+    if (!s->me.index) find_next_targets(s);
     team_barrier(s->me);
     weigh(s, from, to);
     return first_bad(s, ws->bad);

@@ -50,6 +50,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
         if ((l > 0 || stores) && !layer->narrow) deepest = larger(deepest, layer->out);
     }
     ws->target_rows = carve(arena, ws->rows, 1, sizeof *ws->target_rows);
+    ws->next_targets = carve(arena, ws->rows, 1, sizeof *ws->next_targets);
     ws->targets = carve(arena, ws->rows, last->width, real);
     ws->labels = carve(arena, ws->rows, 1, sizeof *ws->labels);
     ws->scale = carve(arena, ws->rows, 1, sizeof *ws->scale);
@@ -124,6 +125,7 @@ bpk_workspace *workspace_part(const bpk_net *net, const bpk_workspace *ws, int i
     view->x[0] = element(kernels, ws->x[0], first * padded(kernels, net->layers[0].in));
     view->targets = element(kernels, ws->targets, first * last);
     view->target_rows += first;
+    view->next_targets += first;
     view->labels += first;
     view->scale += first;
     view->row_weight += first;

@@ -28,6 +28,9 @@ struct bpk_workspace {
     /* (rows,) each row of targets: in the caller's data, if it is contiguous reals; otherwise in `targets`
      * (rows, width of the last layer), plain. */
     const void **target_rows;
+    /* Of the next mini-batch, the first `next_rows` rows of targets, to be prefetched. */
+    const void **next_targets;
+    ptrdiff_t next_rows;
     void *targets;
     double *scale, *row_weight, *row_loss, *row_accuracy; /* (rows,) */
     double *sums;    /* (count_chunks(net),) partial sums over the parameters */

@@ -61,7 +61,7 @@ typedef struct {
     int kept;
 } piece;
 
-enum { MAX_PIECES = 19 + 3 * MAX_LAYERS };
+enum { MAX_PIECES = 20 + 3 * MAX_LAYERS };
 
 /* Lists the pieces of the workspace, and returns their number. */
 static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
@@ -78,6 +78,7 @@ static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
     }
     pieces[n++] = (piece){&ws->x[0], rows * in, real, 0};
     pieces[n++] = (piece){&ws->x[1], smaller(rows, net->kernels->sweep_rows) * in, real, 0};
+    pieces[n++] = (piece){(void **)&ws->next_targets, rows, sizeof *ws->next_targets, 0};
     pieces[n++] = (piece){&ws->targets, rows * last, real, 0};
     pieces[n++] = (piece){(void **)&ws->target_rows, rows, sizeof *ws->target_rows, 0};
     pieces[n++] = (piece){(void **)&ws->labels, rows, sizeof *ws->labels, 0};

@@ -9,7 +9,7 @@ typedef struct {
     ptrdiff_t n;
     const stored *a, *t; /* (n,) outputs; (n,) targets, or NULL: the target is label */
     int64_t label;
-    stored *delta;        /* scale * derivative, or NULL: row number `i` of bpk_loss_args.delta */
+    stored *delta; /* scale * derivative, or NULL: row number `i` of bpk_loss_args.delta */
     ptrdiff_t i, rows;
     double scale;
     const real *parameters; /* (n,), or NULL */
