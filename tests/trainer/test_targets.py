@@ -8,7 +8,16 @@ from helpers import parameter_bits
 import bpkern
 
 ROWS = 150
-LOSSES = ("mse", "squared_error", "mae", "huber", "quantile", "poisson", "binary_cross_entropy", "cross_entropy")
+LOSSES = (
+    "mse",
+    "squared_error",
+    "mae",
+    "huber",
+    "quantile",
+    "poisson",
+    "binary_cross_entropy",
+    "cross_entropy",
+)
 # Around the ends of vectors and blocks; the last one is prefetched, and goes by row tiles in large batches.
 WIDTHS = (3, 48, 49, 129, 1316)
 
@@ -56,8 +65,8 @@ def test_both_ways_have_the_same_bits(isa, loss, width):
 
 
 @pytest.mark.parametrize("loss", LOSSES[:6])
-@pytest.mark.parametrize("width", (3, 100))
-@pytest.mark.parametrize("value", (np.nan, np.inf))
+@pytest.mark.parametrize("width", [3, 100])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_the_first_bad_row_is_reported_and_nothing_changes(isa, loss, width, value):
     """Also before a later bad row of X, in a row without weight, and in a batch without weight."""
     for weights in (None, np.arange(ROWS) % 4 / 3, np.repeat([1.0, 0.0], ROWS // 2)):
@@ -70,7 +79,7 @@ def test_the_first_bad_row_is_reported_and_nothing_changes(isa, loss, width, val
             arguments = dict(batch_size=ROWS, shuffle=False, verbose=0, sample_weight=weights)
             for threads in (1, 3):
                 for targets in (y, copied(y)):
-                    with pytest.raises(ValueError, match="y holds (nan|inf) at row 100, column"):
+                    with pytest.raises(ValueError, match=r"y holds (nan|inf) at row 100, column"):
                         model.fit(X, targets, n_threads=threads, **arguments)
                     assert parameter_bits(model) == before
 
