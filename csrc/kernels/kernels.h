@@ -164,19 +164,21 @@ typedef struct {
 } bpk_dropout_args;
 
 /* The losses and accuracies of m rows of n outputs a, and delta = scale * dloss/da. The caller multiplies
- * row_loss by loss_factor; slope_factor is included in `scale`. */
+ * row_loss by loss_factor; slope_factor is included in `scale`. If a target is not finite, neither is the
+ * row's loss, unless settings->cap is finite. delta is row-major; or rows delta_from to delta_from + m of
+ * blocks of delta_rows rows, unless delta_rows is 0. */
 typedef struct {
     const bpk_loss_settings *settings; /* its parameters and factors are not read */
     const void *parameters;            /* (n,) reals, or NULL */
     ptrdiff_t m, n;
     const void *a;
     ptrdiff_t lda;
-    const int64_t *labels; /* (m,) from 0 to n - 1; NULL: targets */
-    const void *targets;   /* (m, n) */
-    ptrdiff_t ldt;
-    const double *scale; /* (m,) */
-    void *delta;         /* (m, n); NULL: not wanted */
-    ptrdiff_t ldd;
+    const int64_t *labels;      /* (m,) from 0 to n - 1; NULL: targets */
+    const void *const *targets; /* (m,) rows of n targets */
+    const double *scale;        /* (m,) */
+    void *delta;                /* (m, n); NULL: not wanted */
+    ptrdiff_t ldd;              /* if delta_rows is 0 */
+    ptrdiff_t delta_rows, delta_from;
     double *row_loss; /* (m,) */
     /* (m,) cross_entropy: 1 if the class is right, otherwise 0; binary_cross_entropy: the fraction of outputs
      * that are right; other losses: 0 */

@@ -16,6 +16,7 @@ typedef struct {
     void *delta_below;              /* (m, in) in blocks: the result */
     const void *derivative;         /* (m, in) in blocks: the operand from which s' of `below` is computed */
     bpk_activation activation;      /* of `below`, or BPK_SLOPE */
+    int fetches;                    /* whether the next mini-batch's targets are prefetched meanwhile */
     int sweeps;                     /* whether W is updated by the kernel `sweep` */
     void *gradients;                /* the stored gradients; NULL: update the parameters */
     moves moves;
@@ -192,6 +193,18 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     kernels->update(&args);
 }
 
+/* Prefetches columns k to k + n of the next mini-batch's targets, of every second row from `first` on: the
+ * update of biases fetches the even rows, the update of W the odd ones. All at once, they would be waited
+ * for. */
+static void fetch_targets(const step *s, ptrdiff_t k, ptrdiff_t n, int first) {
+    enum { LINE = 64 };
+    const ptrdiff_t size = (ptrdiff_t)s->net->kernels->real_size;
+    for (ptrdiff_t i = first; i < s->ws->next_rows; i += 2) {
+        const char *row = s->ws->next_targets[i];
+        for (ptrdiff_t at = k * size; at < (k + n) * size; at += LINE) __builtin_prefetch(row + at);
+    }
+}
+
 /* Updates the biases of columns c of a layer's delta, by the sums of these columns. */
 static void update_bias(const backward *b, const net_layer *layer, const void *delta, const columns *c) {
     const bpk_kernels *kernels = b->step->net->kernels;
@@ -225,8 +238,10 @@ static int blocks_together(const backward *b, ptrdiff_t columns, ptrdiff_t limit
 
 static void update_group(const backward *b, group *g) {
     const step *s = b->step;
-    for (ptrdiff_t k = 0; k < b->layer->out; k += block_width(s->net->kernels, b->layer->out - k))
+    for (ptrdiff_t k = 0; k < b->layer->out; k += block_width(s->net->kernels, b->layer->out - k)) {
+        if (b->fetches) fetch_targets(s, k, block_width(s->net->kernels, b->layer->out - k), 1);
         for (int i = 0; i < g->count && !team_stopped(s->me); i++) update_block(b, k, &g->blocks[i]);
+    }
     g->count = 0;
 }
 
@@ -278,6 +293,7 @@ static void update(const backward *b) {
             for (columns c = some_columns(in, larger(from, i), smaller(to, smaller(i + together, in)));
                  next_columns(s, &c);) {
                 if (team_stopped(s->me)) return;
+                if (b->fetches) fetch_targets(s, k, block_width(kernels, out - k), 1);
                 update_block(b, k, &c);
             }
         }
@@ -308,9 +324,12 @@ static int all_layers(backward b, int wants_x, ptrdiff_t next_rows) {
         b.x = step_input(s, l);
         b.delta = s->ws->layers[l].delta;
         b.sweeps = step_sweeps(net, l, s->m);
+        b.fetches = l == net->count - 1 && s->ws->next_rows > 0;
         if (l == net->count - 1)
-            for (columns c = own_columns(s, b.layer->out); next_columns(s, &c);)
+            for (columns c = own_columns(s, b.layer->out); next_columns(s, &c);) {
+                if (b.fetches) fetch_targets(s, c.j, c.n, 0);
                 update_bias(&b, b.layer, b.delta, &c);
+            }
         find_below(&b, l);
         if (l || wants_x)
             delta_and_update(&b);

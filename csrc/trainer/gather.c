@@ -142,19 +142,15 @@ int is_plain(const bpk_kernels *kernels, const bpk_source *source) {
            (source->column_stride == size || source->columns == 1);
 }
 
-/* In random order, each row would wait a hundred nanoseconds for memory, so the row AHEAD rows later is
- * prefetched: only its first PREFETCHED_BYTES bytes, because the processor then prefetches the following
- * cache lines itself. */
-enum { AHEAD = 16, PREFETCHED_BYTES = 256, LINE = 64 };
+enum { AHEAD = 16 }; /* rows from a row to the row that is prefetched with it */
 
 static void prefetch_row(const batch_origin *batch, ptrdiff_t place) {
     const bpk_source *source = batch->source;
     if (place >= batch->data->rows || source->indices) return;
     ptrdiff_t row = row_at(batch->data, place);
     if (row < 0) return;
-    const char *p = source->data + row * source->row_stride;
-    ptrdiff_t bytes = source->columns * (ptrdiff_t)type_size[source->type];
-    for (ptrdiff_t at = 0; at < bytes && at < PREFETCHED_BYTES; at += LINE) __builtin_prefetch(p + at);
+    prefetch_start(source->data + row * source->row_stride,
+                   source->columns * (ptrdiff_t)type_size[source->type]);
 }
 
 enum { STOP_ROWS = 256 }; /* rows between two calls of team_stopped */

@@ -30,6 +30,13 @@ static inline int64_t label_of(const bpk_data *data, ptrdiff_t row, ptrdiff_t cl
     return label >= 0 && label < classes ? label : -1;
 }
 
+/* In random order, each row would wait a hundred nanoseconds for memory, so its start is prefetched. The
+ * processor then prefetches the following cache lines itself. */
+static inline void prefetch_start(const char *row, ptrdiff_t bytes) {
+    enum { PREFETCHED_BYTES = 256, LINE = 64 };
+    for (ptrdiff_t at = 0; at < bytes && at < PREFETCHED_BYTES; at += LINE) __builtin_prefetch(row + at);
+}
+
 /* Copies rows `from` to `to` of a mini-batch to out (.., source's columns) as reals. `out` is row-major with
  * rows `ldo` apart; or in blocks of `rows` rows if ldo is 0. `row` (columns, padded) is scratch. Returns -1,
  * or the first row of the mini-batch that is not finite, or has a number or an index out of range. */

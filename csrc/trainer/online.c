@@ -212,12 +212,14 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     real a[ONLINE_LAYERS + 1][VEC], delta[VEC];
     double row_loss, row_accuracy = 0;
     int64_t label;
+    const void *targets;
     bpk_loss_args loss = {.settings = &net->loss,
                           .parameters = net->loss_parameters,
                           .m = 1,
                           .n = last->out,
                           .a = a[net->count],
                           .labels = data.labels ? &label : NULL,
+                          .targets = &targets,
                           .scale = &unit,
                           .delta = delta,
                           .row_loss = &row_loss,
@@ -236,8 +238,8 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
             label = label_of(&data, row, last->out);
             finite &= label >= 0;
         } else {
-            loss.targets = data.y.data + row * data.y.row_stride;
-            t = vload_first(loss.targets, last->out);
+            targets = data.y.data + row * data.y.row_stride;
+            t = vload_first(targets, last->out);
             finite &= vall(vle(vabs(t), largest));
         }
         if (!finite) {

@@ -21,11 +21,12 @@ static void softmax(const bpk_kernels *kernels, ptrdiff_t m, ptrdiff_t n, const 
     const bpk_loss_settings settings = {
         .loss = BPK_CROSS_ENTROPY, .loss_factor = 1, .slope_factor = 1, .cap = INFINITY};
     double scale[SOFTMAX_ROWS], row_loss[SOFTMAX_ROWS], row_accuracy[SOFTMAX_ROWS];
-    for (ptrdiff_t i = 0; i < SOFTMAX_ROWS && i < m; i++) scale[i] = 1;
+    const void *targets[SOFTMAX_ROWS];
+    for (ptrdiff_t i = 0; i < SOFTMAX_ROWS && i < m; i++) scale[i] = 1, targets[i] = zeros;
     bpk_loss_args args = {.settings = &settings,
                           .n = n,
                           .lda = n,
-                          .targets = zeros,
+                          .targets = targets,
                           .scale = scale,
                           .ldd = n,
                           .row_loss = row_loss,

@@ -3,6 +3,7 @@
  * number. */
 #include "trainer/step.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "trainer/gather.h"
@@ -24,29 +25,76 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
         ws->scale[i] = s->weight > 0 ? s->net->loss.slope_factor * (ws->row_weight[i] / s->weight) : 0;
 }
 
-/* The first bad row. Members have rows in the order of their indices, so the first find is the first row. */
-static bpk_status first_bad(step *s) {
+/* Whether targets are read where the caller keeps them. */
+static int reads_in_place(const step *s) {
+    const bpk_source *y = &s->request->data.y;
+    return y->data && is_plain(s->net->kernels, y);
+}
+
+/* The first of rows `from` to `to` whose targets are not all finite; `otherwise` if all are. Targets that are
+ * copied have been checked. */
+static ptrdiff_t first_infinite(const step *s, ptrdiff_t from, ptrdiff_t to, ptrdiff_t otherwise) {
+    if (!reads_in_place(s)) return otherwise;
+    for (ptrdiff_t i = from; i < to; i++)
+        if (!s->net->kernels->all_finite(last_layer(s->net)->out, s->ws->target_rows[i])) return i;
+    return otherwise;
+}
+
+/* The first bad row of the batch, from what each member has found. Members have rows in the order of their
+ * indices, so the first find is the first row; or a row before it, whose targets have not been checked yet.
+ */
+static bpk_status first_bad(step *s, const ptrdiff_t *bad) {
     ptrdiff_t first = -1;
-    for (int i = 0; first < 0 && i < s->me.count; i++) first = s->ws->bad[i];
+    for (int i = 0; first < 0 && i < s->me.count; i++) first = bad[i];
     if (first < 0) return BPK_OK;
+    first = first_infinite(s, 0, first, first);
     s->bad_row = (ptrdiff_t)number_at(&s->request->data, s->cursor.next + first);
     return BPK_BAD_ROW;
 }
 
-/* Gathers the labels and weights of rows `from` to `to`. Returns -1, or the first row whose number or label
- * is out of range. */
+/* Finds the targets, the labels and the weights of rows `from` to `to`. Returns -1, or the first row whose
+ * number or label is out of range. The loss finds targets that are not finite; but rows of weight 0 may have
+ * no loss, and are checked here. */
 static ptrdiff_t gather_numbers(const step *s, ptrdiff_t from, ptrdiff_t to) {
     bpk_workspace *ws = s->ws;
     const bpk_data *data = &s->request->data;
+    const net_layer *last = last_layer(s->net);
+    const int in_place = reads_in_place(s);
+    const ptrdiff_t bytes = last->out * (ptrdiff_t)s->net->kernels->real_size;
     for (ptrdiff_t i = from; i < to; i++) {
         ptrdiff_t row = row_at(data, s->cursor.next + i);
         if (row < 0) return i;
         ws->row_weight[i] = data->weights ? data->weights[row] : 1;
+        ws->target_rows[i] = in_place ? data->y.data + row * data->y.row_stride
+                                      : element(s->net->kernels, ws->targets, i * last->width);
+        if (in_place) prefetch_start(ws->target_rows[i], bytes);
+        if (ws->row_weight[i] == 0 && first_infinite(s, i, i + 1, -1) >= 0) return i;
         if (!data->labels) continue;
-        ws->labels[i] = label_of(data, row, last_layer(s->net)->out);
+        ws->labels[i] = label_of(data, row, last->out);
         if (ws->labels[i] < 0) return i;
     }
     return -1;
+}
+
+/* Wide rows of targets may come from memory, in random order. This takes as long as the arithmetic of a thin
+ * net. So they are prefetched during the backward half of the step before (backward.c), if those of the whole
+ * mini-batch take at most FETCHED_BYTES, and each at least WIDE_ROW, more than prefetch_start fetches. */
+enum { WIDE_ROW = 256, FETCHED_BYTES = 256 << 10 };
+
+static void find_next_targets(const step *s) {
+    const bpk_data *data = &s->request->data;
+    bpk_workspace *ws = s->ws;
+    const ptrdiff_t bytes = last_layer(s->net)->out * (ptrdiff_t)s->net->kernels->real_size;
+    ws->next_rows = 0;
+    if (!(s->training || s->tile) || !reads_in_place(s)) return;
+    if (bytes < WIDE_ROW || bytes * s->m > FETCHED_BYTES) return;
+    const ptrdiff_t left = data->rows - s->cursor.next - s->m, n = smaller(left, s->m);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        ptrdiff_t row = row_at(data, s->cursor.next + s->m + i);
+        if (row < 0) return;
+        ws->next_targets[i] = data->y.data + row * data->y.row_stride;
+        ws->next_rows = i + 1;
+    }
 }
 
 /* Gathers the batch into the workspace, except for what is ahead, and finds the first bad row in it. */
@@ -59,7 +107,7 @@ static bpk_status gather_batch(step *s) {
     team_share(s->me, s->m, 1, &from, &to);
     ptrdiff_t bad = -1;
     if (!s->is_ahead) bad = gather(kernels, s->me, &x, from, to, ws->x[s->turn], 0, s->rows, step_own_row(s));
-    if (data->y.data) {
+    if (data->y.data && !reads_in_place(s)) {
         const batch_origin y = {&data->y, data, s->cursor.next};
         ptrdiff_t bad_y = gather(kernels, s->me, &y, from, bad < 0 ? to : bad, ws->targets,
                                  last_layer(s->net)->width, 0, step_own_row(s));
@@ -67,9 +115,10 @@ static bpk_status gather_batch(step *s) {
     }
     ptrdiff_t bad_number = gather_numbers(s, from, bad < 0 ? to : bad);
     ws->bad[s->me.index] = bad_number < 0 ? bad : bad_number;
+    if (!s->me.index) find_next_targets(s);
     team_barrier(s->me);
     weigh(s, from, to);
-    return first_bad(s);
+    return first_bad(s, ws->bad);
 }
 
 /* The member's rows of layer l: a <- s(z) and slope <- s'(z), then dropout on both. a holds z before. */
@@ -167,45 +216,54 @@ void step_copy_rows(const step *s, int l, void *out) {
         step_row(s, l, i, element(kernels, out, (s->cursor.next + i) * width));
 }
 
-void step_out_delta(const step *s, void *plain, ptrdiff_t from, ptrdiff_t to) {
+void step_out_delta(const step *s, ptrdiff_t from, ptrdiff_t to) {
     const bpk_kernels *kernels = s->net->kernels;
     int last = s->net->count - 1;
     const net_layer *layer = last_layer(s->net);
-    void *blocks = s->ws->layers[last].delta;
-    const void *slope = s->ws->layers[last].slope;
-    ptrdiff_t start = from * layer->width;
-    kernels->apply_derivative(slope ? BPK_SLOPE : layer->activation, to - from, layer->out,
-                              element(kernels, slope ? slope : s->ws->layers[last].a, start), layer->width,
-                              element(kernels, plain, start), layer->width);
-    for (ptrdiff_t i = from; plain != blocks && i < to; i++)
-        kernels->scatter(layer->out, element(kernels, plain, i * layer->width), blocks, s->rows, i);
+    const void *slope = s->ws->layers[last].slope, *a = slope ? slope : s->ws->layers[last].a;
+    void *delta = s->ws->layers[last].delta;
+    bpk_activation activation = slope ? BPK_SLOPE : layer->activation;
+    for (ptrdiff_t j = 0, width; j < layer->out && activation != BPK_IDENTITY; j += width) {
+        width = block_width(kernels, layer->out - j);
+        kernels->apply_derivative(activation, to - from, smaller(width, layer->out - j),
+                                  element(kernels, a, from * layer->width + j), layer->width,
+                                  element(kernels, delta, j * s->rows + from * width), width);
+    }
 }
 
-/* The losses of rows `from` to `to` and, if with_delta, their rows of the last layer's delta. */
-static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
+/* The losses of rows `from` to `to` and, if with_delta, their rows of the last layer's delta. Returns -1, or
+ * the first of these rows whose targets are not all finite. */
+static ptrdiff_t row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
     const bpk_kernels *kernels = s->net->kernels;
     bpk_workspace *ws = s->ws;
     const net_layer *layer = last_layer(s->net);
-    int last = s->net->count - 1;
-    void *plain = ws->out_delta ? ws->out_delta : ws->layers[last].delta;
-    ptrdiff_t start = from * layer->width;
+    const int last = s->net->count - 1, one_block = layer->width <= kernels->panel;
+    void *delta = ws->layers[last].delta;
+    if (one_block) delta = element(kernels, delta, from * layer->width);
     bpk_loss_args args = {.settings = &s->net->loss,
                           .parameters = s->net->loss_parameters,
                           .m = to - from,
                           .n = layer->out,
-                          .a = element(kernels, ws->layers[last].a, start),
+                          .a = element(kernels, ws->layers[last].a, from * layer->width),
                           .lda = layer->width,
                           .labels = s->request->data.labels ? ws->labels + from : NULL,
-                          .targets = element(kernels, ws->targets, start),
-                          .ldt = layer->width,
+                          .targets = ws->target_rows + from,
                           .scale = ws->scale + from,
-                          .delta = with_delta ? element(kernels, plain, start) : NULL,
+                          .delta = with_delta ? delta : NULL,
                           .ldd = layer->width,
+                          .delta_rows = one_block ? 0 : s->rows,
+                          .delta_from = from,
                           .row_loss = ws->row_loss + from,
                           .row_accuracy = ws->row_accuracy + from};
     kernels->loss(&args);
-    for (ptrdiff_t i = from; i < to; i++) ws->row_loss[i] *= s->net->loss.loss_factor;
-    if (with_delta) step_out_delta(s, plain, from, to);
+    if (with_delta) step_out_delta(s, from, to);
+    ptrdiff_t bad = -1;
+    for (ptrdiff_t i = from; i < to; i++) {
+        ws->row_loss[i] *= s->net->loss.loss_factor;
+        if (bad < 0 && (!isfinite(ws->row_loss[i]) || isfinite(s->net->loss.cap)))
+            bad = first_infinite(s, i, i + 1, -1);
+    }
+    return bad;
 }
 
 void step_add_penalties(step *s) {
@@ -222,11 +280,15 @@ bpk_status step_loss(step *s, int with_delta) {
     if (status != BPK_OK || s->weight == 0) return status;
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
-    for (ptrdiff_t end; from < to && !team_stopped(s->me); from = end) {
+    ptrdiff_t bad = -1;
+    for (ptrdiff_t end; from < to && bad < 0 && !team_stopped(s->me); from = end) {
         end = smaller(from + MANY_ROWS, to);
-        row_losses(s, with_delta, from, end);
+        bad = row_losses(s, with_delta, from, end);
     }
+    s->ws->bad_targets[s->me.index] = bad;
     team_barrier(s->me);
+    status = first_bad(s, s->ws->bad_targets);
+    if (status != BPK_OK) return status;
     for (ptrdiff_t i = 0; i < s->m; i++) {
         s->loss += s->ws->row_weight[i] * s->ws->row_loss[i];
         s->accuracy += s->ws->row_weight[i] * s->ws->row_accuracy[i];

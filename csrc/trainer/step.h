@@ -71,8 +71,8 @@ void step_row(const step *step, int l, ptrdiff_t row, void *out);
  */
 void step_copy_rows(const step *step, int l, void *out);
 
-/* Computes rows `from` to `to` of the last layer's delta. `plain` (rows, width) holds the derivative of the
- * loss with respect to the last layer's activations, and is overwritten. */
-void step_out_delta(const step *step, void *plain, ptrdiff_t from, ptrdiff_t to);
+/* Rows `from` to `to` of the last layer's delta, which hold the derivative of the loss with respect to its
+ * activations, are multiplied by s'. */
+void step_out_delta(const step *step, ptrdiff_t from, ptrdiff_t to);
 
 #endif

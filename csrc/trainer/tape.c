@@ -58,14 +58,12 @@ static void backward_member(void *context, member me) {
     const bpk_kernels *kernels = c->net->kernels;
     const net_layer *last = last_layer(c->net);
     step s = whole_batch(c, me);
-    void *delta = c->ws->layers[c->net->count - 1].delta,
-         *plain = c->ws->out_delta ? c->ws->out_delta : delta;
+    void *delta = c->ws->layers[c->net->count - 1].delta;
     ptrdiff_t from, to, in = c->net->layers[0].in;
     team_share(me, s.m, 1, &from, &to);
     for (ptrdiff_t i = from; i < to; i++)
-        memcpy(element(kernels, plain, i * last->width), element(kernels, c->grad, i * last->out),
-               (size_t)last->out * kernels->real_size);
-    step_out_delta(&s, plain, from, to);
+        kernels->scatter(last->out, element(kernels, c->grad, i * last->out), delta, s.rows, i);
+    step_out_delta(&s, from, to);
     team_barrier(me);
     step_backward_store(&s, 1, c->dx != NULL);
     team_barrier(me);

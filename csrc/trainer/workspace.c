@@ -51,7 +51,8 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
         if (training && keeps_slope(layer)) ws->layers[l].slope = carve(arena, ws->rows, layer->width, real);
         if ((l > 0 || stores) && !layer->narrow) deepest = larger(deepest, layer->out);
     }
-    if (training && last->width > kernels->panel) ws->out_delta = carve(arena, ws->rows, last->width, real);
+    ws->target_rows = carve(arena, ws->rows, 1, sizeof *ws->target_rows);
+    ws->next_targets = carve(arena, ws->rows, 1, sizeof *ws->next_targets);
     ws->targets = carve(arena, ws->rows, last->width, real);
     ws->labels = carve(arena, ws->rows, 1, sizeof *ws->labels);
     ws->scale = carve(arena, ws->rows, 1, sizeof *ws->scale);
@@ -63,6 +64,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
         ws->gradients = carve(arena, net->size, 1, real);
     if (stores) ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
+    ws->bad_targets = carve(arena, ws->threads, 1, sizeof *ws->bad_targets);
     ws->row_size = padded(kernels, larger(net->layers[0].in, last->out));
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
     ws->strip_size = training ? kernels->panel * smaller(deepest, DEPTH + kernels->panel) : 0;
@@ -124,7 +126,8 @@ bpk_workspace *workspace_part(const bpk_net *net, const bpk_workspace *ws, int i
     memcpy(view, ws, size_of_workspace(net));
     view->x[0] = element(kernels, ws->x[0], first * padded(kernels, net->layers[0].in));
     view->targets = element(kernels, ws->targets, first * last);
-    if (ws->out_delta) view->out_delta = element(kernels, ws->out_delta, first * last);
+    view->target_rows += first;
+    view->next_targets += first;
     view->labels += first;
     view->scale += first;
     view->row_weight += first;
@@ -132,6 +135,7 @@ bpk_workspace *workspace_part(const bpk_net *net, const bpk_workspace *ws, int i
     view->row_accuracy += first;
     if (part > 0) view->gradients = element(kernels, ws->part_gradients, (part - 1) * net->size);
     view->bad += index;
+    view->bad_targets += index;
     view->rows_of_threads = element(kernels, ws->rows_of_threads, index * ws->row_size);
     view->strips = element(kernels, ws->strips, index * ws->strip_size);
     for (int l = 0; l < net->count; l++) {

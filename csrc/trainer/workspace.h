@@ -25,15 +25,19 @@ struct bpk_workspace {
      * gathered ahead (ahead.h). They take turns (step.h). */
     void *x[2];
     int64_t *labels; /* (rows,) */
-    void *targets;   /* (rows, width of the last layer), plain */
-    /* (rows, width of the last layer), plain: the last delta before it is put in blocks. NULL if the last
-     * layer is one block, which is plain already. */
-    void *out_delta;
+    /* (rows,) each row of targets: in the caller's data, if it is contiguous reals; otherwise in `targets`
+     * (rows, width of the last layer), plain. */
+    const void **target_rows;
+    /* Of the next mini-batch, the first `next_rows` rows of targets, to be prefetched. */
+    const void **next_targets;
+    ptrdiff_t next_rows;
+    void *targets;
     double *scale, *row_weight, *row_loss, *row_accuracy; /* (rows,) */
     double *sums;    /* (count_chunks(net),) partial sums over the parameters */
     void *gradients; /* stored gradients, laid out like the parameters; or NULL */
     void *x_delta;   /* (rows, inputs) in blocks: the derivative of the loss with respect to x; or NULL */
-    ptrdiff_t *bad;  /* (threads,) the first bad row that each thread has found, or -1 */
+    /* (threads,) the first bad row that each thread has found in the gather, or -1; and in the loss. */
+    ptrdiff_t *bad, *bad_targets;
     void *rows_of_threads; /* (threads, row_size) a row during its conversion */
     void *strips;          /* (threads, strip_size) rows of W, transposed, for delta */
     ptrdiff_t row_size, strip_size;

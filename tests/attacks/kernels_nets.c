@@ -61,7 +61,7 @@ typedef struct {
     int kept;
 } piece;
 
-enum { MAX_PIECES = 18 + 3 * MAX_LAYERS };
+enum { MAX_PIECES = 20 + 3 * MAX_LAYERS };
 
 /* Lists the pieces of the workspace, and returns their number. */
 static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
@@ -78,8 +78,9 @@ static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
     }
     pieces[n++] = (piece){&ws->x[0], rows * in, real, 0};
     pieces[n++] = (piece){&ws->x[1], smaller(rows, net->kernels->sweep_rows) * in, real, 0};
+    pieces[n++] = (piece){(void **)&ws->next_targets, rows, sizeof *ws->next_targets, 0};
     pieces[n++] = (piece){&ws->targets, rows * last, real, 0};
-    pieces[n++] = (piece){&ws->out_delta, rows * last, real, 0};
+    pieces[n++] = (piece){(void **)&ws->target_rows, rows, sizeof *ws->target_rows, 0};
     pieces[n++] = (piece){(void **)&ws->labels, rows, sizeof *ws->labels, 0};
     pieces[n++] = (piece){(void **)&ws->scale, rows, sizeof(double), 0};
     pieces[n++] = (piece){(void **)&ws->row_weight, rows, sizeof(double), 0};
@@ -89,6 +90,7 @@ static int pieces_of(const scene *s, piece pieces[MAX_PIECES]) {
     pieces[n++] = (piece){&ws->gradients, net->size, real, 1};
     pieces[n++] = (piece){&ws->x_delta, rows * in, real, 0};
     pieces[n++] = (piece){(void **)&ws->bad, ws->threads, sizeof *ws->bad, 0};
+    pieces[n++] = (piece){(void **)&ws->bad_targets, ws->threads, sizeof *ws->bad_targets, 0};
     pieces[n++] = (piece){&ws->rows_of_threads, ws->threads * ws->row_size, real, 0};
     pieces[n++] = (piece){&ws->strips, ws->threads * ws->strip_size, real, 0};
     ptrdiff_t parts = most_parts(net, rows);

@@ -522,11 +522,14 @@ static void call_dropout(calls *c) {
 }
 
 static void call_losses(calls *c) {
+    enum { MOST = 40 };
+    const void *targets[MOST];
     for (int loss = 0; loss < BPK_N_LOSSES; loss++) {
-        ptrdiff_t m = up_to(c, 40), n = whole(&c->random, 1, 70);
+        ptrdiff_t m = up_to(c, MOST), n = whole(&c->random, 1, 70);
         bpk_loss_settings settings = {.loss = (bpk_loss)loss, .cap = 1e300};
-        bpk_loss_args args = {.settings = &settings, .m = m, .n = n};
-        args.lda = n + up_to(c, 3), args.ldt = n + up_to(c, 3), args.ldd = n + up_to(c, 3);
+        bpk_loss_args args = {.settings = &settings, .m = m, .n = n, .targets = targets};
+        const ptrdiff_t ldt = n + up_to(c, 3);
+        args.lda = n + up_to(c, 3), args.ldd = n + up_to(c, 3);
         args.a = reals_from(c, m, n, args.lda, READ, -5, 5)->at;
         int labelled = loss == BPK_CROSS_ENTROPY && one_in(&c->random, 2);
         if (loss == BPK_CROSS_ENTROPY && one_in(&c->random, 2)) settings.smoothing = 0.1;
@@ -538,13 +541,18 @@ static void call_losses(calls *c) {
             for (ptrdiff_t i = 0; i < m; i++) ((int64_t *)labels->at)[i] = whole(&c->random, 0, n - 1);
             args.labels = (const int64_t *)labels->at;
         } else {
-            args.targets = reals_from(c, m, n, args.ldt, READ, 0, 1)->at;
+            const matrix *t = reals_from(c, m, n, ldt, READ, 0, 1);
+            for (ptrdiff_t i = 0; i < m; i++) targets[i] = element(c->t->kernels, t->at, i * ldt);
         }
         const matrix *scale = operand(c, sizeof(double), 1, m, m, READ);
         for (ptrdiff_t i = 0; i < m; i++) set(scale, 0, i, uniform(&c->random));
         args.scale = (const double *)scale->at;
-        args.delta =
-            one_in(&c->random, 4) ? NULL : operand(c, c->t->kernels->real_size, m, n, args.ldd, WRITTEN)->at;
+        if (one_in(&c->random, 2)) {
+            args.delta_from = up_to(c, 3), args.delta_rows = m + args.delta_from + up_to(c, 3);
+            args.delta = args.delta_rows ? in_blocks(c, args.delta_rows, n, WRITTEN, 0)->at : NULL;
+        } else if (one_in(&c->random, 2)) {
+            args.delta = operand(c, c->t->kernels->real_size, m, n, args.ldd, WRITTEN)->at;
+        }
         args.row_loss = (double *)operand(c, sizeof(double), 1, m, m, WRITTEN)->at;
         args.row_accuracy = (double *)operand(c, sizeof(double), 1, m, m, WRITTEN)->at;
         c->t->kernels->loss(&args);

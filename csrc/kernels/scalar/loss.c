@@ -8,11 +8,17 @@ typedef struct {
     ptrdiff_t n;
     const stored *a, *targets; /* (n,) outputs; (n,) targets, or NULL */
     int64_t label;
-    stored *d; /* (n,) delta: scale * derivative; or NULL */
+    stored *delta; /* scale * derivative, or NULL: row `i` of a matrix in blocks of `rows` rows */
+    ptrdiff_t i, rows;
     double scale;
     const real *parameters; /* (n,), or NULL */
     const bpk_loss_settings *settings;
 } row;
+
+/* delta j <- d, if delta is wanted. If `rows` is 0, `delta` is the row itself. */
+static void set_delta(const row *r, ptrdiff_t j, double d) {
+    if (r->delta) r->delta[r->rows ? place(r->rows, r->i, j) : j] = (real)d;
+}
 
 /* The target for output j, before smoothing. */
 static double t(const row *r, ptrdiff_t j) { return r->targets ? (double)r->targets[j] : j == r->label; }
@@ -31,7 +37,7 @@ static double squares(const row *r, double part) {
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double difference = (double)r->a[j] - t(r, j);
         sum += part * difference * difference;
-        if (r->d) r->d[j] = (real)(r->scale * 2 * part * difference);
+        set_delta(r, j, r->scale * 2 * part * difference);
     }
     return sum;
 }
@@ -57,7 +63,7 @@ static double cross_entropy_row(const row *r, double *accuracy) {
         double z = (double)r->a[j] - (double)r->a[best];
         double target = (1 - r->settings->smoothing) * t(r, j) + r->settings->smoothing / (double)r->n;
         if (target != 0) loss -= target * z;
-        if (r->d) r->d[j] = (real)(r->scale * (exp(z) / sum - target));
+        set_delta(r, j, r->scale * (exp(z) / sum - target));
     }
     *accuracy = best == target_class(r);
     loss += log(sum);
@@ -71,7 +77,7 @@ static double binary_cross_entropy_row(const row *r, double *accuracy) {
         double term = (z > 0 ? z : 0) - z * t(r, j) + log1p(e) + 0 * z; /* NaN for an infinite z */
         loss += (term > r->settings->cap ? r->settings->cap : term) / n;
         right += (z > 0) == (t(r, j) > 0.5);
-        if (r->d) r->d[j] = (real)(r->scale * (p - t(r, j)) / n);
+        set_delta(r, j, r->scale * (p - t(r, j)) / n);
     }
     *accuracy = right / n;
     return loss;
@@ -83,7 +89,7 @@ static double mae_row(const row *r, double *accuracy) {
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double difference = (double)r->a[j] - t(r, j);
         loss += fabs(difference) / n;
-        if (r->d) r->d[j] = (real)(r->scale * ((difference > 0) - (difference < 0)) / n);
+        set_delta(r, j, r->scale * ((difference > 0) - (difference < 0)) / n);
     }
     return loss;
 }
@@ -94,7 +100,7 @@ static double huber_row(const row *r, double *accuracy) {
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double difference = (double)r->a[j] - t(r, j), size = fabs(difference), delta = r->parameters[j];
         loss += (size > delta ? delta * (size - delta / 2) : size * size / 2) / n;
-        if (r->d) r->d[j] = (real)(r->scale * (size > delta ? copysign(delta, difference) : difference) / n);
+        set_delta(r, j, r->scale * (size > delta ? copysign(delta, difference) : difference) / n);
     }
     return loss;
 }
@@ -105,7 +111,7 @@ static double quantile_row(const row *r, double *accuracy) {
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double missing = t(r, j) - (double)r->a[j], q = r->parameters[j];
         loss += (missing > 0 ? q * missing : (q - 1) * missing) / n;
-        if (r->d) r->d[j] = (real)(r->scale * (missing > 0 ? -q : missing < 0 ? 1 - q : 0) / n);
+        set_delta(r, j, r->scale * (missing > 0 ? -q : missing < 0 ? 1 - q : 0) / n);
     }
     return loss;
 }
@@ -117,18 +123,21 @@ static double poisson_row(const row *r, double *accuracy) {
         double a = (double)r->a[j], rate = (real)exp(a); /* infinite where the derivative would be */
         loss += (rate - t(r, j) * a) / n;
         if (r->settings->deviance && t(r, j) > 0) loss += t(r, j) * (log(t(r, j)) - 1) / n;
-        if (r->d) r->d[j] = (real)(r->scale * (rate - t(r, j)) / n);
+        set_delta(r, j, r->scale * (rate - t(r, j)) / n);
     }
     return loss;
 }
 
 void BPK_NAME(loss)(const bpk_loss_args *args) {
+    stored *delta = args->delta;
     for (ptrdiff_t i = 0; i < args->m; i++) {
         row r = {args->n,
                  (const stored *)args->a + i * args->lda,
-                 args->labels ? NULL : (const stored *)args->targets + i * args->ldt,
+                 args->labels ? NULL : args->targets[i],
                  args->labels ? args->labels[i] : 0,
-                 args->delta ? (stored *)args->delta + i * args->ldd : NULL,
+                 delta && !args->delta_rows ? delta + i * args->ldd : delta,
+                 args->delta_from + i,
+                 args->delta_rows,
                  args->scale[i],
                  args->parameters,
                  args->settings};

@@ -9,21 +9,52 @@ typedef struct {
     ptrdiff_t n;
     const stored *a, *t; /* (n,) outputs; (n,) targets, or NULL: the target is label */
     int64_t label;
-    stored *delta; /* (n,) scale * derivative; or NULL */
+    stored *delta; /* scale * derivative, or NULL: row number `i` of bpk_loss_args.delta */
+    ptrdiff_t i, rows;
     double scale;
     const real *parameters; /* (n,), or NULL */
     const bpk_loss_settings *settings;
 } row;
 
 static inline row loss_row(const bpk_loss_args *args, ptrdiff_t i) {
+    stored *delta = args->delta;
     return (row){args->n,
                  (const stored *)args->a + i * args->lda,
-                 args->labels ? NULL : (const stored *)args->targets + i * args->ldt,
+                 args->labels ? NULL : args->targets[i],
                  args->labels ? args->labels[i] : 0,
-                 args->delta ? (stored *)args->delta + i * args->ldd : NULL,
+                 delta && !args->delta_rows ? delta + i * args->ldd : delta,
+                 args->delta_from + i,
+                 args->delta_rows,
                  args->scale[i],
                  args->parameters,
                  args->settings};
+}
+
+/* Columns `from` to `to` of a row that are contiguous in delta, and where they are. */
+typedef struct {
+    ptrdiff_t from, to;
+    stored *delta; /* NULL if delta is not wanted */
+} stretch;
+
+/* The stretch from column `from` on: a block, or the whole row if delta is row-major. */
+static ALWAYS_INLINE stretch stretch_from(const row *r, ptrdiff_t from) {
+    if (!r->rows || !r->delta) return (stretch){from, r->n, r->delta};
+    ptrdiff_t width = width_of_block(r->n - from, VEC, TILE_VECS * VEC);
+    ptrdiff_t to = r->n - from < width ? r->n : from + width;
+    return (stretch){from, to, r->delta + from * r->rows + r->i * width};
+}
+
+/* Wide rows of targets may come from memory, in random order. All cache lines of a row are prefetched while
+ * the rows before it, of about FETCHED_AHEAD bytes, are computed. */
+enum { WIDE_ROW = 256, FETCHED_AHEAD = 6 << 10, LINE = 64 };
+
+static ALWAYS_INLINE void prefetch_targets(const bpk_loss_args *args, ptrdiff_t i) {
+    const ptrdiff_t bytes = args->n * (ptrdiff_t)sizeof(stored);
+    if (args->labels || bytes < WIDE_ROW) return;
+    i += 1 + FETCHED_AHEAD / bytes;
+    if (i >= args->m) return;
+    const char *t = args->targets[i];
+    for (ptrdiff_t at = 0; at < bytes; at += LINE) __builtin_prefetch(t + at);
 }
 
 /* The first n lanes of v, and zeros. The constant VEC costs nothing. */
@@ -31,23 +62,41 @@ static ALWAYS_INLINE vec first_lanes(ptrdiff_t n, vec v) {
     return n == VEC ? v : vselect(vtail(n), v, vzero());
 }
 
-/* A function named ..._some makes one vector of a row: its n <= VEC elements from j on. n is the constant VEC
- * for all vectors but the last. */
+/* A function of this type makes one vector of a row: its n <= VEC elements from j on. n is the constant VEC
+ * for all vectors but the last of a stretch. Returns the derivative of the loss, and adds to the sums. */
+typedef struct {
+    vec loss, right;
+} loss_sums;
+typedef vec some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums);
 
-/* Returns sum + (a - t)^2; delta = scale * (a - t). */
-static ALWAYS_INLINE vec squares_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec scale, vec sum) {
+/* The sums over a row; delta = scale * derivative. */
+static ALWAYS_INLINE loss_sums sums_of_row(some *derivative, const row *r, double scale) {
+    loss_sums sums = {vzero(), vzero()};
+    const vec factor = vset1((real)scale);
+    stretch s;
+    for (ptrdiff_t from = 0; from < r->n; from = s.to) {
+        s = stretch_from(r, from);
+        ptrdiff_t j = from;
+        for (; j + VEC <= s.to; j += VEC) {
+            vec d = derivative(r, j, VEC, &sums);
+            if (s.delta) vstore(s.delta + (j - from), vmul(factor, d));
+        }
+        if (j == s.to) continue;
+        vec d = derivative(r, j, s.to - j, &sums);
+        if (s.delta) vstore_first(s.delta + (j - from), s.to - j, vmul(factor, d));
+    }
+    return sums;
+}
+
+static ALWAYS_INLINE vec squares_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
     vec difference = vsub(vload_first(r->a + j, n), vload_first(r->t + j, n));
-    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, difference));
-    return vfma(difference, difference, sum);
+    sums->loss = vfma(difference, difference, sums->loss);
+    return difference;
 }
 
 /* Returns sum (a - t)^2; delta = scale * factor * (a - t). */
 static double squares(const row *r, double factor) {
-    vec sum = vzero(), scale = vset1((real)(r->scale * factor));
-    ptrdiff_t j = 0;
-    for (; j + VEC <= r->n; j += VEC) sum = squares_some(r, j, VEC, scale, sum);
-    if (j < r->n) sum = squares_some(r, j, r->n - j, scale, sum);
-    return (double)vsum(sum);
+    return (double)vsum(sums_of_row(squares_some, r, r->scale * factor).loss);
 }
 
 static double mse_row(const row *r, double *accuracy) {
@@ -63,48 +112,48 @@ static double squared_error_row(const row *r, double *accuracy) {
 /* mae and quantile: returns (1/n) sum d slope, with d = a - t; delta = scale / n * slope. The slope is
  * `above` if d > 0, -`below` if d < 0, and d itself if d is 0 or NaN. mae has above = below = 1; quantile has
  * above = 1 - q and below = q, with its parameter q. */
-static ALWAYS_INLINE vec absolute_some(const row *r, ptrdiff_t j, ptrdiff_t n, int has_q, vec scale,
-                                       vec sum) {
+static ALWAYS_INLINE vec slope_some(const row *r, ptrdiff_t j, ptrdiff_t n, int has_q, loss_sums *sums) {
     vec one = vset1(1), d = vsub(vload_first(r->a + j, n), vload_first(r->t + j, n));
     vec below = has_q ? vload_first(r->parameters + j, n) : one, above = has_q ? vsub(one, below) : one;
     vec slope = vselect(vgt(d, vzero()), above, vselect(vlt(d, vzero()), vneg(below), d));
-    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, slope));
-    return vfma(d, slope, sum);
+    sums->loss = vfma(d, slope, sums->loss);
+    return slope;
 }
 
-static ALWAYS_INLINE double absolute(const row *r, int has_q) {
-    vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
-    ptrdiff_t j = 0;
-    for (; j + VEC <= r->n; j += VEC) sum = absolute_some(r, j, VEC, has_q, scale, sum);
-    if (j < r->n) sum = absolute_some(r, j, r->n - j, has_q, scale, sum);
-    return (double)vsum(sum) / (double)r->n;
+static ALWAYS_INLINE vec mae_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
+    return slope_some(r, j, n, 0, sums);
+}
+
+static ALWAYS_INLINE vec quantile_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
+    return slope_some(r, j, n, 1, sums);
+}
+
+/* Returns the mean over the row; delta = scale / n * derivative. */
+static ALWAYS_INLINE double mean_of_row(some *derivative, const row *r) {
+    return (double)vsum(sums_of_row(derivative, r, r->scale / (double)r->n).loss) / (double)r->n;
 }
 
 static double mae_row(const row *r, double *accuracy) {
     (void)accuracy;
-    return absolute(r, 0);
+    return mean_of_row(mae_some, r);
 }
 
 static double quantile_row(const row *r, double *accuracy) {
     (void)accuracy;
-    return absolute(r, 1);
+    return mean_of_row(quantile_some, r);
 }
 
-static ALWAYS_INLINE vec huber_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec scale, vec sum) {
+static ALWAYS_INLINE vec huber_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
     vec d = vsub(vload_first(r->a + j, n), vload_first(r->t + j, n)),
         limit = vload_first(r->parameters + j, n);
     vec c = vmax(vneg(limit), vmin(limit, d));
-    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, c));
-    return vfma(c, vfnma(vset1((real)0.5), c, d), sum);
+    sums->loss = vfma(c, vfnma(vset1((real)0.5), c, d), sums->loss);
+    return c;
 }
 
 static double huber_row(const row *r, double *accuracy) {
     (void)accuracy;
-    vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
-    ptrdiff_t j = 0;
-    for (; j + VEC <= r->n; j += VEC) sum = huber_some(r, j, VEC, scale, sum);
-    if (j < r->n) sum = huber_some(r, j, r->n - j, scale, sum);
-    return (double)vsum(sum) / (double)r->n;
+    return mean_of_row(huber_some, r);
 }
 
 /* The part of the deviance that depends only on the targets: sum t log t - t, with 0 for t = 0. */
@@ -117,41 +166,35 @@ static double target_deviance(const row *r) {
     return sum;
 }
 
-static ALWAYS_INLINE vec poisson_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec scale, vec sum) {
+static ALWAYS_INLINE vec poisson_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
     vec a = vload_first(r->a + j, n), t = vload_first(r->t + j, n), e = vexp(a);
-    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, vsub(e, t)));
-    return vadd(sum, first_lanes(n, vfnma(t, a, e)));
+    sums->loss = vadd(sums->loss, first_lanes(n, vfnma(t, a, e)));
+    return vsub(e, t);
 }
 
 static double poisson_row(const row *r, double *accuracy) {
     (void)accuracy;
-    vec sum = vzero(), scale = vset1((real)(r->scale / (double)r->n));
-    ptrdiff_t j = 0;
-    for (; j + VEC <= r->n; j += VEC) sum = poisson_some(r, j, VEC, scale, sum);
-    if (j < r->n) sum = poisson_some(r, j, r->n - j, scale, sum);
+    vec sum = sums_of_row(poisson_some, r, r->scale / (double)r->n).loss;
     return ((double)vsum(sum) + (r->settings->deviance ? target_deviance(r) : 0)) / (double)r->n;
 }
 
 /* With p = sigmoid(z), the loss of z is -t log p - (1-t) log(1-p) = max(z, 0) - z t + log(1 + e^-|z|). */
-static ALWAYS_INLINE vec binary_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec scale, vec sum, vec *right) {
+static ALWAYS_INLINE vec binary_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
     vec unit = vset1(1), cap = vset1((real)r->settings->cap);
     vec z = vload_first(r->a + j, n), t = vload_first(r->t + j, n), e = vexp(vneg(vabs(z)));
     vec loss = vadd(vfnma(z, t, vmax(vzero(), z)), vlog1p_unit(e));
     loss = vfma(vzero(), z, loss); /* NaN for an infinite z, also on the right side */
     vec predicted = vselect(vgt(z, vzero()), unit, vzero());
     vec actual = vselect(vgt(t, vset1((real)0.5)), unit, vzero());
-    *right = vadd(*right, first_lanes(n, vsub(unit, vabs(vsub(predicted, actual)))));
-    if (r->delta) vstore_first(r->delta + j, n, vmul(scale, vsub(sigmoid_of(z, e), t)));
-    return vadd(sum, first_lanes(n, vmin(cap, loss)));
+    sums->right = vadd(sums->right, first_lanes(n, vsub(unit, vabs(vsub(predicted, actual)))));
+    sums->loss = vadd(sums->loss, first_lanes(n, vmin(cap, loss)));
+    return vsub(sigmoid_of(z, e), t);
 }
 
 static double binary_cross_entropy_row(const row *r, double *accuracy) {
-    vec sum = vzero(), right = vzero(), scale = vset1((real)(r->scale / (double)r->n));
-    ptrdiff_t j = 0;
-    for (; j + VEC <= r->n; j += VEC) sum = binary_some(r, j, VEC, scale, sum, &right);
-    if (j < r->n) sum = binary_some(r, j, r->n - j, scale, sum, &right);
-    *accuracy = (double)vsum(right) / (double)r->n;
-    return (double)vsum(sum) / (double)r->n;
+    loss_sums sums = sums_of_row(binary_some, r, r->scale / (double)r->n);
+    *accuracy = (double)vsum(sums.right) / (double)r->n;
+    return (double)vsum(sums.loss) / (double)r->n;
 }
 
 /* The largest of a (n). */
@@ -225,9 +268,13 @@ static inline vec exponentials(const row *r, real top, double *total, double *at
     softmax_sums sums = {vzero(), vzero(), vzero()};
     const vec shift = vset1(top);
     ptrdiff_t j = 0;
-    for (; j < last_vector(r->n); j += VEC) {
-        vec e = exponentials_some(r, j, VEC, shift, &sums);
-        if (r->delta) vstore(r->delta + j, e);
+    stretch s;
+    for (ptrdiff_t from = 0; j < last_vector(r->n); from = s.to) {
+        s = stretch_from(r, from);
+        for (; j < s.to && j < last_vector(r->n); j += VEC) {
+            vec e = exponentials_some(r, j, VEC, shift, &sums);
+            if (s.delta) vstore(s.delta + (j - from), e);
+        }
     }
     vec last = exponentials_some(r, j, r->n - j, shift, &sums);
     *total = (double)vsum(sums.exponentials);
@@ -243,11 +290,10 @@ typedef struct {
 } softmax_factors;
 
 /* One vector of delta from its exponentials e. */
-static ALWAYS_INLINE void softmax_delta_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec e,
-                                             const softmax_factors *f) {
+static ALWAYS_INLINE vec softmax_delta_some(const row *r, ptrdiff_t j, ptrdiff_t n, vec e,
+                                            const softmax_factors *f) {
     vec d = vfnma(f->scale, targets_at(r, n, j), vmul(e, f->norm));
-    if (r->settings->smoothing != 0) d = vsub(d, f->share);
-    vstore_first(r->delta + j, n, d);
+    return r->settings->smoothing != 0 ? vsub(d, f->share) : d;
 }
 
 /* delta = scale (softmax - smoothed t), from the exponentials. `last` is their last vector, `total` their
@@ -256,9 +302,16 @@ static inline void softmax_delta(const row *r, vec last, double total) {
     const double smoothing = r->settings->smoothing, kept = 1 - smoothing, equal = smoothing / (double)r->n;
     const softmax_factors f = {vset1((real)(r->scale / total)), vset1((real)(r->scale * kept)),
                                vset1((real)(r->scale * equal))};
-    ptrdiff_t j = 0;
-    for (; j < last_vector(r->n); j += VEC) softmax_delta_some(r, j, VEC, vload(r->delta + j), &f);
-    softmax_delta_some(r, j, r->n - j, last, &f);
+    stretch s;
+    for (ptrdiff_t from = 0, j = 0; from < r->n; from = s.to) {
+        s = stretch_from(r, from);
+        for (; j < s.to && j < last_vector(r->n); j += VEC) {
+            stored *d = s.delta + (j - from);
+            vstore(d, softmax_delta_some(r, j, VEC, vload(d), &f));
+        }
+        if (j < s.to)
+            vstore_first(s.delta + (j - from), r->n - j, softmax_delta_some(r, j, r->n - j, last, &f));
+    }
 }
 
 static void cross_entropy_rows(const bpk_loss_args *args) {
@@ -267,6 +320,7 @@ static void cross_entropy_rows(const bpk_loss_args *args) {
         count = args->m - from < ROWS_TOGETHER ? args->m - from : ROWS_TOGETHER;
         for (ptrdiff_t i = 0; i < count; i++) {
             row r = loss_row(args, from + i);
+            prefetch_targets(args, from + i);
             s.top[i] = largest(r.n, r.a);
         }
         for (ptrdiff_t i = 0; i < count; i++) {
@@ -292,6 +346,7 @@ static void cross_entropy_rows(const bpk_loss_args *args) {
     static void name##_rows(const bpk_loss_args *args) {                \
         for (ptrdiff_t i = 0; i < args->m; i++) {                       \
             row r = loss_row(args, i);                                  \
+            prefetch_targets(args, i);                                  \
             args->row_accuracy[i] = 0;                                  \
             args->row_loss[i] = name##_row(&r, &args->row_accuracy[i]); \
         }                                                               \

@@ -59,12 +59,13 @@ static ALWAYS_INLINE void spend_tile(int rows, int vecs, int last, ptrdiff_t tai
         EACH_ACCUMULATOR (r, j) tile[r][j] = tile_load(to->w + r * to->ldw, j, vecs, last, tail);
         return;
     }
-    stored *m = to->state[0] ? (stored *)to->state[0] + to->at : NULL;
-    sgd_steps(rows, vecs, last, tail, move, to->w, to->ldw, m, to->ld_state, tile);
+    stored *m = to->state[0] ? (stored *)to->state[0] + to->at : NULL, *w = to->w;
+    sgd_steps(rows, vecs, last, tail, move, w, to->ldw, m, to->ld_state, tile);
+    __asm__("" : "+r"(w)); /* otherwise gcc loads the tile before the branches above, and spills it */
     vec lr = vset1((real)move->lr);
     EACH_ACCUMULATOR (r, j) {
-        tile[r][j] = vfnma(lr, tile[r][j], tile_load(to->w + r * to->ldw, j, vecs, last, tail));
-        tile_store(to->w + r * to->ldw, tile[r][j], j, vecs, last, tail);
+        tile[r][j] = vfnma(lr, tile[r][j], tile_load(w + r * to->ldw, j, vecs, last, tail));
+        tile_store(w + r * to->ldw, tile[r][j], j, vecs, last, tail);
     }
 }
 
