@@ -154,7 +154,8 @@ static void prefetch_row(const batch_origin *batch, ptrdiff_t place) {
     if (row < 0) return;
     const char *p = source->data + row * source->row_stride;
     ptrdiff_t bytes = source->columns * (ptrdiff_t)type_size[source->type];
-    for (ptrdiff_t at = 0; at < bytes && at < PREFETCHED_BYTES; at += LINE) __builtin_prefetch(p + at);
+    ptrdiff_t before = (ptrdiff_t)((uintptr_t)p % LINE); /* rows begin anywhere in a line */
+    for (ptrdiff_t at = -before; at < bytes && at < PREFETCHED_BYTES; at += LINE) __builtin_prefetch(p + at);
 }
 
 enum { STOP_ROWS = 256 }; /* rows between two calls of team_stopped */
@@ -174,14 +175,9 @@ ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batc
             convert(kernels, source, source->data + number * source->row_stride, row);
         }
         prefetch_row(batch, batch->next + i + AHEAD);
-        int finite;
-        if (ldo) {
-            void *copy = element(kernels, out, i * ldo);
-            memcpy(copy, p, (size_t)source->columns * kernels->real_size);
-            finite = kernels->all_finite(source->columns, copy);
-        } else {
-            finite = kernels->scatter(source->columns, p, out, rows, i);
-        }
+        /* One row in blocks of one row is a row-major row. */
+        int finite = ldo ? kernels->scatter(source->columns, p, element(kernels, out, i * ldo), 1, 0)
+                         : kernels->scatter(source->columns, p, out, rows, i);
         if (!finite) return i;
     }
     return -1;
