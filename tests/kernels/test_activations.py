@@ -160,7 +160,9 @@ def test_signs_of_zero(isa, dtype):
 def test_tanh_is_odd_and_reaches_one(isa, dtype):
     """tanh(-x) has the bits of -tanh(x). Near 1 the values rise to exactly 1, and stay there."""
     end = {"float32": 10, "float64": 22}[dtype]
-    x = np.concatenate([np.geomspace(1e-30, 30, 20_001), np.linspace(0.8 * end, 1.2 * end, 20_001)]).astype(dtype)
+    x = np.concatenate([np.geomspace(1e-30, 30, 20_001), np.linspace(0.8 * end, 1.2 * end, 20_001)]).astype(
+        dtype
+    )
     y = activate("tanh", x)
     assert np.array_equal(activate("tanh", -x), -y)
     assert y.max() == 1
@@ -170,7 +172,7 @@ def test_tanh_is_odd_and_reaches_one(isa, dtype):
 
 
 def test_sigmoid_of_large_numbers(isa, dtype):
-    """Where sigmoid is too small to be normal, it may be zero but not more; the largest values are exactly 1."""
+    """Where sigmoid is too small to be normal, it is zero or nearly; the largest values are exactly 1."""
     info = np.finfo(dtype)
     x = np.linspace(0.99, 1.05, 10_001) * np.log(info.tiny.astype(np.float64))
     y = activate("sigmoid", x.astype(dtype))
