@@ -170,14 +170,9 @@ ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batc
             convert(kernels, source, source->data + number * source->row_stride, row);
         }
         prefetch_row(batch, batch->next + i + AHEAD);
-        int finite;
-        if (ldo) {
-            void *copy = element(kernels, out, i * ldo);
-            memcpy(copy, p, (size_t)source->columns * kernels->real_size);
-            finite = kernels->all_finite(source->columns, copy);
-        } else {
-            finite = kernels->scatter(source->columns, p, out, rows, i);
-        }
+        /* One row in blocks of one row is a row-major row. */
+        int finite = ldo ? kernels->scatter(source->columns, p, element(kernels, out, i * ldo), 1, 0)
+                         : kernels->scatter(source->columns, p, out, rows, i);
         if (!finite) return i;
     }
     return -1;

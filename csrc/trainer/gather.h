@@ -2,6 +2,8 @@
 #ifndef BPK_GATHER_H
 #define BPK_GATHER_H
 
+#include <stdint.h>
+
 #include "kernels/kernels.h"
 #include "platform/team.h"
 
@@ -31,10 +33,12 @@ static inline int64_t label_of(const bpk_data *data, ptrdiff_t row, ptrdiff_t cl
 }
 
 /* In random order, each row would wait a hundred nanoseconds for memory, so its start is prefetched. The
- * processor then prefetches the following cache lines itself. */
+ * processor then prefetches the following cache lines itself. Rows begin anywhere in a line. */
 static inline void prefetch_start(const char *row, ptrdiff_t bytes) {
     enum { PREFETCHED_BYTES = 256, LINE = 64 };
-    for (ptrdiff_t at = 0; at < bytes && at < PREFETCHED_BYTES; at += LINE) __builtin_prefetch(row + at);
+    const ptrdiff_t before = (ptrdiff_t)((uintptr_t)row % LINE);
+    for (ptrdiff_t at = -before; at < bytes && at < PREFETCHED_BYTES; at += LINE)
+        __builtin_prefetch(row + at);
 }
 
 /* Copies rows `from` to `to` of a mini-batch to out (.., source's columns) as reals. `out` is row-major with

@@ -162,21 +162,29 @@ static ALWAYS_INLINE void move_one(mover mover, const constants *c, const bpk_mo
     BPK_NAME(move)(move, VEC, row, w, state);
 }
 
-/* Updates W (in, out) and b (out) of a layer from its input x (in) and delta (out), and returns delta W' (in)
- * with the old W: the delta below before its factor s'. lane[k] is the mask of lane k alone. The lanes of the
- * result are collected in a register, because loading a vector just stored lane by lane waits for all the
- * stores. */
-static ALWAYS_INLINE vec layer_backward(const net_layer *layer, mover mover, const constants *c,
-                                        const bpk_move *move, const vmask lane[VEC], const real *x, vec delta,
-                                        int is_first) {
-    real *w = layer->w;
-    vec below = vzero();
-    for (ptrdiff_t k = 0; k < layer->in; k++) {
-        if (!is_first) below = vselect(lane[k], vset1(vsum(vmul(delta, vload(w + k * VEC)))), below);
-        move_one(mover, c, move, w + k * VEC, vmul(vset1(x[k]), delta));
+/* delta W' (in), in the first lanes; the others are zero. lane[k] is the mask of lane k alone. The result is
+ * collected in a register, because loading a vector just stored lane by lane waits for all the stores. */
+static ALWAYS_INLINE vec layer_delta(const net_layer *layer, const vmask lane[VEC], vec delta) {
+    const real *w = layer->w;
+    if (layer->in <= 4) {
+        vec products[4];
+        UNROLL
+        for (ptrdiff_t k = 0; k < 4; k++)
+            products[k] = k < layer->in ? vmul(delta, vload(w + k * VEC)) : vzero();
+        return vsum_four(products, layer->out);
     }
-    move_one(mover, c, move, layer->b, delta);
+    vec below = vzero();
+    for (ptrdiff_t k = 0; k < layer->in; k++)
+        below = vselect(lane[k], vset1(vsum(vmul(delta, vload(w + k * VEC)))), below);
     return below;
+}
+
+/* Updates W (in, out) and b (out) of a layer from its input x (in) and delta (out). */
+static ALWAYS_INLINE void layer_update(const net_layer *layer, mover mover, const constants *c,
+                                       const bpk_move *move, const real *x, vec delta) {
+    for (ptrdiff_t k = 0; k < layer->in; k++)
+        move_one(mover, c, move, (real *)layer->w + k * VEC, vmul(vset1(x[k]), delta));
+    move_one(mover, c, move, layer->b, delta);
 }
 
 /* The losses mse and squared_error of outputs a (n) with targets t (n): returns the loss, and delta (n) is
@@ -190,7 +198,7 @@ static ALWAYS_INLINE double squared_loss(bpk_loss loss, vec a, vec t, double n, 
 }
 
 /* The padding of every delta is zero, so the padding of W and b stays zero: the last delta is masked by
- * `out`, and layer_backward sets only the lanes of inputs. Biases move like weights, because penalties are
+ * `out`, and layer_delta sets only the lanes of inputs. Biases move like weights, because penalties are
  * refused. is_sgd is a compile-time constant: specialised for SGD, the loop keeps its state in registers. */
 static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptrdiff_t steps, int is_sgd) {
     const bpk_request *request = &run->request;
@@ -265,10 +273,11 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
         }
         d = vmul(d, derivative_vector(last->activation, y));
         for (int l = net->count - 1; l > 0; l--) {
-            d = layer_backward(&net->layers[l], mover, &c, &move, lane, a[l], d, 0);
-            d = vmul(d, derivative_vector(net->layers[l - 1].activation, vload(a[l])));
+            vec below = layer_delta(&net->layers[l], lane, d);
+            layer_update(&net->layers[l], mover, &c, &move, a[l], d);
+            d = vmul(below, derivative_vector(net->layers[l - 1].activation, vload(a[l])));
         }
-        layer_backward(first, mover, &c, &move, lane, a[0], d, 1);
+        layer_update(first, mover, &c, &move, a[0], d);
         results->loss_sum += row_loss;
         results->accuracy_sum += row_accuracy;
         results->weight_sum += 1;

@@ -157,6 +157,31 @@ def test_signs_of_zero(isa, dtype):
         assert np.array_equal(np.signbit(a), [False, True]), name
 
 
+def test_tanh_is_odd_and_reaches_one(isa, dtype):
+    """tanh(-x) has the bits of -tanh(x). Near 1 the values rise to exactly 1, and stay there."""
+    end = {"float32": 10, "float64": 22}[dtype]
+    x = np.concatenate([np.geomspace(1e-30, 30, 20_001), np.linspace(0.8 * end, 1.2 * end, 20_001)]).astype(
+        dtype
+    )
+    y = activate("tanh", x)
+    assert np.array_equal(activate("tanh", -x), -y)
+    assert y.max() == 1
+    near = y[-20_001:]
+    first = int((near == 1).argmax())
+    assert (near[first:] == 1).all()
+
+
+def test_sigmoid_of_large_numbers(isa, dtype):
+    """Where sigmoid is too small to be normal, it is zero or nearly; the largest values are exactly 1."""
+    info = np.finfo(dtype)
+    x = np.linspace(0.99, 1.05, 10_001) * np.log(info.tiny.astype(np.float64))
+    y = activate("sigmoid", x.astype(dtype))
+    assert (y <= 1.01 * np.exp(np.maximum(x, x.max())).max()).all()
+    assert (y[x < np.log(info.tiny.astype(np.float64)) - 1] == 0).all()
+    large = activate("sigmoid", np.array([-x[0], -x[-1], 50, info.max], dtype))
+    assert (large == 1).all()
+
+
 def test_slopes_at_zero(isa, dtype):
     zero, one = np.zeros((1, 1), dtype), np.ones((1, 1), dtype)
     assert kernels.delta_backward(one, one, zero, "relu")[0, 0] == 0

@@ -125,6 +125,7 @@ static inline vec vscale(vec a, vec n) {
     __m128i whole = _mm256_cvtpd_epi32(n), half = _mm_srai_epi32(whole, 1);
     return vmul(vmul(a, exponent(half)), exponent(_mm_sub_epi32(whole, half)));
 }
+static inline vec vpower(vec n) { return exponent(_mm256_cvtpd_epi32(n)); }
 #else
 static inline vec exponent(__m256i n) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
@@ -133,6 +134,7 @@ static inline vec vscale(vec a, vec n) {
     __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
     return vmul(vmul(a, exponent(half)), exponent(_mm256_sub_epi32(whole, half)));
 }
+static inline vec vpower(vec n) { return exponent(_mm256_cvtps_epi32(n)); }
 #endif
 
 #if BPK_REAL_IS_DOUBLE
@@ -145,6 +147,28 @@ static inline real vsum(vec a) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+#endif
+#if BPK_REAL_IS_DOUBLE
+static ALWAYS_INLINE vec vsum_four(const vec p[4], ptrdiff_t n) {
+    (void)n;
+    vec even =
+        _mm256_add_pd(_mm256_permute2f128_pd(p[0], p[2], 0x20), _mm256_permute2f128_pd(p[0], p[2], 0x31));
+    vec odd =
+        _mm256_add_pd(_mm256_permute2f128_pd(p[1], p[3], 0x20), _mm256_permute2f128_pd(p[1], p[3], 0x31));
+    return _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd));
+}
+#else
+static ALWAYS_INLINE vec vsum_four(const vec p[4], ptrdiff_t n) {
+    __m128 q[4];
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        q[i] = _mm256_castps256_ps128(p[i]);
+        if (n >= 4) q[i] = _mm_add_ps(q[i], _mm256_extractf128_ps(p[i], 1));
+    }
+    __m128 low = _mm_add_ps(_mm_unpacklo_ps(q[0], q[1]), _mm_unpackhi_ps(q[0], q[1]));
+    __m128 high = _mm_add_ps(_mm_unpacklo_ps(q[2], q[3]), _mm_unpackhi_ps(q[2], q[3]));
+    return _mm256_zextps128_ps256(_mm_add_ps(_mm_movelh_ps(low, high), _mm_movehl_ps(high, low)));
 }
 #endif
 static inline real vmaximum(vec a) {

@@ -117,6 +117,9 @@ static inline vhalf hfma(vhalf a, vhalf b, vhalf c) { return _mm256_fmadd_ps(a, 
 /* The nearest integer; half-way between two, the even one. */
 static inline vec vround(vec a) { return VOP(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vec vscale(vec a, vec n) { return VOP(scalef)(a, n); } /* a 2^n, n integral */
+/* 2^n, n integral, at least -127 for float and -1023 for double, where it is zero, and at most the same
+ * without the sign. */
+static inline vec vpower(vec n) { return vscale(vset1(1), n); }
 
 /* The sum of all lanes: the upper half is added to the lower half until one lane is left. dot.c relies on
  * this order: it also adds transposed vectors in this order. */
@@ -132,6 +135,39 @@ static inline real vsum(vec a) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+#endif
+/* Lane i, of the first four, is the sum of all lanes of p[i], to the bit of vsum; the other lanes are zero.
+ * Only the first n lanes of each p[i] may differ from +0: if they are fewer than four, the upper ones are not
+ * added. */
+#if BPK_REAL_IS_DOUBLE
+static ALWAYS_INLINE vec vsum_four(const vec p[4], ptrdiff_t n) {
+    __m256d h[4];
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        h[i] = _mm512_castpd512_pd256(p[i]);
+        if (n >= 4) h[i] = _mm256_add_pd(h[i], _mm512_extractf64x4_pd(p[i], 1));
+    }
+    __m256d even =
+        _mm256_add_pd(_mm256_permute2f128_pd(h[0], h[2], 0x20), _mm256_permute2f128_pd(h[0], h[2], 0x31));
+    __m256d odd =
+        _mm256_add_pd(_mm256_permute2f128_pd(h[1], h[3], 0x20), _mm256_permute2f128_pd(h[1], h[3], 0x31));
+    return _mm512_zextpd256_pd512(
+        _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd)));
+}
+#else
+static ALWAYS_INLINE vec vsum_four(const vec p[4], ptrdiff_t n) {
+    __m128 q[4];
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        q[i] = _mm512_castps512_ps128(p[i]);
+        if (n < 4) continue;
+        __m256 h = _mm256_add_ps(_mm512_castps512_ps256(p[i]), _mm512_extractf32x8_ps(p[i], 1));
+        q[i] = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    }
+    __m128 low = _mm_add_ps(_mm_unpacklo_ps(q[0], q[1]), _mm_unpackhi_ps(q[0], q[1]));
+    __m128 high = _mm_add_ps(_mm_unpacklo_ps(q[2], q[3]), _mm_unpackhi_ps(q[2], q[3]));
+    return _mm512_zextps128_ps512(_mm_add_ps(_mm_movelh_ps(low, high), _mm_movehl_ps(high, low)));
 }
 #endif
 /* The largest lane; any number if a lane is NaN. */

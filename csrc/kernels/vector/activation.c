@@ -13,9 +13,14 @@ static ALWAYS_INLINE void map_vector(bpk_activation activation, ptrdiff_t n, con
     vstore_first(out, n, x);
 }
 
-/* The same for rows of any length: out (m, n), a (m, n). */
+/* The same for rows of any length: out (m, n), a (m, n). Adjacent rows are one row: the rows of a tile are
+ * too short for the loop to be fast. */
 static ALWAYS_INLINE void map(bpk_activation activation, ptrdiff_t m, ptrdiff_t n, const stored *a,
                               ptrdiff_t lda, stored *out, ptrdiff_t ldo, int is_derivative) {
+    if (lda == n && ldo == n) {
+        n *= m;
+        m = 1;
+    }
     for (ptrdiff_t i = 0; i < m; i++, a += lda, out += ldo) {
         ptrdiff_t j = 0;
         for (; j + VEC <= n; j += VEC) map_vector(activation, VEC, a + j, out + j, is_derivative);

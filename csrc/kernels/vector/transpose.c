@@ -18,7 +18,12 @@ int BPK_NAME(scatter)(ptrdiff_t n, const void *src, void *dst, ptrdiff_t rows, p
         stored *to = (stored *)dst + start * rows + row * width;
         ptrdiff_t j = 0;
         for (; j + VEC <= columns; j += VEC) finite &= copy_some(VEC, from + j, to + j);
-        if (j < columns) finite &= copy_some(columns - j, from + j, to + j);
+        if (j == columns) continue;
+        /* The last VEC elements again: a tail in a vector of its own would read a cache line more. */
+        if (columns > VEC)
+            finite &= copy_some(VEC, from + columns - VEC, to + columns - VEC);
+        else
+            finite &= copy_some(columns, from, to);
     }
     return finite;
 }

@@ -45,18 +45,37 @@ static const real ATANH[] = {
 #endif
 };
 
+/* r coth r as a polynomial in r^2 on |r| <= ln(2)/4 */
+static const real COTH[] = {
+#if BPK_REAL_IS_DOUBLE
+    2.1187126183694134035e-5, -2.1163393983568624917e-4, 2.1164020226804389484e-3,
+    -0.022222222221610917482, 0.33333333333333203867,    1,
+#else
+    -0.0221339965734f,
+    0.333332514687f,
+    1,
+#endif
+};
+
 /* Below EXP_LOWEST e^x is zero, above EXP_HIGHEST infinite. x is limited to these bounds, so that the
- * exponent n of 2^n stays within the range of vscale. LN2_HIGH + LN2_LOW is ln 2. */
+ * exponent n of 2^n stays within the range of vscale. LN2_HIGH + LN2_LOW is ln 2. Above TANH_HIGHEST tanh
+ * is 1. Below SIGMOID_LOWEST sigmoid is zero, because it is too small to be normal; above SIGMOID_HIGHEST it
+ * is 1. */
+#define SIGMOID_HIGHEST 40
 #if BPK_REAL_IS_DOUBLE
 #define EXP_LOWEST (-760.0)
 #define EXP_HIGHEST 710.0
 #define LN2_HIGH 0x1.62e42fefa39efp-1
 #define LN2_LOW 2.319046813846299615495e-17
+#define TANH_HIGHEST 22.0
+#define SIGMOID_LOWEST (-709.0)
 #else
 #define EXP_LOWEST (-110.0f)
 #define EXP_HIGHEST 89.0f
 #define LN2_HIGH 0x1.62e43p-1f
 #define LN2_LOW (-1.9046542999577678785e-9f)
+#define TANH_HIGHEST 10.0f
+#define SIGMOID_LOWEST (-88.0f)
 #endif
 
 /* Splits x into n ln 2 + r, with n integral; returns e^r - 1. 1.4427 is log2 e. */
@@ -80,14 +99,23 @@ static inline vec vexp_sum(vec x, vec low) {
 /* e^x - 1 for x <= 0, accurate near zero. Below -50 it is -1 in both dtypes. */
 static inline vec vexpm1_below(vec x) {
     vec n, p = reduced_expm1(vmax(vset1(-50), x), &n);
-    vec power = vscale(vset1(1), n);
+    vec power = vpower(n);
     return vfma(power, p, vsub(power, vset1(1)));
 }
 
-/* tanh |x| = -e / (2 + e) with e = exp(-2|x|) - 1 */
+/* Sets *r with h = n ln(2)/2 + r, for the integer n nearest to h 2/ln 2; returns r coth r. */
+static inline vec coth_of_rest(vec h, vec n, vec *r) {
+    *r = vfnma(n, vset1((real)LN2_LOW / 2), vfnma(n, vset1((real)LN2_HIGH / 2), h));
+    return POLYNOMIAL(vmul(*r, *r), COTH);
+}
+
+/* With c = r coth r, e^2r = (c + r) / (c - r); so with |x| = n ln(2)/2 + r,
+ * tanh |x| = (2^n (c + r) - (c - r)) / (2^n (c + r) + (c - r)). Sorted by c and r, it is accurate near 0. */
 static inline vec vtanh(vec x) {
-    vec e = vexpm1_below(vmul(vset1(-2), vabs(x)));
-    return vcopysign(vdiv(e, vadd(vset1(2), e)), x);
+    vec h = vmin(vset1(TANH_HIGHEST), vabs(x)), n = vround(vmul(h, vset1((real)2.88539008177792681472)));
+    vec r, c = coth_of_rest(h, n, &r);
+    vec power = vpower(n), below = vsub(power, vset1(1)), above = vadd(power, vset1(1));
+    return vcopysign(vdiv(vfma(below, c, vmul(above, r)), vfma(above, c, vmul(below, r))), x);
 }
 
 /* sigmoid(x) from e = exp(-|x|), which never overflows: 1 / (1 + e) for x >= 0, e / (1 + e) for x < 0. */
@@ -95,7 +123,15 @@ static inline vec sigmoid_of(vec x, vec e) {
     vec one = vset1(1);
     return vdiv(vselect(vlt(x, vzero()), e, one), vadd(one, e));
 }
-static inline vec vsigmoid(vec x) { return sigmoid_of(x, vexp(vneg(vabs(x)))); }
+
+/* As tanh: with x/2 = n ln(2)/2 + r, sigmoid(x) = 2^n (c + r) / (2^n (c + r) + (c - r)). */
+static inline vec vsigmoid(vec x) {
+    x = vmax(vset1(SIGMOID_LOWEST), vmin(vset1(SIGMOID_HIGHEST), x));
+    vec n = vround(vmul(x, vset1((real)1.44269504088896340736)));
+    vec r, c = coth_of_rest(vmul(x, vset1((real)0.5)), n, &r);
+    vec power = vpower(n), sum = vadd(c, r);
+    return vdiv(vmul(power, sum), vfma(power, sum, vsub(c, r)));
+}
 
 /* log(1 + x) for x in [0, 1], as 2 atanh(s) with s = x / (2 + x). */
 static inline vec vlog1p_unit(vec x) {
