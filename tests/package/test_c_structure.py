@@ -47,3 +47,32 @@ def test_no_file_only_includes(path):
 @pytest.mark.parametrize("path", [path for path in FILES if path.suffix == ".h"], ids=name_of)
 def test_headers_say_where_they_are_defined(path):
     assert re.search(r"[Dd]efined\s+(\*\s+)?(in|here)", path.read_text())
+
+
+def test_programs_list_no_instruction_set():
+    """The attacks and the benchmark ask the library for its instruction sets."""
+    root = CSRC.parent
+    programs = [
+        *root.glob("tests/attacks/kernels*.[ch]"),
+        root / "tests/attacks/threads.c",
+        *root.glob("bench/forward_kernel.c"),
+        root / "bench/peak.c",
+    ]
+    assert len(programs) > 10
+    listed = [path.name for path in programs if re.search(r"avx|neon|generic|immintrin", code_of(path), re.I)]
+    assert listed == []
+
+
+def test_each_system_has_its_files():
+    """Threads, memory, clock and machine: what CMake chooses from."""
+    found = {
+        path.relative_to(CSRC / "platform").as_posix()
+        for path in FILES
+        if path.parent.parent.name == "platform"
+    }
+    both = {
+        f"{system}/{file}.c"
+        for system in ("posix", "windows")
+        for file in ("clock", "memory", "threads", "machine")
+    }
+    assert found == both | {"linux/machine.c", "macos/machine.c", "none/threads.c"}

@@ -12,6 +12,9 @@ else:
 # The errors of flock on file systems without locks.
 UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
+# The errors of a locked byte on Windows, and under Wine.
+LOCKED = (errno.EACCES, errno.EDEADLK, 0)
+
 # Windows locks bytes of a file, against reading and writing by others. This one is beyond the end of any log.
 LOCKED_BYTE = 2**31 - 2
 
@@ -34,7 +37,7 @@ def lock(descriptor: int) -> bool:
     except BlockingIOError:
         raise
     except OSError as error:
-        if sys.platform == "win32" and error.errno in (errno.EACCES, errno.EDEADLK):
+        if sys.platform == "win32" and error.errno in LOCKED:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
         if error.errno in UNSUPPORTED:
             return False
