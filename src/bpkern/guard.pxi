@@ -23,7 +23,7 @@ cdef class Guard:
         cdef unsigned long me = this_thread()
         cdef bint whole, free
         with cython.critical_section(self):
-            whole = self.recover_after_fork()
+            whole = self.forks == forks or self.recover_after_fork()
             free = whole and not self.reads and (not self.writes or self.writer == me)
             if free:
                 self.writer = me
@@ -41,7 +41,7 @@ cdef class Guard:
     cdef int begin_read(self) except -1:
         cdef bint whole, free
         with cython.critical_section(self):
-            whole = self.recover_after_fork()
+            whole = self.forks == forks or self.recover_after_fork()
             free = whole and (not self.writes or self.writer == this_thread())
             self.reads += free
         if not whole:
@@ -58,7 +58,7 @@ cdef class Guard:
         global thread_readings
         thread_readings -= 1
 
-    cdef bint take_reader(self) noexcept:
+    cdef inline bint take_reader(self) noexcept:
         """Whether the network's kept workspace is free; then it is this reader's until `give_reader`."""
         cdef bint free
         with cython.critical_section(self):
@@ -66,15 +66,13 @@ cdef class Guard:
             self.reader_taken = True
         return free
 
-    cdef void give_reader(self) noexcept:
+    cdef inline void give_reader(self) noexcept:
         with cython.critical_section(self):
             self.reader_taken = False
 
     cdef bint recover_after_fork(self) noexcept:
         """Adapt the fields to a child process, in which only the thread that forked is left, perhaps while it was
         writing. Returns whether the network is whole: if another thread was writing, it is half changed for good."""
-        if self.forks == forks:
-            return True
         if self.writes and self.writer != forker:
             return False
         self.reads, self.reader_taken, self.forks = 0, False, forks
