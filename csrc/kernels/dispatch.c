@@ -3,6 +3,8 @@
  * Python extension makes while it is imported. */
 #include "kernels/kernels.h"
 
+#include <stdatomic.h>
+
 typedef struct {
     const char *name;
     int (*runs)(void);
@@ -63,7 +65,7 @@ ISAS(DECLARE)
 static const isa_entry isas[] = {ISAS(ROW)};
 #undef ROW
 
-static int selected = -1;
+static atomic_int selected = -1; /* threads that hold no common lock share it */
 
 int bpk_isa_count(void) { return (int)(sizeof isas / sizeof isas[0]); }
 

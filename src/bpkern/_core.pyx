@@ -23,6 +23,12 @@ import numpy as np
 
 cnp.import_array()
 
+# C reads and assigns variables of these types atomically: threads without the GIL share them.
+cdef extern from "<stdatomic.h>":
+    ctypedef int atomic_int
+    ctypedef unsigned long atomic_ulong
+    unsigned long atomic_fetch_add(atomic_ulong *to, unsigned long added) noexcept nogil
+
 cdef extern from *:
     const char *COMPILER "BPKERN_COMPILER"
     const char *FLAGS "BPKERN_FLAGS"

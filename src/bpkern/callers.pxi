@@ -1,7 +1,8 @@
 # The Python threads that are running calls: they share the processors, and those of a crew stop together. Included
 # by _core.pyx.
 
-# The registered threads, which train or read for long: from a thread's identity to its crew, or None.
+# The registered threads, which train or read for long: from a thread's identity to its crew, or None. Each thread
+# changes only its own item, so that nothing is lost without the GIL either.
 cdef dict callers = {}
 
 # A thread has two names. Its identity, PyThread_get_thread_ident, is reused after its end, which does not matter for
@@ -11,12 +12,11 @@ cdef extern from *:
     """
     static _Thread_local unsigned long thread_number; /* 0: none yet */
     static _Thread_local int thread_readings; /* reading sections of any network that the thread is in */
+    static atomic_ulong numbered;             /* threads that have a number */
     """
     unsigned long thread_number
     int thread_readings
-
-# The number of threads that have a number.
-cdef unsigned long numbered = 0
+    atomic_ulong numbered
 
 # The number of forks between the first ancestor process and this one, and the thread that made the last.
 cdef unsigned long forks = 0
@@ -25,10 +25,9 @@ cdef unsigned long forker = 0
 
 cdef inline unsigned long this_thread() noexcept:
     """A number that no other thread ever gets. Identities of ended threads are reused, in a forked child too."""
-    global thread_number, numbered
+    global thread_number
     if thread_number == 0:
-        numbered += 1
-        thread_number = numbered
+        thread_number = atomic_fetch_add(&numbered, 1) + 1
     return thread_number
 
 
@@ -92,7 +91,7 @@ cdef class Crew:
     """Threads that stop together, because a signal reaches the main thread alone. A crew made by a member of another
     crew stops with that one."""
 
-    cdef bint stopped
+    cdef atomic_int stopped
     cdef Crew outer
 
     def __cinit__(self):
@@ -104,7 +103,7 @@ cdef class Crew:
 
     def stop(self):
         """Make each member raise KeyboardInterrupt when it next looks for signals."""
-        self.stopped = True
+        self.stopped = 1
 
 
 @cython.final

@@ -6,6 +6,9 @@ cdef class Guard:
 
     The thread that writes may enter again, to write or to read, as a callback of `fit` does. A thread that reads may
     enter again only to read.
+
+    Without the GIL, a critical section protects the fields, and nothing inside one waits or raises. A fork waits for
+    their ends, so none is locked in the child. With the GIL, it compiles to nothing.
     """
 
     cdef unsigned long writer  # number of the thread that writes, valid while writes > 0
@@ -18,41 +21,68 @@ cdef class Guard:
 
     cdef int begin_write(self) except -1:
         cdef unsigned long me = this_thread()
-        if self.forks != forks:
-            self.recover_after_fork()
-        if self.reads or (self.writes and self.writer != me):
+        cdef bint whole, free
+        with cython.critical_section(self):
+            whole = self.forks == forks or self.recover_after_fork()
+            free = whole and not self.reads and (not self.writes or self.writer == me)
+            if free:
+                self.writer = me
+                self.writes += 1
+        if not whole:
+            raise_half_changed()
+        if not free:
             raise RuntimeError("another thread is using this model: give each thread its own, or take turns")
-        self.writer = me
-        self.writes += 1
         return 0
 
     cdef void end_write(self) noexcept:
-        self.writes -= 1
+        with cython.critical_section(self):
+            self.writes -= 1
 
     cdef int begin_read(self) except -1:
-        if self.forks != forks:
-            self.recover_after_fork()
-        if self.writes and self.writer != this_thread():
+        cdef bint whole, free
+        with cython.critical_section(self):
+            whole = self.forks == forks or self.recover_after_fork()
+            free = whole and (not self.writes or self.writer == this_thread())
+            self.reads += free
+        if not whole:
+            raise_half_changed()
+        if not free:
             raise RuntimeError("another thread is changing this model: give each thread its own, or take turns")
-        self.reads += 1
         global thread_readings
         thread_readings += 1
         return 0
 
     cdef void end_read(self) noexcept:
-        self.reads -= 1
+        with cython.critical_section(self):
+            self.reads -= 1
         global thread_readings
         thread_readings -= 1
 
-    cdef int recover_after_fork(self) except -1:
-        """In a child process only the thread that forked is left, perhaps while it was writing. If another thread
-        was writing, the network is half changed for good."""
+    cdef inline bint take_reader(self) noexcept:
+        """Whether the network's kept workspace is free; then it is this reader's until `give_reader`."""
+        cdef bint free
+        with cython.critical_section(self):
+            free = not self.reader_taken
+            self.reader_taken = True
+        return free
+
+    cdef inline void give_reader(self) noexcept:
+        with cython.critical_section(self):
+            self.reader_taken = False
+
+    cdef bint recover_after_fork(self) noexcept:
+        """Adapt the fields to a child process, in which only the thread that forked is left, perhaps while it was
+        writing. Returns whether the network is whole: if another thread was writing, it is half changed for good."""
         if self.writes and self.writer != forker:
-            raise RuntimeError(
-                "another thread was changing this model when the process was forked: load it, or make it anew"
-            )
+            return False
         self.reads, self.reader_taken, self.forks = 0, False, forks
-        return 0
+        return True
+
+
+cdef int raise_half_changed() except -1:
+    raise RuntimeError(
+        "another thread was changing this model when the process was forked: load it, or make it anew"
+    )
 
 
 @cython.final

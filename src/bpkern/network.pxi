@@ -150,9 +150,9 @@ cdef class Network:
         """
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
         cdef void *buffer = NULL
-        if self.is_set or c_store != BPK_PARAMETERS:
-            self.check_trains()
         with self.writing():
+            if self.is_set or c_store != BPK_PARAMETERS:
+                self.check_trains()
             if finite and (self.is_set or c_store != BPK_PARAMETERS):
                 buffer = bpk_net_buffer(self.net)
                 if buffer == NULL:
@@ -520,7 +520,7 @@ cdef class Network:
         run.request.data.rows = rows
         run.request.batch = min(rows, READ_ROWS)
         if self.begin_reader(&run, n_threads, bpk_step_work(self.net, run.request.batch, BPK_FOR_FORWARD), &workspace):
-            self.guard.reader_taken = False
+            self.guard.give_reader()
         else:
             bpk_workspace_free(workspace)
 
@@ -529,16 +529,19 @@ cdef class Network:
         it. Returns whether it is the kept one. Sets the threads of the run."""
         cdef int most = self.most_threads(n_threads, work, batches_of(run))
         run.request.threads = share_of(most, n_threads)
-        if self.guard.reader_taken:
+        if not self.guard.take_reader():
             workspace[0] = self.new_workspace(run.request.batch, BPK_FOR_FORWARD, run.request.threads)
             return 0
         if run.request.batch > self.reader_rows or most > self.reader_threads:
             rows, threads = max(run.request.batch, self.reader_rows), max(most, self.reader_threads)
-            workspace[0] = self.new_workspace(rows, BPK_FOR_FORWARD, threads)
+            try:
+                workspace[0] = self.new_workspace(rows, BPK_FOR_FORWARD, threads)
+            except BaseException:
+                self.guard.give_reader()
+                raise
             bpk_workspace_free(self.reader)
             self.reader, self.reader_rows, self.reader_threads = workspace[0], rows, threads
         workspace[0] = self.reader
-        self.guard.reader_taken = True
         return 1
 
     cdef int read(self, bpk_run *run, n_threads, void *out) except -1:
@@ -559,7 +562,7 @@ cdef class Network:
                 self.read_slices(run, workspace, work, out)
             finally:
                 if kept:
-                    self.guard.reader_taken = False
+                    self.guard.give_reader()
                 else:
                     bpk_workspace_free(workspace)
         finally:

@@ -53,7 +53,7 @@ cdef bitgen_t *bits_of(generator) except NULL:
     return <bitgen_t *>PyCapsule_GetPointer(generator.bit_generator.capsule, "BitGenerator")
 
 
-cdef object is_numpys_shuffle = None  # whether NumPy draws permutations as above; None: not yet known
+cdef atomic_int is_numpys_shuffle = -1  # whether NumPy draws permutations as above; -1: not yet known
 
 
 def shuffles(generator):
@@ -62,13 +62,13 @@ def shuffles(generator):
     global is_numpys_shuffle
     if not is_numpys(generator):
         return False
-    if is_numpys_shuffle is None:
+    if is_numpys_shuffle < 0:
         mine, numpys = np.random.default_rng(0), np.random.default_rng(0)
         is_numpys_shuffle = all(
             np.array_equal(shuffled(mine, n), numpys.permutation(n)) and mine.bit_generator.state == numpys.bit_generator.state
             for n in (0, 1, 2, 3, 64, 65, 1000)
         )
-    return is_numpys_shuffle
+    return is_numpys_shuffle != 0
 
 
 cdef object shuffled(generator, ptrdiff_t n):

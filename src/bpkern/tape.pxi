@@ -138,10 +138,10 @@ cdef class Tape:
 
     def gradients(self):
         """Copies of the stored gradients [(dW, db), ...]."""
-        if self.workspace == NULL:
-            raise RuntimeError("there are no gradients before forward(X, train=True)")
         gradients = self.network.empty_layers()
         with self.network.reading():
+            if self.workspace == NULL:
+                raise RuntimeError("there are no gradients before forward(X, train=True)")
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.network.net, self.workspace, l, data(dw), data(db))
         return gradients

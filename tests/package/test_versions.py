@@ -1,6 +1,7 @@
 """docs/versions.md: names, versions of Python and NumPy, interpreters, files, pickles and the C header."""
 
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "versions.md").read_text()
 PROSE = " ".join(PAGE.split())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-RECORDED = (ROOT / "tests" / "golden" / "v0.1_names.txt").read_text().splitlines()
+RECORDS = {
+    path.name: path.read_text().splitlines() for path in (ROOT / "tests" / "golden").glob("v*_names.txt")
+}
+RECORDED = sorted({line for lines in RECORDS.values() for line in lines})
 
 
 def parts(line):
@@ -35,9 +39,9 @@ PRESENT = {parts(line)[0]: parts(line)[1:] for line in public_names()}
 
 
 @pytest.mark.parametrize("line", RECORDED)
-def test_a_public_name_of_0_1(line):
-    """ "The public names of 0.1 are recorded ..., and a test requires each of them": the name, its positional
-    parameters first and in their order, and its keywords; new parameters may follow."""
+def test_a_public_name_of_a_version(line):
+    """ "The public names of each minor version are recorded ..., and a test requires each of them": the name,
+    its positional parameters first and in their order, and its keywords; new parameters may follow."""
     name, positional, keywords = parts(line)
     if name.startswith("bpkern.sklearn."):
         pytest.importorskip("sklearn", reason="scikit-learn is the base of these classes")
@@ -50,9 +54,9 @@ def test_a_public_name_of_0_1(line):
 
 def test_the_record_is_of_every_name():
     """As above: a name of this version that is not recorded is of a later version, or was forgotten."""
-    if bpkern.__version__.startswith("0.1."):
-        pytest.importorskip("sklearn", reason="scikit-learn is the base of some classes")
-        assert sorted(PRESENT) == sorted(parts(line)[0] for line in RECORDED)
+    pytest.importorskip("sklearn", reason="scikit-learn is the base of some classes")
+    minor = ".".join(bpkern.__version__.split(".")[:2])
+    assert sorted(PRESENT) == sorted(parts(line)[0] for line in RECORDS[f"v{minor}_names.txt"])
 
 
 def test_modules_without_an_underscore_are_public():
@@ -77,19 +81,21 @@ def row(name):
 
 
 def test_versions_of_python():
-    """ "Python | 3.11 or newer; wheels for 3.11 to 3.14" """
+    """ "Python | 3.11 or newer; wheels for 3.11 to 3.15" """
     oldest, first, last = re.findall(r"3\.\d+", row("Python"))
     assert PROJECT["project"]["requires-python"] == f">={oldest}"
     built = re.findall(r"cp3(\d+)-\*", PROJECT["tool"]["cibuildwheel"]["build"])
     assert (first, last) == (f"3.{built[0]}", f"3.{built[-1]}")
     assert [int(number) for number in built] == list(range(int(built[0]), int(built[-1]) + 1))
+    minors = [f"Programming Language :: Python :: 3.{number}" for number in built]
+    assert [line for line in PROJECT["project"]["classifiers"] if ":: 3." in line] == minors
 
 
 def test_the_tests_run_on_the_ends_of_the_window():
     """ "The tests run on the oldest and on the newest Python of the table." """
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
-    assert re.search(r"python: (\[.*\])", workflow).group(1) == '["3.11", "3.14"]'
-    assert re.findall(r"3\.\d+", row("Python"))[1:] == ["3.11", "3.14"]
+    assert re.search(r"python: (\[.*\])", workflow).group(1) == '["3.11", "3.15"]'
+    assert re.findall(r"3\.\d+", row("Python"))[1:] == ["3.11", "3.15"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_compilers_and_systems():
 
 
 def test_the_extension_is_for_one_python():
-    """ "Every wheel is for one Python version: the extension does not use the stable ABI." """
+    """ "Every wheel is for one Python version: the extension does not use the stable ABI"."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     assert bpkern._core.__file__.endswith(suffix)
     assert "abi3" not in suffix
@@ -169,11 +175,17 @@ def test_a_second_interpreter():
 
 
 def test_free_threading():
-    """ "The extension does not declare support for free threading." On such a build, the lock is then on."""
+    """ "The extension does not declare support for free threading." On such a build, the lock is then on, and
+    a RuntimeWarning says so."""
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         code = "import sys, bpkern; print(sys._is_gil_enabled())"
-        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, check=True)
+        env = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=env)
         assert done.stdout.split() == [b"True"]
+        assert b"RuntimeWarning" in done.stderr
+    classifiers = PROJECT["project"]["classifiers"]
+    assert not any("Free Threading" in line for line in classifiers)
+    assert not re.findall(r"cp\d+t", PROJECT["tool"]["cibuildwheel"]["build"])
     sources = [path.read_text() for path in (ROOT / "src" / "bpkern").glob("*.p[yx][xdi]")]
     assert not any("freethreading_compatible" in text or "Py_MOD_GIL" in text for text in sources)
     assert "freethreading" not in (ROOT / "CMakeLists.txt").read_text()
