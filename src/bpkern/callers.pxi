@@ -42,7 +42,8 @@ def after_fork():
         forker = this_thread()
 
 
-os.register_at_fork(after_in_child=after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=after_fork)
 
 
 cdef object get_limit = None
