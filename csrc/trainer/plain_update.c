@@ -17,9 +17,7 @@ typedef struct {
 } call;
 
 /* Rows of w that one call of the kernel updates: four tiles. */
-static ptrdiff_t strip_rows(const bpk_kernels *kernels) {
-    return 4 * kernels->tile_rows[BPK_TILE_WIDTHS - 1];
-}
+static ptrdiff_t strip_rows(const bpk_kernels *kernels) { return 4 * kernels->update_rows; }
 
 /* In batches of fewer rows, memory limits the speed of an update: it then reads w in the order of memory. */
 enum { BOUND_BY_MEMORY = 32 };
@@ -73,7 +71,7 @@ static void update_blocks(const call *c, member me) {
 static void update_rows(const call *c, member me) {
     const bpk_kernels *kernels = c->kernels;
     ptrdiff_t from, to, strip = strip_rows(kernels);
-    team_share(me, c->out, kernels->tile_rows[BPK_TILE_WIDTHS - 1], &from, &to);
+    team_share(me, c->out, kernels->update_rows, &from, &to);
     bpk_left x = left_part(kernels, me, c->scratch.shared, c->n, c->x, c->ldx, 0, c->in);
     bpk_update_args args = {.k = c->n, .ldl = c->ldd, .ldw = c->ldw, .ld_state = c->ldvw, .move = c->move};
     for (ptrdiff_t i = from; i < to; i += strip)
