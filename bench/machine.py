@@ -31,7 +31,7 @@ CACHES = {1: 32 << 10, 2: 1 << 20, 3: 32 << 20}
 
 
 def target(isa: str) -> tuple[int, list[str]]:
-    """(bytes of a vector, compiler flags). Sets for any processor are compared with the baseline's vectors."""
+    """(bytes of a vector, compiler flags). Code for any processor is compared with the baseline's vectors."""
     return (16, []) if isa in ("scalar", "generic") else (_core.vector_bytes(isa), ["-march=native"])
 
 

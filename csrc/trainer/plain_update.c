@@ -1,5 +1,6 @@
 /* The product update on the caller's row-major matrices, by a team. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "platform/fp_mode.h"
 #include "trainer/plain_call.h"

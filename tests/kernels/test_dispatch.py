@@ -14,8 +14,8 @@ from bpkern import _core
 # Three rows whose sums of squares show which kernel added them. (1 + 2**-12)**2 has one bit too many for a
 # float; the scalar kernel, which adds in double, keeps it. The second row adds 2**-24. With 16 lanes the two
 # values are in different lanes, the square is rounded first, and 2**-24 is lost; with 8 lanes they share a
-# lane, and a fused multiply-add rounds once; without one, the square is rounded first again. The third row adds
-# 2**-24 twice to 1: with 4 lanes one by one, which changes nothing, and with more of them their sum.
+# lane, and a fused multiply-add rounds once; without one, the square is rounded first again. The third row
+# adds 2**-24 twice to 1: with 4 lanes one by one, which changes nothing, and with more of them their sum.
 VALUES = np.zeros((3, 16), np.float32)
 VALUES[0, 0] = VALUES[1, 8] = 1 + 2.0**-12
 VALUES[1, 0] = 2.0**-12
