@@ -1,4 +1,6 @@
 /* The products forward and delta on the caller's row-major matrices, each by a team. */
+#include <stdlib.h>
+
 #include "platform/fp_mode.h"
 #include "trainer/plain_call.h"
 
