@@ -31,8 +31,8 @@ CACHES = {1: 32 << 10, 2: 1 << 20, 3: 32 << 20}
 
 
 def target(isa: str) -> tuple[int, list[str]]:
-    """(bytes of a vector, compiler flags). Scalar kernels are compared with the baseline's vectors."""
-    return (16, []) if isa == "scalar" else (_core.vector_bytes(isa), ["-march=native"])
+    """(bytes of a vector, compiler flags). Code for any processor is compared with the baseline's vectors."""
+    return (16, []) if isa in ("scalar", "generic") else (_core.vector_bytes(isa), ["-march=native"])
 
 
 @functools.cache

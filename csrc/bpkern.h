@@ -35,6 +35,11 @@
  * No function prints, exits or keeps a global except the selected ISA. Every function restores the
  * floating-point control word that it found.
  *
+ * A sum of K products differs from the exact one by at most K u (sum |a b| + |bias|), to first order, where u
+ * is half the distance from 1 to the next number; in the ISA `generic`, which rounds each product as well, by
+ * at most (K + 1) u (...). Results and, in `generic`, products that are too small to be normal numbers may
+ * count as zero, which adds at most K, or 2 K, of the smallest normal number.
+ *
  * Defined in: names.c; kernels/dispatch.c (bpk_isa_...); platform/ (machine.c of each system);
  * trainer/plain.c (the kernels on plain matrices);
  * trainer/net.c, workspace.c, optimizer.c, parameters.c, plan.c, train.c, epochs.c and tape.c, each named

@@ -11,7 +11,11 @@ typedef struct {
     const bpk_kernels *kernels[BPK_N_DTYPES];
 } isa_entry;
 
-static int always(void) { return 1; }
+static int has_scalar(void) { return 1; }
+static int has_generic(void) { return 1; }
+#if defined(__aarch64__)
+static int has_neon(void) { return 1; } /* as every aarch64 */
+#endif
 
 #if BPK_X86
 #include <cpuid.h>
@@ -50,20 +54,14 @@ static int has_avx2(void) { return has(AVX2, YMM_STATE); }
 static int has_avx512(void) { return has(AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL, ZMM_STATE); }
 #endif
 
-/* The compiled instruction sets, slowest first. Each entry is X(name, function: whether it runs here). */
-#if BPK_X86
-#define ISAS(X) X(scalar, always) X(avx2, has_avx2) X(avx512, has_avx512)
-#else
-#define ISAS(X) X(scalar, always)
-#endif
+/* BPK_ISAS is the build's list of the compiled instruction sets, slowest first: X(scalar) X(generic) ... */
+#define X(isa) extern const bpk_kernels bpk_kernels_##isa##_f32, bpk_kernels_##isa##_f64;
+BPK_ISAS
+#undef X
 
-#define DECLARE(isa, runs) extern const bpk_kernels bpk_kernels_##isa##_f32, bpk_kernels_##isa##_f64;
-ISAS(DECLARE)
-#undef DECLARE
-
-#define ROW(isa, runs) {#isa, runs, {&bpk_kernels_##isa##_f32, &bpk_kernels_##isa##_f64}},
-static const isa_entry isas[] = {ISAS(ROW)};
-#undef ROW
+#define X(isa) {#isa, has_##isa, {&bpk_kernels_##isa##_f32, &bpk_kernels_##isa##_f64}},
+static const isa_entry isas[] = {BPK_ISAS};
+#undef X
 
 static atomic_int selected = -1; /* threads that hold no common lock share it */
 

@@ -248,6 +248,7 @@ struct bpk_kernels {
     ptrdiff_t vector;                     /* elements of a vector register: the grain of padding */
     ptrdiff_t panel;                      /* the widest block, a multiple of vector */
     ptrdiff_t tile_rows[BPK_TILE_WIDTHS]; /* rows of the highest register tile of 1, 2 and 3 vectors */
+    ptrdiff_t update_rows;                /* the same of 3 vectors in update and sweep */
     /* Delta is made of dot products for batches of up to dot_rows rows, if the layer has at least dot_depth
      * outputs per row of the batch. For such batches, transposing W would cost more than the product. */
     ptrdiff_t dot_rows, dot_depth;

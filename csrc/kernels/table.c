@@ -17,6 +17,7 @@ const bpk_kernels BPK_NAME(kernels) = {.dtype = BPK_REAL_IS_DOUBLE ? BPK_F64 : B
                                        .vector = VEC,
                                        .panel = TILE_VECS * VEC,
                                        .tile_rows = {TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3},
+                                       .update_rows = UPDATE_ROWS_3,
                                        .dot_rows = DOT_ROWS,
                                        .dot_depth = DOT_DEPTH,
                                        .depth = PART_DEPTH,

@@ -1,7 +1,7 @@
-/* The floating-point mode inside a call. On x86, denormal results and operands count as zero, because
- * denormal velocities would slow updates down many times. Everything else is the default mode, so that a
- * caller who rounds upwards or traps overflows gets the same bits. The caller's mode and sticky flags are
- * restored. On other processors the mode is not changed. Defined here.
+/* The floating-point mode inside a call. On x86 and aarch64, denormal results and operands count as zero,
+ * because denormal velocities would slow updates down many times. Everything else is the default mode, so
+ * that a caller who rounds upwards or traps overflows gets the same bits. The caller's mode and sticky flags
+ * are restored. On other processors the mode is not changed. Defined here.
  */
 #ifndef BPK_FP_MODE_H
 #define BPK_FP_MODE_H
@@ -41,6 +41,22 @@ static inline fp_mode fp_enter(void) {
 }
 static inline void fp_leave(fp_mode before) { _mm_setcsr(before); }
 #endif
+#elif defined(__aarch64__)
+#include <stdint.h>
+
+typedef struct {
+    uint64_t control, status; /* the registers FPCR and FPSR */
+} fp_mode;
+
+static inline void fp_leave(fp_mode mode) {
+    __asm__ volatile("msr fpcr, %0\n\tmsr fpsr, %1" : : "r"(mode.control), "r"(mode.status) : "memory");
+}
+static inline fp_mode fp_enter(void) {
+    fp_mode before;
+    __asm__ volatile("mrs %0, fpcr\n\tmrs %1, fpsr" : "=r"(before.control), "=r"(before.status) : : "memory");
+    fp_leave((fp_mode){.control = 1 << 24}); /* FZ: flush to zero. Round to nearest, trap nothing */
+    return before;
+}
 #else
 typedef int fp_mode;
 

@@ -21,9 +21,7 @@ typedef struct {
 } call;
 
 /* Rows of w that one call of the kernel updates. */
-static ptrdiff_t strip_rows(const bpk_kernels *kernels, int tiles) {
-    return tiles * kernels->tile_rows[BPK_TILE_WIDTHS - 1];
-}
+static ptrdiff_t strip_rows(const bpk_kernels *kernels, int tiles) { return tiles * kernels->update_rows; }
 
 /* In batches of fewer rows, memory limits the speed of an update: it then reads w in the order of memory. */
 enum { BOUND_BY_MEMORY = 32 };

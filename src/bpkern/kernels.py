@@ -3,7 +3,8 @@
 All arrays of a call are float32 or all are float64, contiguous along the last axis with any row stride. Sizes
 may be zero. Values may be NaN or infinite; results too small to be normal numbers are zero. The errors of the
 activations, in units in the last place of the exact value, are at most 2.5 for sigmoid and tanh, 2 for elu,
-3 for softplus, 4 for silu, 5 for gelu and gelu_tanh, in the tails as well (bench/ulp.py). csrc/bpkern.h has
+3 for softplus, 4 for silu, 5 for gelu and gelu_tanh, in the tails as well (bench/ulp.py). With the
+instruction set ``generic``, which rounds products before it adds them, gelu is within 6. csrc/bpkern.h has
 the formulas. In those below, ``x.T`` is the transpose of x, and s' the derivative of the activation s.
 """
 

@@ -60,7 +60,7 @@ def complaint(name: str, operands: str, level: str) -> bool:
     """Whether the instruction is not of this level."""
     if NEVER.fullmatch(name):
         return True
-    if level == "baseline":
+    if level in ("baseline", "generic"):
         vex = name.startswith("v") and name not in ("verr", "verw")
         return vex or bool(WIDE_REGISTERS.search(operands) or BEYOND_SSE2.fullmatch(name))
     if level == "avx2":

@@ -45,6 +45,7 @@ static void boundary_sizes(const bpk_kernels *kernels, sizes *m, sizes *n, sizes
     m->count = n->count = k->count = 0;
     add(m, 0), add(n, 0), add(k, 0), add(m, 1), add(n, 1), add(k, 1);
     for (int i = 0; i < BPK_TILE_WIDTHS; i++) add_around(m, tile_rows[i]);
+    add_around(m, kernels->update_rows);
     add(m, 2 * tile_rows[0] + 1), add(m, 3 * tile_rows[BPK_TILE_WIDTHS - 1] + 1);
     add_around(n, vector / 2);
     for (ptrdiff_t size = vector; size <= panel + 2 * vector; size += vector) add_around(n, size);

@@ -11,27 +11,29 @@ from helpers import ISAS, using
 import bpkern
 from bpkern import _core
 
-# Two rows whose sums of squares show which kernel added them. (1 + 2**-12)**2 has one bit too many for a
+# Three rows whose sums of squares show which kernel added them. (1 + 2**-12)**2 has one bit too many for a
 # float; the scalar kernel, which adds in double, keeps it. The second row adds 2**-24. With 16 lanes the two
 # values are in different lanes, the square is rounded first, and 2**-24 is lost; with 8 lanes they share a
-# lane, and a fused multiply-add rounds once.
-VALUES = np.zeros((2, 16), np.float32)
+# lane, and a fused multiply-add rounds once; without one, the square is rounded first again. The third row
+# adds 2**-24 twice to 1: with 4 lanes one by one, which changes nothing, and with more of them their sum.
+VALUES = np.zeros((3, 16), np.float32)
 VALUES[0, 0] = VALUES[1, 8] = 1 + 2.0**-12
 VALUES[1, 0] = 2.0**-12
+VALUES[2, [0, 4, 12]] = 1, 2.0**-12, 2.0**-12
 
 FINGERPRINT = """
 import bpkern, numpy as np
 values = np.array({values}, np.float32)
 model = bpkern.MLP([16, 16], loss="squared_error", seed=0)
 model.set_weights([(np.eye(16), np.zeros(16))])
-print(bpkern.isa(), model.evaluate(values, np.zeros((2, 16)))["loss"].hex())
+print(bpkern.isa(), model.evaluate(values, np.zeros((3, 16)))["loss"].hex())
 """
 
 
 def fingerprint():
     model = bpkern.MLP([16, 16], loss="squared_error", seed=0)
     model.set_weights([(np.eye(16), np.zeros(16))])
-    return model.evaluate(VALUES, np.zeros((2, 16)))["loss"].hex()
+    return model.evaluate(VALUES, np.zeros((3, 16)))["loss"].hex()
 
 
 def run(code, **environment):

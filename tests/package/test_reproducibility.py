@@ -97,7 +97,9 @@ def test_recorded_bits(isa, monkeypatch):
     """
     if isa not in bpkern.available_isas():
         pytest.skip(f"this processor has no {isa}")
-    recorded = json.loads(bits.GOLDEN.read_text())[isa]
+    recorded = json.loads(bits.GOLDEN.read_text()).get(isa)
+    if recorded is None:
+        pytest.skip(f"no bits of {isa} are recorded")
     monkeypatch.setattr(bpkern, "get_num_threads", lambda: 1)
     with using(isa):
         assert {name: bits.digest(bits.ROWS[name]()) for name in bits.RECORDED} == recorded

@@ -25,7 +25,7 @@ import numpy as np
 from helpers import using
 
 import bpkern
-from bpkern import schedules
+from bpkern import _core, schedules
 
 # All numbers from integers, exact in float32 as well, so that they are the same everywhere.
 X = (np.arange(300 * 40).reshape(300, 40) * 7919 % 4001 - 2000) / 1024
@@ -242,7 +242,7 @@ RECORDED = (
     "`predict_proba`",
     "files, copies, pickles",
 )
-VECTOR = ("avx2", "avx512")
+VECTOR = tuple(isa for isa in _core.compiled_isas() if isa != "scalar")
 GOLDEN = Path(__file__).parents[1] / "golden" / "bits.json"
 
 
@@ -277,11 +277,11 @@ def digests():
 
 
 def record():
-    found = {}
-    for isa in VECTOR:
+    found = json.loads(GOLDEN.read_text())
+    for isa in set(VECTOR).intersection(bpkern.available_isas()):
         with using(isa):
             found[isa] = {name: digest(ROWS[name]()) for name in RECORDED}
-    GOLDEN.write_text(json.dumps(found, indent=2) + "\n")
+    GOLDEN.write_text(json.dumps(dict(sorted(found.items())), indent=2) + "\n")
 
 
 def main():

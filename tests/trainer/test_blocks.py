@@ -241,8 +241,10 @@ def test_one_row_at_a_time(isa, dtype, loss, momentum):
             for a, b in zip(*pair, strict=True):
                 assert np.allclose(a, b, rtol=1e3 * eps, atol=1e3 * eps), sizes
         differences += parameter_bits(models[0]) != parameter_bits(models[1])
-    # The two paths add in different orders: equal bits in all nets would mean that only one of them ran.
-    assert (differences > 0) == (isa != "scalar")
+    # The two paths add in different orders: equal bits in all nets would mean that only one of them ran. With
+    # two lanes, and so at most two terms, the orders are the same, and only a fused multiply-add differs.
+    if _core.vector_bytes(isa) > 2 * np.dtype(dtype).itemsize:
+        assert (differences > 0) == (isa != "scalar")
 
 
 def test_one_row_at_a_time_with_labels(isa):

@@ -31,9 +31,11 @@ typedef vec vmask;
 #define TILE_ROWS_1 12
 #define TILE_ROWS_2 6
 #define TILE_ROWS_3 4
+#define UPDATE_ROWS_3 4
 #define TILE_ROWS_MAX 12
 #define ONLINE BPK_NAME(online)
 #define NARROW 2
+#define DOT_SUMS VEC
 #define DOT_ROWS 32 /* more than on AVX-512, which transposes as many numbers in half the instructions */
 #define DOT_DEPTH 2
 #define PART_DEPTH 240 /* a panel of 24 floats fits in three quarters of 32 KiB */
@@ -102,6 +104,17 @@ static inline vec vneg(vec a) { return VOP(xor)(vset1(-0.0f), a); }
 static inline vec vcopysign(vec magnitude, vec sign) {
     vec bit = VOP (and)(vset1(-0.0f), sign);
     return VOP(or)(vabs(magnitude), bit);
+}
+
+#define FUSED 1
+static inline vec vrest(vec a, vec b, vec product) { return vfma(a, b, vneg(product)); }
+
+#define LEFTS 1
+typedef vec vleft;
+static inline vleft vload_left(const stored *p) { return vset1(*p); }
+static inline vec vfma_left(vleft a, int i, vec b, vec c) {
+    (void)i;
+    return vfma(a, b, c);
 }
 
 static inline vmask vgt(vec a, vec b) { return VOP(cmp)(a, b, _CMP_GT_OQ); }

@@ -28,10 +28,12 @@ typedef vec vacc; /* of `acc` */
 #define TILE_ROWS_1 14
 #define TILE_ROWS_2 13
 #define TILE_ROWS_3 9
+#define UPDATE_ROWS_3 9 /* instead of TILE_ROWS_3 where the tile's rows are adjacent on the left */
 #define TILE_ROWS_MAX 14
 #define ONLINE BPK_NAME(online)
 /* Limits of layers and batches, explained in kernels.h. The values are measured. */
 #define NARROW (VEC / 2)
+#define DOT_SUMS VEC /* in registers at once: a multiple of VEC, at least 4 */
 #define DOT_ROWS 16
 #define DOT_DEPTH 24
 #define PART_DEPTH 480
@@ -68,16 +70,31 @@ static inline vec vsqrt(vec a) { return VOP(sqrt)(a); }
 static inline vec vfma(vec a, vec b, vec c) { return VOP(fmadd)(a, b, c); }   /* a b + c */
 static inline vec vfnma(vec a, vec b, vec c) { return VOP(fnmadd)(a, b, c); } /* c - a b */
 
-/* If either operand is NaN, the result is b. */
-static inline vec vmax(vec a, vec b) { return VOP(max)(a, b); }
-static inline vec vmin(vec a, vec b) { return VOP(min)(a, b); }
-
 static inline vec vabs(vec a) { return VOP(andnot)(vset1(-0.0f), a); }
 static inline vec vneg(vec a) { return VOP(xor)(vset1(-0.0f), a); }
 static inline vec vcopysign(vec magnitude, vec sign) {
     vec bit = VOP (and)(vset1(-0.0f), sign);
     return VOP(or)(vabs(magnitude), bit);
 }
+
+/* Whether vfma rounds once. vrest is the rounding error of the product a b, exactly. */
+#define FUSED 1
+static inline vec vrest(vec a, vec b, vec product) { return vfma(a, b, vneg(product)); }
+
+/* The left matrix of a product. A vleft holds LEFTS elements of it, adjacent in memory; vfma_left(a, i, b, c)
+ * is element i of a, times b, plus c. x86 broadcasts an element where it loads it; others multiply by a lane.
+ */
+#define LEFTS 1
+typedef vec vleft;
+static inline vleft vload_left(const stored *p) { return vset1(*p); }
+static inline vec vfma_left(vleft a, int i, vec b, vec c) {
+    (void)i;
+    return vfma(a, b, c);
+}
+
+/* If either operand is NaN, the result is b. */
+static inline vec vmax(vec a, vec b) { return VOP(max)(a, b); }
+static inline vec vmin(vec a, vec b) { return VOP(min)(a, b); }
 
 /* A comparison is false if either operand is NaN. vselect takes `yes` in the lanes of m, `no` elsewhere. */
 static inline vmask vgt(vec a, vec b) { return VCMP(a, b, _CMP_GT_OQ); }
@@ -137,9 +154,9 @@ static inline real vsum(vec a) {
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
 #endif
-/* Lane i, of the first four, is the sum of all lanes of p[i], to the bit of vsum; the other lanes are zero.
- * Only the first n lanes of each p[i] may differ from +0: if they are fewer than four, the upper ones are not
- * added. */
+/* Lane i, of the first four or VEC, is the sum of all lanes of p[i], to the bit of vsum; other lanes are
+ * zero. Only the first n lanes of each p[i] may differ from +0: if they are fewer than four, the upper ones
+ * are not added. */
 #if BPK_REAL_IS_DOUBLE
 static ALWAYS_INLINE vec vsum_four(const vec p[4], ptrdiff_t n) {
     __m256d h[4];

@@ -10,6 +10,7 @@
 #define TILE_ROWS_1 1
 #define TILE_ROWS_2 1
 #define TILE_ROWS_3 1
+#define UPDATE_ROWS_3 1
 #define NARROW 2
 #define DOT_ROWS 16
 #define DOT_DEPTH 1

@@ -98,13 +98,13 @@ static ALWAYS_INLINE vec sigmoid_gated(vec z, vec e, vec rise, vec *slope) {
  * change many digits of the result. */
 static ALWAYS_INLINE vec gelu_tanh_exp(vec t, vec square) {
     vec a = vset1(GELU_TANH_A), b = vset1(GELU_TANH_B);
-    vec low = vfma(b, vfma(t, t, vneg(square)), vfma(vset1(GELU_TANH_B_LOW), square, vset1(GELU_TANH_A_LOW)));
+    vec low = vfma(b, vrest(t, t, square), vfma(vset1(GELU_TANH_B_LOW), square, vset1(GELU_TANH_A_LOW)));
     vec cubic = vmul(b, square);
-    low = vadd(low, vfma(b, square, vneg(cubic)));
+    low = vadd(low, vrest(b, square, cubic));
     vec sum = vadd(a, cubic), part = vsub(sum, a);
     low = vadd(low, vadd(vsub(cubic, part), vsub(a, vsub(sum, part))));
     vec x = vmul(t, sum);
-    low = vfma(t, low, vfma(t, sum, vneg(x)));
+    low = vfma(t, low, vrest(t, sum, x));
     return vexp_sum(vneg(x), vneg(low));
 }
 

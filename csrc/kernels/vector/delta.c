@@ -2,6 +2,7 @@
 #include "vec.h"
 
 #define ARGS bpk_delta_args
+#define ALONG_ROWS 0
 #include "kernels/vector/activation_vectors.h"
 #include "kernels/vector/tile.h"
 

@@ -1,14 +1,17 @@
 /* Dot products of the rows of two matrices, both in blocks or both row-major. A tile is `rows` rows of x by
- * `columns` rows of w, which are columns of the result: at most VEC dot products. In a tile of any shape, a
- * dot product is summed in the same order: first each lane, then the lanes in halves. */
+ * `columns` rows of w, which are columns of the result: at most DOT_SUMS dot products. In a tile of any
+ * shape, a dot product is summed in the same order: first each lane, then the lanes in halves. */
 #include "vec.h"
 
-/* The columns of a tile: at most VEC, so that a tile has at least one row. */
-enum { COLUMNS = VEC < 4 ? VEC : 4 };
+/* The most columns of a tile. */
+enum { COLUMNS = 4 };
+
+_Static_assert(DOT_SUMS >= COLUMNS && DOT_SUMS % VEC == 0,
+               "a tile has at least one row; its dot products are reduced in groups of VEC");
 
 /* Adds n <= VEC products to each dot product. */
 static ALWAYS_INLINE void accumulate(int rows, int columns, ptrdiff_t n, const stored *x, ptrdiff_t ldx,
-                                     const stored *w, ptrdiff_t ldw, vacc partial[VEC]) {
+                                     const stored *w, ptrdiff_t ldw, vacc partial[DOT_SUMS]) {
     UNROLL
     for (int r = 0; r < rows; r++) {
         vec one = vload_first(x + r * ldx, n);
@@ -20,7 +23,7 @@ static ALWAYS_INLINE void accumulate(int rows, int columns, ptrdiff_t n, const s
     }
 }
 
-/* sums[s] = the sum over the lanes of partial[s], for s < count. */
+/* sums[s] = the sum over the lanes of partial[s], for s < count <= VEC. */
 static ALWAYS_INLINE void reduce(int count, vacc partial[VEC], real sums[VEC]) {
     if (2 * count <= VEC) {
         for (int s = 0; s < count; s++) sums[s] = vsum(partial[s]);
@@ -35,7 +38,7 @@ static ALWAYS_INLINE void reduce(int count, vacc partial[VEC], real sums[VEC]) {
 
 /* The dot products of rows i to i + rows of x and columns j to j + columns of the result. */
 static ALWAYS_INLINE void dots(int rows, int columns, const bpk_dot_args *args, ptrdiff_t i, ptrdiff_t j) {
-    vacc partial[VEC];
+    vacc partial[DOT_SUMS];
     UNROLL
     for (int s = 0; s < rows * columns; s++) partial[s] = vzero();
     const int blocks = args->x_rows != 0;
@@ -48,8 +51,13 @@ static ALWAYS_INLINE void dots(int rows, int columns, const bpk_dot_args *args, 
         for (; v + VEC <= left; v += VEC) accumulate(rows, columns, VEC, x + v, ldx, w + v, ldw, partial);
         if (v < left) accumulate(rows, columns, left - v, x + v, ldx, w + v, ldw, partial);
     }
-    real sums[VEC];
-    reduce(rows * columns, partial, sums);
+    real sums[DOT_SUMS];
+    if (DOT_SUMS == VEC)
+        reduce(rows * columns, partial, sums);
+    else
+        UNROLL
+    for (int s = 0; s < rows * columns; s += VEC)
+        reduce(rows * columns - s < VEC ? rows * columns - s : VEC, partial + s, sums + s);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++) {
             stored *sum = (stored *)args->sums + (i + r) * args->lds + j + c;
@@ -60,7 +68,7 @@ static ALWAYS_INLINE void dots(int rows, int columns, const bpk_dot_args *args, 
 
 /* Columns j to j + columns of the result: the rows in tiles, and the remaining rows one by one. */
 static ALWAYS_INLINE void dot_columns(int columns, const bpk_dot_args *args, ptrdiff_t j) {
-    const int rows = VEC / columns;
+    const int rows = DOT_SUMS / columns;
     ptrdiff_t i = args->from;
     for (; i + rows <= args->to; i += rows) dots(rows, columns, args, i, j);
     for (; i < args->to; i++) dots(1, columns, args, i, j);

@@ -3,6 +3,7 @@
 #include "vec.h"
 
 #define ARGS bpk_forward_args
+#define ALONG_ROWS 0
 #include "kernels/vector/tile.h"
 
 #include "kernels/vector/forward_tile.h"

@@ -5,6 +5,7 @@
 #if !BPK_REAL_IS_DOUBLE
 
 #define ARGS bpk_forward_args
+#define ALONG_ROWS 0
 #include "kernels/vector/tile.h"
 
 #include "kernels/vector/forward_tile.h"

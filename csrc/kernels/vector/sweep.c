@@ -14,6 +14,7 @@ typedef struct {
 } x_block;
 
 #define ARGS x_block
+#define ALONG_ROWS 1
 #include "kernels/vector/tile.h"
 
 #include "kernels/vector/spend.h"
@@ -41,7 +42,7 @@ static ALWAYS_INLINE void move_tile(int rows, int vecs, const x_block *block, pt
                              .ld_state = width,
                              .n = width};
     tile_start(rows, vecs, WHOLE, 0, NULL, moved);
-    tile_product(rows, vecs, WHOLE, 0, k, block->x + i, 1, block->width, args->delta, args->ldd, moved);
+    tile_product(rows, vecs, WHOLE, 0, k, block->x + i, block->width, args->delta, args->ldd, moved);
     spend_tile(rows, vecs, WHOLE, 0, args->move, &to, moved);
 }
 

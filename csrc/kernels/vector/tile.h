@@ -1,7 +1,8 @@
 /* The register tile of all three products, and the division of a block into tiles. Defined here. A file
- * includes vec.h, defines ARGS as its kernel's struct of arguments, includes this header, and then defines
- * the function `tile`. vec.h defines the most rows of a tile of 1, 2 and 3 vectors: TILE_ROWS_1, TILE_ROWS_2,
- * TILE_ROWS_3.
+ * includes vec.h, defines ARGS as its kernel's struct of arguments, and ALONG_ROWS as whether the rows of a
+ * tile are adjacent in the left matrix, as in update; in forward and delta its columns are. It includes this
+ * header, and then defines the function `tile`. vec.h defines the most rows of a tile of 1, 2 and 3 vectors:
+ * TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3.
  */
 #ifndef BPK_TILE_H
 #define BPK_TILE_H
@@ -14,7 +15,8 @@ _Static_assert(TILE_ROWS_1 >= 1 && TILE_ROWS_1 <= TILE_ROWS_MAX,
                "a tile of 1 vector exceeds its accumulators");
 _Static_assert(TILE_ROWS_2 >= 1 && TILE_ROWS_2 <= TILE_ROWS_MAX,
                "a tile of 2 vectors exceeds its accumulators");
-_Static_assert(TILE_ROWS_3 >= 1 && TILE_ROWS_3 <= TILE_ROWS_MAX,
+_Static_assert(TILE_ROWS_3 >= 1 && TILE_ROWS_3 <= TILE_ROWS_MAX && UPDATE_ROWS_3 >= 1 &&
+                   UPDATE_ROWS_3 <= TILE_ROWS_MAX,
                "a tile of 3 vectors exceeds its accumulators");
 
 /* A loop over the accumulators of a tile of `rows` rows and `vecs` vectors. */
@@ -28,14 +30,23 @@ _Static_assert(TILE_ROWS_3 >= 1 && TILE_ROWS_3 <= TILE_ROWS_MAX,
  */
 enum { WHOLE, PARTIAL, HALVED };
 
-/* sums[i][j] += sum over k < depth of x[i rs + k cs] times the vector at w + k ldw + j VEC, for i < rows and
- * j < vecs. rows, vecs and last (WHOLE, PARTIAL or HALVED) are constants after inlining. The bounds of the
- * array sums are literals everywhere: gcc would keep an array of other bounds on the stack, and store to it
- * in every step.
+/* The vectors of one row of the right matrix, at w. */
+static ALWAYS_INLINE void tile_right(int vecs, int last, ptrdiff_t tail, const stored *w,
+                                     vec right[TILE_VECS]) {
+    UNROLL
+    for (int j = 0; j < vecs; j++)
+        right[j] = last && j == vecs - 1 ? vload_first(w + j * VEC, tail) : vload(w + j * VEC);
+}
+
+/* sums[i][j] += sum over k < depth of x[i ldx + k], or x[i + k ldx] if ALONG_ROWS, times the vector at
+ * w + k ldw + j VEC, for i < rows and j < vecs. LEFTS adjacent elements of x are loaded at once. rows, vecs
+ * and last (WHOLE, PARTIAL or HALVED) are constants after inlining. The bounds of the array sums are literals
+ * everywhere: gcc would keep an array of other bounds on the stack, and store to it in every step.
  */
 static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, ptrdiff_t tail, ptrdiff_t depth,
-                                       const stored *x, ptrdiff_t rs, ptrdiff_t cs, const stored *w,
-                                       ptrdiff_t ldw, vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
+                                       const stored *x, ptrdiff_t ldx, const stored *w, ptrdiff_t ldw,
+                                       vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
+    const ptrdiff_t rs = ALONG_ROWS ? 1 : ldx, cs = ALONG_ROWS ? ldx : 1;
 #ifdef VEC_HALF
     if (last == HALVED) {
         const int wholes = vecs - 1;
@@ -61,13 +72,32 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, ptrdiff_t t
         return;
     }
 #endif
-    for (ptrdiff_t k = 0; k < depth; k++, x += cs, w += ldw) {
+    ptrdiff_t k = 0;
+    if (!ALONG_ROWS && LEFTS > 1) /* LEFTS columns of x at once */
+        for (; k + LEFTS <= depth; k += LEFTS, x += LEFTS) {
+            vleft left[TILE_ROWS_MAX];
+            UNROLL
+            for (int i = 0; i < rows; i++) left[i] = vload_left(x + i * rs);
+            UNROLL
+            for (int c = 0; c < LEFTS; c++, w += ldw) {
+                vec right[TILE_VECS];
+                tile_right(vecs, last, tail, w, right);
+                EACH_ACCUMULATOR (i, j) sums[i][j] = vfma_left(left[i], c, right[j], sums[i][j]);
+            }
+        }
+    const int together = ALONG_ROWS && LEFTS > 1 ? rows / LEFTS * LEFTS : 0; /* rows of x, LEFTS at once */
+    for (; k < depth; k++, x += cs, w += ldw) {
         vec right[TILE_VECS];
+        tile_right(vecs, last, tail, w, right);
         UNROLL
-        for (int j = 0; j < vecs; j++)
-            right[j] = last && j == vecs - 1 ? vload_first(w + j * VEC, tail) : vload(w + j * VEC);
+        for (int i = 0; i < together; i += LEFTS) {
+            vleft left = vload_left(x + i);
+            UNROLL
+            for (int c = 0; c < LEFTS; c++) UNROLL
+            for (int j = 0; j < vecs; j++) sums[i + c][j] = vfma_left(left, c, right[j], sums[i + c][j]);
+        }
         UNROLL
-        for (int i = 0; i < rows; i++) {
+        for (int i = together; i < rows; i++) {
             vec left = vset1(x[i * rs]);
             UNROLL
             for (int j = 0; j < vecs; j++) sums[i][j] = vfma(left, right[j], sums[i][j]);
@@ -81,14 +111,14 @@ static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int last, ptrdif
                                             vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
     const stored *x = left->at;
     if (!left->rows) {
-        tile_product(rows, vecs, last, tail, depth, x + i * left->ld, left->ld, 1, w, ldw, sums);
+        tile_product(rows, vecs, last, tail, depth, x + i * left->ld, left->ld, w, ldw, sums);
         return;
     }
     for (ptrdiff_t k = 0, width; k < depth; k += width) {
         width = width_of_block(depth - k, VEC, TILE_VECS * VEC);
         ptrdiff_t columns = depth - k < width ? depth - k : width;
-        tile_product(rows, vecs, last, tail, columns, x + k * left->rows + i * width, width, 1, w + k * ldw,
-                     ldw, sums);
+        tile_product(rows, vecs, last, tail, columns, x + k * left->rows + i * width, width, w + k * ldw, ldw,
+                     sums);
     }
 }
 
@@ -123,7 +153,7 @@ static ALWAYS_INLINE void tile_resume(int rows, int vecs, int last, ptrdiff_t ta
 
 /* The most rows with which a tile of `vecs` vectors fits in the registers. */
 static ALWAYS_INLINE int tile_rows(int vecs) {
-    if (vecs == 3) return TILE_ROWS_3;
+    if (vecs == 3) return ALONG_ROWS ? UPDATE_ROWS_3 : TILE_ROWS_3;
     return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
 }
 
@@ -175,16 +205,28 @@ static ALWAYS_INLINE void run_block(const ARGS *args, ptrdiff_t filled) {
 #else
 #define RUN_HALVED(v)
 #endif
-#define RUN(v)                                                      \
-    if (vecs == v) {                                                \
-        RUN_HALVED(v)                                               \
-        if (args->n % VEC) return run_rows(v, PARTIAL, tail, args); \
-        return run_rows(v, WHOLE, tail, args);                      \
+/* Sets without masked loads take each number of elements in code of its own: a load that asks for it in every
+ * step of the sum would take longer than the products. */
+#ifdef CONSTANT_TAILS
+#define RUN_PARTIAL(v)                                                       \
+    if (args->n % VEC == 1) return run_rows(v, PARTIAL, 1, args);            \
+    if (VEC > 2 && args->n % VEC == 2) return run_rows(v, PARTIAL, 2, args); \
+    if (VEC > 2 && args->n % VEC == 3) return run_rows(v, PARTIAL, 3, args);
+#else
+#define RUN_PARTIAL(v) \
+    if (args->n % VEC) return run_rows(v, PARTIAL, tail, args);
+#endif
+#define RUN(v)                                 \
+    if (vecs == v) {                           \
+        RUN_HALVED(v)                          \
+        RUN_PARTIAL(v)                         \
+        return run_rows(v, WHOLE, tail, args); \
     }
     RUN(1)
     RUN(2)
     RUN(3)
 #undef RUN
+#undef RUN_PARTIAL
 #undef RUN_HALVED
 }
 

@@ -2,6 +2,7 @@
 #include "vec.h"
 
 #define ARGS bpk_update_args
+#define ALONG_ROWS 1
 #include "kernels/vector/tile.h"
 
 #include "kernels/vector/spend.h"
@@ -26,7 +27,7 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, con
         if (to.state[0]) prefetch_tile(rows, vecs, (stored *)to.state[0] + to.at, to.ld_state);
     }
     tile_start(rows, vecs, last, tail, NULL, sums);
-    tile_product(rows, vecs, last, tail, args->k, (const stored *)args->left + i, 1, args->ldl, args->right,
+    tile_product(rows, vecs, last, tail, args->k, (const stored *)args->left + i, args->ldl, args->right,
                  args->ldr, sums);
     spend_tile(rows, vecs, last, tail, args->move, &to, sums);
 }

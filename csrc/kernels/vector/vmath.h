@@ -58,24 +58,35 @@ static const real COTH[] = {
 };
 
 /* Below EXP_LOWEST e^x is zero, above EXP_HIGHEST infinite. x is limited to these bounds, so that the
- * exponent n of 2^n stays within the range of vscale. LN2_HIGH + LN2_LOW is ln 2. Above TANH_HIGHEST tanh
+ * exponent n of 2^n stays within the range of vscale. LN2_HIGH + LN2_LOW is ln 2. Without fma, n LN2_HIGH
+ * must be exact, so LN2_HIGH has so few digits that it is (Cody and Waite, 1980). Above TANH_HIGHEST tanh
  * is 1. Below SIGMOID_LOWEST sigmoid is zero, because it is too small to be normal; above SIGMOID_HIGHEST it
  * is 1. */
 #define SIGMOID_HIGHEST 40
 #if BPK_REAL_IS_DOUBLE
 #define EXP_LOWEST (-760.0)
 #define EXP_HIGHEST 710.0
-#define LN2_HIGH 0x1.62e42fefa39efp-1
-#define LN2_LOW 2.319046813846299615495e-17
 #define TANH_HIGHEST 22.0
 #define SIGMOID_LOWEST (-709.0)
+#if FUSED
+#define LN2_HIGH 0x1.62e42fefa39efp-1
+#define LN2_LOW 2.319046813846299615495e-17
+#else
+#define LN2_HIGH 0x1.62e42feep-1
+#define LN2_LOW 1.90821492927058770002e-10
+#endif
 #else
 #define EXP_LOWEST (-110.0f)
 #define EXP_HIGHEST 89.0f
-#define LN2_HIGH 0x1.62e43p-1f
-#define LN2_LOW (-1.9046542999577678785e-9f)
 #define TANH_HIGHEST 10.0f
 #define SIGMOID_LOWEST (-88.0f)
+#if FUSED
+#define LN2_HIGH 0x1.62e43p-1f
+#define LN2_LOW (-1.9046542999577678785e-9f)
+#else
+#define LN2_HIGH 0x1.62e4p-1f
+#define LN2_LOW 1.42860682030941723e-6f
+#endif
 #endif
 
 /* Splits x into n ln 2 + r, with n integral; returns e^r - 1. 1.4427 is log2 e. */
@@ -85,15 +96,25 @@ static inline vec reduced_expm1(vec x, vec *n) {
     return vfma(vmul(r, r), POLYNOMIAL(r, EXPM1), r);
 }
 
+/* e^x = r 2^n, with r between 0.7 and 1.5, which is returned. */
+static inline vec reduced_exp(vec x, vec *n) {
+    return vadd(vset1(1), reduced_expm1(vmax(vset1(EXP_LOWEST), vmin(vset1(EXP_HIGHEST), x)), n));
+}
+
 static inline vec vexp(vec x) {
-    vec n, p = reduced_expm1(vmax(vset1(EXP_LOWEST), vmin(vset1(EXP_HIGHEST), x)), &n);
-    return vscale(vadd(vset1(1), p), n);
+    vec n, r = reduced_exp(x, &n);
+    return vscale(r, n);
 }
 
 /* e^(x + low), where low is the rounding error of x: e^x (1 + low). */
 static inline vec vexp_sum(vec x, vec low) {
+#if FUSED
     vec e = vexp(x);
     return vfma(e, low, e);
+#else /* e^x low, which is rounded here, may be denormal, and so zero */
+    vec n, r = reduced_exp(x, &n);
+    return vscale(vfma(r, low, r), n);
+#endif
 }
 
 /* e^x - 1 for x <= 0, accurate near zero. Below -50 it is -1 in both dtypes. */
@@ -170,7 +191,7 @@ static inline vec vnormal_tail(vec t) {
 
 /* e^(-t^2/2). `low` is the rounding error of t^2: where t^2 is large, it changes many digits. */
 static inline vec vbell(vec t) {
-    vec half = vset1((real)-0.5), square = vmul(t, t), low = vfma(t, t, vneg(square));
+    vec half = vset1((real)-0.5), square = vmul(t, t), low = vrest(t, t, square);
     return vexp_sum(vmul(half, square), vmul(half, low));
 }
 
