@@ -108,6 +108,19 @@ def test_the_picture_scrolls_in_its_own_box(browser, page, width):
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
+def test_the_picture_follows_the_steps(browser, tmp_path):
+    """Also to a node with an edge from far away."""
+    [x] = variables(x=1)
+    node = x
+    for _ in range(40):
+        node = node * x
+    node.save(tmp_path / "graph.html")
+    browser.open(tmp_path / "graph.html", 800)
+    browser.press(*["ArrowRight"] * 30)
+    part = "document.querySelector('.node.now').getBoundingClientRect()"
+    assert 300 < browser.run(f"({part}.left + {part}.right) / 2") < 500
+
+
 def test_text_fits_its_box(browser, page):
     browser.open(page)
     browser.press("End")

@@ -197,6 +197,22 @@ def test_digits_of_the_table():
     assert "0.1192 " in sigmoid(-x).table()
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (20150, "20150"),
+        (-123456.7, "−123457"),
+        (1e6, "1e+06"),
+        (12.3456, "12.35"),
+        (-0.0, "0"),
+        (-2e-5, "−2e−05"),
+    ],
+)
+def test_numbers(value, shown):
+    [x] = variables(x=value)
+    assert x.table().split()[-2] == shown
+
+
 def test_equal_names_are_told_apart():
     x, other, v1 = variables(x=1)[0], variables(x=2)[0], variables(v1=3)[0]
     z = x * other + v1 * (-2)

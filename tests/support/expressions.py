@@ -32,7 +32,7 @@ LEAST, MOST = 0.1, 20.0
 def random_expression(seed):
     """Values of the variables, and the steps: an operation and its operands each.
 
-    An operand is ("constant", number), or the number of a variable or, counted on from these, of a step before.
+    An operand is ("constant", number), or the number of a variable or, counted on from these, of a step.
     """
     rng = random.Random(seed)
     start = [rng.uniform(-2, 2) for _ in range(rng.randint(1, 4))]

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number with this many significant digits and a real minus sign, which screen readers read."""
-    return f"{value + 0.0:.{digits}g}".replace("-", "−")
+    """A number with this many significant digits, or all digits before the point up to a million.
+
+    Its minus is the sign and not a hyphen, which screen readers leave out.
+    """
+    is_long = 10**digits <= abs(value) < 1e6
+    return (f"{value:.0f}" if is_long else f"{value + 0.0:.{digits}g}").replace("-", "−")
 
 
 def in_formula(text: str) -> str:

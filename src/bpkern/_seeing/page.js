@@ -57,7 +57,9 @@
   // Scrolls the picture in its own box, never the page.
   function bringIntoView(frame) {
     const view = frame.querySelector(".view");
-    const boxes = [...view.querySelectorAll(".now")].map((part) => part.getBoundingClientRect());
+    // Edges may come from far away; what they lead to is what to see.
+    const parts = view.querySelectorAll(".now:not(.edge)");
+    const boxes = [...parts].map((part) => part.getBoundingClientRect());
     if (boxes.length === 0) return;
     const box = view.getBoundingClientRect();
     const middle = (low, high) => (Math.min(...boxes.map(low)) + Math.max(...boxes.map(high))) / 2;
