@@ -5,7 +5,7 @@ from browser import Browser, executable
 
 from bpkern._seeing.markup import Markup, element
 from bpkern._seeing.page import Frame, shell
-from bpkern.graph import sigmoid, variables
+from bpkern.graph import max, sigmoid, variables
 
 pytestmark = pytest.mark.skipif(executable() is None, reason="needs Chromium")
 
@@ -121,16 +121,19 @@ def test_the_picture_follows_the_steps(browser, tmp_path):
     assert 300 < browser.run(f"({part}.left + {part}.right) / 2") < 500
 
 
-def test_text_fits_its_box(browser, page):
-    browser.open(page)
+def test_text_fits_its_box(browser, tmp_path):
+    """No text leaves its box, or meets another."""
+    x, weight = variables(x=-1.2345e-10, largest_weight=-0.012345)
+    result = (sigmoid(x * weight) - max(-weight, x) ** 2.5e-1).named("bdhnpqu_023456789")
+    result.save(tmp_path / "graph.html")
+    browser.open(tmp_path / "graph.html", 2000)
     browser.press("End")
-    outside = """[...document.querySelectorAll('.node')].filter(node => {
+    outside = """[...document.querySelectorAll('.node')].flatMap(node => {
         const box = node.querySelector('.box').getBoundingClientRect();
-        return [...node.querySelectorAll('text')].some(text => {
-            const own = text.getBoundingClientRect();
-            return own.left < box.left || own.right > box.right || own.bottom > box.bottom
-                || own.top < box.top;
-        });
+        const texts = [...node.querySelectorAll('text')].map(text => text.getBoundingClientRect());
+        return texts.filter((own, place) => own.left < box.left || own.right > box.right
+            || own.bottom > box.bottom || own.top < box.top || texts.slice(place + 1).some(
+                other => own.right > other.left && Math.abs(own.bottom - other.bottom) < 8));
     }).length"""
     assert browser.run(outside) == 0
 
@@ -189,3 +192,18 @@ def test_in_a_notebook(browser, tmp_path):
         "document.querySelector('iframe').contentDocument.querySelector('.sentence').textContent"
     )
     assert browser.complaints() == []
+
+
+def test_the_accessibility_tree(browser, page):
+    """What a screen reader gets: the picture as a group; in it, each node, edge and legend has a text."""
+    browser.open(page)
+    tree = browser.call("Accessibility.getFullAXTree")["nodes"]
+    named = [
+        (node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]
+    ]
+    parts = [name for role, name in named if role in ("image", "img")]
+    assert len(parts) == 22
+    assert all(parts)
+    assert parts[-1].startswith("Legend: blue is above zero, orange below")
+    assert [name for role, name in named if name.startswith("Graph of loss = 0.5 × (y − σ(w × x + b))²")]
+    assert [name for role, name in named if role == "button"] == ["First", "Previous", "Next", "Last"]

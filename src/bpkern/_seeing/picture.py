@@ -61,7 +61,7 @@ def strength(value: float, largest: float) -> float:
 
 def tint(value: float, largest: float) -> float:
     """The opacity of the colour behind a number."""
-    return 0.5 * strength(value, largest)
+    return 0.4 * strength(value, largest)
 
 
 def line_width(value: float, largest: float) -> float:
