@@ -168,8 +168,9 @@ class _Drawing:
     def _node(self, index: int, row: Row, box: Box) -> Markup:
         label, formula = _head(row)
         head = [element("tspan", {"class": "label"}, label), element("tspan", {}, formula)]
+        around: Attributes = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
         children = [
-            element("rect", {"class": "box", **box._asdict(), "rx": 6}),
+            element("rect", {"class": "box", **around, "rx": 6}),
             element("text", {"x": box.x + PAD, "y": box.y + ROW - 4}, *head),
         ]
         text, steps = row.equation, [self.forward[index]]
