@@ -6,7 +6,8 @@
 
 `MLP` is the trainer; `fit_many` trains several models at once. Optimisers: `SGD`, `RMSprop`, `Adagrad`,
 `Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` with a parameter, `callbacks`, the `kernels`
-as functions, and `reference`, the same training in plain NumPy.
+as functions, `reference`, the same training in plain NumPy, and `graph`, backpropagation through expressions
+of scalars.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import reference
+    from . import graph, reference
 
 __all__ = [
     "MLP",
@@ -43,6 +44,7 @@ __all__ = [
     "callbacks",
     "fit_many",
     "get_num_threads",
+    "graph",
     "isa",
     "kernels",
     "losses",
@@ -53,14 +55,17 @@ __all__ = [
 ]
 
 
+# Modules that are imported at their first use: `reference` would take a third of the package's import time.
+_LATER = ("graph", "reference")
+
+
 def __getattr__(name: str) -> Any:
-    """Import `reference` at its first use: it would take a third of the package's import time."""
-    if name == "reference":
+    if name in _LATER:
         from importlib import import_module
 
-        return import_module(".reference", __name__)
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "reference"})
+    return sorted({*globals(), *_LATER})

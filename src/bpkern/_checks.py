@@ -55,7 +55,10 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
         return value
     number = _number(name, value)
     if not (math.isfinite(number) and lowest <= number <= highest):
-        bound = f"from {lowest:g} to {highest:g}" if highest < math.inf else f"finite and at least {lowest:g}"
+        if highest < math.inf:
+            bound = f"from {lowest:g} to {highest:g}"
+        else:
+            bound = f"finite and at least {lowest:g}" if lowest > -math.inf else "finite"
         raise ValueError(f"{name} must be {bound}, not {number}")
     return number
 

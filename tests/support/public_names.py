@@ -12,6 +12,7 @@ import sys
 MODULES = (
     "bpkern",
     "bpkern.callbacks",
+    "bpkern.graph",
     "bpkern.kernels",
     "bpkern.losses",
     "bpkern.reference",

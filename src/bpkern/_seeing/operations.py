@@ -1,0 +1,120 @@
+"""The operations of `bpkern.graph`: values, local derivatives, and both as formulas.
+
+Formulas have places for names or numbers: {a} and {b} for the operands, {r} for the result.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from .numbers import filled, in_formula, number
+
+
+class Operation(NamedTuple):
+    """An operation of one or two operands.
+
+    Attributes
+    ----------
+    formula : str
+    compute : callable
+        The value, of the operands.
+    derivatives : tuple of callable
+        One per operand: the derivative by this operand, of the operands and the result.
+    shown : tuple of str
+        The same derivatives as formulas.
+    """
+
+    formula: str
+    compute: Callable[..., float]
+    derivatives: tuple[Callable[..., float], ...]
+    shown: tuple[str, ...]
+
+    def with_numbers(self, operands: Sequence[float]) -> str:
+        """The formula with the operands' values."""
+        shown = (number(value, 6) for value in operands)
+        return filled(self.formula, dict(zip("ab", shown, strict=False)))
+
+
+def _sigmoid(a: float) -> float:
+    """1 / (1 + exp(-a)), without overflow."""
+    return 1 / (1 + math.exp(-a)) if a >= 0 else math.exp(a) / (1 + math.exp(a))
+
+
+def _slope_of_sigmoid(a: float) -> float:
+    """r (1 - r) with r = sigmoid(a), where 1 - r would lose its digits."""
+    return _sigmoid(a) * _sigmoid(-a)
+
+
+def _slope_of_tanh(a: float) -> float:
+    """1 - tanh(a)², which would lose its digits where tanh is near 1."""
+    e = math.exp(-2 * abs(a))
+    return 4 * e / (1 + e) ** 2
+
+
+def _share(a: float, b: float) -> float:
+    """The derivative of max(a, b) by a. Equal operands share it."""
+    return 0.5 if a == b else float(a > b)
+
+
+def _by_exponent(a: float, b: float, r: float) -> float:
+    """The derivative of r = a ^ b by b. It is 0 for a = 0, as that of the constant 0."""
+    return 0.0 if a == 0 and b > 0 else r * math.log(a)
+
+
+OPERATIONS = {
+    "add": Operation("{a} + {b}", lambda a, b: a + b, (lambda a, b, r: 1.0, lambda a, b, r: 1.0), ("1", "1")),
+    "subtract": Operation(
+        "{a} − {b}", lambda a, b: a - b, (lambda a, b, r: 1.0, lambda a, b, r: -1.0), ("1", "−1")
+    ),
+    "multiply": Operation(
+        "{a} × {b}", lambda a, b: a * b, (lambda a, b, r: b, lambda a, b, r: a), ("{b}", "{a}")
+    ),
+    "divide": Operation(
+        "{a} ÷ {b}",
+        lambda a, b: a / b,
+        (lambda a, b, r: 1 / b, lambda a, b, r: -r / b),
+        ("1 ÷ {b}", "−{r} ÷ {b}"),
+    ),
+    "power": Operation(
+        "{a} ^ {b}",
+        math.pow,
+        (lambda a, b, r: b * math.pow(a, b - 1), _by_exponent),
+        ("{b} × {a} ^ ({b} − 1)", "{r} × log({a})"),
+    ),
+    "max": Operation(
+        "max({a}, {b})",
+        lambda a, b: a if a >= b else b,
+        (lambda a, b, r: _share(a, b), lambda a, b, r: _share(b, a)),
+        ("1 if {a} > {b}, ½ if equal, else 0", "1 if {b} > {a}, ½ if equal, else 0"),
+    ),
+    "negative": Operation("−{a}", lambda a: -a, (lambda a, r: -1.0,), ("−1",)),
+    "exp": Operation("exp({a})", math.exp, (lambda a, r: r,), ("{r}",)),
+    "log": Operation("log({a})", math.log, (lambda a, r: 1 / a,), ("1 ÷ {a}",)),
+    "sin": Operation("sin({a})", math.sin, (lambda a, r: math.cos(a),), ("cos({a})",)),
+    "cos": Operation("cos({a})", math.cos, (lambda a, r: -math.sin(a),), ("−sin({a})",)),
+    "tanh": Operation("tanh({a})", math.tanh, (lambda a, r: _slope_of_tanh(a),), ("1 − {r}²",)),
+    "sigmoid": Operation("σ({a})", _sigmoid, (lambda a, r: _slope_of_sigmoid(a),), ("{r} × (1 − {r})",)),
+    "relu": Operation(
+        "relu({a})",
+        lambda a: a if a > 0 else 0.0,
+        (lambda a, r: float(a > 0),),
+        ("1 if {a} > 0, else 0",),
+    ),
+}
+
+
+def power_of(exponent: float) -> Operation:
+    """The power with this constant exponent n. Its derivative n a ^ (n - 1) is 0 for n = 0, for every a."""
+    shown = {0.0: "0", 1.0: "1"}.get(exponent, f"{in_formula(number(exponent, 6))} × {_raised(exponent - 1)}")
+    return Operation(
+        _raised(exponent),
+        lambda a: math.pow(a, exponent),
+        (lambda a, r: exponent * math.pow(a, exponent - 1) if exponent else 0.0,),
+        (shown,),
+    )
+
+
+def _raised(exponent: float) -> str:
+    """The formula of this power of {a}."""
+    short = {1.0: "{a}", 2.0: "{a}²", 3.0: "{a}³"}
+    return short.get(exponent, f"{{a}} ^ {in_formula(number(exponent, 6))}")

@@ -1,0 +1,147 @@
+"""What all pictures share: the scale of colours and widths, its legend, the widths of texts, the SVG around.
+
+Sign is shown by colour, blue above zero and orange below, and size by tint or width. Both grow with the
+square root of the size, so that small numbers stay visible. Numbers stand beside; no colour is needed.
+
+Pages show a picture step by step. Its elements say in attributes what each step shows:
+
+- `data-from="3"`: shown from step 3 on.
+- `data-until="5"`: shown up to step 5; so it is no part of the final picture.
+- `data-step="3 7"`: highlighted in steps 3 and 7.
+"""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from importlib.resources import files
+
+from .markup import Attributes, Markup, element
+from .numbers import number
+
+SIZE = 14.0  # of the font, in pixels
+MARGIN = 16.0
+
+# Widths of characters as parts of the font's size, for DejaVu Sans: most other fonts are narrower.
+NARROW, WIDE = "ijlt.,:;!'|()[] ·", "mwMW%@∂"
+
+LEGEND_ROW, LEGEND_TITLE, SWATCH = 24.0, 190.0, 58.0
+
+
+def text_width(text: str, bold: bool = False) -> float:
+    """An upper bound of the width of a text in pixels, for usual fonts."""
+    widths = (
+        1.0
+        if character in WIDE or unicodedata.east_asian_width(character) in "WF"
+        else 0.42
+        if character in NARROW
+        else 0.76
+        if character.isupper()
+        else 0.0
+        if unicodedata.combining(character)
+        else 0.65
+        for character in text
+    )
+    return SIZE * sum(widths) * (1.1 if bold else 1.0)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning and an ellipsis where it has more characters than this."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def sign(value: float) -> str:
+    """The class of an element that shows this number."""
+    return "positive" if value > 0 else "negative" if value < 0 else "zero"
+
+
+def strength(value: float, largest: float) -> float:
+    """The size of a number from 0 to 1, which is that of the largest."""
+    return math.sqrt(abs(value) / largest) if largest else 0.0
+
+
+def tint(value: float, largest: float) -> float:
+    """The opacity of the colour behind a number."""
+    return 0.4 * strength(value, largest)
+
+
+def line_width(value: float, largest: float) -> float:
+    """The width of a line that shows a number."""
+    return 1.5 + 4.5 * strength(value, largest)
+
+
+def legend(y: float, scales: Sequence[tuple[str, bool, float]]) -> Markup:
+    """What colours, tints and widths mean.
+
+    Parameters
+    ----------
+    y : float
+        Its upper edge.
+    scales : sequence of (str, bool, float)
+        Title, whether it is one of lines, and the largest size.
+    """
+    rows = []
+    for index, (title, lines, largest) in enumerate(scales):
+        top = y + index * LEGEND_ROW
+        base = top + LEGEND_ROW - 8
+        rows.append(element("text", {"x": MARGIN, "y": base, "class": "quiet"}, title))
+        values = (-largest, -largest / 4, 0.0, largest / 4, largest) if largest else (0.0,)
+        for place, value in enumerate(values):
+            x = MARGIN + LEGEND_TITLE + place * SWATCH
+            rows.append(_line(x, top, value, largest) if lines else _swatch(x, top, value, largest))
+            middle: Attributes = {
+                "x": x + SWATCH / 2,
+                "y": base - (6 if lines else 0),
+                "class": "small middle",
+            }
+            rows.append(element("text", middle, number(value, 2)))
+    label = f"Legend: blue is above zero, orange below; {'; '.join(title for title, _, _ in scales)}"
+    return element("g", {"class": "legend", "role": "img", "aria-label": label}, *rows)
+
+
+def legend_size(scales: int) -> tuple[float, float]:
+    """Width and height of a legend of so many scales."""
+    return LEGEND_TITLE + 5 * SWATCH, scales * LEGEND_ROW
+
+
+def _swatch(x: float, top: float, value: float, largest: float) -> Markup:
+    place: Attributes = {"x": x + 2, "y": top + 2, "width": SWATCH - 4, "height": LEGEND_ROW - 4, "rx": 3}
+    return element("rect", {**place, "class": f"tint {sign(value)}", "fill-opacity": tint(value, largest)})
+
+
+def _line(x: float, top: float, value: float, largest: float) -> Markup:
+    path = f"M{x + 6:g} {top + LEGEND_ROW - 4:g}h{SWATCH - 12:g}"
+    width = line_width(value, largest)
+    return element("path", {"d": path, "class": f"strength {sign(value)}", "stroke-width": width})
+
+
+def svg(width: float, height: float, label: str, *children: Markup, alone: bool) -> Markup:
+    """A picture.
+
+    Parameters
+    ----------
+    width, height : float
+        In pixels.
+    label : str
+        Its name for screen readers.
+    *children : Markup
+    alone : bool
+        Whether it is a file of its own, with the styles in it.
+    """
+    attributes = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "class": "picture",
+        "viewBox": f"0 0 {width:.0f} {height:.0f}",
+        "width": f"{width:.0f}",
+        "height": f"{height:.0f}",
+        "role": "group",
+        "aria-label": label,
+        "style": None if alone else f"--width: {width:.0f}px",
+    }
+    head = [element("style", {}, resource("picture.css"))] if alone else []
+    ground = element("rect", {"class": "ground", "width": "100%", "height": "100%"})
+    return element("svg", attributes, *head, ground, *children)
+
+
+def resource(name: str) -> Markup:
+    """A file of this package, as it is."""
+    return Markup((files(__package__) / name).read_text("utf-8"))

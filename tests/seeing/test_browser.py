@@ -1,0 +1,209 @@
+"""Pages in a headless Chromium, if one is installed: by keyboard, on a phone, in print, without a script."""
+
+import pytest
+from browser import Browser, executable
+
+from bpkern._seeing.markup import Markup, element
+from bpkern._seeing.page import Frame, shell
+from bpkern.graph import max, sigmoid, variables
+
+pytestmark = pytest.mark.skipif(executable() is None, reason="needs Chromium")
+
+STEP = "document.querySelector('.sentence').textContent"
+HIDDEN = (
+    "[...document.querySelectorAll('svg *')].filter(e => getComputedStyle(e).visibility == 'hidden').length"
+)
+FOCUS = "document.activeElement.getAttribute('aria-label')"
+SIDES = (("x", "width"), ("y", "height"))
+PANEL = "document.querySelector('.panel').textContent"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(tmp_path):
+    x, y, w, b = variables(x=1.5, y=1.0, w=0.4, b=-0.2)
+    loss = (0.5 * (y - sigmoid(w * x + b)) ** 2).named("loss")
+    loss.save(tmp_path / "graph.html")
+    return tmp_path / "graph.html"
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("dark", [False, True])
+def test_steps_by_keyboard(browser, page, width, dark):
+    browser.open(page, width, dark=dark)
+    assert browser.run(STEP).startswith("1 of 17. Start: ")
+    hidden = [browser.run(HIDDEN)]
+    for step in range(2, 18):
+        browser.press("ArrowRight")
+        assert browser.run(STEP).startswith(f"{step} of 17. ")
+        hidden.append(browser.run(HIDDEN))
+    assert hidden == sorted(hidden, reverse=True)
+    assert hidden[0] > hidden[-1] == 0
+    browser.press("ArrowRight")
+    assert browser.run(STEP).startswith("17 of 17. ")
+    browser.press("Home", "ArrowRight", "ArrowRight", "ArrowLeft")
+    assert browser.run(STEP).startswith("2 of 17. Forward: ")
+    browser.press("End")
+    assert browser.run(STEP).startswith("17 of 17. Backward")
+    assert browser.complaints() == []
+
+
+def test_buttons_by_keyboard(browser, page):
+    browser.open(page)
+    browser.press("Tab", "Tab", "Tab", "Enter")
+    assert browser.run("document.activeElement.textContent") == "Next"
+    assert browser.run(STEP).startswith("2 of 17. ")
+    browser.press("Tab", "Enter", "Enter")
+    assert browser.run(STEP).startswith("17 of 17. ")
+    assert browser.run("document.activeElement.getAttribute('aria-disabled')") == "true"
+
+
+def test_the_focus_shows_formula_and_numbers(browser, page):
+    browser.open(page)
+    browser.press(*["Tab"] * 5)
+    seen = []
+    while label := browser.run(FOCUS):
+        assert browser.run(PANEL) == label
+        seen.append(label)
+        browser.press("Tab")
+    assert len(seen) == 21
+    assert "v1 = w × x = 0.4 × 1.5 = 0.6\n∂loss/∂v1 = ∂loss/∂v2 · ∂v2/∂v1 = (−0.09642) · 1 = −0.09642" in seen
+
+
+def test_the_pointer_shows_formula_and_numbers(browser, page):
+    browser.open(page)
+    for kind in ("node", "edge"):
+        part = f"document.querySelector('.{kind} .box, .{kind} .reach').getBoundingClientRect()"
+        browser.point_at(
+            browser.run(f"{part}.x + {part}.width / 2"), browser.run(f"{part}.y + {part}.height / 2")
+        )
+        label = browser.run(f"document.querySelector('.{kind}').getAttribute('aria-label')")
+        assert browser.run(PANEL) == label
+
+
+def test_the_sentence_is_read_out(browser, page):
+    browser.open(page)
+    assert browser.run("document.querySelector('.sentence').getAttribute('aria-live')") == "polite"
+
+
+@pytest.mark.parametrize("width", [320, 360, 1200])
+def test_the_picture_scrolls_in_its_own_box(browser, page, width):
+    """The page is no wider than the window, and the step under way is in sight."""
+    browser.open(page, width)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    for key in ["ArrowRight"] * 16:
+        browser.press(key)
+        inside = """(() => {
+            const view = document.querySelector('.view').getBoundingClientRect();
+            const part = document.querySelector('.node.now .box').getBoundingClientRect();
+            return part.right > view.left && part.left < view.right;
+        })()"""
+        assert browser.run(inside)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_the_picture_follows_the_steps(browser, tmp_path):
+    """Also to a node with an edge from far away."""
+    [x] = variables(x=1)
+    node = x
+    for _ in range(40):
+        node = node * x
+    node.save(tmp_path / "graph.html")
+    browser.open(tmp_path / "graph.html", 800)
+    browser.press(*["ArrowRight"] * 30)
+    part = "document.querySelector('.node.now').getBoundingClientRect()"
+    assert 300 < browser.run(f"({part}.left + {part}.right) / 2") < 500
+
+
+def test_text_fits_its_box(browser, tmp_path):
+    """No text leaves its box, or meets another."""
+    x, weight = variables(x=-1.2345e-10, largest_weight=-0.012345)
+    result = (sigmoid(x * weight) - max(-weight, x) ** 2.5e-1).named("bdhnpqu_023456789")
+    result.save(tmp_path / "graph.html")
+    browser.open(tmp_path / "graph.html", 2000)
+    browser.press("End")
+    outside = """[...document.querySelectorAll('.node')].flatMap(node => {
+        const box = node.querySelector('.box').getBoundingClientRect();
+        const texts = [...node.querySelectorAll('text')].map(text => text.getBoundingClientRect());
+        return texts.filter((own, place) => own.left < box.left || own.right > box.right
+            || own.bottom > box.bottom || own.top < box.top || texts.slice(place + 1).some(
+                other => own.right > other.left && Math.abs(own.bottom - other.bottom) < 8));
+    }).length"""
+    assert browser.run(outside) == 0
+
+
+def test_without_a_script(browser, page):
+    browser.open(page, script=False)
+    assert browser.run(HIDDEN) == 0
+    assert browser.run("getComputedStyle(document.querySelector('.controls')).display") == "none"
+    assert browser.run("document.querySelectorAll('.steps li').length") == 17
+
+
+def test_print_shows_all(browser, page):
+    browser.open(page, media="print", dark=True)
+    assert browser.run(HIDDEN) == 0
+    assert browser.run("getComputedStyle(document.querySelector('.controls')).display") == "none"
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_several_frames(browser, tmp_path):
+    """A slider chooses the frame, and steps lead from one into the next. Without a script, parts that a later
+    step replaces are not shown."""
+    parts = '<g data-step="1" data-until="1">a</g><g data-from="2">b</g>'
+    svg = Markup(f'<svg viewBox="0 0 9 9" style="--width: 9px">{parts}</svg>')
+    frames = [Frame(f"Step {number} of training", svg, ["one.", "two."]) for number in (1, 2, 3)]
+    path = tmp_path / "frames.html"
+    path.write_text(shell("Frames", frames, before=[element("p", {}, "before")]), "utf-8")
+    browser.open(path)
+    shown = "[...document.querySelectorAll('.frame')].map(frame => frame.hidden)"
+    marks = """[...document.querySelectorAll('.frame:not([hidden]) g')].map(
+        part => getComputedStyle(part).display != 'none' && getComputedStyle(part).visibility == 'visible')"""
+    assert browser.run(shown) == [False, True, True]
+    assert browser.run(marks) == [True, False]
+    browser.press("ArrowRight")
+    assert browser.run(marks) == [False, True]
+    browser.press("ArrowRight")
+    assert browser.run(shown) == [True, False, True]
+    assert browser.run(STEP) == "1 of 2. one."
+    browser.press("ArrowLeft")
+    assert browser.run(STEP) == "2 of 2. two."
+    browser.run("document.querySelector('.slider input').focus()")
+    browser.press("End")
+    assert browser.run(shown) == [True, True, False]
+    assert browser.run("document.querySelector('.slider span').textContent") == "Step 3 of training"
+    browser.open(path, script=False)
+    assert browser.run(shown) == [False, False, False]
+    assert browser.run(marks) == [False, True] * 3
+    assert browser.complaints() == []
+
+
+def test_in_a_notebook(browser, tmp_path):
+    x, y = variables(x=1, y=2)
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!doctype html><meta charset='utf-8'><body>{(x * y)._repr_html_()}</body>", "utf-8")
+    browser.open(path)
+    assert browser.run(
+        "document.querySelector('iframe').contentDocument.querySelector('.sentence').textContent"
+    )
+    assert browser.complaints() == []
+
+
+def test_the_accessibility_tree(browser, page):
+    """What a screen reader gets: the picture as a group; in it, each node, edge and legend has a text."""
+    browser.open(page)
+    tree = browser.call("Accessibility.getFullAXTree")["nodes"]
+    named = [
+        (node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]
+    ]
+    parts = [name for role, name in named if role in ("image", "img")]
+    assert len(parts) == 22
+    assert all(parts)
+    assert parts[-1].startswith("Legend: blue is above zero, orange below")
+    assert [name for role, name in named if name.startswith("Graph of loss = 0.5 × (y − σ(w × x + b))²")]
+    assert [name for role, name in named if role == "button"] == ["First", "Previous", "Next", "Last"]
