@@ -121,7 +121,8 @@ def test_compilers_and_systems():
     assert 'MATCHES "GNU|Clang"' in build
     assert row("compilers, to build").startswith("GCC and Clang;")
     systems = [line for line in PROJECT["project"]["classifiers"] if line.startswith("Operating System")]
-    assert [line.rpartition(" :: ")[2].lower() for line in systems] == re.split(", | and ", row("systems").lower())
+    names = [line.rpartition(" :: ")[2].lower() for line in systems]
+    assert names == re.split(", | and ", row("systems").lower())
 
 
 def test_the_extension_is_for_one_python():
