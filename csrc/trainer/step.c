@@ -181,13 +181,11 @@ void step_out_delta(const step *s, void *plain, ptrdiff_t from, ptrdiff_t to) {
         kernels->scatter(layer->out, element(kernels, plain, i * layer->width), blocks, s->rows, i);
 }
 
-/* The losses of rows `from` to `to` and, if with_delta, their rows of the last layer's delta. */
-static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
+void step_row_losses(const step *s, ptrdiff_t from, ptrdiff_t to, void *grad, ptrdiff_t ldg) {
     const bpk_kernels *kernels = s->net->kernels;
     bpk_workspace *ws = s->ws;
     const net_layer *layer = last_layer(s->net);
     int last = s->net->count - 1;
-    void *plain = ws->out_delta ? ws->out_delta : ws->layers[last].delta;
     ptrdiff_t start = from * layer->width;
     bpk_loss_args args = {.settings = &s->net->loss,
                           .parameters = s->net->loss_parameters,
@@ -199,12 +197,18 @@ static void row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
                           .targets = element(kernels, ws->targets, start),
                           .ldt = layer->width,
                           .scale = ws->scale + from,
-                          .delta = with_delta ? element(kernels, plain, start) : NULL,
-                          .ldd = layer->width,
+                          .delta = grad ? element(kernels, grad, from * ldg) : NULL,
+                          .ldd = ldg,
                           .row_loss = ws->row_loss + from,
                           .row_accuracy = ws->row_accuracy + from};
     kernels->loss(&args);
     for (ptrdiff_t i = from; i < to; i++) ws->row_loss[i] *= s->net->loss.loss_factor;
+}
+
+/* The losses of rows `from` to `to` and, if with_delta, their rows of the last layer's delta. */
+static void row_losses(const step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
+    void *plain = s->ws->out_delta ? s->ws->out_delta : s->ws->layers[s->net->count - 1].delta;
+    step_row_losses(s, from, to, with_delta ? plain : NULL, last_layer(s->net)->width);
     if (with_delta) step_out_delta(s, plain, from, to);
 }
 

@@ -17,6 +17,7 @@ MODULES = (
     "bpkern.reference",
     "bpkern.schedules",
     "bpkern.sklearn",
+    "bpkern.trace",
 )
 
 
