@@ -62,17 +62,19 @@ def close(got, expected, tolerance):
     return np.abs(got.astype(float) - expected.astype(float)).max() <= tolerance * scale
 
 
-def states_of(model, trace):
-    """The optimiser's states of a model, as a layer of the trace has them."""
+def states_of(model):
+    """The optimiser's states of a model: for each layer the bytes of each state's (W, b)."""
     net = core_of(model).net
-    stores = dict(zip(("m", "v", "u"), ("m", "v", "u"), strict=True))
-    return [net.get_layers(store) for store in stores if store in net.stores()]
+    stores = [net.get_layers(store) for store in ("m", "v", "u") if store in net.stores()]
+    return [{w.tobytes() + b.tobytes() for w, b in pairs} for pairs in zip(*stores, strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(100))
-@pytest.mark.parametrize("dtype", ["float64"])
-def test_a_random_net(seed, dtype):
+def test_a_random_net(seed):
     settings, X, y, weights = random_net(seed)
+    if seed % 4 == 3:
+        settings["dtype"] = "float32"
+    exact, rounded = (1e-5, 2e-3) if settings["dtype"] == "float32" else (1e-12, 1e-6)
     print(f"seed {seed}: {settings}")
     model = bpkern.MLP(**settings)
     theirs = reference.MLP(**settings)
@@ -93,27 +95,26 @@ def test_a_random_net(seed, dtype):
         for (w, b), layer in zip(copy.get_weights(), step.layers, strict=True):
             assert w.tobytes() == layer.new_W.tobytes()
             assert b.tobytes() == layer.new_b.tobytes()
-        new = [list(layer.new_states.values()) for layer in step.layers]
-        found = sorted(w.tobytes() + b.tobytes() for l in range(len(new)) for w, b in new[l])
-        kept = [pairs[l] for pairs in states_of(copy, trace) for l in range(len(new))]
-        assert found == sorted(w.tobytes() + b.tobytes() for w, b in kept)
+        for kept, layer in zip(states_of(copy), step.layers, strict=False):
+            assert kept == {w.tobytes() + b.tobytes() for w, b in layer.new_states.values()}
+        assert len(states_of(copy)) == (len(step.layers) if step.layers[0].new_states else 0)
 
     # `gradients`.
     first, second = trace.steps
     if weights is None and not settings["dropout"]:
         loss, gradients = model.gradients(X, y)
-        assert loss == pytest.approx(first.loss, rel=1e-12)
+        assert loss == pytest.approx(first.loss, rel=exact)
         for (dw, db), layer in zip(gradients, first.layers, strict=True):
-            assert close(layer.dW, dw, 1e-12)
-            assert close(layer.db, db, 1e-12)
+            assert close(layer.dW, dw, exact)
+            assert close(layer.db, db, exact)
 
     # The reference, which shares no code with the kernels.
     for step in trace.steps:
         history = theirs.fit(X, y, batch_size=len(X), sample_weight=weights, shuffle=False, verbose=0)
-        assert history["loss"] == pytest.approx([step.loss], rel=1e-7)
+        assert history["loss"] == pytest.approx([step.loss], rel=rounded)
         for (w, b), layer in zip(theirs.get_weights(), step.layers, strict=True):
-            assert close(layer.new_W, w, 1e-6)
-            assert close(layer.new_b, b, 1e-6)
+            assert close(layer.new_W, w, rounded)
+            assert close(layer.new_b, b, rounded)
 
     # The next step begins where this one ended.
     for layer, after in zip(first.layers, second.layers, strict=True):
@@ -238,7 +239,7 @@ def test_a_callback_may_trace_the_model_that_is_fitted():
     X, y = rng.standard_normal((40, 3)), rng.random((40, 1))
 
     class Tracing(bpkern.callbacks.Callback):
-        def on_batch_end(self, model, epoch, iteration, logs):
+        def on_batch_end(self, model, batch, logs):
             traces.append(model.trace(X[:5], y[:5]))
 
     weights = []

@@ -12,7 +12,7 @@ import numpy as np
 States = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Layer:
     """One layer in one training step of n rows. All arrays are copies, in the model's dtype.
 
@@ -72,7 +72,7 @@ class Layer:
         return f"<Layer {fan_in} -> {out}, {self.activation}>"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Step:
     """One training step: forward, backward and update.
 
@@ -111,7 +111,7 @@ class Step:
         return f"<Step {self.number}: loss {self.loss:.6g}, learning rate {self.learning_rate:.6g}>"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TraceData:
     """What all steps of a trace have in common, and the steps. `bpkern.Trace` documents the attributes."""
 
