@@ -126,6 +126,22 @@ def test_a_random_net(seed):
             assert b.tobytes() == after.states[name][1].tobytes()
 
 
+@pytest.mark.parametrize("loss", [*LOSSES, absolute_power])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gradients_are_those_that_training_applies(loss, weighted):
+    """Plain SGD: new_W = W - lr dW; with sample weights, dropout, penalties and losses in Python."""
+    rng = np.random.default_rng(5)
+    X, y, weights = rng.standard_normal((7, 4)), rng.random((7, 3)), rng.random(7) if weighted else None
+    if loss == "cross_entropy":
+        y = rng.integers(0, 3, 7)
+    settings = dict(activation="softplus", dropout=0.3, l1=0.02, l2=0.03, dtype="float64", seed=1)
+    model = bpkern.MLP([4, 9, 3], loss=loss, optimizer=bpkern.SGD(0.5), **settings)
+    for step in model.trace(X, y, sample_weight=weights, steps=2).steps:
+        for layer in step.layers:
+            assert close(layer.W - 0.5 * layer.dW, layer.new_W, 1e-13)
+            assert close(layer.b - 0.5 * layer.db, layer.new_b, 1e-13)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_the_formulas_of_the_docstring(seed):
     """Of `Layer`: z, a, slope, delta, dW, db and dx from each other, by exact functions."""

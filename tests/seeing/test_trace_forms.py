@@ -107,6 +107,13 @@ def test_the_text_shows_what_a_model_has():
         (bpkern.Adagrad(lr_decay=0.5), ["w ← w − lr / (1 + (t − 1) · 0.5) · g / (√total + 1e-10)"]),
         (bpkern.Adam(), ["w ← w − lr / (1 − 0.9ᵗ) · mean / (√square / √(1 − 0.999ᵗ) + 1e-08)"]),
         (bpkern.Adam(eps_hat=True), ["w ← w − lr / (1 − 0.9ᵗ) · mean / ((√square + 1e-08) / √(1 − 0.999ᵗ))"]),
+        (
+            bpkern.Adam(amsgrad=True),
+            [
+                "largest ← max(largest, square)",
+                "w ← w − lr / (1 − 0.9ᵗ) · mean / (√largest / √(1 − 0.999ᵗ) + 1e-08)",
+            ],
+        ),
         (bpkern.AdamW(weight_decay=0.5), ["w ← (1 − lr · 0.5) w"]),
     ],
 )

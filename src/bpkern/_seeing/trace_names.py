@@ -73,9 +73,7 @@ def place_of(name: object, step: Step) -> Place:
     if quantity != "W" and len(shape) == 2 and shape[0] == 1 and len(indices) == 1:
         indices = [0, *indices]
     if len(indices) != len(shape) or any(index >= size for index, size in zip(indices, shape, strict=True)):
-        raise ValueError(
-            f"layers[{l}].{given} has the shape {shape}, indices from 0: there is no {name!r}"
-        )
+        raise ValueError(f"layers[{l}].{given} has the shape {shape}, indices from 0: there is no {name!r}")
     if quantity == "W":
         return Place(l, quantity, 0, *indices)
     return Place(l, quantity, indices[0] if len(indices) == 2 else 0, indices[-1], 0)
