@@ -1,7 +1,6 @@
 """The command line: `bpkern` and `python -m bpkern`."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 
 from . import __version__, _checks
@@ -41,14 +40,6 @@ def _sizes(text: str) -> list[int]:
     """A `type` for argparse: converts "2,3,1" or "2-3-1" to sizes of layers."""
     parse = _whole("a layer's size", 1)
     return [parse(size) for size in text.replace("-", ",").split(",")]
-
-
-def _path(text: str) -> str:
-    """A `type` for argparse: a path whose suffix names a form of a trace."""
-    suffix, allowed = os.path.splitext(text)[1].lower(), (".json", ".txt")
-    if suffix not in allowed:
-        raise argparse.ArgumentTypeError(f"the file must end in one of {', '.join(allowed)}, not {text!r}")
-    return text
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -91,7 +82,7 @@ def _add_trace(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     trace.add_argument("--model", metavar="net.npz", help="a file of MLP.save; needs --data, or --x and --y")
     trace.add_argument("--data", metavar="rows.csv", help="rows of inputs and then targets, without a header")
     trace.add_argument("--explain", metavar="NAME", help='also explain a number, as "layers[1].W[0, 0]"')
-    trace.add_argument("--save", type=_path, metavar="FILE", help="also write to a .json or .txt file")
+    trace.add_argument("--save", metavar="FILE", help="also write to a .json or .txt file")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

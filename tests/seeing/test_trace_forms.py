@@ -279,7 +279,7 @@ def test_a_model_and_its_rows_from_files(capsys, tmp_path):
         (["--lr", "1e400"], 1, "lr must be finite"),
         (["--steps", "0"], 2, "steps must be at least 1"),
         (["--seed", "-1"], 2, "seed must be at least 0"),
-        (["--save", "trace.png"], 2, "must end in one of .json, .txt"),
+        (["--save", "trace.png"], 1, "must end in one of .json, .txt"),
         (["--explain", "W"], 1, "name must be like"),
         (["--model", "missing.npz", "--x", "1", "--y", "1"], 1, "missing.npz"),
         (["--model", "net.npz"], 1, "needs its rows"),

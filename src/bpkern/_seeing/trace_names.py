@@ -53,14 +53,14 @@ class Place(NamedTuple):
 
 
 def place_of(name: object, step: Step) -> Place:
-    """The place that a name means in a step. Raises TypeError unless it is a str, ValueError if it is wrong."""
+    """The place that a name means in a step. TypeError unless it is a str, ValueError for a wrong one."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a text like 'layers[0].W[0, 0]', not {name!r}")
     found = _FORM.fullmatch(name)
     if not found:
         raise ValueError(
-            f"name must be like 'layers[0].W[0, 0]': a layer, one of {', '.join(QUANTITIES)}, and indices "
-            f"from 0, not {name!r}"
+            f"name must be like 'layers[0].W[0, 0]': a layer, one of {', '.join(QUANTITIES)}, and "
+            f"indices from 0, not {name!r}"
         )
     l, given = int(found[1]), found[2]
     if l >= len(step.layers):
