@@ -293,3 +293,16 @@ def test_a_trace_under_another_instruction_set_is_of_the_present_one():
         model = bpkern.MLP([3, 40, 2], loss="mse", seed=0)
     X, y = np.ones((5, 3)), np.ones((5, 2))
     assert model.trace(X, y).steps[0].loss == pytest.approx(model.train_on_batch(X, y), rel=1e-5)
+
+
+def test_every_kind_of_rows():
+    """Lists, integers, reversed views, sparse and read-only rows give the same numbers."""
+    sparse = pytest.importorskip("scipy.sparse")
+    X = np.random.default_rng(0).integers(-3, 4, (6, 5))
+    model = bpkern.MLP([5, 4, 3], loss="cross_entropy", seed=0)
+    y = np.array([0, 1, 2, 0, 1, 2])
+    expected = model.trace(X.astype("f4"), y).to_dict()
+    read_only = X.astype("f8")
+    read_only.flags.writeable = False
+    for given in (X, X.tolist(), X[:, ::-1].copy()[:, ::-1], sparse.csr_array(X), read_only):
+        assert model.trace(given, y.tolist()).to_dict() == expected
