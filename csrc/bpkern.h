@@ -503,18 +503,28 @@ void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace,
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from);
 void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace);
 
-/* A step by hand in three calls (trainer/tape.c), with a workspace for gradients. All rows of the request are
- * one mini-batch, without sample weights.
+/* A step by hand in several calls (trainer/tape.c), with a workspace for gradients. All rows of the request
+ * are one mini-batch. Only `loss` and what it is for read targets and sample weights.
  *
  *     forward   as in training, with dropout: out (rows, outputs)
+ *     loss      after forward with the same request: grad (rows, outputs), the derivative of the loss with
+ *               respect to the outputs, as training has it
  *     backward  after forward with the same request; from grad (rows, outputs), the derivative of the loss
  *               with respect to the outputs: adds to the stored gradients, and writes dx (rows, inputs),
  *               the derivative with respect to x, unless dx is NULL
  *     update    by `scale` times the stored gradients, which are zero afterwards; rates must be NULL
+ *     get       after forward, and for delta after backward, with the same request: a copy of layer l's
+ *               inputs x (rows, in), activations a (rows, out), derivatives da/dz (rows, out) or delta (rows,
+ *               out), contiguous; a and da/dz after dropout
  */
+typedef enum { BPK_TAPE_X, BPK_TAPE_A, BPK_TAPE_SLOPE, BPK_TAPE_DELTA, BPK_N_TAPE_MATRICES } bpk_tape_matrix;
+
 bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *out);
 bpk_status bpk_tape_backward(const bpk_net *net, bpk_workspace *workspace, const bpk_run *run,
                              const void *grad, void *dx);
+void bpk_tape_loss(const bpk_net *net, bpk_workspace *workspace, const bpk_run *run, void *grad);
 void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, const bpk_run *run, double scale);
+void bpk_tape_get(const bpk_net *net, const bpk_workspace *workspace, const bpk_run *run,
+                  bpk_tape_matrix matrix, int l, void *out);
 
 #endif

@@ -231,38 +231,49 @@ void step_out_delta(const step *s, ptrdiff_t from, ptrdiff_t to) {
     }
 }
 
+/* The losses of rows `from` to `to`; the derivatives go to args->delta. */
+static void losses(const step *s, ptrdiff_t from, ptrdiff_t to, bpk_loss_args *args) {
+    const bpk_kernels *kernels = s->net->kernels;
+    bpk_workspace *ws = s->ws;
+    const net_layer *layer = last_layer(s->net);
+    args->settings = &s->net->loss;
+    args->parameters = s->net->loss_parameters;
+    args->m = to - from;
+    args->n = layer->out;
+    args->a = element(kernels, ws->layers[s->net->count - 1].a, from * layer->width);
+    args->lda = layer->width;
+    args->labels = s->request->data.labels ? ws->labels + from : NULL;
+    args->targets = ws->target_rows + from;
+    args->scale = ws->scale + from;
+    args->row_loss = ws->row_loss + from;
+    args->row_accuracy = ws->row_accuracy + from;
+    kernels->loss(args);
+    for (ptrdiff_t i = from; i < to; i++) ws->row_loss[i] *= s->net->loss.loss_factor;
+}
+
+void step_row_losses(const step *s, ptrdiff_t from, ptrdiff_t to, void *grad, ptrdiff_t ldg) {
+    bpk_loss_args args = {.delta = element(s->net->kernels, grad, from * ldg), .ldd = ldg};
+    losses(s, from, to, &args);
+}
+
 /* The losses of rows `from` to `to` and, if with_delta, their rows of the last layer's delta. Returns -1, or
  * the first of these rows whose targets are not all finite. */
 static ptrdiff_t row_losses(step *s, int with_delta, ptrdiff_t from, ptrdiff_t to) {
     const bpk_kernels *kernels = s->net->kernels;
-    bpk_workspace *ws = s->ws;
     const net_layer *layer = last_layer(s->net);
-    const int last = s->net->count - 1, one_block = layer->width <= kernels->panel;
-    void *delta = ws->layers[last].delta;
+    const int one_block = layer->width <= kernels->panel;
+    void *delta = s->ws->layers[s->net->count - 1].delta;
     if (one_block) delta = element(kernels, delta, from * layer->width);
-    bpk_loss_args args = {.settings = &s->net->loss,
-                          .parameters = s->net->loss_parameters,
-                          .m = to - from,
-                          .n = layer->out,
-                          .a = element(kernels, ws->layers[last].a, from * layer->width),
-                          .lda = layer->width,
-                          .labels = s->request->data.labels ? ws->labels + from : NULL,
-                          .targets = ws->target_rows + from,
-                          .scale = ws->scale + from,
-                          .delta = with_delta ? delta : NULL,
+    bpk_loss_args args = {.delta = with_delta ? delta : NULL,
                           .ldd = layer->width,
                           .delta_rows = one_block ? 0 : s->rows,
-                          .delta_from = from,
-                          .row_loss = ws->row_loss + from,
-                          .row_accuracy = ws->row_accuracy + from};
-    kernels->loss(&args);
+                          .delta_from = from};
+    losses(s, from, to, &args);
     if (with_delta) step_out_delta(s, from, to);
     ptrdiff_t bad = -1;
-    for (ptrdiff_t i = from; i < to; i++) {
-        ws->row_loss[i] *= s->net->loss.loss_factor;
-        if (bad < 0 && (!isfinite(ws->row_loss[i]) || isfinite(s->net->loss.cap)))
+    for (ptrdiff_t i = from; i < to; i++)
+        if (bad < 0 && (!isfinite(s->ws->row_loss[i]) || isfinite(s->net->loss.cap)))
             bad = first_infinite(s, i, i + 1, -1);
-    }
     return bad;
 }
 

@@ -43,6 +43,11 @@ static inline void *step_own_row(const step *s) {
     return element(s->net->kernels, s->ws->rows_of_threads, s->me.index * s->ws->row_size);
 }
 
+/* After step_forward, the losses of rows `from` to `to`, into the workspace; and into grad (rows of the
+ * batch, outputs), with rows ldg apart, the derivative of the batch's loss with respect to these rows of the
+ * last layer's activations, unless grad is NULL. */
+void step_row_losses(const step *step, ptrdiff_t from, ptrdiff_t to, void *grad, ptrdiff_t ldg);
+
 /* Adds the penalties to the loss of the batch. Passes a barrier. */
 void step_add_penalties(step *step);
 

@@ -1,5 +1,6 @@
-/* A step by hand, in three calls: forward as in training, backward from the caller's derivatives, and an
- * update. */
+/* A step by hand, in separate calls: forward as in training, the derivative of the loss, backward from that
+ * or from the caller's derivatives, and an update; and copies of what the first ones leave in the workspace.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,14 @@ bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *ws, bpk_run *run, void 
     return c.status;
 }
 
+void bpk_tape_loss(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, void *grad) {
+    call c = {.net = (bpk_net *)net, .ws = ws, .request = &run->request};
+    fp_mode mode = fp_enter();
+    step s = whole_batch(&c, (member){.count = 1});
+    step_row_losses(&s, 0, s.m, grad, last_layer(net)->out);
+    fp_leave(mode);
+}
+
 /* Reads the activations and derivatives of the forward pass, after dropout, from the workspace. The forward
  * pass has counted the mini-batch. A call that may be broken off keeps a copy of the stored gradients. */
 bpk_status bpk_tape_backward(const bpk_net *net, bpk_workspace *ws, const bpk_run *run, const void *grad,
@@ -120,4 +129,42 @@ void bpk_tape_update(bpk_net *net, bpk_workspace *ws, const bpk_run *run, double
     team_run(run->request.threads, update_member, &c, (team_stop){0});
     net->counts.updates++;
     net->counts.moves++;
+}
+
+/* out (rows, out) = s'(z) of layer l. Where the forward pass has not stored it, it is a function of a. */
+static void get_slope(const step *s, int l, void *out) {
+    const bpk_kernels *kernels = s->net->kernels;
+    const net_layer *layer = &s->net->layers[l];
+    const void *slope = s->ws->layers[l].slope, *from = slope ? slope : s->ws->layers[l].a;
+    const bpk_activation activation = slope ? BPK_SLOPE : layer->activation;
+    const double one = 1;
+    for (ptrdiff_t i = 0; i < s->m * layer->out; i++)
+        from_doubles(kernels, 1, &one, element(kernels, out, i));
+    if (l == s->net->count - 1) {
+        kernels->apply_derivative(activation, s->m, layer->out, from, layer->width, out, layer->out);
+        return;
+    }
+    for (ptrdiff_t j = 0, width; j < layer->out; j += width) {
+        width = block_width(kernels, layer->out - j);
+        kernels->apply_derivative(activation, s->m, smaller(width, layer->out - j),
+                                  element(kernels, from, j * s->rows), width, element(kernels, out, j),
+                                  layer->out);
+    }
+}
+
+void bpk_tape_get(const bpk_net *net, const bpk_workspace *ws, const bpk_run *run, bpk_tape_matrix matrix,
+                  int l, void *out) {
+    call c = {.net = (bpk_net *)net, .ws = (bpk_workspace *)ws, .request = &run->request};
+    fp_mode mode = fp_enter();
+    step s = whole_batch(&c, (member){.count = 1});
+    const net_layer *layer = &net->layers[l];
+    if (matrix == BPK_TAPE_X)
+        unpack_rows(net->kernels, s.m, layer->in, step_input(&s, l), out);
+    else if (matrix == BPK_TAPE_DELTA)
+        unpack_rows(net->kernels, s.m, layer->out, ws->layers[l].delta, out);
+    else if (matrix == BPK_TAPE_SLOPE)
+        get_slope(&s, l, out);
+    else
+        for (ptrdiff_t i = 0; i < s.m; i++) step_row(&s, l, i, element(net->kernels, out, i * layer->out));
+    fp_leave(mode);
 }

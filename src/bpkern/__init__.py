@@ -4,10 +4,10 @@
 >>> history = model.fit(X, y, epochs=10, validation_split=0.1)
 >>> model.predict(X_new)
 
-`MLP` is the trainer; `fit_many` trains several models at once. Optimisers: `SGD`, `RMSprop`, `Adagrad`,
-`Adam`, `AdamW`. Modules: `schedules` of learning rates, `losses` with a parameter, `callbacks`, the `kernels`
-as functions, `reference`, the same training in plain NumPy, and `graph`, backpropagation through expressions
-of scalars.
+`MLP` is the trainer; `fit_many` trains several models at once; `MLP.trace` returns a `Trace` of every number
+of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning
+rates, `losses` with a parameter, `callbacks`, the `kernels` as functions, `reference`, the same training in
+plain NumPy, and `graph`, backpropagation through expressions of scalars.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
     from . import graph, reference
+    from .trace import Trace
 
 __all__ = [
     "MLP",
@@ -39,6 +40,7 @@ __all__ = [
     "DivergedError",
     "History",
     "RMSprop",
+    "Trace",
     "__version__",
     "available_isas",
     "callbacks",
@@ -55,15 +57,17 @@ __all__ = [
 ]
 
 
-# Modules that are imported at their first use: `reference` would take a third of the package's import time.
-_LATER = ("graph", "reference")
+# Imported at their first use: `reference` alone would take a third of the package's import time.
+_LATER = {"graph": ".graph", "reference": ".reference", "trace": ".trace", "Trace": ".trace"}
 
 
 def __getattr__(name: str) -> Any:
+    """Import what `_LATER` lists."""
     if name in _LATER:
         from importlib import import_module
 
-        return import_module(f".{name}", __name__)
+        module = import_module(_LATER[name], __name__)
+        return getattr(module, name, module)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

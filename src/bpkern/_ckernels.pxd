@@ -270,4 +270,9 @@ cdef extern from "bpkern.h" nogil:
     bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *workspace, bpk_run *run, void *out)
     bpk_status bpk_tape_backward(
         const bpk_net *net, bpk_workspace *workspace, const bpk_run *run, const void *grad, void *dx)
+    ctypedef enum bpk_tape_matrix:
+        BPK_N_TAPE_MATRICES
+    void bpk_tape_loss(const bpk_net *net, bpk_workspace *workspace, const bpk_run *run, void *grad)
     void bpk_tape_update(bpk_net *net, bpk_workspace *workspace, const bpk_run *run, double scale)
+    void bpk_tape_get(
+        const bpk_net *net, const bpk_workspace *workspace, const bpk_run *run, bpk_tape_matrix matrix, int l, void *out)

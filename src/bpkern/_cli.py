@@ -21,14 +21,28 @@ def _whole(name: str, at_least: int) -> Callable[[str], int]:
     return parse
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command of the arguments, by default those of the process; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="bpkern", description="Train multilayer perceptrons on CPUs.")
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    parser.add_argument(
-        "--verbose", action="store_true", help="with --version: all that a report of a bug needs"
-    )
-    commands = parser.add_subparsers(dest="command", metavar="command")
+def _numbers(name: str) -> Callable[[str], list[list[float]]]:
+    """A `type` for argparse: converts "1,2;3,4" to rows of numbers, all of the same length."""
+
+    def parse(text: str) -> list[list[float]]:
+        try:
+            rows = [[float(number) for number in row.split(",")] for row in text.split(";")]
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{name} must be numbers like 1,2;3,4: {error}") from None
+        if len({len(row) for row in rows}) > 1:
+            raise argparse.ArgumentTypeError(f"{name} must have rows of the same length, not {text!r}")
+        return rows
+
+    return parse
+
+
+def _sizes(text: str) -> list[int]:
+    """A `type` for argparse: converts "2,3,1" or "2-3-1" to sizes of layers."""
+    parse = _whole("a layer's size", 1)
+    return [parse(size) for size in text.replace("-", ",").split(",")]
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     demo = commands.add_parser(
         "demo",
         help="train on handwritten digits, and once more with NumPy",
@@ -37,6 +51,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     demo.add_argument("--seed", type=_whole("seed", 0), default=0, help="of split, weights and shuffles (0)")
     demo.add_argument("--epochs", type=_whole("epochs", 1), default=60, help="passes over the data (60)")
+
+
+def _add_trace(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    trace = commands.add_parser(
+        "trace",
+        help="print every number of a training step",
+        description="Print every number of a training step, forward, backward and update: of the 2-2-2 "
+        "network of many textbooks, of a new network with random weights, or of a model in a file.",
+    )
+    trace.add_argument("--layers", type=_sizes, metavar="2,3,1", help="a new network of these sizes")
+    trace.add_argument(
+        "--activation",
+        default=None,
+        help="of all layers of a new network (sigmoid); the output "
+        "layer has none if the loss contains a softmax, sigmoid or exponential",
+    )
+    trace.add_argument("--loss", default=None, help="of a new network (squared_error)")
+    trace.add_argument(
+        "--x", type=_numbers("x"), metavar="1,2;3,4", help="inputs; --x=-1,2 if the first is negative"
+    )
+    trace.add_argument(
+        "--y", type=_numbers("y"), metavar="0,1;1,0", help="targets; one class per row for cross_entropy"
+    )
+    trace.add_argument("--lr", type=float, default=None, help="the learning rate (0.5; of a model, its own)")
+    trace.add_argument("--steps", type=_whole("steps", 1), default=1, help="updates on the same rows (1)")
+    trace.add_argument(
+        "--seed", type=_whole("seed", 0), default=0, help="of weights, x and y that are not given"
+    )
+    trace.add_argument("--model", metavar="net.npz", help="a file of MLP.save; needs --data, or --x and --y")
+    trace.add_argument("--data", metavar="rows.csv", help="rows of inputs and then targets, without a header")
+    trace.add_argument("--explain", metavar="NAME", help='also explain a number, as "layers[1].W[0, 0]"')
+    trace.add_argument("--save", metavar="FILE", help="also write to a .json or .txt file")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command of the arguments, by default those of the process; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="bpkern", description="Train multilayer perceptrons on CPUs.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument(
+        "--verbose", action="store_true", help="with --version: all that a report of a bug needs"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    _add_demo(commands)
+    _add_trace(commands)
     options = parser.parse_args(arguments)
     if options.version:
         if options.verbose:
@@ -46,10 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.command is None:
         parser.error("the following arguments are required: command")
-
-    from ._demo import run
-
     try:
-        return run(seed=options.seed, epochs=options.epochs)
+        if options.command == "demo":
+            from ._demo import run
+
+            return run(seed=options.seed, epochs=options.epochs)
+        from ._seeing.trace_command import run_trace
+
+        return run_trace(options)
     except KeyboardInterrupt:
         return 130  # a shell's status of a command that Ctrl-C ended

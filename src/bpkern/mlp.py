@@ -33,6 +33,7 @@ from .optimizers import Optimizer
 
 if TYPE_CHECKING:
     from ._model.summary import Summary
+    from .trace import Trace
 
 
 class MLP:
@@ -617,6 +618,42 @@ class MLP:
             As for `fit`.
         """
         return gradients.gradients(self._core, X, y)
+
+    def trace(self, X: Any, y: Any, *, sample_weight: Any = None, steps: int = 1) -> Trace:
+        """Every number of the training steps that the model would make on these rows; it does not change.
+
+        All rows are one mini-batch, and each step trains on all of them, as `train_on_batch` would do several
+        times. A copy of the model makes the steps, by the code that trains: with the model's losses,
+        penalties, dropout, optimiser, its states and its learning rates. An average of the parameters
+        (`ema`) is not traced: training by steps changes the trained parameters and drops the average.
+
+        >>> trace = model.trace(X, y)
+        >>> print(trace)
+        >>> trace.steps[0].layers[1].dW
+        >>> print(trace.explain("layers[1].W[0, 0]"))
+
+        Parameters
+        ----------
+        X, y, sample_weight : array_like
+            As for `fit`.
+        steps : int
+            The number of updates, at least 1.
+
+        Returns
+        -------
+        Trace
+            Its ``steps`` hold copies of all arrays, which take the memory of the parameters, gradients,
+            states and activations for each step.
+
+        Raises
+        ------
+        ValueError, TypeError, DivergedError, RuntimeError, MemoryError
+            As for `fit`.
+        """
+        from ._seeing.trace_training import traced
+        from .trace import Trace
+
+        return Trace(**traced(self._core, X, y, sample_weight, steps))
 
     # Parameters --------------------------------------------------------------------------------------
 

@@ -1,5 +1,8 @@
 # Steps by hand: forward, backward and update as separate calls. Included by _core.pyx.
 
+# What `Tape.matrix` copies, in the order of the C enumeration.
+TAPE_MATRICES = ("x", "a", "slope", "delta")
+
 @cython.final
 cdef class Tape:
     """The activations of a forward pass, from which a backward pass starts, and the stored gradients."""
@@ -10,6 +13,7 @@ cdef class Tape:
     cdef int threads
     cdef bpk_run run  # of the last forward pass
     cdef bint forth  # whether there was a forward pass since the last update
+    cdef bint back  # whether there was a backward pass since the last forward pass
     cdef bint stored  # whether gradients are stored
     cdef unsigned long changes  # the network's `changes` at the last forward pass
 
@@ -21,12 +25,12 @@ cdef class Tape:
 
     def forward(self, Data rows, index, n_threads=None):
         """The outputs (n, out) of a forward pass as in training, with dropout, over all rows as one mini-batch. `index`
-        is int64 (n,), or None for all rows."""
+        is int64 (n,), or None for all rows. Targets and weights are only for `loss`."""
         cdef bpk_run run
         cdef bpk_status status
         cdef cnp.npy_intp shape[2]
         look_for_signals()  # training with a loss in Python calls this once per step
-        self.network.begin_run(&run, rows, index, 0, False)
+        self.network.begin_run(&run, rows, index, 0, rows.c.labels != NULL or rows.c.y.data != NULL)
         run.request.batch = run.request.data.rows
         if run.request.batch < 1:
             raise ValueError("X has no rows")
@@ -39,7 +43,7 @@ cdef class Tape:
         with self.network.writing():
             while True:
                 self.reserve(run.request.batch, run.request.threads)  # each time: a handler may have used this tape
-                self.forth = False
+                self.forth = self.back = False
                 with nogil:
                     status = bpk_tape_forward(self.network.net, self.workspace, &run, outputs)
                 raise_for(status, &run)
@@ -107,8 +111,44 @@ cdef class Tape:
                 look_for_signals()  # if no handler raises anything, once more
                 self.check_forth()  # again: a handler may have used this tape
                 self.check_outputs(gradient)
-            self.stored = True
+            self.stored = self.back = True
         return dx
+
+    def loss(self):
+        """The derivative of the loss by the outputs (n, out), for the targets and weights that `forward` was given with
+        its rows. It contains the factors weight / (sum of weights)."""
+        cdef cnp.npy_intp shape[2]
+        cdef void *gradient
+        with self.network.writing():
+            self.check_forth()
+            if self.run.request.data.labels == NULL and self.run.request.data.y.data == NULL:
+                raise RuntimeError("the forward pass was given no targets")
+            shape[0], shape[1] = self.run.request.data.rows, self.network.outputs
+            out = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
+            gradient = data(out)
+            with nogil:
+                bpk_tape_loss(self.network.net, self.workspace, &self.run, gradient)
+        return out
+
+    def matrix(self, name, int l):
+        """A copy of a matrix that the last forward pass has left for layer l, counted from 0: the inputs "x" (n, in), the
+        activations "a", or the derivatives da/dz "slope", (n, out), both after dropout; or "delta" (n, out), which the
+        backward pass after it has left."""
+        cdef cnp.npy_intp shape[2]
+        cdef bpk_tape_matrix which = <bpk_tape_matrix><int>TAPE_MATRICES.index(name)
+        cdef void *matrix
+        if not 0 <= l < len(self.network.sizes) - 1:
+            raise ValueError(f"layers are from 0 to {len(self.network.sizes) - 2}, not {l}")
+        with self.network.reading():
+            self.check_forth()
+            if name == "delta" and not self.back:
+                raise RuntimeError("there are no deltas before backward")
+            shape[0], shape[1] = self.run.request.data.rows, self.network.sizes[l if name == "x" else l + 1]
+            out = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
+            matrix = data(out)
+            with nogil:
+                bpk_tape_get(self.network.net, self.workspace, &self.run, which, l, matrix)
+        return out
 
     def update(self, Update update, double lr, double scale):
         """Make an update by `scale` times the stored gradients, and clear them. Raises RuntimeError if no gradients are

@@ -60,6 +60,7 @@ def measured(model: bpkern.MLP, cycle: int, folder: str) -> None:
     model.evaluate(X, Y)
     model.gradients(X[:5], Y[:5])
     model.train_on_batch(X[:5], Y[:5])
+    model.trace(X[:5], Y[:5], steps=2).explain("layers[0].b[0]")
     model.predict_proba(X.astype("f4")[::2])
     model.losses(X.tolist(), Y)
     repr((model, model.summary(batch_size=8), model.history_))

@@ -138,6 +138,8 @@ READING: dict[str, Call] = {
     "evaluate, weighted": lambda world, model: model.evaluate(*world.reading, sample_weight=np.ones(5)),
     "losses": lambda world, model: model.losses(*world.reading),
     "gradients": lambda world, model: model.gradients(*world.reading),
+    "trace": lambda world, model: str(model.trace(*world.reading)),
+    "trace, weighted": lambda world, model: model.trace(*world.reading, sample_weight=np.ones(5), steps=2),
     "get_weights": lambda world, model: model.get_weights(),
     "state_dict": lambda world, model: model.state_dict(),
     "summary": lambda world, model: str(model.summary(3)),

@@ -129,10 +129,10 @@ def add_methods() -> None:
     for dtype in ("float32", "float64", "float16", "int8"):
         method(f"fit, X {dtype}", lambda s, d=dtype: _call("fit", x_of(s, d), LABELS, **QUIET))
     for dtype in ("int64", "float64", "float32"):
-        for name in ("fit", "evaluate", "losses", "gradients", "train_on_batch"):
+        for name in ("fit", "evaluate", "losses", "gradients", "train_on_batch", "trace"):
             given = QUIET if name == "fit" else {}
             method(f"{name}, y {dtype}", lambda s, n=name, d=dtype, g=given: _call(n, X, y_of(s, d), **g))
-    for name in ("evaluate", "losses", "gradients", "train_on_batch"):
+    for name in ("evaluate", "losses", "gradients", "train_on_batch", "trace"):
         method(f"{name}, X", lambda s, n=name: _call(n, x_of(s), LABELS))
     for name in ("forward", "predict", "predict_proba"):
         method(f"{name}, X", lambda s, n=name: _call(n, x_of(s)))

@@ -18,6 +18,7 @@ MODULES = (
     "bpkern.reference",
     "bpkern.schedules",
     "bpkern.sklearn",
+    "bpkern.trace",
 )
 
 

@@ -419,6 +419,29 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
     return new
 
 
+def training_copy(core: Core, settings: Settings) -> Core:
+    """A core that would train as this one, to the bit. It shares the generator, which training steps do not
+    use, and has no history.
+
+    Parameters
+    ----------
+    core : Core
+    settings : Settings
+        A copy of its settings.
+
+    Raises
+    ------
+    RuntimeError, MemoryError
+    """
+    net = core.net
+    with net.reading():
+        stores = {name: net.get_layers(name) for name in net.stores()}
+        state = State(stores, net.counts, net.moves, core.random, core.fitted_1d, None)
+    new = Core(settings)
+    restore(new, state)
+    return new
+
+
 def restore(core: Core, state: State) -> None:
     """Put a model into a state that was checked with its settings. The optimiser's settings stay."""
     net = core.net

@@ -30,15 +30,15 @@ def train_on_batch(core: Core, X: Any, y: Any) -> float:
         if core.accumulate is not None:  # within an epoch of a fit; the question saves a call
             core.check_may_train()
         if settings.custom_loss:
-            loss = _with_custom_loss(core, data, update, optimizer)
+            loss = step_with_custom_loss(core, data, update, optimizer)
         else:
-            loss = _step(core, data, update, optimizer)
+            loss = step_in_c(core, data, update, optimizer)
         core.fitted_1d = is_1d(y)
     return loss
 
 
-def _step(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer) -> float:
-    """The step, in one call into C. Returns the loss."""
+def step_in_c(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer) -> float:
+    """The step, in one call into C. This thread is inside `writing()` of the network. Returns the loss."""
     net, settings, lr = core.net, core.settings, optimizer.lr
     if callable(lr):
         lr = rate(lr, net.counts[0])
@@ -50,8 +50,8 @@ def _step(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer) ->
         raise diverged(stop, 0, 0, optimizer) from None
 
 
-def _with_custom_loss(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer) -> float:
-    """The step with a Python function as the loss. Returns the loss."""
+def step_with_custom_loss(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer) -> float:
+    """As `step_in_c`, with a Python function as the loss."""
     net, settings, rows = core.net, core.settings, len(data[0])
     rollback = Rollback(net, True)
     try:

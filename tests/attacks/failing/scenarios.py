@@ -254,6 +254,10 @@ for before, make in {"": fresh(), " again": trained()}.items():
     def train_on_batch(things):
         return things["model"].train_on_batch(X, LABELS)
 
+    @scenario(make, f"trace{before}")
+    def trace(things):
+        return things["model"].trace(X, LABELS, steps=2).to_dict()
+
 
 # By hand ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,102 @@
+"""The formulas of losses and activations as a trace shows them, in text and in LaTeX.
+
+In them, a are activations, z weighted sums, y targets, m the number of outputs, and Φ and φ the distribution
+and the density of the standard normal distribution. csrc/bpkern.h has the same formulas.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class LossFormula(NamedTuple):
+    """The loss of one row, its derivative by one output, and that derivative in LaTeX."""
+
+    value: str
+    derivative: str
+    latex: str
+
+
+LOSSES = {
+    "mse": LossFormula("1/m Σ (a − y)²", "2/m (a − y)", r"\frac{2}{m} (a - y)"),
+    "squared_error": LossFormula("½ Σ (a − y)²", "a − y", "a - y"),
+    "cross_entropy": LossFormula("−Σ y log p, p = softmax(a)", "p − y", "p - y"),
+    "binary_cross_entropy": LossFormula(
+        "−1/m Σ y log p + (1 − y) log(1 − p), p = sigmoid(a)", "1/m (p − y)", r"\frac{1}{m} (p - y)"
+    ),
+    "mae": LossFormula("1/m Σ |a − y|", "1/m sign(a − y)", r"\frac{1}{m} \operatorname{sign}(a - y)"),
+    "huber": LossFormula(
+        "1/m Σ c (d − c/2), d = a − y, c = d clipped to ±delta",
+        "1/m (a − y clipped to ±delta)",
+        r"\frac{1}{m} \max(-\mathit{delta}, \min(\mathit{delta}, a - y))",
+    ),
+    "quantile": LossFormula(
+        "1/m Σ d (1 − q if d > 0, else −q), d = a − y",
+        "1/m (1 − q if a > y, −q if a < y)",
+        r"\frac{1}{m} (1 - q \text{ if } a > y, -q \text{ if } a < y)",
+    ),
+    "poisson": LossFormula("1/m Σ eᵃ − y a", "1/m (eᵃ − y)", r"\frac{1}{m} (e^a - y)"),
+    "custom": LossFormula("a Python function", "of a Python function", r"\text{of a Python function}"),
+}
+
+# The derivatives s'(z) of the activations, in text and in LaTeX.
+SLOPES = {
+    "identity": ("1", "1"),
+    "relu": ("1 if z > 0, else 0", r"1 \text{ if } z > 0, \text{ else } 0"),
+    "leaky_relu": ("1 if z > 0, else 0.01", r"1 \text{ if } z > 0, \text{ else } 0.01"),
+    "sigmoid": ("a (1 − a)", "a (1 - a)"),
+    "tanh": ("1 − a²", "1 - a^2"),
+    "elu": ("1 if z > 0, else a + 1", r"1 \text{ if } z > 0, \text{ else } a + 1"),
+    "softplus": ("1 − e⁻ᵃ", "1 - e^{-a}"),
+    "gelu": ("Φ(z) + z φ(z)", r"\Phi(z) + z \varphi(z)"),
+    "gelu_tanh": (
+        "g + z g (1 − g) 2 u′(z), g = sigmoid(2 u(z)), u = √(2/π) (z + 0.044715 z³)",
+        r"g + z g (1 - g) 2 u'(z), g = \operatorname{sigmoid}(2 u(z)), u = \sqrt{2/\pi} (z + 0.044715 z^3)",
+    ),
+    "silu": ("g + z g (1 − g), g = sigmoid(z)", r"g + z g (1 - g), g = \operatorname{sigmoid}(z)"),
+}
+
+
+def number(value: Any) -> str:
+    """A number with four decimals, or with four digits if that would hide it; a real minus sign."""
+    value = float(value) + 0.0  # 0 for -0
+    shown = f"{value:.4f}" if value == 0 or 5e-5 <= abs(value) < 1e6 else f"{value:.4g}"
+    return shown.replace("-", "−")
+
+
+def factor(value: Any) -> str:
+    """`number` as a factor of a product: in parentheses if it is negative."""
+    text = number(value)
+    return f"({text})" if text.startswith("−") else text
+
+
+def slope_numbers(activation: str, z: Any, a: Any) -> str:
+    """The formula of `SLOPES` with its numbers."""
+    if activation == "sigmoid":
+        return f"{number(a)} · (1 − {factor(a)})"
+    if activation == "tanh":
+        return f"1 − {factor(a)}²"
+    return f"at z = {number(z)}"
+
+
+# The formulas of `LOSSES` with their numbers, from a, y and p (a probability or None), m and the loss's
+# parameter, all of one output.
+_NUMBERS: dict[str, Callable[[str, str, Any, int, Any], str]] = {
+    "mse": lambda a, y, p, m, parameter: f"2/{m} · ({a} − {y})",
+    "squared_error": lambda a, y, p, m, parameter: f"{a} − {y}",
+    "cross_entropy": lambda a, y, p, m, parameter: f"{number(p)} − {y}",
+    "binary_cross_entropy": lambda a, y, p, m, parameter: f"1/{m} · ({number(p)} − {y})",
+    "mae": lambda a, y, p, m, parameter: f"1/{m} · sign({a} − {y})",
+    "huber": lambda a, y, p, m, parameter: f"1/{m} · ({a} − {y} clipped to ±{number(parameter)})",
+    "quantile": lambda a, y, p, m, parameter: f"1/{m} · (a = {a}, y = {y}, q = {number(parameter)})",
+    "poisson": lambda a, y, p, m, parameter: f"1/{m} · (e^{a} − {y})",
+}
+
+
+def loss_numbers(loss: str, a: Any, y: Any, p: Any, m: int, parameter: Any, part: float) -> str:
+    """The formula of `LOSSES` with its numbers, times `part`, the factor of the row in the mean."""
+    if loss == "custom":
+        return ""
+    shown = _NUMBERS[loss](number(a), factor(y), p, m, parameter)
+    if part == 1:
+        return shown
+    return f"{shown if '·' in shown else f'({shown})'} · {number(part)}"

@@ -1,0 +1,79 @@
+"""The optimisers as a trace shows them: the names of their states in use, and their formulas."""
+
+from typing import Any
+
+
+def used_states(optimizer: Any) -> dict[str, str]:
+    """The states that an optimiser with these settings uses: by the name that users see, the store in C."""
+    rule = optimizer.rule
+    if rule == "sgd":
+        return {"velocity": "m"} if optimizer.momentum else {}
+    if rule == "rmsprop":
+        used = {"square": "v"}
+        if optimizer.centered:
+            used["mean"] = "u"
+        return used | ({"velocity": "m"} if optimizer.momentum else {})
+    if rule == "adagrad":
+        return {"total": "v"}
+    return {"mean": "m", "square": "v"} | ({"largest": "u"} if optimizer.amsgrad else {})
+
+
+def formulas(optimizer: Any) -> list[str]:
+    """The lines of an update of the parameter w with the gradient g, in the order of computation.
+
+    lr is the learning rate, t the number of the update since the states began, from 1.
+    """
+    rule, lines = optimizer.rule, []
+    if optimizer.weight_decay:
+        lines.append(
+            f"w ← (1 − lr · {optimizer.weight_decay:g}) w"
+            if rule == "adamw"
+            else f"g ← g + {optimizer.weight_decay:g} w"
+        )
+    return lines + {"sgd": _sgd, "rmsprop": _rmsprop, "adagrad": _adagrad}.get(rule, _adam)(optimizer)
+
+
+def _sgd(optimizer: Any) -> list[str]:
+    if not optimizer.momentum:
+        return ["w ← w − lr g"]
+    momentum = f"{optimizer.momentum:g}"
+    step = f"(g + {momentum} velocity)" if optimizer.nesterov else "velocity"
+    return [f"velocity ← {momentum} velocity + g", f"w ← w − lr {step}"]
+
+
+def _rmsprop(optimizer: Any) -> list[str]:
+    alpha, rest, eps = f"{optimizer.alpha:g}", f"{1 - optimizer.alpha:g}", f"{optimizer.eps:g}"
+    lines = [f"square ← {alpha} square + {rest} g²"]
+    root = "√square"
+    if optimizer.centered:
+        lines.append(f"mean ← {alpha} mean + {rest} g")
+        root = "√(square − mean²)"
+    if not optimizer.momentum:
+        return [*lines, f"w ← w − lr g / ({root} + {eps})"]
+    return [
+        *lines,
+        f"velocity ← {optimizer.momentum:g} velocity + g / ({root} + {eps})",
+        "w ← w − lr velocity",
+    ]
+
+
+def _adagrad(optimizer: Any) -> list[str]:
+    rate = f"lr / (1 + (t − 1) · {optimizer.lr_decay:g})" if optimizer.lr_decay else "lr"
+    return ["total ← total + g²", f"w ← w − {rate} · g / (√total + {optimizer.eps:g})"]
+
+
+def _adam(optimizer: Any) -> list[str]:
+    first, second, eps = f"{optimizer.betas[0]:g}", f"{optimizer.betas[1]:g}", f"{optimizer.eps:g}"
+    lines = [
+        f"mean ← {first} mean + {1 - optimizer.betas[0]:g} g",
+        f"square ← {second} square + {1 - optimizer.betas[1]:g} g²",
+    ]
+    square = "square"
+    if optimizer.amsgrad:
+        lines.append("largest ← max(largest, square)")
+        square = "largest"
+    if optimizer.eps_hat:
+        divisor = f"((√{square} + {eps}) / √(1 − {second}ᵗ))"
+    else:
+        divisor = f"(√{square} / √(1 − {second}ᵗ) + {eps})"
+    return [*lines, f"w ← w − lr / (1 − {first}ᵗ) · mean / {divisor}"]

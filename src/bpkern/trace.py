@@ -1,0 +1,147 @@
+"""What training would do, number by number: `MLP.trace` returns a `Trace` of `Step`s with their `Layer`s."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from . import _checks
+from ._seeing.trace_data import Layer, Step, TraceData
+
+if TYPE_CHECKING:
+    from ._seeing.trace_explanation import Explanation
+
+__all__ = ["Layer", "Step", "Trace"]
+
+
+class Trace(TraceData):
+    """The training steps that a model would make on some rows, with every number: see `MLP.trace`.
+
+    ``print(trace)`` shows all numbers of a small network with their formulas.
+
+    >>> trace = model.trace(X, y)
+    >>> trace.steps[0].layers[1].dW
+    >>> trace.explain("layers[1].W[0, 0]")
+    >>> trace.save("trace.json")
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        One per update, all on the same rows.
+    sizes : tuple of int
+        The sizes of the layers, input first.
+    activations : tuple of str
+        One per layer after the input.
+    dropout : tuple of float
+        The probabilities, one per layer after the input; 0 for the output.
+    loss : str
+        The name of the loss; "custom" for a Python function.
+    loss_parameters : ndarray of float64, shape (out,), or None
+        The parameter of huber or quantile, for each output.
+    label_smoothing, l1, l2 : float
+    optimizer : Optimizer
+        A copy of the optimiser.
+    dtype : numpy.dtype
+    targets : ndarray, shape (n, out)
+        y as the loss reads it: labels as rows of one 1 and zeros. For a Python loss, y itself.
+    row_weights : ndarray of float64, shape (n,)
+        The factor of each row in the mean over the rows: 1/n, or its sample weight divided by their sum.
+    """
+
+    def __repr__(self) -> str:
+        sizes, losses = "-".join(map(str, self.sizes)), [step.loss for step in self.steps]
+        last = f" to {losses[-1]:.6g}" if len(losses) > 1 else ""
+        return (
+            f"<Trace of MLP {sizes}: rows {len(self.row_weights)}, steps {len(losses)}, "
+            f"loss {losses[0]:.6g}{last}>"
+        )
+
+    def __str__(self) -> str:
+        from ._seeing.trace_text import text_of
+
+        return text_of(self)
+
+    def explain(self, name: str, *, step: int = 0, terms: int = 10) -> Explanation:
+        """A derivative of the loss by the chain rule: the sum over rows and paths of products of local
+        derivatives.
+
+        >>> print(trace.explain("layers[1].W[0, 0]"))
+
+        Parameters
+        ----------
+        name : str
+            A number of a layer: ``layers[l].W[j, i]`` and ``layers[l].b[j]`` for the derivatives of the loss
+            by a weight from input i to unit j and by a bias; ``layers[l].x[r, i]``, ``layers[l].z[r, j]`` and
+            ``layers[l].a[r, j]`` for those by an input, a weighted sum and an activation of row r. dW, db, dx
+            and delta are the same as W, b, x and z. The row may be left out if there is only one.
+        step : int
+        terms : int
+            The most products to list. The remaining ones are counted, and their sum is shown.
+
+        Returns
+        -------
+        Explanation
+            Its `str` is text; it has ``.latex()`` and ``.html()``, and notebooks show it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a name or number that does not exist.
+        """
+        from ._seeing.trace_explain import explain
+
+        return explain(self, name, step, terms)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers as lists, strings and numbers of Python, for JSON.
+
+        Returns
+        -------
+        dict
+            "version" is 1, and will change with the form of the rest. "model" has the settings of the model,
+            and each step and layer has its attributes by their names. States are under "states" and
+            "new_states" by name, as ``{"W": ..., "b": ...}``.
+        """
+        from ._seeing.trace_json import dict_of
+
+        return dict_of(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trace to a file, completely or not at all.
+
+        Parameters
+        ----------
+        path : str or path
+            Its suffix names the form: ".json" is `to_dict`, in which numbers that are not finite are null;
+            ".txt" is the text of ``print(trace)``.
+
+        Raises
+        ------
+        ValueError
+            For another suffix.
+        TypeError
+            If `path` is not a path.
+        OSError
+            If the file cannot be written; an old file is unchanged.
+        """
+        from ._files.replacing import replace
+
+        place = _checks.path("path", path)
+        suffix = os.path.splitext(place)[1].lower()
+        forms = self._forms()
+        if suffix not in forms:
+            raise ValueError(f"path must end in one of {', '.join(forms)}, not {place!r}")
+        text = f"{forms[suffix]()}\n".encode()
+
+        def write(file: BinaryIO) -> None:
+            file.write(text)
+
+        replace(place, write)
+
+    def _forms(self) -> dict[str, Callable[[], str]]:
+        """By suffix, the function that makes the text of a file."""
+        from ._seeing.trace_json import json_of
+
+        return {".json": lambda: json_of(self), ".txt": lambda: str(self)}
