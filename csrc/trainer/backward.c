@@ -4,6 +4,7 @@
 #include "trainer/backward.h"
 
 #include "platform/caches.h"
+#include "platform/memory.h"
 #include "trainer/ahead.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
@@ -197,11 +198,10 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
  * update of biases fetches the even rows, the update of W the odd ones. All at once, they would be waited
  * for. */
 static void fetch_targets(const step *s, ptrdiff_t k, ptrdiff_t n, int first) {
-    enum { LINE = 64 };
     const ptrdiff_t size = (ptrdiff_t)s->net->kernels->real_size;
     for (ptrdiff_t i = first; i < s->ws->next_rows; i += 2) {
         const char *row = s->ws->next_targets[i];
-        for (ptrdiff_t at = k * size; at < (k + n) * size; at += LINE) __builtin_prefetch(row + at);
+        for (ptrdiff_t at = k * size; at < (k + n) * size; at += CACHE_LINE) __builtin_prefetch(row + at);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "kernels/kernels.h"
+#include "platform/memory.h"
 #include "platform/team.h"
 
 /* Where a mini-batch comes from: row i is at place next + i of the pass, a row of the source. */
@@ -35,9 +36,9 @@ static inline int64_t label_of(const bpk_data *data, ptrdiff_t row, ptrdiff_t cl
 /* In random order, each row would wait a hundred nanoseconds for memory, so its start is prefetched. The
  * processor then prefetches the following cache lines itself. Rows begin anywhere in a line. */
 static inline void prefetch_start(const char *row, ptrdiff_t bytes) {
-    enum { PREFETCHED_BYTES = 256, LINE = 64 };
-    const ptrdiff_t before = (ptrdiff_t)((uintptr_t)row % LINE);
-    for (ptrdiff_t at = -before; at < bytes && at < PREFETCHED_BYTES; at += LINE)
+    enum { PREFETCHED_BYTES = 256 };
+    const ptrdiff_t before = (ptrdiff_t)((uintptr_t)row % CACHE_LINE);
+    for (ptrdiff_t at = -before; at < bytes && at < PREFETCHED_BYTES; at += CACHE_LINE)
         __builtin_prefetch(row + at);
 }
 

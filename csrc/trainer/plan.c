@@ -26,9 +26,9 @@ int bpk_threads_worth(double step_work, double steps, int limit) {
     return threads < limit ? (int)threads : limit;
 }
 
-/* A product on the caller's matrices is made in pieces, and a thread that begins late delays nobody; but to
- * start it takes the caller about 20 microseconds. PRODUCT_WORK takes about a tenth of a millisecond, the
- * least time that a second thread shortens. */
+/* A product on the caller's matrices is made in pieces, and a thread that begins late delays nobody; but
+ * starting it takes the caller's time. PRODUCT_WORK takes about a tenth of a millisecond, the least time that
+ * a second thread shortens. */
 static const double PRODUCT_WORK = 1e7;
 
 int bpk_product_threads(const bpk_kernels *kernels, double n, double in, double out, double bytes,

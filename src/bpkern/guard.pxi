@@ -8,7 +8,7 @@ cdef class Guard:
     enter again only to read.
 
     Without the GIL, a critical section protects the fields, and nothing inside one waits or raises. A fork waits for
-    their ends, so none is locked in the child. With the GIL, it compiles to nothing.
+    their ends, so none is locked in the child. With the GIL, it only holds a reference to the guard.
     """
 
     cdef unsigned long writer  # number of the thread that writes, valid while writes > 0
