@@ -12,6 +12,7 @@ cdef class Tape:
     cdef ptrdiff_t rows
     cdef int threads
     cdef bpk_run run  # of the last forward pass
+    cdef Data targets  # the rows of the last forward pass if it has targets: `loss` reads them where they are
     cdef bint forth  # whether there was a forward pass since the last update
     cdef bint back  # whether there was a backward pass since the last forward pass
     cdef bint stored  # whether gradients are stored
@@ -51,6 +52,7 @@ cdef class Tape:
                     break
                 look_for_signals()  # if no handler raises anything, once more
             self.run, self.forth, self.changes = run, True, self.network.changes
+            self.targets = rows if rows.c.labels != NULL or rows.c.y.data != NULL else None
         return out
 
     cdef int reserve(self, ptrdiff_t rows, int threads) except -1:
@@ -165,6 +167,7 @@ cdef class Tape:
                 self.network.threads_for(None, self.rows, 1, BPK_FOR_TRAINING), self.threads
             )
             self.forth = self.stored = False
+            self.targets = None
             self.network.changes += 1
             with nogil:
                 bpk_tape_update(self.network.net, self.workspace, &run, scale)
