@@ -130,13 +130,24 @@ static inline vec coth_of_rest(vec h, vec n, vec *r) {
     return POLYNOMIAL(vmul(*r, *r), COTH);
 }
 
+/* a b + c with one rounding where vfma has two: also without fma, the rounding of a b is not in the sum. */
+static inline vec one_rounding(vec a, vec b, vec c) {
+#if FUSED
+    return vfma(a, b, c);
+#else
+    vec product = vmul(a, b);
+    return vadd(product, vadd(vrest(a, b, product), c));
+#endif
+}
+
 /* With c = r coth r, e^2r = (c + r) / (c - r); so with |x| = n ln(2)/2 + r,
  * tanh |x| = (2^n (c + r) - (c - r)) / (2^n (c + r) + (c - r)). Sorted by c and r, it is accurate near 0. */
 static inline vec vtanh(vec x) {
     vec h = vmin(vset1(TANH_HIGHEST), vabs(x)), n = vround(vmul(h, vset1((real)2.88539008177792681472)));
     vec r, c = coth_of_rest(h, n, &r);
     vec power = vpower(n), below = vsub(power, vset1(1)), above = vadd(power, vset1(1));
-    return vcopysign(vdiv(vfma(below, c, vmul(above, r)), vfma(above, c, vmul(below, r))), x);
+    vec upper = one_rounding(below, c, vmul(above, r)), lower = one_rounding(above, c, vmul(below, r));
+    return vcopysign(vdiv(upper, lower), x);
 }
 
 /* sigmoid(x) from e = exp(-|x|), which never overflows: 1 / (1 + e) for x >= 0, e / (1 + e) for x < 0. */
