@@ -172,9 +172,10 @@ static inline vec vlog1p_unit(vec x) {
     return vfma(vmul(s, t), POLYNOMIAL(t, ATANH), first);
 }
 
-/* (t + k) erfcx(t / sqrt 2) / 2 as a polynomial in u = (t - k) / (t + k), for t from 0 to NORMAL_FARTHEST. k
- * is NORMAL_K. erfcx(t / sqrt 2) / 2 is P(-t) e^(t^2/2), where P is the cumulative normal distribution. P(-t)
- * is zero beyond NORMAL_FARTHEST. */
+/* (t + k) erfcx(t / sqrt 2) / 2 as a polynomial in u = (t - k) / (t + k), for t from 0 to where P(-t) is no
+ * longer a normal number: 14 in float32, 38 in float64. k is NORMAL_K. erfcx(t / sqrt 2) / 2 is
+ * P(-t) e^(t^2/2), where P is the cumulative normal distribution. From NORMAL_FARTHEST on, e^(-t^2/2) is
+ * zero, also on processors on which denormal numbers are none. */
 static const real NORMAL_TAIL[] = {
 #if BPK_REAL_IS_DOUBLE
 #define NORMAL_K 5.5
@@ -187,7 +188,7 @@ static const real NORMAL_TAIL[] = {
     -0.68518342057433805354,   0.7737696342764067687,
 #else
 #define NORMAL_K 3.0f
-#define NORMAL_FARTHEST 14.0f
+#define NORMAL_FARTHEST 15.0f
     5.51746239384e-5f, 1.32825908652e-4f, -2.4448394209e-4f, -1.03389134814e-3f,
     1.02415766822e-3f, 6.96968954317e-3f, -0.0104623111579f, -0.0472627276894f,
     0.230017679713f,   -0.509331990241f,  0.729083690665f,
