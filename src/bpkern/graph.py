@@ -41,7 +41,7 @@ class Edge(NamedTuple):
     derivative : float
         The local derivative.
     formula : str
-        The local derivative as a formula of the operands, `{a}` and `{b}`, and of the result, `{r}`.
+        The local derivative as a formula of the operands, ``{a}`` and ``{b}``, and of the result, ``{r}``.
     """
 
     operand: Node
@@ -52,8 +52,8 @@ class Edge(NamedTuple):
 class Node:
     """A variable, a constant, or the result of an operation.
 
-    The operators + - * / **, and the functions of this module, make new nodes from nodes and numbers. Nodes
-    are compared by identity.
+    The operators ``+ - * / **`` and the functions of this module make new nodes from nodes and numbers.
+    Nodes are compared by identity.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Node:
     name : str, optional
         For tables and drawings. A node without edges is a variable if it has a name, a constant otherwise.
     formula : str
-        The operation as a formula of the operands, `{a}` and `{b}`; "" for variables and constants.
+        The operation as a formula of the operands, ``{a}`` and ``{b}``; "" for variables and constants.
 
     Attributes
     ----------
@@ -112,6 +112,7 @@ class Node:
         Parameters
         ----------
         name : str
+            Printable and not empty.
 
         Returns
         -------
@@ -122,7 +123,13 @@ class Node:
         return self
 
     def order(self) -> list[Node]:
-        """This node and all that it depends on: each once, after its operands."""
+        """This node and all that it depends on.
+
+        Returns
+        -------
+        list of Node
+            Each once, after its operands.
+        """
         ordered: list[Node] = []
         seen: set[Node] = set()
         stack = [(self, False)]
@@ -138,6 +145,11 @@ class Node:
 
     def gradients(self) -> dict[Node, float]:
         """The derivatives of this node by each node of `order`, by the chain rule.
+
+        Returns
+        -------
+        dict of Node to float
+            In the order of `order`.
 
         Raises
         ------
@@ -183,6 +195,7 @@ class Node:
         Returns
         -------
         str
+            A line per node.
         """
         from ._seeing.graph_text import table
 
@@ -303,6 +316,7 @@ def variables(**values: float) -> tuple[Node, ...]:
     Returns
     -------
     tuple of Node
+        One per name.
     """
     return tuple(Node(real(name, value, -math.inf), name=name) for name, value in values.items())
 

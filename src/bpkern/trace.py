@@ -1,4 +1,4 @@
-"""What training would do, number by number: `MLP.trace` returns a `Trace` of `Step`s with their `Layer`s."""
+"""What training would do, number by number: `MLP.trace` returns a `Trace`, of each `Step` and `Layer`."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
@@ -64,8 +64,9 @@ class Trace(TraceData):
         return text_of(self)
 
     def explain(self, name: str, *, step: int = 0, terms: int = 10) -> Explanation:
-        """A derivative of the loss by the chain rule: the sum over rows and paths of products of local
-        derivatives.
+        """A derivative of the loss by the chain rule: a sum of products of local derivatives.
+
+        The sum is over the rows, and over the paths from the loss to the number.
 
         >>> print(trace.explain("layers[1].W[0, 0]"))
 
@@ -77,6 +78,7 @@ class Trace(TraceData):
             ``layers[l].a[r, j]`` for those by an input, a weighted sum and an activation of row r. dW, db, dx
             and delta are the same as W, b, x and z. The row may be left out if there is only one.
         step : int
+            The number of the step, from 0.
         terms : int
             The most products to list. The remaining ones are counted, and their sum is shown.
 
