@@ -51,7 +51,7 @@ autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_use_plots = False
 # All checks except these: not every docstring has an extended summary, links and examples (ES01, SA01, EX01); the
-# summary is beside the quotes (GL01, GL02); plural nouns are no verbs (SS05); descriptions may begin with a dtype
+# summary is beside the quotes (GL01, GL02); plural nouns are no verbs (SS05); sentences may begin with a dtype
 # and end with a parenthesis (RT04, PR09).
 numpydoc_validation_checks = {"all", "ES01", "SA01", "SA04", "EX01", "GL01", "GL02", "SS05", "RT04", "PR09"}
 # Classes describe the arguments of hooks and all attributes; the functions of a number are their one line.
@@ -71,13 +71,14 @@ html_copy_source = html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "bpkern"},
     "navigation_with_keys": False,
+    "navbar_persistent": ["search-button"],
     "show_prev_next": True,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "project/readme": []}
 
 
 sphinx_gallery_conf = {
@@ -86,7 +87,7 @@ sphinx_gallery_conf = {
     "copyfile_regex": r"index\.rst",  # the list of the chapters
     "filename_pattern": r"\.py$",
     "abort_on_example_error": True,
-    "capture_repr": ("_repr_html_", "__str__"),
+    "capture_repr": ("_repr_html_",),
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,

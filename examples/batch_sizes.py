@@ -19,7 +19,7 @@ import bpkern
 #
 # .. math::
 #
-#    w \leftarrow w - \eta \, \frac1B \sum_{i \in \text{batch}} \frac{\partial E_i}{\partial w}
+#    w \leftarrow w - \eta \, \frac{1}{B} \sum_{i \in \text{batch}} \frac{\partial E_i}{\partial w}
 #
 # *Batch* gradient descent takes all :math:`n` rows for each update, *stochastic* gradient descent a single
 # one, and *mini-batch* gradient descent a number between. An epoch reads each row once, so it has

@@ -40,7 +40,7 @@ a
 # The chain rule
 # --------------
 #
-# With a target :math:`y` and the loss :math:`E = \frac12 (a - y)^2`, the derivative by the weight is a
+# With a target :math:`y` and the loss :math:`E = \frac{1}{2} (a - y)^2`, the derivative by the weight is a
 # product of three local derivatives:
 #
 # .. math::

@@ -33,7 +33,7 @@ loss, [(dw1, db1), (dw2, db2)] = model.gradients(X, y)
 #
 # .. math::
 #
-#    E = -\frac1N \sum_i \log p_{i, y_i} + \lambda \left( \sum W_1^2 + \sum W_2^2 \right)
+#    E = -\frac{1}{N} \sum_i \log p_{i, y_i} + \lambda \left( \sum W_1^2 + \sum W_2^2 \right)
 
 (w1, b1), (w2, b2) = model.get_weights()
 h = np.maximum(X @ w1.T + b1, 0)

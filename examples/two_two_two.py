@@ -59,7 +59,7 @@ trace
 #
 # .. math::
 #
-#    E = \tfrac12 \left( (0.7514 - 0.01)^2 + (0.7729 - 0.99)^2 \right) = 0.2984
+#    E = \frac{1}{2} \left( (0.7514 - 0.01)^2 + (0.7729 - 0.99)^2 \right) = 0.2984
 
 print("outputs", model.forward(x)[0])
 loss, [(dw1, db1), (dw2, db2)] = model.gradients(x, target)
