@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from . import _checks
 from ._seeing.trace_data import Layer, Step, TraceData
 
 if TYPE_CHECKING:
@@ -126,19 +125,9 @@ class Trace(TraceData):
         OSError
             If the file cannot be written; an old file is unchanged.
         """
-        from ._files.replacing import replace
+        from ._seeing.saving import save
 
-        place = _checks.path("path", path)
-        suffix = os.path.splitext(place)[1].lower()
-        forms = self._forms()
-        if suffix not in forms:
-            raise ValueError(f"path must end in one of {', '.join(forms)}, not {place!r}")
-        text = f"{forms[suffix]()}\n".encode()
-
-        def write(file: BinaryIO) -> None:
-            file.write(text)
-
-        replace(place, write)
+        save(path, self._forms())
 
     def _forms(self) -> dict[str, Callable[[], str]]:
         """By suffix, the function that makes the text of a file."""
