@@ -32,7 +32,20 @@ from ._seeing.operations import OPERATIONS, Operation, power_of
 if TYPE_CHECKING:
     from .trace import Step
 
-__all__ = ["Edge", "Node", "cos", "exp", "from_trace", "log", "max", "relu", "sigmoid", "sin", "tanh", "variables"]
+__all__ = [
+    "Edge",
+    "Node",
+    "cos",
+    "exp",
+    "from_trace",
+    "log",
+    "max",
+    "relu",
+    "sigmoid",
+    "sin",
+    "tanh",
+    "variables",
+]
 
 
 class Edge(NamedTuple):
@@ -378,6 +391,8 @@ def from_trace(step: Step) -> Node:
     """
     from ._seeing.graph_of_step import loss_of
 
-    return loss_of(
-        step, lambda name, value: Node(value, name=name), lambda name, *of: _apply(OPERATIONS[name], *of)
-    )
+    def apply(name: str, *operands: Node | float) -> Node:
+        return _apply(OPERATIONS[name], *operands)
+
+    loss: Node = loss_of(step, lambda name, value: Node(value, name=name), apply)
+    return loss

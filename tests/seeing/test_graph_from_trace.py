@@ -40,7 +40,13 @@ def check(trace, tolerance=1e-12):
 def a_trace(rng, loss, activation, rows, *, targets=None, sample_weight=None, **settings):
     outputs = int(rng.integers(1, 4)) if targets is None else targets.shape[1]
     model = bpkern.MLP(
-        [2, 3, outputs], activation=activation, loss=loss, dtype="float64", init="he_normal", seed=1, **settings
+        [2, 3, outputs],
+        activation=activation,
+        loss=loss,
+        dtype="float64",
+        init="he_normal",
+        seed=1,
+        **settings,
     )
     if targets is None:
         targets = rng.integers(0, outputs, rows) if loss == "cross_entropy" else rng.random((rows, outputs))

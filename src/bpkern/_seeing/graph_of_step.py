@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 from .trace_data import Step
@@ -31,9 +32,7 @@ def loss_of(step: Step, variable: Callable[[str, float], Any], apply: Callable[.
     if step.setting.loss == "custom":
         raise ValueError("the graph needs the formula of the loss, which that of a Python function is not")
     sizes = step.setting.sizes
-    count = len(step.outputs) * sum(
-        out * (2 * fan_in + 2) for fan_in, out in zip(sizes, sizes[1:], strict=False)
-    )
+    count = len(step.outputs) * sum(out * (2 * fan_in + 2) for fan_in, out in pairwise(sizes))
     if count > MOST_NODES:
         raise ValueError(
             f"the graph of this step would have {count:,} nodes and more, and at most {MOST_NODES:,} are "
