@@ -23,13 +23,29 @@ from __future__ import annotations
 
 import math
 from os import PathLike
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._checks import as_str, real, whole
 from ._seeing.graph_rows import Row, rows
 from ._seeing.operations import OPERATIONS, Operation, power_of
 
-__all__ = ["Edge", "Node", "cos", "exp", "log", "max", "relu", "sigmoid", "sin", "tanh", "variables"]
+if TYPE_CHECKING:
+    from .trace import Step
+
+__all__ = [
+    "Edge",
+    "Node",
+    "cos",
+    "exp",
+    "from_trace",
+    "log",
+    "max",
+    "relu",
+    "sigmoid",
+    "sin",
+    "tanh",
+    "variables",
+]
 
 
 class Edge(NamedTuple):
@@ -359,3 +375,38 @@ def relu(x: Node | float) -> Node:
 def max(x: Node | float, y: Node | float) -> Node:
     """The larger of x and y. If they are equal, the derivative by each is 1/2."""
     return _apply(OPERATIONS["max"], x, y)
+
+
+def from_trace(step: Step) -> Node:
+    """The loss of a training step as an expression of the inputs, targets, weights and biases.
+
+    >>> loss = bpkern.graph.from_trace(model.trace(X, y).steps[0])
+    >>> loss.save("step.html")
+
+    Parameters
+    ----------
+    step : bpkern.trace.Step
+
+    Returns
+    -------
+    Node
+        "E". The other nodes have the names of `Trace.explain`: W0[1,2] is ``layers[0].W[1, 2]``, x[0] an
+        input, and z, a, b and y likewise; with several rows, the first index of x, z, a and y is the row.
+        Values and gradients are computed in float64.
+
+    Raises
+    ------
+    TypeError
+        If `step` is not a Step.
+    ValueError
+        For a loss in Python, whose formula is not known, and for more than 100,000 nodes.
+    OverflowError
+        If a number is too large for float64.
+    """
+    from ._seeing.graph_of_step import loss_of
+
+    def apply(name: str, *operands: Node | float) -> Node:
+        return _apply(OPERATIONS[name], *operands)
+
+    loss: Node = loss_of(step, lambda name, value: Node(value, name=name), apply)
+    return loss

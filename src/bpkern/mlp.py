@@ -658,7 +658,8 @@ class MLP:
         from ._seeing.trace_training import traced
         from .trace import Trace
 
-        return Trace(**traced(self._core, X, y, sample_weight, steps))
+        setting, made = traced(self._core, X, y, sample_weight, steps)
+        return Trace(**vars(setting), steps=made)
 
     # Parameters --------------------------------------------------------------------------------------
 

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _checks
 from ._seeing.trace_data import Layer, Step, TraceData
@@ -110,40 +109,48 @@ class Trace(TraceData):
 
         return dict_of(self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, step: int = 0, row: int | Literal["mean"] = 0) -> None:
         """Write the trace to a file, completely or not at all.
+
+        Networks of up to 8 units in a layer, 100 weights and 8 layers are drawn unit by unit; all others as
+        layers with heat maps of W, dW, the change of W, z, a and δ of all rows. The page goes through
+        forward, backward and update by buttons and keys, and through the training steps by a slider: at most
+        50 of them, evenly spread. It is one file that needs no other.
 
         Parameters
         ----------
         path : str or path
-            Its suffix names the form: ".json" is `to_dict`, in which numbers that are not finite are null;
-            ".txt" is the text of ``print(trace)``.
+            Its suffix names the form: ".svg" is a picture, ".html" the page, ".json" is `to_dict`, in which
+            numbers that are not finite are null, and ".txt" the text of ``print(trace)``.
+        step : int
+            The step that ".svg" shows; the other forms have all.
+        row : int or "mean"
+            The row whose inputs, z, a and δ a drawing shows. For "mean", inputs, z and a are means over the
+            rows by their weights, and derivatives are sums. dW and db are always those of all rows.
 
         Raises
         ------
         ValueError
-            For another suffix.
+            For another suffix, or a step or row that does not exist.
         TypeError
-            If `path` is not a path.
+            If `path` is not a path, or `step` or `row` not a whole number.
         OSError
             If the file cannot be written; an old file is unchanged.
         """
-        from ._files.replacing import replace
-
-        place = _checks.path("path", path)
-        suffix = os.path.splitext(place)[1].lower()
-        forms = self._forms()
-        if suffix not in forms:
-            raise ValueError(f"path must end in one of {', '.join(forms)}, not {place!r}")
-        text = f"{forms[suffix]()}\n".encode()
-
-        def write(file: BinaryIO) -> None:
-            file.write(text)
-
-        replace(place, write)
-
-    def _forms(self) -> dict[str, Callable[[], str]]:
-        """By suffix, the function that makes the text of a file."""
+        from ._seeing import trace_page
+        from ._seeing.saving import save
         from ._seeing.trace_json import json_of
 
-        return {".json": lambda: json_of(self), ".txt": lambda: str(self)}
+        number, shown = _checks.whole("step", step, 0, len(self.steps) - 1), trace_page.checked_row(self, row)
+        forms = {
+            ".svg": lambda: trace_page.picture(self, number, shown),
+            ".html": lambda: trace_page.page(self, shown),
+            ".json": lambda: json_of(self),
+            ".txt": lambda: str(self),
+        }
+        save(path, forms)
+
+    def _repr_html_(self) -> str:
+        from ._seeing.trace_page import in_notebook
+
+        return in_notebook(self)
