@@ -9,7 +9,7 @@ hand, as a graph, and by the kernels that train.
 import numpy as np
 
 import bpkern
-from bpkern.graph import sigmoid, variables
+from bpkern.graph import from_trace, sigmoid, variables
 
 # %%
 # The neuron and its slope
@@ -81,6 +81,11 @@ model.set_weights([([[w]], [b])])
 trace = model.trace([[x]], [[y]])
 print(trace.explain("layers[0].W[0, 0]"))
 trace
+
+# %%
+# The step as an expression, in which every operation is a node:
+
+from_trace(trace.steps[0])
 
 # %%
 # The update moves the weight against its derivative, by the learning rate :math:`\eta = 0.5`:

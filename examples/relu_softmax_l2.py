@@ -86,4 +86,8 @@ for name, got, expected in (
 
 trace = model.trace(X, y)
 print(trace.explain("layers[1].W[2, 7]"))
+
+# %%
+# So many weights are drawn as heat maps:
+
 trace

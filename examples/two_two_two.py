@@ -109,6 +109,11 @@ for l, (w, b) in enumerate(model.get_weights(), start=1):
     assert (w == trace.steps[0].layers[l - 1].new_W).all()
 
 # %%
+# Ten steps, one after the other; the slider goes through them:
+
+model.trace(x, target, steps=10)
+
+# %%
 # After 10000 updates the outputs are close to the targets:
 
 model.fit(x, target, epochs=9999, verbose=0)

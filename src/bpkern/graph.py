@@ -386,11 +386,12 @@ def from_trace(step: Step) -> Node:
     Parameters
     ----------
     step : bpkern.trace.Step
+        A step of a trace.
 
     Returns
     -------
     Node
-        "E". The other nodes have the names of `Trace.explain`: W0[1,2] is ``layers[0].W[1, 2]``, x[0] an
+        The loss, "E". The other nodes have the names of `Trace.explain`: W0[1,2] is ``layers[0].W[1, 2]``, x[0] an
         input, and z, a, b and y likewise; with several rows, the first index of x, z, a and y is the row.
         Values and gradients are computed in float64.
 
