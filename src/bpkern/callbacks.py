@@ -299,6 +299,7 @@ class ModelCheckpoint(Callback):
     monitor : str
         A name of the history; only used with `save_best_only`.
     save_best_only : bool
+        Save only if `monitor` is better than at each earlier save.
     mode : {"auto", "min", "max"}
         "auto" maximises accuracy, f1, precision, recall and r2, and minimises every other value, including
         those of callables.
@@ -376,6 +377,7 @@ class CSVLogger(Callback):
     Parameters
     ----------
     path : str or path
+        The file.
     append : bool
         Append to an existing file with the same header instead of replacing it.
     separator : str

@@ -104,6 +104,7 @@ class History(dict[str, list[float]]):
         Returns
         -------
         matplotlib.figure.Figure
+            That of `ax`, or a new one.
 
         Raises
         ------

@@ -311,8 +311,8 @@ class MLP:
             Further values in the history, for the training data and for the validation data. For the two
             cross-entropies "accuracy", "f1", "precision" and "recall"; None is "accuracy". For other losses
             "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, named by its ``__name__``,
-            which must not be one of these names, "loss", "lr" or "epoch", nor begin with "val_"; both arrays
-            are read-only.
+            which must not be one of these names, "loss", "lr" or "epoch", nor begin with ``val_``; both
+            arrays are read-only.
             Metrics of the training data use the outputs before each update, as the loss does.
         callbacks : Callback or sequence of Callback
             See `bpkern.callbacks`.
@@ -359,7 +359,7 @@ class MLP:
         DivergedError
             If the loss or the weights are no longer finite.
         RuntimeError
-            While another thread uses the model, and within an epoch of another `fit(accumulate=...)`.
+            While another thread uses the model, and within an epoch of another ``fit(accumulate=...)``.
         MemoryError
             If there is no memory for the workspace; nothing has changed.
         OSError
@@ -480,6 +480,7 @@ class MLP:
         Parameters
         ----------
         X : array_like, shape (n, in)
+            As for `fit`.
         layer : int, optional
             Return the activations of this layer instead: 1 is the first hidden layer, ``len(layers) - 1`` the
             output layer. (The names of parameters, as in `state_dict`, count from 0: "0.weight" leads to
@@ -514,6 +515,7 @@ class MLP:
         Parameters
         ----------
         X : array_like, shape (n, in)
+            As for `fit`.
 
         Returns
         -------
@@ -539,10 +541,12 @@ class MLP:
         Parameters
         ----------
         X : array_like, shape (n, in)
+            As for `fit`.
 
         Returns
         -------
         ndarray of the model's dtype, shape (n, out)
+            Of each class, or of each output.
 
         Raises
         ------
@@ -589,6 +593,7 @@ class MLP:
         Returns
         -------
         ndarray of float64, shape (n,)
+            As the model's loss defines them.
 
         Raises
         ------
@@ -653,7 +658,8 @@ class MLP:
         from ._seeing.trace_training import traced
         from .trace import Trace
 
-        return Trace(**traced(self._core, X, y, sample_weight, steps))
+        setting, made = traced(self._core, X, y, sample_weight, steps)
+        return Trace(**vars(setting), steps=made)
 
     # Parameters --------------------------------------------------------------------------------------
 
@@ -711,6 +717,7 @@ class MLP:
         Parameters
         ----------
         state : mapping of str to array_like
+            All parameters by name.
 
         Raises
         ------
@@ -832,6 +839,7 @@ class MLP:
         Parameters
         ----------
         path : str or path
+            An .npz or .safetensors file.
         loss : str, loss of `bpkern.losses`, or callable, optional
             Replaces the loss of the file; required if that was a Python function or of a user's own class.
         optimizer : Optimizer, optional

@@ -17,6 +17,11 @@ class Optimizer:
     `train_on_batch` or `step`; if a callback changes it during a fit, from the next epoch on. Setting a
     misspelt attribute raises AttributeError.
 
+    Parameters
+    ----------
+    lr : float or callable
+        The attribute of this name.
+
     Attributes
     ----------
     rule : str
@@ -55,15 +60,42 @@ class Optimizer:
         return values
 
     def settings(self) -> dict[str, Any]:
-        """The present attributes by name, in the order of the constructor."""
+        """The present attributes by name.
+
+        Returns
+        -------
+        dict
+            In the order of the constructor.
+        """
         return dict(zip(self.names, self.values(), strict=True))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings by name, so that scikit-learn can search over ``optimizer__lr``. `deep` is ignored."""
+        """The settings by name, so that scikit-learn can search over ``optimizer__lr``.
+
+        Parameters
+        ----------
+        deep : bool
+            Ignored.
+
+        Returns
+        -------
+        dict
+            As `settings`.
+        """
         return self.settings()
 
     def set_params(self, **settings: Any) -> Self:
         """Change settings: all of them, or none if one is not allowed.
+
+        Parameters
+        ----------
+        **settings
+            New values by name.
+
+        Returns
+        -------
+        Optimizer
+            This one.
 
         Raises
         ------
@@ -117,7 +149,7 @@ class SGD(Optimizer):
     nesterov : bool
         Use Nesterov's momentum; needs a momentum above 0.
     weight_decay : float
-        At least 0; for weights and biases. (`MLP(l2=...)` is for weights only.)
+        At least 0; for weights and biases. (``MLP(l2=...)`` is for weights only.)
 
     Raises
     ------
@@ -153,7 +185,7 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Gradients divided by the root of a moving average of their squares, as in `torch.optim.RMSprop`.
+    """Gradients divided by the root of a moving average of their squares, as in ``torch.optim.RMSprop``.
 
     For each weight and bias ``w`` with gradient ``g``; the averages ``s`` and ``m`` and the buffer ``v`` are
     zero at first (Hinton's lecture 6e; centred as in Graves, 2013)::
@@ -219,7 +251,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Gradients divided by the root of the sum of all their squares, as in `torch.optim.Adagrad`.
+    """Gradients divided by the root of the sum of all their squares, as in ``torch.optim.Adagrad``.
 
     For each weight and bias ``w`` with gradient ``g``, after ``t`` earlier updates; the sum ``s`` is
     ``initial_accumulator_value`` at first (Duchi et al., 2011)::
@@ -275,7 +307,7 @@ class Adagrad(Optimizer):
 
 
 class Adam(Optimizer):
-    """Moving averages of the gradients and of their squares, as in `torch.optim.Adam`.
+    """Moving averages of the gradients and of their squares, as in ``torch.optim.Adam``.
 
     For each weight and bias ``w`` with gradient ``g``, in update number ``t``, from 1; the averages ``m`` and
     ``s`` and the maximum ``x`` are zero at first (Kingma and Ba, 2015; AMSGrad: Reddi et al., 2018)::
@@ -351,7 +383,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay decoupled from the gradient, as in `torch.optim.AdamW`.
+    """Adam with weight decay decoupled from the gradient, as in ``torch.optim.AdamW``.
 
     As `Adam`, except the first line, which is (Loshchilov and Hutter, 2019)::
 
@@ -359,10 +391,16 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, betas, eps, amsgrad, eps_hat
+    lr : float or callable
+        As for `Adam`.
+    betas : (float, float)
+        As for `Adam`.
+    eps : float
         As for `Adam`.
     weight_decay : float
         At least 0; for weights and biases, multiplied by the learning rate.
+    amsgrad, eps_hat : bool
+        As for `Adam`.
 
     Raises
     ------

@@ -57,11 +57,15 @@ class Summary:
     Parameters
     ----------
     layers : sequence of int
+        The sizes of the layers, input first.
     activations : sequence of str
         One per weight matrix.
     loss : str, Loss or callable
+        As the model received it.
     optimizer : Optimizer
+        The model's.
     dtype : numpy.dtype
+        The model's.
     dropout : sequence of float
         One probability per hidden layer.
     state_slots : int

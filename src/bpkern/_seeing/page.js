@@ -57,8 +57,8 @@
   // Scrolls the picture in its own box, never the page.
   function bringIntoView(frame) {
     const view = frame.querySelector(".view");
-    // Edges may come from far away; what they lead to is what to see.
-    const parts = view.querySelectorAll(".now:not(.edge)");
+    // Lines may come from far away; what they lead to is what to see.
+    const parts = view.querySelectorAll(".now .box");
     const boxes = [...parts].map((part) => part.getBoundingClientRect());
     if (boxes.length === 0) return;
     const box = view.getBoundingClientRect();
@@ -81,7 +81,11 @@
     event.preventDefault();
     go(keys[event.key]);
   });
-  if (many) slider.addEventListener("input", () => show({ frame: Number(slider.value), step: 1 }));
+  if (many) slider.addEventListener("input", () => {
+    const frame = Number(slider.value);
+    // The same step of another frame, to be compared.
+    show({ frame, step: Math.min(now.step, stepsOf(frames[frame - 1]).length) });
+  });
 
   frames.forEach((frame, index) => {
     const panel = frame.querySelector(".panel");

@@ -117,7 +117,9 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to train on.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes or values.
         sample_weight : array-like of shape (n_samples,), default=None
             At least 0.
         X_val, y_val, sample_weight_val : optional
@@ -126,7 +128,8 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
 
         Returns
         -------
-        self : object
+        object
+            The estimator itself.
         """
         validation = (X_val, y_val, sample_weight_val)
         if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
@@ -152,12 +155,16 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to train on.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes or values.
         sample_weight : array-like of shape (n_samples,), default=None
+            At least 0.
 
         Returns
         -------
-        self : object
+        object
+            The estimator itself.
         """
         return self._partial_fit(X, y, sample_weight)
 
