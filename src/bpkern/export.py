@@ -59,6 +59,40 @@ def to_torch(model: Any, *, logits: bool = False) -> torch.nn.Sequential:
     return sequential(net_of(model), _checks.flag("logits", logits))
 
 
+def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.ModelProto:
+    """An ONNX model that predicts as the model does, in its dtype.
+
+    It needs no more than opset 13. Activations that not every runtime has are made of basic operators, in
+    float64 also those that onnxruntime has for float32 alone.
+
+    Parameters
+    ----------
+    model : MLP, estimator or Pipeline
+        The scaling of a Pipeline is computed in the ONNX model.
+    path : str or path, optional
+        Also write it to this file. An old file is replaced at once.
+
+    Returns
+    -------
+    onnx.ModelProto
+        With the input "X", (n, in), of the model's dtype, for any number of rows. The outputs of a classifier are
+        "label" (int64, float64 or strings) and "probabilities", that of a regressor is "variable", (n, out). A
+        `bpkern.MLP` has one output: "probabilities" for the two cross-entropies, and otherwise "outputs".
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another model, for labels that are neither numbers nor strings, and for 2 GiB or more.
+    OSError
+        If the file cannot be written; an old file is unchanged.
+    ModuleNotFoundError
+        If onnx is not installed.
+    """
+    from ._export.onnx_model import model_of
+
+    return model_of(net_of(model), None if path is None else _checks.path("path", path))
+
+
 def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     """Write the weights to a .safetensors file with the names that the Sequential of `to_torch` has.
 

@@ -791,15 +791,61 @@ class MLP:
         from ._export.torch_in import read_sequential
 
         found = read_sequential(sequential, loss)
-        return cls(
-            **found._asdict(),
-            loss=loss,
-            optimizer=optimizer,
-            l2=l2,
-            l1=l1,
-            label_smoothing=label_smoothing,
-            seed=seed,
+        options = dict(
+            loss=loss, optimizer=optimizer, l2=l2, l1=l1, label_smoothing=label_smoothing, seed=seed
         )
+        return cls(**found._asdict(), **options)
+
+    @classmethod
+    def from_onnx(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        loss: str | Loss | Callable[..., Any],
+        optimizer: Optimizer | None = None,
+        l2: float = 0.0,
+        dropout: float | Sequence[float] = 0.0,
+        l1: float = 0.0,
+        label_smoothing: float = 0.0,
+        seed: Any = None,
+    ) -> Self:
+        """A model with the layers, activations, dtype and weights of an ONNX file.
+
+        Nothing in the file is executed, and no other file is opened.
+
+        >>> model = bpkern.MLP.from_onnx("net.onnx", loss="mse")
+
+        Parameters
+        ----------
+        path : str or path
+            A chain of Gemm, or of MatMul and Add, with weights of float32 or float64. An activation of this
+            package may follow each: by its own operator, or by basic operators, as `bpkern.export.to_onnx`
+            and PyTorch write it. A last Softmax is that of the loss "cross_entropy", and a last Sigmoid that of
+            "binary_cross_entropy", so that `predict_proba` returns what the file computes. Otherwise `forward`
+            does. If there are several outputs, that of real numbers is read.
+        loss, optimizer, l2, dropout, l1, label_smoothing, seed
+            As for the constructor. `reset` returns to the weights of the file.
+
+        Returns
+        -------
+        MLP
+
+        Raises
+        ------
+        ValueError, TypeError
+            For any other node, which the message names; for a damaged file; and as the constructor.
+        OSError
+            If the file cannot be read, or is not a regular file.
+        ModuleNotFoundError
+            If onnx is not installed.
+        """
+        from ._export.onnx_in import read_onnx
+
+        found = read_onnx(_checks.path("path", path), loss)._asdict() | {"dropout": dropout}
+        options = dict(
+            loss=loss, optimizer=optimizer, l2=l2, l1=l1, label_smoothing=label_smoothing, seed=seed
+        )
+        return cls(**found, **options)
 
     # Files and copies --------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ DENSE = {
     "float32": """\
 /* z = W x + b. Four rows of W are stored together, column by column; up to three more follow, row by row. */
 static void net_layer(const float *w, const float *b, const float *x, int inputs, int outputs, float *z) {
-    int i, j;
-    for (j = 0; j + 4 <= outputs; j += 4) {
+    int i, j, fours = outputs - outputs % 4;
+    for (j = 0; j < fours; j += 4) {
         float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
         for (i = 0; i < inputs; i++, w += 4) {
             s0 += w[0] * x[i];
@@ -23,7 +23,7 @@ static void net_layer(const float *w, const float *b, const float *x, int inputs
         z[j + 2] = s2 + b[j + 2];
         z[j + 3] = s3 + b[j + 3];
     }
-    for (; j < outputs; j++) {
+    for (j = fours; j < outputs; j++) {
         float s = 0;
         for (i = 0; i < inputs; i++) s += *w++ * x[i];
         z[j] = s + b[j];
@@ -35,8 +35,8 @@ static void net_layer(const float *w, const float *b, const float *x, int inputs
  * to three more follow, row by row. */
 static void net_layer(const signed char *w, const float *scale, const float *b, const float *x, int inputs,
                       int outputs, float *z) {
-    int i, j;
-    for (j = 0; j + 4 <= outputs; j += 4) {
+    int i, j, fours = outputs - outputs % 4;
+    for (j = 0; j < fours; j += 4) {
         float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
         for (i = 0; i < inputs; i++, w += 4) {
             s0 += (float)w[0] * x[i];
@@ -49,7 +49,7 @@ static void net_layer(const signed char *w, const float *scale, const float *b, 
         z[j + 2] = scale[j + 2] * s2 + b[j + 2];
         z[j + 3] = scale[j + 3] * s3 + b[j + 3];
     }
-    for (; j < outputs; j++) {
+    for (j = fours; j < outputs; j++) {
         float s = 0;
         for (i = 0; i < inputs; i++) s += (float)*w++ * x[i];
         z[j] = scale[j] * s + b[j];

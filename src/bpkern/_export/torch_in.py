@@ -4,27 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from .imported import Imported
 from .library import needs
 from .net import FINAL
 from .torch_out import SLOPE
 
 # The types of parameters that a model can have.
 DTYPES = ("float32", "float64")
-
-
-class Imported(NamedTuple):
-    """The arguments of `bpkern.MLP` that a foreign network determines, beside its loss."""
-
-    layers: list[int]
-    activation: list[str]
-    output_activation: str
-    dtype: str
-    init: list[tuple[np.ndarray, np.ndarray]]
-    dropout: list[float]
 
 
 def read_sequential(sequential: Any, loss: Any) -> Imported:
