@@ -1,9 +1,9 @@
 """Trained networks for other programs: torch, ONNX, safetensors and plain C.
 
-Each function takes a `bpkern.MLP`, a fitted estimator of `bpkern.sklearn`, or a scikit-learn Pipeline of scalers
-(StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler) and such an estimator. What it makes computes the
-predictions from the inputs: the probabilities of `predict_proba` for classifiers and the two cross-entropies,
-and otherwise the values of `predict`.
+Each function takes a `bpkern.MLP`, a fitted estimator of `bpkern.sklearn`, or a scikit-learn Pipeline of
+scalers (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler) and such an estimator. What it makes
+computes the predictions from the inputs: the probabilities of `predict_proba` for classifiers and the two
+cross-entropies, and otherwise the values of `predict`.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -29,8 +29,8 @@ __all__ = ["to_c", "to_onnx", "to_safetensors", "to_torch"]
 def to_torch(model: Any, *, logits: bool = False) -> torch.nn.Sequential:
     """A torch.nn.Sequential of Linear layers and activations that predicts as the model does.
 
-    It computes in the model's dtype, has its own copy of the weights, which can be trained, and is in the mode
-    of evaluation. Dropout is included, and acts after ``sequential.train()``.
+    It computes in the model's dtype, has its own copy of the weights, which can be trained, and is in the
+    mode of evaluation. Dropout is included, and acts after ``sequential.train()``.
 
     Parameters
     ----------
@@ -75,9 +75,10 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
     Returns
     -------
     onnx.ModelProto
-        With the input "X", (n, in), of the model's dtype, for any number of rows. The outputs of a classifier are
-        "label" (int64, float64 or strings) and "probabilities", that of a regressor is "variable", (n, out). A
-        `bpkern.MLP` has one output: "probabilities" for the two cross-entropies, and otherwise "outputs".
+        With the input "X", (n, in), of the model's dtype, for any number of rows. The outputs of a classifier
+        are "label" (int64, float64 or strings) and "probabilities", that of a regressor is "variable", (n,
+        out). A `bpkern.MLP` has one output: "probabilities" for the two cross-entropies, and otherwise
+        "outputs".
 
     Raises
     ------
@@ -96,9 +97,9 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
 def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     """Write the weights to a .safetensors file with the names that the Sequential of `to_torch` has.
 
-    The file holds "0.weight", "0.bias", "2.weight", ... and nothing else. It loads into that Sequential, or into
-    one of the same modules, by ``sequential.load_state_dict(safetensors.torch.load_file(path))``, and into a
-    `bpkern.MLP` of the same layers by ``model.load_state_dict(safetensors.numpy.load_file(path))``.
+    The file holds "0.weight", "0.bias", "2.weight", ... and nothing else. It loads into that Sequential, or
+    into one of the same modules, by ``sequential.load_state_dict(safetensors.torch.load_file(path))``, and
+    into a `bpkern.MLP` of the same layers by ``model.load_state_dict(safetensors.numpy.load_file(path))``.
 
     Parameters
     ----------
@@ -125,9 +126,9 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
 def to_c(model: Any, name: str = "net", weights: str = "float32", data: Any = None) -> str:
     """One C file that predicts as the model does, in float32.
 
-    C99 with math.h and no other library; no memory is allocated; the weights are ``static const``. The file has
-    ``void net_predict(const float *x, float *out)``, for classifiers ``int net_class(const float *out)``, and a
-    self-test. A comment at its top states the sizes in flash and RAM.
+    C99 with math.h and no other library; no memory is allocated; the weights are ``static const``. The file
+    has ``void net_predict(const float *x, float *out)``, for classifiers ``int net_class(const float *out)``,
+    and a self-test. A comment at its top states the sizes in flash and RAM.
 
     Parameters
     ----------
@@ -136,11 +137,11 @@ def to_c(model: Any, name: str = "net", weights: str = "float32", data: Any = No
     name : str
         The prefix of all names in the file, a C identifier of at most 40 characters.
     weights : {"float32", "int8"}
-        "int8" stores each row of W as whole numbers up to 127 and one scale, in a quarter of the memory. A weight
-        is then off by up to 1/254 of the largest in its row; inputs, biases and sums stay float32.
+        "int8" stores each row of W as whole numbers up to 127 and one scale, in a quarter of the memory. Each
+        weight is then off by up to 1/254 of the largest in its row; inputs, biases and sums stay float32.
     data : array_like, shape (n, in), optional
-        The first rows are those of the self-test. For int8, the comment states how far the predictions for these
-        rows are from those of float32, so they should be typical. Without it rows are random.
+        The first rows are those of the self-test. For int8, the comment states how far the predictions for
+        these rows are from those of float32, so they should be typical. Without it rows are random.
 
     Returns
     -------
@@ -149,8 +150,8 @@ def to_c(model: Any, name: str = "net", weights: str = "float32", data: Any = No
     Raises
     ------
     TypeError, ValueError
-        For another model, name or kind of weights; for data of another shape or not finite; and for weights beyond
-        float32.
+        For another model, name or kind of weights; for data of another shape or not finite; and for weights
+        beyond float32.
     """
     from ._export.c_file import c_text, checked_name
 

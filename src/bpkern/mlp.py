@@ -711,8 +711,8 @@ class MLP:
         Parameters
         ----------
         state : mapping of str to array_like
-            Or the state dict of a torch.nn.Sequential, on the CPU. The numbers in its names have gaps, because
-            they count activations, too; the layers are taken in the order of their numbers.
+            Or the state dict of a torch.nn.Sequential, on the CPU. The numbers in its names have gaps,
+            because they count activations, too; the layers are taken in the order of their numbers.
 
         Raises
         ------
@@ -768,11 +768,11 @@ class MLP:
         Parameters
         ----------
         sequential : torch.nn.Sequential
-            Of Linear layers of float32 or float64, with at most one activation after each, and a Dropout after
-            that; nested Sequentials and a Flatten at the start are allowed. A last Softmax or LogSoftmax is
-            that of the loss "cross_entropy", and a last Sigmoid that of "binary_cross_entropy", so that
-            `predict_proba` returns what the Sequential returns. Otherwise `forward` does. A Linear without
-            bias gets a bias of zeros, which will be trained.
+            Of Linear layers of float32 or float64, with at most one activation after each, and a Dropout
+            after that; nested Sequentials and a Flatten at the start are allowed. A last Softmax or
+            LogSoftmax is that of the loss "cross_entropy", and a last Sigmoid that of "binary_cross_entropy",
+            so that `predict_proba` returns what the Sequential returns. Otherwise `forward` does. A Linear
+            without bias gets a bias of zeros, which will be trained.
         loss, optimizer, l2, l1, label_smoothing, seed
             As for the constructor. `reset` returns to the weights of the Sequential.
 
@@ -820,9 +820,9 @@ class MLP:
         path : str or path
             A chain of Gemm, or of MatMul and Add, with weights of float32 or float64. An activation of this
             package may follow each: by its own operator, or by basic operators, as `bpkern.export.to_onnx`
-            and PyTorch write it. A last Softmax is that of the loss "cross_entropy", and a last Sigmoid that of
-            "binary_cross_entropy", so that `predict_proba` returns what the file computes. Otherwise `forward`
-            does. If there are several outputs, that of real numbers is read.
+            and PyTorch write it. A last Softmax is that of the loss "cross_entropy", and a last Sigmoid that
+            of "binary_cross_entropy", so that `predict_proba` returns what the file computes. Otherwise
+            `forward` does. If there are several outputs, that of real numbers is read.
         loss, optimizer, l2, dropout, l1, label_smoothing, seed
             As for the constructor. `reset` returns to the weights of the file.
 

@@ -17,15 +17,15 @@ from journal import ROOT, Missing, attack, main
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from bpkern import export  # noqa: E402
-from export_helpers import WARNINGS, assert_c_agrees, compiled, predicted_by_c, random_model  # noqa: E402
+from export_helpers import WARNINGS, assert_c_agrees, compiled, predicted_by_c, random_model
 
-import bpkern  # noqa: E402
+import bpkern
+from bpkern import export
 
 KINDS = ("float32", "int8")
 CORTEX = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 PLACES = ("--section-start=.vectors=0", "--section-start=.init=0x8000", "-Tdata=0x20000000", "--entry=reset")
-MACHINE = "qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none -semihosting -kernel".split()
+MACHINE = ["qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-semihosting", "-kernel"]
 
 # The reset of a Cortex-M4, which switches the FPU on, before newlib's own start.
 START = """
@@ -58,7 +58,7 @@ int main(void) {
 
 
 def run(command: list[object], folder: Path) -> str:
-    """What the command prints; raises CalledProcessError for a warning of a compiler and for a status above 0."""
+    """What the command prints. Raises AssertionError for a status above 0."""
     found = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=600)
     if found.returncode:
         raise AssertionError(f"{' '.join(map(str, command))}: {found.stdout}{found.stderr}"[:2000])
@@ -77,10 +77,8 @@ def on_cortex(folder: Path, sources: list[str], options: list[str]) -> str:
         )
         objects.append(f"{source}.o")
     linked = [f"-Wl,{place}" for place in PLACES]
-    run(
-        ["arm-none-eabi-gcc", *CORTEX, "--specs=rdimon.specs", *objects, "-lm", *linked, "-o", "net.elf"],
-        folder,
-    )
+    library = ["--specs=rdimon.specs", "-lm", *linked]
+    run(["arm-none-eabi-gcc", *CORTEX, *objects, *library, "-o", "net.elf"], folder)
     return run([*MACHINE, "net.elf"], folder)
 
 

@@ -1,14 +1,13 @@
-"""One C file: docs/export.md. Predictions against float64 by NumPy, in which the bound of rounding is computed."""
+"""One C file: docs/export.md. Predictions are compared with those by NumPy in float64."""
 
 import re
 
 import numpy as np
 import pytest
-from bpkern import export
 from export_helpers import assert_c_agrees, compiled, predicted_by_c, predictions, random_model
 
 import bpkern
-
+from bpkern import export
 
 NUMBERS = range(0, 100, 9)
 KINDS = ("float32", "int8")
@@ -73,9 +72,10 @@ def test_pipelines_of_classifiers(case, tmp_path):
     pytest.importorskip("sklearn")
     import ctypes
 
-    from bpkern.sklearn import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+
+    from bpkern.sklearn import MLPClassifier
 
     labels, scalers = [
         (["a", 'q"\\', "??=é"], [StandardScaler()]),
@@ -175,11 +175,12 @@ def test_refused_models():
 
 def test_refused_pipelines():
     pytest.importorskip("sklearn")
-    from bpkern.sklearn import MLPRegressor
     from sklearn.exceptions import NotFittedError
     from sklearn.linear_model import LinearRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures
+
+    from bpkern.sklearn import MLPRegressor
 
     X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20.0)
     with pytest.raises(NotFittedError):

@@ -7,12 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+
+import bpkern
 from bpkern._core import ACTIVATIONS, LOSSES
 from bpkern._export.c_arrays import as_computed
 from bpkern._export.evaluate import evaluated
 from bpkern.export import net_of
-
-import bpkern
 
 EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 
@@ -51,7 +51,7 @@ def predictions(model, X):
 
 
 def assert_agree(model, X, found, eps=None):
-    """Two computations in the model's dtype (or of this eps), each at most the bound away from exact numbers."""
+    """Two computations in the model's dtype (or of this eps), each within the bound of rounding."""
     exact = evaluated(net_of(model), X, eps or EPS[model.dtype.name])
     assert found.shape == exact.values.shape
     for each in (found, predictions(model, X)):

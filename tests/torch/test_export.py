@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bpkern import export  # noqa: E402
 from export_helpers import assert_agree, predictions, random_model  # noqa: E402
 
 import bpkern  # noqa: E402
+from bpkern import export  # noqa: E402
 
 NETS = range(100)
 nn = torch.nn
@@ -85,9 +85,10 @@ def test_the_weights_are_copies_and_torch_draws_nothing():
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_estimators_and_pipelines():
     pytest.importorskip("sklearn")
-    from bpkern.sklearn import MLPClassifier, MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    from bpkern.sklearn import MLPClassifier, MLPRegressor
 
     rng = np.random.default_rng(0)
     X = rng.normal(3, 2, (60, 4))

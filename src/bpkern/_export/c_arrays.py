@@ -23,7 +23,7 @@ class Int8(NamedTuple):
 
 
 def rounded_to_int8(w: np.ndarray) -> Int8:
-    """Each row divided by its scale, which makes its largest number 127, and rounded to the nearest integer."""
+    """Each row divided by its scale, which makes its largest number 127, and rounded."""
     wide = w.astype(np.float64)
     scale = (np.abs(wide).max(axis=1) / 127).astype(np.float32)
     # A row of numbers so small that the scale rounds to 0 is a row of zeros.
@@ -62,7 +62,7 @@ def _float32(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def interleaved(w: np.ndarray) -> np.ndarray:
-    """The numbers of W (out, in) in the order of `net_layer`: each four rows column by column, then the rest."""
+    """The numbers of W (out, in) in the order of `net_layer`: four rows column by column, then the rest."""
     whole = len(w) // 4 * 4
     blocks = w[:whole].reshape(-1, 4, w.shape[1]).transpose(0, 2, 1)
     return np.concatenate([blocks.ravel(), w[whole:].ravel()])

@@ -19,11 +19,11 @@ TEST_ROWS, RANDOM_ROWS = 4, 256
 
 EPS = float(np.finfo(np.float32).eps)
 
-KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long "
-    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile "
-    "while".split()
-)
+# Of C99; those with an underscore first are no names anyway.
+KEYWORDS = """
+auto break case char const continue default do double else enum extern float for goto if inline int long
+register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+"""
 
 
 class Layer(NamedTuple):
@@ -39,7 +39,7 @@ def checked_name(name: Any) -> str:
     """A prefix for C names. Raises TypeError or ValueError."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a C identifier, not {name!r}")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name, re.ASCII) or name in KEYWORDS:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name, re.ASCII) or name in KEYWORDS.split():
         raise ValueError(
             f"name must be a C identifier of at most 40 letters, digits and _, a letter first, not {name!r}"
         )
@@ -117,8 +117,8 @@ def _heading(net: Net, weights: str, constants: int, stack: int, comparison: str
         "",
         "C99 with math.h alone. Nothing is allocated or kept: several threads may predict at once.",
         f"Flash: {constants} bytes of constants (weights in {weights}), besides code.",
-        f"RAM:   {stack} bytes on the stack of net_predict. Where constants are copied to RAM, as on most AVR,",
-        "       they take RAM, too.",
+        f"RAM:   {stack} bytes on the stack of net_predict. Where constants are copied to RAM, as on most",
+        "       AVR, they take RAM, too.",
         *([comparison] if comparison else []),
         "",
         f"Self-test on {of_data} rows: with NET_TEST defined, int net_test(void) returns the number of wrong",
@@ -246,8 +246,8 @@ def _comparison(net: Net, found: Evaluated, X: np.ndarray, of_data: str) -> str:
     exact = evaluated(as_computed(net, "float32"), X, EPS).values
     error = np.abs(found.values - exact)
     text = (
-        f"int8 against float32 on {len(X)} {of_data} rows: the predictions differ by at most {error.max():.2g}, "
-        f"{error.mean():.2g} in the mean"
+        f"int8 against float32 on {len(X)} {of_data} rows: the predictions differ by at most "
+        f"{error.max():.2g}, {error.mean():.2g} in the mean"
     )
     if _has_class(net):
         same = (found.values.argmax(axis=1) == exact.argmax(axis=1)).mean()

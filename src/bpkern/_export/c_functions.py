@@ -3,8 +3,8 @@
 from .normal import FLOAT32
 
 # Four rows of W at once: their sums do not wait for each other, and a compiler keeps them in one vector.
-# The weights of four rows stand together, column by column; those of the last rows, if there are less than four,
-# follow row by row.
+# The weights of four rows stand together, column by column; those of the last rows, if there are less than
+# four, follow row by row.
 DENSE = {
     "float32": """\
 /* z = W x + b. Four rows of W are stored together, column by column; up to three more follow, row by row. */
@@ -31,8 +31,8 @@ static void net_layer(const float *w, const float *b, const float *x, int inputs
 }
 """,
     "int8": """\
-/* z = scale (W x) + b, with a scale for each row of W. Four rows of W are stored together, column by column; up
- * to three more follow, row by row. */
+/* z = scale (W x) + b, with a scale for each row of W. Four rows of W are stored together, column by
+ * column; up to three more follow, row by row. */
 static void net_layer(const signed char *w, const float *scale, const float *b, const float *x, int inputs,
                       int outputs, float *z) {
     int i, j, fours = outputs - outputs % 4;

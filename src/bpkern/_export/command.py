@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from .. import export
-from .._files.replacing import naming, replace
+from .._files.replacing import write_bytes
 from ..mlp import MLP
 
 
@@ -23,7 +23,8 @@ def run_export(options: argparse.Namespace) -> int:
             data = None
             if options.data:
                 data = np.loadtxt(options.data, delimiter=",", ndmin=2)[:, : model.layers[0]]
-            _write(options.c, export.to_c(model, options.name, options.weights, data))
+            text = export.to_c(model, options.name, options.weights, data)
+            write_bytes(options.c, text.encode("ascii"))
         if options.onnx:
             export.to_onnx(model, options.onnx)
         if options.safetensors:
@@ -32,9 +33,3 @@ def run_export(options: argparse.Namespace) -> int:
         print(f"bpkern export: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _write(path: str, text: str) -> None:
-    """Write or replace a file of ASCII text."""
-    with naming(path):
-        replace(path, lambda file: file.write(text.encode("ascii")))

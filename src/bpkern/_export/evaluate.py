@@ -3,7 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,8 @@ def evaluated(net: Net, X: np.ndarray, eps: float) -> Evaluated:
     """The predictions for X (n, in), and how far those computed in a type of this eps may be from them.
 
     The bound follows the sums through the layers. One sum of K products errs by up to
-    ``max(16, 2 sqrt(K)) eps (sum |w x| + |b|)``, as this package promises of its own products on random signs.
-    An error of its inputs grows by |W| and by the slope of the activation.
+    ``max(16, 2 sqrt(K)) eps (sum |w x| + |b|)``, as this package promises of its own products on random
+    signs. An error of its inputs grows by |W| and by the slope of the activation.
     """
     a = np.asarray(X, np.float64)
     error = np.zeros_like(a)
@@ -46,10 +46,16 @@ def evaluated(net: Net, X: np.ndarray, eps: float) -> Evaluated:
         terms = max(16.0, 2 * np.sqrt(len(sizes)))
         error = error @ sizes + terms * eps * (np.abs(a) @ sizes + np.abs(b))
         a = a @ w.T + b
-        ACTIVATIONS[name][0](a, np.empty_like(a))
+        _apply(name, a)
         error *= STEEPEST
         error += eps * (np.abs(a) if name in LINEAR else OF_FUNCTION * (1 + np.abs(a)))
     return _predicted(net, a, error, eps)
+
+
+def _apply(name: str, z: np.ndarray) -> None:
+    """Replace z by an activation of it."""
+    forward: Any = ACTIVATIONS[name][0]
+    forward(z, np.empty_like(z))
 
 
 def _predicted(net: Net, outputs: np.ndarray, error: np.ndarray, eps: float) -> Evaluated:
@@ -62,7 +68,7 @@ def _predicted(net: Net, outputs: np.ndarray, error: np.ndarray, eps: float) -> 
         bound = values * np.expm1(2 * error.max(axis=1, keepdims=True))
     elif net.final == "sigmoid":
         values = outputs.copy()
-        ACTIVATIONS["sigmoid"][0](values, None)
+        _apply("sigmoid", values)
         bound = error / 4
     else:
         values = np.exp(outputs)

@@ -1,7 +1,8 @@
 """Formulas of one variable z in a canonical form, by which activations made of several nodes are recognised.
 
-A formula is a polynomial in z and in functions of formulas, such as ``0.5*z + 0.5*z*Erf(0.707107*z)`` for gelu.
-Two formulas that differ only in the order of sums and products have the same text. Numbers count to six digits.
+A formula is a polynomial in z and in functions of formulas, such as ``0.5*z + 0.5*z*Erf(0.707107*z)`` for
+gelu. Two formulas that differ only in the order of sums and products have the same text. Numbers count to six
+digits.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -183,7 +184,7 @@ def _several(combine: Callable[[Form, Form], Form]) -> Callable[..., Form]:
 
 
 class Operator(NamedTuple):
-    """An operator on formulas: its function, the fewest and most inputs, and attributes with their defaults."""
+    """An operator on formulas: its function, fewest and most inputs, and attributes with their defaults."""
 
     function: Callable[..., Form]
     fewest: int = 1

@@ -1,8 +1,8 @@
 """An ONNX model as the arguments of `bpkern.MLP`: a chain of linear layers and activations.
 
-The nodes that lead to the output are read in order. The value of each is a constant, or a formula of the sums z
-of one layer (`onnx_forms.py`): the layer is complete when its formula, as the input of the next layer, is that
-of an activation. Files may come from anybody: nothing in them is executed, no other file is opened, and
+The nodes that lead to the output are read in order. The value of each is a constant, or a formula of the sums
+z of one layer (`onnx_forms.py`): the layer is complete when its formula, as the input of the next layer, is
+that of an activation. Files may come from anybody: nothing in them is executed, no other file is opened, and
 anything else than such a chain is refused by the node's name.
 """
 
@@ -42,8 +42,8 @@ class Probabilities(NamedTuple):
 def read_onnx(path: str, loss: Any) -> Imported:
     """The network of a file.
 
-    A last Softmax is left out for the loss "cross_entropy", and a last Sigmoid for "binary_cross_entropy": these
-    losses contain them.
+    A last Softmax is left out for the loss "cross_entropy", and a last Sigmoid for "binary_cross_entropy":
+    these losses contain them.
 
     Raises
     ------
@@ -157,7 +157,8 @@ class Chain:
             return Probabilities(self._signal(signal))
         if kind not in OPERATORS:
             raise ValueError(
-                "it is not a Gemm or MatMul with an Add, a Softmax at the end, or part of an activation of bpkern"
+                "it is not a Gemm, a MatMul with an Add, a Softmax at the end, or part of an activation of "
+                "bpkern"
             )
         return self._formula(node, inputs)
 

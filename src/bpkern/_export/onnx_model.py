@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._core import __version__
-from .._files.replacing import naming, replace
+from .._files.replacing import write_bytes
 from .library import needs
 from .net import Net
 from .onnx_nodes import OPSET, add_labels, add_predictions, labels_of
@@ -80,9 +80,7 @@ def model_of(net: Net, path: str | None) -> Any:
     )
     onnx.checker.check_model(model)
     if path is not None:
-        content = model.SerializeToString()
-        with naming(path):
-            replace(path, lambda file: file.write(content))
+        write_bytes(path, model.SerializeToString())
     return model
 
 

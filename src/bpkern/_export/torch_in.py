@@ -136,9 +136,9 @@ class Reader:
         activation = _activation_of(self._torch.nn, module)
         if activation is None:
             raise ValueError(
-                f"module {name}: {module} is not a Linear, a Dropout, a Flatten at the start, a Softmax at the "
-                "end, or an activation of bpkern: Identity, ReLU, LeakyReLU(0.01), Sigmoid, Tanh, ELU(1), "
-                "Softplus(1), GELU, SiLU"
+                f"module {name}: {module} is not a Linear, a Dropout, a Flatten at the start, a Softmax at "
+                "the end, or an activation of bpkern: Identity, ReLU, LeakyReLU(0.01), Sigmoid, Tanh, "
+                "ELU(1), Softplus(1), GELU, SiLU"
             )
         if self._activations[-1] is not None:
             if activation == "sigmoid" and not self._dropout[-1]:
@@ -156,7 +156,8 @@ class Reader:
         if self._final and (FINAL.get(loss) if isinstance(loss, str) else None) != self._final:
             needed = next(name for name, final in FINAL.items() if final == self._final)
             raise ValueError(
-                f"module {self._last}: a {self._final} after the outputs is for the loss {needed!r}, not {loss!r}"
+                f"module {self._last}: a {self._final} after the outputs is for the loss {needed!r}, not "
+                f"{loss!r}"
             )
         activations = [name or "identity" for name in self._activations]
         if activations[-1] == "sigmoid" and not self._final and loss == "binary_cross_entropy":
