@@ -17,7 +17,7 @@ from . import _config
 _config.resolve_isa()  # first: an unknown instruction set ends the import
 
 # `_old_names` is imported for its effect: it registers the former names of modules.
-from . import _old_names, callbacks, kernels, losses, schedules  # noqa: E402, F401
+from . import _old_names, _threadpoolctl, callbacks, kernels, losses, schedules  # noqa: E402, F401
 from ._config import show_config  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
 from ._fit.many import fit_many  # noqa: E402
@@ -56,6 +56,8 @@ __all__ = [
     "show_config",
 ]
 
+
+_threadpoolctl.register_when_loaded()
 
 # Imported at their first use: `reference` alone would take a third of the package's import time.
 _LATER = {"graph": ".graph", "reference": ".reference", "trace": ".trace", "Trace": ".trace"}

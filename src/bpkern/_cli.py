@@ -85,6 +85,27 @@ def _add_trace(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     trace.add_argument("--save", metavar="FILE", help="also write to a .json or .txt file")
 
 
+def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a model as C, ONNX or plain safetensors",
+        description="Write the network of a file of MLP.save for other programs, in one or several forms.",
+    )
+    export.add_argument("model", metavar="net.npz", help="a file of MLP.save")
+    export.add_argument("--c", metavar="net.c", help="one C99 file, which needs math.h alone")
+    export.add_argument("--onnx", metavar="net.onnx", help="an ONNX model; needs the extra `onnx`")
+    export.add_argument(
+        "--safetensors", metavar="FILE", help="the weights by the names of a torch.nn.Sequential"
+    )
+    export.add_argument("--name", default="net", help="of --c: the prefix of all names (net)")
+    export.add_argument(
+        "--weights", default="float32", help="of --c: float32, or int8 with a scale for each row (float32)"
+    )
+    export.add_argument(
+        "--data", metavar="rows.csv", help="of --c: rows of inputs for the self-test and the error of int8"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of the arguments, by default those of the process; returns the exit status."""
     parser = argparse.ArgumentParser(prog="bpkern", description="Train multilayer perceptrons on CPUs.")
@@ -95,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="command")
     _add_demo(commands)
     _add_trace(commands)
+    _add_export(commands)
     options = parser.parse_args(arguments)
     if options.version:
         if options.verbose:
@@ -109,6 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from ._demo import run
 
             return run(seed=options.seed, epochs=options.epochs)
+        if options.command == "export":
+            from ._export.command import run_export
+
+            return run_export(options)
         from ._seeing.trace_command import run_trace
 
         return run_trace(options)

@@ -56,8 +56,19 @@ def get_num_threads() -> int:
 def number_and_source() -> tuple[int, str]:
     """The value of `get_num_threads`, and the setting that decided it."""
     chosen = _chosen  # read once: another thread may set it meanwhile
-    if chosen is not None:
-        return chosen, "set_num_threads"
+    return _default() if chosen is None else (chosen, "set_num_threads")
+
+
+def limit_threads(n: int) -> None:
+    """Set the number as `set_num_threads`, and restore the default if it is this number.
+
+    threadpoolctl restores a number, not the default, which may change with the affinity of the process.
+    """
+    set_num_threads(None if n == _default()[0] else n)
+
+
+def _default() -> tuple[int, str]:
+    """The number of threads unless `set_num_threads` has set one, and the setting that decided it."""
     if _from_environment is not None:
         return _from_environment
     cpus, quota = _usable_cpus(), _own_quota()

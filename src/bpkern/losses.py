@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import _checks
+from ._slots import Slotted
 
 
-class Loss:
+class Loss(Slotted):
     """The base class of losses with a parameter. ``__slots__`` of a subclass names the parameter.
 
     Attributes

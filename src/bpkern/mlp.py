@@ -16,7 +16,7 @@ from ._fit.arguments import FitArguments
 from ._fit.fit import Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
-from ._model.parameters import Weights, state_of, weights_of
+from ._model.parameters import Weights, state_of, weights_of, without_gaps
 from ._model.prediction import (
     any_forward,
     check_probabilistic,
@@ -717,14 +717,17 @@ class MLP:
         Parameters
         ----------
         state : mapping of str to array_like
-            All parameters by name.
+            All parameters by name. Or the state dict of a torch.nn.Sequential, on the CPU. The numbers in its
+            names have gaps, because they count activations, too; the layers are taken in the order of their
+            numbers.
 
         Raises
         ------
         ValueError, TypeError, RuntimeError
             For missing and unknown names, and as for `set_weights`.
         """
-        self.set_weights(weights_of(state, len(self._core.settings.layers) - 1))
+        count = len(self._core.settings.layers) - 1
+        self.set_weights(weights_of(without_gaps(state, count), count))
 
     def polyak_update(self, other: MLP, tau: float) -> None:
         """Move all parameters towards those of another model: ``(1 - tau) * own + tau * other's``.
@@ -750,6 +753,106 @@ class MLP:
         if not isinstance(other, MLP):
             raise TypeError(f"other must be a bpkern.MLP, not {other!r}")
         self._core.blend(core_of(other), tau)
+
+    # From other libraries ----------------------------------------------------------------------------
+
+    @classmethod
+    def from_torch(
+        cls,
+        sequential: Any,
+        *,
+        loss: str | Loss | Callable[..., Any],
+        optimizer: Optimizer | None = None,
+        l2: float = 0.0,
+        l1: float = 0.0,
+        label_smoothing: float = 0.0,
+        seed: Any = None,
+    ) -> Self:
+        """A model with the layers, activations, dropout, dtype and weights of a torch.nn.Sequential.
+
+        >>> model = bpkern.MLP.from_torch(sequential, loss="cross_entropy", optimizer=bpkern.Adam())
+
+        Parameters
+        ----------
+        sequential : torch.nn.Sequential
+            Of Linear layers of float32 or float64, with at most one activation after each, and a Dropout
+            after that; nested Sequentials and a Flatten at the start are allowed. A last Softmax or
+            LogSoftmax is that of the loss "cross_entropy", and a last Sigmoid that of "binary_cross_entropy",
+            so that `predict_proba` returns what the Sequential returns. Otherwise `forward` does. A Linear
+            without bias gets a bias of zeros, which will be trained.
+        loss, optimizer, l2, l1, label_smoothing, seed
+            As for the constructor. `reset` returns to the weights of the Sequential.
+
+        Returns
+        -------
+        MLP
+            With copies of the weights.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For any other module, which the message names, and as the constructor.
+        ModuleNotFoundError
+            If torch is not installed.
+        """
+        from ._export.torch_in import read_sequential
+
+        found = read_sequential(sequential, loss)
+        options = dict(
+            loss=loss, optimizer=optimizer, l2=l2, l1=l1, label_smoothing=label_smoothing, seed=seed
+        )
+        return cls(**found._asdict(), **options)
+
+    @classmethod
+    def from_onnx(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        loss: str | Loss | Callable[..., Any],
+        optimizer: Optimizer | None = None,
+        l2: float = 0.0,
+        dropout: float | Sequence[float] = 0.0,
+        l1: float = 0.0,
+        label_smoothing: float = 0.0,
+        seed: Any = None,
+    ) -> Self:
+        """A model with the layers, activations, dtype and weights of an ONNX file.
+
+        Nothing in the file is executed, and no other file is opened.
+
+        >>> model = bpkern.MLP.from_onnx("net.onnx", loss="mse")
+
+        Parameters
+        ----------
+        path : str or path
+            A chain of Gemm, or of MatMul and Add, with weights of float32 or float64. An activation of this
+            package may follow each: by its own operator, or by basic operators, as `bpkern.export.to_onnx`
+            and PyTorch write it. A last Softmax is that of the loss "cross_entropy", and a last Sigmoid that
+            of "binary_cross_entropy", so that `predict_proba` returns what the file computes. Otherwise
+            `forward` does. If there are several outputs, that of real numbers is read.
+        loss, optimizer, l2, dropout, l1, label_smoothing, seed
+            As for the constructor. `reset` returns to the weights of the file.
+
+        Returns
+        -------
+        MLP
+
+        Raises
+        ------
+        ValueError, TypeError
+            For any other node, which the message names; for a damaged file; and as the constructor.
+        OSError
+            If the file cannot be read, or is not a regular file.
+        ModuleNotFoundError
+            If onnx is not installed.
+        """
+        from ._export.onnx_in import read_onnx
+
+        found = read_onnx(_checks.path("path", path), loss)._asdict() | {"dropout": dropout}
+        options = dict(
+            loss=loss, optimizer=optimizer, l2=l2, l1=l1, label_smoothing=label_smoothing, seed=seed
+        )
+        return cls(**found, **options)
 
     # Files and copies --------------------------------------------------------------------------------
 

@@ -5,12 +5,13 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from . import _checks
+from ._slots import Slotted
 
 # A number, or a schedule or any other function of the iteration, which is the number of updates made so far.
 LearningRate = float | Callable[[int], Any]
 
 
-class Optimizer:
+class Optimizer(Slotted):
     """The base class of the optimisers. They hold settings and no state.
 
     Models may share an optimiser. A changed attribute takes effect at the next call of `fit`,
@@ -68,49 +69,6 @@ class Optimizer:
             In the order of the constructor.
         """
         return dict(zip(self.names, self.values(), strict=True))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings by name, so that scikit-learn can search over ``optimizer__lr``.
-
-        Parameters
-        ----------
-        deep : bool
-            Ignored.
-
-        Returns
-        -------
-        dict
-            As `settings`.
-        """
-        return self.settings()
-
-    def set_params(self, **settings: Any) -> Self:
-        """Change settings: all of them, or none if one is not allowed.
-
-        Parameters
-        ----------
-        **settings
-            New values by name.
-
-        Returns
-        -------
-        Optimizer
-            This one.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For a setting that does not exist, and as the constructor.
-        """
-        for name in settings:
-            if name not in self.names:
-                raise ValueError(
-                    f"{type(self).__name__} has no setting {name!r}: there are {', '.join(self.names)}"
-                )
-        checked = type(self)(**{**self.settings(), **settings})
-        for name in settings:
-            setattr(self, name, getattr(checked, name))
-        return self
 
     def checked_copy(self) -> Self:
         """A new optimiser of the same class and settings.

@@ -114,3 +114,13 @@ def _sync_folder(folder: str) -> None:
     except OSError as error:
         if error.errno not in UNSYNCED:
             raise
+
+
+def write_bytes(path: "str | os.PathLike[str]", content: bytes) -> None:
+    """Write or replace a file of these bytes. Raises OSError, which names it, as `replace` does."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    with naming(path):
+        replace(path, write)

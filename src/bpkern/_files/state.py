@@ -114,7 +114,7 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     if arguments["layers"] != found:
         raise ValueError(f"the layers must be those of the arrays, {found}")
     _checks.one_of("dtype", arguments["dtype"], DTYPES)
-    arguments["loss"] = _loss_of(arguments["loss"]) if loss is None else loss
+    arguments["loss"] = loss_of(arguments["loss"]) if loss is None else loss
     arguments["optimizer"] = optimizer_of(arguments["optimizer"]) if optimizer is None else optimizer
     if arguments["init"] is None:
         arguments["init"] = _layers(arrays, "init.", len(arguments["layers"]) - 1)
@@ -145,7 +145,7 @@ def _settings_of(arguments: dict[str, Any], config: Config) -> Settings:
     return settings
 
 
-def _loss_of(config: Any) -> Any:
+def loss_of(config: Any) -> Any:
     """The loss of a configuration. Raises one of MALFORMED."""
     if isinstance(config, str):
         return config
@@ -238,8 +238,8 @@ def loadable_state(core: Core) -> tuple[Config, Arrays]:
         arguments = arguments_of(
             config,
             arrays,
-            settings.given_loss if _needs_python(model["loss"]) else None,
-            settings.optimizer if _needs_python(model["optimizer"]) else None,
+            settings.given_loss if needs_python(model["loss"]) else None,
+            settings.optimizer if needs_python(model["optimizer"]) else None,
         )
         checked_state(_settings_of(arguments, config), config, arrays)
     except MALFORMED as error:
@@ -247,7 +247,7 @@ def loadable_state(core: Core) -> tuple[Config, Arrays]:
     return config, arrays
 
 
-def _needs_python(config: Any) -> bool:
+def needs_python(config: Any) -> bool:
     """Whether `load` needs the loss or optimiser of this configuration as an argument."""
     return isinstance(config, dict) and (
         config == CALLABLE or config.get("lr") == CALLABLE or OWN_CLASS in config

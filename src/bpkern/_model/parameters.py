@@ -3,10 +3,16 @@
 Throughout the package, l counts the weight matrices from 0: matrix l leads from layers[l] to layers[l + 1].
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from .._data.interchange import as_numeric
+
+# The names of a layer's parameters, without needless zeros: two names never mean the same layer.
+NUMBERED = re.compile(r"(0|[1-9][0-9]{0,8})\.(?:weight|bias)", re.ASCII)
 
 # [(W, b), ...], W of shape (out, in) and b of shape (out,).
 Weights = list[tuple[np.ndarray, np.ndarray]]
@@ -49,6 +55,8 @@ def _parameter(
     name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", copy: bool
 ) -> np.ndarray:
     """`values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
+    if hasattr(values, "__dlpack__") and not isinstance(values, np.ndarray):  # a tensor of another library
+        values = as_numeric(name, values)
     array = np.asarray(values).view()  # an object of our own, whose shape nobody else changes after the check
     if not np.can_cast(array.dtype, np.float64, "safe"):
         raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
@@ -77,3 +85,23 @@ def weights_of(state: Mapping[str, Any], count: int) -> list[tuple[Any, Any]]:
         missing, unknown = sorted(names - set(state)), sorted(map(str, set(state) - names))
         raise ValueError(f"state must hold just the model's names: missing {missing}, unknown {unknown}")
     return [(state[f"{l}.weight"], state[f"{l}.bias"]) for l in range(count)]
+
+
+def without_gaps(state: Mapping[str, Any], count: int) -> Mapping[str, Any]:
+    """A state whose layers are numbered in steps of 1, as in `state_of`, from one with greater steps.
+
+    Anything but `count` numbers is returned as it is, for `weights_of` to refuse.
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a mapping of names to arrays, not {state!r}")
+    numbers = {found[1] for name in state if (found := NUMBERED.fullmatch(str(name)))}
+    if len(numbers) != count:
+        return state
+    places = {number: str(l) for l, number in enumerate(sorted(numbers, key=int))}
+    return {renamed(name, places): array for name, array in state.items()}
+
+
+def renamed(name: str, places: Mapping[str, str]) -> str:
+    """The name with the number of its layer replaced."""
+    number, dot, kind = str(name).partition(".")
+    return f"{places[number]}.{kind}" if dot and number in places else name

@@ -5,7 +5,7 @@
 
 `MLPClassifier` and `MLPRegressor` have scikit-learn's parameters, draw the same random numbers, and follow
 its definitions: with equal parameters they make the same steps, up to rounding. Additional parameters are off
-by default. Needs the extra ``sklearn``.
+by default. `from_sklearn` and the method `to_sklearn` convert fitted estimators. Needs the extra ``sklearn``.
 """
 
 try:
@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("bpkern.sklearn needs scikit-learn: pip install 'bpkern[sklearn]'") from error
 
 from .classifier import MLPClassifier
+from .conversion import from_sklearn
 from .regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn"]

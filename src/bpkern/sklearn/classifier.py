@@ -3,16 +3,17 @@
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
+from ..losses import Loss
 from .perceptron import BaseMLP
+from .protocol import continuing
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -256,7 +257,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return np.asarray(encoder.transform(y), np.int64)
         return np.asarray(self._label_binarizer.transform(y)).astype(bool)
 
-    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str]:
+    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str | Loss]:
         if y.ndim == 1:
             return len(self.classes_), "softmax", "cross_entropy"
         return y.shape[1], "logistic", "binary_cross_entropy"
@@ -288,8 +289,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         right = outputs.argmax(axis=1) == y if y.ndim == 1 else ((outputs > 0) == y).all(axis=1)
         return float(np.average(right, weights=weights))
 
-    @available_if(lambda self: self._has_partial_fit())
-    @_fit_context(prefer_skip_nested_validation=True)
+    @continuing
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Make one iteration over these rows, continuing from the present state of the estimator.
 
@@ -316,7 +316,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # Prediction --------------------------------------------------------------------------------------
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any) -> np.ndarray:
         """The most likely classes.
 
         Parameters
@@ -332,7 +332,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         probabilities = self.predict_proba(X)
         if self.n_outputs_ == 1:
             probabilities = probabilities[:, 1]
-        return self._label_binarizer.inverse_transform(probabilities)
+        classes: np.ndarray = self._label_binarizer.inverse_transform(probabilities)
+        return classes
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes, in the order of `classes_`.

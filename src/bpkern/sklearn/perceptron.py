@@ -9,21 +9,26 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import _fit_context
+from sklearn import neural_network
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .._core import ACTIVATIONS
 from .._data.rows import Rows
+from ..losses import Loss
+from ..mlp import MLP
 from ..optimizers import Optimizer
 from .lbfgs import minimise
+from .model import new_model
 from .predictor import ALIASES
-from .protocol import Tasks, TasksSupportMixin, with_callbacks
+from .protocol import Tasks, TasksSupportMixin, continuing, fitting
+from .state import trainer_of
 from .stochastic import OVERFLOW, StochasticSolvers
-from .trainer import RateMode, Trainer
+from .theirs import to_theirs
+from .trainer import RateMode, Trainer, as_weights
+from .user_warnings import warn
 
 
 class BaseMLP(TasksSupportMixin, StochasticSolvers):
@@ -74,6 +79,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
             setattr(self, name, value)
 
     _trainer_key: tuple[Any, ...]
+    _batch_rows = 200  # of a full mini-batch of the last fit; pickles of version 0.1 have not noted it
 
     # Differences of the two kinds --------------------------------------------------------------------
 
@@ -89,7 +95,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         """The y of validation rows in the form of the network's targets."""
 
     @abstractmethod
-    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str]:
+    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str | Loss]:
         """The number of outputs, scikit-learn's name of the output activation, and the network's loss."""
 
     def _row_weights(
@@ -98,10 +104,67 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         """`sample_weight` times all other weights of the rows; `targets` are those of the network."""
         return sample_weight
 
+    # The network -------------------------------------------------------------------------------------
+
+    @property
+    def model_(self) -> MLP:
+        """The fitted network as a `bpkern.MLP`, to save, trace, export or train by hand.
+
+        It is of its own: training it does not change the estimator. It is the same object until the
+        estimator is fitted again or `coefs_` or `intercepts_` change. Its `forward` gives the outputs before
+        the softmax, sigmoid or exponential, its `predict` numbers of classes, and logarithms for the poisson
+        loss. Its ``l2`` is the penalty of a full mini-batch, and `reset` goes back to the fitted weights.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`; it is an AttributeError too.
+        """
+        check_is_fitted(self)
+        if not self._are_noted():
+            self._note_parameters()
+        if self._model is None:
+            trainer = self._trainer
+            if trainer is not None and not isinstance(trainer, Trainer):
+                trainer = trainer_of(trainer, self.coefs_, self.intercepts_)
+            self._model = new_model(
+                as_weights(self.coefs_, self.intercepts_),
+                activation=self._activations(len(self.coefs_) - 1),
+                loss=self._loss_of_outputs(),
+                optimizer=self._new_optimizer() if trainer is None else trainer.optimizer,
+                penalty=self.alpha / 2 / self._batch_rows,
+                dropout=self._dropout(),
+                dtype=self.coefs_[0].dtype,
+                one_dimension=self.n_outputs_ == 1,
+                history=self.history_,
+                trainer=trainer,
+            )
+        return self._model
+
+    def to_sklearn(self) -> "neural_network.MLPClassifier | neural_network.MLPRegressor":
+        """A fitted estimator of scikit-learn with the same parameters and weights.
+
+        Its predictions are the same up to rounding. Parameters that scikit-learn lacks and that concern
+        training alone are left out, and a loss that it lacks becomes "squared_error"; its `partial_fit`
+        starts with a new optimiser.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            For activations that scikit-learn lacks, and for different ones.
+        """
+        check_is_fitted(self)
+        return to_theirs(self, self._activations(len(self.coefs_) - 1))
+
     # Training ----------------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    @with_callbacks
+    @fitting
     def fit(
         self,
         X: Any,
@@ -147,8 +210,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
         return self._fit(X, y, sample_weight, None, incremental=True)
 
-    @available_if(lambda self: self._has_partial_fit())
-    @_fit_context(prefer_skip_nested_validation=True)
+    @continuing
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Make one iteration over these rows, continuing from the present state of the estimator.
 
@@ -295,14 +357,16 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         self,
         coefs: list[np.ndarray],
         intercepts: list[np.ndarray],
-        loss: str,
+        loss: str | Loss,
         random_state: Any,
         goes_on: bool,
     ) -> Trainer:
         """A network with these parameters: the last one if `partial_fit` can continue with it."""
         activations, last = self._activations(len(coefs) - 1), self._trainer if goes_on else None
+        if last is not None and not isinstance(last, Trainer):
+            last = trainer_of(last, coefs, intercepts)
         dropout = self._dropout()
-        key = (activations, loss, self.alpha, dropout)
+        key = (activations, loss if isinstance(loss, str) else repr(loss), self.alpha, dropout)
         if last is not None and self._trainer_key == key:
             last.set_coefs(coefs, intercepts)  # the user may have changed the estimator's
             return last
@@ -352,8 +416,15 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         finally:
             self.coefs_, self.intercepts_ = trainer.get_coefs()
             self._note_parameters()
-        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+            self._batch_rows = len(rows[0])
+        self.n_iter_ = min(result.nit, self.max_iter)
         self.loss_ = result.fun
+        if result.status != 0:
+            warn(
+                f"lbfgs stopped after {self.n_iter_} iterations, before it has converged: {result.message}. "
+                f"Raise max_iter={self.max_iter} or max_fun={self.max_fun}, or scale X (StandardScaler).",
+                ConvergenceWarning,
+            )
 
 
 @contextmanager

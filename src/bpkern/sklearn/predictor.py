@@ -8,6 +8,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _core
 from .._model.prediction import overflow
+from ..losses import Loss
+from ..mlp import MLP
+from .state import plain, with_history
 from .trainer import Trainer
 
 # From scikit-learn's name of an activation to this package's.
@@ -33,10 +36,11 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     intercepts_: list[np.ndarray]
     _networks: dict[tuple[str, ...], Trainer]  # by dtype and activations, for the parameters in `_noted`
     _noted: list[np.ndarray]  # copies of coefs_ and intercepts_
+    _model: MLP | None = None  # of `model_`, for the parameters in `_noted`
 
     def _note_parameters(self) -> None:
         """Copy the parameters as they are now, and drop the networks made from earlier ones."""
-        self._networks = {}
+        self._networks, self._model = {}, None
         self._noted = [parameter.copy() for parameter in (*self.coefs_, *self.intercepts_)]
 
     def _are_noted(self) -> bool:
@@ -121,16 +125,22 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """The number of features of `transform`, for `get_feature_names_out`."""
         return self.coefs_[-1].shape[0]
 
+    def _loss_of_outputs(self) -> str | Loss:
+        """The loss whose softmax, sigmoid or exponential the predictions have."""
+        return LOSS_OF_OUTPUT[self.out_activation_]
+
     def _fitted_so_far(self, trainer: Trainer) -> dict[str, Any]:
         """The attributes that a copy of this estimator needs to predict like a network in training."""
         coefs, intercepts = trainer.get_coefs()
         # With nothing noted, the copy makes its own networks.
-        return {"coefs_": coefs, "intercepts_": intercepts, "_noted": [], "_networks": {}}
+        return {"coefs_": coefs, "intercepts_": intercepts, "_noted": [], "_networks": {}, "_model": None}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the networks that predict: they are made again from the parameters."""
-        state: dict[str, Any] = super().__getstate__()
-        return {**state, "_networks": {}, "_noted": []} if "_networks" in state else state
+        """The attributes in plain form (`bpkern.sklearn.state`)."""
+        return plain(super().__getstate__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(with_history(state))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

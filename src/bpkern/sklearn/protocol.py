@@ -1,9 +1,13 @@
-"""The calls of scikit-learn's callbacks, which estimators make since its version 1.9."""
+"""What scikit-learn expects of methods that train: checked parameters, and from 1.9 on its callbacks."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
+
+from sklearn.base import _fit_context
+from sklearn.utils.metaestimators import available_if
 
 from ..callbacks import Callback
+from .autolog import autologged
 from .trainer import Trainer
 
 try:
@@ -18,7 +22,18 @@ except ModuleNotFoundError:
         return method
 
 
-__all__ = ["Tasks", "TasksSupportMixin", "with_callbacks"]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def fitting(method: Method) -> Method:
+    """A `fit` with checked parameters, scikit-learn's callbacks and MLflow's autologging."""
+    return cast(Method, autologged(_fit_context(prefer_skip_nested_validation=True)(with_callbacks(method))))
+
+
+def continuing(method: Method) -> Method:
+    """A `partial_fit` with checked parameters, which is there if `_has_partial_fit` does not raise."""
+    checked = _fit_context(prefer_skip_nested_validation=True)(method)
+    return cast(Method, available_if(lambda self: self._has_partial_fit())(checked))
 
 
 class TasksSupportMixin(CallbackSupportMixin):

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
 from .._fit.metrics import make_metrics
+from ..losses import Loss
 from .perceptron import BaseMLP
 
 
@@ -20,9 +21,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
+    loss : {"squared_error", "poisson", "mae", "huber", "quantile"} or bpkern loss, default="squared_error"
         Half the squared error; or, for y of at least 0, half the Poisson deviance, where the outputs are
-        logarithms of the predictions.
+        logarithms of the predictions. As additions the losses of `bpkern.MLP`: the absolute error, and by
+        name or as `bpkern.losses.Huber` and `bpkern.losses.Quantile`, whose parameters a search sets by
+        ``loss__delta`` and ``loss__q``. Of several outputs, the losses are added up.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, \
 max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, \
 validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, optimizer, callbacks, \
@@ -53,12 +56,12 @@ feature_names_in_ : as for `MLPClassifier`
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [StrOptions({"squared_error", "poisson", "mae", "huber", "quantile"}), Loss],
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | Loss = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
@@ -144,8 +147,13 @@ feature_names_in_ : as for `MLPClassifier`
             raise ValueError(f"y_val must have as many rows as X_val, {rows}, not shape {values.shape}")
         return values.reshape(rows, -1)
 
-    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str]:
+    def _outputs_and_loss(self, y: np.ndarray) -> tuple[int, str, str | Loss]:
         return y.shape[1], "exp" if self.loss == "poisson" else "identity", self.loss
+
+    def _loss_of_outputs(self) -> str | Loss:
+        usual = super()._loss_of_outputs()
+        # The parameter may have changed since the fit.
+        return usual if "poisson" in (usual, self.loss) else self.loss
 
     def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         (r2,) = make_metrics("r2", "squared_error", outputs.shape[1])

@@ -17,6 +17,7 @@ from ..optimizers import SGD, Adam, Optimizer
 from .epoch_rules import EpochRules
 from .predictor import Predictor
 from .protocol import Tasks
+from .state import Saved
 from .trainer import Orders, Trainer
 from .user_warnings import warn
 
@@ -35,7 +36,8 @@ class StochasticSolvers(Predictor):
     best_validation_score_: float | None
     validation_loss_curve_: list[float] | None
     history_: History | None
-    _trainer: Trainer | None
+    _batch_rows: int
+    _trainer: Trainer | Saved | None  # saved: of a pickle, until training continues
 
     @abstractmethod
     def _score_of(self, y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
@@ -112,7 +114,7 @@ class StochasticSolvers(Predictor):
         elif self.early_stopping:
             scored = (*validation, *(None,) * (4 - len(validation)))
         rows = len(targets) if split is None else len(split[0])
-        batch_size = self._batch_size(rows)
+        batch_size = self._batch_rows = self._batch_size(rows)
         orders = Orders(random_state, rows) if self.shuffle else None
         score = None if scored is None else lambda trainer: self._score(trainer, *scored)
         rules = EpochRules(self, rows, score, self._no_improvement_count)

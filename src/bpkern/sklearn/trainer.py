@@ -18,6 +18,7 @@ from .._model.prediction import probabilities
 from .._model.seeding import checked_order
 from .._model.settings import Settings
 from ..callbacks import Callback
+from ..losses import Loss
 from ..mlp import MLP
 from ..optimizers import Optimizer
 
@@ -72,7 +73,8 @@ class Trainer(MLP):
         The initial parameters of each layer, (in, out) and (out,).
     activation : list of str
         One per hidden layer, by this package's names.
-    loss : {"cross_entropy", "binary_cross_entropy", "squared_error", "poisson"}
+    loss : str or bpkern.losses.Loss
+        Any but "mse", which "squared_error" stands for.
     alpha : float
         Adds ``alpha / 2 * sum(W**2) / weight of the batch`` to the loss.
     optimizer : Optimizer or None
@@ -93,7 +95,7 @@ class Trainer(MLP):
         intercepts: Sequence[np.ndarray],
         *,
         activation: list[str],
-        loss: str,
+        loss: str | Loss,
         alpha: float,
         optimizer: Optimizer | None,
         dropout: Any,
@@ -107,7 +109,7 @@ class Trainer(MLP):
             loss=loss,
             optimizer=optimizer,
             dtype=dtype,
-            init=_as_weights(coefs, intercepts),
+            init=as_weights(coefs, intercepts),
             l2=alpha / 2,
             dropout=dropout,
             seed=seed,
@@ -122,13 +124,9 @@ class Trainer(MLP):
         the weight of the batch. Epochs are means over the rows.
         """
         outputs = settings.layers[-1]
-        factors = {
-            "cross_entropy": (1.0, 1.0),
-            "binary_cross_entropy": (outputs, outputs),
-            "squared_error": (1 / outputs, 1.0),
-            "poisson": (outputs, outputs),
-        }
-        loss_factor, slope_factor = factors[settings.loss]
+        # The core's other losses are means over the outputs.
+        factors = {"cross_entropy": (1.0, 1.0), "squared_error": (1 / outputs, 1.0)}
+        loss_factor, slope_factor = factors.get(settings.loss, (outputs, outputs))
         return Conventions(
             loss_factor,
             slope_factor,
@@ -147,11 +145,11 @@ class Trainer(MLP):
 
     def set_coefs(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> None:
         """Set weights (in, out) and biases (out,)."""
-        self.set_weights(_as_weights(coefs, intercepts))
+        self.set_weights(as_weights(coefs, intercepts))
 
     def put_coefs(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> None:
         """Set weights and biases without checks: a line search may try values that are not finite."""
-        weights = _as_weights(coefs, intercepts)
+        weights = as_weights(coefs, intercepts)
         core_of(self).net.set_layers([(np.ascontiguousarray(w), b) for w, b in weights], finite=False)
 
     def take_states(self, other: "Trainer") -> None:
@@ -162,11 +160,7 @@ class Trainer(MLP):
         ValueError
             If the other network has other layers.
         """
-        if self.layers != other.layers:
-            raise ValueError(
-                f"the optimiser's states belong to the layers {other.layers}, not {self.layers}: coefs_ may "
-                "change their values, not their shapes; for other layers use fit"
-            )
+        check_layers(self.layers, other.layers)
         self.rate_mode = other.rate_mode
         net, source = core_of(self).net, core_of(other).net
         for store in source.stores():
@@ -265,6 +259,15 @@ class Trainer(MLP):
         return loss + add_penalty(core.net, gradients, 0.0, core.settings.l2 / weight), gradients
 
 
-def _as_weights(coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> Weights:
+def check_layers(layers: list[int], trained: list[int]) -> None:
+    """Raise ValueError unless a network of these layers can continue with the states of the trained ones."""
+    if layers != trained:
+        raise ValueError(
+            f"the optimiser's states belong to the layers {trained}, not {layers}: coefs_ may change their "
+            "values, not their shapes; for other layers use fit"
+        )
+
+
+def as_weights(coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> Weights:
     """[(W, b), ...] with W of shape (out, in), from arrays (in, out) and (out,)."""
     return [(coef.T, intercept) for coef, intercept in zip(coefs, intercepts, strict=True)]

@@ -1,0 +1,119 @@
+"""The networks of scikit-learn's estimators, and of a Pipeline that scales the inputs of one."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from ..sklearn.predictor import ALIASES, Predictor
+from .net import Net, Scaling
+
+# By scikit-learn's name of the output activation.
+FINAL = {"softmax": "softmax", "logistic": "sigmoid", "exp": "exp", "identity": "identity"}
+
+
+def net_of_estimator(model: Any) -> Net:
+    """The network of a fitted estimator of `bpkern.sklearn`, or of a Pipeline of scalers and one.
+
+    Raises
+    ------
+    TypeError
+        For anything else, and for a step of a Pipeline that does not only scale; it names the step.
+    sklearn.exceptions.NotFittedError, which is a ValueError
+    """
+    if not isinstance(model, Pipeline):
+        return _net_of_predictor(model)
+    *steps, (_, last) = [(name, step) for name, step in model.steps if step not in (None, "passthrough")]
+    net = _net_of_predictor(last)
+    scaling = None
+    for name, step in steps:
+        scaling = _after(scaling, _scaling_of(name, step))
+    return net._replace(scaling=scaling)
+
+
+def _net_of_predictor(estimator: Any) -> Net:
+    if not isinstance(estimator, Predictor):
+        raise TypeError(
+            "model must be a bpkern.MLP, a fitted estimator of bpkern.sklearn, or a Pipeline of scalers and "
+            f"one of these, not {estimator!r}"
+        )
+    check_is_fitted(estimator)
+    coefs, intercepts = estimator.coefs_, estimator.intercepts_
+    dtype = np.dtype(coefs[0].dtype if estimator.dtype is None else estimator.dtype)
+    hidden = len(coefs) - 1
+    given = estimator.activation
+    names = [given] * hidden if isinstance(given, str) else list(given)
+    kind, classes = "regressor", None
+    if not is_regressor(estimator):
+        several = estimator.out_activation_ == "logistic" and estimator.n_outputs_ > 1
+        kind, classes = "multilabel" if several else "classifier", np.asarray(estimator.classes_)
+    return Net(
+        [
+            (np.array(coef.T, dtype, order="C"), np.array(intercept, dtype))
+            for coef, intercept in zip(coefs, intercepts, strict=True)
+        ],
+        (*(ALIASES.get(name, name) for name in names), "identity"),
+        FINAL[estimator.out_activation_],
+        dtype,
+        _dropout(estimator.dropout, hidden),
+        classes=classes,
+        estimator=kind,
+    )
+
+
+def _dropout(given: Any, hidden: int) -> tuple[float, ...]:
+    return tuple(map(float, np.broadcast_to(np.asarray(given, np.float64), (hidden,))))
+
+
+def _standard(step: StandardScaler) -> tuple[Any, Any, Any]:
+    return step.mean_ if step.with_mean else 0.0, 1 / step.scale_ if step.with_std else 1.0, 0.0
+
+
+def _min_max(step: MinMaxScaler) -> tuple[Any, Any, Any]:
+    if step.clip:
+        raise TypeError("MinMaxScaler(clip=True) cannot be exported")
+    return step.data_min_, step.scale_, float(step.feature_range[0])
+
+
+def _max_abs(step: MaxAbsScaler) -> tuple[Any, Any, Any]:
+    if getattr(step, "clip", False):
+        raise TypeError("MaxAbsScaler(clip=True) cannot be exported")
+    return 0.0, 1 / step.scale_, 0.0
+
+
+def _robust(step: RobustScaler) -> tuple[Any, Any, Any]:
+    center = step.center_ if step.with_centering else 0.0
+    return center, 1 / step.scale_ if step.with_scaling else 1.0, 0.0
+
+
+SCALERS: dict[type, Callable[[Any], tuple[Any, Any, Any]]] = {
+    StandardScaler: _standard,
+    MinMaxScaler: _min_max,
+    MaxAbsScaler: _max_abs,
+    RobustScaler: _robust,
+}
+
+
+def _scaling_of(name: str, step: Any) -> Scaling:
+    """The center, factor and offset of a fitted scaler. Raises TypeError for any other step."""
+    if type(step) not in SCALERS:
+        allowed = ", ".join(scaler.__name__ for scaler in SCALERS)
+        raise TypeError(f"step {name!r} of the Pipeline must be one of {allowed}, not {step!r}")
+    check_is_fitted(step)
+    parts = SCALERS[type(step)](step)
+    return Scaling(*(np.broadcast_to(np.asarray(p, np.float64), (step.n_features_in_,)) for p in parts))
+
+
+def _after(first: Scaling | None, second: Scaling) -> Scaling:
+    """One scaling that does both, in their order."""
+    if first is None:
+        return second
+    center, factor, offset = second
+    return Scaling(first.center, first.factor * factor, (first.offset - center) * factor + offset)

@@ -1,0 +1,19 @@
+"""`Imported`: a network of another library as arguments of `bpkern.MLP`."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Imported(NamedTuple):
+    """The arguments of `bpkern.MLP` that a foreign network determines, beside its loss."""
+
+    layers: list[int]
+    activation: list[str]
+    output_activation: str
+    dtype: str
+    init: list[tuple[np.ndarray, np.ndarray]]
+    dropout: list[float]

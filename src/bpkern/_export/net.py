@@ -1,0 +1,114 @@
+"""`Net`: what a trained model computes, from the values of its inputs to its predictions, for all exports."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._model.core import Core
+from .._model.parameters import Weights
+
+# By loss: the function of the outputs that `MLP.predict_proba` applies. Other losses have none.
+FINAL = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+
+
+class Scaling(NamedTuple):
+    """Inputs become ``(x - center) * factor + offset``; all three are float64 of shape (in,)."""
+
+    center: np.ndarray
+    factor: np.ndarray
+    offset: np.ndarray
+
+
+class Net(NamedTuple):
+    """A trained network without everything that only training needs, except dropout.
+
+    Attributes
+    ----------
+    weights : list of (W, b)
+        In the dtype, W of shape (out, in).
+    activations : tuple of str
+        One per layer, that of the outputs included.
+    final : {"identity", "softmax", "sigmoid", "exp"}
+        Makes predictions of the outputs: probabilities, rates or, by "identity", the outputs themselves.
+    dtype : numpy.dtype
+    dropout : tuple of float
+        One per hidden layer.
+    scaling : Scaling or None
+        Applied to the inputs.
+    classes : ndarray, shape (classes,), or None
+        The labels of a classifier. None for models whose classes are numbers from 0, and for regressors.
+    estimator : {"classifier", "multilabel", "regressor"} or None
+        The kind of a scikit-learn estimator. None for a `bpkern.MLP`.
+    """
+
+    weights: Weights
+    activations: tuple[str, ...]
+    final: str
+    dtype: np.dtype[Any]
+    dropout: tuple[float, ...] = ()
+    scaling: Scaling | None = None
+    classes: np.ndarray | None = None
+    estimator: str | None = None
+
+    @property
+    def inputs(self) -> int:
+        """The number of inputs."""
+        return int(self.weights[0][0].shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of the last layer."""
+        return len(self.weights[-1][1])
+
+    @property
+    def both_classes(self) -> bool:
+        """Whether the predictions are the probabilities of two classes, made from one output."""
+        return self.estimator == "classifier" and self.outputs == 1
+
+    @property
+    def predictions(self) -> int:
+        """The number of predictions of a row."""
+        return 2 if self.both_classes else self.outputs
+
+
+def net_of_core(core: Core) -> Net:
+    """The network of a `bpkern.MLP`, with copies of the weights that predict."""
+    settings = core.settings
+    return Net(
+        core.get_weights(),
+        tuple(settings.activations),
+        FINAL.get(settings.loss, "identity"),
+        settings.dtype,
+        tuple(settings.dropout),
+    )
+
+
+def layer_positions(net: Net) -> list[int]:
+    """The position of each linear layer in the torch.nn.Sequential of the network.
+
+    An activation stands between two of them, and a Dropout if the hidden layer has dropout.
+    """
+    positions, at = [], 0
+    for l in range(len(net.weights)):
+        positions.append(at)
+        at += 3 if l < len(net.dropout) and net.dropout[l] else 2
+    return positions
+
+
+def unscaled(net: Net) -> Net:
+    """The same network with its scaling multiplied into the first layer, computed in float64.
+
+    The products and sums are rounded once, to the dtype. Inputs far from 0 in proportion to their spread lose
+    digits, because x and center are no longer subtracted first.
+    """
+    if net.scaling is None:
+        return net
+    center, factor, offset = net.scaling
+    w, b = net.weights[0]
+    wide = w.astype(np.float64)
+    shifted = b + wide @ (offset - center * factor)
+    first = (wide * factor).astype(net.dtype), shifted.astype(net.dtype)
+    return net._replace(weights=[first, *net.weights[1:]], scaling=None)

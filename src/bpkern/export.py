@@ -1,0 +1,184 @@
+"""Trained networks for other programs: torch, ONNX, safetensors and plain C.
+
+Each function takes a `bpkern.MLP`, a fitted estimator of `bpkern.sklearn`, or a scikit-learn Pipeline of
+scalers (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler) and such an estimator. What it makes
+computes the predictions from the inputs: the probabilities of `predict_proba` for classifiers and the two
+cross-entropies, and otherwise the values of `predict`.
+"""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _checks
+from ._data.interchange import as_numeric
+from ._export.net import Net, net_of_core
+from ._model.core import core_of
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+__all__ = ["to_c", "to_onnx", "to_safetensors", "to_torch"]
+
+
+def to_torch(model: Any, *, logits: bool = False) -> torch.nn.Sequential:
+    """A torch.nn.Sequential of Linear layers and activations that predicts as the model does.
+
+    It computes in the model's dtype, has its own copy of the weights, which can be trained, and is in the
+    mode of evaluation. Dropout is included, and acts after ``sequential.train()``.
+
+    Parameters
+    ----------
+    model : MLP, estimator or Pipeline
+        The scaling of a Pipeline is multiplied into the first layer.
+    logits : bool
+        Leave out the softmax or sigmoid of the loss, as torch.nn.CrossEntropyLoss and
+        torch.nn.BCEWithLogitsLoss expect. The Sequential then returns what `MLP.forward` returns.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        From (n, in) to (n, out). For an estimator of two classes the one output is the probability of
+        ``classes_[1]``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another model, one that is not fitted, and for the rates of an estimator's poisson loss without
+        `logits`.
+    ModuleNotFoundError
+        If torch is not installed.
+    """
+    from ._export.torch_out import sequential
+
+    return sequential(net_of(model), _checks.flag("logits", logits))
+
+
+def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.ModelProto:
+    """An ONNX model that predicts as the model does, in its dtype.
+
+    It needs no more than opset 13. Activations that not every runtime has are made of basic operators, in
+    float64 also those that onnxruntime has for float32 alone.
+
+    Parameters
+    ----------
+    model : MLP, estimator or Pipeline
+        The scaling of a Pipeline is computed in the ONNX model.
+    path : str or path, optional
+        Also write it to this file. An old file is replaced at once.
+
+    Returns
+    -------
+    onnx.ModelProto
+        With the input "X", (n, in), of the model's dtype, for any number of rows. The outputs of a classifier
+        are "label" (int64, float64 or strings) and "probabilities", that of a regressor is "variable", (n,
+        out). A `bpkern.MLP` has one output: "probabilities" for the two cross-entropies, and otherwise
+        "outputs".
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another model, for labels that are neither numbers nor strings, and for 2 GiB or more.
+    OSError
+        If the file cannot be written; an old file is unchanged.
+    ModuleNotFoundError
+        If onnx is not installed.
+    """
+    from ._export.onnx_model import model_of
+
+    return model_of(net_of(model), None if path is None else _checks.path("path", path))
+
+
+def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write the weights to a .safetensors file with the names that the Sequential of `to_torch` has.
+
+    The file holds "0.weight", "0.bias", "2.weight", ... and nothing else. It loads into that Sequential, or
+    into one of the same modules, by ``sequential.load_state_dict(safetensors.torch.load_file(path))``, and
+    into a `bpkern.MLP` of the same layers by ``model.load_state_dict(safetensors.numpy.load_file(path))``.
+
+    Parameters
+    ----------
+    model : MLP, estimator or Pipeline
+        As for `to_torch`; torch is not needed.
+    path : str or path
+        A .safetensors file. An old file is replaced at once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another model or suffix.
+    OSError
+        If the file cannot be written; an old file is unchanged.
+    ModuleNotFoundError
+        If safetensors is not installed.
+    """
+    from ._export.torch_out import named_parameters
+    from ._files.plain_tensors import write_tensors
+
+    write_tensors(_checks.path("path", path), named_parameters(net_of(model)))
+
+
+def to_c(model: Any, name: str = "net", weights: str = "float32", data: Any = None) -> str:
+    """One C file that predicts as the model does, in float32.
+
+    C99 with math.h and no other library; no memory is allocated; the weights are ``static const``. The file
+    has ``void net_predict(const float *x, float *out)``, for classifiers ``int net_class(const float *out)``,
+    and a self-test. A comment at its top states the sizes in flash and RAM.
+
+    Parameters
+    ----------
+    model : MLP, estimator or Pipeline
+        The scaling of a Pipeline is computed in the C file.
+    name : str
+        The prefix of all names in the file, a C identifier of at most 40 characters.
+    weights : {"float32", "int8"}
+        "int8" stores each row of W as whole numbers up to 127 and one scale, in a quarter of the memory. Each
+        weight is then off by up to 1/254 of the largest in its row; inputs, biases and sums stay float32.
+    data : array_like, shape (n, in), optional
+        The first rows are those of the self-test. For int8, the comment states how far the predictions for
+        these rows are from those of float32, so they should be typical. Without it rows are random.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another model, name or kind of weights; for data of another shape or not finite; and for weights
+        beyond float32.
+    """
+    from ._export.c_file import c_text, checked_name
+
+    name = checked_name(name)
+    weights = _checks.one_of("weights", weights, ("float32", "int8"))
+    net = net_of(model)
+    return c_text(net, name, weights, None if data is None else _checked_data(data, net.inputs))
+
+
+def _checked_data(data: Any, inputs: int) -> np.ndarray:
+    """Rows (n, in) that are finite in float32."""
+    array = as_numeric("data", data)
+    if array.ndim != 2 or array.shape[1] != inputs or len(array) == 0:
+        raise ValueError(f"data must have shape (n, {inputs}) with n of at least 1, not {array.shape}")
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = array.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise ValueError("data must be finite in float32")
+    return narrow
+
+
+def net_of(model: Any) -> Net:
+    """The network of a model, an estimator or a Pipeline. Raises TypeError or ValueError."""
+    if hasattr(type(model), "__bpkern_core__"):
+        return net_of_core(core_of(model))
+    if not hasattr(model, "get_params"):
+        raise TypeError(f"model must be a bpkern.MLP, an estimator or a Pipeline, not {model!r}")
+    from ._export.estimators import net_of_estimator
+
+    return net_of_estimator(model)
