@@ -1,4 +1,4 @@
-/* bpkern: backpropagation kernels for multilayer perceptrons. The public C API.
+/* bpkern: the C library as the extension calls it. The public C API is src/bpkern/include/bpkern.h.
  *
  * Matrices are row-major with a leading dimension: element (i, j) of x is x[i * ldx + j], and rows may lie
  * farther apart than the matrix is wide. `real` below is float or double, the dtype of the kernel table; the

@@ -7,7 +7,8 @@
 `MLP` is the trainer; `fit_many` trains several models at once; `MLP.trace` returns a `Trace` of every number
 of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning
 rates, `losses` with a parameter, `callbacks`, the `kernels` as functions, `reference`, the same training in
-plain NumPy, and `graph`, backpropagation through expressions of scalars.
+plain NumPy, `graph`, backpropagation through expressions of scalars, and `c_api`, the functions for C, Cython
+and Numba.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import graph, reference
+    from . import c_api, graph, reference
+    from .c_api import get_include
     from .trace import Trace
 
 __all__ = [
@@ -43,8 +45,10 @@ __all__ = [
     "Trace",
     "__version__",
     "available_isas",
+    "c_api",
     "callbacks",
     "fit_many",
+    "get_include",
     "get_num_threads",
     "graph",
     "isa",
@@ -61,6 +65,7 @@ _threadpoolctl.register_when_loaded()
 
 # Imported at their first use: `reference` alone would take a third of the package's import time.
 _LATER = {"graph": ".graph", "reference": ".reference", "trace": ".trace", "Trace": ".trace"}
+_LATER |= {"c_api": ".c_api", "get_include": ".c_api"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ class _History(Protocol):
     lr: list[float]
     def setdefault(self, name: str, values: list[float], /) -> list[float]: ...
 
+_C_API: Any  # a capsule, for include/bpkern_python.h
 __version__: str
 compiler: str
 flags: str
