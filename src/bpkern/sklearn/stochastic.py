@@ -18,7 +18,7 @@ from .epoch_rules import EpochRules
 from .predictor import Predictor
 from .protocol import Tasks
 from .trainer import Orders, Trainer
-from .user_warnings import warn
+from .._user_warnings import warn
 
 OVERFLOW = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
