@@ -4,7 +4,8 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,29 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
         raise TypeError(f"{name} must be a name, one of {', '.join(allowed)}, not {value!r}")
     text = as_str(value)
     if text not in allowed:
-        raise ValueError(f"unknown {name} {text!r}: allowed are {', '.join(allowed)}")
+        raise unknown(name, text, allowed)
     return text
+
+
+def unknown(kind: str, name: str, allowed: Sequence[str], others: str = "") -> ValueError:
+    """The error for a name that is not among `allowed`; `others` says what else is, as ", or a callable"."""
+    from ._suggestions import suggestion  # only for an error
+
+    known = f"{', '.join(allowed)}{others}"
+    return ValueError(f"unknown {kind} {name!r}: allowed are {known}{suggestion(kind, name, allowed)}")
+
+
+def unknown_argument(whose: str, given: Mapping[str, Any], function: Callable[..., Any]) -> TypeError:
+    """The error for arguments by name that `function` does not have; it proposes the one that was meant.
+
+    A function that gets them as ``**unknown: Never`` refuses them to type checkers, too. (Python's own message
+    names no other argument.)
+    """
+    from ._suggestions import unknown_argument  # only for an error
+
+    code = getattr(function, "__wrapped__", function).__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return unknown_argument(whose, given, [name for name in names if name != "self"])
 
 
 def as_str(text: str) -> str:

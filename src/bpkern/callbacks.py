@@ -6,7 +6,8 @@
 import math
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Never
 
 from . import _checks
 from ._fit.metrics import MAXIMISED
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ._files.logs import Log
 
 MODES = ("auto", "min", "max")
+
+CO_VARARGS = 4  # of a code object: it takes *arguments (inspect, which has the name, is slow to import)
 
 
 class Callback:
@@ -35,10 +38,19 @@ class Callback:
     one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`. A hook may
     train the model by other calls, except between the batches of a fit with `accumulate`.
 
+    Names that begin with ``on_`` are hooks: a class with another one, or with a hook that takes other arguments,
+    is refused when it is defined, because no fit would call it.
+
     A callback may be used for several fits: it is reset at `on_fit_begin`. When a fit resumes from a
     checkpoint, `load_state_dict` is called right after `on_fit_begin` with the result of `state_dict` at that
     checkpoint. Checkpoints are written after the `on_epoch_end` of all callbacks.
     """
+
+    def __init_subclass__(cls, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        for name, value in vars(cls).items():
+            if name.startswith("on_"):
+                _check_hook(cls.__name__, name, value)
 
     def on_fit_begin(self, model: Any) -> None:
         """Before the first epoch."""
@@ -72,6 +84,29 @@ class Callback:
         """Close what the callback has open. It is called at the end of every fit, also after an error."""
 
 
+HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+
+
+def _check_hook(owner: str, name: str, hook: Any) -> None:
+    """Raise TypeError unless a method of a callback's class is a hook that a fit can call."""
+    if name not in HOOKS:
+        from ._suggestions import suggestion  # only for an error
+
+        known = f"{', '.join(HOOKS)}{suggestion('hook', name, HOOKS)}"
+        raise TypeError(f"{owner}.{name} is no hook, so no fit would call it: the hooks are {known}")
+    if not isinstance(hook, FunctionType):  # decorated: it may take anything
+        return
+    code, given = hook.__code__, vars(Callback)[name].__code__.co_varnames
+    least = code.co_argcount - len(hook.__defaults__ or ())
+    takes_more = code.co_flags & CO_VARARGS
+    if least > len(given) or not (takes_more or code.co_argcount >= len(given)):
+        own = code.co_varnames[: code.co_argcount]
+        hint = ""
+        if len(own) == len(given) - 1:
+            hint = ": unlike Keras's, hooks get the model as their first argument, and have no self.model"
+        raise TypeError(f"{owner}.{name} must take ({', '.join(given)}), not ({', '.join(own)}){hint}")
+
+
 class _Monitor:
     """A value of the logs, and its comparison with the best so far.
 
@@ -98,6 +133,10 @@ class _Monitor:
         if self.name not in logs:
             validated = any(name.startswith("val_") for name in logs)
             hint = ": val_ needs validation data" if self.name.startswith("val_") and not validated else ""
+            if not hint:
+                from ._suggestions import suggestion  # only for an error
+
+                hint = suggestion("metric", self.name, logs)
             raise ValueError(f"monitor {self.name!r} is not in the logs, which hold {', '.join(logs)}{hint}")
         return float(logs[self.name])
 
@@ -108,12 +147,17 @@ class _Monitor:
         return value > best + self.min_delta if self.maximised else value < best - self.min_delta
 
 
+def _counted(count: int, noun: str) -> str:
+    """A number and its noun."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class EarlyStopping(Callback):
     """End the fit when a value no longer improves, and restore the best weights.
 
     The fit ends after `patience` epochs without improvement. At the end of the fit for any reason except an
     error or an interrupt, the parameters of the best epoch are restored; the optimiser's state is that of the
-    last epoch.
+    last epoch. ``History.best_epoch`` is that epoch, and ``History.stop_reason`` says why the fit ended.
 
     Parameters
     ----------
@@ -143,8 +187,15 @@ class EarlyStopping(Callback):
     """
 
     def __init__(
-        self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, mode: str = "auto"
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("EarlyStopping", unknown, EarlyStopping.__init__)
         self._monitor = _Monitor(monitor, mode, min_delta)
         self._patience = _checks.whole("patience", patience, 0)
         self._forget()
@@ -172,10 +223,30 @@ class EarlyStopping(Callback):
         if self._waited >= self._patience:
             self.stopped_epoch_ = epoch
             model.stop_training = True
+            self._explain(model)
 
     def on_fit_end(self, model: Any) -> None:
         if self.best_epoch_ is not None:
             core_of(model).set_parameters(self._parameters)
+        self._explain(model)
+
+    def _explain(self, model: Any) -> None:
+        """Tell the history, which is None in a loop of the user, what this callback has done."""
+        history = core_of(model).history
+        if history is not None:
+            if self.best_epoch_ is not None:
+                history.best_epoch = self.best_epoch_
+            if self.stopped_epoch_ is not None and model.stop_training:
+                history.stop_reason = self._reason()
+
+    def _reason(self) -> str:
+        """Why the fit has ended, for people, who count epochs from 1."""
+        if self.best_epoch_ is None or self.best_ is None:
+            return f"{self._monitor.name} has not been finite in {_counted(self._waited, 'epoch')}"
+        return (
+            f"{self._monitor.name} has not improved for {_counted(self._waited, 'epoch')}; "
+            f"the weights are those of epoch {self.best_epoch_ + 1}, where it was {self.best_:.4g}"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -238,7 +309,10 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
         mode: str = "auto",
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("ReduceLROnPlateau", unknown, ReduceLROnPlateau.__init__)
         self._monitor = _Monitor(monitor, mode, min_delta)
         self._factor = _checks.fraction("factor", factor)
         self._patience = _checks.whole("patience", patience, 0)
@@ -321,7 +395,10 @@ class ModelCheckpoint(Callback):
         save_best_only: bool = True,
         mode: str = "auto",
         every: int = 1,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("ModelCheckpoint", unknown, ModelCheckpoint.__init__)
         from string import Formatter
 
         self._path = _checks.path("path", path)
@@ -394,7 +471,11 @@ class CSVLogger(Callback):
 
     _log: "Log | None" = None  # open from the first row, or from the checkpoint, to the end of the fit
 
-    def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], append: bool = False, separator: str = ",", **unknown: Never
+    ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("CSVLogger", unknown, CSVLogger.__init__)
         self._path = _checks.path("path", path)
         self._append = _checks.flag("append", append)
         if not isinstance(separator, str):

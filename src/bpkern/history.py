@@ -28,11 +28,20 @@ class History(dict[str, list[float]]):
         mini-batches are accumulated.)
     lr : list of float
         The learning rate of each epoch's last update.
+    stop_reason : str or None
+        Why a callback has ended the fit, in words; None if none has.
+    best_epoch : int or None
+        The epoch, counted from 0, whose parameters `EarlyStopping` has restored: ``history[name][best_epoch]``
+        are the values of the model. None without that callback.
 
     Examples
     --------
     ``history["val_loss"][-1]`` is the last value; ``history.to_frame()`` has a row per epoch.
     """
+
+    # Of the class, so that histories in older pickles have them.
+    stop_reason: str | None = None
+    best_epoch: int | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,12 +67,19 @@ class History(dict[str, list[float]]):
         return {**self, "lr": self.lr}
 
     @classmethod
-    def of(cls, iterations: int, columns: Mapping[str, list[float]]) -> "History":
-        """The history whose `iterations` and `columns` these are."""
+    def of(
+        cls,
+        iterations: int,
+        columns: Mapping[str, list[float]],
+        stop_reason: str | None = None,
+        best_epoch: int | None = None,
+    ) -> "History":
+        """The history whose `iterations` and `columns`, and attributes, these are."""
         history = cls()
         history.update(columns)
         history.lr = history.pop("lr")
         history.iterations = iterations
+        history.stop_reason, history.best_epoch = stop_reason, best_epoch
         return history
 
     def to_frame(self) -> "pandas.DataFrame":
@@ -144,7 +160,8 @@ class History(dict[str, list[float]]):
             f"{count} {name}{'' if count == 1 else 's'}"
             for count, name in ((epochs, "epoch"), (self.iterations, "iteration"))
         )
-        return f"History({counts}{', last: ' if last else ''}{last})"
+        ending = "" if self.stop_reason is None else f"; stopped: {self.stop_reason}"
+        return f"History({counts}{', last: ' if last else ''}{last}{ending})"
 
 
 def _draw(ax: "Axes", panel: "Panel") -> None:

@@ -1,7 +1,7 @@
 """The losses that have a parameter, for ``MLP(loss=...)``. The kernels compute them."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Never
 
 import numpy as np
 
@@ -81,7 +81,9 @@ class Huber(Loss):
 
     name = "huber"
 
-    def __init__(self, delta: float | Sequence[float] = 1.0) -> None:
+    def __init__(self, delta: float | Sequence[float] = 1.0, **unknown: Never) -> None:
+        if unknown:
+            raise _checks.unknown_argument("Huber", unknown, Huber.__init__)
         self.delta = delta
         self.check()
 
@@ -117,7 +119,9 @@ class Quantile(Loss):
 
     name = "quantile"
 
-    def __init__(self, q: float | Sequence[float] = 0.5) -> None:
+    def __init__(self, q: float | Sequence[float] = 0.5, **unknown: Never) -> None:
+        if unknown:
+            raise _checks.unknown_argument("Quantile", unknown, Quantile.__init__)
         self.q = q
         self.check()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Never, Self
 
 import numpy as np
 
@@ -70,14 +70,17 @@ class MLP:
         out), which are a copy, and the same rows of y, in y's shape and read-only. It returns either losses
         (n,) and the gradient (n, out) of each row's loss by its outputs, or the mean of the losses and the
         gradient of the mean.
-    optimizer : Optimizer, optional
-        `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``.
+    optimizer : Optimizer or str, optional
+        `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``. Or a name, "sgd",
+        "rmsprop", "adagrad", "adam" or "adamw", which is that optimiser with its default settings.
     dtype : {"float32", "float64"}
         The type of all computations and results.
-    init : str or sequence of (W, b)
+    init : str, (str, float), or sequence
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or
-        "orthogonal", with zero biases; or arrays, as for `set_weights`. "auto" is "he_uniform" before relu,
-        leaky_relu, elu, gelu, gelu_tanh, silu and softplus, and "glorot_uniform" before the others.
+        "orthogonal", with zero biases. "auto" is "he_uniform" before relu, leaky_relu, elu, gelu, gelu_tanh,
+        silu and softplus, and "glorot_uniform" before the others. A pair (name, gain) multiplies the weights
+        by the gain, which is above 0. A list has a name or a pair for each layer, the output layer included,
+        as in ``["he_normal", ("orthogonal", 0.01)]``; or it has pairs of arrays (W, b), as for `set_weights`.
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights but not for
         biases.
@@ -106,8 +109,8 @@ class MLP:
     history_ : History or None
         The history of the last fit, finished or not.
     optimizer : Optimizer
-        Its attributes may be changed between calls. Another optimiser may be assigned; it starts without the
-        states of the old one.
+        Its attributes may be changed between calls. Another optimiser, or its name, may be assigned; it starts
+        without the states of the old one.
     stop_training : bool
         A callback sets it to end the fit after the current epoch.
 
@@ -134,15 +137,18 @@ class MLP:
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
         loss: str | Loss | Callable[..., Any],
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         dtype: Any = "float32",
-        init: str | Sequence[tuple[Any, Any]] = "auto",
+        init: str | tuple[str, float] | Sequence[str | tuple[Any, Any]] = "auto",
         l2: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
         seed: Any = None,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("MLP", unknown, MLP.__init__)
         if "_core" in vars(self) and self._core.fitting:
             raise RuntimeError("the model is being fitted: __init__ would replace it; make another one")
         settings = Settings(
@@ -161,6 +167,13 @@ class MLP:
         settings.conventions = self.__bpkern_conventions__(settings)
         self._core = Core(settings)
         self._core.start(RandomState(seed))
+        if settings.has_second_sigmoid:
+            from ._user_warnings import warn
+
+            warn(
+                f"the loss {settings.loss} contains its softmax or sigmoid, and output_activation='sigmoid' is "
+                "another one before it: leave it 'identity'; predict_proba returns the probabilities"
+            )
 
     # For the other modules of the package ------------------------------------------------------------
 
@@ -201,7 +214,7 @@ class MLP:
         return self._core.settings.optimizer
 
     @optimizer.setter
-    def optimizer(self, optimizer: Optimizer) -> None:
+    def optimizer(self, optimizer: Optimizer | str) -> None:
         self._core.set_optimizer(optimizer)
 
     @property
@@ -277,8 +290,9 @@ class MLP:
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         resume: bool = False,
-        verbose: Literal["auto", 0, 1] = "auto",
+        verbose: Literal["auto", 0, 1, 2] | bool = "auto",
         n_threads: int | None = None,
+        **unknown: Never,
     ) -> History:
         """Train for some epochs, continuing from the present state of the model.
 
@@ -341,9 +355,10 @@ class MLP:
             the arguments of fit and the data must be the same, or a ValueError names the difference; the
             settings of the optimiser, which a callback may have changed, are restored from the file.
             docs/training.md lists what is compared, and what may change.
-        verbose : {"auto", 0, 1}
-            "auto" draws a progress bar on a terminal only, by tqdm if that is installed; 0 is silent; 1 shows
-            progress anywhere, as one line per epoch on standard error.
+        verbose : {"auto", 0, 1, 2} or bool
+            "auto" draws a progress bar on a terminal and in a notebook, by tqdm if that is installed; 0 or
+            False is silent; 1 or True shows progress anywhere, elsewhere as one line per epoch; 2 is one line
+            per epoch anywhere. Lines go to standard error, and in a notebook to its output.
         n_threads : int, optional
             Exact number of threads, capped at 1024 and at what the system can start; a batch of one row uses
             one thread if no layer is wider than a vector register. More threads than processors are slow but
@@ -370,6 +385,8 @@ class MLP:
         OSError
             If a checkpoint cannot be read or written.
         """
+        if unknown:
+            raise _checks.unknown_argument("MLP.fit", unknown, MLP.fit)
         arguments = FitArguments(
             epochs=epochs,
             batch_size=batch_size,
@@ -385,7 +402,9 @@ class MLP:
             resume=resume,
             n_threads=n_threads,
         )
-        return Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments).run()
+        fit = Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments)
+        fit.warn_of_large_columns(X)
+        return fit.run()
 
     def train_on_batch(self, X: Any, y: Any) -> float:
         """Make one training step on these rows. An average of the parameters (`ema`) is dropped.
@@ -478,6 +497,10 @@ class MLP:
             core.start(core.random.at_start())
 
     # Prediction --------------------------------------------------------------------------------------
+
+    def __call__(self, X: Any) -> np.ndarray:
+        """``forward(X)``."""
+        return self.forward(X)
 
     def forward(self, X: Any, *, layer: int | None = None, train: bool = False) -> np.ndarray:
         """The outputs (n, out), after `output_activation` and before the softmax or sigmoid of the loss.
@@ -690,7 +713,9 @@ class MLP:
         Parameters
         ----------
         weights : sequence of (W, b)
-            As from `get_weights`: integers and floats up to float64, finite in the model's dtype.
+            As from `get_weights`: integers and floats up to float64, finite in the model's dtype. Or a flat
+            list as of Keras's `get_weights`, ``[kernel, bias, kernel, bias, ...]``, whose kernels have the
+            shape (in, out).
 
         Raises
         ------
@@ -950,7 +975,7 @@ class MLP:
             An .npz or .safetensors file.
         loss : str, loss of `bpkern.losses`, or callable, optional
             Replaces the loss of the file; required if that was a Python function or of a user's own class.
-        optimizer : Optimizer, optional
+        optimizer : Optimizer or str, optional
             Replaces the optimiser of the file; required if its learning rate was a Python function, or its
             class a user's own.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Never, Self
 
 from . import _checks
 from ._slots import Slotted
@@ -126,7 +126,10 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("SGD", unknown, SGD.__init__)
         super().__init__(lr)
         self.momentum = momentum
         self.nesterov = nesterov
@@ -189,7 +192,10 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("RMSprop", unknown, RMSprop.__init__)
         super().__init__(lr)
         self.alpha = alpha
         self.eps = eps
@@ -249,7 +255,10 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("Adagrad", unknown, Adagrad.__init__)
         super().__init__(lr)
         self.lr_decay = lr_decay
         self.weight_decay = weight_decay
@@ -315,7 +324,10 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         eps_hat: bool = False,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("Adam", unknown, Adam.__init__)
         super().__init__(lr)
         # A list could change without an assignment to the attribute.
         self.betas = tuple(betas) if isinstance(betas, list) else betas
@@ -378,7 +390,10 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
         amsgrad: bool = False,
         eps_hat: bool = False,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _checks.unknown_argument("AdamW", unknown, AdamW.__init__)
         super().__init__(lr, betas, eps, weight_decay, amsgrad, eps_hat)
 
 

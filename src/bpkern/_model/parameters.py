@@ -5,6 +5,7 @@ Throughout the package, l counts the weight matrices from 0: matrix l leads from
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def checked_weights(
     Parameters
     ----------
     weights : sequence of (W, b)
+        Or a flat list as of Keras's `get_weights`: see `_from_keras`.
     layers : list of int
         Sizes, input first.
     dtype : numpy.dtype
@@ -37,6 +39,8 @@ def checked_weights(
     ValueError, TypeError
         For shapes, values and dtypes that do not fit.
     """
+    if isinstance(weights, (list, tuple)) and weights and all(hasattr(each, "shape") for each in weights):
+        weights = _from_keras(weights, layers)
     if not isinstance(weights, (list, tuple)) or not all(isinstance(pair, (list, tuple)) for pair in weights):
         raise TypeError("weights must be a list of pairs (W, b)")
     if len(weights) != len(layers) - 1:
@@ -49,6 +53,26 @@ def checked_weights(
         b = _parameter(f"b of layer {l}", pair[1], (layers[l + 1],), dtype, copy)
         checked.append((w, b))
     return checked
+
+
+def _from_keras(arrays: Sequence[Any], layers: list[int]) -> list[tuple[Any, Any]]:
+    """The pairs (W, b) of a flat list ``[kernel, bias, kernel, bias, ...]``, as Keras's `get_weights` returns it.
+
+    Kernels have the shape (in, out). Raises ValueError for another number of arrays and for other shapes.
+    """
+    if len(arrays) != 2 * (len(layers) - 1):
+        raise ValueError(
+            f"weights must hold {len(layers) - 1} pairs (W, b), or as many kernels and biases in a flat list, "
+            f"not {len(arrays)} arrays"
+        )
+    kernels = arrays[::2]
+    for l, (kernel, sizes) in enumerate(zip(kernels, pairwise(layers), strict=True)):
+        if tuple(kernel.shape) != sizes:
+            raise ValueError(
+                f"kernel {l} of a flat list of weights, which is Keras's form, must have the shape (in, out), "
+                f"{sizes}, not {tuple(kernel.shape)}; pairs (W, b) have W of shape (out, in)"
+            )
+    return [(kernel.T, bias) for kernel, bias in zip(kernels, arrays[1::2], strict=True)]
 
 
 def _parameter(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from .._data.class_weights import row_weights
 from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
 from .._fit.arguments import FitArguments
@@ -36,7 +37,10 @@ class MLP:
         l1=0.0,
         label_smoothing=0.0,
         seed=None,
+        **unknown,
     ):
+        if unknown:
+            raise _checks.unknown_argument("MLP", unknown, MLP.__init__)
         settings = self._settings = Settings(
             layers,
             activation,
@@ -90,8 +94,11 @@ class MLP:
         ema=None,
         verbose="auto",
         n_threads=None,
+        **unknown,
     ) -> History:
         """Train; see `bpkern.MLP.fit`. BLAS has its own threads: n_threads is ignored."""
+        if unknown:
+            raise _checks.unknown_argument("MLP.fit", unknown, MLP.fit)
         settings = self._settings
         optimizer = settings.current_optimizer()
         arguments = FitArguments(

@@ -19,7 +19,7 @@ from .predictor import Predictor
 from .protocol import Tasks
 from .state import Saved
 from .trainer import Orders, Trainer
-from .user_warnings import warn
+from .._user_warnings import warn
 
 OVERFLOW = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
