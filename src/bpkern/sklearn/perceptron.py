@@ -28,7 +28,7 @@ from .state import trainer_of
 from .stochastic import OVERFLOW, StochasticSolvers
 from .theirs import to_theirs
 from .trainer import RateMode, Trainer, as_weights
-from .user_warnings import warn
+from .._user_warnings import warn
 
 
 class BaseMLP(TasksSupportMixin, StochasticSolvers):
