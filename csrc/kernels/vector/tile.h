@@ -153,14 +153,22 @@ static ALWAYS_INLINE int tile_rows(int vecs) {
     return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
 }
 
+/* The heights of tiles that are compiled, as bits: all up to 6, for small batches; the even ones; and the
+ * highest. Of other heights, no number of rows needs more tiles, but for 7, 9 and 11. Wide blocks that end
+ * within a vector, which are the last ones of a matrix, have fewer. */
+static ALWAYS_INLINE unsigned tile_heights(int vecs, int last) {
+    const unsigned to_six = 0x7e, even = 0x5554, few = 0x15e, highest = 1u << tile_rows(vecs);
+    return ((last == PARTIAL && vecs > 1 ? few : to_six | even) & (highest - 1)) | highest;
+}
+
 /* Computes rows i to i + rows of a block. */
 static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i);
 
 static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args,
                                    ptrdiff_t i) {
-#define HEIGHT(r)                                                     \
-    case r:                                                           \
-        if (r <= tile_rows(vecs)) tile(r, vecs, last, tail, args, i); \
+#define HEIGHT(r)                                                                  \
+    case r:                                                                        \
+        if (tile_heights(vecs, last) >> r & 1) tile(r, vecs, last, tail, args, i); \
         break;
     switch (rows) {
         HEIGHT(1)
@@ -181,12 +189,19 @@ static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, ptrdiff_t tail,
 #undef HEIGHT
 }
 
-/* Divides the rows of a block into the fewest tiles, with heights that differ by at most one. */
+/* The lowest compiled height from `rows` on. */
+static ALWAYS_INLINE int height_from(int rows, int vecs, int last) {
+    return rows + __builtin_ctz(tile_heights(vecs, last) >> rows);
+}
+
+/* Divides the rows of a block into few tiles of about equal height. */
 static ALWAYS_INLINE void run_rows(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
-    ptrdiff_t tiles = (args->to - args->from + tile_rows(vecs) - 1) / tile_rows(vecs);
-    for (ptrdiff_t i = args->from; tiles > 0; tiles--) {
-        ptrdiff_t rows = (args->to - i) / tiles;
-        run_tile((int)rows, vecs, last, tail, args, i);
+    const int most = tile_rows(vecs);
+    for (ptrdiff_t i = args->from; i < args->to;) {
+        const ptrdiff_t left = args->to - i, tiles = (left + most - 1) / most;
+        int rows = height_from((int)((left + tiles - 1) / tiles), vecs, last);
+        if (rows > left) rows = height_from((int)(left + 1) / 2, vecs, last);
+        run_tile(rows, vecs, last, tail, args, i);
         i += rows;
     }
 }
