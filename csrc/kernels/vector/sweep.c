@@ -102,7 +102,7 @@ static ALWAYS_INLINE void sweep(int vecs, const bpk_sweep_args *args) {
         if (single)
             run_single(vecs, &block, sums);
         else if (block.from < block.to)
-            run_rows(vecs, WHOLE, 0, &block);
+            run_kind(vecs, WHOLE, 0, &block);
     }
     if (single && args->next_k) UNROLL
     for (int j = 0; j < vecs; j++) vstore((stored *)args->a + j * VEC, sums[j]);
