@@ -186,7 +186,9 @@ def test_the_focus_shows_formula_and_numbers(browser, page):
 def test_the_pointer_shows_formula_and_numbers(browser, page):
     browser.open(page)
     for kind in ("node", "edge"):
-        part = f"document.querySelector('.{kind} .box, .{kind} .reach').getBoundingClientRect()"
+        part = f"document.querySelector('.{kind} .box, .{kind} .reach')"
+        browser.run(f"{part}.scrollIntoView({{ block: 'center', inline: 'center' }})")
+        part += ".getBoundingClientRect()"
         browser.point_at(
             browser.run(f"{part}.x + {part}.width / 2"), browser.run(f"{part}.y + {part}.height / 2")
         )
