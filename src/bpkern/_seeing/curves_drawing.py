@@ -1,6 +1,7 @@
 """Learning curves as a drawing for notebooks, with a table of the values that matter."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 
 from .curves import Panel, panels_of
@@ -94,7 +95,8 @@ def _panel(panel: Panel) -> list[Markup]:
 
     def up(value: float) -> float:
         scaled = math.log10(value) if panel.logarithmic else value
-        return bottom - height * (scaled - low) / (high - low)
+        # Halves, so that no difference overflows.
+        return bottom - height * ((scaled / 2 - low / 2) / (high / 2 - low / 2))
 
     parts = [element("text", {"class": "label", "x": LEFT, "y": TOP - 12}, panel.label)]
     for value in _ticks(low, high, panel.logarithmic):
@@ -145,9 +147,9 @@ def _range(finite: Sequence[float], logarithmic: bool) -> tuple[float, float]:
     low, high = min(finite), max(finite)
     if logarithmic:
         low, high = math.log10(low), math.log10(high)
-    # Halves, so that no difference overflows.
     room = 0.1 * (high / 2 - low / 2) or 0.5 * abs(high) or 0.5
-    return low - room, high + room
+    most = sys.float_info.max
+    return max(low - room, -most), min(high + room, most)
 
 
 def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:

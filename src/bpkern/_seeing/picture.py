@@ -175,17 +175,17 @@ def _swatch(x: float, top: float, value: float, largest: float) -> Markup:
 
 
 def _line(x: float, top: float, value: float, largest: float) -> Markup:
-    path = f"M{x + 6:g} {top + LEGEND_ROW - 4:g}h{SWATCH - 12:g}"
+    path = f"M{x + 6:g} {top + 17:g}h{SWATCH - 12:g}"
     width = line_width(value, largest)
     return element("path", {"d": path, "class": f"strength {sign(value)}", "stroke-width": width})
 
 
 def _shaded(x: float, top: float, value: float, largest: float) -> Markup:
-    path = f"M{x + 6:g} {top + LEGEND_ROW - 3:g}h{SWATCH - 12:g}"
+    path = f"M{x + 6:g} {top + 16:g}h{SWATCH - 12:g}"
     opacity = shade(value, largest) / SHADES
     return element(
         "path",
-        {"d": path, "class": f"shade {sign(value)}", "stroke-opacity": opacity, "stroke-width": 7.0},
+        {"d": path, "class": f"shade {sign(value)}", "stroke-opacity": opacity, "stroke-width": 6.0},
     )
 
 
