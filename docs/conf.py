@@ -74,7 +74,8 @@ html_theme_options = {
     "navbar_persistent": ["search-button"],
     "show_prev_next": True,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc"],
+    # Chapters have pictures, which need the width.
+    "secondary_sidebar_items": {"examples/*": [], "**": ["page-toc"]},
     "footer_start": ["copyright"],
     "footer_end": [],
 }

@@ -380,7 +380,7 @@ def max(x: Node | float, y: Node | float) -> Node:
 def from_trace(step: Step) -> Node:
     """The loss of a training step as an expression of the inputs, targets, weights and biases.
 
-    >>> loss = bpkern.graph.from_trace(model.trace(X, y).steps[0])
+    >>> loss = bpkern.graph.from_trace(model.trace(X[:1], y[:1]).steps[0])
     >>> loss.save("step.html")
 
     Parameters
