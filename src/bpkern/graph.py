@@ -391,9 +391,9 @@ def from_trace(step: Step) -> Node:
     Returns
     -------
     Node
-        The loss, "E". The other nodes have the names of `Trace.explain`: W0[1,2] is ``layers[0].W[1, 2]``, x[0] an
-        input, and z, a, b and y likewise; with several rows, the first index of x, z, a and y is the row.
-        Values and gradients are computed in float64.
+        The loss, "E". The other nodes have the names of `Trace.explain`: W0[1,2] is ``layers[0].W[1, 2]``,
+        x[0] an input, and z, a, b and y likewise; with several rows, the first index of x, z, a and y is the
+        row. Values and gradients are computed in float64.
 
     Raises
     ------

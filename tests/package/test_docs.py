@@ -55,7 +55,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", LINKING, ids=named)
 def test_names_are_spelled_as_in_the_package(page):
-    """In backticks: names that begin with `bpkern.` or another public name, and calls of `model`'s methods."""
+    """In backticks: names that begin with `bpkern.` or a public name, and calls of `model`'s methods."""
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
     for name, call in re.findall(r"`((?:\w+\.)+\w+)([(`])", prose):
         first, _, rest = name.partition(".")
