@@ -74,8 +74,8 @@ html_theme_options = {
     "navbar_persistent": ["search-button"],
     "show_prev_next": True,
     "show_toc_level": 2,
-    # Chapters have pictures, which need the width.
-    "secondary_sidebar_items": {"examples/*": [], "**": ["page-toc"]},
+    # Not in examples/: the chapters have pictures, which need the width.
+    "secondary_sidebar_items": {"[!e]*": ["page-toc"], "examples/*": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }
