@@ -42,6 +42,11 @@ def _sizes(text: str) -> list[int]:
     return [parse(size) for size in text.replace("-", ",").split(",")]
 
 
+def _row(text: str) -> int | str:
+    """A `type` for argparse: "mean", or the number of a row."""
+    return text if text == "mean" else _whole("row", 0)(text)
+
+
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     demo = commands.add_parser(
         "demo",
@@ -82,7 +87,15 @@ def _add_trace(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     trace.add_argument("--model", metavar="net.npz", help="a file of MLP.save; needs --data, or --x and --y")
     trace.add_argument("--data", metavar="rows.csv", help="rows of inputs and then targets, without a header")
     trace.add_argument("--explain", metavar="NAME", help='also explain a number, as "layers[1].W[0, 0]"')
-    trace.add_argument("--save", metavar="FILE", help="also write to a .json or .txt file")
+    trace.add_argument("--save", metavar="FILE", help="also write to a .html, .svg, .json or .txt file")
+    trace.add_argument(
+        "--open",
+        action="store_true",
+        help="also show the page in the web browser: that of --save if it is .html, else a temporary file",
+    )
+    trace.add_argument(
+        "--row", type=_row, default=0, help='that drawings show, or "mean" for means over all rows (0)'
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -227,6 +227,11 @@ class MLP:
     def __repr__(self) -> str:
         return repr(self._core.settings)
 
+    def _repr_html_(self) -> str:
+        from ._seeing.model_html import html_of
+
+        return html_of(self._core)
+
     def summary(self, batch_size: int | None = None) -> Summary:
         """Layers, parameters, memory and arithmetic as a table, to be printed or shown in a notebook.
 

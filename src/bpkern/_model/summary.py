@@ -157,6 +157,15 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
+        return self.html()
+
+    def html(self) -> str:
+        """The table as an HTML fragment, as notebooks show it.
+
+        Returns
+        -------
+        str
+        """
         # Imported here: only notebooks need it, and it loads every HTML entity.
         from html import escape
 

@@ -225,11 +225,7 @@ def _line(
     box: Box, place: int, title: str, value: float, shown: str, largest: float, since: int
 ) -> list[Markup]:
     """A line of a box: what it is, and the number, tinted."""
-    top = box.y + place * ROW + 5
-    return [
-        *cell(box.x + 4, top, box.width - 8, value, shown, largest, since),
-        element("text", {"class": "quiet", "x": box.x + PAD, "y": top + 15}, title),
-    ]
+    return cell(box.x + 4, box.y + place * ROW + 5, box.width - 8, value, shown, largest, since, title)
 
 
 def _curve(route: Sequence[Point]) -> tuple[str, str]:

@@ -192,16 +192,25 @@ class HeatMaps:
             for place, each in enumerate(line):
                 parts.append(self._map(each, left + PAD + place * (WIDTH + BESIDE), y))
             y += _line_height(line)
-        for text in block.texts:
+        if block.texts:
+            parts.append(self._texts(block.texts, left + PAD, y))
+        return parts
+
+    def _texts(self, texts: Sequence[str], x: float, y: float) -> Markup:
+        """The loss and the penalties."""
+        since = self.numbers[Part("loss")]
+        wide, tall = WIDTH + 10, CAPTION * len(texts) + 8
+        box: Attributes = {"x": x - 6, "y": y, "width": wide, "height": tall, "rx": 6}
+        lines = [element("rect", {"class": "box", **box})]
+        for place, text in enumerate(texts):
             at: Attributes = {
                 "class": "label",
-                "x": left + PAD,
-                "y": y + 16,
-                "data-from": str(self.numbers[Part("loss")]),
+                "x": x,
+                "y": y + 17 + CAPTION * place,
+                "data-from": str(since),
             }
-            parts.append(element("text", at, text))
-            y += CAPTION
-        return parts
+            lines.append(element("text", at, text))
+        return spoken("node", "\n".join(texts), [since], lines)
 
     def _map(self, each: Map, x: float, y: float) -> Markup:
         cells = reduced(each.matrix, self.side)
@@ -297,4 +306,4 @@ def _line_height(line: Iterable[Map]) -> float:
 
 
 def _block_height(block: Block) -> float:
-    return 30 + sum(map(_line_height, block.lines)) + CAPTION * len(block.texts) + PAD
+    return 30 + sum(map(_line_height, block.lines)) + CAPTION * len(block.texts) + 8 + PAD

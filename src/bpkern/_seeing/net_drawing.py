@@ -14,13 +14,11 @@ import numpy as np
 
 from .markup import Attributes, Markup, element
 from .picture import (
-    CELL,
     MARGIN,
     cell,
     legend,
     legend_size,
     line_width,
-    shortened,
     sign,
     spoken,
     svg,
@@ -406,11 +404,8 @@ def _frame(x: float, y: float, width: float, height: float, around: float = 6) -
 
 def _field(field: Field, left: float, top: float, width: float) -> list[Markup]:
     """A title and a number on its tint."""
-    shown = shortened(number(field.value), 14)
-    return [
-        *cell(left, top, width, field.value, shown, field.most, field.since),
-        element("text", {"class": "quiet", "x": left + 6, "y": top + CELL - 5}, field.title),
-    ]
+    shown = number(field.value)
+    return cell(left, top, width, field.value, shown, field.most, field.since, field.title)
 
 
 def _numbers_width(fields: Sequence[Field]) -> float:

@@ -94,7 +94,14 @@ def spoken(kind: str, text: str, steps: Sequence[int], children: Sequence[Markup
 
 
 def cell(
-    left: float, top: float, width: float, value: float, shown: str, largest: float, since: int
+    left: float,
+    top: float,
+    width: float,
+    value: float,
+    shown: str,
+    largest: float,
+    since: int,
+    title: str = "",
 ) -> list[Markup]:
     """A number on its tint.
 
@@ -108,6 +115,8 @@ def cell(
         The largest size of such numbers.
     since : int
         The step from which on it is shown.
+    title : str
+        Shown at its left, from the first step on.
     """
     revealed = {"data-from": str(since)} if since > 1 else {}
     ground: Attributes = {"x": left, "y": top, "width": width, "height": CELL, "rx": 3, **revealed}
@@ -115,6 +124,7 @@ def cell(
     return [
         element("rect", {"class": "cell", **ground}),
         element("rect", {"class": f"tint {sign(value)}", "fill-opacity": opacity, **ground}),
+        *([element("text", {"class": "quiet", "x": left + 6, "y": top + 15}, title)] if title else []),
         element("text", {"class": "number", "x": left + width - 6, "y": top + 15, **revealed}, shown),
     ]
 
@@ -165,17 +175,17 @@ def _swatch(x: float, top: float, value: float, largest: float) -> Markup:
 
 
 def _line(x: float, top: float, value: float, largest: float) -> Markup:
-    path = f"M{x + 6:g} {top + LEGEND_ROW - 4:g}h{SWATCH - 12:g}"
+    path = f"M{x + 6:g} {top + 17:g}h{SWATCH - 12:g}"
     width = line_width(value, largest)
     return element("path", {"d": path, "class": f"strength {sign(value)}", "stroke-width": width})
 
 
 def _shaded(x: float, top: float, value: float, largest: float) -> Markup:
-    path = f"M{x + 6:g} {top + LEGEND_ROW - 3:g}h{SWATCH - 12:g}"
+    path = f"M{x + 6:g} {top + 16:g}h{SWATCH - 12:g}"
     opacity = shade(value, largest) / SHADES
     return element(
         "path",
-        {"d": path, "class": f"shade {sign(value)}", "stroke-opacity": opacity, "stroke-width": 7.0},
+        {"d": path, "class": f"shade {sign(value)}", "stroke-opacity": opacity, "stroke-width": 6.0},
     )
 
 

@@ -113,9 +113,7 @@ def _notes(trace: TraceData, shown: int, row: int | None) -> list[str]:
     if not small:
         notes.append(LARGE)
     if shown < steps:
-        notes.append(
-            f"Of the {steps:,} steps, {shown} are shown, evenly spread, with the first and the last."
-        )
+        notes.append(f"Of the {steps:,} steps, {shown} are shown, from the first to the last.")
     return notes
 
 
