@@ -225,7 +225,7 @@ class Node:
         Parameters
         ----------
         path : path-like
-            Its suffix says what to write: `.svg` the drawing, `.html` the page, `.txt` the table.
+            Its suffix says what to write: ``.svg`` the drawing, ``.html`` the page, ``.txt`` the table.
 
         Raises
         ------
