@@ -50,9 +50,9 @@ autodoc_default_options = {"members": True}
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_use_plots = False
-# All checks except these: not every docstring has an extended summary, links and examples (ES01, SA01, EX01); the
-# summary is beside the quotes (GL01, GL02); plural nouns are no verbs (SS05); sentences may begin with a dtype
-# and end with a parenthesis (RT04, PR09).
+# All checks except these. Not every docstring has an extended summary, links and examples (ES01, SA01, SA04,
+# EX01); the summary is beside the quotes (GL01, GL02); plural nouns are no verbs (SS05); sentences may begin
+# with a dtype and end with a parenthesis (RT04, PR09).
 numpydoc_validation_checks = {"all", "ES01", "SA01", "SA04", "EX01", "GL01", "GL02", "SS05", "RT04", "PR09"}
 # Classes describe the arguments of hooks and all attributes; the functions of a number are their one line.
 numpydoc_validation_exclude = {
@@ -74,7 +74,8 @@ html_theme_options = {
     "navbar_persistent": ["search-button"],
     "show_prev_next": True,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc"],
+    # Not in examples/: the chapters have pictures, which need the width.
+    "secondary_sidebar_items": {"[!e]*": ["page-toc"], "examples/*": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }

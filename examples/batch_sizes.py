@@ -48,7 +48,7 @@ for name, batch_size, epochs in (("batch", len(X), 1), ("stochastic", 1, 1), ("m
 #
 #    v \leftarrow \mu v + g \qquad w \leftarrow w - \eta v
 #
-# Gradients that agree add up, to :math:`1 / (1 - \mu)` times one of them, which is 10 for :math:`\mu = 0.9`.
+# Gradients that agree add up, to :math:`1 / (1 - \mu)` times one of them, which is 5 for :math:`\mu = 0.8`.
 # Gradients that alternate cancel each other. So momentum is fast along a valley, and calm across it.
 #
 # The same on a map

@@ -24,7 +24,7 @@ def _mathml(node, as_block):
     formula = node.astext()
     # The converter takes 12 for the numerator of \frac12, without an error.
     if re.search(r"\\[dt]?frac\s*[^{\s]", formula):
-        raise ExtensionError(f"{node.source}: write \\frac{{...}}{{...}} with braces in the formula {formula}")
+        raise ExtensionError(f"{node.source}: \\frac needs braces in the formula {formula}")
     try:
         return tex2mathml(formula, as_block=as_block)
     except MathError as error:

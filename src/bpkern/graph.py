@@ -225,7 +225,7 @@ class Node:
         Parameters
         ----------
         path : path-like
-            Its suffix says what to write: `.svg` the drawing, `.html` the page, `.txt` the table.
+            Its suffix says what to write: ``.svg`` the drawing, ``.html`` the page, ``.txt`` the table.
 
         Raises
         ------
@@ -380,7 +380,7 @@ def max(x: Node | float, y: Node | float) -> Node:
 def from_trace(step: Step) -> Node:
     """The loss of a training step as an expression of the inputs, targets, weights and biases.
 
-    >>> loss = bpkern.graph.from_trace(model.trace(X, y).steps[0])
+    >>> loss = bpkern.graph.from_trace(model.trace(X[:1], y[:1]).steps[0])
     >>> loss.save("step.html")
 
     Parameters
@@ -391,9 +391,9 @@ def from_trace(step: Step) -> Node:
     Returns
     -------
     Node
-        The loss, "E". The other nodes have the names of `Trace.explain`: W0[1,2] is ``layers[0].W[1, 2]``, x[0] an
-        input, and z, a, b and y likewise; with several rows, the first index of x, z, a and y is the row.
-        Values and gradients are computed in float64.
+        The loss, "E". The other nodes have the names of `Trace.explain`: W0[1,2] is ``layers[0].W[1, 2]``,
+        x[0] an input, and z, a, b and y likewise; with several rows, the first index of x, z, a and y is the
+        row. Values and gradients are computed in float64.
 
     Raises
     ------

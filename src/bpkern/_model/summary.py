@@ -160,11 +160,12 @@ class Summary:
         return self.html()
 
     def html(self) -> str:
-        """The table as an HTML fragment, as notebooks show it.
+        """The table as HTML.
 
         Returns
         -------
         str
+            A fragment, which notebooks show.
         """
         # Imported here: only notebooks need it, and it loads every HTML entity.
         from html import escape
