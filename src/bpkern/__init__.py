@@ -7,7 +7,8 @@
 `MLP` is the trainer; `fit_many` trains several models at once; `MLP.trace` returns a `Trace` of every number
 of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning
 rates, `losses` with a parameter, `callbacks`, the `kernels` as functions, `reference`, the same training in
-plain NumPy, and `graph`, backpropagation through expressions of scalars.
+plain NumPy, `graph`, backpropagation through expressions of scalars, and `export`, of networks to torch, ONNX
+and plain C.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import graph, reference
+    from . import export, graph, reference
     from .trace import Trace
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "available_isas",
     "callbacks",
+    "export",
     "fit_many",
     "get_num_threads",
     "graph",
@@ -58,7 +60,13 @@ __all__ = [
 
 
 # Imported at their first use: `reference` alone would take a third of the package's import time.
-_LATER = {"graph": ".graph", "reference": ".reference", "trace": ".trace", "Trace": ".trace"}
+_LATER = {
+    "export": ".export",
+    "graph": ".graph",
+    "reference": ".reference",
+    "trace": ".trace",
+    "Trace": ".trace",
+}
 
 
 def __getattr__(name: str) -> Any:
