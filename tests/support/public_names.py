@@ -12,6 +12,7 @@ import sys
 MODULES = (
     "bpkern",
     "bpkern.callbacks",
+    "bpkern.export",
     "bpkern.graph",
     "bpkern.kernels",
     "bpkern.losses",
