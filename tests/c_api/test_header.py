@@ -1,4 +1,4 @@
-"""The public header: what compilers, Cython and ctypes see of it is the same, and it compiles without warnings."""
+"""The public header compiles without warnings, and C, Cython and ctypes have the same members and names."""
 
 import ctypes
 import re
@@ -42,7 +42,7 @@ def squeezed(text):
 
 def struct(name, code):
     """The declarations of a struct's members."""
-    [body] = re.findall(r"typedef struct \{([^{}]*)\} %s;" % name, code)
+    [body] = re.findall(r"typedef struct \{([^{}]*)\} " + name + ";", code)
     for declaration in body.split(";")[:-1]:
         first, *others = squeezed(declaration).split(", ") if "(" not in declaration else [declaration]
         kind = squeezed(first).rpartition("*")[0] + "*" if "*" in first else first.rpartition(" ")[0]
