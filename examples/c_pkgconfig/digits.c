@@ -1,5 +1,5 @@
-/* A training loop of one's own on the three kernels, in C, found by pkg-config: one hidden layer of 64 tanh, then a
- * softmax with the cross-entropy, whose delta is softmax - target.
+/* A training loop of one's own on the three kernels, in C, found by pkg-config: one hidden layer of 64 tanh,
+ * then a softmax with the cross-entropy, whose delta is softmax - target.
  *
  *     python ../export_digits.py digits.csv
  *     PKG_CONFIG_PATH=(the prefix that bpkern was installed in)/lib/pkgconfig make
@@ -63,10 +63,10 @@ static void step(int from, int n, double lr) {
         delta2[i][labels[from + i]] -= 1;
         for (int j = 0; j < CLASSES; j++) delta2[i][j] /= n;
     }
-    check(bpkern_delta_backward(BPKERN_FLOAT64, 1, n, HIDDEN, CLASSES, delta2, CLASSES, w2, HIDDEN, a1, HIDDEN,
-                                BPKERN_TANH, delta1, HIDDEN));
-    check(bpkern_sgd_update(BPKERN_FLOAT64, 1, n, HIDDEN, CLASSES, w2, HIDDEN, b2, delta2, CLASSES, a1, HIDDEN,
-                            vw2, HIDDEN, vb2, lr, 0.9, 0, 0));
+    check(bpkern_delta_backward(BPKERN_FLOAT64, 1, n, HIDDEN, CLASSES, delta2, CLASSES, w2, HIDDEN, a1,
+                                HIDDEN, BPKERN_TANH, delta1, HIDDEN));
+    check(bpkern_sgd_update(BPKERN_FLOAT64, 1, n, HIDDEN, CLASSES, w2, HIDDEN, b2, delta2, CLASSES, a1,
+                            HIDDEN, vw2, HIDDEN, vb2, lr, 0.9, 0, 0));
     check(bpkern_sgd_update(BPKERN_FLOAT64, 1, n, PIXELS, HIDDEN, w1, PIXELS, b1, delta1, HIDDEN, x[from],
                             PIXELS, vw1, PIXELS, vb1, lr, 0.9, 0, 0));
 }

@@ -64,7 +64,7 @@ cdef extern from "bpkern_python.h" nogil:
     ctypedef struct bpkern_net:
         pass
 
-    ctypedef int bpkern_stop(void *context) noexcept
+    ctypedef int bpkern_stop(void *context) noexcept nogil
 
     ctypedef struct bpkern_data:
         size_t size
@@ -111,70 +111,72 @@ cdef extern from "bpkern_python.h" nogil:
         int abi
         int revision
         size_t size
-        const char *(*version)() noexcept
-        const char *(*status_name)(int status) noexcept
-        const char *(*activation_name)(int activation) noexcept
-        const char *(*loss_name)(int loss) noexcept
-        const char *(*rule_name)(int rule) noexcept
-        int (*needs_z)(int activation) noexcept
-        int (*isa_count)() noexcept
-        const char *(*isa_name)(int isa) noexcept
-        int (*isa_runs)(int isa) noexcept
-        int (*isa_selected)() noexcept
-        bpkern_status (*isa_select)(int isa) noexcept
-        int (*processors)() noexcept
+        const char *(*version)() noexcept nogil
+        const char *(*status_name)(int status) noexcept nogil
+        const char *(*activation_name)(int activation) noexcept nogil
+        const char *(*loss_name)(int loss) noexcept nogil
+        const char *(*rule_name)(int rule) noexcept nogil
+        int (*needs_z)(int activation) noexcept nogil
+        int (*isa_count)() noexcept nogil
+        const char *(*isa_name)(int isa) noexcept nogil
+        int (*isa_runs)(int isa) noexcept nogil
+        int (*isa_selected)() noexcept nogil
+        bpkern_status (*isa_select)(int isa) noexcept nogil
+        int (*processors)() noexcept nogil
         bpkern_status (*linear_forward)(
             bpkern_dtype dtype, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, const void *x,
             ptrdiff_t ldx, const void *w, ptrdiff_t ldw, const void *b, bpkern_activation activation,
             void *a, ptrdiff_t lda
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*delta_backward)(
             bpkern_dtype dtype, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out,
             const void *delta_next, ptrdiff_t ldn, const void *w_next, ptrdiff_t ldw, const void *a,
             ptrdiff_t lda, bpkern_activation activation, void *delta, ptrdiff_t ldd
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*sgd_update)(
             bpkern_dtype dtype, int threads, ptrdiff_t n, ptrdiff_t in_, ptrdiff_t out, void *w,
             ptrdiff_t ldw, void *b, const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
             void *vw, ptrdiff_t ldvw, void *vb, double lr, double momentum, int nesterov,
             double weight_decay
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*activate)(
             bpkern_dtype dtype, bpkern_activation activation, ptrdiff_t m, ptrdiff_t n, void *a,
             ptrdiff_t lda
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*activate_with_slope)(
             bpkern_dtype dtype, bpkern_activation activation, ptrdiff_t m, ptrdiff_t n, void *a,
             ptrdiff_t lda, void *slope, ptrdiff_t lds
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*apply_derivative)(
             bpkern_dtype dtype, bpkern_activation activation, ptrdiff_t m, ptrdiff_t n, const void *a,
             ptrdiff_t lda, void *delta, ptrdiff_t ldd
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*probabilities)(
             bpkern_dtype dtype, bpkern_loss loss, ptrdiff_t m, ptrdiff_t n, const void *a, void *p
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*net_create)(
             bpkern_dtype dtype, int layers, const ptrdiff_t *sizes, const bpkern_activation *activations,
             bpkern_loss loss, const double *parameters, bpkern_net **net
-        ) noexcept
-        void (*net_free)(bpkern_net *net) noexcept
-        bpkern_status (*net_init)(bpkern_net *net, uint64_t seed) noexcept
-        int (*net_layers)(const bpkern_net *net) noexcept
-        ptrdiff_t (*net_width)(const bpkern_net *net, int l) noexcept
-        bpkern_status (*net_set_layer)(bpkern_net *net, int l, const void *w, const void *b) noexcept
-        bpkern_status (*net_get_layer)(const bpkern_net *net, int l, void *w, void *b) noexcept
-        bpkern_status (*training_init)(bpkern_training *training, size_t size, bpkern_rule rule) noexcept
+        ) noexcept nogil
+        void (*net_free)(bpkern_net *net) noexcept nogil
+        bpkern_status (*net_init)(bpkern_net *net, uint64_t seed) noexcept nogil
+        int (*net_layers)(const bpkern_net *net) noexcept nogil
+        ptrdiff_t (*net_width)(const bpkern_net *net, int l) noexcept nogil
+        bpkern_status (*net_set_layer)(bpkern_net *net, int l, const void *w, const void *b) noexcept nogil
+        bpkern_status (*net_get_layer)(const bpkern_net *net, int l, void *w, void *b) noexcept nogil
+        bpkern_status (*training_init)(
+            bpkern_training *training, size_t size, bpkern_rule rule
+        ) noexcept nogil
         bpkern_status (*net_fit)(
             bpkern_net *net, const bpkern_data *data, const bpkern_training *training,
             bpkern_report *report
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*net_evaluate)(
             const bpkern_net *net, int threads, const bpkern_data *data, bpkern_report *report
-        ) noexcept
+        ) noexcept nogil
         bpkern_status (*net_forward)(
             const bpkern_net *net, int threads, ptrdiff_t n, const void *x, ptrdiff_t ldx, void *out
-        ) noexcept
+        ) noexcept nogil
 
 
 cdef extern from "bpkern_python.h":
