@@ -38,8 +38,8 @@ class Callback:
     one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`. A hook may
     train the model by other calls, except between the batches of a fit with `accumulate`.
 
-    Names that begin with ``on_`` are hooks: a class with another one, or with a hook that takes other arguments,
-    is refused when it is defined, because no fit would call it.
+    Names that begin with ``on_`` are hooks: a class with another one, or with a hook that takes other
+    arguments, is refused when it is defined, because no fit would call it.
 
     A callback may be used for several fits: it is reset at `on_fit_begin`. When a fit resumes from a
     checkpoint, `load_state_dict` is called right after `on_fit_begin` with the result of `state_dict` at that

@@ -23,8 +23,8 @@ def define(**members):
         ({"on_train_batch_end": lambda self, batch, logs=None: None}, "did you mean 'on_batch_end'?"),
         (
             {"on_epoch_end": lambda self, epoch, logs=None: None},
-            "Mine.on_epoch_end must take (self, model, epoch, logs), not (self, epoch, logs): unlike Keras's, "
-            "hooks get the model as their first argument, and have no self.model",
+            "Mine.on_epoch_end must take (self, model, epoch, logs), not (self, epoch, logs): "
+            "unlike Keras's, hooks get the model as their first argument, and have no self.model",
         ),
         ({"on_fit_end": lambda self: None}, "Mine.on_fit_end must take (self, model), not (self)"),
         (
