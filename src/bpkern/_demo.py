@@ -69,10 +69,8 @@ def _compare(
                 began = time.perf_counter()
                 model.fit(*train, epochs=epochs, batch_size=BATCH_SIZE, validation_data=validation, verbose=0)
                 times.append(time.perf_counter() - began)
-            print(
-                f"  run {number} of {TIMED_RUNS}: kernels {seconds[0][-1]:.3f} s, NumPy {seconds[1][-1]:.3f} s",
-                flush=True,
-            )
+            fast, slow = seconds[0][-1], seconds[1][-1]
+            print(f"  run {number} of {TIMED_RUNS}: kernels {fast:.3f} s, NumPy {slow:.3f} s", flush=True)
     return model, [float(np.median(times)) for times in seconds]
 
 
@@ -82,8 +80,8 @@ def _difference(others: int, of: int, steps: int) -> str:
         return f"Both networks classify all {of} test digits alike."
     digits = "1 digit" if others == 1 else f"{others} digits"
     return (
-        f"The two networks classify {digits} of {of} differently: both computed the same formulas from the same\n"
-        f"start, but round in another order, and in {steps} steps the last digits of the weights drift apart."
+        f"The two networks classify {digits} of {of} differently: both computed the same formulas from the\n"
+        f"same start, but round in another order, and in {steps} steps their weights drift apart."
     )
 
 
@@ -113,7 +111,8 @@ def run(seed: int, epochs: int) -> int:
         f"\ntest accuracy: {100 * np.mean(predicted == test[1]):.1f} %\n"
         f"time: {took:.3f} s for {history.iterations} steps, on {_core.isa()}, 1 thread\n\n"
         f"{confusion_matrix(test[1], predicted)}\n\n"
-        "The same training by the NumPy reference, from the same seed, in turns with the kernels, 1 thread each:",
+        "The same training by the NumPy reference, from the same seed, in turns with the kernels, "
+        "1 thread each:",
         flush=True,
     )
     slow, (kernel_seconds, numpy_seconds) = _compare(seed, epochs, train, validation)

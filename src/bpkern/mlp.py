@@ -541,8 +541,9 @@ class MLP:
         ----------
         X : array_like, shape (n, in)
         layer : int, optional
-            Return the activations of this layer instead, counted from 0, as in `get_weights` and `state_dict`:
-            0 is the first hidden layer, whose weights are "0.weight", and ``len(layers) - 2`` the output layer.
+            Return the activations of this layer instead, counted from 0 as in `get_weights` and
+            `state_dict`: 0 is the first hidden layer, whose weights are "0.weight", and ``len(layers) - 2``
+            the output layer.
         train : bool
             As in training: with dropout, and kept for `backward`. Not together with `layer` or `out`.
         out : ndarray, optional

@@ -1,4 +1,4 @@
-"""Steps by hand: weighted rows in train_on_batch, gradients of the caller, and outputs into the caller's memory."""
+"""Steps by hand: weighted rows, gradients of the caller, and outputs into the caller's memory."""
 
 import numpy as np
 import pytest
@@ -156,12 +156,8 @@ def test_an_overflow_is_undone():
 def test_outputs_into_an_array(rows, dtype):
     trained = model(dtype=dtype)
     x = np.resize(X, (rows, 4)).astype(dtype)
-    for given in (
-        x,
-        x.astype(np.float64 if dtype == "float32" else np.float32),
-        np.asfortranarray(x),
-        x.tolist(),
-    ):
+    other = np.float64 if dtype == "float32" else np.float32
+    for given in (x, x.astype(other), np.asfortranarray(x), x.tolist()):
         given = given if rows or not isinstance(given, list) else x
         for layer, width in ((None, 3), (0, 9), (1, 3)):
             out = np.full((rows, width), np.nan, dtype)

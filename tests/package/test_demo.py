@@ -29,6 +29,14 @@ def test_the_command():
     assert re.search(r"all 270 test digits alike|digits? of 270 differently: both computed", done.stdout)
 
 
+def test_a_reader_that_ends_early_is_no_error():
+    command = [sys.executable, "-m", "bpkern", "trace"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait() == 141
+
+
 def test_the_split_is_stratified_and_whole():
     parts = demo.split_digits(seed=0)
     assert [len(y) for _, y in parts] == [1257, 270, 270]
