@@ -165,7 +165,12 @@ Y2 = np.eye(2)[Y]
         ("cross_entropy", Y[:, None], ValueError, r"shape \(8, 2\) or labels \(8,\), not \(8, 1\)"),
         ("cross_entropy", Y2 / 2, ValueError, "each row of y must sum to 1: row 0 sums to 0.5"),
         ("cross_entropy", 2 * Y2 - Y2[:, ::-1], ValueError, "values from 0 to 1, not from -1.0 to 2.0"),
-        ("cross_entropy", Y.astype(str), TypeError, "y must hold numbers: row 0 holds the string '0'; classes are"),
+        (
+            "cross_entropy",
+            Y.astype(str),
+            TypeError,
+            "y must hold numbers: row 0 holds the string '0'; classes are",
+        ),
         (
             "cross_entropy",
             Y.astype(str).astype(object),

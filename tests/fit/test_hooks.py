@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._fit.hooks import HOOKS
 from bpkern.callbacks import Callback
 
 
@@ -53,3 +54,8 @@ def test_other_names_of_arguments_are_allowed(hook):
     X = np.ones((2, 1))
     bpkern.MLP([1, 1], loss="mse").fit(X, X, epochs=2, callbacks=mine)
     assert mine.seen == [0, 1]
+
+
+def test_the_base_class_has_the_hooks_with_their_arguments():
+    own = {name: hook.__code__.co_varnames for name, hook in vars(Callback).items() if name.startswith("on_")}
+    assert own == HOOKS

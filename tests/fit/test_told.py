@@ -46,7 +46,9 @@ def test_large_columns_are_named_with_the_remedy():
 
 def test_columns_of_a_table_are_named_by_their_names():
     pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame(SCALED + np.array([0, 0, 300, 0, 0]), columns=["a", "b", "weight in kg", "d", "e"])
+    table = pandas.DataFrame(
+        SCALED + np.array([0, 0, 300, 0, 0]), columns=["a", "b", "weight in kg", "d", "e"]
+    )
     [told], _ = warned(lambda: model().fit(table, LABELS, epochs=20))
     assert "1 of 5 columns of X hold large numbers: 'weight in kg' (about 300)." in told
 

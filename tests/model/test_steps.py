@@ -149,7 +149,7 @@ def test_an_overflow_is_undone():
         model().compress("bfloat16").apply_gradients(good())
 
 
-# Outputs into the caller's memory ------------------------------------------------------------------------------
+# Outputs into the caller's memory ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [0, 1, 12, 700])

@@ -69,7 +69,7 @@ class MLP:
         self._net = Network(settings, self._parameters)
         self._update = Update(self._net, self._parameters)
         self._fitted_1d = False
-        self.history_ = None
+        self.history_: History | None = None
 
     @property
     def optimizer(self) -> Any:
