@@ -497,9 +497,11 @@ bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps,
                        void *out);
 
-/* trainer/workspace.c: copies layer l's stored gradients to dw (out, in) and db (out); copies all stored
- * gradients to another workspace; sets them to zero. */
+/* trainer/workspace.c: copies layer l's stored gradients to dw (out, in) and db (out), or back; copies all
+ * stored gradients to another workspace; sets them to zero. */
 void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db);
+void bpk_workspace_set_layer(const bpk_net *net, bpk_workspace *workspace, int l, const void *dw,
+                             const void *db);
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from);
 void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace);
 

@@ -31,8 +31,8 @@ def unknown(kind: str, name: str, allowed: Sequence[str], others: str = "") -> V
 def unknown_argument(whose: str, given: Mapping[str, Any], function: Callable[..., Any]) -> TypeError:
     """The error for arguments by name that `function` does not have; it proposes the one that was meant.
 
-    A function that gets them as ``**unknown: Never`` refuses them to type checkers, too. (Python's own message
-    names no other argument.)
+    A function that takes them as ``**unknown: Never`` refuses them to type checkers, too. (Python's own
+    message names no other argument.)
     """
     from ._suggestions import unknown_argument  # only for an error
 

@@ -1,6 +1,8 @@
 """The command line: `bpkern` and `python -m bpkern`."""
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Sequence
 
 from . import __version__, _checks, show_config
@@ -143,13 +145,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "demo":
             from ._demo import run
 
-            return run(seed=options.seed, epochs=options.epochs)
-        if options.command == "export":
+            status = run(seed=options.seed, epochs=options.epochs)
+        elif options.command == "export":
             from ._export.command import run_export
 
-            return run_export(options)
-        from ._seeing.trace_command import run_trace
+            status = run_export(options)
+        else:
+            from ._seeing.trace_command import run_trace
 
-        return run_trace(options)
+            status = run_trace(options)
+        print(end="", flush=True)  # here, and not when Python exits, a reader that has ended is no error
+        return status
     except KeyboardInterrupt:
         return 130  # a shell's status of a command that Ctrl-C ended
+    except BrokenPipeError:
+        # The reader, such as `head`, has ended. What is still buffered goes nowhere when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # a shell's status of a command that SIGPIPE ended

@@ -1,4 +1,4 @@
-"""What an unknown name probably means: the nearest known name, or the name here of what another library calls so.
+"""What an unknown name probably means: the nearest known name, or the name here of another library's.
 
 Only messages of errors need this module, which is imported for them.
 """

@@ -6,10 +6,10 @@
 import math
 import os
 from collections.abc import Mapping
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Never
 
 from . import _checks
+from ._fit.hooks import check_hooks
 from ._fit.metrics import MAXIMISED
 from ._model.core import core_of
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ._files.logs import Log
 
 MODES = ("auto", "min", "max")
-
-CO_VARARGS = 4  # of a code object: it takes *arguments (inspect, which has the name, is slow to import)
 
 
 class Callback:
@@ -38,8 +36,8 @@ class Callback:
     one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`. A hook may
     train the model by other calls, except between the batches of a fit with `accumulate`.
 
-    Names that begin with ``on_`` are hooks: a class with another one, or with a hook that takes other arguments,
-    is refused when it is defined, because no fit would call it.
+    Names that begin with ``on_`` are hooks: a class with another one, or with a hook that takes other
+    arguments, is refused when it is defined, because no fit would call it.
 
     A callback may be used for several fits: it is reset at `on_fit_begin`. When a fit resumes from a
     checkpoint, `load_state_dict` is called right after `on_fit_begin` with the result of `state_dict` at that
@@ -48,9 +46,7 @@ class Callback:
 
     def __init_subclass__(cls, **others: Any) -> None:
         super().__init_subclass__(**others)
-        for name, value in vars(cls).items():
-            if name.startswith("on_"):
-                _check_hook(cls.__name__, name, value)
+        check_hooks(cls.__name__, vars(cls))
 
     def on_fit_begin(self, model: Any) -> None:
         """Before the first epoch."""
@@ -82,29 +78,6 @@ class Callback:
 
     def __bpkern_release__(self) -> None:
         """Close what the callback has open. It is called at the end of every fit, also after an error."""
-
-
-HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
-
-
-def _check_hook(owner: str, name: str, hook: Any) -> None:
-    """Raise TypeError unless a method of a callback's class is a hook that a fit can call."""
-    if name not in HOOKS:
-        from ._suggestions import suggestion  # only for an error
-
-        known = f"{', '.join(HOOKS)}{suggestion('hook', name, HOOKS)}"
-        raise TypeError(f"{owner}.{name} is no hook, so no fit would call it: the hooks are {known}")
-    if not isinstance(hook, FunctionType):  # decorated: it may take anything
-        return
-    code, given = hook.__code__, vars(Callback)[name].__code__.co_varnames
-    least = code.co_argcount - len(hook.__defaults__ or ())
-    takes_more = code.co_flags & CO_VARARGS
-    if least > len(given) or not (takes_more or code.co_argcount >= len(given)):
-        own = code.co_varnames[: code.co_argcount]
-        hint = ""
-        if len(own) == len(given) - 1:
-            hint = ": unlike Keras's, hooks get the model as their first argument, and have no self.model"
-        raise TypeError(f"{owner}.{name} must take ({', '.join(given)}), not ({', '.join(own)}){hint}")
 
 
 class _Monitor:

@@ -31,8 +31,7 @@ class History(dict[str, list[float]]):
     stop_reason : str or None
         Why a callback has ended the fit, in words; None if none has.
     best_epoch : int or None
-        The epoch, counted from 0, whose parameters `EarlyStopping` has restored: ``history[name][best_epoch]``
-        are the values of the model. None without that callback.
+        The epoch, counted from 0, whose parameters `EarlyStopping` has restored. None without that callback.
 
     Examples
     --------

@@ -109,8 +109,8 @@ class MLP:
     history_ : History or None
         The history of the last fit, finished or not.
     optimizer : Optimizer
-        Its attributes may be changed between calls. Another optimiser, or its name, may be assigned; it starts
-        without the states of the old one.
+        Its attributes may be changed between calls. Another optimiser, or its name, may be assigned; it
+        starts without the states of the old one.
     stop_training : bool
         A callback sets it to end the fit after the current epoch.
 
@@ -171,8 +171,8 @@ class MLP:
             from ._user_warnings import warn
 
             warn(
-                f"the loss {settings.loss} contains its softmax or sigmoid, and output_activation='sigmoid' is "
-                "another one before it: leave it 'identity'; predict_proba returns the probabilities"
+                f"the loss {settings.loss} contains its softmax or sigmoid, and output_activation='sigmoid' "
+                "is another one before it: leave it 'identity'; predict_proba returns the probabilities"
             )
 
     # For the other modules of the package ------------------------------------------------------------
@@ -406,12 +406,12 @@ class MLP:
         fit.warn_of_large_columns(X)
         return fit.run()
 
-    def train_on_batch(self, X: Any, y: Any) -> float:
+    def train_on_batch(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Make one training step on these rows. An average of the parameters (`ema`) is dropped.
 
         Parameters
         ----------
-        X, y : array_like
+        X, y, sample_weight : array_like
             As for `fit`; all rows are one mini-batch.
 
         Returns
@@ -424,7 +424,7 @@ class MLP:
         ValueError, TypeError, DivergedError, RuntimeError, MemoryError
             As for `fit`; nothing has changed.
         """
-        return batch.train_on_batch(self._core, X, y)
+        return batch.train_on_batch(self._core, X, y, sample_weight)
 
     def backward(self, grad_output: Any, *, input_gradient: bool = True) -> np.ndarray | None:
         """Propagate a derivative backward through the last ``forward(X, train=True)``.
@@ -482,6 +482,41 @@ class MLP:
         """
         by_hand.step(self._core, clip_norm, clip_value)
 
+    def apply_gradients(
+        self,
+        gradients: Sequence[tuple[Any, Any]],
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        """Make an update from gradients that were computed anywhere, by the model's optimiser.
+
+        Penalties are not added: the gradients of `gradients` contain them. An average of the parameters
+        (`ema` of `fit`) is dropped. Gradients of `backward` still wait for `step`.
+
+        >>> loss, gradients = model.gradients(X, y)
+        >>> model.apply_gradients([(dW / 2, db / 2) for dW, db in gradients])
+
+        Parameters
+        ----------
+        gradients : sequence of (dW, db)
+            In the shapes of the weights, (out, in), and biases, (out,), finite in the model's dtype.
+        clip_norm, clip_value : float, optional
+            As for `fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For shapes, values and dtypes that do not fit; nothing has changed.
+        DivergedError
+            If the parameters are no longer finite: the model is as before.
+        RuntimeError
+            While another thread uses the model.
+        MemoryError
+            If there is no memory for the gradients or the optimiser's states.
+        """
+        by_hand.apply_gradients(self._core, gradients, clip_norm, clip_value)
+
     def reset(self) -> None:
         """Return to the state after construction: weights, the optimiser's states, generator, history.
 
@@ -502,7 +537,9 @@ class MLP:
         """``forward(X)``."""
         return self.forward(X)
 
-    def forward(self, X: Any, *, layer: int | None = None, train: bool = False) -> np.ndarray:
+    def forward(
+        self, X: Any, *, layer: int | None = None, train: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """The outputs (n, out), after `output_activation` and before the softmax or sigmoid of the loss.
 
         Parameters
@@ -510,16 +547,19 @@ class MLP:
         X : array_like, shape (n, in)
             As for `fit`.
         layer : int, optional
-            Return the activations of this layer instead: 1 is the first hidden layer, ``len(layers) - 1`` the
-            output layer. (The names of parameters, as in `state_dict`, count from 0: "0.weight" leads to
-            layer 1.)
+            Return the activations of this layer instead, counted from 0 as in `get_weights` and
+            `state_dict`: 0 is the first hidden layer, whose weights are "0.weight", and ``len(layers) - 2``
+            the output layer.
         train : bool
-            As in training: with dropout, and kept for `backward`.
+            As in training: with dropout, and kept for `backward`. Not together with `layer` or `out`.
+        out : ndarray, optional
+            The outputs are written there, and no memory is allocated for them: C-contiguous, of the model's
+            dtype and the shape of the result, without overlap with X.
 
         Returns
         -------
         ndarray of the model's dtype, shape (n, out), or (n, width of the layer)
-            Infinite or NaN where the computation overflows.
+            `out` if that was given. Infinite or NaN where the computation overflows.
 
         Raises
         ------
@@ -530,12 +570,12 @@ class MLP:
         if layer is None and train is False:
             # The extension answers the simple case itself: one more call of Python would take a tenth longer.
             try:
-                outputs = core.net.forward(X)
+                outputs = core.net.forward(X) if out is None else core.net.forward_into(X, out)
             except _core.BadRowError as error:
                 raise bad_row((X, None, None), error.row, core.settings.dtype) from None
             if outputs is not None:
                 return outputs
-        return any_forward(core, X, layer, train)
+        return any_forward(core, X, layer, train, out)
 
     def predict(self, X: Any) -> np.ndarray:
         """Classes or values.

@@ -179,6 +179,19 @@ cdef class Tape:
         if total > 0:
             self.update(update, lr, 1 / total)
 
+    def set_gradients(self, layers):
+        """Store gradients [(dW, db), ...] of the network's shapes and dtype, C-contiguous, in place of those of
+        `backward`. Raises RuntimeError if those wait for an update."""
+        pairs = [self.network.fitting(l, pair) for l, pair in enumerate(layers)]
+        self.network.check_count(len(pairs))
+        with self.network.writing():
+            if self.stored:
+                raise RuntimeError("gradients of backward wait for step, and these would replace them")
+            self.reserve(1, 1)
+            for l, (dw, db) in enumerate(pairs):
+                bpk_workspace_set_layer(self.network.net, self.workspace, l, data(dw), data(db))
+            self.stored = True
+
     def gradients(self):
         """Copies of the stored gradients [(dW, db), ...]."""
         gradients = self.network.empty_layers()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bpkern
+from bpkern._fit.hooks import HOOKS
 from bpkern.callbacks import Callback
 
 
@@ -23,8 +24,8 @@ def define(**members):
         ({"on_train_batch_end": lambda self, batch, logs=None: None}, "did you mean 'on_batch_end'?"),
         (
             {"on_epoch_end": lambda self, epoch, logs=None: None},
-            "Mine.on_epoch_end must take (self, model, epoch, logs), not (self, epoch, logs): unlike Keras's, "
-            "hooks get the model as their first argument, and have no self.model",
+            "Mine.on_epoch_end must take (self, model, epoch, logs), not (self, epoch, logs): "
+            "unlike Keras's, hooks get the model as their first argument, and have no self.model",
         ),
         ({"on_fit_end": lambda self: None}, "Mine.on_fit_end must take (self, model), not (self)"),
         (
@@ -53,3 +54,8 @@ def test_other_names_of_arguments_are_allowed(hook):
     X = np.ones((2, 1))
     bpkern.MLP([1, 1], loss="mse").fit(X, X, epochs=2, callbacks=mine)
     assert mine.seen == [0, 1]
+
+
+def test_the_base_class_has_the_hooks_with_their_arguments():
+    own = {name: hook.__code__.co_varnames for name, hook in vars(Callback).items() if name.startswith("on_")}
+    assert own == HOOKS

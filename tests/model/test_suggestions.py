@@ -40,7 +40,7 @@ def model(**settings):
     ],
 )
 def test_a_name_is_proposed(kind, given, words):
-    with pytest.raises(ValueError, match="unknown .* allowed are") as error:
+    with pytest.raises(ValueError, match=r"unknown .* allowed are") as error:
         kind(**{"layers": [3, 4, 2], "loss": "cross_entropy"} | given)
     assert words in str(error.value)
 
@@ -275,7 +275,7 @@ def test_strings_are_found():
 
 def test_labels_out_of_range():
     with pytest.raises(
-        ValueError, match="labels must be from 0 to 0, .*loss='binary_cross_entropy'; for cross"
+        ValueError, match=r"labels must be from 0 to 0, .*loss='binary_cross_entropy'; for cross"
     ):
         model(layers=[3, 1]).fit(X, Y)
     with pytest.raises(ValueError, match="not from 1 to 2: classes are counted from 0, y - 1"):

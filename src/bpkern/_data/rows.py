@@ -104,7 +104,10 @@ def _label_hint(labels: np.ndarray, classes: int) -> str:
     """What the labels, which are out of range, were meant for; empty if that is not known."""
     lowest, highest = labels.min(), labels.max()
     if classes == 1 and lowest == 0 and highest == 1:
-        return ": for yes or no in one output, loss='binary_cross_entropy'; for cross_entropy, one output per class"
+        return (
+            ": for yes or no in one output, loss='binary_cross_entropy'; "
+            "for cross_entropy, one output per class"
+        )
     if lowest == 1 and highest == classes:
         return ": classes are counted from 0, y - 1"
     return ""

@@ -9,7 +9,7 @@ import numpy as np
 
 from .sparse import SparseRows
 
-# A column whose root mean square is greater counts as large: 0 to 16, as of scikit-learn's digits, trains well.
+# A column whose root mean square is greater counts as large: 0 to 16, as in scikit-learn's digits, is not.
 LARGE = 30.0
 
 # A few rows show whether any number is large; these columns are then measured on more of them.
@@ -51,8 +51,8 @@ def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows) -> None:
     listed = ", ".join(f"{names[column]!r} (about {_rounded(sizes[column])})" for column in first)
     more = ", ..." if large.size > NAMED else ""
     warn(
-        f"{large.size} of {x.shape[1]} columns of X hold large numbers: {listed}{more}. Networks train badly on "
-        "them: scale each column to mean 0 and deviation 1, by (X - X.mean(axis=0)) / X.std(axis=0) or "
+        f"{large.size} of {x.shape[1]} columns of X hold large numbers: {listed}{more}. Networks train badly "
+        "on them: scale each column to mean 0 and deviation 1, by (X - X.mean(axis=0)) / X.std(axis=0) or "
         "sklearn.preprocessing.StandardScaler, in training as in prediction"
     )
 

@@ -291,8 +291,7 @@ class Fit:
             try:
                 self._train(epochs, steps, watcher, history, first)
                 if core.stop_training and history.stop_reason is None:
-                    done = len(history.lr)
-                    history.stop_reason = f"stop_training was set in epoch {done} of {arguments.epochs}"
+                    history.stop_reason = "a callback has set stop_training"
                 elif not core.stop_training:  # a callback has stopped the fit, and then let it go on
                     history.stop_reason = None
             finally:

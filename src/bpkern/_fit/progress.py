@@ -192,7 +192,7 @@ class Bar(Progress):
 
 
 class Rate:
-    """Samples per second of the recent past: one to two times RATE_SECONDS, or two epochs if these are longer."""
+    """Samples per second of the recent past: one to two RATE_SECONDS, or two epochs if longer."""
 
     def __init__(self) -> None:
         self._before = self._last = (time.monotonic(), 0)

@@ -234,7 +234,9 @@ def checked_optimizer(optimizer: Any) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, str):
-        return OPTIMIZERS[_checks.one_of("optimizer", optimizer, tuple(OPTIMIZERS))]()
+        kind: Any = OPTIMIZERS[_checks.one_of("optimizer", optimizer, tuple(OPTIMIZERS))]
+        made: Optimizer = kind()
+        return made
     kinds = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
     is_class = isinstance(optimizer, type) and issubclass(optimizer, Optimizer)
     hint = f": make one of it, {optimizer.__name__}()" if is_class else ""
