@@ -4,8 +4,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,19 +25,6 @@ def unknown(kind: str, name: str, allowed: Sequence[str], others: str = "") -> V
 
     known = f"{', '.join(allowed)}{others}"
     return ValueError(f"unknown {kind} {name!r}: allowed are {known}{suggestion(kind, name, allowed)}")
-
-
-def unknown_argument(whose: str, given: Mapping[str, Any], function: Callable[..., Any]) -> TypeError:
-    """The error for arguments by name that `function` does not have; it proposes the one that was meant.
-
-    A function that takes them as ``**unknown: Never`` refuses them to type checkers, too. (Python's own
-    message names no other argument.)
-    """
-    from ._suggestions import unknown_argument  # only for an error
-
-    code = getattr(function, "__wrapped__", function).__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    return unknown_argument(whose, given, [name for name in names if name != "self"])
 
 
 def as_str(text: str) -> str:

@@ -6,9 +6,10 @@
 import math
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any
 
 from . import _checks
+from ._arguments import proposes_arguments
 from ._fit.hooks import check_hooks
 from ._fit.metrics import MAXIMISED
 from ._model.core import core_of
@@ -159,16 +160,14 @@ class EarlyStopping(Callback):
         For values out of range or of the wrong kind; from `fit`, if the history has no such name.
     """
 
+    @proposes_arguments("EarlyStopping")
     def __init__(
         self,
         monitor: str = "val_loss",
         patience: int = 10,
         min_delta: float = 0.0,
         mode: str = "auto",
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("EarlyStopping", unknown, EarlyStopping.__init__)
         self._monitor = _Monitor(monitor, mode, min_delta)
         self._patience = _checks.whole("patience", patience, 0)
         self._forget()
@@ -273,6 +272,7 @@ class ReduceLROnPlateau(Callback):
         learning rate is a schedule.
     """
 
+    @proposes_arguments("ReduceLROnPlateau")
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -282,10 +282,7 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
         mode: str = "auto",
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("ReduceLROnPlateau", unknown, ReduceLROnPlateau.__init__)
         self._monitor = _Monitor(monitor, mode, min_delta)
         self._factor = _checks.fraction("factor", factor)
         self._patience = _checks.whole("patience", patience, 0)
@@ -361,6 +358,7 @@ class ModelCheckpoint(Callback):
         From `fit`, if the file cannot be written.
     """
 
+    @proposes_arguments("ModelCheckpoint")
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -368,10 +366,7 @@ class ModelCheckpoint(Callback):
         save_best_only: bool = True,
         mode: str = "auto",
         every: int = 1,
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("ModelCheckpoint", unknown, ModelCheckpoint.__init__)
         from string import Formatter
 
         self._path = _checks.path("path", path)
@@ -444,11 +439,8 @@ class CSVLogger(Callback):
 
     _log: "Log | None" = None  # open from the first row, or from the checkpoint, to the end of the fit
 
-    def __init__(
-        self, path: str | os.PathLike[str], append: bool = False, separator: str = ",", **unknown: Never
-    ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("CSVLogger", unknown, CSVLogger.__init__)
+    @proposes_arguments("CSVLogger")
+    def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
         self._path = _checks.path("path", path)
         self._append = _checks.flag("append", append)
         if not isinstance(separator, str):

@@ -1,11 +1,12 @@
 """The losses that have a parameter, for ``MLP(loss=...)``. The kernels compute them."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Never
+from typing import Any, ClassVar
 
 import numpy as np
 
 from . import _checks
+from ._arguments import proposes_arguments
 from ._slots import Slotted
 
 
@@ -81,9 +82,8 @@ class Huber(Loss):
 
     name = "huber"
 
-    def __init__(self, delta: float | Sequence[float] = 1.0, **unknown: Never) -> None:
-        if unknown:
-            raise _checks.unknown_argument("Huber", unknown, Huber.__init__)
+    @proposes_arguments("Huber")
+    def __init__(self, delta: float | Sequence[float] = 1.0) -> None:
         self.delta = delta
         self.check()
 
@@ -119,9 +119,8 @@ class Quantile(Loss):
 
     name = "quantile"
 
-    def __init__(self, q: float | Sequence[float] = 0.5, **unknown: Never) -> None:
-        if unknown:
-            raise _checks.unknown_argument("Quantile", unknown, Quantile.__init__)
+    @proposes_arguments("Quantile")
+    def __init__(self, q: float | Sequence[float] = 0.5) -> None:
         self.q = q
         self.check()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Never, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from . import _checks, _core
+from ._arguments import proposes_arguments
 from ._data.rows import bad_row
 from ._fit import batch, by_hand, gradients, measuring
 from ._fit.arguments import FitArguments
@@ -130,6 +131,7 @@ class MLP:
 
     _core: Core
 
+    @proposes_arguments("MLP")
     def __init__(
         self,
         layers: Sequence[int],
@@ -145,10 +147,7 @@ class MLP:
         l1: float = 0.0,
         label_smoothing: float = 0.0,
         seed: Any = None,
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("MLP", unknown, MLP.__init__)
         if "_core" in vars(self) and self._core.fitting:
             raise RuntimeError("the model is being fitted: __init__ would replace it; make another one")
         settings = Settings(
@@ -269,6 +268,7 @@ class MLP:
 
     # Training ----------------------------------------------------------------------------------------
 
+    @proposes_arguments("MLP.fit")
     def fit(
         self,
         X: Any,
@@ -292,7 +292,6 @@ class MLP:
         resume: bool = False,
         verbose: Literal["auto", 0, 1, 2] | bool = "auto",
         n_threads: int | None = None,
-        **unknown: Never,
     ) -> History:
         """Train for some epochs, continuing from the present state of the model.
 
@@ -385,8 +384,6 @@ class MLP:
         OSError
             If a checkpoint cannot be read or written.
         """
-        if unknown:
-            raise _checks.unknown_argument("MLP.fit", unknown, MLP.fit)
         arguments = FitArguments(
             epochs=epochs,
             batch_size=batch_size,

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, ClassVar, Never, Self
+from typing import Any, ClassVar, Self
 
 from . import _checks
+from ._arguments import proposes_arguments
 from ._slots import Slotted
 
 # A number, or a schedule or any other function of the iteration, which is the number of updates made so far.
@@ -120,16 +121,14 @@ class SGD(Optimizer):
 
     rule = "sgd"
 
+    @proposes_arguments("SGD")
     def __init__(
         self,
         lr: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("SGD", unknown, SGD.__init__)
         super().__init__(lr)
         self.momentum = momentum
         self.nesterov = nesterov
@@ -184,6 +183,7 @@ class RMSprop(Optimizer):
 
     rule = "rmsprop"
 
+    @proposes_arguments("RMSprop")
     def __init__(
         self,
         lr: LearningRate = 0.01,
@@ -192,10 +192,7 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("RMSprop", unknown, RMSprop.__init__)
         super().__init__(lr)
         self.alpha = alpha
         self.eps = eps
@@ -248,6 +245,7 @@ class Adagrad(Optimizer):
 
     rule = "adagrad"
 
+    @proposes_arguments("Adagrad")
     def __init__(
         self,
         lr: LearningRate = 0.01,
@@ -255,10 +253,7 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("Adagrad", unknown, Adagrad.__init__)
         super().__init__(lr)
         self.lr_decay = lr_decay
         self.weight_decay = weight_decay
@@ -316,6 +311,7 @@ class Adam(Optimizer):
 
     rule = "adam"
 
+    @proposes_arguments("Adam")
     def __init__(
         self,
         lr: LearningRate = 0.001,
@@ -324,10 +320,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         eps_hat: bool = False,
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("Adam", unknown, Adam.__init__)
         super().__init__(lr)
         # A list could change without an assignment to the attribute.
         self.betas = tuple(betas) if isinstance(betas, list) else betas
@@ -382,6 +375,7 @@ class AdamW(Adam):
 
     rule = "adamw"
 
+    @proposes_arguments("AdamW")
     def __init__(
         self,
         lr: LearningRate = 0.001,
@@ -390,10 +384,7 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
         amsgrad: bool = False,
         eps_hat: bool = False,
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("AdamW", unknown, AdamW.__init__)
         super().__init__(lr, betas, eps, weight_decay, amsgrad, eps_hat)
 
 

@@ -40,8 +40,8 @@ def picture(panels: Sequence[Panel]) -> tuple[Markup, float]:
     for index, panel in enumerate(panels):
         row, column = divmod(index, across)
         place = f"translate({MARGIN + column * WIDTH:g} {MARGIN + KEY + row * HEIGHT:g})"
-        label = {"transform": place, "role": "img", "aria-label": _described(panel)}
-        parts.append(element("g", label, element("title", {}, _described(panel)), *_panel(panel)))
+        attributes = {"transform": place, "role": "img", "aria-label": _described(panel)}
+        parts.append(element("g", attributes, element("title", {}, _described(panel)), *_panel(panel)))
     width, height = max(across * WIDTH, key_width) + 2 * MARGIN, rows * HEIGHT + KEY + 2 * MARGIN
     label = f"Learning curves: {', '.join(panel.label for panel in panels)}"
     return svg(width, height, label, *parts, alone=False), height

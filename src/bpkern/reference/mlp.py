@@ -1,11 +1,11 @@
 """The trainer: checks of the data, mini-batches, updates and the history."""
 
 import math
-from typing import Any, Never
+from typing import Any
 
 import numpy as np
 
-from .. import _checks
+from .._arguments import proposes_arguments
 from .._data.class_weights import row_weights
 from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
 from .._fit.arguments import FitArguments
@@ -23,6 +23,7 @@ from .update import Update
 class MLP:
     """`bpkern.MLP` in plain NumPy: the same arguments, initial weights, shuffles and, to rounding, losses."""
 
+    @proposes_arguments("MLP")
     def __init__(
         self,
         layers: Any,
@@ -38,10 +39,7 @@ class MLP:
         l1: Any = 0.0,
         label_smoothing: Any = 0.0,
         seed: Any = None,
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise _checks.unknown_argument("MLP", unknown, MLP.__init__)
         settings = self._settings = Settings(
             layers,
             activation,
@@ -77,6 +75,7 @@ class MLP:
         return self._settings.optimizer
 
     @np.errstate(all="ignore")
+    @proposes_arguments("MLP.fit")
     def fit(
         self,
         X: Any,
@@ -95,11 +94,8 @@ class MLP:
         ema: Any = None,
         verbose: Any = "auto",
         n_threads: Any = None,
-        **unknown: Never,
     ) -> History:
         """Train; see `bpkern.MLP.fit`. BLAS has its own threads: n_threads is ignored."""
-        if unknown:
-            raise _checks.unknown_argument("MLP.fit", unknown, MLP.fit)
         settings = self._settings
         optimizer = settings.current_optimizer()
         arguments = FitArguments(

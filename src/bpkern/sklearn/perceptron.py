@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .._core import ACTIVATIONS
 from .._data.rows import Rows
+from .._user_warnings import warn
 from ..losses import Loss
 from ..mlp import MLP
 from ..optimizers import Optimizer
@@ -28,7 +29,6 @@ from .state import trainer_of
 from .stochastic import OVERFLOW, StochasticSolvers
 from .theirs import to_theirs
 from .trainer import RateMode, Trainer, as_weights
-from .._user_warnings import warn
 
 
 class BaseMLP(TasksSupportMixin, StochasticSolvers):
