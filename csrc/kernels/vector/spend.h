@@ -34,18 +34,20 @@ static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int last, ptrdiff_t tail
     }
 }
 
-/* For the other optimisers: calls `move`, which has their formulas, on a tile of the gradient in memory, with
- * rows of `width` elements. One call is enough if the rows of w are adjacent, as in a tile as wide as its
- * block. Not inlined: every tile would have a copy. */
-static NOINLINE void move_rows(int rows, ptrdiff_t width, const bpk_move *move, const tile_weights *to,
-                               const real *gradient) {
+/* For the other optimisers: stores the tile of the gradient, in the first-level cache, and calls `move`,
+ * which has their formulas. One call is enough if the rows of w are adjacent, as in a tile as wide as its
+ * block. */
+static ALWAYS_INLINE void move_rows(int rows, int vecs, const bpk_move *move, const tile_weights *to,
+                                    vacc gradient[TILE_ROWS_MAX][TILE_VECS]) {
+    real tile[TILE_ROWS_MAX * TILE_VECS * VEC];
+    const ptrdiff_t width = vecs * VEC;
+    EACH_ACCUMULATOR (r, j) vstore(tile + r * width + j * VEC, gradient[r][j]);
     int adjacent = to->n == width && to->ldw == width && to->ld_state == width;
     for (int r = 0; r < (adjacent ? 1 : rows); r++) {
         void *state[BPK_STATES];
         for (int k = 0; k < BPK_STATES; k++)
             state[k] = to->state[k] ? (stored *)to->state[k] + to->at + r * to->ld_state : NULL;
-        BPK_NAME(move)(move, adjacent ? rows * width : to->n, gradient + r * width, to->w + r * to->ldw,
-                       state);
+        BPK_NAME(move)(move, adjacent ? rows * width : to->n, tile + r * width, to->w + r * to->ldw, state);
     }
 }
 
@@ -53,9 +55,7 @@ static NOINLINE void move_rows(int rows, ptrdiff_t width, const bpk_move *move, 
 static ALWAYS_INLINE void spend_tile(int rows, int vecs, int last, ptrdiff_t tail, const bpk_move *move,
                                      const tile_weights *to, vacc tile[TILE_ROWS_MAX][TILE_VECS]) {
     if (move->optimizer.rule != BPK_SGD || move->l1 != 0 || move->shrink != 1) {
-        real gradient[TILE_ROWS_MAX * TILE_VECS * VEC]; /* in the first-level cache */
-        EACH_ACCUMULATOR (r, j) vstore(gradient + (r * vecs + j) * VEC, tile[r][j]);
-        move_rows(rows, vecs * VEC, move, to, gradient);
+        move_rows(rows, vecs, move, to, tile);
         EACH_ACCUMULATOR (r, j) tile[r][j] = tile_load(to->w + r * to->ldw, j, vecs, last, tail);
         return;
     }

@@ -153,56 +153,57 @@ static ALWAYS_INLINE int tile_rows(int vecs) {
     return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
 }
 
-/* The heights of tiles that are compiled, as bits: all up to 6, for small batches; the even ones; and the
- * highest. Of other heights, no number of rows needs more tiles, but for 7, 9 and 11. Wide blocks that end
- * within a vector, which are the last ones of a matrix, have fewer. */
+/* The heights of tiles that are compiled, as bits: all up to 8, for small batches; the even ones; and the
+ * highest. Partial tiles have 1 to 4, 8 and the highest, if they are wide, as in the last column of blocks of
+ * a matrix, or are compiled for each tail. */
 static ALWAYS_INLINE unsigned tile_heights(int vecs, int last) {
-    const unsigned to_six = 0x7e, even = 0x5554, few = 0x15e, highest = 1u << tile_rows(vecs);
-    return ((last == PARTIAL && vecs > 1 ? few : to_six | even) & (highest - 1)) | highest;
+#ifdef CONSTANT_TAILS
+    const int few = last == PARTIAL;
+#else
+    const int few = last == PARTIAL && vecs > 1;
+#endif
+    const unsigned up_to_8 = 0x1fe, even = 0x5554, few_heights = 0x11e, highest = 1u << tile_rows(vecs);
+    return ((few ? few_heights : up_to_8 | even) & (highest - 1)) | highest;
+}
+
+/* The lowest compiled height from `rows` on, which is at most that of the highest tile. */
+static ALWAYS_INLINE ptrdiff_t height_from(ptrdiff_t rows, int vecs, int last) {
+    return rows + __builtin_ctz(tile_heights(vecs, last) >> rows);
 }
 
 /* Computes rows i to i + rows of a block. */
 static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i);
 
-static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args,
-                                   ptrdiff_t i) {
-#define HEIGHT(r)                                                                  \
-    case r:                                                                        \
-        if (tile_heights(vecs, last) >> r & 1) tile(r, vecs, last, tail, args, i); \
-        break;
-    switch (rows) {
-        HEIGHT(1)
-        HEIGHT(2)
-        HEIGHT(3)
-        HEIGHT(4)
-        HEIGHT(5)
-        HEIGHT(6)
-        HEIGHT(7)
-        HEIGHT(8)
-        HEIGHT(9)
-        HEIGHT(10)
-        HEIGHT(11)
-        HEIGHT(12)
-        HEIGHT(13)
-        HEIGHT(14)
-    }
-#undef HEIGHT
-}
-
-/* The lowest compiled height from `rows` on. */
-static ALWAYS_INLINE int height_from(int rows, int vecs, int last) {
-    return rows + __builtin_ctz(tile_heights(vecs, last) >> rows);
-}
-
-/* Divides the rows of a block into few tiles of about equal height. */
+/* Divides the rows of a block into tiles of about equal height: as few as possible, but for numbers of rows
+ * that end with a height that is not compiled, which takes two. */
 static ALWAYS_INLINE void run_rows(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
-    const int most = tile_rows(vecs);
+    const ptrdiff_t most = tile_rows(vecs);
     for (ptrdiff_t i = args->from; i < args->to;) {
         const ptrdiff_t left = args->to - i, tiles = (left + most - 1) / most;
-        int rows = height_from((int)((left + tiles - 1) / tiles), vecs, last);
-        if (rows > left) rows = height_from((int)(left + 1) / 2, vecs, last);
-        run_tile(rows, vecs, last, tail, args, i);
-        i += rows;
+        ptrdiff_t height = height_from((left + tiles - 1) / tiles, vecs, last);
+        if (height > left) height = height_from((left + 1) / 2, vecs, last);
+#define HEIGHT(r)                                                                 \
+    case r:                                                                       \
+        if (tile_heights(vecs, last) >> r & 1)                                    \
+            for (; args->to - i >= r; i += r) tile(r, vecs, last, tail, args, i); \
+        break;
+        switch (height) {
+            HEIGHT(1)
+            HEIGHT(2)
+            HEIGHT(3)
+            HEIGHT(4)
+            HEIGHT(5)
+            HEIGHT(6)
+            HEIGHT(7)
+            HEIGHT(8)
+            HEIGHT(9)
+            HEIGHT(10)
+            HEIGHT(11)
+            HEIGHT(12)
+            HEIGHT(13)
+            HEIGHT(14)
+        }
+#undef HEIGHT
     }
 }
 
