@@ -75,7 +75,7 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
     # Not in examples/: the chapters have pictures, which need the width.
-    "secondary_sidebar_items": {"[!e]*": ["page-toc"], "examples/*": []},
+    "secondary_sidebar_items": {"[!e]**": ["page-toc"], "examples/*": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }

@@ -1,7 +1,7 @@
 """The pages of the repository that are outside docs/, and links between files as links between pages.
 
-README.md, SECURITY.md, CHANGELOG.md and CONTRIBUTING.md become pages of the folder project/. In these and in
-the pages of docs/, a link to a file that is a page of the site is changed to that page. A link to any other
+README.md, SECURITY.md, CHANGELOG.md and CONTRIBUTING.md become pages of the folder project/, and the tables
+of docs/README.md files there, which other pages include. In these and in the pages of docs/, a link to a file that is a page of the site is changed to that page. A link to any other
 file, such as a source, loses its address and keeps its text.
 """
 
@@ -73,10 +73,13 @@ def _place(file, anchor):
 
 
 def make_pages(app):
-    for file, page in PAGES.items():
+    texts = {page: adapted((ROOT / file).read_text("utf-8"), ROOT, page) for file, page in PAGES.items()}
+    index = adapted((DOCS / "README.md").read_text("utf-8"), DOCS, "index.rst")
+    for heading, text in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", index, re.M | re.S):
+        texts[f"project/{heading.lower().replace(' ', '-')}.inc"] = text
+    for page, text in texts.items():
         target = DOCS / page
         target.parent.mkdir(exist_ok=True)
-        text = adapted((ROOT / file).read_text("utf-8"), ROOT, page)
         # An unchanged page keeps its time, so that Sphinx need not read it again.
         if not target.exists() or target.read_text("utf-8") != text:
             target.write_text(text, "utf-8")
