@@ -11,6 +11,7 @@ import sys
 
 MODULES = (
     "bpkern",
+    "bpkern.c_api",
     "bpkern.callbacks",
     "bpkern.graph",
     "bpkern.kernels",
