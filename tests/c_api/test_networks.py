@@ -94,6 +94,18 @@ def test_sample_weights_and_rows_that_lie_apart():
         assert np.allclose(net.forward(wide_x[:, :6]), oracle.forward(x), rtol=0, atol=1e-12)
 
 
+def test_the_bits_are_those_of_python(dtype):
+    """ "The numbers are those of Python: the same kernels, and the same bits at any number of threads" """
+    x, y = rows("cross_entropy", dtype)
+    hidden = dict(activation=ACTIVATIONS[:-1], optimizer=bpkern.Adam())
+    model = bpkern.MLP(SIZES, loss="cross_entropy", dtype=dtype, seed=0, **hidden)
+    with Net(SIZES, ACTIVATIONS, "cross_entropy", dtype) as net:
+        net.set(model.get_weights())
+        model.fit(x, y, epochs=2, shuffle=False)
+        assert net.fit(data_of(x, y), training("adam", epochs=2, shuffle=0, threads=2)) == "OK"
+        assert np.array_equal(net.forward(x), model.forward(x))
+
+
 # Random numbers ------------------------------------------------------------------------------------------
 
 

@@ -46,7 +46,7 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 
 def test_import_leaves_what_few_need_for_later():
     """Importing archives, JSON, hashes, CSV and the reference would take longer than everything else."""
-    later = ("bpkern._files.container", "bpkern._seeing", "bpkern.graph", "bpkern.reference")
+    later = ("bpkern._files.container", "bpkern._seeing", "bpkern.c_api", "bpkern.graph", "bpkern.reference")
     later += ("csv", "hashlib", "json", "string", "zipfile")
     code = "import sys, numpy; before = set(sys.modules); import bpkern; new = set(sys.modules) - before\n"
     code += f"print(*sorted(new.intersection({later})))\n"
@@ -57,7 +57,8 @@ def test_import_leaves_what_few_need_for_later():
 def test_types_and_stubs_are_installed():
     installed = {Path(file).name for file in importlib.metadata.files("bpkern")}
     assert {"py.typed", "_core.pyi", "activations.py"} <= installed
-    assert not {name for name in installed if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".a"))}
+    sources = {name for name in installed if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h", ".a"))}
+    assert sources == {"bpkern.h", "bpkern_python.h", "c_api.pxd"}
 
 
 def test_versions_agree():

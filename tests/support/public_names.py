@@ -12,6 +12,7 @@ from typing import Never
 
 MODULES = (
     "bpkern",
+    "bpkern.c_api",
     "bpkern.callbacks",
     "bpkern.export",
     "bpkern.graph",
