@@ -14,7 +14,7 @@ from ._arguments import proposes_arguments
 from ._data.rows import bad_row
 from ._fit import batch, by_hand, gradients, measuring
 from ._fit.arguments import FitArguments
-from ._fit.fit import Fit
+from ._fit.fit import SHORT, Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
 from ._model.parameters import Weights, state_of, weights_of, without_gaps
@@ -400,7 +400,8 @@ class MLP:
             n_threads=n_threads,
         )
         fit = Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments)
-        fit.warn_of_large_columns(X)
+        if fit.rows * arguments.epochs > SHORT:
+            fit.warn_of_large_columns(X)
         return fit.run()
 
     def train_on_batch(self, X: Any, y: Any, sample_weight: Any = None) -> float:

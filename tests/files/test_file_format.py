@@ -220,6 +220,9 @@ def test_the_page_names_every_key_and_every_array(tmp_path):
         make().save(tmp_path / f"{name}.npz")
     checkpoint(tmp_path / "checkpoint.npz")
     bpkern.MLP([5, 7, 3], loss="mse", seed=0).compress("bfloat16").save(tmp_path / "compressed.npz")
+    stopped = bpkern.MLP([1, 1], loss="mse", seed=0)
+    stopped.fit([[1.0]], [1.0], epochs=9, callbacks=bpkern.callbacks.EarlyStopping("loss", 1, 1e9))
+    stopped.save(tmp_path / "stopped.npz")
     for path in tmp_path.glob("*.npz"):
         config, arrays = read(path)
         keys |= keys_of(config)

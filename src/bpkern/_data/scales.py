@@ -31,7 +31,11 @@ def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows) -> None:
     """
     if isinstance(x, SparseRows):
         return
-    few = x[:: max(1, len(x) // GLANCE)]
+    few = x[:: max(1, len(x) // GLANCE)].ravel()
+    # The sum of squares is the fastest to compute; but it overflows in small integers, and that of many
+    # columns may be great without a large one.
+    if few.dtype.kind == "f" and few.dot(few) <= LARGE**2 * (few.size // x.shape[1]):
+        return
     if few.max() <= LARGE and few.min() >= -LARGE:
         return
     with np.errstate(all="ignore"):

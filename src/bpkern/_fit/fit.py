@@ -14,6 +14,7 @@ import numpy as np
 from .. import _checks, _core
 from .._data import streams
 from .._data.rows import Rows, classes_of, is_1d, owned, read_rows
+from .._data.scales import warn_of_large_columns
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
     from .fingerprint import Fingerprint
 
 
-# Shorter fits are not checked for large columns, because the check would be a measurable part of them. In
-# multiplications of weights by rows, of which ROW_WORK count for what each row costs besides.
-CHECKED_WORK, ROW_WORK = 2.5e6, 500
+# Shorter fits are not checked for large columns, because the check would be a measurable part of them: fits
+# of up to SHORT rows in all epochs, and of less than CHECKED_WORK. That is in multiplications of weights by
+# rows, of which ROW_WORK count for what each row costs besides.
+SHORT, CHECKED_WORK, ROW_WORK = 500, 2.5e6, 500
 
 
 class FitWatcher(Watcher):
@@ -223,8 +225,6 @@ class Fit:
         """Warn if columns of X, the object of the caller, are so large that training is slow or fails."""
         passes = self.rows * self.arguments.epochs
         if passes * ROW_WORK + self.work >= CHECKED_WORK:
-            from .._data.scales import warn_of_large_columns
-
             warn_of_large_columns(X, self._rows[0])
 
     # The fit -----------------------------------------------------------------------------------------
@@ -290,9 +290,12 @@ class Fit:
                 core.fitted_1d = self._y_is_1d
             try:
                 self._train(epochs, steps, watcher, history, first)
-                if core.stop_training and history.stop_reason is None:
-                    history.stop_reason = "a callback has set stop_training"
-                elif not core.stop_training:  # a callback has stopped the fit, and then let it go on
+                if core.stop_training:
+                    if history.stop_reason is None:
+                        history.stop_reason = "a callback has set stop_training"
+                elif (
+                    history.stop_reason is not None
+                ):  # a callback has stopped the fit, and another let it go on
                     history.stop_reason = None
             finally:
                 self._progress.close(history.stop_reason)
