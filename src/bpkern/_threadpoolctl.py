@@ -11,7 +11,12 @@ NAME = "threadpoolctl"
 
 
 def register(threadpoolctl: Any) -> None:
-    """Register the extension with threadpoolctl, as a library of its own user API "bpkern"."""
+    """Register the extension with threadpoolctl, as a library of its own user API "bpkern".
+
+    Versions before 3.2 take no other libraries.
+    """
+    if not hasattr(threadpoolctl, "register"):
+        return
 
     class BpkernController(threadpoolctl.LibController):  # type: ignore[misc]
         """The number of `bpkern.set_num_threads`."""

@@ -1,7 +1,10 @@
 """Warnings that name the user's line, not one of this package or of the wrappers around its estimators."""
 
 import warnings
+from collections.abc import Callable
 from inspect import currentframe
+from types import FunctionType, SimpleNamespace
+from typing import Any
 
 # joblib calls the fits of scikit-learn's searches and ensembles.
 PACKAGES = ("bpkern", "sklearn", "joblib")
@@ -13,3 +16,20 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in PACKAGES:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def at_users_line(function: Any) -> Callable[..., Any]:
+    """A copy of a function of scikit-learn that warns as `warn` does.
+
+    The copy has another `warnings` among its globals. Catching the warnings and repeating them would change
+    the filters of all threads.
+    """
+    own = {**function.__globals__, "warnings": SimpleNamespace(warn=_warn_at)}
+    copied = FunctionType(function.__code__, own, function.__name__, function.__defaults__)
+    copied.__kwdefaults__ = function.__kwdefaults__
+    return copied
+
+
+def _warn_at(message: str, category: type[Warning] = UserWarning, stacklevel: int = 1) -> None:
+    """As `warnings.warn`; the level is that of the user's line."""
+    warn(message, category)

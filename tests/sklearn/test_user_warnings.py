@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("sklearn", minversion="1.6", reason="scikit-learn is not installed")
 
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -62,3 +63,19 @@ def test_the_line_of_a_divergence():
     settings = dict(solver="sgd", learning_rate_init=1e30, early_stopping=True, random_state=0)
     model = MLPRegressor(**settings)
     assert warned_at(lambda: model.fit(X, Y), ConvergenceWarning, "diverged")
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_the_line_of_a_fit_by_lbfgs(estimator):
+    y = LABELS if estimator is MLPClassifier else Y
+    model = estimator(solver="lbfgs", max_iter=2)
+    assert warned_at(lambda: model.fit(X, y), ConvergenceWarning, "lbfgs failed to converge")
+
+
+def test_the_line_of_a_search():
+    """joblib's frames stand between the user's line and the fit."""
+    search = GridSearchCV(MLPRegressor(max_iter=2), {"alpha": [0.1]}, cv=2, refit=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        search.fit(X, Y)
+    assert [each.filename for each in caught] == [__file__] * 2

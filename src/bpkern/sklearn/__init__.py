@@ -8,6 +8,8 @@ its definitions: with equal parameters they make the same steps, up to rounding.
 by default. `from_sklearn` and the method `to_sklearn` convert fitted estimators. Needs the extra ``sklearn``.
 """
 
+import sys
+
 try:
     import sklearn  # noqa: F401
 except ModuleNotFoundError as error:
@@ -15,6 +17,13 @@ except ModuleNotFoundError as error:
 
 from .classifier import MLPClassifier
 from .conversion import from_sklearn
+from .hummingbird import register_hummingbird
 from .regressor import MLPRegressor
+from .skl2onnx import register_skl2onnx
 
-__all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn"]
+__all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "register_hummingbird", "register_skl2onnx"]
+
+if "skl2onnx" in sys.modules:
+    register_skl2onnx()
+if "hummingbird.ml" in sys.modules:
+    register_hummingbird()

@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn import neural_network
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .._core import ACTIVATIONS
 from .._data.rows import Rows
-from .._user_warnings import warn
+from .._user_warnings import at_users_line, warn
 from ..losses import Loss
 from ..mlp import MLP
 from ..optimizers import Optimizer
@@ -29,6 +29,9 @@ from .state import trainer_of
 from .stochastic import OVERFLOW, StochasticSolvers
 from .theirs import to_theirs
 from .trainer import RateMode, Trainer, as_weights
+
+# Warns if a result has not converged.
+check_result = at_users_line(_check_optimize_result)
 
 
 class BaseMLP(TasksSupportMixin, StochasticSolvers):
@@ -417,14 +420,8 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
             self.coefs_, self.intercepts_ = trainer.get_coefs()
             self._note_parameters()
             self._batch_rows = len(rows[0])
-        self.n_iter_ = min(result.nit, self.max_iter)
+        self.n_iter_ = check_result("lbfgs", result, self.max_iter)
         self.loss_ = result.fun
-        if result.status != 0:
-            warn(
-                f"lbfgs stopped after {self.n_iter_} iterations, before it has converged: {result.message}. "
-                f"Raise max_iter={self.max_iter} or max_fun={self.max_fun}, or scale X (StandardScaler).",
-                ConvergenceWarning,
-            )
 
 
 @contextmanager
