@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .._core import ACTIVATIONS
 from .._data.rows import Rows
-from .._user_warnings import at_users_line, warn
+from .._user_warnings import at_users_line
 from ..losses import Loss
 from ..mlp import MLP
 from ..optimizers import Optimizer
