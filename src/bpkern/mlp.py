@@ -865,11 +865,11 @@ class MLP:
         """
         from ._export.torch_in import read_sequential
 
-        found = read_sequential(sequential, loss)
+        found = read_sequential(sequential, loss).arguments()
         options = dict(
             loss=loss, optimizer=optimizer, l2=l2, l1=l1, label_smoothing=label_smoothing, seed=seed
         )
-        return cls(**found._asdict(), **options)
+        return cls(**found, **options)
 
     @classmethod
     def from_onnx(
@@ -916,7 +916,7 @@ class MLP:
         """
         from ._export.onnx_in import read_onnx
 
-        found = read_onnx(_checks.path("path", path), loss)._asdict() | {"dropout": dropout}
+        found = read_onnx(_checks.path("path", path), loss).arguments() | {"dropout": dropout}
         options = dict(
             loss=loss, optimizer=optimizer, l2=l2, l1=l1, label_smoothing=label_smoothing, seed=seed
         )

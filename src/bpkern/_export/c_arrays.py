@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def as_computed(net: Net, weights: str) -> Net:
     scaling = net.scaling
     if scaling is not None:
         scaling = type(scaling)(*(_float32("the scaling", part) for part in scaling))
-    return net._replace(weights=layers, scaling=scaling)
+    return replace(net, weights=layers, scaling=scaling)
 
 
 def _float32(name: str, array: np.ndarray) -> np.ndarray:

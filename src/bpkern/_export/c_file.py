@@ -166,7 +166,7 @@ def _scaling(made: Net) -> list[str]:
         return []
     constants = [
         f"static const float net_{part}[NET_INPUTS] = {braces(numbers(array))};\n"
-        for part, array in made.scaling._asdict().items()
+        for part, array in zip(("center", "factor", "offset"), made.scaling, strict=True)
     ]
     return [
         *constants,

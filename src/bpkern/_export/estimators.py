@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def net_of_estimator(model: Any) -> Net:
     scaling = None
     for name, step in steps:
         scaling = _after(scaling, _scaling_of(name, step))
-    return net._replace(scaling=scaling)
+    return replace(net, scaling=scaling)
 
 
 def _net_of_predictor(estimator: Any) -> Net:

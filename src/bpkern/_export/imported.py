@@ -3,12 +3,14 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 
-class Imported(NamedTuple):
+@dataclass(frozen=True)
+class Imported:
     """The arguments of `bpkern.MLP` that a foreign network determines, beside its loss."""
 
     layers: list[int]
@@ -17,3 +19,7 @@ class Imported(NamedTuple):
     dtype: str
     init: list[tuple[np.ndarray, np.ndarray]]
     dropout: list[float]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name."""
+        return dict(vars(self))

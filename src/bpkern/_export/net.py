@@ -3,6 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ class Scaling(NamedTuple):
     offset: np.ndarray
 
 
-class Net(NamedTuple):
+@dataclass(frozen=True)
+class Net:
     """A trained network without everything that only training needs, except dropout.
 
     Attributes
@@ -111,4 +113,4 @@ def unscaled(net: Net) -> Net:
     wide = w.astype(np.float64)
     shifted = b + wide @ (offset - center * factor)
     first = (wide * factor).astype(net.dtype), shifted.astype(net.dtype)
-    return net._replace(weights=[first, *net.weights[1:]], scaling=None)
+    return replace(net, weights=[first, *net.weights[1:]], scaling=None)

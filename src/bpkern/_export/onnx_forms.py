@@ -129,7 +129,7 @@ def power(a: Form, b: Form) -> Form:
 
 def sigmoid(a: Form) -> Form:
     """The sigmoid, which remembers a."""
-    return _function("Sigmoid", a)._replace(inner=a)
+    return Form(_function("Sigmoid", a).terms, a)
 
 
 def relu(a: Form) -> Form:

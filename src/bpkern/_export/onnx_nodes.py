@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,7 +41,7 @@ def with_dtype(net: Net, dtype: Any) -> Net:
         weights = [(w.astype(dtype), b.astype(dtype)) for w, b in net.weights]
     if not all(np.isfinite(part).all() for pair in weights for part in pair):
         raise ValueError(f"the weights must be finite in {np.dtype(dtype).name}")
-    return net._replace(weights=weights, dtype=np.dtype(dtype))
+    return replace(net, weights=weights, dtype=np.dtype(dtype))
 
 
 def add_predictions(graph: Graph, net: Net, x: str) -> str:
