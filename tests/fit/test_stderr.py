@@ -109,8 +109,8 @@ def test_lines_go_to_whatever_can_be_written(monkeypatch, kind):
 def test_errors_that_are_not_the_display_s_are_raised(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     model = bpkern.MLP([2, 1], loss="mse", seed=0)
-    with pytest.raises(ValueError, match="unknown verbose 2"):
-        model.fit(X, Y, verbose=2)
+    with pytest.raises(ValueError, match="unknown verbose 3"):
+        model.fit(X, Y, verbose=3)
     monkeypatch.setattr(sys, "stderr", Failing(1, KeyboardInterrupt(), False))
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y, epochs=3, verbose=1)
