@@ -1,7 +1,7 @@
 /* Measures the forward product, called from C by one thread, in per cent of the FMA peak. The two are
  * measured in turns.
  *
- *     cmake -S . -B build/bench -DBPKERN_BENCH=ON -DBPKERN_EXTENSION=OFF
+ *     cmake -S . -B build/bench -DBPKERN_BENCH=ON -DBPKERN_PYTHON=OFF
  *     cmake --build build/bench --target forward_kernel
  *     build/bench/forward_kernel
  */

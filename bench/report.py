@@ -27,6 +27,7 @@ COLOURS = {
     "JAX": "#009e73",
     "ONNX Runtime": "#56b4e9",
 }
+ACROSS = 2  # panels of the plot
 MARKERS = {
     "NumPy": "s",
     "scikit-learn": "^",
@@ -136,51 +137,67 @@ def _time(seconds: float) -> str:
 
 
 def plot(pairs: list[tuple[dict, dict]], folder: Path) -> None:
-    """Each trainer's time divided by bpkern's, on a logarithmic axis: a line per trainer, a block per net."""
+    """A panel per network: each trainer's time divided by bpkern's, the fastest first; logarithmic axes."""
     import matplotlib
 
     matplotlib.use("agg")
-    matplotlib.rcParams.update({"svg.hashsalt": "peers", "font.size": 10})
+    matplotlib.rcParams.update({"svg.hashsalt": "peers", "font.size": 9})
     from matplotlib import pyplot
 
     cells = [cell for cell, _ in pairs if median(cell, OWN)]
     threads = cells[0]["threads"]
-    others = [name for name in names(cells)[1:] if any(ratio(cell, name) for cell in cells)]
-    block = len(others) + 1.5
-    height = 1.8 + 0.2 * block * len(cells)
-    figure, axes = pyplot.subplots(figsize=(9, height), layout="constrained")
-    axes.axvline(1, color=COLOURS[OWN], linewidth=2.5, label=OWN, zorder=4)
-    for lane, name in enumerate(others):
-        points = [(r, n * block + lane) for n, cell in enumerate(cells) if (r := ratio(cell, name))]
-        x, y = zip(*points, strict=True)
-        axes.hlines(y, 1, x, color=COLOURS[name], linewidth=1.5, zorder=2)
-        axes.plot(x, y, MARKERS[name], color=COLOURS[name], markersize=7, label=name, zorder=3)
-        for at in points:
-            side, align = (8, "left") if at[0] >= 1 else (-8, "right")
-            text = f"{at[0]:.2f}" if at[0] < 10 else f"{at[0]:.0f}"
-            axes.annotate(text, at, (side, 0), textcoords="offset points", ha=align, va="center", fontsize=8)
-    for n in range(1, len(cells)):
-        axes.axhline(n * block - 1.25, color="#dddddd", linewidth=0.8, zorder=0)
-    axes.set_xscale("log")
-    least, most = axes.get_xlim()
-    axes.set_xlim(min(least * 0.7, 0.8), most * 1.6)  # room for the numbers
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    labels = [f"{cell['name'].replace(' ', chr(10), 1)}\n{OWN}: {_time(median(cell, OWN))}" for cell in cells]
-    axes.set_yticks([n * block + (len(others) - 1) / 2 for n in range(len(cells))], labels)
-    axes.set_ylim(len(cells) * block - 1.25, -1.25)
-    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"time of a training step / {OWN}'s, logarithmic: slower to the right")
-    axes.set_ylabel("network, loss and batch")
-    figure.suptitle(f"A training step on {threads} thread{'s' if threads > 1 else ''}", weight="bold")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=len(others) + 1, frameon=False)
-    figure.supxlabel(fill(caption(pairs[-1][1], threads), 120), fontsize=7, color="#555555")
+    others = max(len(_ratios(cell)) for cell in cells)
+    rows = -(-len(cells) // ACROSS)
+    size = (4.6 * ACROSS, (0.9 + 0.24 * others) * rows + 0.9)
+    figure = pyplot.figure(figsize=size, layout="constrained")
+    axes = list(figure.subplots(rows, ACROSS, squeeze=False).flat)
+    for cell, each in zip(cells, axes, strict=False):
+        _panel(each, cell)
+    for empty in axes[len(cells) :]:
+        empty.remove()
+    on = f"{threads} thread{'s' if threads > 1 else ''}"
+    figure.suptitle(f"A training step on {on}: time divided by {OWN}'s, logarithmic", weight="bold")
+    figure.get_layout_engine().set(hspace=0.08)
+    figure.supxlabel(fill(caption(pairs[-1][1], threads), 130), fontsize=7, color="#555555")
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "peers.png", dpi=160)
     figure.savefig(folder / "peers.svg", metadata={"Date": None})
     pyplot.close(figure)
+
+
+def _ratios(cell: dict) -> list[tuple[float, str]]:
+    """The ratios of the other trainers with their names, the fastest first."""
+    return sorted((r, name) for name in names([cell])[1:] if (r := ratio(cell, name)))
+
+
+def _panel(axes, cell: dict) -> None:
+    """The trainers of one network."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    found = _ratios(cell)
+    axes.axvline(1, color=COLOURS[OWN], linewidth=2, zorder=1)
+    for lane, (by, name) in enumerate(found):
+        axes.hlines(lane, 1, by, color=COLOURS[name], linewidth=2, zorder=2)
+        axes.plot(by, lane, MARKERS[name], color=COLOURS[name], markersize=6, zorder=3)
+        side, align = (8, "left") if by >= 1 else (-8, "right")
+        text = f"{by:.2f}" if by < 10 else f"{by:.0f}"
+        axes.annotate(text, (by, lane), (side, 0), textcoords="offset points", ha=align, va="center")
+    axes.set_xscale("log")
+    # Room for the numbers; and small differences look small.
+    least, most = min(by for by, _ in found), max(by for by, _ in found)
+    axes.set_xlim(0.7 * least if least < 1 else 0.9, max(3, most**1.25))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 50 else (1,)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_yticks(range(len(found)), [name for _, name in found])
+    axes.set_ylim(len(found) - 0.4, -0.6)
+    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    sizes, _, training = cell["name"].partition(" ")
+    axes.set_title(sizes, loc="left", weight="bold", fontsize=10, pad=16)
+    axes.text(0, 1.03, f"{training}; {OWN}: {_time(median(cell, OWN))}", transform=axes.transAxes, fontsize=8)
 
 
 def paste(readme: Path, text: str) -> None:

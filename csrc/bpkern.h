@@ -1,4 +1,4 @@
-/* bpkern: backpropagation kernels for multilayer perceptrons. The public C API.
+/* bpkern: the C library as the extension calls it. The public C API is src/bpkern/include/bpkern.h.
  *
  * Matrices are row-major with a leading dimension: element (i, j) of x is x[i * ldx + j], and rows may lie
  * farther apart than the matrix is wide. `real` below is float or double, the dtype of the kernel table; the
@@ -497,9 +497,11 @@ bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *
 bpk_status bpk_forward(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps,
                        void *out);
 
-/* trainer/workspace.c: copies layer l's stored gradients to dw (out, in) and db (out); copies all stored
- * gradients to another workspace; sets them to zero. */
+/* trainer/workspace.c: copies layer l's stored gradients to dw (out, in) and db (out), or back; copies all
+ * stored gradients to another workspace; sets them to zero. */
 void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db);
+void bpk_workspace_set_layer(const bpk_net *net, bpk_workspace *workspace, int l, const void *dw,
+                             const void *db);
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from);
 void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace);
 

@@ -1,7 +1,8 @@
-"""Training on rows read from a file block by block, to predict quantiles: an interval and the median.
+"""
+Quantiles from a file that is read in blocks
+============================================
 
-An object whose `__iter__` starts a new pass yields the batches, which a thread reads ahead while the network
-trains. (To shuffle over the whole file, pass the memory map itself to `fit` as X.)
+Training on rows that are read from a file block by block, to predict quantiles: an interval and the median.
 """
 
 import tempfile
@@ -10,6 +11,13 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
+
+# %%
+# Batches from a file
+# -------------------
+#
+# An object whose ``__iter__`` starts a new pass yields the batches, which a thread reads ahead while the
+# network trains. (To shuffle over the whole file, pass the memory map itself to ``fit`` as X.)
 
 ROWS, BLOCK, BATCH = 200_000, 20_000, 500
 
@@ -38,6 +46,22 @@ def write(path, rng):
         )
     file.flush()
 
+
+# %%
+# A loss for quantiles
+# --------------------
+#
+# The quantile loss weighs an error by :math:`q` if the target is above the output :math:`a`, and by
+# :math:`1 - q` if it is below:
+#
+# .. math::
+#
+#    E = \begin{cases} q \, (y - a) & a < y \\ (1 - q) \, (a - y) & a \ge y \end{cases}
+#    \qquad
+#    \frac{\partial E}{\partial a} = \begin{cases} -q & a < y \\ 1 - q & a > y \end{cases}
+#
+# At the minimum, the derivatives of all rows add up to 0: the fraction :math:`q` of the targets is below the
+# output. The three outputs here predict the quantiles 0.1, 0.5 and 0.9.
 
 rng = np.random.default_rng(0)
 with tempfile.TemporaryDirectory() as folder:

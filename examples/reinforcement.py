@@ -1,12 +1,21 @@
-"""Balancing a pole on a cart by policy gradients (Barto, Sutton and Anderson, 1983; Williams, 1992).
+"""
+Balancing a pole: a gradient of your own
+========================================
 
-Steps by hand: the objective is not a loss of outputs and targets, so its derivative with respect to the
-outputs is computed here and passed back through the network.
+A network pushes a cart left or right so that a pole on it stays up (Barto, Sutton and Anderson, 1983), and
+learns by policy gradients (Williams, 1992). The objective is not a loss of outputs and targets: its
+derivative with respect to the outputs is computed here, and passed back through the network.
 """
 
 import numpy as np
 
 import bpkern
+
+# %%
+# The cart and its poles
+# ----------------------
+#
+# The state of a cart and its pole is four numbers. Newton's laws give the state 0.02 s after a push.
 
 POLES, LONGEST = 32, 200  # poles balanced at once, and the most steps
 
@@ -27,6 +36,14 @@ def moved(states, actions):
     return after, (np.abs(after[:, 0]) > 2.4) | (np.abs(after[:, 2]) > 0.21)
 
 
+# %%
+# Playing
+# -------
+#
+# The two outputs of the network are logits. Their softmax is the probability of each push, and the push is
+# drawn by it.
+
+
 def softmax(outputs):
     e = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -42,6 +59,21 @@ def play(model, rng):
         standing = standing & ~fallen
     return [np.stack(each) for each in zip(*seen, strict=True)]
 
+
+# %%
+# Learning
+# --------
+#
+# A push was good if the pole stood longer after it than the others did on average. With :math:`A_t` for how
+# much longer, the objective is the mean of :math:`-A_t \log p(\text{push}_t)`. Its derivative by the logits
+# is that of the cross-entropy, times :math:`A_t`:
+#
+# .. math::
+#
+#    \frac{\partial}{\partial s_k} \left( -A_t \log p_{\text{push}_t} \right)
+#    = A_t \left( p_k - [k = \text{push}_t] \right)
+#
+# ``forward(train=True)``, ``backward`` and ``step`` make an update from it.
 
 rng = np.random.default_rng(0)
 # The outputs are the logits of pushing left and right.

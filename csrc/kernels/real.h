@@ -45,6 +45,9 @@ typedef real acc;
 #endif
 #endif
 
+/* In a header, of which not every file uses all functions. */
+#define NOINLINE __attribute__((noinline, unused))
+
 /* Sanitizers do not see which elements a masked load or store touches. These functions touch the same
  * elements, p[0] to p[n - 1], one by one; and stop at an n that is not 1 to `most`, with which the words of
  * vec.h would do different things on different ISAs, all of them silently. */

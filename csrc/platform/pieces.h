@@ -1,6 +1,7 @@
 /* Threads for one short call, which take pieces of its work as they come. Starting a thread takes as long as
  * a small product, and longer if the other processors are busy. So the caller begins at once, and waits only
- * for helpers that have taken a piece: one that begins late finds less work, or none. Defined in pieces.c.
+ * for helpers that have taken a piece: one that begins late finds less work, or none. A helper stays for a
+ * moment after its work, for a call that may follow. Defined in pieces.c.
  */
 #ifndef BPK_PIECES_H
 #define BPK_PIECES_H
@@ -13,7 +14,7 @@ typedef struct pieces pieces;
 typedef struct {
     pieces *all;
     int index, count; /* worker 0 is the caller; no index reaches count */
-    ptrdiff_t passed; /* pieces of earlier phases */
+    ptrdiff_t passed; /* pieces of each share in earlier phases */
     ptrdiff_t own;    /* the piece that it has taken, or -1 */
 } worker;
 

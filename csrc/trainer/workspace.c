@@ -151,6 +151,10 @@ void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *ws, int l,
     net_get_layer(net, ws->gradients, l, dw, db);
 }
 
+void bpk_workspace_set_layer(const bpk_net *net, bpk_workspace *ws, int l, const void *dw, const void *db) {
+    bpk_net_buffer_layer(net, ws->gradients, l, dw, db);
+}
+
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from) {
     memcpy(to->gradients, from->gradients, (size_t)net->size * net->kernels->real_size);
 }

@@ -7,7 +7,8 @@
 `MLP` is the trainer; `fit_many` trains several models at once; `MLP.trace` returns a `Trace` of every number
 of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning
 rates, `losses` with a parameter, `callbacks`, the `kernels` as functions, `reference`, the same training in
-plain NumPy, and `graph`, backpropagation through expressions of scalars.
+plain NumPy, `graph`, backpropagation through expressions of scalars, `export`, of networks to torch, ONNX and
+plain C, and `c_api`, the functions for C, Cython and Numba.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import graph, reference
+    from . import c_api, export, graph, reference
+    from .c_api import get_include
     from .trace import Trace
 
 __all__ = [
@@ -43,8 +45,11 @@ __all__ = [
     "Trace",
     "__version__",
     "available_isas",
+    "c_api",
     "callbacks",
+    "export",
     "fit_many",
+    "get_include",
     "get_num_threads",
     "graph",
     "isa",
@@ -60,7 +65,15 @@ __all__ = [
 _threadpoolctl.register_when_loaded()
 
 # Imported at their first use: `reference` alone would take a third of the package's import time.
-_LATER = {"graph": ".graph", "reference": ".reference", "trace": ".trace", "Trace": ".trace"}
+_LATER = {
+    "c_api": ".c_api",
+    "export": ".export",
+    "get_include": ".c_api",
+    "graph": ".graph",
+    "reference": ".reference",
+    "trace": ".trace",
+    "Trace": ".trace",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -74,4 +87,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    """The public names alone, without the imports above."""
+    return sorted(__all__)

@@ -15,8 +15,16 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
         raise TypeError(f"{name} must be a name, one of {', '.join(allowed)}, not {value!r}")
     text = as_str(value)
     if text not in allowed:
-        raise ValueError(f"unknown {name} {text!r}: allowed are {', '.join(allowed)}")
+        raise unknown(name, text, allowed)
     return text
+
+
+def unknown(kind: str, name: str, allowed: Sequence[str], others: str = "") -> ValueError:
+    """The error for a name that is not among `allowed`; `others` says what else is, as ", or a callable"."""
+    from ._suggestions import suggestion  # only for an error
+
+    known = f"{', '.join(allowed)}{others}"
+    return ValueError(f"unknown {kind} {name!r}: allowed are {known}{suggestion(kind, name, allowed)}")
 
 
 def as_str(text: str) -> str:

@@ -264,6 +264,8 @@ cdef extern from "bpkern.h" nogil:
     bpk_status bpk_gradients(const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
     void bpk_workspace_get_layer(
         const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db)
+    void bpk_workspace_set_layer(
+        const bpk_net *net, bpk_workspace *workspace, int l, const void *dw, const void *db)
     void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *source)
     bpk_status bpk_forward(
         const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps, void *out)

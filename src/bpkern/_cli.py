@@ -1,6 +1,8 @@
 """The command line: `bpkern` and `python -m bpkern`."""
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Sequence
 
 from . import __version__, _checks, show_config
@@ -40,6 +42,11 @@ def _sizes(text: str) -> list[int]:
     """A `type` for argparse: converts "2,3,1" or "2-3-1" to sizes of layers."""
     parse = _whole("a layer's size", 1)
     return [parse(size) for size in text.replace("-", ",").split(",")]
+
+
+def _row(text: str) -> int | str:
+    """A `type` for argparse: "mean", or the number of a row."""
+    return text if text == "mean" else _whole("row", 0)(text)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -82,7 +89,15 @@ def _add_trace(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     trace.add_argument("--model", metavar="net.npz", help="a file of MLP.save; needs --data, or --x and --y")
     trace.add_argument("--data", metavar="rows.csv", help="rows of inputs and then targets, without a header")
     trace.add_argument("--explain", metavar="NAME", help='also explain a number, as "layers[1].W[0, 0]"')
-    trace.add_argument("--save", metavar="FILE", help="also write to a .json or .txt file")
+    trace.add_argument("--save", metavar="FILE", help="also write to a .html, .svg, .json or .txt file")
+    trace.add_argument(
+        "--open",
+        action="store_true",
+        help="also show the page in the web browser: that of --save if it is .html, else a temporary file",
+    )
+    trace.add_argument(
+        "--row", type=_row, default=0, help='that drawings show, or "mean" for means over all rows (0)'
+    )
 
 
 def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -130,13 +145,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "demo":
             from ._demo import run
 
-            return run(seed=options.seed, epochs=options.epochs)
-        if options.command == "export":
+            status = run(seed=options.seed, epochs=options.epochs)
+        elif options.command == "export":
             from ._export.command import run_export
 
-            return run_export(options)
-        from ._seeing.trace_command import run_trace
+            status = run_export(options)
+        else:
+            from ._seeing.trace_command import run_trace
 
-        return run_trace(options)
+            status = run_trace(options)
+        print(end="", flush=True)  # here, and not when Python exits, a reader that has ended is no error
+        return status
     except KeyboardInterrupt:
         return 130  # a shell's status of a command that Ctrl-C ended
+    except BrokenPipeError:
+        # The reader, such as `head`, has ended. What is still buffered goes nowhere when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # a shell's status of a command that SIGPIPE ended

@@ -29,7 +29,7 @@ def resolve_isa() -> None:
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[str, str]] | None:
     """Print version, instruction sets, caches, threads and build of this installation, or return them.
 
-    A report of a bug needs all of it; `bpkern --version --verbose` prints the same.
+    A report of a bug needs all of it; ``bpkern --version --verbose`` prints the same.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ It imports nothing of its own package; the parts included at the end are in .pxi
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stddef cimport ptrdiff_t
 from libc.math cimport INFINITY
@@ -456,6 +456,7 @@ cpdef bint all_finite(array) except -1:
     return finite
 
 
+include "c_api.pxi"
 include "callers.pxi"
 include "guard.pxi"
 include "data.pxi"

@@ -13,15 +13,42 @@ class Slotted:
     __slots__ = ()
 
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments by name, in its order."""
+        """The present attributes by name.
+
+        Returns
+        -------
+        dict
+            In the order of the constructor.
+        """
         raise NotImplementedError
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings by name, so that scikit-learn can search over ``optimizer__lr``. `deep` is ignored."""
+        """The settings by name, so that scikit-learn can search over ``optimizer__lr``.
+
+        Parameters
+        ----------
+        deep : bool
+            Ignored.
+
+        Returns
+        -------
+        dict
+            As `settings`.
+        """
         return self.settings()
 
     def set_params(self, **settings: Any) -> Self:
         """Change settings: all of them, or none if one is not allowed.
+
+        Parameters
+        ----------
+        **settings
+            New values by name.
+
+        Returns
+        -------
+        object
+            This one.
 
         Raises
         ------

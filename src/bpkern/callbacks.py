@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _checks
+from ._arguments import proposes_arguments
+from ._fit.hooks import check_hooks
 from ._fit.metrics import MAXIMISED
 from ._model.core import core_of
 
@@ -35,10 +37,17 @@ class Callback:
     one. An error in a hook ends the fit and is raised from it, without a call of `on_fit_end`. A hook may
     train the model by other calls, except between the batches of a fit with `accumulate`.
 
+    Names that begin with ``on_`` are hooks: a class with another one, or with a hook that takes other
+    arguments, is refused when it is defined, because no fit would call it.
+
     A callback may be used for several fits: it is reset at `on_fit_begin`. When a fit resumes from a
     checkpoint, `load_state_dict` is called right after `on_fit_begin` with the result of `state_dict` at that
     checkpoint. Checkpoints are written after the `on_epoch_end` of all callbacks.
     """
+
+    def __init_subclass__(cls, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        check_hooks(cls.__name__, vars(cls))
 
     def on_fit_begin(self, model: Any) -> None:
         """Before the first epoch."""
@@ -98,6 +107,10 @@ class _Monitor:
         if self.name not in logs:
             validated = any(name.startswith("val_") for name in logs)
             hint = ": val_ needs validation data" if self.name.startswith("val_") and not validated else ""
+            if not hint:
+                from ._suggestions import suggestion  # only for an error
+
+                hint = suggestion("metric", self.name, logs)
             raise ValueError(f"monitor {self.name!r} is not in the logs, which hold {', '.join(logs)}{hint}")
         return float(logs[self.name])
 
@@ -108,12 +121,17 @@ class _Monitor:
         return value > best + self.min_delta if self.maximised else value < best - self.min_delta
 
 
+def _counted(count: int, noun: str) -> str:
+    """A number and its noun."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class EarlyStopping(Callback):
     """End the fit when a value no longer improves, and restore the best weights.
 
     The fit ends after `patience` epochs without improvement. At the end of the fit for any reason except an
     error or an interrupt, the parameters of the best epoch are restored; the optimiser's state is that of the
-    last epoch.
+    last epoch. ``History.best_epoch`` is that epoch, and ``History.stop_reason`` says why the fit ended.
 
     Parameters
     ----------
@@ -142,8 +160,13 @@ class EarlyStopping(Callback):
         For values out of range or of the wrong kind; from `fit`, if the history has no such name.
     """
 
+    @proposes_arguments("EarlyStopping")
     def __init__(
-        self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, mode: str = "auto"
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str = "auto",
     ) -> None:
         self._monitor = _Monitor(monitor, mode, min_delta)
         self._patience = _checks.whole("patience", patience, 0)
@@ -172,10 +195,30 @@ class EarlyStopping(Callback):
         if self._waited >= self._patience:
             self.stopped_epoch_ = epoch
             model.stop_training = True
+            self._explain(model)
 
     def on_fit_end(self, model: Any) -> None:
         if self.best_epoch_ is not None:
             core_of(model).set_parameters(self._parameters)
+        self._explain(model)
+
+    def _explain(self, model: Any) -> None:
+        """Tell the history, which is None in a loop of the user, what this callback has done."""
+        history = core_of(model).history
+        if history is not None:
+            if self.best_epoch_ is not None:
+                history.best_epoch = self.best_epoch_
+            if self.stopped_epoch_ is not None and model.stop_training:
+                history.stop_reason = self._reason()
+
+    def _reason(self) -> str:
+        """Why the fit has ended, for people, who count epochs from 1."""
+        if self.best_epoch_ is None or self.best_ is None:
+            return f"{self._monitor.name} has not been finite in {_counted(self._waited, 'epoch')}"
+        return (
+            f"{self._monitor.name} has not improved for {_counted(self._waited, 'epoch')}; "
+            f"the weights are those of epoch {self.best_epoch_ + 1}, where it was {self.best_:.4g}"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -229,6 +272,7 @@ class ReduceLROnPlateau(Callback):
         learning rate is a schedule.
     """
 
+    @proposes_arguments("ReduceLROnPlateau")
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -299,6 +343,7 @@ class ModelCheckpoint(Callback):
     monitor : str
         A name of the history; only used with `save_best_only`.
     save_best_only : bool
+        Save only if `monitor` is better than at each earlier save.
     mode : {"auto", "min", "max"}
         "auto" maximises accuracy, f1, precision, recall and r2, and minimises every other value, including
         those of callables.
@@ -313,6 +358,7 @@ class ModelCheckpoint(Callback):
         From `fit`, if the file cannot be written.
     """
 
+    @proposes_arguments("ModelCheckpoint")
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -376,6 +422,7 @@ class CSVLogger(Callback):
     Parameters
     ----------
     path : str or path
+        The file.
     append : bool
         Append to an existing file with the same header instead of replacing it.
     separator : str
@@ -392,6 +439,7 @@ class CSVLogger(Callback):
 
     _log: "Log | None" = None  # open from the first row, or from the checkpoint, to the end of the fit
 
+    @proposes_arguments("CSVLogger")
     def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:
         self._path = _checks.path("path", path)
         self._append = _checks.flag("append", append)

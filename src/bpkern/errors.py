@@ -11,6 +11,7 @@ class DivergedError(ArithmeticError):
     Parameters
     ----------
     message : str
+        What `str` returns.
     epoch, iteration : int
         The attributes of these names.
 

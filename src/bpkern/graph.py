@@ -23,13 +23,29 @@ from __future__ import annotations
 
 import math
 from os import PathLike
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._checks import as_str, real, whole
 from ._seeing.graph_rows import Row, rows
 from ._seeing.operations import OPERATIONS, Operation, power_of
 
-__all__ = ["Edge", "Node", "cos", "exp", "log", "max", "relu", "sigmoid", "sin", "tanh", "variables"]
+if TYPE_CHECKING:
+    from .trace import Step
+
+__all__ = [
+    "Edge",
+    "Node",
+    "cos",
+    "exp",
+    "from_trace",
+    "log",
+    "max",
+    "relu",
+    "sigmoid",
+    "sin",
+    "tanh",
+    "variables",
+]
 
 
 class Edge(NamedTuple):
@@ -41,7 +57,7 @@ class Edge(NamedTuple):
     derivative : float
         The local derivative.
     formula : str
-        The local derivative as a formula of the operands, `{a}` and `{b}`, and of the result, `{r}`.
+        The local derivative as a formula of the operands, ``{a}`` and ``{b}``, and of the result, ``{r}``.
     """
 
     operand: Node
@@ -52,8 +68,8 @@ class Edge(NamedTuple):
 class Node:
     """A variable, a constant, or the result of an operation.
 
-    The operators + - * / **, and the functions of this module, make new nodes from nodes and numbers. Nodes
-    are compared by identity.
+    The operators ``+ - * / **`` and the functions of this module make new nodes from nodes and numbers.
+    Nodes are compared by identity.
 
     Parameters
     ----------
@@ -64,7 +80,7 @@ class Node:
     name : str, optional
         For tables and drawings. A node without edges is a variable if it has a name, a constant otherwise.
     formula : str
-        The operation as a formula of the operands, `{a}` and `{b}`; "" for variables and constants.
+        The operation as a formula of the operands, ``{a}`` and ``{b}``; "" for variables and constants.
 
     Attributes
     ----------
@@ -112,6 +128,7 @@ class Node:
         Parameters
         ----------
         name : str
+            Printable and not empty.
 
         Returns
         -------
@@ -122,7 +139,13 @@ class Node:
         return self
 
     def order(self) -> list[Node]:
-        """This node and all that it depends on: each once, after its operands."""
+        """This node and all that it depends on.
+
+        Returns
+        -------
+        list of Node
+            Each once, after its operands.
+        """
         ordered: list[Node] = []
         seen: set[Node] = set()
         stack = [(self, False)]
@@ -138,6 +161,11 @@ class Node:
 
     def gradients(self) -> dict[Node, float]:
         """The derivatives of this node by each node of `order`, by the chain rule.
+
+        Returns
+        -------
+        dict of Node to float
+            In the order of `order`.
 
         Raises
         ------
@@ -183,6 +211,7 @@ class Node:
         Returns
         -------
         str
+            A line per node.
         """
         from ._seeing.graph_text import table
 
@@ -196,7 +225,7 @@ class Node:
         Parameters
         ----------
         path : path-like
-            Its suffix says what to write: `.svg` the drawing, `.html` the page, `.txt` the table.
+            Its suffix says what to write: ``.svg`` the drawing, ``.html`` the page, ``.txt`` the table.
 
         Raises
         ------
@@ -303,6 +332,7 @@ def variables(**values: float) -> tuple[Node, ...]:
     Returns
     -------
     tuple of Node
+        One per name.
     """
     return tuple(Node(real(name, value, -math.inf), name=name) for name, value in values.items())
 
@@ -345,3 +375,42 @@ def relu(x: Node | float) -> Node:
 def max(x: Node | float, y: Node | float) -> Node:
     """The larger of x and y. If they are equal, the derivative by each is 1/2."""
     return _apply(OPERATIONS["max"], x, y)
+
+
+def from_trace(step: Step) -> Node:
+    """The loss of a training step as an expression of the inputs, targets, weights and biases.
+
+    >>> import bpkern
+    >>> model = bpkern.MLP([1, 1], loss="mse", dtype="float64", init=[([[2.0]], [0.0])])
+    >>> loss = from_trace(model.trace([[3.0]], [[1.0]]).steps[0])
+    >>> loss.value
+    25.0
+
+    Parameters
+    ----------
+    step : bpkern.trace.Step
+        A step of a trace.
+
+    Returns
+    -------
+    Node
+        The loss, "E". The other nodes have the names of `Trace.explain`: W0[1,2] is ``layers[0].W[1, 2]``,
+        x[0] an input, and z, a, b and y likewise; with several rows, the first index of x, z, a and y is the
+        row. Values and gradients are computed in float64.
+
+    Raises
+    ------
+    TypeError
+        If `step` is not a Step.
+    ValueError
+        For a loss in Python, whose formula is not known, and for more than 100,000 nodes.
+    OverflowError
+        If a number is too large for float64.
+    """
+    from ._seeing.graph_of_step import loss_of
+
+    def apply(name: str, *operands: Node | float) -> Node:
+        return _apply(OPERATIONS[name], *operands)
+
+    loss: Node = loss_of(step, lambda name, value: Node(value, name=name), apply)
+    return loss

@@ -1,7 +1,6 @@
 """The record of a fit: for each metric a list with one value per epoch."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,14 +8,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ._seeing.curves import Panel
+
 # Distinct for every kind of colour vision, and in print (Okabe and Ito, 2008).
 TRAINING, VALIDATION, RATE = "#0072B2", "#D55E00", "#4D4D4D"
-
-# The axis of values that differ by a larger factor is logarithmic.
-LOGARITHMIC = 50
-
-# Metrics whose names are abbreviations.
-LABELS = {"mae": "MAE", "mse": "MSE", "rmse": "RMSE", "r2": "R²", "f1": "F1"}
 
 
 class History(dict[str, list[float]]):
@@ -33,11 +28,19 @@ class History(dict[str, list[float]]):
         mini-batches are accumulated.)
     lr : list of float
         The learning rate of each epoch's last update.
+    stop_reason : str or None
+        Why a callback has ended the fit, in words; None if none has.
+    best_epoch : int or None
+        The epoch, counted from 0, whose parameters `EarlyStopping` has restored. None without that callback.
 
     Examples
     --------
     ``history["val_loss"][-1]`` is the last value; ``history.to_frame()`` has a row per epoch.
     """
+
+    # Of the class, so that histories in older pickles have them.
+    stop_reason: str | None = None
+    best_epoch: int | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,12 +66,19 @@ class History(dict[str, list[float]]):
         return {**self, "lr": self.lr}
 
     @classmethod
-    def of(cls, iterations: int, columns: Mapping[str, list[float]]) -> "History":
-        """The history whose `iterations` and `columns` these are."""
+    def of(
+        cls,
+        iterations: int,
+        columns: Mapping[str, list[float]],
+        stop_reason: str | None = None,
+        best_epoch: int | None = None,
+    ) -> "History":
+        """The history whose `iterations` and `columns`, and attributes, these are."""
         history = cls()
         history.update(columns)
         history.lr = history.pop("lr")
         history.iterations = iterations
+        history.stop_reason, history.best_epoch = stop_reason, best_epoch
         return history
 
     def to_frame(self) -> "pandas.DataFrame":
@@ -94,7 +104,8 @@ class History(dict[str, list[float]]):
         """Draw the learning curves: a panel for the losses and one for each other metric.
 
         Training is a solid line, validation a dashed one. The epoch of the lowest validation loss is marked.
-        The learning rate has its own panel if it has changed.
+        The learning rate has its own panel if it has changed. The axis of positive values that fall by more
+        than a factor of ten is logarithmic.
 
         Parameters
         ----------
@@ -104,6 +115,7 @@ class History(dict[str, list[float]]):
         Returns
         -------
         matplotlib.figure.Figure
+            That of `ax`, or a new one.
 
         Raises
         ------
@@ -116,56 +128,29 @@ class History(dict[str, list[float]]):
             from matplotlib import pyplot
         except ModuleNotFoundError as error:
             raise ImportError("History.plot needs matplotlib: pip install 'bpkern[plot]'") from error
+        from ._seeing.curves import panels_of
+
         if not self.lr:
             raise ValueError("there is nothing to plot: the fit has had no epoch")
+        panels = panels_of(self, self.lr)
         if ax is not None:
-            self._draw(ax, "loss")
+            _draw(ax, panels[0])
             figure: Figure = ax.get_figure()
             return figure
-        names = list(dict.fromkeys(name.removeprefix("val_") for name in self))
-        panels = len(names) + (len(set(self.lr)) > 1)
-        columns = 2 if panels == 4 else min(panels, 3)
-        rows = -(-panels // columns)
+        columns = 2 if len(panels) == 4 else min(len(panels), 3)
+        rows = -(-len(panels) // columns)
         figure = pyplot.figure(figsize=(4.4 * columns, 3.2 * rows), layout="constrained")
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for name, each in zip(names, axes, strict=False):
-            self._draw(each, name)
-        if panels > len(names):
-            self._draw_rate(axes[len(names)])
-        for empty in axes[panels:]:
+        for panel, each in zip(panels, axes, strict=False):
+            _draw(each, panel)
+        for empty in axes[len(panels) :]:
             empty.remove()
         return figure
 
-    def _draw(self, ax: "Axes", name: str) -> None:
-        """Draw one metric of training and validation."""
-        curves = []
-        if name in self:
-            curves.append(self[name])
-            _line(ax, self[name], TRAINING, "-", "training")
-        if f"val_{name}" in self:
-            values = self[f"val_{name}"]
-            curves.append(values)
-            _line(ax, values, VALIDATION, "--", "validation")
-            best = _lowest(self.get("val_loss", []))
-            if best is not None:
-                ax.axvline(best + 1, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
-                ax.plot(
-                    best + 1,
-                    values[best],
-                    "o",
-                    color=VALIDATION,
-                    markersize=6,
-                    markeredgecolor="white",
-                    label=f"best epoch, {best + 1}: {values[best]:.4g}",
-                    clip_on=False,
-                    zorder=3,
-                )
-        _finish(ax, LABELS.get(name, name.replace("_", " ")), curves)
-        ax.legend(frameon=False, fontsize="small")
+    def _repr_html_(self) -> str:
+        from ._seeing.curves_drawing import in_notebook
 
-    def _draw_rate(self, ax: "Axes") -> None:
-        _line(ax, self.lr, RATE, "-", "learning rate")
-        _finish(ax, "learning rate", [self.lr])
+        return in_notebook(self, self.lr, self.iterations)
 
     def __repr__(self) -> str:
         epochs = len(next(iter(self.values()), []))
@@ -174,41 +159,58 @@ class History(dict[str, list[float]]):
             f"{count} {name}{'' if count == 1 else 's'}"
             for count, name in ((epochs, "epoch"), (self.iterations, "iteration"))
         )
-        return f"History({counts}{', last: ' if last else ''}{last})"
+        ending = "" if self.stop_reason is None else f"; stopped: {self.stop_reason}"
+        return f"History({counts}{', last: ' if last else ''}{last}{ending})"
 
 
-def _lowest(values: Sequence[float]) -> int | None:
-    """The index of the lowest finite value, or None."""
-    finite = [epoch for epoch, value in enumerate(values) if math.isfinite(value)]
-    return min(finite, key=lambda epoch: values[epoch], default=None)
-
-
-def _line(ax: "Axes", values: Sequence[float], color: str, style: str, label: str) -> None:
-    # With markers for few epochs: a single point would make no line.
-    marker = "." if len(values) <= 10 else ""
-    ax.plot(
-        range(1, len(values) + 1),
-        values,
-        style,
-        marker=marker,
-        color=color,
-        linewidth=1.6,
-        label=label,
-    )
-
-
-def _finish(ax: "Axes", label: str, curves: list[list[float]]) -> None:
-    """Set the labels, and a logarithmic axis if the values need one."""
+def _draw(ax: "Axes", panel: "Panel") -> None:
+    """Draw the curves of one metric."""
     from matplotlib.ticker import MaxNLocator
 
-    ax.set_ylabel(label)
+    training = ("learning rate", RATE) if panel.name == "lr" else ("training", TRAINING)
+    curves = [(panel.training, "-", *training), (panel.validation, "--", "validation", VALIDATION)]
+    for values, style, label, color in curves:
+        if values:
+            # With markers for few epochs: a single point would make no line.
+            marker = "." if len(values) <= 10 else ""
+            epochs = range(1, len(values) + 1)
+            ax.plot(epochs, values, style, marker=marker, color=color, linewidth=1.6, label=label)
+    if panel.best is not None:
+        best, value = panel.best, panel.validation[panel.best]
+        ax.axvline(best + 1, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
+        ax.plot(
+            best + 1,
+            value,
+            "o",
+            color=VALIDATION,
+            markersize=6,
+            markeredgecolor="white",
+            label=f"best epoch, {best + 1}: {value:.4g}",
+            clip_on=False,
+            zorder=3,
+        )
+    ax.set_ylabel(panel.label)
     ax.set_xlabel("epoch")
-    if len(curves[0]) > 1:
-        ax.set_xlim(1, len(curves[0]))
+    count = max(len(panel.training), len(panel.validation))
+    if count > 1:
+        ax.set_xlim(1, count)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
-    finite = [value for curve in curves for value in curve if math.isfinite(value)]
-    if finite and min(finite) > 0 and max(finite) > LOGARITHMIC * min(finite):
+    if panel.logarithmic:
         ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if panel.name != "lr":
+        # Above the axes, where no curve is.
+        ax.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=3,
+            frameon=False,
+            fontsize="small",
+            borderaxespad=0.2,
+            handlelength=1.6,
+            handletextpad=0.5,
+            columnspacing=1.2,
+        )

@@ -145,9 +145,12 @@ def sgd_update(
         The input of the layer.
     lr : float
         The learning rate.
-    momentum, weight_decay : float
+    momentum : float
+        As for `bpkern.SGD`, but not refused if out of range.
     nesterov : bool
-        As for `bpkern.SGD`; momentum and weight decay out of range are not refused.
+        As for `bpkern.SGD`.
+    weight_decay : float
+        As for `bpkern.SGD`, but not refused if out of range.
     vw, vb : ndarray, shapes of `w` and `b`, optional
         The velocities, changed in place; required with momentum, and ignored without.
     n_threads : int, optional

@@ -1,4 +1,4 @@
-"""The losses that have a parameter, for `MLP(loss=...)`. The kernels compute them."""
+"""The losses that have a parameter, for ``MLP(loss=...)``. The kernels compute them."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -6,18 +6,31 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import _checks
+from ._arguments import proposes_arguments
 from ._slots import Slotted
 
 
 class Loss(Slotted):
-    """The base class of losses with a parameter. `__slots__` of a subclass names the parameter."""
+    """The base class of losses with a parameter. ``__slots__`` of a subclass names the parameter.
+
+    Attributes
+    ----------
+    name : str
+        The name of the loss, as for ``MLP(loss=...)``.
+    """
 
     __slots__: tuple[str, ...] = ()
 
-    name: ClassVar[str]  # of the loss, for `MLP(loss=...)`
+    name: ClassVar[str]
 
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments by name."""
+        """The constructor's arguments by name.
+
+        Returns
+        -------
+        dict
+            In the order of the constructor.
+        """
         return {argument: getattr(self, argument) for argument in self.__slots__}
 
     def check(self) -> None:
@@ -45,7 +58,9 @@ class Loss(Slotted):
 
 
 class Huber(Loss):
-    """The Huber loss, quadratic near the target and linear far from it: the mean over all elements of
+    """The Huber loss, quadratic near the target and linear far from it.
+
+    It is the mean over all elements of ::
 
         d**2 / 2                         where abs(d) <= delta
         delta * (abs(d) - delta / 2)     elsewhere
@@ -67,6 +82,7 @@ class Huber(Loss):
 
     name = "huber"
 
+    @proposes_arguments("Huber")
     def __init__(self, delta: float | Sequence[float] = 1.0) -> None:
         self.delta = delta
         self.check()
@@ -79,7 +95,9 @@ class Huber(Loss):
 
 
 class Quantile(Loss):
-    """The pinball loss, whose minimum is at a quantile of the targets: the mean over all elements of
+    """The pinball loss, whose minimum is at a quantile of the targets.
+
+    It is the mean over all elements of ::
 
         q * (y - output)             where output < y
         (1 - q) * (output - y)       where output >= y
@@ -101,6 +119,7 @@ class Quantile(Loss):
 
     name = "quantile"
 
+    @proposes_arguments("Quantile")
     def __init__(self, q: float | Sequence[float] = 0.5) -> None:
         self.q = q
         self.check()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from . import _checks, _core
+from ._arguments import proposes_arguments
 from ._data.rows import bad_row
 from ._fit import batch, by_hand, gradients, measuring
 from ._fit.arguments import FitArguments
@@ -70,14 +71,17 @@ class MLP:
         out), which are a copy, and the same rows of y, in y's shape and read-only. It returns either losses
         (n,) and the gradient (n, out) of each row's loss by its outputs, or the mean of the losses and the
         gradient of the mean.
-    optimizer : Optimizer, optional
-        `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``.
+    optimizer : Optimizer or str, optional
+        `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``. Or a name, "sgd",
+        "rmsprop", "adagrad", "adam" or "adamw", which is that optimiser with its default settings.
     dtype : {"float32", "float64"}
         The type of all computations and results.
-    init : str or sequence of (W, b)
+    init : str, (str, float), or sequence
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or
-        "orthogonal", with zero biases; or arrays, as for `set_weights`. "auto" is "he_uniform" before relu,
-        leaky_relu, elu, gelu, gelu_tanh, silu and softplus, and "glorot_uniform" before the others.
+        "orthogonal", with zero biases. "auto" is "he_uniform" before relu, leaky_relu, elu, gelu, gelu_tanh,
+        silu and softplus, and "glorot_uniform" before the others. A pair (name, gain) multiplies the weights
+        by the gain, which is above 0. A list has a name or a pair for each layer, the output layer included,
+        as in ``["he_normal", ("orthogonal", 0.01)]``; or it has pairs of arrays (W, b), as for `set_weights`.
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights but not for
         biases.
@@ -106,8 +110,8 @@ class MLP:
     history_ : History or None
         The history of the last fit, finished or not.
     optimizer : Optimizer
-        Its attributes may be changed between calls. Another optimiser may be assigned; it starts without the
-        states of the old one.
+        Its attributes may be changed between calls. Another optimiser, or its name, may be assigned; it
+        starts without the states of the old one.
     stop_training : bool
         A callback sets it to end the fit after the current epoch.
 
@@ -127,6 +131,7 @@ class MLP:
 
     _core: Core
 
+    @proposes_arguments("MLP")
     def __init__(
         self,
         layers: Sequence[int],
@@ -134,9 +139,9 @@ class MLP:
         activation: str | Sequence[str] = "relu",
         output_activation: str = "identity",
         loss: str | Loss | Callable[..., Any],
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         dtype: Any = "float32",
-        init: str | Sequence[tuple[Any, Any]] = "auto",
+        init: str | tuple[str, float] | Sequence[str | tuple[Any, Any]] = "auto",
         l2: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
         l1: float = 0.0,
@@ -161,6 +166,13 @@ class MLP:
         settings.conventions = self.__bpkern_conventions__(settings)
         self._core = Core(settings)
         self._core.start(RandomState(seed))
+        if settings.has_second_sigmoid:
+            from ._user_warnings import warn
+
+            warn(
+                f"the loss {settings.loss} contains its softmax or sigmoid, and output_activation='sigmoid' "
+                "is another one before it: leave it 'identity'; predict_proba returns the probabilities"
+            )
 
     # For the other modules of the package ------------------------------------------------------------
 
@@ -201,7 +213,7 @@ class MLP:
         return self._core.settings.optimizer
 
     @optimizer.setter
-    def optimizer(self, optimizer: Optimizer) -> None:
+    def optimizer(self, optimizer: Optimizer | str) -> None:
         self._core.set_optimizer(optimizer)
 
     @property
@@ -227,6 +239,11 @@ class MLP:
     def __repr__(self) -> str:
         return repr(self._core.settings)
 
+    def _repr_html_(self) -> str:
+        from ._seeing.model_html import html_of
+
+        return html_of(self._core)
+
     def summary(self, batch_size: int | None = None) -> Summary:
         """Layers, parameters, memory and arithmetic as a table, to be printed or shown in a notebook.
 
@@ -251,6 +268,7 @@ class MLP:
 
     # Training ----------------------------------------------------------------------------------------
 
+    @proposes_arguments("MLP.fit")
     def fit(
         self,
         X: Any,
@@ -272,7 +290,7 @@ class MLP:
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         resume: bool = False,
-        verbose: Literal["auto", 0, 1] = "auto",
+        verbose: Literal["auto", 0, 1, 2] | bool = "auto",
         n_threads: int | None = None,
     ) -> History:
         """Train for some epochs, continuing from the present state of the model.
@@ -311,8 +329,8 @@ class MLP:
             Further values in the history, for the training data and for the validation data. For the two
             cross-entropies "accuracy", "f1", "precision" and "recall"; None is "accuracy". For other losses
             "mae", "mse", "rmse" and "r2". Or ``metric(y_true, y_pred) -> number``, named by its ``__name__``,
-            which must not be one of these names, "loss", "lr" or "epoch", nor begin with "val_"; both arrays
-            are read-only.
+            which must not be one of these names, "loss", "lr" or "epoch", nor begin with ``val_``; both
+            arrays are read-only.
             Metrics of the training data use the outputs before each update, as the loss does.
         callbacks : Callback or sequence of Callback
             See `bpkern.callbacks`.
@@ -336,9 +354,10 @@ class MLP:
             the arguments of fit and the data must be the same, or a ValueError names the difference; the
             settings of the optimiser, which a callback may have changed, are restored from the file.
             docs/training.md lists what is compared, and what may change.
-        verbose : {"auto", 0, 1}
-            "auto" draws a progress bar on a terminal only, by tqdm if that is installed; 0 is silent; 1 shows
-            progress anywhere, as one line per epoch on standard error.
+        verbose : {"auto", 0, 1, 2} or bool
+            "auto" draws a progress bar on a terminal and in a notebook, by tqdm if that is installed; 0 or
+            False is silent; 1 or True shows progress anywhere, elsewhere as one line per epoch; 2 is one line
+            per epoch anywhere. Lines go to standard error, and in a notebook to its output.
         n_threads : int, optional
             Exact number of threads, capped at 1024 and at what the system can start; a batch of one row uses
             one thread if no layer is wider than a vector register. More threads than processors are slow but
@@ -359,7 +378,7 @@ class MLP:
         DivergedError
             If the loss or the weights are no longer finite.
         RuntimeError
-            While another thread uses the model, and within an epoch of another `fit(accumulate=...)`.
+            While another thread uses the model, and within an epoch of another ``fit(accumulate=...)``.
         MemoryError
             If there is no memory for the workspace; nothing has changed.
         OSError
@@ -380,14 +399,16 @@ class MLP:
             resume=resume,
             n_threads=n_threads,
         )
-        return Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments).run()
+        fit = Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments)
+        fit.warn_of_large_columns(X)
+        return fit.run()
 
-    def train_on_batch(self, X: Any, y: Any) -> float:
+    def train_on_batch(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Make one training step on these rows. An average of the parameters (`ema`) is dropped.
 
         Parameters
         ----------
-        X, y : array_like
+        X, y, sample_weight : array_like
             As for `fit`; all rows are one mini-batch.
 
         Returns
@@ -400,7 +421,7 @@ class MLP:
         ValueError, TypeError, DivergedError, RuntimeError, MemoryError
             As for `fit`; nothing has changed.
         """
-        return batch.train_on_batch(self._core, X, y)
+        return batch.train_on_batch(self._core, X, y, sample_weight)
 
     def backward(self, grad_output: Any, *, input_gradient: bool = True) -> np.ndarray | None:
         """Propagate a derivative backward through the last ``forward(X, train=True)``.
@@ -458,6 +479,41 @@ class MLP:
         """
         by_hand.step(self._core, clip_norm, clip_value)
 
+    def apply_gradients(
+        self,
+        gradients: Sequence[tuple[Any, Any]],
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        """Make an update from gradients that were computed anywhere, by the model's optimiser.
+
+        Penalties are not added: the gradients of `gradients` contain them. An average of the parameters
+        (`ema` of `fit`) is dropped. Gradients of `backward` still wait for `step`.
+
+        >>> loss, gradients = model.gradients(X, y)
+        >>> model.apply_gradients([(dW / 2, db / 2) for dW, db in gradients])
+
+        Parameters
+        ----------
+        gradients : sequence of (dW, db)
+            In the shapes of the weights, (out, in), and biases, (out,), finite in the model's dtype.
+        clip_norm, clip_value : float, optional
+            As for `fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For shapes, values and dtypes that do not fit; nothing has changed.
+        DivergedError
+            If the parameters are no longer finite: the model is as before.
+        RuntimeError
+            While another thread uses the model.
+        MemoryError
+            If there is no memory for the gradients or the optimiser's states.
+        """
+        by_hand.apply_gradients(self._core, gradients, clip_norm, clip_value)
+
     def reset(self) -> None:
         """Return to the state after construction: weights, the optimiser's states, generator, history.
 
@@ -474,23 +530,33 @@ class MLP:
 
     # Prediction --------------------------------------------------------------------------------------
 
-    def forward(self, X: Any, *, layer: int | None = None, train: bool = False) -> np.ndarray:
+    def __call__(self, X: Any) -> np.ndarray:
+        """``forward(X)``."""
+        return self.forward(X)
+
+    def forward(
+        self, X: Any, *, layer: int | None = None, train: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """The outputs (n, out), after `output_activation` and before the softmax or sigmoid of the loss.
 
         Parameters
         ----------
         X : array_like, shape (n, in)
+            As for `fit`.
         layer : int, optional
-            Return the activations of this layer instead: 1 is the first hidden layer, ``len(layers) - 1`` the
-            output layer. (The names of parameters, as in `state_dict`, count from 0: "0.weight" leads to
-            layer 1.)
+            Return the activations of this layer instead, counted from 0 as in `get_weights` and
+            `state_dict`: 0 is the first hidden layer, whose weights are "0.weight", and ``len(layers) - 2``
+            the output layer.
         train : bool
-            As in training: with dropout, and kept for `backward`.
+            As in training: with dropout, and kept for `backward`. Not together with `layer` or `out`.
+        out : ndarray, optional
+            The outputs are written there, and no memory is allocated for them: C-contiguous, of the model's
+            dtype and the shape of the result, without overlap with X.
 
         Returns
         -------
         ndarray of the model's dtype, shape (n, out), or (n, width of the layer)
-            Infinite or NaN where the computation overflows.
+            `out` if that was given. Infinite or NaN where the computation overflows.
 
         Raises
         ------
@@ -501,12 +567,12 @@ class MLP:
         if layer is None and train is False:
             # The extension answers the simple case itself: one more call of Python would take a tenth longer.
             try:
-                outputs = core.net.forward(X)
+                outputs = core.net.forward(X) if out is None else core.net.forward_into(X, out)
             except _core.BadRowError as error:
                 raise bad_row((X, None, None), error.row, core.settings.dtype) from None
             if outputs is not None:
                 return outputs
-        return any_forward(core, X, layer, train)
+        return any_forward(core, X, layer, train, out)
 
     def predict(self, X: Any) -> np.ndarray:
         """Classes or values.
@@ -514,6 +580,7 @@ class MLP:
         Parameters
         ----------
         X : array_like, shape (n, in)
+            As for `fit`.
 
         Returns
         -------
@@ -539,10 +606,12 @@ class MLP:
         Parameters
         ----------
         X : array_like, shape (n, in)
+            As for `fit`.
 
         Returns
         -------
         ndarray of the model's dtype, shape (n, out)
+            Of each class, or of each output.
 
         Raises
         ------
@@ -589,6 +658,7 @@ class MLP:
         Returns
         -------
         ndarray of float64, shape (n,)
+            As the model's loss defines them.
 
         Raises
         ------
@@ -653,7 +723,8 @@ class MLP:
         from ._seeing.trace_training import traced
         from .trace import Trace
 
-        return Trace(**traced(self._core, X, y, sample_weight, steps))
+        setting, made = traced(self._core, X, y, sample_weight, steps)
+        return Trace(**vars(setting), steps=made)
 
     # Parameters --------------------------------------------------------------------------------------
 
@@ -679,7 +750,9 @@ class MLP:
         Parameters
         ----------
         weights : sequence of (W, b)
-            As from `get_weights`: integers and floats up to float64, finite in the model's dtype.
+            As from `get_weights`: integers and floats up to float64, finite in the model's dtype. Or a flat
+            list as of Keras's `get_weights`, ``[kernel, bias, kernel, bias, ...]``, whose kernels have the
+            shape (in, out).
 
         Raises
         ------
@@ -711,8 +784,9 @@ class MLP:
         Parameters
         ----------
         state : mapping of str to array_like
-            Or the state dict of a torch.nn.Sequential, on the CPU. The numbers in its names have gaps,
-            because they count activations, too; the layers are taken in the order of their numbers.
+            All parameters by name. Or the state dict of a torch.nn.Sequential, on the CPU. The numbers in its
+            names have gaps, because they count activations, too; the layers are taken in the order of their
+            numbers.
 
         Raises
         ------
@@ -935,9 +1009,10 @@ class MLP:
         Parameters
         ----------
         path : str or path
+            An .npz or .safetensors file.
         loss : str, loss of `bpkern.losses`, or callable, optional
             Replaces the loss of the file; required if that was a Python function or of a user's own class.
-        optimizer : Optimizer, optional
+        optimizer : Optimizer or str, optional
             Replaces the optimiser of the file; required if its learning rate was a Python function, or its
             class a user's own.
 

@@ -614,16 +614,34 @@ cdef class Network:
         """The outputs (n, out), after the output activation, for an array (n, in) of the network's dtype with
         contiguous rows; None for any other X, which is for `forward_data`."""
         cdef bpk_run run
-        if not cnp.PyArray_CheckExact(X):
+        if not self.begin_plain(X, &run):
             return None
+        return self.outputs_of(&run, self.outputs, None)
+
+    def forward_into(self, X, out):
+        """As `forward`, into `out`, which is returned: a C-contiguous array (n, out) of the network's dtype."""
+        cdef bpk_run run
+        cdef cnp.ndarray outputs
+        if not self.begin_plain(X, &run):
+            return None
+        outputs = plain("out", out)
+        check_contiguous("out", outputs, self.typenum, (run.request.data.rows, self.outputs), True)
+        check_apart(("out", "X"), (outputs, X), 1)
+        self.read(&run, None, data(outputs))
+        return out
+
+    cdef bint begin_plain(self, X, bpk_run *run) except -1:
+        """Set up a run over an array (n, in) of the network's dtype with contiguous rows; false for any other X."""
+        if not cnp.PyArray_CheckExact(X):
+            return False
         cdef cnp.ndarray x = <cnp.ndarray>X
         if (
             cnp.PyArray_TYPE(x) != self.typenum or cnp.PyArray_NDIM(x) != 2 or not cnp.PyArray_ISBEHAVED_RO(x)
             or cnp.PyArray_DIM(x, 1) != self.inputs
             or (self.inputs > 1 and cnp.PyArray_STRIDE(x, 1) != cnp.PyArray_ITEMSIZE(x))
         ):
-            return None
-        memset(&run, 0, sizeof(run))
+            return False
+        memset(run, 0, sizeof(bpk_run))
         run.request.data.x.data = <const char *>cnp.PyArray_DATA(x)
         run.request.data.x.type = BPK_DOUBLE if self.typenum == cnp.NPY_DOUBLE else BPK_FLOAT
         run.request.data.x.columns = self.inputs
@@ -631,18 +649,26 @@ cdef class Network:
         run.request.data.x.column_stride = cnp.PyArray_ITEMSIZE(x)
         run.request.data.rows = run.request.data.source_rows = cnp.PyArray_DIM(x, 0)
         run.request.batch = min(run.request.data.rows, READ_ROWS)
-        return self.outputs_of(&run, self.outputs, None)
+        return True
 
-    def forward_data(self, Data rows, index=None, int layers=0, n_threads=None):
+    def forward_data(self, Data rows, index=None, int layers=0, n_threads=None, out=None):
         """The outputs (n, out) for any `Data`, after the output activation; or the activations after `layers` layers,
-        if that is not 0."""
+        if that is not 0. They are written into `out`, C-contiguous of the network's dtype, unless it is None."""
         cdef bpk_run run
+        cdef cnp.ndarray outputs
         if not 0 <= layers < len(self.sizes):
             raise ValueError(f"layers must be from 0 to {len(self.sizes) - 1}, not {layers}")
         self.begin_run(&run, rows, index, READ_ROWS, False)
         run.request.batch = min(run.request.batch, run.request.data.rows)
         run.request.layers = layers
-        return self.outputs_of(&run, self.sizes[layers] if layers else self.outputs, n_threads)
+        width = self.sizes[layers] if layers else self.outputs
+        if out is None:
+            return self.outputs_of(&run, width, n_threads)
+        outputs = plain("out", out)
+        check_contiguous("out", outputs, self.typenum, (run.request.data.rows, width), True)
+        check_apart(("out", *(["X"] * len(rows.arrays))), (outputs, *rows.arrays), 1)
+        self.read(&run, n_threads, data(outputs))
+        return out
 
     cdef object outputs_of(self, bpk_run *run, ptrdiff_t width, n_threads):
         """A new array (n, width) with the outputs of a run."""

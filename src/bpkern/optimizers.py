@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from . import _checks
+from ._arguments import proposes_arguments
 from ._slots import Slotted
 
 # A number, or a schedule or any other function of the iteration, which is the number of updates made so far.
@@ -17,6 +18,11 @@ class Optimizer(Slotted):
     Models may share an optimiser. A changed attribute takes effect at the next call of `fit`,
     `train_on_batch` or `step`; if a callback changes it during a fit, from the next epoch on. Setting a
     misspelt attribute raises AttributeError.
+
+    Parameters
+    ----------
+    lr : float or callable
+        The attribute of this name.
 
     Attributes
     ----------
@@ -56,7 +62,13 @@ class Optimizer(Slotted):
         return values
 
     def settings(self) -> dict[str, Any]:
-        """The present attributes by name, in the order of the constructor."""
+        """The present attributes by name.
+
+        Returns
+        -------
+        dict
+            In the order of the constructor.
+        """
         return dict(zip(self.names, self.values(), strict=True))
 
     def checked_copy(self) -> Self:
@@ -96,7 +108,7 @@ class SGD(Optimizer):
     nesterov : bool
         Use Nesterov's momentum; needs a momentum above 0.
     weight_decay : float
-        At least 0; for weights and biases. (`MLP(l2=...)` is for weights only.)
+        At least 0; for weights and biases. (``MLP(l2=...)`` is for weights only.)
 
     Raises
     ------
@@ -109,6 +121,7 @@ class SGD(Optimizer):
 
     rule = "sgd"
 
+    @proposes_arguments("SGD")
     def __init__(
         self,
         lr: LearningRate = 0.01,
@@ -132,7 +145,7 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Gradients divided by the root of a moving average of their squares, as in `torch.optim.RMSprop`.
+    """Gradients divided by the root of a moving average of their squares, as in ``torch.optim.RMSprop``.
 
     For each weight and bias ``w`` with gradient ``g``; the averages ``s`` and ``m`` and the buffer ``v`` are
     zero at first (Hinton's lecture 6e; centred as in Graves, 2013)::
@@ -170,6 +183,7 @@ class RMSprop(Optimizer):
 
     rule = "rmsprop"
 
+    @proposes_arguments("RMSprop")
     def __init__(
         self,
         lr: LearningRate = 0.01,
@@ -198,7 +212,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Gradients divided by the root of the sum of all their squares, as in `torch.optim.Adagrad`.
+    """Gradients divided by the root of the sum of all their squares, as in ``torch.optim.Adagrad``.
 
     For each weight and bias ``w`` with gradient ``g``, after ``t`` earlier updates; the sum ``s`` is
     ``initial_accumulator_value`` at first (Duchi et al., 2011)::
@@ -231,6 +245,7 @@ class Adagrad(Optimizer):
 
     rule = "adagrad"
 
+    @proposes_arguments("Adagrad")
     def __init__(
         self,
         lr: LearningRate = 0.01,
@@ -254,7 +269,7 @@ class Adagrad(Optimizer):
 
 
 class Adam(Optimizer):
-    """Moving averages of the gradients and of their squares, as in `torch.optim.Adam`.
+    """Moving averages of the gradients and of their squares, as in ``torch.optim.Adam``.
 
     For each weight and bias ``w`` with gradient ``g``, in update number ``t``, from 1; the averages ``m`` and
     ``s`` and the maximum ``x`` are zero at first (Kingma and Ba, 2015; AMSGrad: Reddi et al., 2018)::
@@ -296,6 +311,7 @@ class Adam(Optimizer):
 
     rule = "adam"
 
+    @proposes_arguments("Adam")
     def __init__(
         self,
         lr: LearningRate = 0.001,
@@ -330,7 +346,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay decoupled from the gradient, as in `torch.optim.AdamW`.
+    """Adam with weight decay decoupled from the gradient, as in ``torch.optim.AdamW``.
 
     As `Adam`, except the first line, which is (Loshchilov and Hutter, 2019)::
 
@@ -338,10 +354,16 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, betas, eps, amsgrad, eps_hat
+    lr : float or callable
+        As for `Adam`.
+    betas : (float, float)
+        As for `Adam`.
+    eps : float
         As for `Adam`.
     weight_decay : float
         At least 0; for weights and biases, multiplied by the learning rate.
+    amsgrad, eps_hat : bool
+        As for `Adam`.
 
     Raises
     ------
@@ -353,6 +375,7 @@ class AdamW(Adam):
 
     rule = "adamw"
 
+    @proposes_arguments("AdamW")
     def __init__(
         self,
         lr: LearningRate = 0.001,

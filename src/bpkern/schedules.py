@@ -27,6 +27,11 @@ class Schedule:
 
     A call with an iteration returns the rate as a float; with an array of iterations, as a float64 array of
     the same shape.
+
+    Parameters
+    ----------
+    **settings
+        Those of the subclass, by name.
     """
 
     __slots__ = ()
@@ -42,7 +47,13 @@ class Schedule:
         raise AttributeError(f"a schedule does not change: make another {type(self).__name__}")
 
     def settings(self) -> dict[str, Any]:
-        """The settings by name, in the order of the constructor."""
+        """The settings by name.
+
+        Returns
+        -------
+        dict
+            In the order of the constructor.
+        """
         return {name: getattr(self, name) for name in self.names}
 
     @overload
@@ -78,7 +89,7 @@ class Schedule:
 
 
 class Step(Schedule):
-    """``lr * factor**(t // every)``: PyTorch's `StepLR`.
+    """``lr * factor**(t // every)``: PyTorch's ``StepLR``.
 
     Parameters
     ----------
@@ -114,7 +125,7 @@ class Step(Schedule):
 
 
 class Exponential(Schedule):
-    """``lr * factor**(t / every)``: PyTorch's `ExponentialLR`, except for `every`.
+    """``lr * factor**(t / every)``: PyTorch's ``ExponentialLR``, except for `every`.
 
     Parameters
     ----------
@@ -177,9 +188,9 @@ class Cosine(Schedule):
         lowest + (lr - lowest) * (1 + cos(pi * (t - start) / period)) / 2      otherwise
 
     Without restarts, ``start`` is `warmup` and ``period`` is ``iterations - warmup``; from `iterations` on
-    the rate stays at `lowest` (PyTorch's `CosineAnnealingLR`). With restarts, each period starts at the end
-    of the one before and is `restarts` times as long (PyTorch's `CosineAnnealingWarmRestarts`; Loshchilov and
-    Hutter, 2017).
+    the rate stays at `lowest` (PyTorch's ``CosineAnnealingLR``). With restarts, each period starts at the end
+    of the one before and is `restarts` times as long (PyTorch's ``CosineAnnealingWarmRestarts``; Loshchilov
+    and Hutter, 2017).
 
     Parameters
     ----------
@@ -242,7 +253,7 @@ def _part_of_growing_periods(done: np.ndarray, period: int, growth: int) -> np.n
 
 
 class OneCycle(Schedule):
-    """Up from ``highest / div_factor`` to `highest`, then down to almost 0: PyTorch's `OneCycleLR`.
+    """Up from ``highest / div_factor`` to `highest`, then down to almost 0: PyTorch's ``OneCycleLR``.
 
     The rate grows until iteration ``pct_start * iterations - 1`` and falls until ``iterations - 1``, to
     ``highest / div_factor / final_div_factor``, where it stays (Smith and Topin, 2018). The momentum stays

@@ -12,6 +12,7 @@ cdef class Tape:
     cdef ptrdiff_t rows
     cdef int threads
     cdef bpk_run run  # of the last forward pass
+    cdef Data targets  # the rows of the last forward pass if it has targets: `loss` reads them where they are
     cdef bint forth  # whether there was a forward pass since the last update
     cdef bint back  # whether there was a backward pass since the last forward pass
     cdef bint stored  # whether gradients are stored
@@ -51,6 +52,7 @@ cdef class Tape:
                     break
                 look_for_signals()  # if no handler raises anything, once more
             self.run, self.forth, self.changes = run, True, self.network.changes
+            self.targets = rows if rows.c.labels != NULL or rows.c.y.data != NULL else None
         return out
 
     cdef int reserve(self, ptrdiff_t rows, int threads) except -1:
@@ -165,6 +167,7 @@ cdef class Tape:
                 self.network.threads_for(None, self.rows, 1, BPK_FOR_TRAINING), self.threads
             )
             self.forth = self.stored = False
+            self.targets = None
             self.network.changes += 1
             with nogil:
                 bpk_tape_update(self.network.net, self.workspace, &run, scale)
@@ -175,6 +178,19 @@ cdef class Tape:
         cdef double total = bpk_pending_add(&update.pending, weight, update.c.accumulate, at_end)
         if total > 0:
             self.update(update, lr, 1 / total)
+
+    def set_gradients(self, layers):
+        """Store gradients [(dW, db), ...] of the network's shapes and dtype, C-contiguous, in place of those of
+        `backward`. Raises RuntimeError if those wait for an update."""
+        pairs = [self.network.fitting(l, pair) for l, pair in enumerate(layers)]
+        self.network.check_count(len(pairs))
+        with self.network.writing():
+            if self.stored:
+                raise RuntimeError("gradients of backward wait for step, and these would replace them")
+            self.reserve(1, 1)
+            for l, (dw, db) in enumerate(pairs):
+                bpk_workspace_set_layer(self.network.net, self.workspace, l, data(dw), data(db))
+            self.stored = True
 
     def gradients(self):
         """Copies of the stored gradients [(dW, db), ...]."""

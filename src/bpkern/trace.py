@@ -1,11 +1,10 @@
-"""What training would do, number by number: `MLP.trace` returns a `Trace` of `Step`s with their `Layer`s."""
+"""What training would do, number by number: `MLP.trace` returns a `Trace`, of each `Step` and `Layer`."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _checks
 from ._seeing.trace_data import Layer, Step, TraceData
@@ -64,8 +63,9 @@ class Trace(TraceData):
         return text_of(self)
 
     def explain(self, name: str, *, step: int = 0, terms: int = 10) -> Explanation:
-        """A derivative of the loss by the chain rule: the sum over rows and paths of products of local
-        derivatives.
+        """A derivative of the loss by the chain rule: a sum of products of local derivatives.
+
+        The sum is over the rows, and over the paths from the loss to the number.
 
         >>> print(trace.explain("layers[1].W[0, 0]"))
 
@@ -77,6 +77,7 @@ class Trace(TraceData):
             ``layers[l].a[r, j]`` for those by an input, a weighted sum and an activation of row r. dW, db, dx
             and delta are the same as W, b, x and z. The row may be left out if there is only one.
         step : int
+            The number of the step, from 0.
         terms : int
             The most products to list. The remaining ones are counted, and their sum is shown.
 
@@ -108,40 +109,48 @@ class Trace(TraceData):
 
         return dict_of(self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, step: int = 0, row: int | Literal["mean"] = 0) -> None:
         """Write the trace to a file, completely or not at all.
+
+        Networks of up to 8 units in a layer, 100 weights and 8 layers are drawn unit by unit; all others as
+        layers with heat maps of W, dW, the change of W, z, a and δ of all rows. The page goes through
+        forward, backward and update by buttons and keys, and through the training steps by a slider: at most
+        50 of them, evenly spread. It is one file that needs no other.
 
         Parameters
         ----------
         path : str or path
-            Its suffix names the form: ".json" is `to_dict`, in which numbers that are not finite are null;
-            ".txt" is the text of ``print(trace)``.
+            Its suffix names the form: ".svg" is a picture, ".html" the page, ".json" is `to_dict`, in which
+            numbers that are not finite are null, and ".txt" the text of ``print(trace)``.
+        step : int
+            The step that ".svg" shows; the other forms have all.
+        row : int or "mean"
+            The row whose inputs, z, a and δ a drawing shows. For "mean", inputs, z and a are means over the
+            rows by their weights, and derivatives are sums. dW and db are always those of all rows.
 
         Raises
         ------
         ValueError
-            For another suffix.
+            For another suffix, or a step or row that does not exist.
         TypeError
-            If `path` is not a path.
+            If `path` is not a path, or `step` or `row` not a whole number.
         OSError
             If the file cannot be written; an old file is unchanged.
         """
-        from ._files.replacing import replace
-
-        place = _checks.path("path", path)
-        suffix = os.path.splitext(place)[1].lower()
-        forms = self._forms()
-        if suffix not in forms:
-            raise ValueError(f"path must end in one of {', '.join(forms)}, not {place!r}")
-        text = f"{forms[suffix]()}\n".encode()
-
-        def write(file: BinaryIO) -> None:
-            file.write(text)
-
-        replace(place, write)
-
-    def _forms(self) -> dict[str, Callable[[], str]]:
-        """By suffix, the function that makes the text of a file."""
+        from ._seeing import trace_page
+        from ._seeing.saving import save
         from ._seeing.trace_json import json_of
 
-        return {".json": lambda: json_of(self), ".txt": lambda: str(self)}
+        number, shown = _checks.whole("step", step, 0, len(self.steps) - 1), trace_page.checked_row(self, row)
+        forms = {
+            ".svg": lambda: trace_page.picture(self, number, shown),
+            ".html": lambda: trace_page.page(self, shown),
+            ".json": lambda: json_of(self),
+            ".txt": lambda: str(self),
+        }
+        save(path, forms)
+
+    def _repr_html_(self) -> str:
+        from ._seeing.trace_page import in_notebook
+
+        return in_notebook(self)

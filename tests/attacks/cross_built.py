@@ -75,7 +75,7 @@ NAMES = ("random_sizes", "integers", "special_values", "scratch", "integer_nets"
 def attack_kernels(journal: Journal, machine: Machine) -> str:
     """Run the same numbers of trials of all NAMES."""
     build = FOLDER / machine.name
-    machine.build(build, "-DBPKERN_EXTENSION=OFF")
+    machine.build(build, "-DBPKERN_PYTHON=OFF")
     command = [*machine.run(f"/usr/{machine.name}-linux-gnu"), build / TARGET]
     for trials in journal.chunks(10):
         for name in NAMES:

@@ -25,7 +25,7 @@ from bpkern import export
 KINDS = ("float32", "int8")
 CORTEX = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 PLACES = ("--section-start=.vectors=0", "--section-start=.init=0x8000", "-Tdata=0x20000000", "--entry=reset")
-MACHINE = ["qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-semihosting", "-kernel"]
+MACHINE = "qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none -semihosting -kernel"
 
 # The reset of a Cortex-M4, which switches the FPU on, before newlib's own start.
 START = """
@@ -79,11 +79,11 @@ def on_cortex(folder: Path, sources: list[str], options: list[str]) -> str:
     linked = [f"-Wl,{place}" for place in PLACES]
     library = ["--specs=rdimon.specs", "-lm", *linked]
     run(["arm-none-eabi-gcc", *CORTEX, *objects, *library, "-o", "net.elf"], folder)
-    return run([*MACHINE, "net.elf"], folder)
+    return run([*MACHINE.split(), "net.elf"], folder)
 
 
 def has_cortex() -> bool:
-    return all(map(shutil.which, ("arm-none-eabi-gcc", MACHINE[0])))
+    return all(map(shutil.which, ("arm-none-eabi-gcc", MACHINE.split()[0])))
 
 
 def check_one(number: int, folder: Path) -> list[str]:

@@ -1,6 +1,6 @@
 /* The attack program: makes trials of one attack on the kernels, on every instruction set that runs here.
  *
- *     cmake -S . -B build/attacks -DBPKERN_ATTACKS=ON -DBPKERN_EXTENSION=OFF
+ *     cmake -S . -B build/attacks -DBPKERN_ATTACKS=ON -DBPKERN_PYTHON=OFF
  *     cmake --build build/attacks --target attack_kernels
  *     build/attacks/attack_kernels ATTACK [--from TRIAL] [--count TRIALS] [--seed SEED] [--isa NAME]
  *

@@ -23,7 +23,7 @@ CRASHED = 3
 def program() -> Path:
     """Build the program and return its path."""
     commands = (
-        ["cmake", "-S", ROOT, "-B", BUILD, "-DBPKERN_ATTACKS=ON", "-DBPKERN_EXTENSION=OFF"],
+        ["cmake", "-S", ROOT, "-B", BUILD, "-DBPKERN_ATTACKS=ON", "-DBPKERN_PYTHON=OFF"],
         ["cmake", "--build", BUILD, "--target", TARGET, "--parallel"],
     )
     for command in commands:

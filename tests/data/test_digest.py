@@ -19,13 +19,14 @@ def different(shape, dtype, seed=0):
 
 
 @given(shape=SHAPES, dtype=DTYPES)
-def test_layouts_do_not_matter(shape, dtype):
+def test_layouts_and_byte_orders_do_not_matter(shape, dtype):
     array = different(shape, dtype)
     spread = np.zeros([2 * size for size in shape], dtype)[tuple(slice(None, None, 2) for _ in shape)]
     spread[...] = array
     read_only = array.copy()
     read_only.flags.writeable = False
-    forms = [array.copy(), np.asfortranarray(array), spread, read_only]
+    swapped = array.astype(array.dtype.newbyteorder())
+    forms = [array.copy(), np.asfortranarray(array), spread, read_only, swapped]
     assert {digest_of(form) for form in forms} == {digest_of(array)}
 
 
@@ -49,11 +50,10 @@ def test_shapes_types_and_orders_matter():
         array[:, :0],
         array.astype(np.float64),
         array.view(np.int32),
-        array.astype(">f4"),
         None,
         SparseRows(np.zeros(0), np.zeros(0, np.int32), np.zeros(5, np.int32), 6),
     ]
-    assert len({digest_of(each) for each in [array, *others]}) == 10
+    assert len({digest_of(each) for each in [array, *others]}) == 9
     rows = np.arange(6.0)
     assert digest_of(rows[::-1]) != digest_of(rows)
     assert digest_of(rows, None) != digest_of(None, rows) != digest_of(rows) != digest_of(rows, rows)

@@ -295,6 +295,11 @@ REFUSED = {
         lambda: foreign(("MatMul", "x q", "y"), constants={"q": np.ones((1, 3, 2))}),
         "a constant matrix",
     ),
+    "empty weights": (lambda: foreign(("Gemm", "x q", "y"), constants={"q": empty()}), "not empty"),
+    "overflow": (
+        lambda: foreign(("Gemm", "x q", "y", {"alpha": 3e38}), constants={"q": 1e3 * W}),
+        "W of layer 0 must be finite",
+    ),
     "width": (lambda: foreign(GEMM, ("Gemm", "z w", "y")), "node 'n1' .*weights are for 3 inputs"),
     "bias": (lambda: foreign(("Gemm", "x w q", "y"), constants={"q": np.ones(3)}), r"must have shape \(2,\)"),
     "bias of rows": (
@@ -349,6 +354,10 @@ def external():
     )
     tensor.external_data.add(key="location", value="/etc/passwd")
     return tensor
+
+
+def empty():
+    return TensorProto(name="q", data_type=TensorProto.FLOAT, dims=[0, 1 << 60])
 
 
 def damaged():

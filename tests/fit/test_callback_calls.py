@@ -325,7 +325,7 @@ def test_another_optimiser_starts_without_states():
         m.fit(X, Y, shuffle=False)
     assert parameter_bits(model) == parameter_bits(fresh)
     with pytest.raises(TypeError, match="optimizer must be"):
-        model.optimizer = "adam"
+        model.optimizer = 0.1
     assert isinstance(model.optimizer, bpkern.SGD)
     model.optimizer = model.optimizer  # setting the same optimiser keeps its states
     assert "m" in core_of(model).net.stores()

@@ -35,6 +35,7 @@ class Model:
         self.optimizer = SGD(lr)
         self.stop_training = False
         self.weights = np.zeros(3)
+        self.history = None
         self.saved = []
 
     def __bpkern_core__(self):

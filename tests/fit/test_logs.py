@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 import pytest
+from systems import needs_posix
 
 import bpkern
 from bpkern._files import locks, logs
@@ -259,6 +260,7 @@ def test_errors_at_the_end_name_the_log_and_hide_no_other(tmp_path, monkeypatch,
         net().fit(X, Y, callbacks=CSVLogger(path))
 
 
+@needs_posix
 def test_pipes_are_written_as_they_are(tmp_path):
     """Nothing is read from them, and several may write."""
     path = tmp_path / "pipe"

@@ -150,8 +150,8 @@ def test_hidden_activations(isa, dtype, activation):
         [6, 50, 3, 17, 2], activation=activation, output_activation="tanh", loss="mse", dtype=dtype, seed=3
     )
     a = X.astype(np.float64)
-    for number, (w, b) in enumerate(model.get_weights(), 1):
-        a = ACTIVATIONS[activation if number < 4 else "tanh"](a @ w.T.astype(np.float64) + b)
+    for number, (w, b) in enumerate(model.get_weights()):
+        a = ACTIVATIONS[activation if number < 3 else "tanh"](a @ w.T.astype(np.float64) + b)
         got = model.forward(X, layer=number)
         assert got.shape == a.shape
         assert got.dtype == dtype
@@ -164,8 +164,8 @@ def test_hidden_activations_of_many_rows_and_of_the_average():
     model.fit(X, Y, batch_size=10, ema=0.9)
     many = np.tile(X, (20, 1))
     (w, b), *_ = model.get_weights()
-    assert model.forward(many, layer=1) == pytest.approx(np.tanh(many @ w.T + b), abs=1e-13)
-    assert model.forward(X[:0], layer=1).shape == (0, 50)
+    assert model.forward(many, layer=0) == pytest.approx(np.tanh(many @ w.T + b), abs=1e-13)
+    assert model.forward(X[:0], layer=0).shape == (0, 50)
 
 
 # What is refused ---------------------------------------------------------------------------------------

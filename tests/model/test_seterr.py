@@ -205,7 +205,7 @@ def test_steps_by_hand_and_weights(unchanged, dtype):
         texts = [str(model.summary(batch_size=3)), repr(model)]
         return [
             gradient,
-            model.forward(X, layer=1),
+            model.forward(X, layer=0),
             texts,
             *(m.get_weights() for m in (model, other, made, again)),
         ]

@@ -21,8 +21,42 @@ def test_the_command():
     assert done.stderr == ""
     assert float(re.search(r"^test accuracy: (\d+\.\d) %$", done.stdout, re.M)[1]) > 95
     assert f"on {bpkern.isa()}, 1 thread" in done.stdout
-    assert re.search(r"^the kernels were \d+\.\d times as fast$", done.stdout, re.M)
-    assert re.search(r"^   9  ( +[\d.]+){10}$", done.stdout, re.M)
+    assert re.search(r"^the kernels were \d+\.\d times as fast as NumPy \(medians\)$", done.stdout, re.M)
+    assert re.search(r"^        9  ( +[\d.]+){10} +\d+%$", done.stdout, re.M)
+    assert (
+        len(re.findall(r"^  run \d of 3: kernels \d+\.\d{3} s, NumPy \d+\.\d{3} s$", done.stdout, re.M)) == 3
+    )
+    assert re.search(r"all 270 test digits alike|digits? of 270 differently: both computed", done.stdout)
+    assert re.search(r"^precision  ( +\d+%){10}$", done.stdout, re.M)
+
+
+def test_a_reader_that_ends_early_is_no_error():
+    command = [sys.executable, "-m", "bpkern", "trace"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait() == 141
+
+
+def test_the_confusion_matrix():
+    """Counted by hand: of the true digits 0 0 1 7 7 7, one 0 and two 7 are taken for 1."""
+    lines = demo.confusion_matrix(np.array([0, 0, 1, 7, 7, 7]), np.array([0, 1, 1, 7, 1, 1])).splitlines()
+    assert lines[0].split() == ["predicted"]
+    assert lines[1].split() == ["true", *"0123456789", "recall"]
+    assert lines[2].split() == ["0", "1", "1", *"........", "50%"]
+    assert lines[3].split() == ["1", ".", "1", *"........", "100%"]
+    assert lines[4].split() == ["2", *"..........", "-"]
+    assert lines[9].split() == ["7", ".", "2", *".....", "1", ".", ".", "33%"]
+    assert lines[12].split() == ["precision", "100%", "25%", *"-----", "100%", "-", "-"]
+    assert lines[14] == "most frequent mistakes: 7 as 1, 2 times; 0 as 1, 1 time"
+    # Each number stands below the digit of its column.
+    assert len({len(line) for line in lines[1:12]}) == 1
+    assert lines[12].index("25%") + 3 == lines[1].index("1") + 1
+
+
+def test_a_confusion_matrix_without_mistakes():
+    text = demo.confusion_matrix(np.arange(10), np.arange(10))
+    assert text.endswith("\nno mistakes")
 
 
 def test_the_split_is_stratified_and_whole():
@@ -90,7 +124,9 @@ def test_what_stays_on_a_terminal_is_the_last_epoch(monkeypatch, capsys):
         if not tqdm:
             monkeypatch.setitem(sys.modules, "tqdm", None)
         bpkern.MLP([2, 1], loss="mse", seed=0).fit(X, y, epochs=100, callbacks=Stop())
-        assert re.split(r"[\r\n]", capsys.readouterr().err.strip())[-1].startswith("epoch 5/100, loss 0.0000")
+        *_, last, why = re.split(r"[\r\n]+", capsys.readouterr().err.strip())
+        assert last.startswith("epoch 5/100, loss 0.0000")
+        assert why == "stopped after epoch 5 of 100: a callback has set stop_training"
 
 
 def test_a_fit_without_an_epoch_shows_nothing(monkeypatch, capsys):

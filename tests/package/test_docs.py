@@ -2,9 +2,12 @@
 
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from pages import python_blocks, run_blocks
+
+import bpkern
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -48,6 +51,26 @@ def test_links_lead_somewhere(page):
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", LINKING, ids=named)
+def test_names_are_spelled_as_in_the_package(page):
+    """In backticks: names that begin with `bpkern.` or a public name, and calls of `model`'s methods."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for name, call in re.findall(r"`((?:\w+\.)+\w+)([(`])", prose):
+        first, _, rest = name.partition(".")
+        if first == "model" and call == "(":
+            assert hasattr(bpkern.MLP, rest), name
+        elif first in ("bpkern", *bpkern.__all__) and rest not in ("c", "h", "py"):  # files
+            resolve_name(name if first == "bpkern" else f"bpkern.{name}")
+
+
+def test_the_site_has_every_page():
+    """Each page of docs/ is in the contents of one chapter of the site."""
+    contents = re.findall(
+        r"^   (?:.* <)?([\w-]+)>?$", "".join(path.read_text() for path in (ROOT / "docs").glob("*.rst")), re.M
+    )
+    assert [page.stem for page in PAGES if contents.count(page.stem) != (page.name != "README.md")] == []
 
 
 def test_the_index_is_whole():

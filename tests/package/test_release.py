@@ -43,12 +43,13 @@ def jobs(text):
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_permissions_are_least(workflow):
-    """None by default; a job reads the repository, and only the one that publishes gets an identity."""
+    """None by default; a job reads the repository, and only those that publish get an identity."""
+    publishing = {"publish": ["id-token: write"], "deploy": ["pages: write", "id-token: write"]}
     before, named = jobs(workflow.read_text())
     assert "\npermissions: {}\n" in before
     for name, job in named.items():
         given = re.findall(r"^      (\S+: (?:read|write))", job, re.M)
-        assert given == (["id-token: write"] if name == "publish" else ["contents: read"]), name
+        assert given == publishing.get(name, ["contents: read"]), name
     assert workflow.read_text().count("actions/checkout@") == workflow.read_text().count(
         "persist-credentials: false"
     )

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import report
 from results import TASKS, Results
 
@@ -63,6 +64,23 @@ def generated(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"runs": [run], "cells": [*standard_cells(), one_of_many()]}))
     return report.markdown(report.grouped([Results(path)])).splitlines()
+
+
+def test_the_plot_is_sorted(tmp_path):
+    """A panel per network, the fastest trainer first; matplotlib writes each text as a comment, too."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    slow = {"bpkern": seconds(2), "NumPy": seconds(8), "JAX": seconds(4), "PyTorch": seconds(1)}
+    cells = [
+        cell("train", "1-2 mse at 3", 3, "standard", slow),
+        cell("train", "1-3 mse at 3", 3, "standard", {"bpkern": seconds(1), "JAX": seconds(3)}),
+    ]
+    run = {"machine": {"cpu": "any", "cores": 1, "isa": "scalar"}, "versions": {}}
+    report.plot([(each, run) for each in cells], tmp_path)
+    texts = re.findall(r"<!-- (.*?) -->", (tmp_path / "peers.svg").read_text())
+    shown = [text for text in texts if text in (*slow, "1-2", "1-3", "0.50", "2.00", "4.00", "3.00")]
+    first = ["PyTorch", "JAX", "NumPy", "0.50", "2.00", "4.00", "1-2"]
+    assert shown == [*first, "JAX", "3.00", "1-3"]
+    assert (tmp_path / "peers.png").exists()
 
 
 def without_ratio(line):

@@ -1,6 +1,7 @@
 """Worked examples of textbooks, to their printed digits, and the scripts that show them."""
 
 import itertools
+import re
 import runpy
 from pathlib import Path
 
@@ -188,7 +189,9 @@ def test_iterations_of_an_epoch(batch_size, each):
 
 SHOWN = {
     "two_two_two.py": ["[0.7514 0.7729]", "loss 0.2984", "[0.5113 0.5614]", "b2 [0.5308 0.619 ]"],
-    "one_neuron.py": ["d/dw = 0.25", "z [1.  1.6] delta [-0.05288 -0.02348]"],
+    "expression.py": ["z = -12", "∂v1/∂y = 1", "dq/du = 7"],
+    "one_neuron.py": ["da/dw = 0.25", "dE/dw = -0.1446", "w is now 0.4723"],
+    "two_layers.py": ["z [1.  1.6]", "delta [-0.05288 -0.02348]", "by finite differences -0.01083988"],
     "relu_softmax_l2.py": ["loss 5.063974, by hand 5.063974"],
     "sigmoid_cross_entropy.py": ["the floor is 1.461"],
     "batch_sizes.py": ["196 iterations an epoch,  1960 in 10"],
@@ -197,9 +200,35 @@ SHOWN = {
 }
 
 
+def prose_and_code(script):
+    """The lines of text of a chapter, those of its title included, and its code."""
+    source = script.read_text()
+    [title] = re.findall(r'^r?"""(.*?)^"""$', source, re.M | re.S)[:1]
+    lines = source.replace(title, "", 1).splitlines()
+    text = [line.removeprefix("#") for line in lines if line.startswith("#")]
+    return "\n".join([title, *text]), "\n".join(line for line in lines if not line.startswith("#"))
+
+
+def decimals(text):
+    """The numbers with a decimal point, without their signs and last zeros."""
+    return {number.rstrip("0") for number in re.findall(r"\d+\.\d+", text)}
+
+
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
-def test_the_scripts_print_them(script, capsys):
+def test_the_scripts_print_them(script, capsys, monkeypatch):
+    """Each decimal number of a chapter's text and formulas is in its code, or is printed by it."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    if "matplotlib" in (EXAMPLES / script).read_text():
+        pytest.importorskip("matplotlib")
     runpy.run_path(str(EXAMPLES / script))
     printed = capsys.readouterr().out
     for text in SHOWN[script]:
         assert text in printed
+    prose, code = prose_and_code(EXAMPLES / script)
+    assert decimals(prose) - decimals(code) - decimals(printed) == set()
+
+
+def test_the_chapters_are_in_a_book():
+    """The site has all scripts."""
+    chapters = re.findall(r"^   (\w+)$", (EXAMPLES / "index.rst").read_text(), re.M)
+    assert sorted(chapters) == sorted(path.stem for path in EXAMPLES.glob("*.py"))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -263,6 +264,40 @@ def test_a_model_and_its_rows_from_files(capsys, tmp_path):
     assert (status, printed) == (0, f"{model.trace([[1, 2, 3]], [1])}\n")
 
 
+@pytest.fixture
+def shown(monkeypatch, tmp_path):
+    """The addresses that the web browser was told to show; temporary files are in tmp_path."""
+    addresses = []
+    monkeypatch.setattr("webbrowser.open", lambda address: addresses.append(address) or True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return addresses
+
+
+def test_open_shows_a_temporary_page(capsys, shown, tmp_path):
+    assert run(capsys, "--open", "--save", str(tmp_path / "trace.txt"))[0] == 0
+    [page] = tmp_path.glob("bpkern-trace-*.html")
+    assert shown == [page.as_uri()]
+    assert "Backpropagation through MLP 2-2-2" in page.read_text("utf-8")
+
+
+def test_open_shows_the_saved_page(capsys, shown, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = ("--x", "1,2;3,4", "--y", "1,0;0,1", "--row", "mean")
+    assert run(capsys, *rows, "--open", "--save", "a page.HTML")[0] == 0
+    assert shown == [(tmp_path / "a page.HTML").as_uri()]
+    assert [path.name for path in tmp_path.iterdir()] == ["a page.HTML"]
+    assert "means over the rows" in (tmp_path / "a page.HTML").read_text("utf-8")
+
+
+def test_open_without_a_browser(capsys, shown, tmp_path, monkeypatch):
+    """The page is named, and the numbers are printed."""
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    status, printed, errors = run(capsys, "--open")
+    [page] = tmp_path.iterdir()
+    assert (status, errors) == (1, f"bpkern trace: no web browser was found; the page is {page}\n")
+    assert "new W" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -279,7 +314,9 @@ def test_a_model_and_its_rows_from_files(capsys, tmp_path):
         (["--lr", "1e400"], 1, "lr must be finite"),
         (["--steps", "0"], 2, "steps must be at least 1"),
         (["--seed", "-1"], 2, "seed must be at least 0"),
-        (["--save", "trace.png"], 1, "must end in one of .json, .txt"),
+        (["--save", "trace.png"], 1, "must end in one of .svg, .html, .json, .txt"),
+        (["--save", "trace.svg", "--row", "1"], 1, "row must be at most 0, not 1"),
+        (["--row", "median"], 2, "argument --row"),
         (["--explain", "W"], 1, "name must be like"),
         (["--model", "missing.npz", "--x", "1", "--y", "1"], 1, "missing.npz"),
         (["--model", "net.npz"], 1, "needs its rows"),
@@ -298,7 +335,7 @@ def test_bad_commands(capsys, tmp_path, monkeypatch, arguments, status, message)
     found, printed, errors = run(capsys, *arguments)
     assert (found, printed) == (status, "")
     assert message in errors
-    assert not (tmp_path / "trace.png").exists()
+    assert not list(tmp_path.glob("trace.*"))
 
 
 def test_a_terminal_without_the_letters():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 # The libraries of the extras and of the tests: the package works without them.
-OPTIONAL = ("matplotlib", "pandas", "safetensors", "scipy", "sklearn")
+OPTIONAL = ("matplotlib", "onnx", "pandas", "safetensors", "scipy", "sklearn", "torch")
 
 
 def python_blocks(page):

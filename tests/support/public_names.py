@@ -8,10 +8,12 @@ prints them, as tests/golden/v0.1_names.txt holds those of 0.1 for test_versions
 import importlib
 import inspect
 import sys
+from typing import Never
 
 MODULES = (
     "bpkern",
     "bpkern.callbacks",
+    "bpkern.export",
     "bpkern.graph",
     "bpkern.kernels",
     "bpkern.losses",
@@ -75,6 +77,8 @@ def described(name, value):
         return name
     texts, keywords = [], False
     for parameter in parameters:
+        if parameter.annotation in ("Never", Never):  # all names that are refused
+            continue
         if parameter.kind is parameter.KEYWORD_ONLY and not keywords:
             keywords = True
             texts.append("*")

@@ -109,6 +109,33 @@ def test_estimators_and_pipelines():
     np.testing.assert_allclose(found[:, 0], rates.predict(X), rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "activations",
+    [
+        [nn.GELU(), nn.SiLU(), nn.Softplus()],
+        [nn.GELU(approximate="tanh"), nn.ELU(), nn.LeakyReLU(0.01)],
+        [nn.Tanh(), nn.Sigmoid(), nn.ReLU()],
+    ],
+)
+@pytest.mark.parametrize("opset", [11, 20])
+def test_files_of_the_exporter_of_torch(activations, opset, tmp_path):
+    """Its own decompositions of the activations are recognised."""
+    pytest.importorskip("onnx")
+    path, (first, second, third) = str(tmp_path / "net.onnx"), activations
+    linear = [nn.Linear(4, 5), nn.Linear(5, 6, bias=False), nn.Linear(6, 7), nn.Linear(7, 3)]
+    sequential = nn.Sequential(
+        linear[0], first, nn.Dropout(0.2), linear[1], second, linear[2], third, linear[3], nn.Softmax(1)
+    ).eval()
+    x = torch.randn(9, 4)
+    torch.onnx.export(sequential, x, path, opset_version=opset, dynamo=False)
+    model = bpkern.MLP.from_onnx(path, loss="cross_entropy")
+    np.testing.assert_allclose(model.predict_proba(x), sequential(x).detach(), rtol=1e-5, atol=1e-6)
+    direct = bpkern.MLP.from_torch(sequential, loss="cross_entropy")
+    assert model.layers == direct.layers
+    assert repr(model).split(", loss")[0] == repr(direct).split(", loss")[0]
+
+
 # Foreign Sequentials -------------------------------------------------------------------------------------
 
 

@@ -105,8 +105,8 @@ def test_nothing_is_dropped_outside_of_training(isa, dtype):
     counts = core_of(model).net.counts
     for call in (
         lambda m: m.forward(X),
+        lambda m: m.forward(X, layer=0),
         lambda m: m.forward(X, layer=1),
-        lambda m: m.forward(X, layer=2),
         lambda m: m.predict(X),
         lambda m: m.losses(X, y),
         lambda m: np.array(list(m.evaluate(X, y).values())),

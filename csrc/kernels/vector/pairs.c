@@ -55,11 +55,6 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, con
     forward_end(rows, vecs, last, tail, args, i, sums);
 }
 
-/* run_block without tails. */
-void BPK_NAME(forward_pairs)(const bpk_forward_args *args) {
-    if (args->n == VEC) run_rows(1, WHOLE, 0, args);
-    if (args->n == 2 * VEC) run_rows(2, WHOLE, 0, args);
-    if (args->n == 3 * VEC) run_rows(3, WHOLE, 0, args);
-}
+void BPK_NAME(forward_pairs)(const bpk_forward_args *args) { run_kind((int)(args->n / VEC), WHOLE, 0, args); }
 
 #endif

@@ -109,10 +109,18 @@ static ALWAYS_INLINE void sweep(int vecs, const bpk_sweep_args *args) {
     if (args->next_k) BPK_NAME(activate)(args->activation, args->next_k, args->n, args->a, args->lda);
 }
 
+/* Functions for the same reason as the kinds of blocks in tile.h. */
+#define FUNCTION(vecs) \
+    static NOINLINE void sweep_##vecs(const bpk_sweep_args *args) { sweep(vecs, args); }
+FUNCTION(1)
+FUNCTION(2)
+FUNCTION(3)
+#undef FUNCTION
+
 void BPK_NAME(sweep)(const bpk_sweep_args *args) {
     switch ((args->n + VEC - 1) / VEC) {
-        case 1: sweep(1, args); break;
-        case 2: sweep(2, args); break;
-        case 3: sweep(3, args); break;
+        case 1: sweep_1(args); break;
+        case 2: sweep_2(args); break;
+        case 3: sweep_3(args); break;
     }
 }

@@ -105,20 +105,16 @@ static ALWAYS_INLINE void tile_product(int rows, int vecs, int last, ptrdiff_t t
     }
 }
 
-/* tile_product of rows i to i + rows of a left matrix, over its first `depth` columns. */
+/* tile_product of rows i to i + rows of a left matrix, over its first `depth` columns. A row-major matrix is
+ * one block: a loop of its own would make every tile twice. */
 static ALWAYS_INLINE void tile_rows_product(int rows, int vecs, int last, ptrdiff_t tail, ptrdiff_t depth,
                                             const bpk_left *left, ptrdiff_t i, const stored *w, ptrdiff_t ldw,
                                             vacc sums[TILE_ROWS_MAX][TILE_VECS]) {
-    const stored *x = left->at;
-    if (!left->rows) {
-        tile_product(rows, vecs, last, tail, depth, x + i * left->ld, left->ld, w, ldw, sums);
-        return;
-    }
     for (ptrdiff_t k = 0, width; k < depth; k += width) {
-        width = width_of_block(depth - k, VEC, TILE_VECS * VEC);
-        ptrdiff_t columns = depth - k < width ? depth - k : width;
-        tile_product(rows, vecs, last, tail, columns, x + k * left->rows + i * width, width, w + k * ldw, ldw,
-                     sums);
+        width = left->rows ? width_of_block(depth - k, VEC, TILE_VECS * VEC) : depth;
+        const ptrdiff_t ldx = left->rows ? width : left->ld, columns = depth - k < width ? depth - k : width;
+        const stored *x = (const stored *)left->at + k * left->rows + i * ldx;
+        tile_product(rows, vecs, last, tail, columns, x, ldx, w + k * ldw, ldw, sums);
     }
 }
 
@@ -157,77 +153,106 @@ static ALWAYS_INLINE int tile_rows(int vecs) {
     return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
 }
 
+/* The heights of tiles that are compiled, as bits: all up to 8, for small batches; the even ones; and the
+ * highest. Partial tiles have 1 to 4, 8 and the highest, if they are wide, as in the last column of blocks of
+ * a matrix, or are compiled for each tail. */
+static ALWAYS_INLINE unsigned tile_heights(int vecs, int last) {
+#ifdef CONSTANT_TAILS
+    const int few = last == PARTIAL;
+#else
+    const int few = last == PARTIAL && vecs > 1;
+#endif
+    const unsigned up_to_8 = 0x1fe, even = 0x5554, few_heights = 0x11e, highest = 1u << tile_rows(vecs);
+    return ((few ? few_heights : up_to_8 | even) & (highest - 1)) | highest;
+}
+
+/* The lowest compiled height from `rows` on, which is at most that of the highest tile. */
+static ALWAYS_INLINE ptrdiff_t height_from(ptrdiff_t rows, int vecs, int last) {
+    return rows + __builtin_ctz(tile_heights(vecs, last) >> rows);
+}
+
 /* Computes rows i to i + rows of a block. */
 static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i);
 
-static ALWAYS_INLINE void run_tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args,
-                                   ptrdiff_t i) {
-#define HEIGHT(r)                                                     \
-    case r:                                                           \
-        if (r <= tile_rows(vecs)) tile(r, vecs, last, tail, args, i); \
+/* Divides the rows of a block into tiles of about equal height: as few as possible, but for numbers of rows
+ * that end with a height that is not compiled, which takes two. */
+static ALWAYS_INLINE void run_rows(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
+    const ptrdiff_t most = tile_rows(vecs);
+    for (ptrdiff_t i = args->from; i < args->to;) {
+        const ptrdiff_t left = args->to - i, tiles = (left + most - 1) / most;
+        ptrdiff_t height = height_from((left + tiles - 1) / tiles, vecs, last);
+        if (height > left) height = height_from((left + 1) / 2, vecs, last);
+#define HEIGHT(r)                                                                 \
+    case r:                                                                       \
+        if (tile_heights(vecs, last) >> r & 1)                                    \
+            for (; args->to - i >= r; i += r) tile(r, vecs, last, tail, args, i); \
         break;
-    switch (rows) {
-        HEIGHT(1)
-        HEIGHT(2)
-        HEIGHT(3)
-        HEIGHT(4)
-        HEIGHT(5)
-        HEIGHT(6)
-        HEIGHT(7)
-        HEIGHT(8)
-        HEIGHT(9)
-        HEIGHT(10)
-        HEIGHT(11)
-        HEIGHT(12)
-        HEIGHT(13)
-        HEIGHT(14)
-    }
+        switch (height) {
+            HEIGHT(1)
+            HEIGHT(2)
+            HEIGHT(3)
+            HEIGHT(4)
+            HEIGHT(5)
+            HEIGHT(6)
+            HEIGHT(7)
+            HEIGHT(8)
+            HEIGHT(9)
+            HEIGHT(10)
+            HEIGHT(11)
+            HEIGHT(12)
+            HEIGHT(13)
+            HEIGHT(14)
+        }
 #undef HEIGHT
+    }
 }
 
-/* Divides the rows of a block into the fewest tiles, with heights that differ by at most one. */
-static ALWAYS_INLINE void run_rows(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
-    ptrdiff_t tiles = (args->to - args->from + tile_rows(vecs) - 1) / tile_rows(vecs);
-    for (ptrdiff_t i = args->from; tiles > 0; tiles--) {
-        ptrdiff_t rows = (args->to - i) / tiles;
-        run_tile((int)rows, vecs, last, tail, args, i);
-        i += rows;
+/* run_rows, with the tail as a constant on sets without masked loads: a load that asks for it in every step
+ * of the sum would take longer than the products. */
+static ALWAYS_INLINE void run_tail(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
+#ifdef CONSTANT_TAILS
+    if (last == PARTIAL) {
+        if (tail == 1) run_rows(vecs, PARTIAL, 1, args);
+        if (VEC > 2 && tail == 2) run_rows(vecs, PARTIAL, 2, args);
+        if (VEC > 2 && tail == 3) run_rows(vecs, PARTIAL, 3, args);
+        return;
     }
+#endif
+    run_rows(vecs, last, tail, args);
+}
+
+/* Each kind of block has a function of its own: with all tiles in one function, compilers take twice as long.
+ */
+#ifdef VEC_HALF
+#define HALVED_KINDS(X) X(2, HALVED) X(3, HALVED)
+#else
+#define HALVED_KINDS(X)
+#endif
+#define KINDS(X) X(1, WHOLE) X(2, WHOLE) X(3, WHOLE) X(1, PARTIAL) X(2, PARTIAL) X(3, PARTIAL) HALVED_KINDS(X)
+
+#define FUNCTION(vecs, last)                                                     \
+    static NOINLINE void run_##vecs##_##last(ptrdiff_t tail, const ARGS *args) { \
+        run_tail(vecs, last, tail, args);                                        \
+    }
+KINDS(FUNCTION)
+#undef FUNCTION
+
+static ALWAYS_INLINE void run_kind(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
+#define CALL(v, kind) \
+    if (vecs == v && last == kind) run_##v##_##kind(tail, args);
+    KINDS(CALL)
+#undef CALL
 }
 
 /* Computes a block of n <= TILE_VECS VEC columns. Its columns from `filled` on are padding. */
 static ALWAYS_INLINE void run_block(const ARGS *args, ptrdiff_t filled) {
-    int vecs = (int)((args->n + VEC - 1) / VEC);
-    ptrdiff_t tail = filled - (vecs - 1) * VEC;
+    const int vecs = (int)((args->n + VEC - 1) / VEC);
+    const ptrdiff_t tail = filled - (vecs - 1) * VEC;
+    int last = args->n % VEC ? PARTIAL : WHOLE;
 #ifdef VEC_HALF
-#define RUN_HALVED(v) \
-    if (v > 1 && tail <= VEC / 2) return run_rows(v, HALVED, tail, args);
-#else
-#define RUN_HALVED(v)
+    if (vecs > 1 && tail <= VEC / 2) last = HALVED;
 #endif
-/* Sets without masked loads take each number of elements in code of its own: a load that asks for it in every
- * step of the sum would take longer than the products. */
-#ifdef CONSTANT_TAILS
-#define RUN_PARTIAL(v)                                                       \
-    if (args->n % VEC == 1) return run_rows(v, PARTIAL, 1, args);            \
-    if (VEC > 2 && args->n % VEC == 2) return run_rows(v, PARTIAL, 2, args); \
-    if (VEC > 2 && args->n % VEC == 3) return run_rows(v, PARTIAL, 3, args);
-#else
-#define RUN_PARTIAL(v) \
-    if (args->n % VEC) return run_rows(v, PARTIAL, tail, args);
-#endif
-#define RUN(v)                                 \
-    if (vecs == v) {                           \
-        RUN_HALVED(v)                          \
-        RUN_PARTIAL(v)                         \
-        return run_rows(v, WHOLE, tail, args); \
-    }
-    RUN(1)
-    RUN(2)
-    RUN(3)
-#undef RUN
-#undef RUN_PARTIAL
-#undef RUN_HALVED
+    run_kind(vecs, last, tail, args);
 }
 
 #endif

@@ -130,13 +130,24 @@ static inline vec coth_of_rest(vec h, vec n, vec *r) {
     return POLYNOMIAL(vmul(*r, *r), COTH);
 }
 
+/* a b + c with one rounding where vfma has two: also without fma, the rounding of a b is not in the sum. */
+static inline vec one_rounding(vec a, vec b, vec c) {
+#if FUSED
+    return vfma(a, b, c);
+#else
+    vec product = vmul(a, b);
+    return vadd(product, vadd(vrest(a, b, product), c));
+#endif
+}
+
 /* With c = r coth r, e^2r = (c + r) / (c - r); so with |x| = n ln(2)/2 + r,
  * tanh |x| = (2^n (c + r) - (c - r)) / (2^n (c + r) + (c - r)). Sorted by c and r, it is accurate near 0. */
 static inline vec vtanh(vec x) {
     vec h = vmin(vset1(TANH_HIGHEST), vabs(x)), n = vround(vmul(h, vset1((real)2.88539008177792681472)));
     vec r, c = coth_of_rest(h, n, &r);
     vec power = vpower(n), below = vsub(power, vset1(1)), above = vadd(power, vset1(1));
-    return vcopysign(vdiv(vfma(below, c, vmul(above, r)), vfma(above, c, vmul(below, r))), x);
+    vec upper = one_rounding(below, c, vmul(above, r)), lower = one_rounding(above, c, vmul(below, r));
+    return vcopysign(vdiv(upper, lower), x);
 }
 
 /* sigmoid(x) from e = exp(-|x|), which never overflows: 1 / (1 + e) for x >= 0, e / (1 + e) for x < 0. */
@@ -161,9 +172,10 @@ static inline vec vlog1p_unit(vec x) {
     return vfma(vmul(s, t), POLYNOMIAL(t, ATANH), first);
 }
 
-/* (t + k) erfcx(t / sqrt 2) / 2 as a polynomial in u = (t - k) / (t + k), for t from 0 to NORMAL_FARTHEST. k
- * is NORMAL_K. erfcx(t / sqrt 2) / 2 is P(-t) e^(t^2/2), where P is the cumulative normal distribution. P(-t)
- * is zero beyond NORMAL_FARTHEST. */
+/* (t + k) erfcx(t / sqrt 2) / 2 as a polynomial in u = (t - k) / (t + k), for t from 0 to where P(-t) is no
+ * longer a normal number: 14 in float32, 38 in float64. k is NORMAL_K. erfcx(t / sqrt 2) / 2 is
+ * P(-t) e^(t^2/2), where P is the cumulative normal distribution. From NORMAL_FARTHEST on, e^(-t^2/2) is
+ * zero, also on processors on which denormal numbers are none. */
 static const real NORMAL_TAIL[] = {
 #if BPK_REAL_IS_DOUBLE
 #define NORMAL_K 5.5
@@ -176,7 +188,7 @@ static const real NORMAL_TAIL[] = {
     -0.68518342057433805354,   0.7737696342764067687,
 #else
 #define NORMAL_K 3.0f
-#define NORMAL_FARTHEST 14.0f
+#define NORMAL_FARTHEST 15.0f
     5.51746239384e-5f, 1.32825908652e-4f, -2.4448394209e-4f, -1.03389134814e-3f,
     1.02415766822e-3f, 6.96968954317e-3f, -0.0104623111579f, -0.0472627276894f,
     0.230017679713f,   -0.509331990241f,  0.729083690665f,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -14,17 +15,24 @@ from .sparse import SparseRows
 MOST_BLOCKS, BLOCK_BYTES = 64, 1 << 20
 
 
+def little_endian(dtype: "np.dtype[Any]") -> "np.dtype[Any]":
+    """The dtype in little-endian order. A type of C that is another one's twin, as long double on Windows,
+    becomes the one that NumPy has a name for: the twin gives its bytes in native order alone."""
+    return np.dtype(dtype.newbyteorder("<").str)
+
+
 @np.errstate(all="ignore")
 def digest_of(*arrays: np.ndarray | SparseRows | None) -> str:
-    """A digest of shapes, types and contents; of an array above 64 MiB, of a sample of its rows."""
+    """A digest of shapes, types and contents, the same for any byte order; of an array above 64 MiB, of a
+    sample of its rows."""
     digest = hashlib.sha256()
     for array in arrays:
         parts = [array.data, array.indices, array.indptr] if isinstance(array, SparseRows) else [array]
-        described = None if array is None else [array.dtype.str, array.shape, len(parts)]
+        described = None if array is None else [little_endian(array.dtype).str, array.shape, len(parts)]
         digest.update(json.dumps(described).encode())
         for part in parts:
             if part is not None:
-                digest.update(json.dumps([part.dtype.str, part.shape]).encode())
+                digest.update(json.dumps([little_endian(part.dtype).str, part.shape]).encode())
                 for block in _blocks(part):
                     digest.update(block.data)
     return digest.hexdigest()
@@ -41,4 +49,5 @@ def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
     for start in starts:
         block = np.ascontiguousarray(array[start : start + step])
         # The padding in longer floats is arbitrary.
-        yield block.astype(np.float64) if block.dtype.kind == "f" and block.itemsize > 8 else block
+        longer = block.dtype.kind == "f" and block.itemsize > 8
+        yield block.astype(little_endian(np.dtype("d") if longer else block.dtype), copy=False)

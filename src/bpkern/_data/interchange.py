@@ -24,16 +24,36 @@ def as_numeric(name: str, values: Any) -> np.ndarray:
     array = (_from_library(name, values) if _is_foreign(values) else np.asarray(values)).view()
     if array.dtype.kind == "O":
         try:
-            if any(isinstance(value, (str, bytes)) for value in array.flat):
-                raise TypeError("it holds strings")
+            if (found := _text_in(values, array)) is not None:
+                raise TypeError(found)
             array = array.astype(np.float64)
         except OverflowError as error:
             raise ValueError(f"{name} holds a number too large for float64: {error}") from None
         except (TypeError, ValueError) as error:
             raise TypeError(f"{name} must hold numbers: {error}{_hint(name)}") from None
     if array.dtype.kind not in "biuf":
+        if array.dtype.kind in "USO" and array.size:
+            raise TypeError(f"{name} must hold numbers: {_text_in(values, array)}{_hint(name)}")
         raise TypeError(f"{name} must hold real numbers, not dtype {array.dtype}{_hint(name)}")
     return array
+
+
+def _text_in(values: Any, array: np.ndarray) -> str | None:
+    """Where an array of objects or strings holds its first string, for errors; None without any.
+
+    `values` is the object of the caller, such as a table whose columns have names.
+    """
+    if array.dtype.kind != "O" and not isinstance(values, np.ndarray):
+        array = np.asarray(values, object).reshape(array.shape)  # as a list of numbers and strings was given
+    for place, value in np.ndenumerate(array):
+        if isinstance(value, (str, bytes)):
+            where = f"row {place[0]}" if place else "it"
+            if len(place) == 2:
+                names = list(getattr(values, "columns", ()))
+                column = repr(names[place[1]]) if len(names) == array.shape[1] else str(place[1])
+                where = f"column {column}, row {place[0]},"
+            return f"{where} holds the string {str(value)!r}"
+    return None
 
 
 def _hint(name: str) -> str:

@@ -95,9 +95,22 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(
             f"labels must be from 0 to {classes - 1}, as the last layer, "
-            f"not from {labels.min():g} to {labels.max():g}"
+            f"not from {labels.min():g} to {labels.max():g}{_label_hint(labels, classes)}"
         )
     return labels.astype(np.int64, copy=False)
+
+
+def _label_hint(labels: np.ndarray, classes: int) -> str:
+    """What the labels, which are out of range, were meant for; empty if that is not known."""
+    lowest, highest = labels.min(), labels.max()
+    if classes == 1 and lowest == 0 and highest == 1:
+        return (
+            ": for yes or no in one output, loss='binary_cross_entropy'; "
+            "for cross_entropy, one output per class"
+        )
+    if lowest == 1 and highest == classes:
+        return ": classes are counted from 0, y - 1"
+    return ""
 
 
 def as_sample_weight(

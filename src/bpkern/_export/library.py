@@ -9,6 +9,8 @@ def needs(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
+        if error.name != module:  # a library that it needs itself
+            raise
         raise ModuleNotFoundError(
             f"this needs {module}: pip install 'bpkern[{extra}]'", name=error.name
         ) from None

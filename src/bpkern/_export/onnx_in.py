@@ -90,8 +90,9 @@ class Chain:
             raise ValueError(f"the graph must have one input, not {len(inputs)}")
         self._values[inputs[0]] = Signal(0, Z)
         output = self._output()
-        for node in self._needed(output):
-            self._add(node)
+        with np.errstate(all="ignore"):  # the constructor of the model refuses what has overflowed
+            for node in self._needed(output):
+                self._add(node)
         if output not in self._values:
             raise ValueError(f"no node computes the output {output!r}")
         return self._result(self._values[output], loss)
@@ -206,8 +207,8 @@ class Chain:
             inputs = inputs[:2]
         x, w, *rest = self._arguments(inputs, 2, 3 if gemm else 2)
         self._end_layer(self._signal(x))
-        if not isinstance(w, np.ndarray) or w.ndim != 2:
-            raise ValueError("its second input must be a constant matrix")
+        if not isinstance(w, np.ndarray) or w.ndim != 2 or w.size == 0:
+            raise ValueError("its second input must be a constant matrix that is not empty")
         scale = 1.0
         if gemm:
             if attribute(node, "transA", 0):

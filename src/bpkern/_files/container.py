@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._data.digest import little_endian
 from . import npz, tensors
 from .regular import read_regular
 from .replacing import check_place, naming, replace
@@ -65,7 +66,7 @@ def write(path: "str | os.PathLike[str]", config: dict[str, Any], arrays: Mappin
 
 
 def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
-    """The configuration and the arrays of a file, the arrays by name in sorted order.
+    """The configuration and the arrays of a file, the arrays by name in sorted order, in native byte order.
 
     Parameters
     ----------
@@ -86,11 +87,14 @@ def read(path: "str | os.PathLike[str]") -> tuple[dict[str, Any], Arrays]:
         raw = read_regular(path)
     try:
         metadata, arrays = kind.read(raw)
-        return _config_of(metadata, arrays), arrays
+        config = _config_of(metadata, arrays)
     except NewerError as error:
         raise ValueError(f"{os.fspath(path)} {error}") from None
     except DAMAGED as error:
         raise ValueError(f"{os.fspath(path)} is no bpkern file, or was damaged: {error}") from error
+    return config, {
+        name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()
+    }
 
 
 def check_path(path: "str | os.PathLike[str]") -> None:
@@ -130,7 +134,7 @@ def _checked(config: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[
         if not name or name == METADATA or "\0" in name:
             raise ValueError(f"an array cannot have the name {name!r} in a file")
         _check_type(name, array.dtype)
-        stored[name] = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+        stored[name] = np.asarray(array, little_endian(array.dtype), order="C")
     metadata = {"format": FORMAT, "version": str(VERSION), "config": text}
     return metadata | {"sha256": digest(metadata, stored)}, stored
 
@@ -145,7 +149,7 @@ def digest(metadata: Mapping[str, str], arrays: Arrays) -> str:
     sha = hashlib.sha256()
     sha.update(json.dumps([metadata[key] for key in ("format", "version", "config")]).encode())
     for name, array in sorted(arrays.items()):
-        sha.update(json.dumps([name, array.dtype.newbyteorder("<").str, array.shape]).encode())
+        sha.update(json.dumps([name, little_endian(array.dtype).str, array.shape]).encode())
         sha.update(array.data)
     return sha.hexdigest()
 

@@ -13,7 +13,7 @@ configuration holds the type, "bfloat16", under "compressed".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from .. import _checks, _core, losses, optimizers, schedules
 from .._model.compression import BFLOAT16, MARK, narrowed, widened
 from .._model.conventions import Conventions
 from .._model.core import Core
+from .._model.initializers import has_arrays
 from .._model.parameters import Weights, checked_weights, state_of, weights_of
 from .._model.seeding import RandomState
 from .._model.settings import DTYPES, Settings
@@ -57,12 +58,17 @@ def model_config(settings: Settings) -> Config:
         "loss": _loss_config(settings),
         "optimizer": optimizer_config(settings.optimizer),
         "dtype": settings.dtype.name,
-        "init": settings.init if isinstance(settings.init, str) else None,
+        "init": None if has_arrays(settings.init) else _plain_init(settings.init),
         "l2": settings.l2,
         "dropout": settings.dropout,
         "l1": settings.l1,
         "label_smoothing": settings.label_smoothing,
     }
+
+
+def _plain_init(init: Any) -> Any:
+    """A name as it is, or a list of lists [name, gain]."""
+    return init if isinstance(init, str) else [list(each) for each in init]
 
 
 def _loss_config(settings: Settings) -> Any:
@@ -214,11 +220,13 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
             "iterations": None if history is None else _iterations(history.iterations),
             "metrics": list(columns),
         }
+        if history is not None:
+            training |= _ending(history)
     config: Config = {"model": model_config(settings), "training": training}
     if settings.compressed is not None:
         arrays, config["compressed"] = narrowed(arrays), settings.compressed
-    if not isinstance(settings.init, str):
-        arrays |= _named("init.", settings.init)
+    if has_arrays(settings.init):
+        arrays |= _named("init.", cast(Weights, settings.init))
     arrays |= {f"history.{name}": values for name, values in columns.items()}
     return config, arrays
 
@@ -279,6 +287,18 @@ def _column(name: Any, values: Any) -> np.ndarray:
     if column.ndim != 1:
         raise TypeError(f"history_[{name!r}] must be a list of numbers, not {values!r}")
     return column
+
+
+def _ending(history: History) -> Config:
+    """How the fit of a history has ended, without what is None. Raises TypeError and ValueError."""
+    ending: Config = {}
+    if history.best_epoch is not None:
+        ending["best_epoch"] = _checks.whole("history_.best_epoch", history.best_epoch, 0, MOST_COUNT)
+    if history.stop_reason is not None:
+        if not isinstance(history.stop_reason, str):
+            raise TypeError(f"history_.stop_reason must be a text or None, not {history.stop_reason!r}")
+        ending["stop_reason"] = _checks.as_str(history.stop_reason)
+    return ending
 
 
 def _iterations(value: Any) -> int:
@@ -355,8 +375,14 @@ def _history(training: Config, arrays: Arrays) -> History:
         # Of any length: users may append to the lists.
         if values.ndim != 1 or values.dtype != np.float64:
             raise ValueError(f"the history must hold a list of numbers for {name}")
+    reason, best = training.get("stop_reason"), training.get("best_epoch")
+    if reason is not None and not isinstance(reason, str):
+        raise TypeError(f"stop_reason must be a text, not {reason!r}")
     return History.of(
-        _iterations(training["iterations"]), {name: values.tolist() for name, values in columns.items()}
+        _iterations(training["iterations"]),
+        {name: values.tolist() for name, values in columns.items()},
+        reason,
+        None if best is None else _checks.whole("best_epoch", best, 0, MOST_COUNT),
     )
 
 

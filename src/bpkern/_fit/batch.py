@@ -19,12 +19,12 @@ from .update import make_update
 NOBODY = Watcher()
 
 
-def train_on_batch(core: Core, X: Any, y: Any) -> float:
+def train_on_batch(core: Core, X: Any, y: Any, sample_weight: Any) -> float:
     """As `MLP.train_on_batch`."""
     net, settings = core.net, core.settings
     net.check_trains()
     optimizer = settings.current_optimizer()
-    data = read_rows(X, y, None, settings)
+    data = read_rows(X, y, sample_weight, settings)
     update = make_update(settings, optimizer)
     with net.writing():
         if core.accumulate is not None:  # within an epoch of a fit; the question saves a call

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._model.core import Core
+from .._model.parameters import checked_weights
 from ..errors import DivergedError
 from ..schedules import rate
 from .arguments import limit
@@ -33,18 +35,36 @@ def backward(core: Core, grad_output: Any, input_gradient: bool) -> np.ndarray |
 def step(core: Core, clip_norm: float | None, clip_value: float | None) -> None:
     """As `MLP.step`."""
     core.net.check_trains()
+    limits = limit("clip_norm", clip_norm), limit("clip_value", clip_value)
+    _spend(core, core.tape, *limits, penalised=True)
+
+
+def apply_gradients(core: Core, gradients: Any, clip_norm: float | None, clip_value: float | None) -> None:
+    """As `MLP.apply_gradients`."""
+    core.net.check_trains()
+    limits = limit("clip_norm", clip_norm), limit("clip_value", clip_value)
+    settings = core.settings
+    found = checked_weights(gradients, settings.layers, settings.dtype, names=("dW", "db"))
+    with core.net.writing():
+        core.check_may_snapshot()
+        tape = _core.Tape(core.net)  # that of the model may hold gradients that wait for `step`
+        tape.set_gradients(found)
+        _spend(core, tape, *limits, penalised=False)
+
+
+def _spend(
+    core: Core, tape: _core.Tape, clip_norm: float | None, clip_value: float | None, penalised: bool
+) -> None:
+    """Make an update from the gradients of a tape; the model is as before if its parameters overflow."""
     net, optimizer = core.net, core.settings.current_optimizer()
     update = make_update(
-        core.settings,
-        optimizer,
-        clip_norm=limit("clip_norm", clip_norm),
-        clip_value=limit("clip_value", clip_value),
+        core.settings, optimizer, clip_norm=clip_norm, clip_value=clip_value, penalised=penalised
     )
     with net.writing():
         core.check_may_snapshot()
         net.snapshot()
         first = net.counts[0]  # updates so far
-        core.tape.update(update, rate(optimizer.lr, first), 1.0)
+        tape.update(update, rate(optimizer.lr, first), 1.0)
         if not restore_unless_finite(net):
             raise DivergedError(
                 f"the weights overflowed: lower the learning rate (lr={optimizer.lr}), clip the gradients "

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from .fingerprint import Fingerprint
 
 
+# Shorter fits are not checked for large columns, because the check would be a measurable part of them. In
+# multiplications of weights by rows, of which ROW_WORK count for what each row costs besides.
+CHECKED_WORK, ROW_WORK = 2.5e6, 500
+
+
 class FitWatcher(Watcher):
     """Passes the progress within an epoch to the progress display and to the batch hooks of callbacks.
 
@@ -214,6 +219,14 @@ class Fit:
     def work(self) -> int:
         return self.rows * self.arguments.epochs * sum(n * m for n, m in pairwise(self._settings.layers))
 
+    def warn_of_large_columns(self, X: Any) -> None:
+        """Warn if columns of X, the object of the caller, are so large that training is slow or fails."""
+        passes = self.rows * self.arguments.epochs
+        if passes * ROW_WORK + self.work >= CHECKED_WORK:
+            from .._data.scales import warn_of_large_columns
+
+            warn_of_large_columns(X, self._rows[0])
+
     # The fit -----------------------------------------------------------------------------------------
 
     def run(self) -> History:
@@ -277,8 +290,12 @@ class Fit:
                 core.fitted_1d = self._y_is_1d
             try:
                 self._train(epochs, steps, watcher, history, first)
+                if core.stop_training and history.stop_reason is None:
+                    history.stop_reason = "a callback has set stop_training"
+                elif not core.stop_training:  # a callback has stopped the fit, and then let it go on
+                    history.stop_reason = None
             finally:
-                self._progress.close()
+                self._progress.close(history.stop_reason)
                 self._claim(history)
                 if type(self._settings.optimizer) is not type(steps.optimizer):
                     net.discard_states()  # a callback replaced the optimiser during the last epoch

@@ -39,7 +39,7 @@ def fit_many(
     splits: Iterable[tuple[Any, Any]] | None = None,
     each: Iterable[Mapping[str, Any]] | None = None,
     n_threads: int | None = None,
-    verbose: Literal["auto", 0, 1] = "auto",
+    verbose: Literal["auto", 0, 1, 2] | bool = "auto",
     **settings: Any,
 ) -> list[History]:
     """Train several models on the same rows at once: seeds, folds, a grid.
@@ -74,7 +74,7 @@ def fit_many(
         Exact number of threads in all, including the caller's. Fewer models share them in equal parts. None
         is `bpkern.get_num_threads()`, shared with all other training in this process; when some models are
         done, the others use the threads that become free.
-    verbose : {"auto", 0, 1}
+    verbose : {"auto", 0, 1, 2} or bool
         Shows the number of finished models, when and as `fit` shows its epochs.
     **settings
         All other arguments of `fit`. A callback and a checkpoint belong to one model: with several models
@@ -130,6 +130,8 @@ def fit_many(
     checkpoints = [fit.arguments.checkpoint for fit in fits]
     _check_apart("checkpoint", [[] if path is None else [os.path.abspath(path)] for path in checkpoints])
     _check_apart("log", [_logs(fit) for fit in fits])
+    if fits:
+        max(fits, key=lambda fit: fit.work).warn_of_large_columns(X)
     from .pool import Pool  # with its import of threading
 
     return Pool(fits, progress).run(workers)
@@ -183,7 +185,9 @@ def _unknown(given: Iterable[str], whose: str, allowed: frozenset[str]) -> str:
     """The message about the first name that is not allowed; empty if all are allowed."""
     for name in given:
         if name not in allowed:
-            return f"unknown argument {name!r} of {whose}: allowed are {', '.join(sorted(allowed))}"
+            from .._suggestions import unknown_argument  # only for an error
+
+            return str(unknown_argument(whose, [name], sorted(allowed)))
     return ""
 
 

@@ -120,7 +120,7 @@ def _metric(spec: Any, loss: str, outputs: int) -> Metric:
     if isinstance(spec, str):
         spec = _checks.as_str(spec)
         if spec not in NAMES:
-            raise ValueError(f"unknown metric {spec!r}: allowed are {', '.join(NAMES)}, or a callable")
+            raise _checks.unknown("metric", spec, NAMES, ", or a callable")
         suitable = CLASSES if loss in CROSS_ENTROPIES else VALUES
         if spec not in suitable:
             raise ValueError(f"metric {spec!r} does not suit the loss {loss}: {', '.join(suitable)} do")

@@ -1,4 +1,4 @@
-"""The progress display of a fit, or of `fit_many`, on the terminal."""
+"""The progress display of a fit, or of `fit_many`, on a terminal or in a notebook."""
 
 import sys
 import time
@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 REFRESH_SECONDS = 0.1
+
+# The rate that is shown is that of the last one or two times this long.
+RATE_SECONDS = 0.25
+
+# A fit in a notebook that is shorter leaves no bar in its cell, unless it was asked for.
+NOTEBOOK_DELAY = 0.5
 
 
 class Progress:
@@ -20,20 +26,25 @@ class Progress:
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         """Epoch `number`, counted from 1, has ended."""
 
-    def close(self) -> None:
-        """The fit has ended or was stopped."""
+    def close(self, reason: str | None = None) -> None:
+        """The fit has ended; `reason` says why a callback has stopped it."""
 
 
 def make_progress(verbose: Any, noun: str = "epoch") -> Progress:
-    """The display for `verbose`, one of "auto", 0 and 1.
+    """The display for `verbose`, one of "auto", 0, 1, 2, False and True.
 
     `noun` names the unit that is counted: "epoch", or "model" for `fit_many`. Raises ValueError for another
     `verbose`.
     """
-    if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1):
-        raise ValueError(f"unknown verbose {verbose!r}: allowed are 'auto', 0, 1")
+    if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"unknown verbose {verbose!r}: allowed are 'auto', 0, 1, 2, False, True")
     if verbose == 0:
         return Progress()
+    in_notebook = _is_notebook()
+    if verbose == 2:
+        return Unfailing(Lines(noun, on_stdout=in_notebook))
+    if in_notebook:
+        return Unfailing(_in_notebook(noun, delay=NOTEBOOK_DELAY if verbose == "auto" else 0.0))
     if not _is_terminal():
         return Progress() if verbose == "auto" else Unfailing(Lines(noun))
     try:
@@ -49,6 +60,29 @@ def _is_terminal() -> bool:
         return bool(sys.stderr.isatty())
     except Exception:
         return False
+
+
+def _is_notebook() -> bool:
+    """Whether this is a cell of a notebook, where standard error would be shown in red."""
+    ipython = sys.modules.get("IPython")
+    try:
+        return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
+    except Exception:
+        return False
+
+
+def _in_notebook(noun: str, delay: float) -> Progress:
+    """The bar of a notebook if ipywidgets is there, as `tqdm.auto` chooses it, and otherwise one of text."""
+    try:
+        import ipywidgets  # noqa: F401
+        from tqdm.notebook import tqdm
+    except ModuleNotFoundError:
+        try:
+            from tqdm import tqdm
+        except ModuleNotFoundError:
+            return Lines(noun, in_place=True, on_stdout=True)
+        return Bar(tqdm, noun, delay=delay, file=sys.stdout)
+    return Bar(tqdm, noun, delay=delay)
 
 
 class Unfailing(Progress):
@@ -72,8 +106,8 @@ class Unfailing(Progress):
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         self._call("epoch", number, metrics)
 
-    def close(self) -> None:
-        self._call("close")
+    def close(self, reason: str | None = None) -> None:
+        self._call("close", reason)
 
 
 def _text(metrics: Mapping[str, float]) -> str:
@@ -86,11 +120,24 @@ def _informative(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: metrics[name] for name in ("loss", other) if name in metrics}
 
 
-class Bar(Progress):
-    """tqdm's bar over all rows of all epochs, with the epoch and its metrics beside it."""
+def _stopped(noun: str, done: int, of: int, reason: str) -> str:
+    return f"stopped after {noun} {done} of {of}: {reason}\n"
 
-    def __init__(self, tqdm: Any, noun: str) -> None:
-        self._tqdm, self._noun = tqdm, noun
+
+class Bar(Progress):
+    """tqdm's bar over all rows of all epochs, with the epoch and its metrics beside it.
+
+    Parameters
+    ----------
+    tqdm : type
+        The kind of bar.
+    noun : str
+    settings
+        Further arguments for the bar, such as ``file``.
+    """
+
+    def __init__(self, tqdm: Any, noun: str, **settings: Any) -> None:
+        self._tqdm, self._noun, self._settings = tqdm, noun, settings
         self._bar: Any = None
         self._ended = 0
         self._metrics: Mapping[str, float] = {}
@@ -109,6 +156,7 @@ class Bar(Progress):
             mininterval=REFRESH_SECONDS,
             dynamic_ncols=True,
             bar_format="{desc} |{bar:10}| {rate_fmt}",
+            **self._settings,
         )
 
     def rows(self, done: int) -> None:
@@ -128,36 +176,59 @@ class Bar(Progress):
         text = f"{self._noun} {self._ended}/{self._epochs}{_text(_informative(self._metrics))}"
         self._bar.set_description_str(text, refresh=False)
 
-    def close(self) -> None:
-        """Leave the last finished epoch on the terminal."""
-        if self._bar is not None:
-            if self._metrics:
-                self._describe()
-            self._bar.close()
+    def close(self, reason: str | None = None) -> None:
+        """Leave the last finished epoch on the screen; a fit that was stopped leaves a full bar."""
+        if self._bar is None:
+            return
+        if self._metrics:
+            self._describe()
+        if reason is not None:
+            # Not the total: the bar of a notebook keeps its own. Rows that are skipped have no rate.
+            skipped = self._bar.total - self._bar.n
+            self._bar.initial, self._bar.n = self._bar.initial + skipped, self._bar.total
+        self._bar.close()
+        if reason is not None:
+            self._bar.fp.write(_stopped(self._noun, self._ended, self._epochs, reason))
+
+
+class Rate:
+    """Samples per second of the recent past: one to two RATE_SECONDS, or two epochs if longer."""
+
+    def __init__(self) -> None:
+        self._before = self._last = (time.monotonic(), 0)
+
+    def at(self, now: float, samples: int) -> float:
+        """The rate if there have been this many samples until now."""
+        began, at_first = self._before
+        if now - self._last[0] >= RATE_SECONDS:
+            self._before, self._last = self._last, (now, samples)
+        return (samples - at_first) / max(now - began, 1e-9)
 
 
 class Lines(Progress):
     """A plain line per epoch with all metrics; with `in_place`, a single line that is overwritten."""
 
-    def __init__(self, noun: str, in_place: bool = False) -> None:
-        self._noun, self._in_place = noun, in_place
+    def __init__(self, noun: str, in_place: bool = False, on_stdout: bool = False) -> None:
+        self._noun, self._in_place, self._on_stdout = noun, in_place, on_stdout
+        self._ended = 0
         self._shown_at = 0.0
         self._unshown: str | None = None
 
     def begin(self, epochs: int, rows: int | None, done: int) -> None:
         self._epochs, self._samples, self._rows_done = epochs, 0, 0
-        self._began = time.monotonic()
+        self._rate = Rate()
 
     def rows(self, done: int) -> None:
         self._rows_done = done
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        self._ended = number
         self._samples += self._rows_done
         now = time.monotonic()
         shown = _informative(metrics) if self._in_place else metrics
         line = f"{self._noun} {number}/{self._epochs}{_text(shown)}"
         if self._samples:
-            line += f", {self._samples / max(now - self._began, 1e-9):,.0f} samples/s"
+            line += f", {self._rate.at(now, self._samples):,.0f} samples/s"
         if not self._in_place:
             self._write(line + "\n")
         elif now - self._shown_at < REFRESH_SECONDS:
@@ -166,16 +237,17 @@ class Lines(Progress):
             self._shown_at, self._unshown = now, None
             self._write(f"\r{line}\x1b[K")
 
-    @staticmethod
-    def _write(text: str) -> None:
-        stream = sys.stderr
+    def _write(self, text: str) -> None:
+        stream = sys.stdout if self._on_stdout else sys.stderr
         stream.write(text)
         if hasattr(stream, "flush"):
             stream.flush()
 
-    def close(self) -> None:
-        """Leave the last finished epoch on the terminal."""
+    def close(self, reason: str | None = None) -> None:
+        """Leave the last finished epoch on the screen."""
         if self._unshown is not None:
             self._write(f"\r{self._unshown}\x1b[K")
         if self._in_place and self._shown_at:
             self._write("\n")
+        if reason is not None:
+            self._write(_stopped(self._noun, self._ended, self._epochs, reason))

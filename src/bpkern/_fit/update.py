@@ -16,6 +16,7 @@ def make_update(
     clip_value: float | None = None,
     accumulate: int = 1,
     ema: float | None = None,
+    penalised: bool = True,
 ) -> _core.Update:
     """The update of a model with these settings.
 
@@ -27,12 +28,14 @@ def make_update(
         From `Settings.current_optimizer`.
     clip_norm, clip_value, accumulate, ema
         As for `MLP.fit`, checked.
+    penalised : bool
+        Whether the gradients of the penalties are added. False for gradients that contain them.
     """
     conventions = settings.conventions
     return _core.Update(
         optimizer,
-        l1=settings.l1,
-        l2=settings.l2,
+        l1=settings.l1 if penalised else 0.0,
+        l2=settings.l2 if penalised else 0.0,
         clip_norm=clip_norm,
         clip_value=clip_value,
         accumulate=accumulate,

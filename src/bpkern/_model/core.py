@@ -89,9 +89,9 @@ class Core:
         self.history = None
         self.stop_training = False
 
-    def set_optimizer(self, optimizer: Optimizer) -> None:
+    def set_optimizer(self, optimizer: Optimizer | str) -> None:
         """Replace the optimiser. Another object starts without the states of the old one."""
-        checked_optimizer(optimizer)
+        optimizer = checked_optimizer(optimizer)
         self.net.check_trains()
         with self.net.writing():
             if optimizer is not self.settings.optimizer:

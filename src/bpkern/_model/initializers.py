@@ -87,33 +87,75 @@ INITIALIZERS: dict[str, Draw] = {
 NAMES = ("auto", *INITIALIZERS)
 
 
-def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | Weights:
-    """`init` in the form that `each_initial_layer` takes: a known name, or copies of the given arrays.
+# The name of a distribution and the gain of its weights, for each layer.
+Draws = list[tuple[str, float]]
+
+
+def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | Draws | Weights:
+    """`init` in the form that `each_initial_layer` takes.
 
     Parameters
     ----------
-    init : str or sequence of (W, b)
-        Arrays are checked as in `MLP.set_weights`.
+    init : str, (str, float), or sequence
+        A name; a name and a gain; a list of these, one per layer; or a list of (W, b), checked as in
+        `MLP.set_weights`.
     layers : list of int
     dtype : numpy.dtype
+
+    Returns
+    -------
+    str, list of (name, gain), or list of (W, b)
+        A known name, names and gains for each layer, or copies of the given arrays.
 
     Raises
     ------
     ValueError, TypeError
-        For an unknown name, and for arrays that do not fit.
+        For an unknown name or a gain that is not allowed, and for arrays that do not fit.
     """
     if isinstance(init, str):
         return _checks.one_of("init", init, NAMES)
     if not isinstance(init, (list, tuple)):
-        raise TypeError(f"init must be a name, one of {', '.join(NAMES)}, or a list of (W, b), not {init!r}")
+        raise TypeError(
+            f"init must be a name, one of {', '.join(NAMES)}, a pair (name, gain), a list with one of these "
+            f"per layer, or a list of (W, b), not {init!r}"
+        )
+    count = len(layers) - 1
+    if _is_pair(init):
+        return [_draw_of(init)] * count
+    if any(isinstance(each, str) or _is_pair(each) for each in init):
+        if len(init) != count:
+            raise ValueError(
+                f"init must have one name per layer, the output included, {count}, not {len(init)}"
+            )
+        return [_draw_of(each) for each in init]
     try:
         return checked_weights(init, layers, dtype)
     except (ValueError, TypeError) as error:
         raise _checks.within("init", error) from None
 
 
+def _is_pair(init: Any) -> bool:
+    """Whether this is a name with a gain."""
+    is_pair = isinstance(init, (list, tuple)) and len(init) == 2
+    return is_pair and isinstance(init[0], str) and not isinstance(init[1], (str, list, tuple))
+
+
+def _draw_of(init: Any) -> tuple[str, float]:
+    """A name, or a name and a gain, as both. Raises ValueError or TypeError."""
+    name, gain = init if _is_pair(init) else (init, 1.0)
+    gain = _checks.real("the gain of init", gain)
+    if gain == 0:
+        raise ValueError("the gain of init must be above 0, not 0: equal weights stay equal")
+    return _checks.one_of("init", name, NAMES), gain
+
+
+def has_arrays(init: str | Draws | Weights) -> bool:
+    """Whether a result of `checked_init` is arrays."""
+    return not isinstance(init, str) and not isinstance(init[0][0], str)
+
+
 def each_initial_layer(
-    init: str | Weights,
+    init: str | Draws | Weights,
     layers: list[int],
     activations: list[str],
     generator: np.random.Generator,
@@ -123,7 +165,7 @@ def each_initial_layer(
 
     Parameters
     ----------
-    init : str or list of (W, b)
+    init : str, list of (name, gain) or list of (W, b)
         From `checked_init`. For a name, weights are drawn in float64, and biases are 0. "auto"
         is "he_uniform" before one of `RECTIFIERS`, and "glorot_uniform" before any other activation.
     layers : list of int
@@ -136,18 +178,28 @@ def each_initial_layer(
     Raises
     ------
     ValueError
-        For a subclass of Generator that draws other shapes, or numbers that are not finite.
+        For a subclass of Generator that draws other shapes, or numbers that are not finite; and for a gain
+        with which the weights are not finite.
     """
-    if not isinstance(init, str):
-        for w, b in init:
+    draws: Any = [(init, 1.0)] * (len(layers) - 1) if isinstance(init, str) else init
+    if has_arrays(init):
+        for w, b in draws:
             yield w.copy(), b.copy()
         return
-    for fan_in, fan_out, activation in zip(layers, layers[1:], activations, strict=False):
-        name = init
+    for (name, gain), fan_in, fan_out, activation in zip(
+        draws, layers, layers[1:], activations, strict=False
+    ):
         if name == "auto":
             name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
         with np.errstate(all="ignore"):  # a user's generator may draw numbers that overflow
             w = INITIALIZERS[name](generator, fan_in, fan_out, dtype)
-        if type(generator) is not np.random.Generator and not np.isfinite(w).all():
-            raise ValueError(f"a generator must draw weights that are finite in {w.dtype.name}")
+            if gain != 1:
+                w *= dtype.type(gain)
+        if (gain != 1 or type(generator) is not np.random.Generator) and not np.isfinite(w).all():
+            what = (
+                "a generator must draw weights"
+                if gain == 1
+                else f"init with the gain {gain:g} must draw weights"
+            )
+            raise ValueError(f"{what} that are finite in {w.dtype.name}")
         yield w, np.zeros(fan_out, dtype)

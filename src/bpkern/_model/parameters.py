@@ -5,6 +5,7 @@ Throughout the package, l counts the weight matrices from 0: matrix l leads from
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,36 +20,66 @@ Weights = list[tuple[np.ndarray, np.ndarray]]
 
 
 def checked_weights(
-    weights: Sequence[Any], layers: list[int], dtype: "np.dtype[Any]", copy: bool = True
+    weights: Sequence[Any],
+    layers: list[int],
+    dtype: "np.dtype[Any]",
+    copy: bool = True,
+    names: tuple[str, str] = ("W", "b"),
 ) -> Weights:
     """`weights` as contiguous arrays of this dtype.
 
     Parameters
     ----------
     weights : sequence of (W, b)
+        Or a flat list as of Keras's `get_weights`: see `_from_keras`.
     layers : list of int
         Sizes, input first.
     dtype : numpy.dtype
     copy : bool
         Also copy arrays that already fit, because other code may change them.
+    names : (str, str)
+        Of the two arrays of a layer, for errors.
 
     Raises
     ------
     ValueError, TypeError
         For shapes, values and dtypes that do not fit.
     """
+    whole, pair_name = "weights" if names == ("W", "b") else "gradients", f"({', '.join(names)})"
+    if isinstance(weights, (list, tuple)) and weights and all(hasattr(each, "shape") for each in weights):
+        weights = _from_keras(weights, layers)
     if not isinstance(weights, (list, tuple)) or not all(isinstance(pair, (list, tuple)) for pair in weights):
-        raise TypeError("weights must be a list of pairs (W, b)")
+        raise TypeError(f"{whole} must be a list of pairs {pair_name}")
     if len(weights) != len(layers) - 1:
-        raise ValueError(f"weights must hold {len(layers) - 1} pairs (W, b), not {len(weights)}")
+        raise ValueError(f"{whole} must hold {len(layers) - 1} pairs {pair_name}, not {len(weights)}")
     checked = []
     for l, pair in enumerate(weights):
         if len(pair) != 2:
-            raise ValueError(f"weights must hold pairs (W, b), not {len(pair)} items for layer {l}")
-        w = _parameter(f"W of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
-        b = _parameter(f"b of layer {l}", pair[1], (layers[l + 1],), dtype, copy)
+            raise ValueError(f"{whole} must hold pairs {pair_name}, not {len(pair)} items for layer {l}")
+        w = _parameter(f"{names[0]} of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
+        b = _parameter(f"{names[1]} of layer {l}", pair[1], (layers[l + 1],), dtype, copy)
         checked.append((w, b))
     return checked
+
+
+def _from_keras(arrays: Sequence[Any], layers: list[int]) -> list[tuple[Any, Any]]:
+    """The pairs (W, b) of a flat list ``[kernel, bias, kernel, bias, ...]``, as of Keras's `get_weights`.
+
+    Kernels have the shape (in, out). Raises ValueError for another number of arrays and for other shapes.
+    """
+    if len(arrays) != 2 * (len(layers) - 1):
+        raise ValueError(
+            f"weights must hold {len(layers) - 1} pairs (W, b), or as many kernels and biases in a flat "
+            f"list, not {len(arrays)} arrays"
+        )
+    kernels = arrays[::2]
+    for l, (kernel, sizes) in enumerate(zip(kernels, pairwise(layers), strict=True)):
+        if tuple(kernel.shape) != sizes:
+            raise ValueError(
+                f"kernel {l} of a flat list of weights, which is Keras's form, must have the shape "
+                f"(in, out), {sizes}, not {tuple(kernel.shape)}; pairs (W, b) have W of shape (out, in)"
+            )
+    return [(kernel.T, bias) for kernel, bias in zip(kernels, arrays[1::2], strict=True)]
 
 
 def _parameter(

@@ -15,7 +15,7 @@ from .core import Core
 INDICES_ARE_INT64 = np.dtype(np.intp) == np.int64
 
 
-def any_forward(core: Core, X: Any, layer: int | None, train: bool) -> np.ndarray:
+def any_forward(core: Core, X: Any, layer: int | None, train: bool, out: np.ndarray | None) -> np.ndarray:
     """As `MLP.forward`, for X in any form and all arguments."""
     x = as_rows(X, core.settings.layers[0])
     try:
@@ -23,19 +23,20 @@ def any_forward(core: Core, X: Any, layer: int | None, train: bool) -> np.ndarra
             core.net.check_trains()
             if layer is not None:
                 raise ValueError("give layer or train=True, not both")
+            if out is not None:
+                raise ValueError("give out or train=True, not both")
             if len(x) == 0:
                 raise ValueError("X has no rows")
             return core.tape.forward(_core.Data(x), None)
         # 0 stands for all layers.
-        return core.net.forward_data(
-            _core.Data(x), layers=0 if layer is None else _checked_layer(core, layer)
-        )
+        layers = 0 if layer is None else _checked_layer(core, layer) + 1
+        return core.net.forward_data(_core.Data(x), layers=layers, out=out)
     except _core.BadRowError as error:
         raise bad_row((x, None, None), error.row, core.settings.dtype) from None
 
 
 def _checked_layer(core: Core, layer: int) -> int:
-    number, last = _checks.whole("layer", layer, 1), len(core.settings.layers) - 1
+    number, last = _checks.whole("layer", layer, 0), len(core.settings.layers) - 2
     if number > last:
         raise ValueError(f"layer must be at most {last}, the last, not {number}")
     return number

@@ -210,7 +210,11 @@ class RandomState:
         return self.generator.permutation(rows)
 
     def each_initial_layer(
-        self, init: str | Weights, layers: list[int], activations: list[str], dtype: np.dtype[Any]
+        self,
+        init: str | initializers.Draws | Weights,
+        layers: list[int],
+        activations: list[str],
+        dtype: np.dtype[Any],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`initializers.each_initial_layer` with this generator."""
         return initializers.each_initial_layer(init, layers, activations, self.generator, dtype)

@@ -12,7 +12,7 @@ from .._core import ACTIVATIONS, LOSSES
 from ..losses import BY_NAME, Loss
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
 from .conventions import Conventions
-from .initializers import checked_init
+from .initializers import checked_init, has_arrays
 
 DTYPES = ("float32", "float64")
 
@@ -36,7 +36,7 @@ class Settings:
         The loss, if it is a Python callable.
     optimizer : Optimizer
     dtype : numpy.dtype
-    init : str or list of (W, b)
+    init : str, list of (name, gain) or list of (W, b)
     l2, l1 : float
     dropout : list of float
         One probability per hidden layer.
@@ -58,7 +58,7 @@ class Settings:
         activation: str | Sequence[str],
         output_activation: str,
         loss: "str | Loss | Callable[..., Any]",
-        optimizer: Optimizer | None,
+        optimizer: Optimizer | str | None,
         dtype: Any,
         init: Any,
         l2: float,
@@ -125,6 +125,11 @@ class Settings:
         """Whether the loss is one of the two cross-entropies."""
         return self.loss in ("cross_entropy", "binary_cross_entropy")
 
+    @property
+    def has_second_sigmoid(self) -> bool:
+        """Whether a sigmoid comes before the softmax or sigmoid that the loss contains."""
+        return self.has_accuracy and self.activations[-1] == "sigmoid"
+
     def __repr__(self) -> str:
         hidden, output = self.activations[:-1], self.activations[-1]
         activation: str | list[str] = hidden[0] if len(set(hidden)) == 1 else hidden
@@ -137,9 +142,9 @@ class Settings:
     def _others(self) -> str:
         """The other arguments that differ from their defaults."""
         dropout = self.dropout[0] if len(set(self.dropout)) == 1 else self.dropout
-        init = self.init if isinstance(self.init, str) else "(arrays)"
+        init = "'(arrays)'" if has_arrays(self.init) else repr(self.init)
         others = {
-            "init": init if init == "auto" else repr(init),
+            "init": "auto" if self.init == "auto" else init,
             "l2": self.l2,
             "dropout": dropout if any(self.dropout) else 0.0,
             "l1": self.l1,
@@ -222,11 +227,22 @@ def checked_loss(loss: Any) -> Any:
 
 
 def checked_optimizer(optimizer: Any) -> Optimizer:
-    """`optimizer` itself. Raises TypeError if it is not an Optimizer."""
-    if not isinstance(optimizer, Optimizer):
-        kinds = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
-        raise TypeError(f"optimizer must be None or one of bpkern's {kinds}, not {optimizer!r}")
-    return optimizer
+    """`optimizer` itself, or a new one with default settings for the name of a rule, such as "adam".
+
+    Raises TypeError if it is neither, and ValueError for an unknown name.
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str):
+        kind: Any = OPTIMIZERS[_checks.one_of("optimizer", optimizer, tuple(OPTIMIZERS))]
+        made: Optimizer = kind()
+        return made
+    kinds = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
+    is_class = isinstance(optimizer, type) and issubclass(optimizer, Optimizer)
+    hint = f": make one of it, {optimizer.__name__}()" if is_class else ""
+    raise TypeError(
+        f"optimizer must be one of bpkern's {kinds}, a name such as 'adam', or None, not {optimizer!r}{hint}"
+    )
 
 
 def _dtype(dtype: Any) -> "np.dtype[Any]":

@@ -57,11 +57,15 @@ class Summary:
     Parameters
     ----------
     layers : sequence of int
+        The sizes of the layers, input first.
     activations : sequence of str
         One per weight matrix.
     loss : str, Loss or callable
+        As the model received it.
     optimizer : Optimizer
+        The model's.
     dtype : numpy.dtype
+        The model's.
     dropout : sequence of float
         One probability per hidden layer.
     state_slots : int
@@ -153,6 +157,16 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
+        return self.html()
+
+    def html(self) -> str:
+        """The table as HTML.
+
+        Returns
+        -------
+        str
+            A fragment, which notebooks show.
+        """
         # Imported here: only notebooks need it, and it loads every HTML entity.
         from html import escape
 

@@ -10,14 +10,15 @@ from .page import Frame, framed, shell
 from .picture import (
     MARGIN,
     SIZE,
+    cell,
     legend,
     legend_size,
     line_width,
     shortened,
     sign,
+    spoken,
     svg,
     text_width,
-    tint,
 )
 
 # Of a drawing. Above it, the table says more.
@@ -125,9 +126,9 @@ class _Drawing:
         self.most_gradient = _largest(row.gradient for row in active)
         self.most_derivative = _largest(parts)
         self.scales = [
-            ("value", False, self.most_value),
-            (f"gradient {self._symbol('…')}", False, self.most_gradient),
-            ("local derivative, on edges", True, self.most_derivative),
+            ("value", "tint", self.most_value),
+            (f"gradient {self._symbol('…')}", "tint", self.most_gradient),
+            ("local derivative, on edges", "line", self.most_derivative),
         ]
         wide, tall = legend_size(len(self.scales))
         self.width = max(laid.width, wide) + 2 * MARGIN
@@ -186,7 +187,7 @@ class _Drawing:
                 steps[1],
             )
             children += [*_line(box, 1, *value), *_line(box, 2, *gradient)]
-        return _spoken(f"node {row.kind}", text, steps, children)
+        return spoken(f"node {row.kind}", text, steps, children)
 
     def _edge(self, target: int, part: Part, route: Sequence[Point]) -> Markup:
         path, last = _curve(route)
@@ -206,7 +207,7 @@ class _Drawing:
                 element("path", {"class": f"tip {colour}", "d": triangle, **since}),
             ]
         text = f"Edge from {self.rows[part.operand].label} to {self.rows[target].label}: {part.equation}"
-        return _spoken("edge", text, steps, children)
+        return spoken("edge", text, steps, children)
 
     def _number(self, part: Part, route: Sequence[Point], taken: "_Taken") -> list[Markup]:
         """The local derivative of an edge."""
@@ -220,38 +221,11 @@ class _Drawing:
         ]
 
 
-def _spoken(kind: str, text: str, steps: Sequence[int], children: Sequence[Markup]) -> Markup:
-    """A part of the drawing with its text, for the panel, for screen readers, and as a tooltip."""
-    attributes = {
-        "class": kind,
-        "tabindex": "0",
-        "role": "img",
-        "aria-label": text,
-        "data-step": " ".join(map(str, steps)),
-    }
-    return element("g", attributes, element("title", {}, text), *children)
-
-
 def _line(
     box: Box, place: int, title: str, value: float, shown: str, largest: float, since: int
 ) -> list[Markup]:
     """A line of a box: what it is, and the number, tinted."""
-    top, revealed = box.y + place * ROW + 5, {"data-from": str(since)}
-    ground: Attributes = {
-        "x": box.x + 4,
-        "y": top,
-        "width": box.width - 8,
-        "height": ROW - 2,
-        "rx": 3,
-        **revealed,
-    }
-    opacity = tint(value, largest)
-    return [
-        element("rect", {"class": "cell", **ground}),
-        element("rect", {"class": f"tint {sign(value)}", "fill-opacity": opacity, **ground}),
-        element("text", {"class": "quiet", "x": box.x + PAD, "y": top + 15}, title),
-        element("text", {"class": "number", "x": box.x + box.width - PAD, "y": top + 15, **revealed}, shown),
-    ]
+    return cell(box.x + 4, box.y + place * ROW + 5, box.width - 8, value, shown, largest, since, title)
 
 
 def _curve(route: Sequence[Point]) -> tuple[str, str]:

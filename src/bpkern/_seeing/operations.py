@@ -51,6 +51,34 @@ def _slope_of_tanh(a: float) -> float:
     return 4 * e / (1 + e) ** 2
 
 
+def _softplus(a: float) -> float:
+    """log(1 + exp(a)), without overflow."""
+    return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
+
+
+def _normal(a: float) -> float:
+    """The cumulative normal distribution at a."""
+    return math.erfc(-a / math.sqrt(2)) / 2
+
+
+def _slope_of_gelu(a: float) -> float:
+    return _normal(a) + a * math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
+
+
+# gelu_tanh is a σ(v) with v = ROOT (a + CUBIC a³).
+ROOT, CUBIC = math.sqrt(8 / math.pi), 0.044715
+
+
+def _gate(a: float) -> float:
+    """v of gelu_tanh."""
+    return ROOT * (a + CUBIC * a**3)
+
+
+def _slope_of_gelu_tanh(a: float) -> float:
+    v = _gate(a)
+    return _sigmoid(v) + a * _slope_of_sigmoid(v) * ROOT * (1 + 3 * CUBIC * a * a)
+
+
 def _share(a: float, b: float) -> float:
     """The derivative of max(a, b) by a. Equal operands share it."""
     return 0.5 if a == b else float(a > b)
@@ -99,6 +127,38 @@ OPERATIONS = {
         lambda a: a if a > 0 else 0.0,
         (lambda a, r: float(a > 0),),
         ("1 if {a} > 0, else 0",),
+    ),
+    # Activations of networks, for `graph.from_trace`.
+    "leaky_relu": Operation(
+        "leaky_relu({a})",
+        lambda a: a if a > 0 else 0.01 * a,
+        (lambda a, r: 1.0 if a > 0 else 0.01,),
+        ("1 if {a} > 0, else 0.01",),
+    ),
+    "elu": Operation(
+        "elu({a})",
+        lambda a: a if a > 0 else math.expm1(a),
+        (lambda a, r: 1.0 if a > 0 else math.exp(a),),
+        ("1 if {a} > 0, else exp({a})",),
+    ),
+    "softplus": Operation("softplus({a})", _softplus, (lambda a, r: _sigmoid(a),), ("σ({a})",)),
+    "gelu": Operation(
+        "gelu({a})",
+        lambda a: a * _normal(a),
+        (lambda a, r: _slope_of_gelu(a),),
+        ("Φ({a}) + {a} × φ({a})",),
+    ),
+    "gelu_tanh": Operation(
+        "gelu_tanh({a})",
+        lambda a: a * _sigmoid(_gate(a)),
+        (lambda a, r: _slope_of_gelu_tanh(a),),
+        ("gelu_tanh′({a})",),
+    ),
+    "silu": Operation(
+        "silu({a})",
+        lambda a: a * _sigmoid(a),
+        (lambda a, r: _sigmoid(a) + a * _slope_of_sigmoid(a),),
+        ("σ({a}) + {r} × (1 − σ({a}))",),
     ),
 }
 

@@ -67,7 +67,7 @@ def shell(
     return Markup(f"<!doctype html>\n{element('html', {'lang': 'en'}, *page)}")
 
 
-def framed(page: Markup, title: str, height: float) -> Markup:
+def framed(page: Markup, title: str, height: float, around: float = AROUND) -> Markup:
     """A page as an element of a notebook, whose own styles and names it does not meet.
 
     Parameters
@@ -76,8 +76,10 @@ def framed(page: Markup, title: str, height: float) -> Markup:
     title : str
     height : float
         Of its picture, in pixels.
+    around : float
+        The height of all else.
     """
-    style = f"width: 100%; height: {min(height + AROUND, MOST):.0f}px; border: 0"
+    style = f"width: 100%; height: {min(height + around, MOST):.0f}px; border: 0"
     return element("iframe", {"srcdoc": page, "title": title, "style": style})
 
 

@@ -24,7 +24,9 @@ MARGIN = 16.0
 # Widths of characters as parts of the font's size, for DejaVu Sans: most other fonts are narrower.
 NARROW, WIDE = "ijlt.,:;!'|()[] ·", "mwMW%@∂"
 
-LEGEND_ROW, LEGEND_TITLE, SWATCH = 24.0, 190.0, 58.0
+LEGEND_ROW, LEGEND_TITLE, SWATCH = 24.0, 190.0, 66.0
+CELL = 20.0  # the height of a number on its tint
+SHADES = 6  # levels of the colours of cells without numbers
 
 
 def text_width(text: str, bold: bool = False) -> float:
@@ -55,8 +57,8 @@ def sign(value: float) -> str:
 
 
 def strength(value: float, largest: float) -> float:
-    """The size of a number from 0 to 1, which is that of the largest."""
-    return math.sqrt(abs(value) / largest) if largest else 0.0
+    """The size of a number from 0 to 1, which is that of the largest. Infinities have 1, and NaN has 0."""
+    return math.sqrt(min(abs(value) / largest, 1.0)) if largest and not math.isnan(value) else 0.0
 
 
 def tint(value: float, largest: float) -> float:
@@ -69,28 +71,92 @@ def line_width(value: float, largest: float) -> float:
     return 1.5 + 4.5 * strength(value, largest)
 
 
-def legend(y: float, scales: Sequence[tuple[str, bool, float]]) -> Markup:
+def spoken(kind: str, text: str, steps: Sequence[int], children: Sequence[Markup]) -> Markup:
+    """A part of a picture with its text, for the panel, for screen readers, and as a tooltip.
+
+    Parameters
+    ----------
+    kind : str
+        Its class.
+    text : str
+    steps : sequence of int
+        Those in which it is highlighted.
+    children : sequence of Markup
+    """
+    attributes = {
+        "class": kind,
+        "tabindex": "0",
+        "role": "img",
+        "aria-label": text,
+        "data-step": " ".join(map(str, steps)),
+    }
+    return element("g", attributes, element("title", {}, text), *children)
+
+
+def cell(
+    left: float,
+    top: float,
+    width: float,
+    value: float,
+    shown: str,
+    largest: float,
+    since: int,
+    title: str = "",
+) -> list[Markup]:
+    """A number on its tint.
+
+    Parameters
+    ----------
+    left, top, width : float
+        Its place; CELL is the height.
+    value, shown : float, str
+        The number, and its text.
+    largest : float
+        The largest size of such numbers.
+    since : int
+        The step from which on it is shown.
+    title : str
+        Shown at its left, from the first step on.
+    """
+    revealed = {"data-from": str(since)} if since > 1 else {}
+    ground: Attributes = {"x": left, "y": top, "width": width, "height": CELL, "rx": 3, **revealed}
+    opacity = tint(value, largest)
+    return [
+        element("rect", {"class": "cell", **ground}),
+        element("rect", {"class": f"tint {sign(value)}", "fill-opacity": opacity, **ground}),
+        *([element("text", {"class": "quiet", "x": left + 6, "y": top + 15}, title)] if title else []),
+        element("text", {"class": "number", "x": left + width - 6, "y": top + 15, **revealed}, shown),
+    ]
+
+
+def shade(value: float, largest: float) -> int:
+    """The level of the colour of a cell without text: 0 for zero, SHADES for the largest."""
+    return math.ceil(SHADES * strength(value, largest))
+
+
+def legend(y: float, scales: Sequence[tuple[str, str, float]]) -> Markup:
     """What colours, tints and widths mean.
 
     Parameters
     ----------
     y : float
         Its upper edge.
-    scales : sequence of (str, bool, float)
-        Title, whether it is one of lines, and the largest size.
+    scales : sequence of (str, str, float)
+        Title; "tint" behind numbers, "line" or "shade" of cells without numbers; and the largest size.
     """
     rows = []
-    for index, (title, lines, largest) in enumerate(scales):
+    samples = {"tint": _swatch, "line": _line, "shade": _shaded}
+    for index, (title, kind, largest) in enumerate(scales):
         top = y + index * LEGEND_ROW
         base = top + LEGEND_ROW - 8
         rows.append(element("text", {"x": MARGIN, "y": base, "class": "quiet"}, title))
         values = (-largest, -largest / 4, 0.0, largest / 4, largest) if largest else (0.0,)
         for place, value in enumerate(values):
             x = MARGIN + LEGEND_TITLE + place * SWATCH
-            rows.append(_line(x, top, value, largest) if lines else _swatch(x, top, value, largest))
+            rows.append(samples[kind](x, top, value, largest))
             middle: Attributes = {
                 "x": x + SWATCH / 2,
-                "y": base - (6 if lines else 0),
+                "y": base - (0 if kind == "tint" else 6),
                 "class": "small middle",
             }
             rows.append(element("text", middle, number(value, 2)))
@@ -109,9 +175,18 @@ def _swatch(x: float, top: float, value: float, largest: float) -> Markup:
 
 
 def _line(x: float, top: float, value: float, largest: float) -> Markup:
-    path = f"M{x + 6:g} {top + LEGEND_ROW - 4:g}h{SWATCH - 12:g}"
+    path = f"M{x + 6:g} {top + 17:g}h{SWATCH - 12:g}"
     width = line_width(value, largest)
     return element("path", {"d": path, "class": f"strength {sign(value)}", "stroke-width": width})
+
+
+def _shaded(x: float, top: float, value: float, largest: float) -> Markup:
+    path = f"M{x + 6:g} {top + 16:g}h{SWATCH - 12:g}"
+    opacity = shade(value, largest) / SHADES
+    return element(
+        "path",
+        {"d": path, "class": f"shade {sign(value)}", "stroke-opacity": opacity, "stroke-width": 6.0},
+    )
 
 
 def svg(width: float, height: float, label: str, *children: Markup, alone: bool) -> Markup:

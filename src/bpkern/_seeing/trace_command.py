@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
+import webbrowser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ import numpy as np
 from ..errors import DivergedError
 from ..mlp import MLP
 from ..optimizers import SGD
+from ..trace import Trace
 
 # The losses that contain the function of the last layer, so that its outputs have no activation of their own.
 WITH_FUNCTION = ("cross_entropy", "binary_cross_entropy", "poisson")
@@ -33,7 +38,8 @@ def run_trace(options: argparse.Namespace) -> int:
         if options.explain:
             shown += [str(trace.explain(options.explain))]
         if options.save:
-            trace.save(options.save)
+            trace.save(options.save, row=options.row)
+        page = _page(trace, options) if options.open else None
     except (ValueError, TypeError, OSError, DivergedError, ModuleNotFoundError) as error:
         print(f"bpkern trace: {error}", file=sys.stderr)
         return 1
@@ -41,7 +47,26 @@ def run_trace(options: argparse.Namespace) -> int:
     # A terminal that lacks the letters of the formulas shows others in their place.
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "replace").decode(encoding))
-    return 0
+    return 0 if page is None else _open(page)
+
+
+def _page(trace: Trace, options: argparse.Namespace) -> str:
+    """The path of the page that the browser will show."""
+    if options.save and options.save.lower().endswith(".html"):
+        return str(options.save)
+    # It stays: the browser reads it after this command has ended.
+    handle, path = tempfile.mkstemp(".html", "bpkern-trace-")
+    os.close(handle)
+    trace.save(path, row=options.row)
+    return path
+
+
+def _open(page: str) -> int:
+    """Show the page in the web browser; returns the exit status."""
+    if webbrowser.open(Path(page).absolute().as_uri()):
+        return 0
+    print(f"bpkern trace: no web browser was found; the page is {page}", file=sys.stderr)
+    return 1
 
 
 def _new(options: argparse.Namespace) -> tuple[MLP, Any, Any]:

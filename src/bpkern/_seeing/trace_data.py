@@ -1,4 +1,4 @@
-"""The numbers of a trace: `Layer`, `Step`, and what all steps have in common."""
+"""The numbers of a trace: `Layer`, `Step`, and the `Setting` that all steps have in common."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
@@ -73,6 +73,24 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Setting:
+    """What all steps of a trace have in common. `bpkern.Trace` documents the attributes."""
+
+    sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    dropout: tuple[float, ...]
+    loss: str
+    loss_parameters: np.ndarray | None
+    label_smoothing: float
+    l1: float
+    l2: float
+    optimizer: Any
+    dtype: np.dtype[Any]
+    targets: np.ndarray
+    row_weights: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Step:
     """One training step: forward, backward and update.
 
@@ -95,6 +113,8 @@ class Step:
         The derivative of the loss by the outputs.
     layers : tuple of Layer
         ``layers[0]`` is the first after the inputs, as in `MLP.get_weights`.
+    setting : Setting
+        The attributes that all steps have in common, those of the `Trace`: targets, loss, optimiser, ...
     """
 
     number: int
@@ -106,25 +126,14 @@ class Step:
     probabilities: np.ndarray | None
     doutputs: np.ndarray
     layers: tuple[Layer, ...]
+    setting: Setting
 
     def __repr__(self) -> str:
         return f"<Step {self.number}: loss {self.loss:.6g}, learning rate {self.learning_rate:.6g}>"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TraceData:
-    """What all steps of a trace have in common, and the steps. `bpkern.Trace` documents the attributes."""
+class TraceData(Setting):
+    """A setting and its steps."""
 
-    sizes: tuple[int, ...]
-    activations: tuple[str, ...]
-    dropout: tuple[float, ...]
-    loss: str
-    loss_parameters: np.ndarray | None
-    label_smoothing: float
-    l1: float
-    l2: float
-    optimizer: Any
-    dtype: np.dtype[Any]
-    targets: np.ndarray
-    row_weights: np.ndarray
     steps: tuple[Step, ...]

@@ -20,7 +20,7 @@ def explain(trace: TraceData, name: str, step: int, terms: int) -> Explanation:
     """As `Trace.explain`."""
     index = _checks.whole("step", step, 0, len(trace.steps) - 1)
     most = _checks.whole("terms", terms, 1)
-    chain = _Chain(trace, trace.steps[index])
+    chain = Chain(trace.steps[index])
     place = place_of(name, chain.step)
     listed = tuple(islice(chain.terms(place), most))
     count, total, penalties = chain.count(place), chain.total(place), chain.penalties(place)
@@ -29,11 +29,11 @@ def explain(trace: TraceData, name: str, step: int, terms: int) -> Explanation:
     return Explanation(str(place), index, *symbol, total, listed, penalties, count, rest)
 
 
-class _Chain:
+class Chain:
     """The local derivatives of a step, and the paths through them."""
 
-    def __init__(self, trace: TraceData, step: Step) -> None:
-        self.trace, self.step = trace, step
+    def __init__(self, step: Step) -> None:
+        self.step, self.setting = step, step.setting
         self.last = len(step.layers) - 1
         self.rows = len(step.outputs)
 
@@ -58,8 +58,8 @@ class _Chain:
 
     def loss(self, r: int, k: int) -> Factor:
         """The derivative of the loss by output k of row r."""
-        trace, step, name = self.trace, self.step, self.trace.loss
-        part, m = float(trace.row_weights[r]), step.outputs.shape[1]
+        setting, step, name = self.setting, self.step, self.setting.loss
+        part, m = float(setting.row_weights[r]), step.outputs.shape[1]
         formula = LOSSES[name]
         (a, a_latex), text = self.symbol("a", self.last, r, k), formula.derivative
         symbol, latex = f"∂E/∂{a}", rf"\frac{{\partial E}}{{\partial {a_latex}}}"
@@ -68,9 +68,9 @@ class _Chain:
             symbol, latex = f"({p} − {y})", f"({p_latex} - {y_latex})"
             if part != 1:
                 symbol, latex = f"{symbol} · {number(part)}", rf"{latex} \cdot {number(part)}"
-        target = self._target(r, k)
+        target = self.target(r, k)
         probability = None if step.probabilities is None else step.probabilities[r, k]
-        parameter = None if trace.loss_parameters is None else trace.loss_parameters[k]
+        parameter = None if setting.loss_parameters is None else setting.loss_parameters[k]
         numbers = loss_numbers(name, step.outputs[r, k], target, probability, m, parameter, part)
         return Factor(
             symbol,
@@ -85,16 +85,16 @@ class _Chain:
 
     def _part_name(self) -> str:
         """The factor of a row in the mean."""
-        equal = (self.trace.row_weights == self.trace.row_weights[0]).all()
+        equal = (self.setting.row_weights == self.setting.row_weights[0]).all()
         return f"1/{self.rows}" if equal else "its share of the sample weights"
 
-    def _target(self, r: int, k: int) -> float:
+    def target(self, r: int, k: int) -> float:
         """The target, after label smoothing; NaN for a Python loss, whose targets may have any shape."""
-        trace = self.trace
-        if trace.loss == "custom":
+        setting = self.setting
+        if setting.loss == "custom":
             return float("nan")
-        target, smoothing = float(trace.targets[r, k]), trace.label_smoothing
-        return (1 - smoothing) * target + smoothing / trace.targets.shape[1] if smoothing else target
+        target, smoothing = float(setting.targets[r, k]), setting.label_smoothing
+        return (1 - smoothing) * target + smoothing / setting.targets.shape[1] if smoothing else target
 
     def slope(self, l: int, r: int, j: int) -> list[Factor]:
         """The derivative of an activation by its weighted sum; no factor for the identity."""
@@ -143,7 +143,7 @@ class _Chain:
         if l == self.last:
             yield [self.loss(r, j)]
             return
-        for units in product(*(range(size) for size in self.trace.sizes[l + 2 :])):
+        for units in product(*(range(size) for size in self.setting.sizes[l + 2 :])):
             way = [j, *units]  # the unit in each layer from l on
             factors = [self.loss(r, way[-1])]
             for above in range(self.last, l, -1):
@@ -167,7 +167,7 @@ class _Chain:
         elif place.quantity == "x":
             ways = (
                 [*way, self.weight(l, j, unit, place.row)]
-                for j in range(self.trace.sizes[l + 1])
+                for j in range(self.setting.sizes[l + 1])
                 for way in self.to_z(l, place.row, j)
             )
         elif place.quantity == "b":
@@ -182,23 +182,23 @@ class _Chain:
 
     def count(self, place: Place) -> int:
         """The number of terms: rows times paths."""
-        paths = prod(self.trace.sizes[place.layer + 2 :])
+        paths = prod(self.setting.sizes[place.layer + 2 :])
         if place.quantity == "x":
-            return paths * self.trace.sizes[place.layer + 1]
+            return paths * self.setting.sizes[place.layer + 1]
         return paths * self.rows if place.quantity in ("W", "b") else paths
 
     def penalties(self, place: Place) -> tuple[Term, ...]:
         """The terms of l2 and l1, for a weight."""
-        trace, found = self.trace, []
+        setting, found = self.setting, []
         if place.quantity != "W":
             return ()
         w = float(self.step.layers[place.layer].W[place.unit, place.input])
         symbol, latex = self.symbol("W", place.layer, 0, place.unit, place.input)
-        if trace.l2:
-            twice = Factor("2 · l2", r"2 \cdot \mathit{l2}", 2 * trace.l2, "of the penalty l2 Σ W²")
+        if setting.l2:
+            twice = Factor("2 · l2", r"2 \cdot \mathit{l2}", 2 * setting.l2, "of the penalty l2 Σ W²")
             found.append(Term((twice, Factor(symbol, latex, w, ""))))
-        if trace.l1:
-            once = Factor("l1", r"\mathit{l1}", trace.l1, "of the penalty l1 Σ |W|")
+        if setting.l1:
+            once = Factor("l1", r"\mathit{l1}", setting.l1, "of the penalty l1 Σ |W|")
             sign = Factor(f"sign({symbol})", rf"\operatorname{{sign}}({latex})", float(np.sign(w)), "")
             found.append(Term((once, sign)))
         return tuple(found)

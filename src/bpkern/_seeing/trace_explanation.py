@@ -117,11 +117,12 @@ class Explanation:
         return "\n".join(lines)
 
     def latex(self) -> str:
-        """LaTeX of the sum and of its numbers, as an `aligned` environment without dollar signs.
+        """LaTeX of the sum and of its numbers.
 
         Returns
         -------
         str
+            An ``aligned`` environment without dollar signs.
         """
         left = rf"\frac{{\partial E}}{{\partial {self.symbol_latex}}}"
         terms = (*self.terms, *self.penalties)
@@ -141,11 +142,12 @@ class Explanation:
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     def html(self) -> str:
-        """An HTML fragment: a table of the products, and one of the local derivatives.
+        """The explanation as HTML.
 
         Returns
         -------
         str
+            A fragment: a table of the products, and one of the local derivatives.
         """
         # Imported here: only notebooks need it, and it loads every HTML entity.
         from html import escape

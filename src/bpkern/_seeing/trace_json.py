@@ -47,7 +47,9 @@ def json_of(trace: TraceData) -> str:
 
 def _step(step: Step) -> dict[str, Any]:
     found = {
-        field.name: _plain(getattr(step, field.name)) for field in fields(step) if field.name != "layers"
+        field.name: _plain(getattr(step, field.name))
+        for field in fields(step)
+        if field.name not in ("layers", "setting")
     }
     return found | {"layers": [_layer(layer) for layer in step.layers]}
 

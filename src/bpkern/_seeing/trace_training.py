@@ -21,12 +21,12 @@ from .._model.settings import Settings
 from ..kernels import delta_backward, linear_forward
 from ..optimizers import Optimizer
 from ..schedules import rate
-from .trace_data import Layer, Step
+from .trace_data import Layer, Setting, Step
 from .trace_optimizers import used_states
 
 
-def traced(core: Core, X: Any, y: Any, sample_weight: Any, steps: int) -> dict[str, Any]:
-    """The arguments of `Trace` for these rows.
+def traced(core: Core, X: Any, y: Any, sample_weight: Any, steps: int) -> tuple[Setting, tuple[Step, ...]]:
+    """The setting and the steps of a `Trace` of these rows.
 
     Raises
     ------
@@ -40,22 +40,22 @@ def traced(core: Core, X: Any, y: Any, sample_weight: Any, steps: int) -> dict[s
     data = owned(read_rows(X, y, sample_weight, settings))
     optimizer = settings.current_optimizer()
     own = training_copy(core, settings)
-    made = tuple(_step(own, data, optimizer, number) for number in range(count))
-    return {
-        "sizes": tuple(settings.layers),
-        "activations": tuple(settings.activations),
-        "dropout": (*settings.dropout, 0.0),
-        "loss": settings.loss,
-        "loss_parameters": settings.loss_parameters,
-        "label_smoothing": settings.label_smoothing,
-        "l1": _penalty_factor(settings, data) * settings.l1,
-        "l2": _penalty_factor(settings, data) * settings.l2,
-        "optimizer": optimizer,
-        "dtype": settings.dtype,
-        "targets": _targets(data[1], settings),
-        "row_weights": _row_weights(data),
-        "steps": made,
-    }
+    factor = _penalty_factor(settings, data)
+    setting = Setting(
+        sizes=tuple(settings.layers),
+        activations=tuple(settings.activations),
+        dropout=(*settings.dropout, 0.0),
+        loss=settings.loss,
+        loss_parameters=settings.loss_parameters,
+        label_smoothing=settings.label_smoothing,
+        l1=factor * settings.l1,
+        l2=factor * settings.l2,
+        optimizer=optimizer,
+        dtype=settings.dtype,
+        targets=_targets(data[1], settings),
+        row_weights=_row_weights(data),
+    )
+    return setting, tuple(_step(own, data, optimizer, number, setting) for number in range(count))
 
 
 def _targets(targets: np.ndarray, settings: Settings) -> np.ndarray:
@@ -77,7 +77,7 @@ def _row_weights(data: Rows) -> np.ndarray:
     return factors
 
 
-def _step(core: Core, data: Rows, optimizer: Optimizer, number: int) -> Step:
+def _step(core: Core, data: Rows, optimizer: Optimizer, number: int, setting: Setting) -> Step:
     """One step on all rows, which changes `core`."""
     net, settings, custom_loss = core.net, core.settings, core.settings.custom_loss
     updates, _ = net.counts
@@ -132,6 +132,7 @@ def _step(core: Core, data: Rows, optimizer: Optimizer, number: int) -> Step:
             )
             for l, matrices in enumerate(layers)
         ),
+        setting=setting,
     )
 
 

@@ -1,6 +1,7 @@
 """The three kernels of backpropagation: a layer forward, the delta recursion, a step of SGD."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from .optimizers import STEPS
 
 
 @np.errstate(all="ignore")
-def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
+def linear_forward(
+    x: Any, w: Any, b: Any, activation: str = "identity", out: Any = None, *, scratch: Any = None
+) -> np.ndarray:
     """``a = s(x @ w.T + b)``; see `bpkern.kernels.linear_forward`. `scratch` has the shape of the result."""
     out = np.matmul(x, w.T, out=out)
     out += b
@@ -19,7 +22,16 @@ def linear_forward(x, w, b, activation="identity", out=None, *, scratch=None):
 
 
 @np.errstate(all="ignore")
-def delta_backward(delta_next, w_next, a, activation, *, z=None, out=None, scratch=None):
+def delta_backward(
+    delta_next: Any,
+    w_next: Any,
+    a: Any,
+    activation: str,
+    *,
+    z: Any = None,
+    out: Any = None,
+    scratch: Any = None,
+) -> np.ndarray:
     """``delta = (delta_next @ w_next) * s'(z)``; see `bpkern.kernels.delta_backward`. `scratch` as above."""
     if activation in FROM_Z and z is None:
         raise ValueError(f"{activation!r} needs z: its derivative is no function of a")
@@ -31,8 +43,19 @@ def delta_backward(delta_next, w_next, a, activation, *, z=None, out=None, scrat
 
 @np.errstate(all="ignore")
 def sgd_update(
-    w, b, delta, x, lr, *, momentum=0.0, nesterov=False, weight_decay=0.0, vw=None, vb=None, scratch=None
-):
+    w: Any,
+    b: Any,
+    delta: Any,
+    x: Any,
+    lr: float,
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    vw: Any = None,
+    vb: Any = None,
+    scratch: Any = None,
+) -> None:
     """One step of SGD in place; see `bpkern.kernels.sgd_update`. `scratch` is two arrays like w."""
     settings = SimpleNamespace(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
     gradient, spare = (np.empty(w.shape, w.dtype) for _ in range(2)) if scratch is None else scratch

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from .._arguments import proposes_arguments
 from .._data.class_weights import row_weights
 from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
 from .._fit.arguments import FitArguments
 from .._fit.progress import make_progress
+from .._model.parameters import Weights
 from .._model.seeding import RandomState
 from .._model.settings import Settings
 from ..errors import DivergedError
@@ -21,22 +23,23 @@ from .update import Update
 class MLP:
     """`bpkern.MLP` in plain NumPy: the same arguments, initial weights, shuffles and, to rounding, losses."""
 
+    @proposes_arguments("MLP")
     def __init__(
         self,
-        layers,
+        layers: Any,
         *,
-        activation="relu",
-        output_activation="identity",
-        loss,
-        optimizer=None,
-        dtype="float32",
-        init="auto",
-        l2=0.0,
-        dropout=0.0,
-        l1=0.0,
-        label_smoothing=0.0,
-        seed=None,
-    ):
+        activation: Any = "relu",
+        output_activation: Any = "identity",
+        loss: Any,
+        optimizer: Any = None,
+        dtype: Any = "float32",
+        init: Any = "auto",
+        l2: Any = 0.0,
+        dropout: Any = 0.0,
+        l1: Any = 0.0,
+        label_smoothing: Any = 0.0,
+        seed: Any = None,
+    ) -> None:
         settings = self._settings = Settings(
             layers,
             activation,
@@ -64,7 +67,7 @@ class MLP:
         self._net = Network(settings, self._parameters)
         self._update = Update(self._net, self._parameters)
         self._fitted_1d = False
-        self.history_ = None
+        self.history_: History | None = None
 
     @property
     def optimizer(self) -> Any:
@@ -72,24 +75,25 @@ class MLP:
         return self._settings.optimizer
 
     @np.errstate(all="ignore")
+    @proposes_arguments("MLP.fit")
     def fit(
         self,
-        X,
-        y,
+        X: Any,
+        y: Any,
         *,
-        epochs=1,
-        batch_size=32,
-        shuffle=True,
-        validation_data=None,
-        validation_split=0.0,
-        sample_weight=None,
-        class_weight=None,
-        clip_norm=None,
-        clip_value=None,
-        accumulate=1,
-        ema=None,
-        verbose="auto",
-        n_threads=None,
+        epochs: Any = 1,
+        batch_size: Any = 32,
+        shuffle: Any = True,
+        validation_data: Any = None,
+        validation_split: Any = 0.0,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        clip_norm: Any = None,
+        clip_value: Any = None,
+        accumulate: Any = 1,
+        ema: Any = None,
+        verbose: Any = "auto",
+        n_threads: Any = None,
     ) -> History:
         """Train; see `bpkern.MLP.fit`. BLAS has its own threads: n_threads is ignored."""
         settings = self._settings
@@ -172,7 +176,7 @@ class MLP:
         return sums
 
     @np.errstate(all="ignore")
-    def gradients(self, X, y):
+    def gradients(self, X: Any, y: Any) -> tuple[float, Weights]:
         """(loss, [(dW, db), ...]); see `bpkern.MLP.gradients`."""
         batch = self._batch_of(*self._read(X, y, None))
         loss, _, total = self._net.loss(batch)
@@ -188,13 +192,13 @@ class MLP:
         return batch
 
     @np.errstate(all="ignore")
-    def forward(self, X):
+    def forward(self, X: Any) -> np.ndarray:
         """Outputs (n, out); see `bpkern.MLP.forward`."""
         x = np.asarray(as_rows(X, self._settings.layers[0]), self._settings.dtype)
         return self._predicting().outputs(x)
 
     @np.errstate(all="ignore")
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Classes or values; see `bpkern.MLP.predict`."""
         outputs = self.forward(X)
         if self._settings.loss == "cross_entropy":
@@ -205,16 +209,16 @@ class MLP:
         return outputs[:, 0] if self._fitted_1d and outputs.shape[1] == 1 else outputs
 
     @np.errstate(all="ignore")
-    def evaluate(self, X, y):
+    def evaluate(self, X: Any, y: Any) -> dict[str, float]:
         """Loss and accuracy; see `bpkern.MLP.evaluate`."""
         return self._measure(self._batch_of(*self._read(X, y, None)))
 
-    def get_weights(self):
+    def get_weights(self) -> Weights:
         """Copies [(W, b), ...] of the parameters that predict: the average, if there is one."""
         average = self._update.average
         return _pairs([w.copy() for w in (self._parameters if average is None else average)])
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Any) -> None:
         """Set the weights from [(W, b), ...]. An average starts again at the next update."""
         for parameter, given in zip(self._parameters, (w for pair in weights for w in pair), strict=True):
             parameter[...] = given

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from .user_warnings import warn
+from .._user_warnings import warn
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 

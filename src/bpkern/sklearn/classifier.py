@@ -40,7 +40,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Of "sgd". "invscaling" divides by ``(t_ + 1) ** power_t`` after each epoch. "adaptive" divides by 5,
         instead of stopping, each time that loss or score no longer improves.
     learning_rate_init : float, default=0.001
+        The learning rate, or the first one.
     power_t : float, default=0.5
+        The exponent of "invscaling".
     max_iter : int, default=200
         Epochs; iterations of "lbfgs".
     shuffle : bool, default=True
@@ -62,11 +64,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Hold out `validation_fraction` of the rows, stop by their score, and keep the parameters with the best
         score.
     validation_fraction : float, default=0.1
+        Of `early_stopping`.
     beta_1, beta_2 : float, default=0.9, 0.999
         Of "adam".
     epsilon : float, default=1e-8
         Of "adam".
     n_iter_no_change : int, default=10
+        Epochs, for `tol`.
     max_fun : int, default=15000
         The largest number of evaluations of the loss by "lbfgs".
     class_weight : dict, list of dict, "balanced" or None, default=None
@@ -113,7 +117,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_layers_, n_outputs_ : int
     out_activation_ : str
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (number of features,)
         If X has names.
 
     Raises
@@ -292,14 +296,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to train on.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes.
         sample_weight : array-like of shape (n_samples,), default=None
+            At least 0.
         classes : array of shape (n_classes,), default=None
             All classes of all calls; required at the first call.
 
         Returns
         -------
-        self : object
+        object
+            The estimator itself.
         """
         if _check_partial_fit_first_call(self, classes):
             multilabel = type_of_target(y).startswith("multilabel")
@@ -314,10 +322,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As for `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples,), or (n_samples, n_outputs) with several labels
+            Of the classes that `fit` received.
         """
         probabilities = self.predict_proba(X)
         if self.n_outputs_ == 1:
@@ -331,6 +341,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As for `fit`.
 
         Returns
         -------
@@ -344,7 +355,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return probabilities
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """The logarithms of `predict_proba`, with the same arguments and shape."""
+        """The logarithms of `predict_proba`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray
+            In the shape of `predict_proba`.
+        """
         probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):  # the logarithm of 0 is -infinity
             return np.log(probabilities, out=probabilities)

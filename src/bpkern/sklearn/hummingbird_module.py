@@ -11,7 +11,7 @@ from .._export.onnx_nodes import with_dtype
 from .._export.torch_out import sequential
 
 
-class EstimatorModule(PhysicalOperator, torch.nn.Module):  # type: ignore[misc]
+class EstimatorModule(PhysicalOperator, torch.nn.Module):
     """Predicts as an estimator does, in float32: values, or labels and probabilities.
 
     Raises

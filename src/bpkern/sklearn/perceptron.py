@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .._core import ACTIVATIONS
 from .._data.rows import Rows
+from .._user_warnings import at_users_line
 from ..losses import Loss
 from ..mlp import MLP
 from ..optimizers import Optimizer
@@ -28,7 +29,6 @@ from .state import trainer_of
 from .stochastic import OVERFLOW, StochasticSolvers
 from .theirs import to_theirs
 from .trainer import RateMode, Trainer, as_weights
-from .user_warnings import at_users_line
 
 # Warns if a result has not converged.
 check_result = at_users_line(_check_optimize_result)
@@ -183,7 +183,9 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to train on.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes or values.
         sample_weight : array-like of shape (n_samples,), default=None
             At least 0.
         X_val, y_val, sample_weight_val : optional
@@ -192,7 +194,8 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
 
         Returns
         -------
-        self : object
+        object
+            The estimator itself.
         """
         validation = (X_val, y_val, sample_weight_val)
         if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
@@ -217,12 +220,16 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to train on.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes or values.
         sample_weight : array-like of shape (n_samples,), default=None
+            At least 0.
 
         Returns
         -------
-        self : object
+        object
+            The estimator itself.
         """
         return self._partial_fit(X, y, sample_weight)
 

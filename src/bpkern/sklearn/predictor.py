@@ -100,10 +100,12 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As for `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, width of the last hidden layer)
+            The activations.
 
         Raises
         ------

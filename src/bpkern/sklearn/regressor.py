@@ -29,15 +29,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, \
 max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, \
 validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, optimizer, callbacks, \
-dtype, n_threads
-        As those of `MLPClassifier`. The score of early stopping is R2.
+dtype, n_threads : as for `MLPClassifier`
+        The score of early stopping is R2.
 
     Attributes
     ----------
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, \
 validation_loss_curve_, history_, n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, \
-feature_names_in_
-        As those of `MLPClassifier`.
+feature_names_in_ : as for `MLPClassifier`
+        The scores are R2.
 
     Raises
     ------
@@ -172,10 +172,12 @@ feature_names_in_
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As for `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The values, one-dimensional for one output.
         """
         values = self._values(self._outputs(X))
         return values[:, 0] if values.shape[1] == 1 else values

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from .._fit.callback_list import CallbackList
 from .._fit.fit import Fit, check_parts
+from .._user_warnings import warn
 from ..errors import DivergedError
 from ..history import History
 from ..optimizers import SGD, Adam, Optimizer
@@ -19,7 +20,6 @@ from .predictor import Predictor
 from .protocol import Tasks
 from .state import Saved
 from .trainer import Orders, Trainer
-from .user_warnings import warn
 
 OVERFLOW = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "

@@ -308,7 +308,7 @@ for before, make in {"": went_back_fresh, " again": went_back}.items():
 
 READS = {
     "forward": lambda model: model.forward(X),
-    "forward layer": lambda model: model.forward(X, layer=1),
+    "forward layer": lambda model: model.forward(X, layer=0),
     "forward float64": lambda model: model.forward(X.astype(np.float64)),
     "predict": lambda model: model.predict(X),
     "predict_proba": lambda model: model.predict_proba(X),

@@ -1,0 +1,61 @@
+"""Columns of X with numbers so large that training is slow or fails: one warning that names them."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .sparse import SparseRows
+
+# A column whose root mean square is greater counts as large: 0 to 16, as in scikit-learn's digits, is not.
+LARGE = 30.0
+
+# A few rows show whether any number is large; these columns are then measured on more of them.
+GLANCE, MOST = 16, 1000
+
+# Columns that the message names.
+NAMED = 4
+
+
+def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows) -> None:
+    """Warn if columns of X are large. Sparse rows are not looked at.
+
+    Parameters
+    ----------
+    X : array_like
+        As the caller has given it: a table has names of columns.
+    x : ndarray, shape (n, in), or SparseRows
+        The same numbers as rows.
+    """
+    if isinstance(x, SparseRows):
+        return
+    few = x[:: max(1, len(x) // GLANCE)]
+    if few.max() <= LARGE and few.min() >= -LARGE:
+        return
+    with np.errstate(all="ignore"):
+        some = x[:: max(1, len(x) // MOST)].astype(np.float64)
+        sizes = np.sqrt(np.square(some).mean(axis=0))
+    large = np.flatnonzero(
+        sizes > LARGE
+    )  # neither NaN, which the fit refuses, nor anything else that is no number
+    if not large.size:
+        return
+    from .._user_warnings import warn  # few fits need it
+
+    names = list(getattr(X, "columns", ()))
+    if len(names) != x.shape[1]:
+        names = list(range(x.shape[1]))
+    first = large[np.argsort(-sizes[large], kind="stable")][:NAMED]
+    listed = ", ".join(f"{names[column]!r} (about {_rounded(sizes[column])})" for column in first)
+    more = ", ..." if large.size > NAMED else ""
+    warn(
+        f"{large.size} of {x.shape[1]} columns of X hold large numbers: {listed}{more}. Networks train badly "
+        "on them: scale each column to mean 0 and deviation 1, by (X - X.mean(axis=0)) / X.std(axis=0) or "
+        "sklearn.preprocessing.StandardScaler, in training as in prediction"
+    )
+
+
+def _rounded(size: float) -> str:
+    return f"{size:.0f}" if size < 1e6 else f"{size:.1e}"

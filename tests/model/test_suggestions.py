@@ -1,0 +1,282 @@
+"""Names that people know from other libraries, or misspell: what the messages of the errors propose."""
+
+import re
+
+import numpy as np
+import pytest
+
+import bpkern
+from bpkern import callbacks, reference
+
+X = np.random.default_rng(0).normal(size=(20, 3))
+Y = (X[:, 0] > 0).astype(int)
+
+STOPPING = "callbacks=bpkern.callbacks.EarlyStopping(patience=10)"
+
+
+def model(**settings):
+    return bpkern.MLP(**{"layers": [3, 4, 2], "loss": "cross_entropy", "seed": 0} | settings)
+
+
+@pytest.mark.parametrize("kind", [bpkern.MLP, reference.MLP])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"activation": "ReLU"}, "did you mean 'relu'?"),
+        ({"activation": "swish"}, "did you mean 'silu'?"),
+        ({"activation": "leaky-relu"}, "did you mean 'leaky_relu'?"),
+        ({"activation": ["logistic"]}, "did you mean 'sigmoid'?"),
+        ({"output_activation": "linear"}, "did you mean 'identity'?"),
+        ({"output_activation": "softmax"}, "contain their softmax or sigmoid"),
+        ({"loss": "categorical_crossentropy"}, "did you mean 'cross_entropy'?"),
+        ({"loss": "crossentropy"}, "did you mean 'cross_entropy'?"),
+        ({"loss": "BCE"}, "did you mean 'binary_cross_entropy'?"),
+        ({"loss": "MSE"}, "did you mean 'mse'?"),
+        ({"loss": "mean_squared_error"}, "did you mean 'mse'?"),
+        ({"init": "xavier_uniform"}, "did you mean 'glorot_uniform'?"),
+        ({"init": ["he_normall", "he_normal"]}, "did you mean 'he_normal'?"),
+        ({"optimizer": "Adam"}, "unknown optimizer 'Adam': allowed are sgd, rmsprop, adagrad, adam, adamw"),
+        ({"optimizer": "Adam"}, "did you mean 'adam'?"),
+    ],
+)
+def test_a_name_is_proposed(kind, given, words):
+    with pytest.raises(ValueError, match=r"unknown .* allowed are") as error:
+        kind(**{"layers": [3, 4, 2], "loss": "cross_entropy"} | given)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["zigzag", "hinge"])
+def test_nothing_is_proposed_for_a_name_that_is_like_no_other(name):
+    with pytest.raises(ValueError, match=f"unknown loss '{name}': allowed are .*, poisson$"):
+        model(loss=name)
+
+
+@pytest.mark.parametrize("kind", [bpkern.MLP, reference.MLP])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"optimiser": "adam"}, "unknown argument 'optimiser' of MLP: allowed are layers, activation,"),
+        ({"optimiser": "adam"}, "did you mean 'optimizer'?"),
+        ({"random_state": 0}, "did you mean 'seed'?"),
+        ({"learning_rate": 0.1}, "a setting of the optimiser, as in optimizer=bpkern.Adam(lr=0.001)"),
+        ({"epochs": 3}, "it is an argument of fit"),
+        ({"early_stopping": True}, STOPPING),
+    ],
+)
+def test_an_argument_of_the_model_is_proposed(kind, given, words):
+    with pytest.raises(TypeError) as error:
+        kind([3, 2], loss="mse", **given)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"epoch": 1}, "unknown argument 'epoch' of MLP.fit: allowed are X, y, epochs,"),
+        ({"epoch": 1}, "did you mean 'epochs'?"),
+        ({"max_iter": 1}, "did you mean 'epochs'?"),
+        ({"validation_fraction": 0.1}, "did you mean 'validation_split'?"),
+        ({"early_stopping": True}, STOPPING),
+        ({"lr": 0.1}, "set model.optimizer.lr"),
+        ({"seed": 0}, "it is an argument of MLP"),
+    ],
+)
+def test_an_argument_of_fit_is_proposed(given, words):
+    for trained in (model(), reference.MLP([3, 2], loss="cross_entropy")):
+        with pytest.raises(TypeError) as error:
+            trained.fit(X, Y, **given)
+        assert words in str(error.value)
+        assert trained.history_ is None
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "words"),
+    [
+        (callbacks.EarlyStopping, {"restore_best_weights": True}, "that is always done: the fit ends with"),
+        (callbacks.EarlyStopping, {"n_iter_no_change": 3}, "did you mean 'patience'?"),
+        (callbacks.EarlyStopping, {"patiense": 3}, "unknown argument 'patiense' of EarlyStopping: allowed"),
+        (callbacks.EarlyStopping, {"patiense": 3}, "did you mean 'patience'?"),
+        (callbacks.ReduceLROnPlateau, {"threshold": 0.1}, "did you mean 'min_delta'?"),
+        (callbacks.ModelCheckpoint, {"filepath": "x.npz"}, "did you mean 'path'?"),
+        (callbacks.ModelCheckpoint, {"path": "x.npz", "save_freq": 1}, "did you mean 'every'?"),
+        (callbacks.CSVLogger, {"path": "x.csv", "sep": ";"}, "did you mean 'separator'?"),
+        (bpkern.SGD, {"learning_rate": 0.1}, "unknown argument 'learning_rate' of SGD: allowed are lr, mom"),
+        (bpkern.SGD, {"learning_rate": 0.1}, "did you mean 'lr'?"),
+        (bpkern.RMSprop, {"rho": 0.9}, "did you mean 'alpha'?"),
+        (bpkern.Adagrad, {"epsilon": 0.9}, "did you mean 'eps'?"),
+        (bpkern.Adam, {"beta_1": 0.9}, "it is the first of betas=(0.9, 0.999)"),
+        (bpkern.AdamW, {"weightdecay": 0.9}, "did you mean 'weight_decay'?"),
+        (bpkern.losses.Huber, {"deltas": 1}, "did you mean 'delta'?"),
+        (bpkern.losses.Quantile, {"quantile": 1}, "unknown argument 'quantile' of Quantile: allowed are q"),
+    ],
+)
+def test_an_argument_of_a_class_is_proposed(make, given, words):
+    required = {"path": "x"} if make in (callbacks.ModelCheckpoint, callbacks.CSVLogger) else {}
+    with pytest.raises(TypeError) as error:
+        make(**required | given)
+    assert words in str(error.value)
+
+
+def test_metrics_and_monitors_are_proposed():
+    with pytest.raises(ValueError, match=r"allowed are .*, or a callable; did you mean 'accuracy'\?"):
+        model().fit(X, Y, metrics="acc")
+    with pytest.raises(ValueError, match=r"monitor 'val_acc' is not in .*; did you mean 'val_accuracy'\?"):
+        model().fit(X, Y, validation_split=0.2, callbacks=callbacks.EarlyStopping("val_acc"))
+    with pytest.raises(TypeError, match=r"unknown argument 'epoch' of fit_many.*; did you mean 'epochs'\?"):
+        bpkern.fit_many([model()], X, Y, epoch=2)
+
+
+# Optimisers by name ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("sgd", bpkern.SGD),
+        ("rmsprop", bpkern.RMSprop),
+        ("adagrad", bpkern.Adagrad),
+        ("adam", bpkern.Adam),
+        ("adamw", bpkern.AdamW),
+    ],
+)
+def test_an_optimiser_by_name_has_the_default_settings(name, kind, tmp_path):
+    named, made = model(optimizer=name), model(optimizer=kind())
+    assert type(named.optimizer) is kind
+    assert named.fit(X, Y, epochs=3) == made.fit(X, Y, epochs=3)
+    assert type(reference.MLP([3, 2], loss="mse", optimizer=name).optimizer) is kind
+    assert model(optimizer=name).optimizer is not named.optimizer  # settings of one model alone
+    named.save(tmp_path / "net.npz")
+    assert type(bpkern.MLP.load(tmp_path / "net.npz").optimizer) is kind
+    assert type(bpkern.MLP.load(tmp_path / "net.npz", optimizer="adagrad").optimizer) is bpkern.Adagrad
+
+
+def test_an_optimiser_may_be_assigned_by_name():
+    trained = model()
+    trained.optimizer = "adamw"
+    assert repr(trained.optimizer) == repr(bpkern.AdamW())
+    with pytest.raises(ValueError, match=r"unknown optimizer 'adm'.*did you mean 'adam'\?"):
+        trained.optimizer = "adm"
+    assert repr(trained.optimizer) == repr(bpkern.AdamW())
+    with pytest.raises(TypeError, match=r"not <class 'bpkern.optimizers.Adam'>: make one of it, Adam\(\)"):
+        model(optimizer=bpkern.Adam)
+
+
+def test_a_model_is_called_as_its_forward():
+    trained = model()
+    assert np.array_equal(trained(X), trained.forward(X))
+
+
+# Initial weights by layer --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_layer_has_its_own_distribution_and_gain(dtype, tmp_path):
+    layers, seed = [5, 7, 4, 3], 11
+    init = ["he_normal", ("orthogonal", 0.5), ["auto", 2]]
+    made = bpkern.MLP(layers, loss="mse", init=init, dtype=dtype, seed=seed)
+    generator = np.random.default_rng(seed)
+    expected = [
+        np.sqrt(2 / 5) * generator.standard_normal((7, 5)),
+        0.5
+        * bpkern.MLP([7, 4], loss="mse", init="orthogonal", dtype="float64", seed=generator).get_weights()[0][
+            0
+        ],
+        2 * generator.uniform(-np.sqrt(6 / 7), np.sqrt(6 / 7), (3, 4)),
+    ]
+    for (w, b), wanted in zip(made.get_weights(), expected, strict=True):
+        assert w == pytest.approx(wanted, rel=1e-5, abs=1e-7)
+        assert not b.any()
+    oracle = reference.MLP(layers, loss="mse", init=init, dtype=dtype, seed=seed)
+    made.save(tmp_path / "net.npz")
+    loaded = bpkern.MLP.load(tmp_path / "net.npz")
+    assert repr(loaded) == repr(made)
+    loaded.reset()
+    for others in (oracle, loaded, made.copy()):
+        for pair, own in zip(others.get_weights(), made.get_weights(), strict=True):
+            assert all(map(np.array_equal, pair, own))
+
+
+def test_one_gain_is_that_of_all_layers():
+    plain, doubled = model(init="lecun_normal"), model(init=("lecun_normal", 2))
+    for (w, _), (twice, _) in zip(plain.get_weights(), doubled.get_weights(), strict=True):
+        assert np.array_equal(2 * w, twice)
+
+
+@pytest.mark.parametrize(
+    ("init", "error", "words"),
+    [
+        (["he_normal"], ValueError, "init must have one name per layer, the output included, 2, not 1"),
+        (("he_normal", 0), ValueError, "the gain of init must be above 0, not 0: equal weights stay equal"),
+        (("he_normal", -1), ValueError, "the gain of init must be finite and at least 0, not -1"),
+        (
+            ("he_normal", 1e300),
+            ValueError,
+            "with the gain 1e+300 must draw weights that are finite in float32",
+        ),
+        (["he_normal", ("he_normal", None)], TypeError, "the gain of init must be a number, not None"),
+    ],
+)
+def test_bad_gains_and_lists(init, error, words):
+    with pytest.raises(error) as raised:
+        model(init=init)
+    assert words in str(raised.value)
+
+
+# Weights of Keras ------------------------------------------------------------------------------------------
+
+
+def test_flat_lists_have_kernels_of_shape_in_out():
+    """The forward pass of Keras's Dense layers, ``x @ kernel + bias``, is the oracle."""
+    rng = np.random.default_rng(3)
+    flat = [rng.normal(size=shape) for shape in ((3, 3), (3,), (3, 2), (2,))]
+    square = bpkern.MLP([3, 3, 2], loss="mse", dtype="float64")
+    square.set_weights(flat)
+    expected = np.maximum(X @ flat[0] + flat[1], 0) @ flat[2] + flat[3]
+    assert square.forward(X) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        (
+            ((4, 3), (4,), (2, 4), (2,)),
+            "kernel 0 of a flat list of weights, which is Keras's form, must have the",
+        ),
+        (((4, 3), (4,), (2, 4), (2,)), "shape (in, out), (3, 4), not (4, 3)"),
+        (((3, 4), (4,)), "2 pairs (W, b), or as many kernels and biases in a flat list, not 2 arrays"),
+        (((3, 4), (5,), (4, 2), (2,)), "b of layer 0 must have shape (4,), not (5,)"),
+    ],
+)
+def test_other_flat_lists_are_refused(shapes, words):
+    trained = model()
+    before = trained.get_weights()
+    with pytest.raises(ValueError, match=re.escape(words)):
+        trained.set_weights([np.ones(shape) for shape in shapes])
+    assert all(np.array_equal(w, v) for (w, _), (v, _) in zip(before, trained.get_weights(), strict=True))
+
+
+# Data ------------------------------------------------------------------------------------------------------
+
+
+def test_strings_are_found():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"age": [1.0, 2.0], "height": [2.0, 2.0], "sex": [1.0, "male"]})
+    with pytest.raises(TypeError, match="X must hold numbers: column 'sex', row 1, holds the string 'male'"):
+        model().fit(table, [0, 1])
+    with pytest.raises(TypeError, match="X must hold numbers: column 2, row 1, holds the string 'male'"):
+        model().fit(table.to_numpy().tolist(), [0, 1])
+    with pytest.raises(TypeError, match="X must hold numbers: column 0, row 0, holds the string '1'"):
+        model().fit(np.ones((2, 3), int).astype(str), [0, 1])
+    with pytest.raises(
+        TypeError, match="y must hold numbers: row 0 holds the string 'yes'; classes are 0, 1"
+    ):
+        model().fit(X[:2], np.array(["yes", "no"])[[0, 1]])
+
+
+def test_labels_out_of_range():
+    with pytest.raises(
+        ValueError, match=r"labels must be from 0 to 0, .*loss='binary_cross_entropy'; for cross"
+    ):
+        model(layers=[3, 1]).fit(X, Y)
+    with pytest.raises(ValueError, match="not from 1 to 2: classes are counted from 0, y - 1"):
+        model().fit(X, Y + 1)
