@@ -24,10 +24,12 @@ def skip_internal(app, what, name, obj, skip, options):
 
 def find_in_package(app, env, node, contnode):
     """A name as docstrings write it, without the package or the module: `MLP.fit`, `EarlyStopping`."""
-    if node.get("refdomain") != "py":
+    target = node["reftarget"]
+    # A single word in lower case may be the name of an argument.
+    if node.get("refdomain") != "py" or ("." not in target and target.islower()):
         return None
     domain = env.get_domain("py")
-    names = [name for name in domain.objects if name.endswith(f".{node['reftarget']}")]
+    names = [name for name in domain.objects if name.endswith(f".{target}")]
     if not names:
         return None
     # The shortest of several: `MLP` is bpkern.MLP, not bpkern.reference.MLP.

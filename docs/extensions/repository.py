@@ -1,8 +1,8 @@
 """The pages of the repository that are outside docs/, and links between files as links between pages.
 
-README.md, SECURITY.md, CHANGELOG.md and CONTRIBUTING.md become pages of the folder project/, and the tables
-of docs/README.md files there, which other pages include. In these and in the pages of docs/, a link to a file
-that is a page of the site is changed to that page. A link to any other file, such as a source, loses its
+README.md, SECURITY.md, CHANGELOG.md and CONTRIBUTING.md become pages of project/, and the tables of
+docs/README.md files there, which other pages include. In these and in the pages of docs/, a link to a file
+that is a page of the site becomes a link to that page. A link to any other file, such as a source, loses its
 address and keeps its text.
 """
 
