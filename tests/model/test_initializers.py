@@ -136,7 +136,11 @@ def test_names_are_allowed(name):
     ("init", "error", "message"),
     [
         ("zeros", ValueError, "unknown init 'zeros': allowed are auto, glorot_uniform, glorot_normal, he_"),
-        (5, TypeError, r"init must be a name, one of auto, .*orthogonal, a pair .*, or a list of \(W, b\), not 5"),
+        (
+            5,
+            TypeError,
+            r"init must be a name, one of auto, .*orthogonal, a pair .*, or a list of \(W, b\), not 5",
+        ),
         (None, TypeError, "init must be a name, one of auto"),
         ([], ValueError, r"init: weights must hold 1 pairs \(W, b\), not 0"),
         (
