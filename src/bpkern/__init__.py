@@ -83,7 +83,11 @@ def __getattr__(name: str) -> Any:
 
         module = import_module(_LATER[name], __name__)
         return getattr(module, name, module)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    message = f"module {__name__!r} has no attribute {name!r}"
+    for module in (callbacks, schedules, losses, kernels):
+        if getattr(vars(module).get(name), "__module__", None) == module.__name__:
+            message += f": it is {module.__name__}.{name}"
+    raise AttributeError(message, name=name)
 
 
 def __dir__() -> list[str]:

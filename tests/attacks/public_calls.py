@@ -131,7 +131,10 @@ def _pickle(model: bpkern.MLP) -> None:
 
 READING: dict[str, Call] = {
     "forward": lambda world, model: model.forward(world.reading[0]),
-    "forward, a layer": lambda world, model: model.forward(world.reading[0], layer=1),
+    "forward, into an array": lambda world, model: model.forward(
+        world.reading[0], out=np.empty((len(world.reading[0]), model.layers[-1]), model.dtype)
+    ),
+    "forward, a layer": lambda world, model: model.forward(world.reading[0], layer=0),
     "predict": lambda world, model: model.predict(world.reading[0]),
     "predict_proba": lambda world, model: model.predict_proba(world.reading[0]),
     "evaluate": lambda world, model: model.evaluate(*world.reading),
@@ -207,6 +210,9 @@ CHANGING: dict[str, Call] = {
     "forward, train": lambda world, model: model.forward(world.reading[0], train=True),
     "by hand": _by_hand,
     "step": lambda world, model: model.step(),
+    "apply_gradients": lambda world, model: model.apply_gradients(
+        [(0.01 * w, 0.01 * b) for w, b in model.get_weights()]
+    ),
     "reset": lambda world, model: model.reset(),
     "set_weights": lambda world, model: model.set_weights([(0.5 * w, b + 1) for w, b in model.get_weights()]),
     "load_state_dict": lambda world, model: model.load_state_dict(model.state_dict()),

@@ -191,7 +191,7 @@ def hostile_call(rng: Rng, world: World, mischief: Mischief, model: bpkern.MLP) 
         "backward": lambda: (model.forward(world.x, train=True), model.backward(y)),
         "set_weights": lambda: model.set_weights(weights),
         "load_state_dict": lambda: model.load_state_dict(state),
-        "layer": lambda: model.forward(x, layer=objects.Number(mischief, 1)),
+        "layer": lambda: model.forward(x, layer=objects.Number(mischief, 0)),
         "summary": lambda: str(model.summary(objects.Number(mischief, 3))),
         "polyak_update": lambda: model.polyak_update(world.make(seed=5), objects.Number(mischief, 0.5)),
         "save": lambda: model.save(objects.Path(mischief, world.path("hostile.npz"))),

@@ -76,8 +76,17 @@ def test_the_command_shows_what_a_report_needs():
             assert f"  {name}: {value}\n" in shown
 
 
+def test_names_of_modules_are_found():
+    with pytest.raises(
+        AttributeError, match=r"has no attribute 'EarlyStopping': it is bpkern\.callbacks\.Early"
+    ):
+        bpkern.EarlyStopping  # noqa: B018
+    with pytest.raises(AttributeError, match=r"module 'bpkern' has no attribute 'Sequential'$"):
+        bpkern.Sequential  # noqa: B018
+
+
 def test_public_names():
-    assert set(bpkern.__all__) <= set(dir(bpkern))
+    assert dir(bpkern) == sorted(bpkern.__all__)
     for name in bpkern.__all__:
         assert getattr(bpkern, name).__doc__ or name == "__version__"
 
