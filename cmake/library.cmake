@@ -15,8 +15,13 @@ function(make_public target name)
 endfunction()
 
 # The static library. Its functions call each other by names such as `release`, which a program may have as well. Where
-# the linker and objcopy can, they are made local: only bpkern_* are left.
-if(CMAKE_OBJCOPY AND CMAKE_SYSTEM_NAME MATCHES "Linux|BSD" AND NOT BPKERN_SANITIZE)
+# the linker and objcopy can, they are made local: only bpkern_* are left. Of cross compilers, GCC comes with an objcopy
+# of its own; others get the host's, which knows the host's files.
+set(has_objcopy ${CMAKE_OBJCOPY})
+if(CMAKE_CROSSCOMPILING AND NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  set(has_objcopy "")
+endif()
+if(has_objcopy AND CMAKE_SYSTEM_NAME MATCHES "Linux|BSD" AND NOT BPKERN_SANITIZE)
   set(whole ${CMAKE_CURRENT_BINARY_DIR}/bpkern_whole.o)
   add_custom_command(
     OUTPUT ${whole}
