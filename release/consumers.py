@@ -103,7 +103,7 @@ def check_exports(prefix: Path) -> None:
 def main(prefix: Path) -> None:
     check_exports(prefix)
     with tempfile.TemporaryDirectory() as scratch:
-        run(sys.executable, EXAMPLES / "export_digits.py", "digits.csv", cwd=Path(scratch))
+        run(sys.executable, EXAMPLES / "data" / "export_digits.py", "digits.csv", cwd=Path(scratch))
         for name, build in CONSUMERS.items():
             folder = Path(shutil.copytree(EXAMPLES / name, Path(scratch) / name))
             shown = build(folder, prefix)

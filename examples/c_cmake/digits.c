@@ -1,6 +1,6 @@
 /* Trains a network on handwritten digits, in C, found by CMake.
  *
- *     python ../export_digits.py digits.csv
+ *     python ../data/export_digits.py digits.csv
  *     cmake -B build -DCMAKE_PREFIX_PATH=(the prefix that bpkern was installed in)
  *     cmake --build build
  *     build/digits digits.csv

@@ -1,7 +1,7 @@
 /* A training loop of one's own on the three kernels, in C, found by pkg-config: one hidden layer of 64 tanh,
  * then a softmax with the cross-entropy, whose delta is softmax - target.
  *
- *     python ../export_digits.py digits.csv
+ *     python ../data/export_digits.py digits.csv
  *     PKG_CONFIG_PATH=(the prefix that bpkern was installed in)/lib/pkgconfig make
  *     ./digits digits.csv
  */

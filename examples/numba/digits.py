@@ -1,6 +1,6 @@
 """A training loop in Numba on the three kernels of bpkern, called without Python.
 
-python ../export_digits.py digits.csv
+python ../data/export_digits.py digits.csv
 python digits.py digits.csv
 """
 

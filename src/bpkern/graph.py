@@ -382,7 +382,7 @@ def from_trace(step: Step) -> Node:
 
     >>> import bpkern
     >>> model = bpkern.MLP([1, 1], loss="mse", dtype="float64", init=[([[2.0]], [0.0])])
-    >>> loss = from_trace(model.trace([[3.0]], [[1.0]]).steps[0])
+    >>> loss = bpkern.graph.from_trace(model.trace([[3.0]], [[1.0]]).steps[0])
     >>> loss.value
     25.0
 

@@ -84,7 +84,7 @@ def test_a_later_revision_fits(consumer, monkeypatch):
 
 def test_a_bpkern_without_a_capsule(consumer, monkeypatch):
     monkeypatch.delattr(_core, "_C_API")
-    with pytest.raises(ImportError, match=r"has no C API: this module needs bpkern 0\.2\.0"):
+    with pytest.raises(ImportError, match=r"has no C API: this module needs a newer one"):
         consumer.version()
 
 

@@ -52,7 +52,7 @@ def surroundings(docstring):
         "X_new": X,
         "X_test": X,
         "y_test": y,
-        "trace": model.trace(X[:2, :4], y[:2]),
+        "trace": model.trace(np.ones((2, 4)), y[:2]),
         "epochs": 1,
         "steps": 600,
         "gradient_of_my_loss": np.ones_like,
@@ -72,6 +72,12 @@ def test_the_examples_run(test, monkeypatch, tmp_path):
     test.globs = surroundings(test.docstring)
     if "KFold" in test.docstring:
         test.globs["KFold"] = pytest.importorskip("sklearn.model_selection").KFold
+    if "from_torch" in test.docstring:
+        torch = pytest.importorskip("torch")
+        test.globs["sequential"] = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    if "from_onnx" in test.docstring:
+        pytest.importorskip("onnx")
+        bpkern.export.to_onnx(bpkern.MLP([4, 3], loss="mse"), "net.onnx")
     report = io.StringIO()
     doctest.DocTestRunner(Shown(), verbose=False).run(test, out=report.write)
     assert not report.getvalue(), report.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bpkern
-from bpkern import callbacks, graph, kernels, losses, reference, schedules
+from bpkern import c_api, callbacks, export, graph, kernels, losses, reference, schedules
 
 Array = NDArray[np.float32]
 
@@ -144,6 +144,13 @@ def use(model: bpkern.MLP) -> None:
     model.reset()
 
 
+def exchange(model: bpkern.MLP, path: str) -> bpkern.MLP:
+    """Calls that need other libraries, for mypy alone."""
+    sequential = export.to_torch(model)
+    export.to_onnx(model, path)
+    return bpkern.MLP.from_torch(sequential, loss="mse") or bpkern.MLP.from_onnx(path, loss="mse")
+
+
 def other_parts() -> None:
     """Optimisers, schedules, losses, kernels, the reference, graphs and settings."""
     optimizers: list[bpkern.SGD | bpkern.RMSprop | bpkern.Adagrad | bpkern.Adam] = [
@@ -172,6 +179,7 @@ def other_parts() -> None:
     names: tuple[str, ...] = bpkern.available_isas()
     assert bpkern.isa() in names
     assert bpkern.__version__
+    assert bpkern.get_include() == c_api.get_include()
     assert bpkern.show_config(mode="dicts")
     error = bpkern.DivergedError("the loss is no longer finite", epoch=0, iteration=3)
     assert error.epoch < error.iteration

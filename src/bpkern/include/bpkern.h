@@ -129,7 +129,7 @@ typedef enum {
     BPKERN_ADAMW = 4
 } bpkern_rule;
 
-/* The version of the library, such as "0.2.0"; the names of the enumerators, such as "BPKERN_BAD_ROW",
+/* The version of the library, such as "1.2.3"; the names of the enumerators, such as "BPKERN_BAD_ROW",
  * "relu", "cross_entropy" and "adam"; NULL for a number that has no name. */
 BPKERN_EXPORT const char *bpkern_version(void);
 BPKERN_EXPORT const char *bpkern_status_name(int status);

@@ -21,7 +21,7 @@ static inline const bpkern_api *import_bpkern(void) {
     if (!api) {
         if (PyErr_ExceptionMatches(PyExc_AttributeError))
             PyErr_SetString(PyExc_ImportError,
-                            "the installed bpkern has no C API: this module needs bpkern 0.2.0 or newer");
+                            "the installed bpkern has no C API: this module needs a newer one");
         return NULL;
     }
     if (api->abi != BPKERN_ABI) {

@@ -1,7 +1,7 @@
 """Handwritten digits, learnt by a network that Cython creates and trains by the C API of bpkern.
 
 pip install .
-python ../export_digits.py digits.csv
+python ../data/export_digits.py digits.csv
 python -m digits_net digits.csv
 """
 

@@ -1,6 +1,6 @@
 """Writes scikit-learn's digits for the examples in C, Cython and Numba.
 
-python examples/export_digits.py digits.csv
+python examples/data/export_digits.py digits.csv
 
 Each of the 1797 lines has 64 pixels from 0 to 16 and the digit, in a random order.
 """
