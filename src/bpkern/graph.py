@@ -380,8 +380,11 @@ def max(x: Node | float, y: Node | float) -> Node:
 def from_trace(step: Step) -> Node:
     """The loss of a training step as an expression of the inputs, targets, weights and biases.
 
-    >>> loss = bpkern.graph.from_trace(model.trace(X[:1], y[:1]).steps[0])
-    >>> loss.save("step.html")
+    >>> import bpkern
+    >>> model = bpkern.MLP([1, 1], loss="mse", dtype="float64", init=[([[2.0]], [0.0])])
+    >>> loss = from_trace(model.trace([[3.0]], [[1.0]]).steps[0])
+    >>> loss.value
+    25.0
 
     Parameters
     ----------

@@ -1,8 +1,10 @@
 """Pages in a headless Chromium, if one is installed: by keyboard, on a phone, in print, without a script."""
 
+import numpy as np
 import pytest
 from browser import Browser, executable
 
+import bpkern
 from bpkern._seeing.markup import Markup, element
 from bpkern._seeing.page import Frame, shell
 from bpkern.graph import max, sigmoid, variables
@@ -13,6 +15,18 @@ STEP = "document.querySelector('.sentence').textContent"
 HIDDEN = (
     "[...document.querySelectorAll('svg *')].filter(e => getComputedStyle(e).visibility == 'hidden').length"
 )
+SHOWN_FRAME = "document.querySelector('.frame:not([hidden])')"
+HIDDEN_IN_FRAME = (
+    f"[...{SHOWN_FRAME}.querySelectorAll('svg *')]"
+    ".filter(e => getComputedStyle(e).visibility == 'hidden').length"
+)
+# Whether a part of what is highlighted is inside the box of the picture.
+IN_SIGHT = f"""(() => {{
+    const view = {SHOWN_FRAME}.querySelector('.view').getBoundingClientRect();
+    return [...{SHOWN_FRAME}.querySelectorAll('.now .box')].map(part => part.getBoundingClientRect())
+        .some(part => part.right > view.left && part.left < view.right
+            && part.bottom > view.top && part.top < view.bottom);
+}})()"""
 FOCUS = "document.activeElement.getAttribute('aria-label')"
 SIDES = (("x", "width"), ("y", "height"))
 PANEL = "document.querySelector('.panel').textContent"
@@ -31,6 +45,99 @@ def page(tmp_path):
     loss = (0.5 * (y - sigmoid(w * x + b)) ** 2).named("loss")
     loss.save(tmp_path / "graph.html")
     return tmp_path / "graph.html"
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    """Pages of a small and of a large network, each in three steps of training."""
+    folder = tmp_path_factory.mktemp("traces")
+    rng = np.random.default_rng(0)
+    for name, sizes in (("small", [2, 3, 2]), ("large", [30, 20, 3])):
+        model = bpkern.MLP(sizes, loss="cross_entropy", optimizer=bpkern.Adam(), l2=0.01, seed=0)
+        trace = model.trace(rng.standard_normal((5, sizes[0])), [0, 1, 0, 1, 1], steps=3)
+        trace.save(folder / f"{name}.html", row=2)
+    return folder
+
+
+TRACES = pytest.mark.parametrize("name", ["small", "large"])
+
+
+@TRACES
+@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_trace_by_keyboard(browser, traces, name, width, dark):
+    """Each step shows more; what it highlights is in sight; the page is no wider than the window."""
+    browser.open(traces / f"{name}.html", width, dark=dark)
+    hidden = []
+    for step in range(1, 16):
+        assert browser.run(STEP).startswith(f"{step} of 15. ")
+        hidden.append(browser.run(HIDDEN_IN_FRAME))
+        assert browser.run(IN_SIGHT)
+        browser.press("ArrowRight")
+    assert hidden == sorted(hidden, reverse=True)
+    assert hidden[0] > hidden[-1] == 0
+    assert browser.run(STEP).startswith("1 of 15. Start: ")  # of the next training step
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.complaints() == []
+
+
+def test_the_slider_keeps_the_step(browser, traces):
+    """So that a number can be followed through the training."""
+    browser.open(traces / "small.html")
+    browser.press("ArrowRight", "ArrowRight")
+    browser.press(*["Tab"] * 5)
+    assert browser.run("document.activeElement.type") == "range"
+    browser.press("ArrowRight")
+    label = browser.run("document.activeElement.getAttribute('aria-valuetext')")
+    assert label.startswith("Training step 1: loss ")
+    assert browser.run(STEP).startswith("3 of 15. ")
+    browser.press("End")
+    assert browser.run("document.activeElement.getAttribute('aria-valuetext')").startswith("Training step 2")
+    assert browser.run(STEP).startswith("3 of 15. ")
+
+
+@TRACES
+def test_the_focus_shows_what_a_part_is(browser, traces, name):
+    browser.open(traces / f"{name}.html")
+    browser.press(*["Tab"] * 6)
+    seen = []
+    while label := browser.run(FOCUS):
+        assert browser.run(PANEL) == label
+        seen.append(label.splitlines()[0])
+        browser.press("Tab")
+    if name == "small":
+        assert len(seen) == 2 + (2 + 1) * 3 + 3 + (3 + 1) * 2 + 2 + 1
+        assert any(line.startswith("W1[1,2] = ") for line in seen)
+    else:
+        assert len(seen) == 2 + 6 + 6 + 3 + 1
+        assert any(line.startswith("dW of layers[0]: 20 × 30, from ") for line in seen)
+
+
+def test_text_fits_the_boxes_of_a_trace(browser, tmp_path):
+    """No text leaves its box or its row of a table, or meets another, with short and with long numbers."""
+    model = bpkern.MLP([2, 2, 1], activation="gelu_tanh", loss="squared_error", dropout=0.5, dtype="float64")
+    model.set_weights(
+        [([[-123456.789, -1.2345e-10], [0, 1e300]], [-1e-300, 8]), ([[-1e-5, 1e-308]], [-999999.9])]
+    )
+    model.trace([[-1e-5, 1e-9]], [[-12345.678]]).save(tmp_path / "trace.html")
+    browser.open(tmp_path / "trace.html", 2000)
+    browser.press("End")
+    outside = """[...document.querySelectorAll('.node, .weight')].flatMap(node => {
+        const box = node.querySelector('.box').getBoundingClientRect();
+        const texts = [...node.querySelectorAll('text')].map(text => text.getBoundingClientRect());
+        return texts.filter((own, place) => own.left < box.left || own.right > box.right
+            || own.bottom > box.bottom + 1 || own.top < box.top - 1 || texts.slice(place + 1).some(
+                other => own.right > other.left && Math.abs(own.bottom - other.bottom) < 8));
+    }).length"""
+    assert browser.run(outside) == 0
+
+
+def test_a_trace_in_print(browser, traces):
+    """All training steps with all their numbers."""
+    browser.open(traces / "small.html", media="print", dark=True)
+    assert browser.run(HIDDEN) == 0
+    frames = "[...document.querySelectorAll('.frame, .frame h2')].map(e => getComputedStyle(e).display)"
+    assert set(browser.run(frames)) == {"block"}
 
 
 @pytest.mark.parametrize("width", [360, 1200])
@@ -79,7 +186,9 @@ def test_the_focus_shows_formula_and_numbers(browser, page):
 def test_the_pointer_shows_formula_and_numbers(browser, page):
     browser.open(page)
     for kind in ("node", "edge"):
-        part = f"document.querySelector('.{kind} .box, .{kind} .reach').getBoundingClientRect()"
+        part = f"document.querySelector('.{kind} .box, .{kind} .reach')"
+        browser.run(f"{part}.scrollIntoView({{ block: 'center', inline: 'center' }})")
+        part += ".getBoundingClientRect()"
         browser.point_at(
             browser.run(f"{part}.x + {part}.width / 2"), browser.run(f"{part}.y + {part}.height / 2")
         )

@@ -22,4 +22,4 @@ def test_the_page(capsys, monkeypatch, tmp_path):
 
 def test_the_docstring():
     failed, tried = doctest.testmod(graph)
-    assert (failed, tried) == (0, 6)
+    assert (failed, tried) == (0, 10)

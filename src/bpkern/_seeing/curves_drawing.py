@@ -40,8 +40,9 @@ def picture(panels: Sequence[Panel]) -> tuple[Markup, float]:
     for index, panel in enumerate(panels):
         row, column = divmod(index, across)
         place = f"translate({MARGIN + column * WIDTH:g} {MARGIN + KEY + row * HEIGHT:g})"
-        label = {"transform": place, "role": "img", "aria-label": _described(panel)}
-        parts.append(element("g", label, element("title", {}, _described(panel)), *_panel(panel)))
+        text = _described(panel)
+        around = {"transform": place, "role": "img", "aria-label": text}
+        parts.append(element("g", around, element("title", {}, text), *_panel(panel)))
     width, height = max(across * WIDTH, key_width) + 2 * MARGIN, rows * HEIGHT + KEY + 2 * MARGIN
     label = f"Learning curves: {', '.join(panel.label for panel in panels)}"
     return svg(width, height, label, *parts, alone=False), height

@@ -62,10 +62,17 @@
     const boxes = [...parts].map((part) => part.getBoundingClientRect());
     if (boxes.length === 0) return;
     const box = view.getBoundingClientRect();
-    const middle = (low, high) => (Math.min(...boxes.map(low)) + Math.max(...boxes.map(high))) / 2;
+    const first = boxes.reduce((one, other) => (other.left + other.top < one.left + one.top ? other : one));
+    // How far the middle of the parts is away, along one axis; that of the first one, if not all fit.
+    const away = (low, high) => {
+      const start = Math.min(...boxes.map((part) => part[low]));
+      const end = Math.max(...boxes.map((part) => part[high]));
+      const fits = end - start <= box[high] - box[low];
+      return ((fits ? start + end : first[low] + first[high]) - box[low] - box[high]) / 2;
+    };
     view.scrollTo({
-      left: view.scrollLeft + middle((part) => part.left, (part) => part.right) - (box.left + box.right) / 2,
-      top: view.scrollTop + middle((part) => part.top, (part) => part.bottom) - (box.top + box.bottom) / 2,
+      left: view.scrollLeft + away("left", "right"),
+      top: view.scrollTop + away("top", "bottom"),
     });
   }
 
