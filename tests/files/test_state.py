@@ -444,8 +444,9 @@ def test_another_loss_or_optimizer(file_way, tmp_path):
         file_way(model, tmp_path, loss="mean")
     with pytest.raises(TypeError, match="loss must be a name"):
         file_way(model, tmp_path, loss=3)
+    assert file_way(model, tmp_path, optimizer="sgd").optimizer.settings() == bpkern.SGD().settings()
     with pytest.raises(TypeError, match="optimizer must be None or one of"):
-        file_way(model, tmp_path, optimizer="adam")
+        file_way(model, tmp_path, optimizer=3)
 
 
 def test_another_kind_of_optimizer_starts_without_the_states_of_the_old_one(file_way, tmp_path):

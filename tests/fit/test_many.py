@@ -366,7 +366,7 @@ def one(**given):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"verbose": 2}, ValueError, "unknown verbose 2"),
+        ({"verbose": 3}, ValueError, "unknown verbose 3"),
         ({"n_threads": 0}, ValueError, "n_threads must be at least 1, not 0"),
         ({"epoch": 2}, TypeError, "unknown argument 'epoch' of fit_many: allowed are accumulate,"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),

@@ -112,9 +112,9 @@ def test_other_arguments_of_explain(model, arguments, error, message):
         model.trace(X, Y).explain(**({"name": "layers[0].b[0]"} | arguments))
 
 
-@pytest.mark.parametrize("name", ["trace", "trace.csv", "trace.json.gz", "trace.svg"])
+@pytest.mark.parametrize("name", ["trace", "trace.csv", "trace.json.gz", "trace.svgz"])
 def test_other_suffixes(model, name, tmp_path):
-    with pytest.raises(ValueError, match=r"must end in one of \.json, \.txt"):
+    with pytest.raises(ValueError, match=r"must end in one of \.svg, \.html, \.json, \.txt"):
         model.trace(X, Y).save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
