@@ -29,7 +29,7 @@ def docstrings():
             continue
         shared = [getattr(module, each) for each in getattr(module, "__all__", ())]
         for each in [module, *shared]:
-            for test in doctest.DocTestFinder(exclude_empty=True).find(each, name=name, globs={}):
+            for test in doctest.DocTestFinder(exclude_empty=True).find(each, name=name, globs=vars(module)):
                 if test.examples:
                     found[test.filename, test.lineno] = test
     return list(found.values())
@@ -69,7 +69,7 @@ def test_there_are_examples():
 @pytest.mark.filterwarnings("default")
 def test_the_examples_run(test, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    test.globs = surroundings(test.docstring)
+    test.globs = {**test.globs, **surroundings(test.docstring)}
     if "KFold" in test.docstring:
         test.globs["KFold"] = pytest.importorskip("sklearn.model_selection").KFold
     report = io.StringIO()
