@@ -52,7 +52,7 @@ def surroundings(docstring):
         "X_new": X,
         "X_test": X,
         "y_test": y,
-        "trace": model.trace(X[:2, :4], y[:2]),
+        "trace": model.trace(np.eye(2, 4), y[:2]),
         "epochs": 1,
         "steps": 600,
         "gradient_of_my_loss": np.ones_like,
