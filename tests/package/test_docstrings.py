@@ -29,7 +29,7 @@ def docstrings():
             continue
         shared = [getattr(module, each) for each in getattr(module, "__all__", ())]
         for each in [module, *shared]:
-            for test in doctest.DocTestFinder(exclude_empty=True).find(each, name=name, globs={}):
+            for test in doctest.DocTestFinder(exclude_empty=True).find(each, name=name, globs=vars(module)):
                 if test.examples:
                     found[test.filename, test.lineno] = test
     return list(found.values())
@@ -52,7 +52,7 @@ def surroundings(docstring):
         "X_new": X,
         "X_test": X,
         "y_test": y,
-        "trace": model.trace(np.ones((2, 4)), y[:2]),
+        "trace": model.trace(np.eye(2, 4), y[:2]),
         "epochs": 1,
         "steps": 600,
         "gradient_of_my_loss": np.ones_like,
@@ -69,7 +69,7 @@ def test_there_are_examples():
 @pytest.mark.filterwarnings("default")
 def test_the_examples_run(test, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    test.globs = surroundings(test.docstring)
+    test.globs = {**test.globs, **surroundings(test.docstring)}
     if "KFold" in test.docstring:
         test.globs["KFold"] = pytest.importorskip("sklearn.model_selection").KFold
     if "from_torch" in test.docstring:
