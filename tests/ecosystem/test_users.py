@@ -15,8 +15,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.mark.parametrize("task", ["binary", "values"])
-def test_shap(task):
+def test_shap(task, monkeypatch):
     """The contributions of the inputs add up to the prediction."""
+    # Compiling its functions takes minutes, for calls of milliseconds.
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     shap = pytest.importorskip("shap", reason="shap is not installed")
     model = fitted(task)
     predict = model.predict_proba if task == "binary" else model.predict

@@ -44,6 +44,7 @@ def parts(value):
 def test_the_state_is_plain(settings, kind):
     model = fitted(kind, **settings)
     model.predict(data(kind)[0])
+    assert model.model_ is not None
     state = {**model.__getstate__(), "optimizer": None}  # the parameter, an object of the user
     assert {type(each).__name__ for each in parts(state) if not isinstance(each, PLAIN)} == set()
     assert not any(type(each) is bpkern.History for each in parts(state))
