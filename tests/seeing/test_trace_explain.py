@@ -6,30 +6,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from textbook import TARGET, X, two_two_two
 
 import bpkern
 from bpkern._core import ACTIVATIONS, LOSSES
 
-X, TARGET = [[0.05, 0.10]], [[0.01, 0.99]]
-
 
 @pytest.fixture(scope="module")
 def textbook():
-    model = bpkern.MLP(
-        [2, 2, 2],
-        activation="sigmoid",
-        output_activation="sigmoid",
-        loss="squared_error",
-        optimizer=bpkern.SGD(lr=0.5),
-        dtype="float64",
-    )
-    model.set_weights(
-        [
-            ([[0.15, 0.20], [0.25, 0.30]], [0.35, 0.35]),
-            ([[0.40, 0.45], [0.50, 0.55]], [0.60, 0.60]),
-        ]
-    )
-    return model.trace(X, TARGET, steps=2)
+    return two_two_two().trace(X, TARGET, steps=2)
 
 
 def test_a_weight_of_the_last_layer(textbook):

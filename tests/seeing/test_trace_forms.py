@@ -8,29 +8,12 @@ import tempfile
 
 import numpy as np
 import pytest
+from textbook import two_two_two
 
 import bpkern
 from bpkern import _cli
 
 FIELDS = ("x", "W", "b", "z", "a", "slope", "delta", "dW", "db", "dx", "new_W", "new_b")
-
-
-def textbook_model():
-    model = bpkern.MLP(
-        [2, 2, 2],
-        activation="sigmoid",
-        output_activation="sigmoid",
-        loss="squared_error",
-        optimizer=bpkern.SGD(lr=0.5),
-        dtype="float64",
-    )
-    model.set_weights(
-        [
-            ([[0.15, 0.20], [0.25, 0.30]], [0.35, 0.35]),
-            ([[0.40, 0.45], [0.50, 0.55]], [0.60, 0.60]),
-        ]
-    )
-    return model
 
 
 def other_trace(dtype="float32", **settings):
@@ -58,7 +41,7 @@ forward
 
 
 def test_the_text_of_the_textbook():
-    text = str(textbook_model().trace([[0.05, 0.10]], [[0.01, 0.99]]))
+    text = str(two_two_two().trace([[0.05, 0.10]], [[0.01, 0.99]]))
     assert text.startswith(TEXT)
     for line in (
         "    E = ½ Σ (a − y)²                    0.298371",
@@ -151,7 +134,7 @@ def plain(value):
     return type(value) in (str, int, float, bool, type(None))
 
 
-@pytest.mark.parametrize("form", [other_trace, lambda: textbook_model().trace([[0.05, 0.1]], [[0.01, 0.99]])])
+@pytest.mark.parametrize("form", [other_trace, lambda: two_two_two().trace([[0.05, 0.1]], [[0.01, 0.99]])])
 def test_the_dictionary_holds_every_number(form, tmp_path):
     trace = form()
     found = trace.to_dict()
@@ -210,7 +193,7 @@ def run(capsys, *arguments):
 
 
 def test_the_command_prints_the_textbook(capsys, tmp_path):
-    expected = textbook_model().trace([[0.05, 0.10]], [[0.01, 0.99]])
+    expected = two_two_two().trace([[0.05, 0.10]], [[0.01, 0.99]])
     assert run(capsys) == (0, f"{expected}\n", "")
     status, printed, _ = run(
         capsys, "--steps", "2", "--save", str(tmp_path / "t.json"), "--explain", "layers[1].b[0]"

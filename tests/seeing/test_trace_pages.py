@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markup import Page, check_that_nothing_is_loaded
+from textbook import TARGET, X, two_two_two
 
 import bpkern
 
@@ -29,21 +30,7 @@ class NastySchedule:
 
 
 def textbook():
-    model = bpkern.MLP(
-        [2, 2, 2],
-        activation="sigmoid",
-        output_activation="sigmoid",
-        loss="squared_error",
-        optimizer=bpkern.SGD(lr=0.5),
-        dtype="float64",
-    )
-    model.set_weights(
-        [
-            ([[0.15, 0.20], [0.25, 0.30]], [0.35, 0.35]),
-            ([[0.40, 0.45], [0.50, 0.55]], [0.60, 0.60]),
-        ]
-    )
-    return model.trace([[0.05, 0.10]], [[0.01, 0.99]], steps=3)
+    return two_two_two().trace(X, TARGET, steps=3)
 
 
 def rich():
