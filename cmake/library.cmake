@@ -58,7 +58,7 @@ if(has_shared)
   target_compile_definitions(bpkern_shared PRIVATE BPKERN_EXPORTS BPK_X86=${x86} BPKERN_VERSION="${version}")
   target_compile_options(bpkern_shared PRIVATE ${warnings} ${hardened})
   target_link_options(bpkern_shared PRIVATE ${hardened_links})
-  if(CMAKE_SYSTEM_NAME STREQUAL "Linux") # a helper thread may still linger when a program unloads the library
+  if(CMAKE_SYSTEM_NAME MATCHES "Linux|Android|BSD") # a helper thread may still linger when a program unloads the library
     target_link_options(bpkern_shared PRIVATE -Wl,-z,nodelete)
   endif()
   target_link_libraries(bpkern_shared PRIVATE bpkern_c)

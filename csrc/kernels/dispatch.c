@@ -80,7 +80,8 @@ int bpk_isa_selected(void) {
     if (selected < 0) {
         int best = bpk_isa_count() - 1;
         while (!isas[best].runs()) best--;
-        selected = best;
+        int none = -1; /* or another thread has selected one meanwhile */
+        atomic_compare_exchange_strong(&selected, &none, best);
     }
     return selected;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "bpkern.h"
+#include "platform/clock.h"
 #include "platform/memory.h"
 #include "platform/threads.h"
 
@@ -32,7 +33,7 @@ struct pieces {
     void (*work)(void *context, worker *me);
     void *context;
     int count;
-    share *shares;         /* one a worker, behind the helpers */
+    share *shares;         /* one for each worker, stored after the helpers */
     atomic_ptrdiff_t done; /* pieces, of all phases and shares together */
     atomic_int begun;      /* helpers that have begun, or CLOSED and more */
     atomic_int ended;      /* helpers that have begun, and ended */
@@ -47,13 +48,22 @@ enum { CLOSED = 1 << 20 };
  * helpers would not begin either. */
 static atomic_int waiting;
 
-/* A helper whose work is done lingers: it spins for about as long as starting a thread takes, some tens of
- * microseconds to 0.2 ms. If a call comes in this time, it saves the start; if not, the wait has at most
- * doubled the start's cost. A helper lingers in a place, through which a call hands over its work: a place
- * holds NOBODY, LINGERS, or the address of the work. */
-enum { LINGER_SPINS = 5000, PLACES = 64, NOBODY = 0, LINGERS = 1 };
+/* A helper whose work is done lingers: it spins for about as long as starting a thread takes. If a call comes
+ * in this time, it saves the start; if not, the wait has about doubled the start's cost. A helper lingers in
+ * a place, through which a call hands over its work: a place holds NOBODY, LINGERS, or the address of the
+ * work. */
+#define LINGER_SECONDS 1e-4
+enum { PLACES = 64, NOBODY = 0, LINGERS = 1, SPINS_PER_LOOK = 32 /* at the clock */ };
 
 static atomic_uintptr_t places[PLACES];
+
+/* Before a fork: Python warns if a process that forks has other threads. */
+static void dismiss_helpers(void) {
+    for (int i = 0; i < PLACES; i++) {
+        uintptr_t held = LINGERS;
+        atomic_compare_exchange_strong(&places[i], &held, NOBODY);
+    }
+}
 
 /* In a child process, no helper exists. */
 static void forget_helpers(void) {
@@ -124,11 +134,14 @@ static pieces *linger(void) {
     for (int i = 0; i < PLACES; i++) {
         uintptr_t held = NOBODY;
         if (!atomic_compare_exchange_strong(&places[i], &held, LINGERS)) continue;
-        int spins = LINGER_SPINS;
-        while (spins > 0 && atomic_load_explicit(&places[i], memory_order_relaxed) == LINGERS)
-            thread_wait(&spins);
+        const double end = now() + LINGER_SECONDS;
+        do {
+            int spins = SPINS_PER_LOOK;
+            while (spins > 0 && atomic_load_explicit(&places[i], memory_order_relaxed) == LINGERS)
+                thread_wait(&spins);
+        } while (atomic_load_explicit(&places[i], memory_order_relaxed) == LINGERS && now() < end);
         held = atomic_exchange_explicit(&places[i], NOBODY, memory_order_acq_rel);
-        return held == LINGERS ? NULL : (pieces *)held;
+        return held > LINGERS ? (pieces *)held : NULL;
     }
     return NULL;
 }
@@ -180,7 +193,7 @@ void pieces_run(int threads, void (*work)(void *context, worker *me), void *cont
         work(context, &me);
         return;
     }
-    if (!atomic_flag_test_and_set(&forgets)) call_after_fork(forget_helpers);
+    if (!atomic_flag_test_and_set(&forgets)) call_around_fork(dismiss_helpers, forget_helpers);
     me.count = threads;
     *me.all = (pieces){.work = work,
                        .context = context,

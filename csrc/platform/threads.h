@@ -31,8 +31,9 @@ void thread_detach(thread *self);
 /* Lets another thread have the processor. */
 void thread_yield(void);
 
-/* From now on, `run` is called in each child process that a fork makes; never on systems without fork. */
-void call_after_fork(void (*run)(void));
+/* From now on, each fork calls `before` in the process that forks, and `after` in the child; never on systems
+ * without fork. */
+void call_around_fork(void (*before)(void), void (*after)(void));
 
 /* A turn of a waiting thread: it spins while there are spins left, and then yields its processor. */
 static inline void thread_wait(int *spins) {
@@ -40,6 +41,8 @@ static inline void thread_wait(int *spins) {
         --*spins;
 #if BPK_X86
         _mm_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("isb" ::: "memory"); /* a pause: its `yield` takes no time on most processors */
 #endif
     } else {
         thread_yield();

@@ -13,8 +13,8 @@ cdef class Tape:
     cdef int threads
     cdef bpk_run run  # of the last forward pass
     cdef Data targets  # the rows of the last forward pass if it has targets: `loss` reads them where they are
-    cdef bint forth  # whether there was a forward pass since the last update
-    cdef bint back  # whether there was a backward pass since the last forward pass
+    cdef bint has_forward  # whether there was a forward pass since the last update
+    cdef bint has_backward  # whether there was a backward pass since the last forward pass
     cdef bint stored  # whether gradients are stored
     cdef unsigned long changes  # the network's `changes` at the last forward pass
 
@@ -44,14 +44,14 @@ cdef class Tape:
         with self.network.writing():
             while True:
                 self.reserve(run.request.batch, run.request.threads)  # each time: a handler may have used this tape
-                self.forth = self.back = False
+                self.has_forward = self.has_backward = False
                 with nogil:
                     status = bpk_tape_forward(self.network.net, self.workspace, &run, outputs)
                 raise_for(status, &run)
                 if status != BPK_STOPPED:
                     break
                 look_for_signals()  # if no handler raises anything, once more
-            self.run, self.forth, self.changes = run, True, self.network.changes
+            self.run, self.has_forward, self.changes = run, True, self.network.changes
             self.targets = rows if rows.c.labels != NULL or rows.c.y.data != NULL else None
         return out
 
@@ -60,7 +60,7 @@ cdef class Tape:
         cdef bpk_workspace *workspace
         if self.rows // 4 > rows and not self.stored and bpk_workspace_bytes(self.workspace) > LARGE_WORKSPACE:
             bpk_workspace_free(self.workspace)  # as in Network.release
-            self.workspace, self.rows, self.threads, self.forth = NULL, 0, 0, False
+            self.workspace, self.rows, self.threads, self.has_forward = NULL, 0, 0, False
         if rows > self.rows or threads > self.threads:
             rows, threads = max(rows, self.rows), max(threads, self.threads)
             workspace = self.network.new_workspace(rows, BPK_FOR_GRADIENTS, threads)
@@ -70,12 +70,12 @@ cdef class Tape:
             self.workspace, self.rows, self.threads = workspace, rows, threads
         return 0
 
-    cdef int check_forth(self) except -1:
+    cdef int check_forward(self) except -1:
         """Raise RuntimeError unless there is a forward pass to go back through."""
-        if not self.forth:
-            raise RuntimeError("backward goes back through forward(X, train=True), and there was none since the last step")
+        if not self.has_forward:
+            raise RuntimeError("this needs a forward(X, train=True) since the last step")
         if self.changes != self.network.changes:
-            raise RuntimeError("the parameters were changed after the forward(X, train=True) to go back through")
+            raise RuntimeError("the parameters were changed since forward(X, train=True)")
         return 0
 
     cdef int check_outputs(self, cnp.ndarray gradient) except -1:
@@ -96,7 +96,7 @@ cdef class Tape:
         cdef void *wanted = NULL
         dx = None
         with self.network.writing():
-            self.check_forth()
+            self.check_forward()
             gradient = plain("grad_output", gradient)
             self.check_outputs(gradient)
             check_contiguous("grad_output", gradient, self.network.typenum, shape_of(gradient))
@@ -111,9 +111,9 @@ cdef class Tape:
                 if status != BPK_STOPPED:
                     break
                 look_for_signals()  # if no handler raises anything, once more
-                self.check_forth()  # again: a handler may have used this tape
+                self.check_forward()  # again: a handler may have used this tape
                 self.check_outputs(gradient)
-            self.stored = self.back = True
+            self.stored = self.has_backward = True
         return dx
 
     def loss(self):
@@ -122,7 +122,7 @@ cdef class Tape:
         cdef cnp.npy_intp shape[2]
         cdef void *gradient
         with self.network.writing():
-            self.check_forth()
+            self.check_forward()
             if self.run.request.data.labels == NULL and self.run.request.data.y.data == NULL:
                 raise RuntimeError("the forward pass was given no targets")
             shape[0], shape[1] = self.run.request.data.rows, self.network.outputs
@@ -142,8 +142,8 @@ cdef class Tape:
         if not 0 <= l < len(self.network.sizes) - 1:
             raise ValueError(f"layers are from 0 to {len(self.network.sizes) - 2}, not {l}")
         with self.network.reading():
-            self.check_forth()
-            if name == "delta" and not self.back:
+            self.check_forward()
+            if name == "delta" and not self.has_backward:
                 raise RuntimeError("there are no deltas before backward")
             shape[0], shape[1] = self.run.request.data.rows, self.network.sizes[l if name == "x" else l + 1]
             out = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
@@ -166,7 +166,7 @@ cdef class Tape:
             run.request.threads = min(
                 self.network.threads_for(None, self.rows, 1, BPK_FOR_TRAINING), self.threads
             )
-            self.forth = self.stored = False
+            self.has_forward = self.stored = False
             self.targets = None
             self.network.changes += 1
             with nogil:

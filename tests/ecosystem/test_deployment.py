@@ -83,7 +83,8 @@ def test_what_hummingbird_lacks(task, message):
         hummingbird.convert(fitted(task), "torch")
 
 
-def test_emlearn():
+def test_emlearn(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # it compiles in the current folder
     emlearn = pytest.importorskip("emlearn", reason="emlearn is not installed")
     model = MLPClassifier(hidden_layer_sizes=(7,), max_iter=20, random_state=0).fit(X, TASKS["binary"][2])
     for each in (model, model.to_sklearn()):

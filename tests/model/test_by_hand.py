@@ -186,14 +186,14 @@ def test_backward_needs_a_forward_pass_in_training():
     model = make()
     for before in (lambda: None, lambda: model.forward(X), lambda: model.predict(X)):
         before()
-        unchanged(model, lambda: model.backward(GRAD), RuntimeError, "backward goes back through")
+        unchanged(model, lambda: model.backward(GRAD), RuntimeError, r"needs a forward\(X, train=True\)")
     unchanged(model, model.step, RuntimeError, "there are none")
     model.forward(X, train=True)
     unchanged(model, model.step, RuntimeError, "there are none")
     model.backward(GRAD)
     model.step()
     unchanged(model, model.step, RuntimeError, "there are none")
-    unchanged(model, lambda: model.backward(GRAD), RuntimeError, "backward goes back through")
+    unchanged(model, lambda: model.backward(GRAD), RuntimeError, r"needs a forward\(X, train=True\)")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_backward_goes_through_no_other_weights(change):
     model = make()
     model.forward(X, train=True)
     change(model)
-    unchanged(model, lambda: model.backward(GRAD), RuntimeError, "backward goes back|parameters were changed")
+    unchanged(model, lambda: model.backward(GRAD), RuntimeError, "parameters were changed")
 
 
 def test_reset_forgets_stored_gradients():
@@ -277,7 +277,7 @@ def test_forward_of_bad_rows():
     unchanged(model, lambda: model.forward(X[:0], train=True), ValueError, "no rows")
     unchanged(model, lambda: model.forward(X, train=True, layer=1), ValueError, "not both")
     unchanged(
-        model, lambda: model.backward(np.ones((120, 3))), RuntimeError, "backward goes back through|must"
+        model, lambda: model.backward(np.ones((120, 3))), RuntimeError, r"needs a forward\(X, train=True\)|must"
     )
     for m in (model, expected):
         m.step()

@@ -117,8 +117,9 @@ static inline vec vcopysign(vec magnitude, vec sign) {
 static inline vec vfma(vec a, vec b, vec c) { return a * b + c; }
 static inline vec vfnma(vec a, vec b, vec c) { return c - a * b; }
 
-/* The leading half of the digits of a. Products of halves are exact, which makes vrest exact (Dekker, 1971).
- */
+/* The leading half of the digits of a (Dekker, 1971). In float, products of halves are exact, and so is
+ * vrest. In double, the product of two low halves may be rounded, by at most one unit in the last place of
+ * vrest. */
 static inline vec leading(vec a) {
     const lane_int digits = BPK_REAL_IS_DOUBLE ? ~(lane_int)0x7ffffff : ~(lane_int)0xfff;
     return vbits((integers)a & digits);

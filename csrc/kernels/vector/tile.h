@@ -153,9 +153,9 @@ static ALWAYS_INLINE int tile_rows(int vecs) {
     return vecs == 2 ? TILE_ROWS_2 : TILE_ROWS_1;
 }
 
-/* The heights of tiles that are compiled, as bits: all up to 8, for small batches; the even ones; and the
- * highest. Partial tiles have 1 to 4, 8 and the highest, if they are wide, as in the last column of blocks of
- * a matrix, or are compiled for each tail. */
+/* The compiled heights of tiles, as a bit mask: 1 to 8 for small batches, the even ones, and the highest.
+ * Partial tiles come in fewer, 1 to 4, 8 and the highest, because each height costs code: those of several
+ * vectors, and with CONSTANT_TAILS all. */
 static ALWAYS_INLINE unsigned tile_heights(int vecs, int last) {
 #ifdef CONSTANT_TAILS
     const int few = last == PARTIAL;
@@ -174,8 +174,8 @@ static ALWAYS_INLINE ptrdiff_t height_from(ptrdiff_t rows, int vecs, int last) {
 /* Computes rows i to i + rows of a block. */
 static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i);
 
-/* Divides the rows of a block into tiles of about equal height: as few as possible, but for numbers of rows
- * that end with a height that is not compiled, which takes two. */
+/* Divides the rows of a block into tiles of about equal height: as few as possible. If the height of
+ * the last tile is not compiled, two lower ones take its place. */
 static ALWAYS_INLINE void run_rows(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
     const ptrdiff_t most = tile_rows(vecs);
     for (ptrdiff_t i = args->from; i < args->to;) {
@@ -211,6 +211,7 @@ static ALWAYS_INLINE void run_rows(int vecs, int last, ptrdiff_t tail, const ARG
  * of the sum would take longer than the products. */
 static ALWAYS_INLINE void run_tail(int vecs, int last, ptrdiff_t tail, const ARGS *args) {
 #ifdef CONSTANT_TAILS
+    _Static_assert(VEC <= 4, "tails of 4 and more would compute nothing");
     if (last == PARTIAL) {
         if (tail == 1) run_rows(vecs, PARTIAL, 1, args);
         if (VEC > 2 && tail == 2) run_rows(vecs, PARTIAL, 2, args);

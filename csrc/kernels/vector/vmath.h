@@ -130,7 +130,7 @@ static inline vec coth_of_rest(vec h, vec n, vec *r) {
     return POLYNOMIAL(vmul(*r, *r), COTH);
 }
 
-/* a b + c with one rounding where vfma has two: also without fma, the rounding of a b is not in the sum. */
+/* a b + c. Without fma, the rounding error of a b is added back, so that the result is rounded about once. */
 static inline vec one_rounding(vec a, vec b, vec c) {
 #if FUSED
     return vfma(a, b, c);
@@ -175,7 +175,7 @@ static inline vec vlog1p_unit(vec x) {
 /* (t + k) erfcx(t / sqrt 2) / 2 as a polynomial in u = (t - k) / (t + k), for t from 0 to where P(-t) is no
  * longer a normal number: 14 in float32, 38 in float64. k is NORMAL_K. erfcx(t / sqrt 2) / 2 is
  * P(-t) e^(t^2/2), where P is the cumulative normal distribution. From NORMAL_FARTHEST on, e^(-t^2/2) is
- * zero, also on processors on which denormal numbers are none. */
+ * zero, also where denormal numbers are flushed to zero. */
 static const real NORMAL_TAIL[] = {
 #if BPK_REAL_IS_DOUBLE
 #define NORMAL_K 5.5

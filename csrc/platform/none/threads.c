@@ -10,6 +10,9 @@ void thread_join(thread *self) { (void)self; }
 
 void thread_detach(thread *self) { (void)self; }
 
-void call_after_fork(void (*run)(void)) { (void)run; }
+void call_around_fork(void (*before)(void), void (*after)(void)) {
+    (void)before;
+    (void)after;
+}
 
 void thread_yield(void) {}

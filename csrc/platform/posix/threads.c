@@ -43,6 +43,6 @@ void thread_join(thread *self) { pthread_join((pthread_t)self->handle, NULL); }
 
 void thread_detach(thread *self) { pthread_detach((pthread_t)self->handle); }
 
-void call_after_fork(void (*run)(void)) { pthread_atfork(NULL, NULL, run); }
+void call_around_fork(void (*before)(void), void (*after)(void)) { pthread_atfork(before, NULL, after); }
 
 void thread_yield(void) { sched_yield(); }

@@ -23,8 +23,18 @@ void thread_join(thread *self) {
     CloseHandle(handle);
 }
 
-void thread_detach(thread *self) { CloseHandle((HANDLE)self->handle); }
+/* A detached thread may still run when a program unloads the library that has started it, so that stays. */
+void thread_detach(thread *self) {
+    static const char address;
+    HMODULE library;
+    GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, &address,
+                       &library);
+    CloseHandle((HANDLE)self->handle);
+}
 
-void call_after_fork(void (*run)(void)) { (void)run; }
+void call_around_fork(void (*before)(void), void (*after)(void)) {
+    (void)before;
+    (void)after;
+}
 
 void thread_yield(void) { SwitchToThread(); }
