@@ -630,7 +630,7 @@ cdef class Network:
         self.read(&run, None, data(outputs))
         return out
 
-    cdef bint begin_plain(self, X, bpk_run *run) except -1:
+    cdef bint begin_plain(self, X, bpk_run *run) noexcept:
         """Set up a run over an array (n, in) of the network's dtype with contiguous rows; false for any other X."""
         if not cnp.PyArray_CheckExact(X):
             return False
