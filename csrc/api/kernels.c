@@ -36,9 +36,7 @@ static int product_threads(const bpk_kernels *kernels, int threads, ptrdiff_t n,
     if (threads > 0) return threads;
     const double rows = (double)n, inputs = (double)in, outputs = (double)out;
     if (bpk_product_threads(kernels, rows, inputs, outputs, bytes, 2) == 1) return 1;
-    int processors = bpk_processors();
-    return bpk_product_threads(kernels, rows, inputs, outputs, bytes,
-                               processors < BPK_MAX_THREADS ? processors : BPK_MAX_THREADS);
+    return bpk_product_threads(kernels, rows, inputs, outputs, bytes, api_processors());
 }
 
 bpkern_status bpkern_linear_forward(bpkern_dtype dtype, int threads, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,

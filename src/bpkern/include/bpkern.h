@@ -228,8 +228,8 @@ BPKERN_EXPORT ptrdiff_t bpkern_net_width(const bpkern_net *net, int l);
 BPKERN_EXPORT bpkern_status bpkern_net_set_layer(bpkern_net *net, int l, const void *w, const void *b);
 BPKERN_EXPORT bpkern_status bpkern_net_get_layer(const bpkern_net *net, int l, void *w, void *b);
 
-/* Structs begin with their size as the caller was compiled: a later library, whose struct may be larger,
- * takes defaults for the rest. */
+/* Every struct begins with its size in the caller's version of this header. A later library sets the members
+ * that the caller lacks to their defaults. */
 
 /* Rows of the caller, read where they are; x and y in the network's dtype. The targets are either `labels`,
  * for cross_entropy, or y. */
