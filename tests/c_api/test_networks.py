@@ -1,6 +1,7 @@
 """Networks of the C API against the reference in NumPy, and what the header promises about them."""
 
 import ctypes
+import os
 import subprocess
 import sys
 import threading
@@ -337,6 +338,9 @@ assert len(set(found)) == 1, "the fit without memory has changed the next one"
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits the memory as on Linux")
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer has its own address space"
+)
 def test_a_fit_without_memory_changes_nothing():
     """Neither weights nor the states of the optimiser: the next fit goes on as if it had not been called."""
     support = str(Path(__file__).parents[1] / "support")
