@@ -78,14 +78,18 @@ install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/bpkern)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/bpkernConfig.cmake.in bpkernConfig.cmake
                               INSTALL_DESTINATION ${config_folder} NO_SET_AND_CHECK_MACRO)
-write_basic_package_version_file(bpkernConfigVersion.cmake COMPATIBILITY SameMajorVersion)
+# Before 1.0, a minor version may change the ABI. From then on: SameMajorVersion.
+write_basic_package_version_file(bpkernConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(EXPORT bpkernTargets NAMESPACE bpkern:: DESTINATION ${config_folder})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/bpkernConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/bpkernConfigVersion.cmake
         DESTINATION ${config_folder})
 
-# A prefix may be moved: pkg-config finds it from the folder of the file.
+# A prefix may be moved: pkg-config finds the folders from that of the file. The folders that a packager sets may be
+# absolute.
 set(pc_folder ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig)
 file(RELATIVE_PATH up ${pc_folder} ${CMAKE_INSTALL_PREFIX})
 string(REGEX REPLACE "/$" "" up "${up}")
+file(RELATIVE_PATH include_folder ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+file(RELATIVE_PATH library_folder ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})
 configure_file(${PROJECT_SOURCE_DIR}/cmake/bpkern.pc.in bpkern.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/bpkern.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -32,8 +32,9 @@
  *     gelu_tanh   z g, g = sigmoid(2 u(z))       g + z g (1 - g) 2 u'(z),  u = sqrt(2/pi) (z + 0.044715 z^3)
  *     silu        z g, g = sigmoid(z)            g + z g (1 - g)
  *
- * No function prints, exits or keeps a global except the selected ISA. Every function restores the
- * floating-point control word that it found.
+ * No function prints or exits. The only global settings are the selected ISA and, on POSIX, a handler for
+ * forks. After a kernel call, its helper threads may spin for up to 0.2 ms, waiting for another call. Every
+ * function restores the floating-point control word that it found.
  *
  * A sum of K products differs from the exact one by at most K u (sum |a b| + |bias|), to first order, where u
  * is half the distance from 1 to the next number; in the ISA `generic`, which rounds each product as well, by

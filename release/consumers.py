@@ -88,7 +88,7 @@ def check_exports(prefix: Path) -> None:
     if installed.read_text() != header:
         sys.exit(f"{installed} is not the header of the wheel")
     functions = set(re.findall(r"^BPKERN_EXPORT .*?(bpkern_\w+)\(", header, re.M))
-    [static], [shared] = prefix.glob("lib*/libbpkern.a"), prefix.glob("lib*/libbpkern.so")
+    [static], [shared] = prefix.glob("lib*/**/libbpkern.a"), prefix.glob("lib*/**/libbpkern.so")
     for library, found, expected in (
         (static, exported("--extern-only", static), functions),
         (shared, exported("--dynamic", shared), functions),
@@ -96,7 +96,7 @@ def check_exports(prefix: Path) -> None:
     ):
         if found != expected:
             more, less = sorted(found - expected), sorted(expected - found)
-            sys.exit(f"{library} exports {more} too much and {less} too little")
+            sys.exit(f"{library} exports {more}, which bpkern.h does not declare, and lacks {less}")
         print(f"{Path(library).name}: {len(found)} names")
 
 
@@ -107,7 +107,10 @@ def main(prefix: Path) -> None:
         for name, build in CONSUMERS.items():
             folder = Path(shutil.copytree(EXAMPLES / name, Path(scratch) / name))
             shown = build(folder, prefix)
-            accuracy = float(re.findall(r"accuracy .*: (\S+)", shown)[0])
+            found = re.search(r"accuracy .*: (\S+)", shown)
+            if found is None:
+                sys.exit(f"{name} printed no accuracy: {shown}")
+            accuracy = float(found[1])
             print(f"{name}: {accuracy}")
             if accuracy < LEAST_ACCURACY:
                 sys.exit(f"{name} must reach {LEAST_ACCURACY}: {shown}")

@@ -1,12 +1,13 @@
 /* The public C API as its own files see it. They check what the caller gives, and call the library.
  *
- * Defined in: names.c, machine.c (api_threads), random.c, kernels.c (api_check_matrix), net.c, settings.c and
- * table.c.
+ * Defined in: names.c, machine.c (api_processors, api_threads), random.c, kernels.c (api_check_matrix),
+ * net.c, structs.c, settings.c and table.c.
  */
 #ifndef BPK_API_H
 #define BPK_API_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "include/bpkern.h"
 #include "trainer/workspace.h"
@@ -30,7 +31,7 @@ struct bpkern_net {
     int rule; /* of the optimiser whose states the network has; -1: of none */
 };
 
-/* The library's enumerators of the caller's. */
+/* The library's enumerator for each public one. */
 extern const bpk_activation api_activations[];
 extern const bpk_loss api_losses[];
 extern const bpk_rule api_rules[];
@@ -46,16 +47,30 @@ static inline const bpk_kernels *api_kernels(bpkern_dtype dtype) {
     return bpk_isa_kernels(bpk_isa_selected(), dtype == BPKERN_FLOAT64 ? BPK_F64 : BPK_F32);
 }
 
-/* Whether a matrix (m, n), with rows `ld` apart, is one that the API takes. */
+/* BPKERN_OK if the sizes and the pointer of a matrix (m, n) are valid. */
 bpkern_status api_check_matrix(ptrdiff_t m, ptrdiff_t n, const void *x, ptrdiff_t ld);
 
 bpkern_status api_status(bpk_status status);
 
-/* The threads for `steps` steps of this work (bpk_step_work), of which the caller has asked for `threads`. */
+/* The processors that a call may use: at most BPK_MAX_THREADS. */
+int api_processors(void);
+
+/* `threads`, or, if that is 0, as many as `steps` steps of this work are worth. */
 int api_threads(int threads, double work, double steps);
 
-/* The caller's struct into one of `size` bytes, the size that it has here. */
-bpkern_status api_read(void *own, size_t size, const void *given);
+/* The size of a struct up to this member and with it. */
+#define API_SIZE_UP_TO(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
+
+/* Whether a struct of the caller may have `its_size` bytes: at least `least`, as in the first version. */
+int api_is_size(size_t its_size, size_t least);
+
+/* Copies the caller's struct to `own`, which has `size` bytes in this version. Members that the caller's
+ * version lacks become 0, and those that this version lacks must be 0, or BPKERN_BAD_VALUE: in every member
+ * that a version adds, 0 is the default. */
+bpkern_status api_read(void *own, size_t size, size_t least, const void *given);
+
+/* Copies `own` to the caller's struct, which has `its_size` bytes; what this version lacks becomes 0. */
+void api_write(void *given, size_t its_size, const void *own, size_t size);
 
 /* Checks the settings of a fit and translates them. */
 bpkern_status api_read_training(bpkern_training *training, const bpkern_training *given,

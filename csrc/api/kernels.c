@@ -36,9 +36,7 @@ static int product_threads(const bpk_kernels *kernels, int threads, ptrdiff_t n,
     if (threads > 0) return threads;
     const double rows = (double)n, inputs = (double)in, outputs = (double)out;
     if (bpk_product_threads(kernels, rows, inputs, outputs, bytes, 2) == 1) return 1;
-    int processors = bpk_processors();
-    return bpk_product_threads(kernels, rows, inputs, outputs, bytes,
-                               processors < BPK_MAX_THREADS ? processors : BPK_MAX_THREADS);
+    return bpk_product_threads(kernels, rows, inputs, outputs, bytes, api_processors());
 }
 
 bpkern_status bpkern_linear_forward(bpkern_dtype dtype, int threads, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
@@ -49,9 +47,12 @@ bpkern_status bpkern_linear_forward(bpkern_dtype dtype, int threads, ptrdiff_t n
                                     api_check_matrix(1, out, b, out), api_check_matrix(n, out, a, lda));
     if (bad) return bad;
     const bpk_kernels *kernels = api_kernels(dtype);
+    fp_mode mode = fp_enter();
     threads = product_threads(kernels, threads, n, in, out, 4);
-    return api_status(bpk_linear_forward(kernels, threads, n, in, out, x, ldx, w, ldw, b,
-                                         api_activations[activation], a, lda));
+    bpk_status status = bpk_linear_forward(kernels, threads, n, in, out, x, ldx, w, ldw, b,
+                                           api_activations[activation], a, lda);
+    fp_leave(mode);
+    return api_status(status);
 }
 
 bpkern_status bpkern_delta_backward(bpkern_dtype dtype, int threads, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
@@ -64,15 +65,27 @@ bpkern_status bpkern_delta_backward(bpkern_dtype dtype, int threads, ptrdiff_t n
                     api_check_matrix(n, in, a, lda), api_check_matrix(n, in, delta, ldd));
     if (bad) return bad;
     const bpk_kernels *kernels = api_kernels(dtype);
+    fp_mode mode = fp_enter();
     threads = product_threads(kernels, threads, n, in, out, 4);
-    return api_status(bpk_delta_backward(kernels, threads, n, in, out, delta_next, ldn, w_next, ldw, a, lda,
-                                         api_activations[activation], delta, ldd));
+    bpk_status status = bpk_delta_backward(kernels, threads, n, in, out, delta_next, ldn, w_next, ldw, a, lda,
+                                           api_activations[activation], delta, ldd);
+    fp_leave(mode);
+    return api_status(status);
 }
 
 static bpkern_status check_sgd(double lr, double momentum, int nesterov, double weight_decay) {
-    if (!isfinite(lr) || !isfinite(weight_decay) || !(momentum >= 0 && momentum <= 1))
-        return BPKERN_BAD_VALUE;
-    return nesterov && momentum == 0 ? BPKERN_BAD_VALUE : BPKERN_OK;
+    fp_mode mode = fp_enter(); /* comparing NaN or a denormal raises a flag */
+    int good = isfinite(lr) && isfinite(weight_decay) && momentum >= 0 && momentum <= 1;
+    good = good && !(nesterov && momentum == 0);
+    fp_leave(mode);
+    return good ? BPKERN_OK : BPKERN_BAD_VALUE;
+}
+
+static int has_momentum(double momentum) {
+    fp_mode mode = fp_enter();
+    int has = momentum != 0;
+    fp_leave(mode);
+    return has;
 }
 
 bpkern_status bpkern_sgd_update(bpkern_dtype dtype, int threads, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
@@ -83,7 +96,8 @@ bpkern_status bpkern_sgd_update(bpkern_dtype dtype, int threads, ptrdiff_t n, pt
                                     api_check_matrix(out, in, w, ldw), api_check_matrix(1, out, b, out),
                                     api_check_matrix(n, out, delta, ldd), api_check_matrix(n, in, x, ldx),
                                     check_sgd(lr, momentum, nesterov, weight_decay));
-    if (!bad && momentum != 0)
+    const int moves = has_momentum(momentum);
+    if (!bad && moves)
         bad = FIRST_ERROR(api_check_matrix(out, in, vw, ldvw), api_check_matrix(1, out, vb, out));
     if (bad) return bad;
     const bpk_kernels *kernels = api_kernels(dtype);
@@ -92,9 +106,12 @@ bpkern_status bpkern_sgd_update(bpkern_dtype dtype, int threads, ptrdiff_t n, pt
                                .momentum = momentum,
                                .nesterov = nesterov != 0,
                                .weight_decay = weight_decay};
-    threads = product_threads(kernels, threads, n, in, out, momentum != 0 ? 16 : 8);
-    return api_status(bpk_sgd_update(kernels, threads, n, in, out, w, ldw, b, delta, ldd, x, ldx,
-                                     momentum != 0 ? vw : NULL, ldvw, momentum != 0 ? vb : NULL, &sgd));
+    fp_mode mode = fp_enter();
+    threads = product_threads(kernels, threads, n, in, out, moves ? 16 : 8);
+    bpk_status status = bpk_sgd_update(kernels, threads, n, in, out, w, ldw, b, delta, ldd, x, ldx,
+                                       moves ? vw : NULL, ldvw, moves ? vb : NULL, &sgd);
+    fp_leave(mode);
+    return api_status(status);
 }
 
 bpkern_status bpkern_activate(bpkern_dtype dtype, bpkern_activation activation, ptrdiff_t m, ptrdiff_t n,

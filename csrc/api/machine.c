@@ -14,10 +14,14 @@ bpkern_status bpkern_isa_select(int isa) {
 
 int bpkern_processors(void) { return bpk_processors(); }
 
+int api_processors(void) {
+    const int processors = bpk_processors();
+    return processors < BPK_MAX_THREADS ? processors : BPK_MAX_THREADS;
+}
+
 int api_threads(int threads, double work, double steps) {
     if (threads > 0) return threads;
     /* Asking the system for the processors would take longer than a small call. */
     if (bpk_threads_worth(work, steps, 2) == 1) return 1;
-    int processors = bpk_processors();
-    return bpk_threads_worth(work, steps, processors < BPK_MAX_THREADS ? processors : BPK_MAX_THREADS);
+    return bpk_threads_worth(work, steps, api_processors());
 }

@@ -57,8 +57,9 @@ bpkern_status api_status(bpk_status status) {
         case BPK_OK: return BPKERN_OK;
         case BPK_NO_MEMORY: return BPKERN_NO_MEMORY;
         case BPK_BAD_ROW: return BPKERN_BAD_ROW;
+        case BPK_DIVERGED: return BPKERN_DIVERGED;
         case BPK_STOPPED: return BPKERN_STOPPED;
-        default:
-            return BPKERN_DIVERGED; /* BPK_OTHER_KERNELS is of two networks, which no function here takes */
+        case BPK_OTHER_KERNELS: break; /* of two networks, which no function here takes */
     }
+    return BPKERN_BAD_VALUE;
 }

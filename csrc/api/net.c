@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "platform/fp_mode.h"
 #include "platform/memory.h"
 
 /* The sizes and activations of a network. The library allocates nothing before it has looked at the sizes. */
@@ -40,13 +41,11 @@ static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t
     return status;
 }
 
-bpkern_status bpkern_net_create(bpkern_dtype dtype, int layers, const ptrdiff_t *sizes,
-                                const bpkern_activation *activations, bpkern_loss loss,
-                                const double *parameters, bpkern_net **result) {
-    if (!result) return BPKERN_NULL_POINTER;
-    if (!api_is_dtype((int)dtype) || !api_is_loss((int)loss)) return BPKERN_BAD_NAME;
-    bpkern_status bad = check_layers(layers, sizes, activations);
-    if (!bad) bad = check_parameters(dtype, loss, parameters, sizes[layers]);
+/* Makes the network of bpkern_net_create, whose names and layers are valid. */
+static bpkern_status make_net(bpkern_dtype dtype, int layers, const ptrdiff_t *sizes,
+                              const bpkern_activation *activations, bpkern_loss loss,
+                              const double *parameters, bpkern_net **result) {
+    bpkern_status bad = check_parameters(dtype, loss, parameters, sizes[layers]);
     if (bad) return bad;
     const int has_parameters = loss == BPKERN_HUBER || loss == BPKERN_QUANTILE;
     double *defaults = NULL;
@@ -70,6 +69,19 @@ bpkern_status bpkern_net_create(bpkern_dtype dtype, int layers, const ptrdiff_t 
     net->rule = -1;
     *result = net;
     return BPKERN_OK;
+}
+
+bpkern_status bpkern_net_create(bpkern_dtype dtype, int layers, const ptrdiff_t *sizes,
+                                const bpkern_activation *activations, bpkern_loss loss,
+                                const double *parameters, bpkern_net **net) {
+    if (!net) return BPKERN_NULL_POINTER;
+    if (!api_is_dtype((int)dtype) || !api_is_loss((int)loss)) return BPKERN_BAD_NAME;
+    bpkern_status status = check_layers(layers, sizes, activations);
+    if (status) return status;
+    fp_mode mode = fp_enter();
+    status = make_net(dtype, layers, sizes, activations, loss, parameters, net);
+    fp_leave(mode);
+    return status;
 }
 
 void bpkern_net_free(bpkern_net *net) {
@@ -129,11 +141,13 @@ static double half_width(const net_layer *layer) {
 
 /* w (out, in) <- random numbers. */
 static void draw(const bpk_kernels *kernels, const net_layer *layer, api_random *random, void *w) {
+    fp_mode mode = fp_enter();
     const double half = half_width(layer);
     for (ptrdiff_t i = 0; i < layer->out * layer->in; i++) {
         const double drawn = (2 * api_uniform(random) - 1) * half;
         from_doubles(kernels, 1, &drawn, element(kernels, w, i));
     }
+    fp_leave(mode);
 }
 
 /* Without states of an optimiser, and counting from 0. */

@@ -3,16 +3,20 @@
 
 #include <string.h>
 
+#include "platform/clock.h"
+#include "platform/fp_mode.h"
 #include "platform/memory.h"
 
-/* The report's size is checked; its results are those of a call that has found nothing. */
+/* The report's size in revision 1 of the header. Members that are added are written if the report has them.
+ */
+enum { LEAST_REPORT = API_SIZE_UP_TO(bpkern_report, bad_row) };
+
+/* Checks the report's size alone, as the rest may never have been set, and writes that nothing was found. */
 static bpkern_status begin_report(bpkern_report *report, double **losses) {
-    bpkern_report own;
     *losses = NULL;
     if (!report) return BPKERN_OK;
-    bpkern_status bad = api_read(&own, sizeof own, report);
-    if (bad) return bad;
-    *losses = own.losses;
+    if (!api_is_size(report->size, LEAST_REPORT)) return BPKERN_BAD_SIZE;
+    *losses = report->losses;
     report->epochs = 0;
     report->loss = report->accuracy = 0;
     report->bad_row = -1;
@@ -74,11 +78,14 @@ bpkern_status bpkern_net_forward(const bpkern_net *net, int threads, ptrdiff_t n
     if (!api_are_threads(threads)) return BPKERN_BAD_SIZE;
     if (n == 0) return BPKERN_OK;
     bpk_run run = {.request.data = {.x = api_source(net->net, x, ldx, inputs), .rows = n, .source_rows = n}};
-    return api_status(read_rows(net, threads, &run, out));
+    fp_mode mode = fp_enter();
+    bpk_status status = read_rows(net, threads, &run, out);
+    fp_leave(mode);
+    return api_status(status);
 }
 
-bpkern_status bpkern_net_evaluate(const bpkern_net *net, int threads, const bpkern_data *data,
-                                  bpkern_report *report) {
+static bpkern_status evaluate(const bpkern_net *net, int threads, const bpkern_data *data,
+                              bpkern_report *report) {
     double *losses;
     bpk_run run = {0};
     if (!net || !report) return BPKERN_NULL_POINTER;
@@ -91,22 +98,30 @@ bpkern_status bpkern_net_evaluate(const bpkern_net *net, int threads, const bpke
     return report_status(report, &run, status);
 }
 
+bpkern_status bpkern_net_evaluate(const bpkern_net *net, int threads, const bpkern_data *data,
+                                  bpkern_report *report) {
+    fp_mode mode = fp_enter();
+    bpkern_status status = evaluate(net, threads, data, report);
+    fp_leave(mode);
+    return status;
+}
+
 /* Training -------------------------------------------------------------------------------------------------
  */
 
-/* Makes the optimiser's states that do not exist yet, or none of them. */
+/* Makes the optimiser's states that do not exist yet, and the memory for snapshots; or no state at all. */
 static bpk_status make_missing(bpk_net *net, const bpk_optimizer *optimizer) {
     int made = 0;
-    for (int store = BPK_M; store < BPK_AVERAGE; store++) {
+    bpk_status status = BPK_OK;
+    for (int store = BPK_M; store < BPK_AVERAGE && status == BPK_OK; store++) {
         if (!bpk_uses(optimizer, (bpk_store)store) || bpk_net_has(net, (bpk_store)store)) continue;
-        if (bpk_net_make(net, (bpk_store)store) != BPK_OK) {
-            for (int i = BPK_M; i < BPK_AVERAGE; i++)
-                if (made >> i & 1) bpk_net_discard(net, (bpk_store)i);
-            return BPK_NO_MEMORY;
-        }
-        made |= 1 << store;
+        status = bpk_net_make(net, (bpk_store)store);
+        if (status == BPK_OK) made |= 1 << store;
     }
-    return BPK_OK;
+    if (status == BPK_OK) status = bpk_net_reserve_snapshot(net);
+    for (int store = BPK_M; store < BPK_AVERAGE && status != BPK_OK; store++)
+        if (made >> store & 1) bpk_net_discard(net, (bpk_store)store);
+    return status;
 }
 
 /* The states of an optimiser, as its last fit has left them; new ones for another rule. */
@@ -150,9 +165,27 @@ static void make_finite(bpk_net *net, const bpk_run *run, bpk_status status) {
 enum { EPOCHS_AT_ONCE = 64 };              /* in one call of the library */
 static const double SECONDS_AT_ONCE = 0.1; /* after which the caller is asked whether to stop */
 
-/* Trains for all epochs of `training`, all of whose memory exists. */
+/* The caller of a fit: the function that is asked whether to stop, and the floating-point mode that it runs
+ * in and may change. */
+typedef struct {
+    bpkern_stop *stop;
+    void *context;
+    fp_mode mode;
+    double next_ask; /* time of clock.h, after which an epoch's end asks; during a long step, its team asks */
+} caller;
+
+static int ask(void *context) {
+    caller *c = context;
+    fp_leave(c->mode);
+    const int answer = c->stop(c->context);
+    c->mode = fp_enter();
+    c->next_ask = now() + SECONDS_AT_ONCE;
+    return answer;
+}
+
+/* Trains for all epochs of `training`. The memory of all that changes the network exists. */
 static bpk_status train(bpkern_net *net, const bpkern_training *training, int64_t *index, bpk_run *run,
-                        double *losses, bpkern_report *report) {
+                        double *losses, bpkern_report *report, caller *caller) {
     bpk_results results[EPOCHS_AT_ONCE];
     bpk_epochs epochs = {.seconds = SECONDS_AT_ONCE,
                          .order = index ? api_order : NULL,
@@ -170,14 +203,14 @@ static bpk_status train(bpkern_net *net, const bpkern_training *training, int64_
         if (report) report->epochs = done + epochs.finished;
         if (status != BPK_OK && status != BPK_STOPPED) make_finite(net->net, run, status);
         const int is_last = done + epochs.finished == training->epochs;
-        if (status == BPK_OK && !is_last && training->stop && training->stop(training->stop_context))
+        if (status == BPK_OK && !is_last && caller->stop && now() >= caller->next_ask && ask(caller))
             status = BPK_STOPPED;
     }
     return status;
 }
 
-bpkern_status bpkern_net_fit(bpkern_net *net, const bpkern_data *data, const bpkern_training *given,
-                             bpkern_report *report) {
+static bpkern_status fit(bpkern_net *net, const bpkern_data *data, const bpkern_training *given,
+                         bpkern_report *report, caller *caller) {
     bpkern_training training;
     bpk_run run = {0};
     bpk_request *request = &run.request;
@@ -190,8 +223,11 @@ bpkern_status bpkern_net_fit(bpkern_net *net, const bpkern_data *data, const bpk
     if (bad) return bad;
     const ptrdiff_t n = request->data.rows;
     request->batch = training.batch < n ? training.batch : n;
-    request->stop = training.stop;
-    request->stop_context = training.stop_context;
+    caller->stop = training.stop;
+    caller->context = training.stop_context;
+    caller->next_ask = now() + SECONDS_AT_ONCE;
+    request->stop = training.stop ? ask : NULL;
+    request->stop_context = caller;
     const double steps = (double)n / (double)request->batch;
     request->threads =
         api_threads(training.threads, bpk_step_work(net->net, request->batch, BPK_FOR_TRAINING), steps);
@@ -201,7 +237,15 @@ bpkern_status bpkern_net_fit(bpkern_net *net, const bpkern_data *data, const bpk
         if (!index) status = BPK_NO_MEMORY;
     }
     if (status == BPK_OK) status = make_states(net, &request->update.optimizer, (int)training.rule);
-    if (status == BPK_OK) status = train(net, &training, index, &run, losses, report);
+    if (status == BPK_OK) status = train(net, &training, index, &run, losses, report, caller);
     release(index);
     return report_status(report, &run, status);
+}
+
+bpkern_status bpkern_net_fit(bpkern_net *net, const bpkern_data *data, const bpkern_training *given,
+                             bpkern_report *report) {
+    caller caller = {.mode = fp_enter()};
+    bpkern_status status = fit(net, data, given, report, &caller);
+    fp_leave(caller.mode);
+    return status;
 }

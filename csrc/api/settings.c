@@ -1,42 +1,32 @@
-/* The structs that callers fill: their sizes, defaults and ranges. */
+/* Training and data: the defaults and ranges of what callers set. */
 #include "api/api.h"
 
 #include <math.h>
-#include <string.h>
 
-/* A struct of more bytes than this was never given its size. */
-enum { MOST_BYTES = 1 << 12 };
-
-/* A larger struct is one of a later version: it may be used as far as it asks for nothing that is not here.
- */
-bpkern_status api_read(void *own, size_t size, const void *given) {
-    size_t its_size;
-    memcpy(&its_size, given, sizeof its_size);
-    if (its_size < size || its_size > MOST_BYTES) return BPKERN_BAD_SIZE;
-    for (size_t i = size; i < its_size; i++)
-        if (((const char *)given)[i]) return BPKERN_BAD_VALUE;
-    memcpy(own, given, size);
-    return BPKERN_OK;
-}
+/* The sizes in revision 1 of the header: those of the oldest callers. */
+enum {
+    LEAST_DATA = API_SIZE_UP_TO(bpkern_data, weights),
+    LEAST_TRAINING = API_SIZE_UP_TO(bpkern_training, stop_context)
+};
 
 bpkern_status bpkern_training_init(bpkern_training *training, size_t size, bpkern_rule rule) {
     if (!training) return BPKERN_NULL_POINTER;
-    if (size < sizeof *training || size > MOST_BYTES) return BPKERN_BAD_SIZE;
+    if (!api_is_size(size, LEAST_TRAINING)) return BPKERN_BAD_SIZE;
     if (!api_is_rule((int)rule)) return BPKERN_BAD_NAME;
-    memset(training, 0, size);
     const int is_adam = rule == BPKERN_ADAM || rule == BPKERN_ADAMW;
-    *training = (bpkern_training){.size = size,
-                                  .rule = rule,
-                                  .shuffle = 1,
-                                  .lr = is_adam ? 0.001 : 0.01,
-                                  .weight_decay = rule == BPKERN_ADAMW ? 0.01 : 0,
-                                  .momentum = is_adam ? 0.9 : 0,
-                                  .square_decay = is_adam ? 0.999 : 0.99,
-                                  .eps = rule == BPKERN_ADAGRAD ? 1e-10 : 1e-8,
-                                  .clip_norm = INFINITY,
-                                  .clip_value = INFINITY,
-                                  .epochs = 1,
-                                  .batch = 32};
+    const bpkern_training own = {.size = size,
+                                 .rule = rule,
+                                 .shuffle = 1,
+                                 .lr = is_adam ? 0.001 : 0.01,
+                                 .weight_decay = rule == BPKERN_ADAMW ? 0.01 : 0,
+                                 .momentum = is_adam ? 0.9 : 0,
+                                 .square_decay = is_adam ? 0.999 : 0.99,
+                                 .eps = rule == BPKERN_ADAGRAD ? 1e-10 : 1e-8,
+                                 .clip_norm = INFINITY,
+                                 .clip_value = INFINITY,
+                                 .epochs = 1,
+                                 .batch = 32};
+    api_write(training, size, &own, sizeof own);
     return BPKERN_OK;
 }
 
@@ -57,7 +47,7 @@ static int has_good_values(const bpkern_training *t) {
 bpkern_status api_read_training(bpkern_training *t, const bpkern_training *given,
                                 bpk_update_settings *update) {
     if (!given) return BPKERN_NULL_POINTER;
-    bpkern_status bad = api_read(t, sizeof *t, given);
+    bpkern_status bad = api_read(t, sizeof *t, LEAST_TRAINING, given);
     if (bad) return bad;
     if (!api_is_rule((int)t->rule)) return BPKERN_BAD_NAME;
     if (t->epochs < 0 || t->batch < 1 || !api_are_threads(t->threads)) return BPKERN_BAD_SIZE;
@@ -101,7 +91,7 @@ bpk_source api_source(const bpk_net *net, const void *x, ptrdiff_t ld, ptrdiff_t
 bpkern_status api_read_data(const bpk_net *net, const bpkern_data *given, bpk_data *data) {
     bpkern_data own;
     if (!given) return BPKERN_NULL_POINTER;
-    bpkern_status bad = api_read(&own, sizeof own, given);
+    bpkern_status bad = api_read(&own, sizeof own, LEAST_DATA, given);
     if (bad) return bad;
     const ptrdiff_t inputs = net->layers[0].in, outputs = last_layer(net)->out;
     if (own.n < 1) return BPKERN_BAD_SIZE;

@@ -9,6 +9,7 @@ import re
 from ctypes import (
     CFUNCTYPE,
     POINTER,
+    PYFUNCTYPE,
     c_char_p,
     c_double,
     c_int,
@@ -159,8 +160,8 @@ def functions() -> Api:
     Api
         Its members are ctypes functions, by their names in bpkern.h without ``bpkern_``.
     """
-    find = ctypes.pythonapi.PyCapsule_Import
-    find.restype, find.argtypes = c_void_p, (c_char_p, c_int)
+    # A function of its own: ctypes.pythonapi.PyCapsule_Import belongs to the whole process.
+    find = PYFUNCTYPE(c_void_p, c_char_p, c_int)(("PyCapsule_Import", ctypes.pythonapi))
     return Api.from_address(find(b"bpkern._core._C_API", 0))
 
 
@@ -172,4 +173,4 @@ def constants() -> dict[str, int]:
     dict of str to int
     """
     header = (Path(get_include()) / "bpkern.h").read_text(encoding="utf-8")
-    return {name: int(number) for name, number in re.findall(r"\b(BPKERN_\w+) = (\d+)", header)}
+    return {name: int(number) for name, number in re.findall(r"\b(BPKERN_\w+)(?: = | )(\d+)\b", header)}

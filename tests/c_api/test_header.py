@@ -121,6 +121,30 @@ def test_cython_has_the_names_of_the_header():
         assert cython_lines(name).split() == re.findall(r"BPKERN_\w+", body)
 
 
+def test_constants_are_those_of_the_header():
+    """All enumerators, and what the header defines as a number; not its guard or its macros."""
+    constants = c_api.constants()
+    defined = {name: int(text) for name, text in re.findall(r"#define (\w+) (\d+)$", CODE, re.M)}
+    assert set(defined) == {"BPKERN_ABI", "BPKERN_REVISION"}
+    assert defined.items() <= constants.items()
+    names = {name for body, _ in ENUMERATIONS for name in re.findall(r"BPKERN_\w+", body)}
+    assert set(constants) == names | set(defined) | {"BPKERN_MAX_THREADS"}
+    assert c_api.functions().revision == constants["BPKERN_REVISION"]
+
+
+def test_other_users_of_ctypes_keep_their_prototypes():
+    """`ctypes.pythonapi` is one object for the whole process."""
+    find = ctypes.pythonapi.PyCapsule_Import
+    before = find.restype, find.argtypes
+    find.restype, find.argtypes = ctypes.py_object, (ctypes.c_char_p,)
+    try:
+        c_api.functions()
+        assert (find.restype, find.argtypes) == (ctypes.py_object, (ctypes.c_char_p,))
+    finally:
+        find.restype = before[0]
+        find.argtypes = before[1] or []
+
+
 def test_numbers_have_names():
     """Enumerators are numbered from 0 without holes; the functions of names know all of them, and no more."""
     functions, constants = c_api.functions(), c_api.constants()

@@ -1,7 +1,11 @@
 """Networks of the C API against the reference in NumPy, and what the header promises about them."""
 
 import ctypes
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -305,6 +309,54 @@ def test_a_fit_stops_when_it_is_asked_to():
         assert contexts == [123, 123]
         assert 0 < report.epochs < 2**40
         assert np.isfinite(net.forward(x)).all()
+
+
+WITHOUT_MEMORY = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from c_nets import Net, data_of, training
+WIDTH, PAGES = 1000, resource.getpagesize()  # each of weights, states and their snapshots takes 8 MB
+x = np.random.default_rng(0).normal(size=(4, WIDTH))
+sgd = dict(momentum=0.9, batch=2, shuffle=0, threads=1, lr=1e-3)
+found = []
+for room in (None, 4_000_000, 12_000_000):  # for neither the second state nor its snapshot; for the state
+    with Net([WIDTH, WIDTH], ["tanh"], "mse") as net:
+        net.init(1)
+        assert net.fit(data_of(x, x), training("sgd", **sgd)) == "OK"
+        if room:
+            used = int(open("/proc/self/statm").read().split()[0]) * PAGES
+            before = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (used + room, before[1]))
+            status = net.fit(data_of(x, x), training("adam", batch=2, threads=1))
+            resource.setrlimit(resource.RLIMIT_AS, before)
+            assert status == "NO_MEMORY", status
+        assert net.fit(data_of(x, x), training("sgd", **sgd)) == "OK"
+        found.append(net.get()[0][0].tobytes())
+assert len(set(found)) == 1, "the fit without memory has changed the next one"
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits the memory as on Linux")
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer has its own address space"
+)
+def test_a_fit_without_memory_changes_nothing():
+    """Neither weights nor the states of the optimiser: the next fit goes on as if it had not been called."""
+    support = str(Path(__file__).parents[1] / "support")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY, support], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_short_epochs_are_not_each_followed_by_a_question():
+    """A fit asks about ten times a second: 6400 short epochs take less than 4 seconds."""
+    x, y, asked = np.ones((1, 1)), np.ones((1, 1)), []
+    own = type(training().stop)(lambda context: asked.append(context) or 0)
+    with Net([1, 1], ["identity"], "mse") as net:
+        assert net.fit(data_of(x, y), training(epochs=6400, stop=own)) == "OK"
+    assert len(asked) < 40
 
 
 def test_structs_of_a_later_version():

@@ -20,7 +20,10 @@
  *
  * J is a mean over the mini-batch, so the deltas d already contain its factor 1/n.
  *
- * No function prints, exits, needs Python's lock or keeps anything global but the selected instruction set.
+ * No function prints, exits or needs Python's lock. The only global settings are the selected instruction set
+ * and, on POSIX, a handler for forks. After a kernel call, its helper threads may spin for up to 0.2 ms,
+ * waiting for another call.
+ *
  * Any number of threads may call functions at once, on different networks, or on one network if all of them
  * only read it: those take it as a pointer to const. Every function restores the floating-point mode that it
  * found.
@@ -53,8 +56,8 @@ extern "C" {
 
 enum { BPKERN_MAX_THREADS = 1024 };
 
-/* What every fallible function returns. After an error, nothing has changed, except as bpkern_net_fit says.
- */
+/* What every fallible function returns. After an error, networks, weights and matrices that are updated in
+ * place are unchanged, except as bpkern_net_fit says; other outputs hold nothing of use. */
 typedef enum {
     BPKERN_OK = 0,
     BPKERN_NO_MEMORY = 1,
@@ -173,7 +176,8 @@ BPKERN_EXPORT bpkern_status bpkern_delta_backward(bpkern_dtype dtype, int thread
 /* One update by SGD, in place, of w (out, in) with the gradient delta (n, out)' x (n, in), and of b (out)
  * with the column sums of delta. For a gradient g of w: g <- g + weight_decay w; v <- momentum v + g; w <- w
  * - lr v, or with nesterov w <- w - lr (g + momentum v). vw (out, in) and vb (out) hold v; they may be NULL
- * if the momentum is 0, which nesterov does not allow. */
+ * if the momentum is 0, which nesterov does not allow. lr and weight_decay must be finite, and momentum from
+ * 0 to 1. */
 BPKERN_EXPORT bpkern_status bpkern_sgd_update(bpkern_dtype dtype, int threads, ptrdiff_t n, ptrdiff_t in,
                                               ptrdiff_t out, void *w, ptrdiff_t ldw, void *b,
                                               const void *delta, ptrdiff_t ldd, const void *x, ptrdiff_t ldx,
@@ -228,8 +232,8 @@ BPKERN_EXPORT ptrdiff_t bpkern_net_width(const bpkern_net *net, int l);
 BPKERN_EXPORT bpkern_status bpkern_net_set_layer(bpkern_net *net, int l, const void *w, const void *b);
 BPKERN_EXPORT bpkern_status bpkern_net_get_layer(const bpkern_net *net, int l, void *w, void *b);
 
-/* Structs begin with their size as the caller was compiled: a later library, whose struct may be larger,
- * takes defaults for the rest. */
+/* Every struct begins with its size in the caller's version of this header. A later library sets the members
+ * that the caller lacks to their defaults. */
 
 /* Rows of the caller, read where they are; x and y in the network's dtype. The targets are either `labels`,
  * for cross_entropy, or y. */
@@ -244,10 +248,14 @@ typedef struct {
     const double *weights; /* (n,) of the rows, finite, >= 0 and not all 0; NULL: all 1 */
 } bpkern_data;
 
-/* Whether to stop. A fit asks it about ten times a second, in the thread that called. */
+/* Whether to stop: 0 for no. A fit asks it about ten times a second, in the thread that called, and in the
+ * floating-point mode of that thread. It may not call a function on this network, throw an exception or leave
+ * by longjmp. */
 typedef int bpkern_stop(void *context);
 
-/* How to train. bpkern_training_init fills all of it. Numbers that the rule does not have are ignored. */
+/* How to train. bpkern_training_init fills all of it. Every number must be in its range, also one that the
+ * rule does not use: lr, weight_decay, eps, lr_decay, l1, l2 >= 0 and finite; momentum and square_decay from
+ * 0 to 1, below 1 for adam and adamw; clip_norm, clip_value > 0. sgd has nesterov only with a momentum. */
 typedef struct {
     size_t size; /* sizeof(bpkern_training) */
     bpkern_rule rule;

@@ -1,0 +1,122 @@
+"""Structs of callers that were compiled with an older or a later header than the library.
+
+The first version of the header is the oldest one, so the functions that read and write structs are compiled
+alone, and called with the sizes of invented versions.
+"""
+
+import ctypes
+import shutil
+import subprocess
+from ctypes import c_double, c_int, c_size_t, c_void_p
+from pathlib import Path
+
+import numpy as np
+import pytest
+from c_nets import API, Net, data_of, number, report_of, status_of, training
+
+from bpkern import c_api
+
+ROOT = Path(__file__).parents[2]
+X = np.linspace(-1, 1, 6).reshape(3, 2)
+
+
+class First(ctypes.Structure):
+    _fields_ = (("size", c_size_t), ("lr", c_double))
+
+
+class Second(ctypes.Structure):
+    _fields_ = (*First._fields_, ("slack", c_double))
+
+
+class Third(ctypes.Structure):
+    _fields_ = (*Second._fields_, ("tilt", c_double))
+
+
+LEAST, OWN, MOST = ctypes.sizeof(First), ctypes.sizeof(Second), 1 << 12
+
+
+@pytest.fixture(scope="module")
+def structs(tmp_path_factory):
+    """csrc/api/structs.c, as a library of its own."""
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    library = tmp_path_factory.mktemp("structs") / "structs.so"
+    folders = ("-I", ROOT / "csrc", "-I", ROOT / "src" / "bpkern")
+    source = ROOT / "csrc" / "api" / "structs.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, *folders, source], check=True)
+    loaded = ctypes.CDLL(str(library))
+    loaded.api_read.argtypes = (c_void_p, c_size_t, c_size_t, c_void_p)
+    loaded.api_is_size.argtypes = (c_size_t, c_size_t)
+    loaded.api_write.argtypes = (c_void_p, c_size_t, c_void_p, c_size_t)
+    loaded.api_write.restype = None
+    loaded.api_read.restype = loaded.api_is_size.restype = c_int
+    return loaded
+
+
+def read(structs, given):
+    own = Second(7, 7.0, 7.0)
+    status = structs.api_read(ctypes.byref(own), OWN, LEAST, ctypes.byref(given))
+    return API.status_name(status).decode().removeprefix("BPKERN_"), own
+
+
+def test_an_older_struct_has_defaults_for_what_it_lacks(structs):
+    status, own = read(structs, First(LEAST, 0.5))
+    assert (status, own.size, own.lr, own.slack) == ("OK", LEAST, 0.5, 0.0)
+
+
+def test_a_later_struct_is_read_if_it_asks_for_nothing_new(structs):
+    status, own = read(structs, Third(ctypes.sizeof(Third), 0.5, 0.25, 0.0))
+    assert (status, own.lr, own.slack) == ("OK", 0.5, 0.25)
+    status, own = read(structs, Third(ctypes.sizeof(Third), 0.5, 0.25, 1.0))
+    assert (status, own.lr) == ("BAD_VALUE", 7.0)
+
+
+@pytest.mark.parametrize("size", [0, 1, LEAST - 1, MOST + 1, 2**40])
+def test_sizes_that_no_version_has(structs, size):
+    status, own = read(structs, Second(size, 0.5, 0.25))
+    assert (status, own.lr) == ("BAD_SIZE", 7.0)
+    assert not structs.api_is_size(size, LEAST)
+    assert structs.api_is_size(LEAST, LEAST)
+    assert structs.api_is_size(MOST, LEAST)
+
+
+@pytest.mark.parametrize("version", [First, Second, Third])
+def test_defaults_fill_the_caller_s_struct_and_no_more(structs, version):
+    given, size = (version * 2)(), ctypes.sizeof(version)
+    ctypes.memset(given, 0xFF, 2 * size)
+    own = Second(size, 0.5, 0.25)
+    structs.api_write(given, size, ctypes.byref(own), OWN)
+    expected = {"size": size, "lr": 0.5, "slack": 0.25, "tilt": 0.0}
+    assert {name: getattr(given[0], name) for name, _ in version._fields_} == {
+        name: expected[name] for name, _ in version._fields_
+    }
+    assert bytes(given[1]) == b"\xff" * size
+
+
+def test_the_first_version_is_the_least():
+    for kind, last in ((c_api.Data, "weights"), (c_api.Training, "stop_context"), (c_api.Report, "bad_row")):
+        member = getattr(kind, last)
+        assert member.offset + member.size == ctypes.sizeof(kind)
+    with Net([2, 2], ["tanh"], "mse") as net:
+        report, _ = report_of()
+        report.size -= 1
+        assert net.evaluate(data_of(X, X), report) == "BAD_SIZE"
+        assert net.fit(data_of(X, X), training(size=ctypes.sizeof(c_api.Training) - 1)) == "BAD_SIZE"
+        small = c_api.Training()
+        arguments = (ctypes.sizeof(small) - 1, number("sgd"))
+        assert status_of(API.training_init, small, *arguments) == "BAD_SIZE"
+
+
+def test_a_report_of_a_later_version_may_hold_anything():
+    """A report is written: nobody has set the members of a later header."""
+
+    class Later(ctypes.Structure):
+        _fields_ = (*c_api.Report._fields_, ("bits", c_double))
+
+    with Net([2, 2], ["tanh"], "mse") as net:
+        later = Later(bits=3.0, size=ctypes.sizeof(Later))
+        pointer = ctypes.cast(ctypes.byref(later), ctypes.POINTER(c_api.Report))
+        assert net.evaluate(data_of(X, X), pointer) == "OK"
+        assert net.fit(data_of(X, X), training(), pointer) == "OK"
+        assert (later.epochs, later.bits) == (1, 3.0)
