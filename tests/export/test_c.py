@@ -78,7 +78,7 @@ def test_pipelines_of_classifiers(case, tmp_path):
     from bpkern.sklearn import MLPClassifier
 
     labels, scalers = [
-        (["a", 'q"\\', "??=é"], [StandardScaler()]),
+        (["net_a", 'q"\\', "??=é"], [StandardScaler()]),
         ([1.0, 2.0, -3.0], [MinMaxScaler((-1, 3)), RobustScaler()]),
         ([-5, 7, 1 << 40], [MaxAbsScaler()]),
         ([False, True], []),
@@ -139,6 +139,23 @@ def test_names(tmp_path):
     source = text.replace("MOTOR2_X_TEST", "NET_TEST")
     found, _ = predicted_by_c(compiled(source, tmp_path), np.ones((1, 2)), 2, "motor2_x")
     np.testing.assert_allclose(found, model.predict_proba(np.ones((1, 2))), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_names_are_replaced_once_and_labels_never(tmp_path):
+    """The prefix may itself begin like a prefix; the label of a class is no name."""
+    pytest.importorskip("sklearn")
+    import ctypes
+
+    from bpkern.sklearn import MLPClassifier
+
+    X = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    labels = ["a", 'NET_"net_\\', "net_b"]
+    model = MLPClassifier((2,), max_iter=1, random_state=0).fit(X, np.array(labels)[np.arange(30) % 3])
+    text = export.to_c(model, name="NET_net")
+    assert "void NET_net_predict(" in text
+    stored = (ctypes.c_char_p * 3).in_dll(compiled(text, tmp_path), "NET_net_classes")
+    assert [each.decode() for each in stored] == model.classes_.tolist()
 
 
 @pytest.mark.parametrize("name", ["", "2x", "a b", "a-b", "int", "_x", "é", "x" * 41, "x;", "x\n"])

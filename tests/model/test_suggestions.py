@@ -1,5 +1,6 @@
 """Names that people know from other libraries, or misspell: what the messages of the errors propose."""
 
+import inspect
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import bpkern
 from bpkern import callbacks, reference
+from bpkern._suggestions import ARGUMENTS
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -34,6 +36,10 @@ def model(**settings):
         ({"loss": "MSE"}, "did you mean 'mse'?"),
         ({"loss": "mean_squared_error"}, "did you mean 'mse'?"),
         ({"init": "xavier_uniform"}, "did you mean 'glorot_uniform'?"),
+        ({"init": "Xavier"}, "did you mean 'glorot_uniform'?"),
+        ({"init": "he"}, "did you mean 'he_uniform'?"),
+        ({"init": ["lecun", "he"]}, "did you mean 'lecun_uniform'?"),
+        ({"init": "zeros"}, "units with equal weights stay equal"),
         ({"init": ["he_normall", "he_normal"]}, "did you mean 'he_normal'?"),
         ({"optimizer": "Adam"}, "unknown optimizer 'Adam': allowed are sgd, rmsprop, adagrad, adam, adamw"),
         ({"optimizer": "Adam"}, "did you mean 'adam'?"),
@@ -115,6 +121,22 @@ def test_an_argument_of_a_class_is_proposed(make, given, words):
     with pytest.raises(TypeError) as error:
         make(**required | given)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(bpkern.SGD, "epsilon"), (bpkern.SGD, "beta_1"), (bpkern.Adagrad, "beta_2"), (bpkern.Adam, "rho")],
+)
+def test_a_setting_of_another_optimiser_is_not_proposed(make, name):
+    with pytest.raises(TypeError, match=f"argument '{name}' of {make.__name__}: allowed are [a-z_, ]+$"):
+        make(**{name: 0.5})
+
+
+@pytest.mark.parametrize("whose", [name for name in ARGUMENTS if name not in ("fit_many", "each")])
+def test_every_proposed_argument_exists(whose):
+    places = {"MLP.fit": bpkern.MLP.fit, **vars(callbacks), **vars(bpkern)}
+    proposed = {name for name in ARGUMENTS[whose].values() if " " not in name}
+    assert proposed <= set(inspect.signature(places[whose]).parameters)
 
 
 def test_metrics_and_monitors_are_proposed():

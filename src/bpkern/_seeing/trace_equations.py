@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .trace_explain import Chain
-from .trace_formulas import LOSSES, SLOPES, factor, number, slope_numbers
+from .trace_formulas import SLOPES, factor, loss_lines, number, slope_numbers
 from .trace_optimizers import formulas
 from .trace_steps import Part, headings
 from .trace_view import View
@@ -102,18 +102,9 @@ class Equations:
         return Equation(self.symbol("a", l, j), formula, "" if layer.dropout else numbers, value, note)
 
     def loss(self) -> list[Equation]:
-        """The loss without the penalties; and these and the sum, if there are any."""
-        step, setting = self.step, self.setting
-        mean = ", mean over the rows" if self.view.rows > 1 else ""
-        error = Equation("E", LOSSES[setting.loss].value + mean, "", f"{step.loss - step.penalty:.6g}")
-        if not (setting.l1 or setting.l2):
-            return [error]
-        penalties = [f"{setting.l1:g} Σ |W|"] * bool(setting.l1) + [f"{setting.l2:g} Σ W²"] * bool(setting.l2)
-        return [
-            error,
-            Equation("penalty", " + ".join(penalties), "", f"{step.penalty:.6g}"),
-            Equation("loss", "E + penalty", "", f"{step.loss:.6g}"),
-        ]
+        """The loss; with penalties, first without them."""
+        lines = loss_lines(self.step)
+        return [Equation(symbol, formula, "", f"{value:.6g}") for symbol, formula, value in lines]
 
     # Backward ----------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy as np
 from .. import _checks
 from .trace_data import Step, TraceData
 from .trace_explanation import Explanation, Factor, Term
-from .trace_formulas import LOSSES, SLOPES, loss_numbers, number, slope_numbers
+from .trace_formulas import LOSSES, SLOPES, loss_derivative, loss_numbers, number, slope_numbers
 from .trace_names import Place, place_of
 
 
@@ -77,16 +77,11 @@ class Chain:
             latex,
             float(step.doutputs[r, k]),
             f"∂E/∂{a}",
-            text if part == 1 or name == "custom" else f"({text}) · {self._part_name()}",
+            text if part == 1 else loss_derivative(setting),
             formula.latex if part == 1 else rf"({formula.latex}) \cdot {number(part)}",
             numbers,
             name,
         )
-
-    def _part_name(self) -> str:
-        """The factor of a row in the mean."""
-        equal = (self.setting.row_weights == self.setting.row_weights[0]).all()
-        return f"1/{self.rows}" if equal else "its share of the sample weights"
 
     def target(self, r: int, k: int) -> float:
         """The target, after label smoothing; NaN for a Python loss, whose targets may have any shape."""
