@@ -160,7 +160,7 @@ def test_relu_softmax_l2():
         assert abs(numeric - analytic[index]) <= 1e-6 * np.abs(analytic).max()
 
 
-@pytest.mark.filterwarnings("ignore:the loss cross_entropy contains its softmax")
+@pytest.mark.filterwarnings("ignore:the loss cross_entropy applies its own softmax")
 def test_sigmoid_outputs_under_cross_entropy(dtype):
     """Five images of noise labelled 0 to 4: the loss falls, and equals the reference's at every step."""
     rng = np.random.default_rng(0)

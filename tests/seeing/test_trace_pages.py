@@ -272,7 +272,7 @@ def test_which_rows_are_shown_is_said(tmp_path):
     ("given", "error", "message"),
     [
         ({"row": 4}, ValueError, "row must be at most 3, not 4"),
-        ({"row": "median"}, ValueError, "unknown row 'median': allowed are mean"),
+        ({"row": "median"}, ValueError, "row must be a row's number from 0 or 'mean', not 'median'"),
         ({"row": 1.0}, TypeError, "row must be a whole number, not 1.0"),
         ({"row": None}, TypeError, "row must be a whole number, not None"),
         ({"step": 2}, ValueError, "step must be at most 1, not 2"),
