@@ -21,8 +21,8 @@ loss, [(dw0, db0), (dw1, db1)] = model.gradients(X, y)
 # Forward
 # -------
 #
-# Layers count from 0. A rectifier passes positive numbers on, and is 0 for negative ones. The softmax turns the
-# 10 outputs into probabilities:
+# Layers count from 0. A rectifier passes positive numbers on, and is 0 for negative ones. The softmax turns
+# the 10 outputs into probabilities:
 #
 # .. math::
 #
