@@ -113,7 +113,7 @@ def test_weights_of_rows_stand_in_the_formulas(tmp_path):
     model = bpkern.MLP([2, 2], loss="mse", seed=0)
     trace = model.trace([[1.0, 2.0], [3.0, 4.0]], [[0, 0], [0, 0]], sample_weight=[1, 3])
     trace.save(tmp_path / "trace.html")
-    derivative = "(2/m (a − y)) · r, r = the row's share of the sample weights"
+    derivative, share = "(2/m (a − y)) · r", "r = the row's share of the sample weights"
     texts = (
         str(trace),
         html.unescape((tmp_path / "trace.html").read_text("utf-8")),
@@ -121,6 +121,8 @@ def test_weights_of_rows_stand_in_the_formulas(tmp_path):
     )
     for text in texts:
         assert derivative in text
+        assert share in text
+        assert f"{share} = " not in text
         assert "1/2" not in text
     for text in texts[:2]:
         assert "E = 1/m Σ (a − y)², weighted mean over the rows" in text

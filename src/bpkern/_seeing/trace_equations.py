@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .trace_explain import Chain
-from .trace_formulas import SLOPES, factor, loss_lines, number, slope_numbers
+from .trace_formulas import SLOPES, factor, loss_derivative, loss_lines, number, slope_numbers
 from .trace_optimizers import formulas
 from .trace_steps import Part, headings
 from .trace_view import View
@@ -115,7 +115,8 @@ class Equations:
         if self.view.row is None:
             return Equation(symbol, "", "", value, self._sum())
         found = self.chain.loss(self.view.row, j)
-        return Equation(symbol, found.formula, found.numbers, value)
+        _, share = loss_derivative(self.setting)
+        return Equation(symbol, found.formula, found.numbers, value, f", {share}" if share else "")
 
     def dx(self, i: int) -> Equation:
         return self._through(f"∂E/∂{self.symbol('x', 0, i)}", 0, i, number(self.view.dx[i]))

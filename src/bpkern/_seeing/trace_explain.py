@@ -61,7 +61,8 @@ class Chain:
         setting, step, name = self.setting, self.step, self.setting.loss
         part, m = float(setting.row_weights[r]), step.outputs.shape[1]
         formula = LOSSES[name]
-        (a, a_latex), text = self.symbol("a", self.last, r, k), formula.derivative
+        a, a_latex = self.symbol("a", self.last, r, k)
+        text, share = (formula.derivative, "") if part == 1 else loss_derivative(setting)
         symbol, latex = f"∂E/∂{a}", rf"\frac{{\partial E}}{{\partial {a_latex}}}"
         if name == "cross_entropy":  # with its softmax one factor
             (p, p_latex), (y, y_latex) = self.symbol("p", 0, r, k), self.symbol("y", 0, r, k)
@@ -77,10 +78,10 @@ class Chain:
             latex,
             float(step.doutputs[r, k]),
             f"∂E/∂{a}",
-            text if part == 1 else loss_derivative(setting),
+            text,
             formula.latex if part == 1 else rf"({formula.latex}) \cdot {number(part)}",
             numbers,
-            name,
+            f"{name}; {share}" if share else name,
         )
 
     def target(self, r: int, k: int) -> float:

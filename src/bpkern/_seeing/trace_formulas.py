@@ -77,14 +77,14 @@ def loss_lines(step: Step) -> list[tuple[str, str, float]]:
     ]
 
 
-def loss_derivative(setting: Setting) -> str:
-    """The derivative of the loss of all rows by an output."""
+def loss_derivative(setting: Setting) -> tuple[str, str]:
+    """The derivative of the loss of all rows by an output, and what a letter r in it is, or ""."""
     formula = LOSSES[setting.loss].derivative
     if len(setting.row_weights) == 1 or setting.loss == "custom":
-        return formula
+        return formula, ""
     if _has_equal_rows(setting):
-        return f"({formula}) · 1/{len(setting.row_weights)}"
-    return f"({formula}) · r, r = the row's share of the sample weights"
+        return f"({formula}) · 1/{len(setting.row_weights)}", ""
+    return f"({formula}) · r", "r = the row's share of the sample weights"
 
 
 def _has_equal_rows(setting: Setting) -> bool:

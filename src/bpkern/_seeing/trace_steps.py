@@ -62,7 +62,7 @@ def headings(step: Step) -> Iterator[tuple[Part, str]]:
             symbol, formula, _ = loss_lines(step)[0]
             text = f"Loss: {symbol} = {formula}."
         elif part.quantity == "da":
-            formula = loss_derivative(setting)
+            formula = ", ".join(filter(None, loss_derivative(setting)))
             if part.layer < last:
                 formula = f"δ W of layers[{part.layer + 1}], the sum over all ways to the loss"
             text = f"Backward, {name}: ∂E/∂a = {formula}."

@@ -102,7 +102,8 @@ def _line(formula: str, value: float) -> list[str]:
 def _backward(trace: TraceData, step: Step, l: int) -> list[str]:
     layer, last = step.layers[l], l == len(step.layers) - 1
     if last:
-        lines = _block(f"∂E/∂a = {loss_derivative(trace)}", step.doutputs)
+        derivative = ", ".join(filter(None, loss_derivative(trace)))
+        lines = _block(f"∂E/∂a = {derivative}", step.doutputs)
     else:
         lines = _block(f"∂E/∂a = δ W of layers[{l + 1}]", step.layers[l + 1].dx)
     dropout = ", after dropout" if layer.dropout else ""
