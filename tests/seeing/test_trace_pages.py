@@ -261,7 +261,8 @@ def test_the_textbook_in_words(tmp_path):
 def test_which_rows_are_shown_is_said(tmp_path):
     trace = rich()
     assert "those of row 2; dW and db are of all rows" in saved(trace, tmp_path / "trace.html", row=2)
-    assert "are means over the rows" in saved(trace, tmp_path / "trace.html", row="mean")
+    assert "are weighted means over the rows" in saved(trace, tmp_path / "trace.html", row="mean")
+    assert "are means over the rows" in saved(nasty(), tmp_path / "trace.html", row="mean")
     assert "of row" not in saved(textbook(), tmp_path / "trace.html")
     text = saved(trace, tmp_path / "trace.svg", row=2)
     assert "z0[2,0]" in text

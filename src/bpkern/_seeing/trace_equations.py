@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .trace_explain import Chain
-from .trace_formulas import SLOPES, factor, loss_derivative, loss_lines, number, slope_numbers
+from .trace_formulas import SLOPES, factor, loss_derivative, loss_lines, mean_name, number, slope_numbers
 from .trace_optimizers import formulas
 from .trace_steps import Part, headings
 from .trace_view import View
@@ -95,7 +95,8 @@ class Equations:
         note = f", after dropout of {layer.dropout:g}" if layer.dropout else ""
         name = "" if layer.activation == "identity" else layer.activation
         if self.view.row is None:
-            function = f"the mean over the rows of {name}({symbol})" if name else symbol
+            mean = f"the {mean_name(self.setting)} over the rows"
+            function = f"{mean} of {name}({symbol})" if name else symbol
             return Equation(self.symbol("a", l, j), function, "", value, note)
         formula, numbers = (f"{name}({symbol})", f"{name}({number(z)})") if name else (symbol, number(z))
         # After dropout, the value is not that of the function.
@@ -115,8 +116,9 @@ class Equations:
         if self.view.row is None:
             return Equation(symbol, "", "", value, self._sum())
         found = self.chain.loss(self.view.row, j)
-        _, share = loss_derivative(self.setting)
-        return Equation(symbol, found.formula, found.numbers, value, f", {share}" if share else "")
+        formula, share = loss_derivative(self.setting)
+        note = f", {share}" if share and found.formula == formula else ""
+        return Equation(symbol, found.formula, found.numbers, value, note)
 
     def dx(self, i: int) -> Equation:
         return self._through(f"∂E/∂{self.symbol('x', 0, i)}", 0, i, number(self.view.dx[i]))
@@ -259,7 +261,7 @@ class Equations:
             yield from (by_unit[part.quantity](l, j) for j in range(out))
 
     def _mean(self) -> str:
-        return ", the mean over the rows" if self.view.row is None else ""
+        return f", the {mean_name(self.setting)} over the rows" if self.view.row is None else ""
 
     def _sum(self) -> str:
         return ", the sum over the rows" if self.view.row is None else ""

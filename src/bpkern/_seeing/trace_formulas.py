@@ -66,7 +66,7 @@ def loss_lines(step: Step) -> list[tuple[str, str, float]]:
     setting = step.setting
     error = LOSSES[setting.loss].value
     if len(setting.row_weights) > 1:
-        error += f", {'' if _has_equal_rows(setting) else 'weighted '}mean over the rows"
+        error += f", {mean_name(setting)} over the rows"
     if not (setting.l1 or setting.l2):
         return [("E", error, step.loss)]
     penalties = [f"{setting.l1:g} Σ |W|"] * bool(setting.l1) + [f"{setting.l2:g} Σ W²"] * bool(setting.l2)
@@ -85,6 +85,11 @@ def loss_derivative(setting: Setting) -> tuple[str, str]:
     if _has_equal_rows(setting):
         return f"({formula}) · 1/{len(setting.row_weights)}", ""
     return f"({formula}) · r", "r = the row's share of the sample weights"
+
+
+def mean_name(setting: Setting) -> str:
+    """What the loss is of the losses of the rows."""
+    return "mean" if _has_equal_rows(setting) else "weighted mean"
 
 
 def _has_equal_rows(setting: Setting) -> bool:

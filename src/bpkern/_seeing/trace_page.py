@@ -14,6 +14,7 @@ from .net_drawing import MOST_LAYERS, MOST_UNITS, MOST_WEIGHTS, NetDrawing, scal
 from .numbers import spread
 from .page import Frame, framed, shell
 from .trace_data import Step, TraceData
+from .trace_formulas import mean_name
 from .trace_view import view_of
 
 # Of a page, and of a notebook's cell, which is stored with the notebook.
@@ -107,8 +108,8 @@ def _notes(trace: TraceData, shown: int, row: int | None) -> list[str]:
     ]
     if rows > 1 and small and row is None:
         notes[0] += (
-            " Inputs, z and a are means over the rows, and δ and the derivatives by inputs and activations "
-            "are sums over them."
+            f" Inputs, z and a are {mean_name(trace)}s over the rows, and δ and the derivatives by inputs "
+            "and activations are sums over them."
         )
     elif rows > 1 and small:
         notes[0] += f" Inputs, z, a and δ are those of row {row}; dW and db are of all rows."
