@@ -15,31 +15,31 @@ rng = np.random.default_rng(0)
 X, y = rng.standard_normal((5, 3072)), rng.integers(0, 10, 5)
 l2 = 0.05
 model = bpkern.MLP([3072, 20, 10], loss="cross_entropy", dtype="float64", l2=l2, seed=0)
-loss, [(dw1, db1), (dw2, db2)] = model.gradients(X, y)
+loss, [(dw0, db0), (dw1, db1)] = model.gradients(X, y)
 
 # %%
 # Forward
 # -------
 #
-# A rectifier passes positive numbers on, and is 0 for negative ones. The softmax turns the 10 outputs into
-# probabilities:
+# Layers count from 0. A rectifier passes positive numbers on, and is 0 for negative ones. The softmax turns
+# the 10 outputs into probabilities:
 #
 # .. math::
 #
-#    h = \max(0, X W_1^\mathsf{T} + b_1) \qquad s = h W_2^\mathsf{T} + b_2 \qquad
+#    h = \max(0, X W_0^\mathsf{T} + b_0) \qquad s = h W_1^\mathsf{T} + b_1 \qquad
 #    p_k = \frac{e^{s_k}}{\sum_j e^{s_j}}
 #
 # The loss is the mean of :math:`-\log p` of the right classes, and the penalty:
 #
 # .. math::
 #
-#    E = -\frac{1}{N} \sum_i \log p_{i, y_i} + \lambda \left( \sum W_1^2 + \sum W_2^2 \right)
+#    E = -\frac{1}{N} \sum_i \log p_{i, y_i} + \lambda \left( \sum W_0^2 + \sum W_1^2 \right)
 
-(w1, b1), (w2, b2) = model.get_weights()
-h = np.maximum(X @ w1.T + b1, 0)
-p = np.exp(h @ w2.T + b2)
+(w0, b0), (w1, b1) = model.get_weights()
+h = np.maximum(X @ w0.T + b0, 0)
+p = np.exp(h @ w1.T + b1)
 p /= p.sum(axis=1, keepdims=True)
-by_hand = -np.log(p[np.arange(5), y]).mean() + l2 * ((w1**2).sum() + (w2**2).sum())
+by_hand = -np.log(p[np.arange(5), y]).mean() + l2 * ((w0**2).sum() + (w1**2).sum())
 print(f"loss {loss:.6f}, by hand {by_hand:.6f}")
 
 # %%
@@ -59,22 +59,22 @@ print(f"loss {loss:.6f}, by hand {by_hand:.6f}")
 #
 # .. math::
 #
-#    \delta_2 = \frac{p - Y}{N} \qquad \delta_1 = (\delta_2 W_2) \odot [h > 0]
+#    \delta_1 = \frac{p - Y}{N} \qquad \delta_0 = (\delta_1 W_1) \odot [h > 0]
 #
 # The penalty adds :math:`2 \lambda W` to the derivatives by the weights. Biases have no penalty:
 #
 # .. math::
 #
-#    \frac{\partial E}{\partial W_2} = \delta_2^\mathsf{T} h + 2 \lambda W_2 \qquad
-#    \frac{\partial E}{\partial b_2} = \sum_\text{rows} \delta_2
+#    \frac{\partial E}{\partial W_1} = \delta_1^\mathsf{T} h + 2 \lambda W_1 \qquad
+#    \frac{\partial E}{\partial b_1} = \sum_\text{rows} \delta_1
 
-delta2 = (p - np.eye(10)[y]) / 5
-delta1 = (delta2 @ w2) * (h > 0)
+delta1 = (p - np.eye(10)[y]) / 5
+delta0 = (delta1 @ w1) * (h > 0)
 for name, got, expected in (
-    ("dW2", dw2, delta2.T @ h + 2 * l2 * w2),
-    ("db2", db2, delta2.sum(axis=0)),
-    ("dW1", dw1, delta1.T @ X + 2 * l2 * w1),
+    ("dW1", dw1, delta1.T @ h + 2 * l2 * w1),
     ("db1", db1, delta1.sum(axis=0)),
+    ("dW0", dw0, delta0.T @ X + 2 * l2 * w0),
+    ("db0", db0, delta0.sum(axis=0)),
 ):
     print(f"{name}: largest difference from the formula {np.abs(got - expected).max():.1e}")
 

@@ -13,7 +13,7 @@ import numpy as np
 import bpkern
 
 # bpkern warns about such a network; here it is wanted.
-warnings.filterwarnings("ignore", "the loss cross_entropy contains its softmax")
+warnings.filterwarnings("ignore", "the loss cross_entropy applies its own softmax")
 
 # %%
 # The floor

@@ -41,8 +41,7 @@ x, target = [[0.05, 0.10]], [[0.01, 0.99]]
 # ---------------------
 #
 # :meth:`bpkern.MLP.trace` returns what training would do, and changes nothing. Printed, it has the formula
-# beside each block of numbers. Its ``layers[0]`` and ``layers[1]`` are the first and the second layer of the
-# text.
+# beside each block of numbers. Layers count from 0, here as in ``trace.steps[0].layers``.
 
 trace = model.trace(x, target)
 print(trace)
@@ -54,15 +53,15 @@ trace
 #
 # .. math::
 #
-#    a_1 = \sigma(x W_1^\mathsf{T} + b_1) = (0.5933, 0.5969) \qquad
-#    a_2 = \sigma(a_1 W_2^\mathsf{T} + b_2) = (0.7514, 0.7729)
+#    a_0 = \sigma(x W_0^\mathsf{T} + b_0) = (0.5933, 0.5969) \qquad
+#    a_1 = \sigma(a_0 W_1^\mathsf{T} + b_1) = (0.7514, 0.7729)
 #
 # .. math::
 #
 #    E = \frac{1}{2} \left( (0.7514 - 0.01)^2 + (0.7729 - 0.99)^2 \right) = 0.2984
 
 print("outputs", model.forward(x)[0])
-loss, [(dw1, db1), (dw2, db2)] = model.gradients(x, target)
+loss, [(dw0, db0), (dw1, db1)] = model.gradients(x, target)
 print(f"loss {loss:.4f}")
 
 # %%
@@ -74,8 +73,8 @@ print(f"loss {loss:.4f}")
 # .. math::
 #
 #    \frac{\partial E}{\partial w_5}
-#    = \frac{\partial E}{\partial a_2} \cdot \frac{\partial a_2}{\partial z_2}
-#    \cdot \frac{\partial z_2}{\partial w_5}
+#    = \frac{\partial E}{\partial a_1} \cdot \frac{\partial a_1}{\partial z_1}
+#    \cdot \frac{\partial z_1}{\partial w_5}
 #    = 0.7414 \cdot 0.1868 \cdot 0.5933 = 0.0822
 
 explanation = trace.explain("layers[1].W[0, 0]")
@@ -94,7 +93,7 @@ trace.explain("layers[0].W[0, 0]")
 # All gradients
 # -------------
 
-print(f"dW1\n{dw1}\ndb1 {db1}\ndW2\n{dw2}\ndb2 {db2}")
+print(f"dW0\n{dw0}\ndb0 {db0}\ndW1\n{dw1}\ndb1 {db1}")
 
 # %%
 # The update
@@ -104,9 +103,9 @@ print(f"dW1\n{dw1}\ndb1 {db1}\ndW2\n{dw2}\ndb2 {db2}")
 # :math:`w_5 \leftarrow 0.40 - 0.5 \cdot 0.0822 = 0.3589`. Training makes the same step, to the bit:
 
 model.train_on_batch(x, target)
-for l, (w, b) in enumerate(model.get_weights(), start=1):
+for l, (w, b) in enumerate(model.get_weights()):
     print(f"after one update: W{l}\n{w}\nb{l} {b}")
-    assert (w == trace.steps[0].layers[l - 1].new_W).all()
+    assert (w == trace.steps[0].layers[l].new_W).all()
 
 # %%
 # Ten steps, one after the other; the slider goes through them:

@@ -29,7 +29,7 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import c_api, export, graph, reference
+    from . import c_api, export, graph, reference, trace
     from .c_api import get_include
     from .trace import Trace
 
@@ -59,6 +59,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "trace",
 ]
 
 
@@ -71,6 +72,7 @@ _LATER = {
     "get_include": ".c_api",
     "graph": ".graph",
     "reference": ".reference",
+    "sklearn": ".sklearn",
     "trace": ".trace",
     "Trace": ".trace",
 }
@@ -82,7 +84,7 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         module = import_module(_LATER[name], __name__)
-        return getattr(module, name, module)
+        return module if _LATER[name] == f".{name}" else getattr(module, name)
     message = f"module {__name__!r} has no attribute {name!r}"
     for module in (callbacks, schedules, losses, kernels):
         if getattr(vars(module).get(name), "__module__", None) == module.__name__:

@@ -71,6 +71,14 @@ def real(name: str, value: object, lowest: float = 0.0, highest: float = math.in
     return number
 
 
+def positive(name: str, value: object) -> float:
+    """`value` as a finite float above 0. TypeError for a bool or non-number, otherwise ValueError."""
+    number = _number(name, value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be finite and above 0, not {number:g}")
+    return number
+
+
 def fraction(name: str, value: object) -> float:
     """`value` as a float. TypeError for a bool or non-number, ValueError out of [0, 1)."""
     number = _number(name, value)

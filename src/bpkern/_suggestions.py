@@ -6,8 +6,8 @@ Only messages of errors need this module, which is imported for them.
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-# Names of other libraries, in lower case with underscores, by the kind of name. A value that is a known name
-# is asked about ("did you mean"); any other value is said as it is.
+# Names of other libraries, in lower case with underscores, by the kind of name. A value of one word is asked
+# about ("did you mean") where it is allowed; a sentence is said as it is.
 SIGMOID_IS_IN = (
     "the losses cross_entropy and binary_cross_entropy contain their softmax or sigmoid: leave the \
 output_activation 'identity'; predict_proba returns the probabilities"
@@ -50,6 +50,12 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "kaiming_normal": "he_normal",
         "xavier_uniform": "glorot_uniform",
         "xavier_normal": "glorot_normal",
+        "kaiming": "he_uniform",
+        "he": "he_uniform",
+        "xavier": "glorot_uniform",
+        "glorot": "glorot_uniform",
+        "lecun": "lecun_uniform",
+        "zeros": "units with equal weights stay equal, so weights are drawn; biases begin at 0",
     },
     "optimizer": {"momentum": "sgd", "nesterov": "sgd"},
     "hook": {
@@ -68,17 +74,18 @@ _RATES = {
     "learning_rate": "lr",
     "learning_rate_init": "lr",
     "eta": "lr",
-    "epsilon": "eps",
-    "beta1": "it is the first of betas=(0.9, 0.999)",
-    "beta_1": "it is the first of betas=(0.9, 0.999)",
-    "beta2": "it is the second of betas=(0.9, 0.999)",
-    "beta_2": "it is the second of betas=(0.9, 0.999)",
-    "rho": "alpha",
     "l2": "weight_decay",
     "decay": "weight_decay is L2; for a falling rate give a schedule of bpkern.schedules as lr",
     "params": "an optimiser holds settings only: MLP(optimizer=...) brings it to its parameters",
     "clipnorm": "clipping is fit(clip_norm=...)",
     "clipvalue": "clipping is fit(clip_value=...)",
+}
+_EPS = {"epsilon": "eps"}
+_BETAS = {
+    "beta1": "it is the first of betas=(0.9, 0.999)",
+    "beta_1": "it is the first of betas=(0.9, 0.999)",
+    "beta2": "it is the second of betas=(0.9, 0.999)",
+    "beta_2": "it is the second of betas=(0.9, 0.999)",
 }
 
 # Arguments of other libraries, by the function of this package that was called.
@@ -146,10 +153,10 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "CSVLogger": {"filename": "path", "sep": "separator", "delimiter": "separator"},
     "SGD": _RATES,
-    "RMSprop": _RATES,
-    "Adagrad": _RATES,
-    "Adam": _RATES,
-    "AdamW": _RATES,
+    "RMSprop": _RATES | _EPS | {"rho": "alpha"},
+    "Adagrad": _RATES | _EPS,
+    "Adam": _RATES | _EPS | _BETAS,
+    "AdamW": _RATES | _EPS | _BETAS,
 }
 ARGUMENTS["fit_many"] = ARGUMENTS["each"] = ARGUMENTS["MLP.fit"]
 
@@ -169,9 +176,9 @@ def unknown_argument(whose: str, given: Iterable[str], allowed: Iterable[str]) -
 def _ending(elsewhere: Mapping[str, str], given: str, allowed: list[str]) -> str:
     plain = given.lower().replace("-", "_").replace(" ", "_")
     found = elsewhere.get(plain)
-    if found is not None and found not in allowed:
+    if found is not None and " " in found:
         return f"; {found}"
-    if found is None:
+    if found not in allowed:
         by_plain = {name.lower(): name for name in allowed}
         found = next((by_plain[name] for name in get_close_matches(plain, by_plain, 1, 0.7)), None)
     return "" if found is None else f"; did you mean {found!r}?"

@@ -11,12 +11,14 @@ NAME = "threadpoolctl"
 
 
 def register(threadpoolctl: Any) -> None:
-    """Register the extension with threadpoolctl, as a library of its own user API "bpkern".
+    """Register the extension with threadpoolctl, as a library of its own user API "bpkern", once.
 
     Versions before 3.2 take no other libraries.
     """
     if not hasattr(threadpoolctl, "register"):
         return
+    if any(kind.__module__ == __name__ for kind in threadpoolctl.LibController.__subclasses__()):
+        return  # bpkern has been imported before
 
     class BpkernController(threadpoolctl.LibController):  # type: ignore[misc]
         """The number of `bpkern.set_num_threads`."""
@@ -46,13 +48,21 @@ def register(threadpoolctl: Any) -> None:
 class _Watch:
     """A finder of modules that waits for the import of threadpoolctl, to register then."""
 
+    def __init__(self) -> None:
+        self._searching = False  # a finder that this one asks may ask all finders in turn
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """None, except for threadpoolctl: what the other finders find, with a loader that registers."""
-        if name != NAME:
+        if name != NAME or self._searching:
             return None
-        others = [finder for finder in sys.meta_path if finder is not self]
-        specs = (finder.find_spec(name, path, target) for finder in others)
-        spec: Any = next((spec for spec in specs if spec is not None), None)
+        # Finders in the form of Python before 3.4 have no find_spec.
+        finds = [getattr(finder, "find_spec", None) for finder in sys.meta_path if finder is not self]
+        self._searching = True
+        try:
+            specs = (find(name, path, target) for find in finds if find is not None)
+            spec: Any = next((spec for spec in specs if spec is not None), None)
+        finally:
+            self._searching = False
         if spec is not None and spec.loader is not None:
             spec.loader = _Loader(spec.loader, self)
         return spec
@@ -63,6 +73,9 @@ class _Loader:
 
     def __init__(self, loader: Any, watch: _Watch) -> None:
         self._loader, self._watch = loader, watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
 
     def create_module(self, spec: Any) -> Any:
         """As the loader itself."""
@@ -81,6 +94,12 @@ class _Loader:
 
 def register_when_loaded() -> None:
     """Register now if threadpoolctl is loaded, otherwise when it is: importing it takes milliseconds."""
+    # Those of an earlier import of bpkern, by name: their class may be another object.
+    sys.meta_path[:] = [
+        finder
+        for finder in sys.meta_path
+        if (type(finder).__module__, type(finder).__name__) != (__name__, _Watch.__name__)
+    ]
     if NAME in sys.modules:
         register(sys.modules[NAME])
     else:

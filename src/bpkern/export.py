@@ -123,7 +123,7 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     write_tensors(_checks.path("path", path), named_parameters(net_of(model)))
 
 
-def to_c(model: Any, name: str = "net", weights: str = "float32", data: Any = None) -> str:
+def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any = None) -> str:
     """One C file that predicts as the model does, in float32.
 
     C99 with math.h and no other library; no memory is allocated; the weights are ``static const``. The file
@@ -146,6 +146,7 @@ def to_c(model: Any, name: str = "net", weights: str = "float32", data: Any = No
     Returns
     -------
     str
+        The text of the file; nothing is written.
 
     Raises
     ------

@@ -32,6 +32,7 @@ from ._seeing.operations import OPERATIONS, Operation, power_of
 if TYPE_CHECKING:
     from .trace import Step
 
+# Without max: `from bpkern.graph import *` would hide Python's own.
 __all__ = [
     "Edge",
     "Node",
@@ -39,7 +40,6 @@ __all__ = [
     "exp",
     "from_trace",
     "log",
-    "max",
     "relu",
     "sigmoid",
     "sin",
@@ -100,6 +100,8 @@ class Node:
         self, value: float, edges: tuple[Edge, ...] = (), *, name: str | None = None, formula: str = ""
     ) -> None:
         self._value, self._edges = real("value", value, -math.inf), tuple(edges)
+        if not all(isinstance(edge, Edge) for edge in self._edges):
+            raise TypeError(f"edges must be a sequence of Edge, not {edges!r}")
         if len(self._edges) > 2:
             raise ValueError(f"a node has at most two edges, not {len(self._edges)}")
         self._name = None if name is None else _checked_name(name)

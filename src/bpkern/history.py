@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ._needs import needs
+
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
@@ -91,14 +93,13 @@ class History(dict[str, list[float]]):
 
         Raises
         ------
-        ImportError
-            Without pandas.
+        ModuleNotFoundError
+            If pandas is not installed.
         """
-        try:
-            import pandas
-        except ModuleNotFoundError as error:
-            raise ImportError("History.to_frame needs pandas: pip install pandas") from error
-        return pandas.DataFrame(dict(self), index=pandas.RangeIndex(1, len(self.lr) + 1, name="epoch"))
+        library = needs("pandas", None, "History.to_frame")
+        index = library.RangeIndex(1, len(self.lr) + 1, name="epoch")
+        frame: pandas.DataFrame = library.DataFrame(dict(self), index=index)
+        return frame
 
     def plot(self, ax: "Axes | None" = None) -> "Figure":
         """Draw the learning curves: a panel for the losses and one for each other metric.
@@ -119,15 +120,12 @@ class History(dict[str, list[float]]):
 
         Raises
         ------
-        ImportError
-            Without matplotlib, which the extra ``plot`` installs.
+        ModuleNotFoundError
+            If matplotlib is not installed; the extra ``plot`` installs it.
         ValueError
             If there has been no epoch.
         """
-        try:
-            from matplotlib import pyplot
-        except ModuleNotFoundError as error:
-            raise ImportError("History.plot needs matplotlib: pip install 'bpkern[plot]'") from error
+        pyplot = needs("matplotlib.pyplot", "plot", "History.plot")
         from ._seeing.curves import panels_of
 
         if not self.lr:

@@ -169,9 +169,11 @@ class MLP:
         if settings.has_second_sigmoid:
             from ._user_warnings import warn
 
+            own = "softmax" if settings.loss == "cross_entropy" else "sigmoid"
             warn(
-                f"the loss {settings.loss} contains its softmax or sigmoid, and output_activation='sigmoid' "
-                "is another one before it: leave it 'identity'; predict_proba returns the probabilities"
+                f"the loss {settings.loss} applies its own {own} to the outputs, and "
+                "output_activation='sigmoid' applies a sigmoid before that: use 'identity'; predict_proba "
+                "returns the probabilities"
             )
 
     # For the other modules of the package ------------------------------------------------------------
@@ -830,7 +832,7 @@ class MLP:
         sequential: Any,
         *,
         loss: str | Loss | Callable[..., Any],
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         l2: float = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
@@ -877,7 +879,7 @@ class MLP:
         path: str | os.PathLike[str],
         *,
         loss: str | Loss | Callable[..., Any],
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         l2: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
         l1: float = 0.0,

@@ -100,7 +100,7 @@ def bad(value):
 ROWS = [
     (X[0], ValueError, r"X must have 2 dimensions, \(rows, 3\), not shape \(3,\): X.reshape\(1, 3\), for"),
     (X[None], ValueError, r"not shape \(1, 8, 3\)"),
-    (X[:, :2], ValueError, "X must have 3 columns, as the first layer, not 2"),
+    (X[:, :2], ValueError, "X must have 3 columns, the size of the first layer, not 2"),
     (X.astype(complex), TypeError, "X must hold real numbers, not dtype complex128"),
     (X.astype(str), TypeError, "X must hold numbers: column 0, row 0, holds the string"),
     (X.astype("M8[s]"), TypeError, "X must hold real numbers, not dtype datetime64"),

@@ -19,7 +19,7 @@ def library(tmp_path_factory):
     texts = []
     for number in NUMBERS:
         model, X = random_model(number)
-        texts += [export.to_c(model, f"{kind}_{number}", kind, X) for kind in KINDS]
+        texts += [export.to_c(model, name=f"{kind}_{number}", weights=kind, data=X) for kind in KINDS]
     names = [f"{kind}_{number}" for number in NUMBERS for kind in KINDS]
     defined = [f"-D{name.upper()}_TEST" for name in names]
     return compiled("\n".join(texts), tmp_path_factory.mktemp("c"), options=defined)
@@ -52,7 +52,7 @@ def test_functions_at_the_ends_of_the_number_line(tmp_path):
         name: bpkern.MLP([1, 1, 1], activation=name, loss="mse", init=[([[1.0]], [0.0])] * 2)
         for name in bpkern._core.ACTIVATIONS
     }
-    library = compiled("\n".join(export.to_c(model, name) for name, model in models.items()), tmp_path)
+    library = compiled("\n".join(export.to_c(model, name=name) for name, model in models.items()), tmp_path)
     for name, model in models.items():
         found, _ = predicted_by_c(library, z, 1, name)
         np.testing.assert_allclose(found, model.forward(z.astype(np.float32)), rtol=2e-6, atol=1e-7)
@@ -78,7 +78,7 @@ def test_pipelines_of_classifiers(case, tmp_path):
     from bpkern.sklearn import MLPClassifier
 
     labels, scalers = [
-        (["a", 'q"\\', "??=é"], [StandardScaler()]),
+        (["net_a", 'q"\\', "??=é"], [StandardScaler()]),
         ([1.0, 2.0, -3.0], [MinMaxScaler((-1, 3)), RobustScaler()]),
         ([-5, 7, 1 << 40], [MaxAbsScaler()]),
         ([False, True], []),
@@ -141,6 +141,23 @@ def test_names(tmp_path):
     np.testing.assert_allclose(found, model.predict_proba(np.ones((1, 2))), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_names_are_replaced_once_and_labels_never(tmp_path):
+    """The prefix may itself begin like a prefix; the label of a class is no name."""
+    pytest.importorskip("sklearn")
+    import ctypes
+
+    from bpkern.sklearn import MLPClassifier
+
+    X = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    labels = ["a", 'NET_"net_\\', "net_b"]
+    model = MLPClassifier((2,), max_iter=1, random_state=0).fit(X, np.array(labels)[np.arange(30) % 3])
+    text = export.to_c(model, name="NET_net")
+    assert "void NET_net_predict(" in text
+    stored = (ctypes.c_char_p * 3).in_dll(compiled(text, tmp_path), "NET_net_classes")
+    assert [each.decode() for each in stored] == model.classes_.tolist()
+
+
 @pytest.mark.parametrize("name", ["", "2x", "a b", "a-b", "int", "_x", "é", "x" * 41, "x;", "x\n"])
 def test_refused_names(name):
     with pytest.raises(ValueError, match="C identifier"):
@@ -162,6 +179,11 @@ def test_refused_names(name):
 def test_refused_arguments(options, error, message):
     with pytest.raises(error, match=message):
         export.to_c(bpkern.MLP([2, 1], loss="mse"), **options)
+
+
+def test_a_path_is_not_taken_for_a_name():
+    with pytest.raises(TypeError, match="positional"):
+        export.to_c(bpkern.MLP([2, 1], loss="mse"), "net")
 
 
 def test_refused_models():
@@ -210,7 +232,9 @@ def test_on_the_command_line(tmp_path, capsys):
     assert main(options) == 0
     assert (tmp_path / "net.c").read_text() == export.to_c(model, data=[[1, 2], [3, 4]])
     assert main([*options, "--weights", "int8", "--name", "two"]) == 0
-    assert (tmp_path / "net.c").read_text() == export.to_c(model, "two", "int8", [[1, 2], [3, 4]])
+    assert (tmp_path / "net.c").read_text() == export.to_c(
+        model, name="two", weights="int8", data=[[1, 2], [3, 4]]
+    )
     assert main([*options, "--name", "2"]) == 1
     assert main(["export", str(tmp_path / "net.npz")]) == 1
     assert main(["export", str(tmp_path / "none.npz"), "--c", str(tmp_path / "x.c")]) == 1

@@ -10,19 +10,26 @@ from bpkern import export
 
 
 @pytest.mark.parametrize(
-    ("library", "extra", "call"),
+    ("library", "extra", "whose", "call"),
     [
-        ("onnx", "onnx", lambda model, path: export.to_onnx(model)),
-        ("onnx", "onnx", lambda model, path: bpkern.MLP.from_onnx(path, loss="mse")),
-        ("torch", "torch", lambda model, path: export.to_torch(model)),
-        ("torch", "torch", lambda model, path: bpkern.MLP.from_torch(None, loss="mse")),
-        ("safetensors.numpy", "safetensors", lambda model, path: export.to_safetensors(model, path)),
+        ("onnx", "onnx", "to_onnx", lambda model, path: export.to_onnx(model)),
+        ("onnx", "onnx", "MLP.from_onnx", lambda model, path: bpkern.MLP.from_onnx(path, loss="mse")),
+        ("torch", "torch", "to_torch", lambda model, path: export.to_torch(model)),
+        ("torch", "torch", "MLP.from_torch", lambda model, path: bpkern.MLP.from_torch(None, loss="mse")),
+        (
+            "safetensors.numpy",
+            "safetensors",
+            "a .safetensors file",
+            lambda model, path: export.to_safetensors(model, path),
+        ),
     ],
 )
-def test_the_error_names_the_extra(library, extra, call, monkeypatch, tmp_path):
+def test_the_error_names_the_extra(library, extra, whose, call, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, library, None)
     model = bpkern.MLP([2, 1], loss="mse", seed=0)
-    with pytest.raises(ModuleNotFoundError, match=rf"bpkern\[{extra}\]"):
+    with pytest.raises(
+        ModuleNotFoundError, match=rf"^{whose} needs {extra}: pip install 'bpkern\[{extra}\]'$"
+    ):
         call(model, str(tmp_path / "net.safetensors"))
     assert export.to_c(model).startswith("/*")
     assert not list(tmp_path.iterdir())

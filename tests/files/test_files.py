@@ -195,7 +195,9 @@ def test_suffixes(tmp_path, name):
 def test_without_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     for call in (lambda path: container.write(path, {}, {}), container.read):
-        with pytest.raises(ModuleNotFoundError, match=r"pip install 'bpkern\[safetensors\]', or take .npz"):
+        with pytest.raises(
+            ModuleNotFoundError, match=r"needs safetensors: pip install 'bpkern\[safetensors\]'"
+        ):
             call(tmp_path / "net.safetensors")
     assert content(tmp_path) == {}
 

@@ -174,7 +174,7 @@ def test_one_callback_needs_no_list():
     [
         (5, "callbacks must be a sequence of bpkern.callbacks.Callback, not 5"),
         (None, "callbacks must be a sequence"),
-        ([EarlyStopping], r"a callback must be .*, not <class .*: make one of it, EarlyStopping\(\)"),
+        ([EarlyStopping], r"a callback must be .*, not <class .*: give an instance, as in EarlyStopping\(\)"),
         (EarlyStopping, "callbacks must be a sequence of bpkern.callbacks.Callback, not <class"),
         ([print], "a callback must be a bpkern.callbacks.Callback, not <built-in"),
         ("abc", "callbacks must be a sequence of bpkern.callbacks.Callback, not 'abc'"),

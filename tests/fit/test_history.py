@@ -59,7 +59,7 @@ def test_to_frame():
 @pytest.mark.parametrize(
     ("hidden", "call", "message"),
     [
-        ("pandas", "to_frame", "History.to_frame needs pandas"),
+        ("pandas", "to_frame", "History.to_frame needs pandas: pip install pandas"),
         ("matplotlib", "plot", "History.plot needs matplotlib: pip install 'bpkern[plot]'"),
     ],
 )
@@ -72,7 +72,7 @@ made = History()
 made.add_epoch({{"loss": 1.0}}, 1, 0.1)
 try:
     made.{call}()
-except ImportError as error:
+except ModuleNotFoundError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -94,9 +94,10 @@ def test_short_fits_are_not_checked():
 def test_a_second_sigmoid(loss, tmp_path):
     made = []
     told, files = warned(lambda: made.append(model(loss=loss, output_activation="sigmoid")))
+    own = "softmax" if loss == "cross_entropy" else "sigmoid"
     assert told == [
-        f"the loss {loss} contains its softmax or sigmoid, and output_activation='sigmoid' is another one "
-        "before it: leave it 'identity'; predict_proba returns the probabilities"
+        f"the loss {loss} applies its own {own} to the outputs, and output_activation='sigmoid' applies a "
+        "sigmoid before that: use 'identity'; predict_proba returns the probabilities"
     ]
     assert files == {__file__}
     made[0].save(tmp_path / "net.npz")

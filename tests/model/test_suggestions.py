@@ -1,5 +1,6 @@
 """Names that people know from other libraries, or misspell: what the messages of the errors propose."""
 
+import inspect
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import bpkern
 from bpkern import callbacks, reference
+from bpkern._suggestions import ARGUMENTS
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -34,6 +36,10 @@ def model(**settings):
         ({"loss": "MSE"}, "did you mean 'mse'?"),
         ({"loss": "mean_squared_error"}, "did you mean 'mse'?"),
         ({"init": "xavier_uniform"}, "did you mean 'glorot_uniform'?"),
+        ({"init": "Xavier"}, "did you mean 'glorot_uniform'?"),
+        ({"init": "he"}, "did you mean 'he_uniform'?"),
+        ({"init": ["lecun", "he"]}, "did you mean 'lecun_uniform'?"),
+        ({"init": "zeros"}, "units with equal weights stay equal"),
         ({"init": ["he_normall", "he_normal"]}, "did you mean 'he_normal'?"),
         ({"optimizer": "Adam"}, "unknown optimizer 'Adam': allowed are sgd, rmsprop, adagrad, adam, adamw"),
         ({"optimizer": "Adam"}, "did you mean 'adam'?"),
@@ -117,6 +123,22 @@ def test_an_argument_of_a_class_is_proposed(make, given, words):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(bpkern.SGD, "epsilon"), (bpkern.SGD, "beta_1"), (bpkern.Adagrad, "beta_2"), (bpkern.Adam, "rho")],
+)
+def test_a_setting_of_another_optimiser_is_not_proposed(make, name):
+    with pytest.raises(TypeError, match=f"argument '{name}' of {make.__name__}: allowed are [a-z_, ]+$"):
+        make(**{name: 0.5})
+
+
+@pytest.mark.parametrize("whose", [name for name in ARGUMENTS if name not in ("fit_many", "each")])
+def test_every_proposed_argument_exists(whose):
+    places = {"MLP.fit": bpkern.MLP.fit, **vars(callbacks), **vars(bpkern)}
+    proposed = {name for name in ARGUMENTS[whose].values() if " " not in name}
+    assert proposed <= set(inspect.signature(places[whose]).parameters)
+
+
 def test_metrics_and_monitors_are_proposed():
     with pytest.raises(ValueError, match=r"allowed are .*, or a callable; did you mean 'accuracy'\?"):
         model().fit(X, Y, metrics="acc")
@@ -157,7 +179,9 @@ def test_an_optimiser_may_be_assigned_by_name():
     with pytest.raises(ValueError, match=r"unknown optimizer 'adm'.*did you mean 'adam'\?"):
         trained.optimizer = "adm"
     assert repr(trained.optimizer) == repr(bpkern.AdamW())
-    with pytest.raises(TypeError, match=r"not <class 'bpkern.optimizers.Adam'>: make one of it, Adam\(\)"):
+    with pytest.raises(
+        TypeError, match=r"not <class 'bpkern.optimizers.Adam'>: give an instance, as in Adam\(\)"
+    ):
         model(optimizer=bpkern.Adam)
 
 
@@ -206,8 +230,8 @@ def test_one_gain_is_that_of_all_layers():
     ("init", "error", "words"),
     [
         (["he_normal"], ValueError, "init must have one name per layer, the output included, 2, not 1"),
-        (("he_normal", 0), ValueError, "the gain of init must be above 0, not 0: equal weights stay equal"),
-        (("he_normal", -1), ValueError, "the gain of init must be finite and at least 0, not -1"),
+        (("he_normal", 0), ValueError, "the gain of init must be finite and above 0, not 0"),
+        (("he_normal", -1), ValueError, "the gain of init must be finite and above 0, not -1"),
         (
             ("he_normal", 1e300),
             ValueError,

@@ -55,12 +55,13 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", LINKING, ids=named)
 def test_names_are_spelled_as_in_the_package(page):
-    """In backticks: names that begin with `bpkern.` or a public name, and calls of `model`'s methods."""
+    """In backticks: names that begin with `bpkern.` or a public name, and methods of `model` and `trace`."""
+    objects = {"model": bpkern.MLP, "trace": bpkern.Trace}
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
     for name, call in re.findall(r"`((?:\w+\.)+\w+)([(`])", prose):
         first, _, rest = name.partition(".")
-        if first == "model" and call == "(":
-            assert hasattr(bpkern.MLP, rest), name
+        if first in objects:
+            assert call == "`" or hasattr(objects[first], rest), name
         elif first in ("bpkern", *bpkern.__all__) and rest not in (
             "c",
             "h",

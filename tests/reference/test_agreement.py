@@ -87,7 +87,7 @@ def test_ways_to_fit(fit):
     agree(both("cross_entropy", fit=fit, optimizer=bpkern.SGD(lr=0.1)), 1e-11)
 
 
-@pytest.mark.filterwarnings("ignore:the loss .* contains its softmax or sigmoid")
+@pytest.mark.filterwarnings("ignore:the loss .* applies its own")
 def test_output_activation_and_dense_targets():
     X, _ = data("mse")
     y = np.random.default_rng(0).random((101, 3))

@@ -1,5 +1,6 @@
 """Branches add, layers multiply; a second backward changes nothing; what is refused, and how."""
 
+import builtins
 import math
 
 import numpy as np
@@ -180,6 +181,17 @@ def test_errors_say_what_was_given(compute, message):
     [x] = variables(x=3)
     with pytest.raises(ValueError, match=message):
         compute(x)
+
+
+def test_edges_are_checked_when_a_node_is_made():
+    [x] = variables(x=3)
+    for edges in ((1,), (x,), ((x, 1.0, "1"),)):
+        with pytest.raises(TypeError, match="edges must be a sequence of Edge, not "):
+            Node(1.0, edges)
+
+
+def test_a_star_import_leaves_the_functions_of_python():
+    assert not set(graph.__all__) & set(dir(builtins))
 
 
 @pytest.mark.parametrize(

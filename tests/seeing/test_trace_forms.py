@@ -1,7 +1,9 @@
 """A trace as text, dictionary, JSON and files, and the command `bpkern trace`."""
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -62,10 +64,10 @@ def test_the_text_shows_what_a_model_has():
         "  layers[0]: 3 → 4, relu, dropout 0.5",
         "    a = relu(z), after dropout",
         "    p  ",
-        "    E = −Σ y log p, p = softmax(a), mean over the rows",
+        "    E₀ = −Σ y log p, p = softmax(a), mean over the rows",
         "    penalty = 0.1 Σ W²",
-        "    loss = E + penalty",
-        "    ∂E/∂a = (p − y) / n",
+        "    E = E₀ + penalty",
+        "    ∂E/∂a = (p − y) · 1/5",
         "    dW = δᵀ x + 0.2 W",
         "  mean ← 0.9 mean + 0.1 g",
         "  largest ← max(largest, square)",
@@ -104,6 +106,33 @@ def test_the_text_shows_what_a_model_has():
 def test_the_formulas_of_the_optimisers(optimizer, lines):
     text = str(bpkern.MLP([1, 1], loss="mse", optimizer=optimizer, seed=0).trace([[1.0]], [[0.0]]))
     assert set(lines) <= {line.strip() for line in text.splitlines()}
+
+
+def test_weights_of_rows_stand_in_the_formulas(tmp_path):
+    """In the text, on the page and in the explanation: 1/n would be the factor of no row."""
+    model = bpkern.MLP([2, 2], loss="mse", seed=0)
+    trace = model.trace([[1.0, 2.0], [3.0, 4.0]], [[0, 0], [0, 0]], sample_weight=[1, 3])
+    trace.save(tmp_path / "trace.html")
+    derivative, share = "(2/m (a − y)) · r", "r = the row's share of the sample weights"
+    texts = (
+        str(trace),
+        html.unescape((tmp_path / "trace.html").read_text("utf-8")),
+        str(trace.explain("layers[0].W[0, 0]")),
+    )
+    for text in texts:
+        assert derivative in text
+        assert share in text
+        assert f"{share} = " not in text
+        assert "1/2" not in text
+    for text in texts[:2]:
+        assert "E = 1/m Σ (a − y)², weighted mean over the rows" in text
+
+
+def test_numbers_at_a_place_are_no_result():
+    """A slope of relu has no formula with numbers: its z says which of two cases it is."""
+    model = bpkern.MLP([1, 1, 1], loss="mse", init=[([[1.0]], [0.0])] * 2)
+    text = str(model.trace([[0.5]], [[1.0]]).explain("layers[0].W[0, 0]"))
+    assert "1 if z > 0, else 0, at z = 0.5000  (relu)" in text
 
 
 def test_long_arrays_are_abbreviated_in_text_only():
@@ -227,6 +256,14 @@ def test_rows_that_are_not_given_are_drawn(capsys, loss):
     assert run(capsys, "--layers", "3,5,1", "--loss", loss, "--seed", "1") == first
     assert run(capsys, "--layers", "3,5,1", "--loss", loss, "--seed", "2") != first
     assert run(capsys, "--loss", loss, "--x", "1,2;3,4")[0] == 0
+
+
+@pytest.mark.parametrize("sizes", ["2,2,2", "3,4,2"])
+def test_rows_of_the_textbook_are_for_its_network_alone(capsys, sizes):
+    drawn = [run(capsys, "--layers", sizes, "--seed", seed)[1] for seed in ("1", "2")]
+    targets = [re.search(r"^    y  .*", text, re.MULTILINE)[0] for text in drawn]
+    assert targets[0] != targets[1]
+    assert "0.0500 0.1000" not in drawn[0]
 
 
 def test_a_model_and_its_rows_from_files(capsys, tmp_path):

@@ -204,9 +204,9 @@ def test_the_numbers_of_a_drawing_are_those_of_the_trace(make, row, number, tmp_
     ends = step.outputs if step.probabilities is None else step.probabilities
     expected = [each for pair in zip(value(ends), value(trace.targets), strict=True) for each in pair]
     assert all(map(shows, loss[1 : 2 * len(expected) : 2], expected))
-    assert f"E = {step.loss - step.penalty:.6g}" in loss
+    assert loss[-1] == f"E = {step.loss:.6g}"
     if trace.l2:
-        assert loss[-2:] == [f"penalty = {step.penalty:.6g}", f"loss = {step.loss:.6g}"]
+        assert loss[-3:-1] == [f"E₀ = {step.loss - step.penalty:.6g}", f"penalty = {step.penalty:.6g}"]
 
 
 @pytest.mark.parametrize(("make", "row"), [(textbook, 0), (rich, 2), (rich, "mean"), (nasty, 0)])
@@ -261,7 +261,8 @@ def test_the_textbook_in_words(tmp_path):
 def test_which_rows_are_shown_is_said(tmp_path):
     trace = rich()
     assert "those of row 2; dW and db are of all rows" in saved(trace, tmp_path / "trace.html", row=2)
-    assert "are means over the rows" in saved(trace, tmp_path / "trace.html", row="mean")
+    assert "are weighted means over the rows" in saved(trace, tmp_path / "trace.html", row="mean")
+    assert "are means over the rows" in saved(nasty(), tmp_path / "trace.html", row="mean")
     assert "of row" not in saved(textbook(), tmp_path / "trace.html")
     text = saved(trace, tmp_path / "trace.svg", row=2)
     assert "z0[2,0]" in text
@@ -272,7 +273,7 @@ def test_which_rows_are_shown_is_said(tmp_path):
     ("given", "error", "message"),
     [
         ({"row": 4}, ValueError, "row must be at most 3, not 4"),
-        ({"row": "median"}, ValueError, "unknown row 'median': allowed are mean"),
+        ({"row": "median"}, ValueError, "row must be a row's number from 0 or 'mean', not 'median'"),
         ({"row": 1.0}, TypeError, "row must be a whole number, not 1.0"),
         ({"row": None}, TypeError, "row must be a whole number, not None"),
         ({"step": 2}, ValueError, "step must be at most 1, not 2"),

@@ -119,6 +119,14 @@ def test_other_suffixes(model, name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_does_not_exist(model, tmp_path):
+    """The error names the file of the user, not a temporary one."""
+    path = tmp_path / "none" / "trace.html"
+    with pytest.raises(FileNotFoundError) as error:
+        model.trace(X, Y).save(path)
+    assert error.value.filename == str(path)
+
+
 def test_paths_that_are_none(model, tmp_path):
     trace = model.trace(X, Y)
     with pytest.raises(TypeError, match="must be a path"):

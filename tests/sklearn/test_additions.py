@@ -324,7 +324,16 @@ def test_an_optimiser_in_partial_fit():
     assert_same_training(model, other, 12)
 
 
-@pytest.mark.parametrize("bad", ["adam", bpkern.SGD, 0.1], ids=str)
+@pytest.mark.parametrize("kind", bpkern.optimizers.OPTIMIZERS.values())
+def test_an_optimiser_by_its_name(kind):
+    """With its own default settings, as in `bpkern.MLP`, and not with those of the estimator."""
+    named = fitted(optimizer=kind.rule, learning_rate_init=0.5)
+    assert named.optimizer == kind.rule
+    assert same(named, fitted(optimizer=kind()))
+    assert repr(named.model_.optimizer) == repr(kind())
+
+
+@pytest.mark.parametrize("bad", ["adams", bpkern.SGD, 0.1], ids=str)
 def test_bad_optimisers(bad):
     refused((ValueError, TypeError), "optimizer", optimizer=bad)
 

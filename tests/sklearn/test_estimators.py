@@ -119,13 +119,22 @@ import sys
 import bpkern
 assert not {"sklearn", "scipy", "bpkern.sklearn"} & set(sys.modules)
 sys.modules["sklearn"] = None
-try:
-    import bpkern.sklearn
-except ImportError as error:
-    print(error)
+for ask in (lambda: __import__("bpkern.sklearn"), lambda: bpkern.sklearn):
+    try:
+        ask()
+    except ModuleNotFoundError as error:
+        print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert re.search(r"pip install '?bpkern\[sklearn\]", done.stdout)
+    assert done.stdout.splitlines() == 2 * [
+        "bpkern.sklearn needs scikit-learn: pip install 'bpkern[sklearn]'"
+    ]
+
+
+def test_the_module_is_an_attribute_of_the_package():
+    code = "import bpkern; print(bpkern.sklearn.MLPClassifier.__module__, bpkern.trace.Trace is bpkern.Trace)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "bpkern.sklearn.classifier True\n"
 
 
 # Fitted attributes --------------------------------------------------------------------------------------

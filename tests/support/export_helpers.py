@@ -28,7 +28,7 @@ def random_model(number, dtype=None):
     hidden = [ACTIVATIONS[(number + l) % len(ACTIVATIONS)] for l in range(len(layers) - 2)]
     output = ACTIVATIONS[(number // 3) % len(ACTIVATIONS)] if number % 3 == 0 else "identity"
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the loss .* contains its softmax or sigmoid")
+        warnings.filterwarnings("ignore", "the loss .* applies its own")
         model = bpkern.MLP(
             layers,
             activation=hidden,

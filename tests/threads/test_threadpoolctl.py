@@ -10,10 +10,11 @@ pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
 CHECK = """
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 import sys, threadpoolctl
+from bpkern import _core
 
 def number():
     [found] = [each for each in threadpool_info() if each["user_api"] == "bpkern"]
-    assert found["filepath"] == bpkern._core.__file__
+    assert found["filepath"] == _core.__file__
     assert (found["version"], found["architecture"]) == (bpkern.__version__, bpkern.isa())
     assert found["num_threads"] == bpkern.get_num_threads()
     return found["num_threads"]
@@ -42,6 +43,29 @@ ORDERS = {
     "threadpoolctl first": "import threadpoolctl, bpkern",
     # Whether a module exists is asked for without importing it.
     "looked for": "import bpkern, importlib.util; importlib.util.find_spec('threadpoolctl')",
+    "reloaded": "import bpkern, importlib; importlib.reload(bpkern)",
+    "reloaded after threadpoolctl": "import threadpoolctl, bpkern, importlib; importlib.reload(bpkern)",
+    "imported twice": "import sys, bpkern; del sys.modules['bpkern']; import bpkern",
+    "its own module twice": (
+        "import sys, bpkern; del sys.modules['bpkern'], sys.modules['bpkern._threadpoolctl']; import bpkern"
+    ),
+    "with a finder that asks all finders": """
+import sys, bpkern
+class Asks:
+    asking = False
+    def find_spec(self, name, path=None, target=None):
+        if self.asking or name != "threadpoolctl":
+            return None
+        self.asking = True
+        finds = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
+        found = [find(name, path, target) for find in finds]
+        self.asking = False
+        return next((each for each in found if each), None)
+class Old:
+    def find_module(self, name, path=None):
+        return None
+sys.meta_path[:0] = [Asks(), Old()]
+""",
 }
 
 
@@ -52,6 +76,16 @@ def run(code):
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_both_orders(order):
     run(f"{order}\n{CHECK}")
+
+
+def test_its_code_can_be_asked_for():
+    """As `python -m` and tools for packaging ask."""
+    run("""
+import bpkern, importlib.util
+spec = importlib.util.find_spec("threadpoolctl")
+assert spec.loader.get_code("threadpoolctl").co_filename == spec.origin
+assert spec.loader.is_package("threadpoolctl") is False
+""")
 
 
 def test_bpkern_does_not_import_it():

@@ -69,7 +69,7 @@ def test_every_activation_loss_and_depth(activation, loss, depth):
 
 
 @pytest.mark.parametrize(("output", "loss"), list(itertools.product(ACTIVATIONS, LOSSES)))
-@pytest.mark.filterwarnings("ignore:the loss .* contains its softmax or sigmoid")
+@pytest.mark.filterwarnings("ignore:the loss .* applies its own")
 def test_every_output_activation_with_penalties(isa, output, loss):
     check([6, 11, 3], "tanh", output, loss, {"l1": 0.02, "l2": 0.01}, 3)
 

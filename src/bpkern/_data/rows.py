@@ -31,7 +31,7 @@ def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
         hint = f": {reshaped}" if len(x.shape) == 1 else ""
         raise ValueError(f"X must have 2 dimensions, (rows, {width}), not shape {x.shape}{hint}")
     if x.shape[1] != width:
-        raise ValueError(f"X must have {width} columns, as the first layer, not {x.shape[1]}")
+        raise ValueError(f"X must have {width} columns, the size of the first layer, not {x.shape[1]}")
     return x
 
 

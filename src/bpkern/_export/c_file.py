@@ -25,6 +25,8 @@ auto break case char const continue default do double else enum extern float for
 register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
 """
 
+_STRING_OR_PREFIX = re.compile(r'"(?:[^"\\\n]|\\.)*"|\b(?:net|NET)_')
+
 
 class Layer(NamedTuple):
     """The constants of one layer and its step in `net_predict`."""
@@ -72,8 +74,9 @@ def c_text(net: Net, name: str, weights: str, data: np.ndarray | None) -> str:
 
 
 def _renamed(text: str, name: str) -> str:
-    text = re.sub(r"\bnet_", f"{name}_", text)
-    return re.sub(r"\bNET_", f"{name.upper()}_", text)
+    """The text with the prefixes of `name`; labels of classes are strings and stay as they are."""
+    prefixes = {"net_": f"{name}_", "NET_": f"{name.upper()}_"}
+    return _STRING_OR_PREFIX.sub(lambda found: prefixes.get(found[0], found[0]), text)
 
 
 def random_rows(net: Net) -> np.ndarray:

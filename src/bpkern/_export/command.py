@@ -23,7 +23,7 @@ def run_export(options: argparse.Namespace) -> int:
             data = None
             if options.data:
                 data = np.loadtxt(options.data, delimiter=",", ndmin=2)[:, : model.layers[0]]
-            text = export.to_c(model, options.name, options.weights, data)
+            text = export.to_c(model, name=options.name, weights=options.weights, data=data)
             write_bytes(options.c, text.encode("ascii"))
         if options.onnx:
             export.to_onnx(model, options.onnx)

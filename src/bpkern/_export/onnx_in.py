@@ -16,8 +16,8 @@ import numpy as np
 from .._core import ACTIVATIONS
 from .._files.regular import read_regular
 from .._files.replacing import naming
+from .._needs import needs
 from .imported import Imported
-from .library import needs
 from .net import FINAL
 from .onnx_forms import OPERATORS, Form, Z, known_forms, number
 from .onnx_values import Value, attribute, constant_of, described, tensor_array
@@ -54,7 +54,7 @@ def read_onnx(path: str, loss: Any) -> Imported:
     ModuleNotFoundError
         If onnx is not installed.
     """
-    onnx = needs("onnx", "onnx")
+    onnx = needs("onnx", "onnx", "MLP.from_onnx")
     from google.protobuf.message import DecodeError
 
     with naming(path):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._core import __version__
 from .._files.replacing import write_bytes
-from .library import needs
+from .._needs import needs
 from .net import Net
 from .onnx_nodes import OPSET, add_labels, add_predictions, labels_of
 
@@ -48,7 +48,7 @@ class ModelGraph:
 
 def model_of(net: Net, path: str | None) -> Any:
     """As `bpkern.export.to_onnx`."""
-    onnx = needs("onnx", "onnx")
+    onnx = needs("onnx", "onnx", "to_onnx")
     if sum(w.nbytes + b.nbytes for w, b in net.weights) > MOST_BYTES - (1 << 20):
         raise ValueError("the weights must be smaller than 2 GiB: an ONNX file cannot hold more")
     graph, helper = ModelGraph(onnx), onnx.helper

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .._needs import needs
 from .imported import Imported
-from .library import needs
 from .net import FINAL
 from .torch_out import SLOPE
 
@@ -30,7 +30,7 @@ def read_sequential(sequential: Any, loss: Any) -> Imported:
     ModuleNotFoundError
         If torch is not installed.
     """
-    torch = needs("torch", "torch")
+    torch = needs("torch", "torch", "MLP.from_torch")
     if not _is_sequential(torch, sequential):
         raise TypeError(f"sequential must be a torch.nn.Sequential, not {type(sequential).__name__}")
     reader = Reader(torch)

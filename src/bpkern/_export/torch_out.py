@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .library import needs
+from .._needs import needs
 from .net import Net, layer_positions, unscaled
 
 # The slope of leaky_relu for negative z.
@@ -16,7 +16,7 @@ SLOPE = 0.01
 
 def sequential(net: Net, logits: bool) -> Any:
     """As `bpkern.export.to_torch`."""
-    torch = needs("torch", "torch")
+    torch = needs("torch", "torch", "to_torch")
     net = unscaled(net)
     nn, modules = torch.nn, []
     for l, (w, b) in enumerate(net.weights):

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .._model.compression import MARK
+from .._needs import needs
 from .text import METADATA, MOST_TEXT, parse
 
 # By the format's name: NumPy's types. NumPy has no BF16: its bits are uint16 with a marked name.
@@ -16,13 +17,9 @@ TYPES |= {f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for siz
 
 def library() -> Any:
     """The library; raises ModuleNotFoundError if it is not installed."""
-    try:
-        import safetensors.numpy
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "a .safetensors file needs safetensors: pip install 'bpkern[safetensors]', or take .npz",
-            name=error.name,
-        ) from None
+    needs("safetensors.numpy", "safetensors", "a .safetensors file")
+    import safetensors
+
     return safetensors
 
 

@@ -70,9 +70,4 @@ class FitArguments:
 
 def limit(name: str, value: Any) -> float | None:
     """`value` as a float above 0, or None for no limit. Raises ValueError or TypeError."""
-    if value is None:
-        return None
-    number = _checks.real(name, value)
-    if number == 0:
-        raise ValueError(f"{name} must be above 0, not {value}")
-    return number
+    return None if value is None else _checks.positive(name, value)

@@ -141,4 +141,4 @@ class CallbackList:
 def _hint(given: Any) -> str:
     """The end of an error about a class in place of its instance; empty for any other value."""
     is_class = isinstance(given, type) and issubclass(given, Callback)
-    return f": make one of it, {given.__name__}()" if is_class else ""
+    return f": give an instance, as in {given.__name__}()" if is_class else ""

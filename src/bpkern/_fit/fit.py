@@ -222,7 +222,7 @@ class Fit:
         return self.rows * self.arguments.epochs * sum(n * m for n, m in pairwise(self._settings.layers))
 
     def warn_of_large_columns(self, X: Any) -> None:
-        """Warn if columns of X, the object of the caller, are so large that training is slow or fails."""
+        """Warn if columns of X, the object of the caller, are so large that networks train badly."""
         passes = self.rows * self.arguments.epochs
         if passes * ROW_WORK + self.work >= CHECKED_WORK:
             warn_of_large_columns(X, self._rows[0])

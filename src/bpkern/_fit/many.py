@@ -108,8 +108,7 @@ def fit_many(
     """
     progress = make_progress(verbose, noun="model")
     checked = _checked_models(models)
-    if complaint := _unknown(settings, "fit_many", SHARED):
-        raise TypeError(complaint)
+    _check_names(settings, "fit_many", SHARED)
     if streams.is_stream(X, y):
         raise ValueError("fit_many shares rows in memory among its models: give X and y, not batches")
     most = _core.fair_share() if n_threads is None else _checks.whole("n_threads", n_threads, 1)
@@ -181,14 +180,13 @@ def _check_apart(what: str, belongings: Sequence[Sequence[Any]]) -> None:
                 )
 
 
-def _unknown(given: Iterable[str], whose: str, allowed: frozenset[str]) -> str:
-    """The message about the first name that is not allowed; empty if all are allowed."""
+def _check_names(given: Iterable[str], whose: str, allowed: frozenset[str]) -> None:
+    """Raise TypeError for the first name that is not allowed."""
     for name in given:
         if name not in allowed:
             from .._suggestions import unknown_argument  # only for an error
 
-            return str(unknown_argument(whose, [name], sorted(allowed)))
-    return ""
+            raise unknown_argument(whose, [name], sorted(allowed))
 
 
 def _listed(name: str, given: Any, count: int, default: Any) -> list[Any]:
@@ -216,8 +214,7 @@ def _make_fit(
     """The checked fit of one model. `own` is its item of `each` and replaces shared arguments."""
     if not isinstance(own, Mapping):
         raise TypeError(f"each must hold mappings of fit's arguments, not {own!r}")
-    if complaint := _unknown(own, "each", SHARED | {"y"}):
-        raise ValueError(complaint)
+    _check_names(own, "each", SHARED | {"y"})
     settings = {"y": y, **shared, **own}
     y = settings.pop("y")
     # OTHERS has names with defaults, the two arguments of `pop`.

@@ -143,9 +143,7 @@ def _is_pair(init: Any) -> bool:
 def _draw_of(init: Any) -> tuple[str, float]:
     """A name, or a name and a gain, as both. Raises ValueError or TypeError."""
     name, gain = init if _is_pair(init) else (init, 1.0)
-    gain = _checks.real("the gain of init", gain)
-    if gain == 0:
-        raise ValueError("the gain of init must be above 0, not 0: equal weights stay equal")
+    gain = _checks.positive("the gain of init", gain)
     return _checks.one_of("init", name, NAMES), gain
 
 

@@ -31,7 +31,7 @@ def checked_weights(
     Parameters
     ----------
     weights : sequence of (W, b)
-        Or a flat list as of Keras's `get_weights`: see `_from_keras`.
+        Weights may also be a flat list as of Keras's `get_weights`: see `_from_keras`.
     layers : list of int
         Sizes, input first.
     dtype : numpy.dtype
@@ -46,7 +46,9 @@ def checked_weights(
         For shapes, values and dtypes that do not fit.
     """
     whole, pair_name = "weights" if names == ("W", "b") else "gradients", f"({', '.join(names)})"
-    if isinstance(weights, (list, tuple)) and weights and all(hasattr(each, "shape") for each in weights):
+    # A flat list of gradients is no form of Keras: whether to transpose would be a guess.
+    is_list = isinstance(weights, (list, tuple)) and names == ("W", "b")
+    if is_list and weights and all(hasattr(each, "shape") for each in weights):
         weights = _from_keras(weights, layers)
     if not isinstance(weights, (list, tuple)) or not all(isinstance(pair, (list, tuple)) for pair in weights):
         raise TypeError(f"{whole} must be a list of pairs {pair_name}")

@@ -239,7 +239,7 @@ def checked_optimizer(optimizer: Any) -> Optimizer:
         return made
     kinds = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
     is_class = isinstance(optimizer, type) and issubclass(optimizer, Optimizer)
-    hint = f": make one of it, {optimizer.__name__}()" if is_class else ""
+    hint = f": give an instance, as in {optimizer.__name__}()" if is_class else ""
     raise TypeError(
         f"optimizer must be one of bpkern's {kinds}, a name such as 'adam', or None, not {optimizer!r}{hint}"
     )

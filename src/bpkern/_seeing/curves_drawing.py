@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from .curves import Panel, panels_of
 from .markup import Attributes, Markup, element
-from .numbers import number
+from .numbers import number, spread
 from .page import framed, shell
 from .picture import MARGIN, svg, text_width
 
@@ -117,7 +117,7 @@ def _panel(panel: Panel) -> list[Markup]:
     for kind, values in curves:
         points = [
             (across(epoch + 1), up(values[epoch]))
-            for epoch in _chosen(len(values))
+            for epoch in spread(len(values), MOST_POINTS)
             if math.isfinite(values[epoch])
         ]
         if points:
@@ -132,13 +132,6 @@ def _panel(panel: Panel) -> list[Markup]:
 
 def _dot(x: float, y: float, kind: str) -> Markup:
     return element("circle", {"class": f"dot {kind}", "cx": x, "cy": y, "r": 4.5})
-
-
-def _chosen(count: int) -> list[int]:
-    """All points of a curve, or so many of them, from the first to the last."""
-    if count <= MOST_POINTS:
-        return list(range(count))
-    return [round(place * (count - 1) / (MOST_POINTS - 1)) for place in range(MOST_POINTS)]
 
 
 def _range(finite: Sequence[float], logarithmic: bool) -> tuple[float, float]:

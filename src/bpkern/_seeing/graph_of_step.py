@@ -30,7 +30,7 @@ def loss_of(step: Step, variable: Callable[[str, float], Any], apply: Callable[.
     if not isinstance(step, Step):
         raise TypeError(f"step must be a step of a trace, as trace.steps[0], not {step!r}")
     if step.setting.loss == "custom":
-        raise ValueError("the graph needs the formula of the loss, which that of a Python function is not")
+        raise ValueError("from_trace needs the formula of the loss, and a loss in Python has none")
     sizes = step.setting.sizes
     count = len(step.outputs) * sum(out * (2 * fan_in + 2) for fan_in, out in pairwise(sizes))
     if count > MOST_NODES:

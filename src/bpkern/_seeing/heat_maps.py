@@ -17,7 +17,7 @@ import numpy as np
 from .markup import Attributes, Markup, element
 from .picture import MARGIN, SHADES, legend, legend_size, spoken, svg
 from .trace_data import Step
-from .trace_formulas import number
+from .trace_formulas import loss_lines, number
 from .trace_steps import Part, headings, numbered
 
 # Cells along a side of a map, and of all maps of a picture: deep networks have coarser maps.
@@ -121,9 +121,7 @@ def blocks_of(step: Step) -> Iterator[Block]:
     if setting.targets.shape == step.outputs.shape:
         ends.append(Map("y", "y, the targets", setting.targets, "values", (Part("start"), Part("loss"))))
     ends.append(Map("∂E/∂a", "∂E/∂a of the outputs", step.doutputs, "deltas", (Part("da", last),)))
-    texts = [f"E = {step.loss - step.penalty:.6g}"]
-    if setting.l1 or setting.l2:
-        texts += [f"penalty = {step.penalty:.6g}", f"loss = {step.loss:.6g}"]
+    texts = [f"{symbol} = {value:.6g}" for symbol, _, value in loss_lines(step)]
     yield Block(f"loss: {setting.loss}", [ends], texts)
 
 

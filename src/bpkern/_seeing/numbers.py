@@ -12,6 +12,13 @@ def number(value: float, digits: int = 4) -> str:
     return (f"{value:.0f}" if is_long else f"{value + 0.0:.{digits}g}").replace("-", "−")
 
 
+def spread(count: int, most: int) -> list[int]:
+    """The numbers from 0 to count - 1; of more than `most`, so many, evenly from the first to the last."""
+    if count <= most:
+        return list(range(count))
+    return [round(place * (count - 1) / (most - 1)) for place in range(most)]
+
+
 def in_formula(text: str) -> str:
     """The text of a number inside a formula: a negative one is in parentheses."""
     return f"({text})" if text.startswith("−") else text

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import BinaryIO
 
 from .. import _checks
-from .._files.replacing import replace
+from .._files.replacing import write_bytes
 
 
 def save(path: object, forms: Mapping[str, Callable[[], str]]) -> None:
@@ -22,15 +21,10 @@ def save(path: object, forms: Mapping[str, Callable[[], str]]) -> None:
     ValueError
         For a suffix that is none of these.
     OSError
-        If the file cannot be written.
+        If the file cannot be written; it names the file.
     """
     place = _checks.path("path", path)
     suffix = os.path.splitext(place)[1].lower()
     if suffix not in forms:
         raise ValueError(f"path must end in one of {', '.join(forms)}, not {place!r}")
-    content = f"{forms[suffix]()}\n".encode()
-
-    def write(file: BinaryIO) -> None:
-        file.write(content)
-
-    replace(place, write)
+    write_bytes(place, f"{forms[suffix]()}\n".encode())

@@ -88,7 +88,7 @@ def _new(options: argparse.Namespace) -> tuple[MLP, Any, Any]:
         return model, *_rows(options, model)
     rng = np.random.default_rng(options.seed)
     rows = max(len(given) for given in (options.x or [()], options.y or [()]))
-    x = options.x or (TEXTBOOK_X if sizes == [2, 2, 2] and rows == 1 else rng.random((rows, sizes[0])))
+    x = options.x or (TEXTBOOK_X if options.layers is None and rows == 1 else rng.random((rows, sizes[0])))
     return model, x, _targets(options, model, rng, len(x))
 
 
@@ -99,7 +99,7 @@ def _targets(options: argparse.Namespace, model: MLP, rng: np.random.Generator, 
         return _labels(model, np.array(options.y))
     if model.loss == "cross_entropy":
         return rng.integers(0, outputs, rows)
-    return TEXTBOOK_Y if outputs == 2 and rows == 1 else rng.random((rows, outputs))
+    return TEXTBOOK_Y if options.layers is None and rows == 1 else rng.random((rows, outputs))
 
 
 def _labels(model: MLP, y: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .trace_explain import Chain
-from .trace_formulas import LOSSES, SLOPES, factor, number, slope_numbers
+from .trace_formulas import SLOPES, factor, loss_derivative, loss_lines, mean_name, number, slope_numbers
 from .trace_optimizers import formulas
 from .trace_steps import Part, headings
 from .trace_view import View
@@ -95,25 +95,17 @@ class Equations:
         note = f", after dropout of {layer.dropout:g}" if layer.dropout else ""
         name = "" if layer.activation == "identity" else layer.activation
         if self.view.row is None:
-            function = f"the mean over the rows of {name}({symbol})" if name else symbol
+            mean = f"the {mean_name(self.setting)} over the rows"
+            function = f"{mean} of {name}({symbol})" if name else symbol
             return Equation(self.symbol("a", l, j), function, "", value, note)
         formula, numbers = (f"{name}({symbol})", f"{name}({number(z)})") if name else (symbol, number(z))
         # After dropout, the value is not that of the function.
         return Equation(self.symbol("a", l, j), formula, "" if layer.dropout else numbers, value, note)
 
     def loss(self) -> list[Equation]:
-        """The loss without the penalties; and these and the sum, if there are any."""
-        step, setting = self.step, self.setting
-        mean = ", mean over the rows" if self.view.rows > 1 else ""
-        error = Equation("E", LOSSES[setting.loss].value + mean, "", f"{step.loss - step.penalty:.6g}")
-        if not (setting.l1 or setting.l2):
-            return [error]
-        penalties = [f"{setting.l1:g} Σ |W|"] * bool(setting.l1) + [f"{setting.l2:g} Σ W²"] * bool(setting.l2)
-        return [
-            error,
-            Equation("penalty", " + ".join(penalties), "", f"{step.penalty:.6g}"),
-            Equation("loss", "E + penalty", "", f"{step.loss:.6g}"),
-        ]
+        """The loss; with penalties, first without them."""
+        lines = loss_lines(self.step)
+        return [Equation(symbol, formula, "", f"{value:.6g}") for symbol, formula, value in lines]
 
     # Backward ----------------------------------------------------------------------------------------
 
@@ -124,7 +116,9 @@ class Equations:
         if self.view.row is None:
             return Equation(symbol, "", "", value, self._sum())
         found = self.chain.loss(self.view.row, j)
-        return Equation(symbol, found.formula, found.numbers, value)
+        formula, share = loss_derivative(self.setting)
+        note = f", {share}" if share and found.formula == formula else ""
+        return Equation(symbol, found.formula, found.numbers, value, note)
 
     def dx(self, i: int) -> Equation:
         return self._through(f"∂E/∂{self.symbol('x', 0, i)}", 0, i, number(self.view.dx[i]))
@@ -267,7 +261,7 @@ class Equations:
             yield from (by_unit[part.quantity](l, j) for j in range(out))
 
     def _mean(self) -> str:
-        return ", the mean over the rows" if self.view.row is None else ""
+        return f", the {mean_name(self.setting)} over the rows" if self.view.row is None else ""
 
     def _sum(self) -> str:
         return ", the sum over the rows" if self.view.row is None else ""

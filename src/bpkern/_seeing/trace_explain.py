@@ -12,7 +12,7 @@ import numpy as np
 from .. import _checks
 from .trace_data import Step, TraceData
 from .trace_explanation import Explanation, Factor, Term
-from .trace_formulas import LOSSES, SLOPES, loss_numbers, number, slope_numbers
+from .trace_formulas import LOSSES, SLOPES, loss_derivative, loss_numbers, number, slope_numbers
 from .trace_names import Place, place_of
 
 
@@ -61,7 +61,8 @@ class Chain:
         setting, step, name = self.setting, self.step, self.setting.loss
         part, m = float(setting.row_weights[r]), step.outputs.shape[1]
         formula = LOSSES[name]
-        (a, a_latex), text = self.symbol("a", self.last, r, k), formula.derivative
+        a, a_latex = self.symbol("a", self.last, r, k)
+        text, share = (formula.derivative, "") if part == 1 else loss_derivative(setting)
         symbol, latex = f"∂E/∂{a}", rf"\frac{{\partial E}}{{\partial {a_latex}}}"
         if name == "cross_entropy":  # with its softmax one factor
             (p, p_latex), (y, y_latex) = self.symbol("p", 0, r, k), self.symbol("y", 0, r, k)
@@ -77,16 +78,11 @@ class Chain:
             latex,
             float(step.doutputs[r, k]),
             f"∂E/∂{a}",
-            text if part == 1 or name == "custom" else f"({text}) · {self._part_name()}",
+            text,
             formula.latex if part == 1 else rf"({formula.latex}) \cdot {number(part)}",
             numbers,
-            name,
+            f"{name}; {share}" if share else name,
         )
-
-    def _part_name(self) -> str:
-        """The factor of a row in the mean."""
-        equal = (self.setting.row_weights == self.setting.row_weights[0]).all()
-        return f"1/{self.rows}" if equal else "its share of the sample weights"
 
     def target(self, r: int, k: int) -> float:
         """The target, after label smoothing; NaN for a Python loss, whose targets may have any shape."""

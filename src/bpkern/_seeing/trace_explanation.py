@@ -195,7 +195,8 @@ class Explanation:
 
 def _cells(factor: Factor) -> tuple[str, str, str]:
     """A factor's value, meaning and computation."""
-    how = " = ".join(text for text in (factor.formula, factor.numbers) if text)
+    joint = ", " if factor.numbers.startswith("at ") else " = "  # "at z = 0.5" is where, not how much
+    how = joint.join(text for text in (factor.formula, factor.numbers) if text)
     if factor.note:
         how += f"  ({factor.note})"
     return number(factor.value), factor.meaning, how

@@ -4,8 +4,13 @@ In them, a are activations, z weighted sums, y targets, m the number of outputs,
 and the density of the standard normal distribution. csrc/bpkern.h has the same formulas.
 """
 
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from .trace_data import Setting, Step
 
 
 class LossFormula(NamedTuple):
@@ -35,7 +40,7 @@ LOSSES = {
         r"\frac{1}{m} (1 - q \text{ if } a > y, -q \text{ if } a < y)",
     ),
     "poisson": LossFormula("1/m Σ eᵃ − y a", "1/m (eᵃ − y)", r"\frac{1}{m} (e^a - y)"),
-    "custom": LossFormula("a Python function", "of a Python function", r"\text{of a Python function}"),
+    "custom": LossFormula("a Python function", "from a Python function", r"\text{from a Python function}"),
 }
 
 # The derivatives s'(z) of the activations, in text and in LaTeX.
@@ -54,6 +59,42 @@ SLOPES = {
     ),
     "silu": ("g + z g (1 − g), g = sigmoid(z)", r"g + z g (1 - g), g = \operatorname{sigmoid}(z)"),
 }
+
+
+def loss_lines(step: Step) -> list[tuple[str, str, float]]:
+    """Symbol, formula and value of the loss; with penalties of E₀, the penalties, and their sum."""
+    setting = step.setting
+    error = LOSSES[setting.loss].value
+    if len(setting.row_weights) > 1:
+        error += f", {mean_name(setting)} over the rows"
+    if not (setting.l1 or setting.l2):
+        return [("E", error, step.loss)]
+    penalties = [f"{setting.l1:g} Σ |W|"] * bool(setting.l1) + [f"{setting.l2:g} Σ W²"] * bool(setting.l2)
+    return [
+        ("E₀", error, step.loss - step.penalty),
+        ("penalty", " + ".join(penalties), step.penalty),
+        ("E", "E₀ + penalty", step.loss),
+    ]
+
+
+def loss_derivative(setting: Setting) -> tuple[str, str]:
+    """The derivative of the loss of all rows by an output, and what a letter r in it is, or ""."""
+    formula = LOSSES[setting.loss].derivative
+    if len(setting.row_weights) == 1 or setting.loss == "custom":
+        return formula, ""
+    if _has_equal_rows(setting):
+        return f"({formula}) · 1/{len(setting.row_weights)}", ""
+    return f"({formula}) · r", "r = the row's share of the sample weights"
+
+
+def mean_name(setting: Setting) -> str:
+    """What the loss is of the losses of the rows."""
+    return "mean" if _has_equal_rows(setting) else "weighted mean"
+
+
+def _has_equal_rows(setting: Setting) -> bool:
+    """Whether all rows have the same factor in the mean."""
+    return bool((setting.row_weights == setting.row_weights[0]).all())
 
 
 def number(value: Any) -> str:

@@ -11,8 +11,10 @@ from .. import _checks
 from .heat_maps import MOST_SIDE, HeatMaps, scales_of_maps
 from .markup import Markup, element
 from .net_drawing import MOST_LAYERS, MOST_UNITS, MOST_WEIGHTS, NetDrawing, scales_of
+from .numbers import spread
 from .page import Frame, framed, shell
 from .trace_data import Step, TraceData
+from .trace_formulas import mean_name
 from .trace_view import view_of
 
 # Of a page, and of a notebook's cell, which is stored with the notebook.
@@ -38,7 +40,8 @@ class Picture(Protocol):
 def checked_row(trace: TraceData, row: object) -> int | None:
     """The row, or None for the means over all rows."""
     if isinstance(row, str):
-        _checks.one_of("row", row, (MEAN,))
+        if row != MEAN:
+            raise ValueError(f"row must be a row's number from 0 or {MEAN!r}, not {row!r}")
         return None
     return _checks.whole("row", row, 0, len(trace.row_weights) - 1)
 
@@ -80,7 +83,7 @@ def _pictures(trace: TraceData, steps: Sequence[Step], row: int | None) -> Itera
 
 def _page(trace: TraceData, most: int, row: int | None) -> tuple[Markup, float]:
     """The page with so many steps, and the height of its pictures."""
-    steps = _chosen(trace.steps, most)
+    steps = [trace.steps[number] for number in spread(len(trace.steps), most)]
     frames, height = [], 0.0
     for step, drawn in zip(steps, _pictures(trace, steps, row), strict=True):
         title = f"Training step {step.number}: loss {step.loss:.6g}"
@@ -105,8 +108,8 @@ def _notes(trace: TraceData, shown: int, row: int | None) -> list[str]:
     ]
     if rows > 1 and small and row is None:
         notes[0] += (
-            " Inputs, z and a are means over the rows, and δ and the derivatives by inputs and activations "
-            "are sums over them."
+            f" Inputs, z and a are {mean_name(trace)}s over the rows, and δ and the derivatives by inputs "
+            "and activations are sums over them."
         )
     elif rows > 1 and small:
         notes[0] += f" Inputs, z, a and δ are those of row {row}; dW and db are of all rows."
@@ -115,10 +118,3 @@ def _notes(trace: TraceData, shown: int, row: int | None) -> list[str]:
     if shown < steps:
         notes.append(f"Of the {steps:,} steps, {shown} are shown, from the first to the last.")
     return notes
-
-
-def _chosen(steps: tuple[Step, ...], most: int) -> list[Step]:
-    """All steps, or so many of them, from the first to the last."""
-    if len(steps) <= most:
-        return list(steps)
-    return [steps[round(place * (len(steps) - 1) / (most - 1))] for place in range(most)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .trace_data import Step
-from .trace_formulas import LOSSES, SLOPES
+from .trace_formulas import SLOPES, loss_derivative, loss_lines
 from .trace_optimizers import formulas
 
 
@@ -59,11 +59,10 @@ def headings(step: Step) -> Iterator[tuple[Part, str]]:
             function = "z" if layer.activation == "identity" else f"{layer.activation}(z)"
             text = f"Forward, {name}: activations, a = {function}{dropout}."
         elif part.quantity == "loss":
-            text = f"Loss: E = {LOSSES[setting.loss].value}{', mean over the rows' if several else ''}."
+            symbol, formula, _ = loss_lines(step)[0]
+            text = f"Loss: {symbol} = {formula}."
         elif part.quantity == "da":
-            formula = LOSSES[setting.loss].derivative
-            if several and part.layer == last:
-                formula = f"({formula}) / n"
+            formula = ", ".join(filter(None, loss_derivative(setting)))
             if part.layer < last:
                 formula = f"δ W of layers[{part.layer + 1}], the sum over all ways to the loss"
             text = f"Backward, {name}: ∂E/∂a = {formula}."

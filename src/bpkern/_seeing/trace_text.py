@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from .trace_data import Layer, Step, TraceData
-from .trace_formulas import LOSSES, SLOPES
+from .trace_formulas import SLOPES, loss_derivative, loss_lines
 from .trace_optimizers import formulas
 
 # Arrays of more numbers than this are abbreviated, to this many at each end of an axis.
@@ -87,12 +87,8 @@ def _loss(trace: TraceData, step: Step) -> list[str]:
     lines += _block("y", trace.targets)
     if trace.label_smoothing:
         lines += _line("label smoothing of y", trace.label_smoothing)
-    mean = ", mean over the rows" if len(trace.row_weights) > 1 else ""
-    lines += _line(f"E = {LOSSES[trace.loss].value}{mean}", step.loss - step.penalty)
-    penalties = [f"{trace.l1:g} Σ |W|"] * bool(trace.l1) + [f"{trace.l2:g} Σ W²"] * bool(trace.l2)
-    if penalties:
-        lines += _line(f"penalty = {' + '.join(penalties)}", step.penalty)
-        lines += _line("loss = E + penalty", step.loss)
+    for symbol, formula, value in loss_lines(step):
+        lines += _line(f"{symbol} = {formula}", value)
     return lines
 
 
@@ -106,9 +102,8 @@ def _line(formula: str, value: float) -> list[str]:
 def _backward(trace: TraceData, step: Step, l: int) -> list[str]:
     layer, last = step.layers[l], l == len(step.layers) - 1
     if last:
-        part = " / n" if len(trace.row_weights) > 1 else ""
-        derivative = LOSSES[trace.loss].derivative
-        lines = _block(f"∂E/∂a = {f'({derivative}){part}' if part else derivative}", step.doutputs)
+        derivative = ", ".join(filter(None, loss_derivative(trace)))
+        lines = _block(f"∂E/∂a = {derivative}", step.doutputs)
     else:
         lines = _block(f"∂E/∂a = δ W of layers[{l + 1}]", step.layers[l + 1].dx)
     dropout = ", after dropout" if layer.dropout else ""

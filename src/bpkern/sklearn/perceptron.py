@@ -20,7 +20,7 @@ from .._data.rows import Rows
 from .._user_warnings import at_users_line
 from ..losses import Loss
 from ..mlp import MLP
-from ..optimizers import Optimizer
+from ..optimizers import OPTIMIZERS, Optimizer
 from .lbfgs import minimise
 from .model import new_model
 from .predictor import ALIASES
@@ -65,7 +65,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "optimizer": [Optimizer, None],
+        "optimizer": [Optimizer, StrOptions(set(OPTIMIZERS)), None],
         "callbacks": "no_validation",
         "dtype": [
             StrOptions({"float32", "float64"}),

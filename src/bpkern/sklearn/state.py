@@ -10,6 +10,7 @@ import numpy as np
 
 from .._files.state import (
     MALFORMED,
+    STATES,
     checked_state,
     loss_of,
     model_state,
@@ -55,7 +56,7 @@ def saved_trainer(trainer: Trainer) -> Saved:
     core = core_of(trainer)
     config, arrays = model_state(core)
     model = config["model"]
-    states = {name: array for name, array in arrays.items() if name.startswith(("m.", "v.", "u."))}
+    states = {name: array for name, array in arrays.items() if name.partition(".")[0] in STATES}
     return {
         "model": {**model, "init": None},
         "training": {**config["training"], "iterations": None, "metrics": []},

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from .._fit.callback_list import CallbackList
 from .._fit.fit import Fit, check_parts
+from .._model.settings import checked_optimizer
 from .._user_warnings import warn
 from ..errors import DivergedError
 from ..history import History
@@ -59,7 +60,7 @@ class StochasticSolvers(Predictor):
         """The optimiser of the parameters; None for "lbfgs"."""
         lr = self.learning_rate_init
         if self.optimizer is not None:
-            return copy.deepcopy(self.optimizer)  # a copy, because callbacks may change it
+            return checked_optimizer(copy.deepcopy(self.optimizer))  # a copy, because callbacks may change it
         if self.solver == "sgd":
             return SGD(lr, self.momentum, bool(self.nesterovs_momentum) and self.momentum > 0)
         if self.solver == "adam":
