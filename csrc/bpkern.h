@@ -33,7 +33,7 @@
  *     silu        z g, g = sigmoid(z)            g + z g (1 - g)
  *
  * No function prints or exits. The only global settings are the selected ISA and, on POSIX, a handler for
- * forks. After a kernel call, its helper threads may spin for up to 0.2 ms, waiting for another call. Every
+ * forks. After a kernel call, its helper threads may spin for 0.1 ms, waiting for another call. Every
  * function restores the floating-point control word that it found.
  *
  * A sum of K products differs from the exact one by at most K u (sum |a b| + |bias|), to first order, where u

@@ -277,7 +277,10 @@ def test_forward_of_bad_rows():
     unchanged(model, lambda: model.forward(X[:0], train=True), ValueError, "no rows")
     unchanged(model, lambda: model.forward(X, train=True, layer=1), ValueError, "not both")
     unchanged(
-        model, lambda: model.backward(np.ones((120, 3))), RuntimeError, r"needs a forward\(X, train=True\)|must"
+        model,
+        lambda: model.backward(np.ones((120, 3))),
+        RuntimeError,
+        r"needs a forward\(X, train=True\)|must",
     )
     for m in (model, expected):
         m.step()

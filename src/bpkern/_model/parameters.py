@@ -88,7 +88,7 @@ def _parameter(
     name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", copy: bool
 ) -> np.ndarray:
     """`values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
-    if hasattr(values, "__dlpack__") and not isinstance(values, np.ndarray):  # a tensor of another library
+    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack__"):  # a tensor of another library
         values = as_numeric(name, values)
     array = np.asarray(values).view()  # an object of our own, whose shape nobody else changes after the check
     if not np.can_cast(array.dtype, np.float64, "safe"):
