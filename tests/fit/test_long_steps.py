@@ -26,10 +26,9 @@ VALUES = RNG.standard_normal((ROWS, 3))
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    before = bpkern.get_num_threads()
     bpkern.set_num_threads(1)
     yield
-    bpkern.set_num_threads(before)
+    bpkern.set_num_threads(None)
 
 
 @contextlib.contextmanager

@@ -176,6 +176,7 @@ def other_parts() -> None:
     node = graph.Node(2.0) * graph.Node(3.0)
     assert float(node.value) == 6.0
     bpkern.set_num_threads(bpkern.get_num_threads())
+    bpkern.set_num_threads(None)
     names: tuple[str, ...] = bpkern.available_isas()
     assert bpkern.isa() in names
     assert bpkern.__version__
