@@ -1,5 +1,6 @@
 """The documentation as a site: `make -C docs html`. Its pages in Markdown are also read as they are."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,7 +34,7 @@ extensions = [
 ]
 root_doc = "index"
 # README.md is the index of those who read the pages as files.
-exclude_patterns = ["_build", "README.md", "examples/*.md5"]
+exclude_patterns = ["_build", "_chapters", "README.md", "examples/*.md5"]
 
 # Every name in backticks of a docstring must lead somewhere, except names of arguments and values.
 default_role = "py:obj"
@@ -82,8 +83,15 @@ html_theme_options = {
 html_sidebars = {"index": [], "project/readme": []}
 
 
+# The gallery's tool takes every folder below its own for a gallery; examples/ also has those in C and Cython.
+CHAPTERS = HERE / "_chapters"
+shutil.rmtree(CHAPTERS, ignore_errors=True)
+CHAPTERS.mkdir()
+for path in (*(HERE.parent / "examples").glob("*.py"), HERE.parent / "examples" / "index.rst"):
+    shutil.copy(path, CHAPTERS)
+
 sphinx_gallery_conf = {
-    "examples_dirs": "../examples",
+    "examples_dirs": "_chapters",
     "gallery_dirs": "examples",
     "copyfile_regex": r"index\.rst",  # the list of the chapters
     "filename_pattern": r"\.py$",

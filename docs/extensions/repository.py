@@ -68,7 +68,7 @@ def _place(file, anchor):
         return OTHERS.get(file) or PAGES[file]
     if file.startswith("docs/"):
         return file.removeprefix("docs/")
-    if file.startswith("examples/"):
+    if file.startswith("examples/") and file.endswith(".py") and file.count("/") == 1:
         return Path(file).with_suffix(".rst").as_posix()
     return None
 

@@ -171,6 +171,7 @@ def constants() -> dict[str, int]:
     Returns
     -------
     dict of str to int
+        The enumerators, and the versions of the header.
     """
     header = (Path(get_include()) / "bpkern.h").read_text(encoding="utf-8")
     return {name: int(number) for name, number in re.findall(r"\b(BPKERN_\w+)(?: = | )(\d+)\b", header)}

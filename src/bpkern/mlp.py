@@ -850,7 +850,7 @@ class MLP:
             LogSoftmax is that of the loss "cross_entropy", and a last Sigmoid that of "binary_cross_entropy",
             so that `predict_proba` returns what the Sequential returns. Otherwise `forward` does. A Linear
             without bias gets a bias of zeros, which will be trained.
-        loss, optimizer, l2, l1, label_smoothing, seed
+        loss, optimizer, l2, l1, label_smoothing, seed : various
             As for the constructor. `reset` returns to the weights of the Sequential.
 
         Returns
@@ -900,7 +900,7 @@ class MLP:
             and PyTorch write it. A last Softmax is that of the loss "cross_entropy", and a last Sigmoid that
             of "binary_cross_entropy", so that `predict_proba` returns what the file computes. Otherwise
             `forward` does. If there are several outputs, that of real numbers is read.
-        loss, optimizer, l2, dropout, l1, label_smoothing, seed
+        loss, optimizer, l2, dropout, l1, label_smoothing, seed : various
             As for the constructor. `reset` returns to the weights of the file.
 
         Returns

@@ -34,6 +34,7 @@ def from_sklearn(fitted: Any) -> MLPClassifier | MLPRegressor:
     Returns
     -------
     MLPClassifier or MLPRegressor
+        Of `bpkern.sklearn`, with copies of the weights.
 
     Raises
     ------

@@ -154,6 +154,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
+            With copies of the weights.
 
         Raises
         ------
