@@ -31,6 +31,7 @@ def run(model, X):
 
 
 @pytest.mark.parametrize("number", range(100))
+@pytest.mark.filterwarnings("ignore:the loss .* applies its own")
 def test_out_and_back(number, tmp_path):
     """Predictions within the bound; back again the same bits, with the same settings."""
     model, X = random_model(number)

@@ -15,6 +15,7 @@ nn = torch.nn
 
 
 @pytest.mark.parametrize("number", NETS)
+@pytest.mark.filterwarnings("ignore:the loss .* applies its own")
 def test_out_and_back(number, tmp_path):
     """Predictions within the bound; back again the same bits, with the same settings."""
     model, X = random_model(number)
