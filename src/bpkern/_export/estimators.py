@@ -13,8 +13,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from ..sklearn.predictor import ALIASES, Predictor
-from .net import Net, Scaling
+from .._model.core import core_of
+from ..sklearn.predictor import Predictor
+from .net import Net, Scaling, net_of_core, with_dtype
 
 # By scikit-learn's name of the output activation.
 FINAL = {"softmax": "softmax", "logistic": "sigmoid", "exp": "exp", "identity": "identity"}
@@ -45,32 +46,14 @@ def _net_of_predictor(estimator: Any) -> Net:
             "model must be a bpkern.MLP, a fitted estimator of bpkern.sklearn, or a Pipeline of scalers and "
             f"one of these, not {estimator!r}"
         )
-    check_is_fitted(estimator)
-    coefs, intercepts = estimator.coefs_, estimator.intercepts_
-    dtype = np.dtype(coefs[0].dtype if estimator.dtype is None else estimator.dtype)
-    hidden = len(coefs) - 1
-    given = estimator.activation
-    names = [given] * hidden if isinstance(given, str) else list(given)
+    net = net_of_core(core_of(estimator.model_))
     kind, classes = "regressor", None
     if not is_regressor(estimator):
         several = estimator.out_activation_ == "logistic" and estimator.n_outputs_ > 1
         kind, classes = "multilabel" if several else "classifier", np.asarray(estimator.classes_)
-    return Net(
-        [
-            (np.array(coef.T, dtype, order="C"), np.array(intercept, dtype))
-            for coef, intercept in zip(coefs, intercepts, strict=True)
-        ],
-        (*(ALIASES.get(name, name) for name in names), "identity"),
-        FINAL[estimator.out_activation_],
-        dtype,
-        _dropout(estimator.dropout, hidden),
-        classes=classes,
-        estimator=kind,
-    )
-
-
-def _dropout(given: Any, hidden: int) -> tuple[float, ...]:
-    return tuple(map(float, np.broadcast_to(np.asarray(given, np.float64), (hidden,))))
+    if estimator.dtype is not None:
+        net = with_dtype(net, estimator.dtype)
+    return replace(net, final=FINAL[estimator.out_activation_], classes=classes, estimator=kind)
 
 
 def _standard(step: StandardScaler) -> tuple[Any, Any, Any]:

@@ -88,6 +88,21 @@ def net_of_core(core: Core) -> Net:
     )
 
 
+def with_dtype(net: Net, dtype: Any) -> Net:
+    """The network with weights of this dtype, which is that of its inputs and predictions, too.
+
+    Raises
+    ------
+    ValueError
+        For weights beyond it.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        weights = [(w.astype(dtype), b.astype(dtype)) for w, b in net.weights]
+    if not all(np.isfinite(part).all() for pair in weights for part in pair):
+        raise ValueError(f"the weights must be finite in {np.dtype(dtype).name}")
+    return replace(net, weights=weights, dtype=np.dtype(dtype))
+
+
 def layer_positions(net: Net) -> list[int]:
     """The position of each linear layer in the torch.nn.Sequential of the network.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,21 +26,6 @@ class Graph(Protocol):
 
     def constant(self, array: np.ndarray) -> str:
         """Append a constant, of any shape; returns its name."""
-
-
-def with_dtype(net: Net, dtype: Any) -> Net:
-    """The network with weights of this dtype, which is that of its inputs and probabilities in ONNX.
-
-    Raises
-    ------
-    ValueError
-        For weights beyond it.
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        weights = [(w.astype(dtype), b.astype(dtype)) for w, b in net.weights]
-    if not all(np.isfinite(part).all() for pair in weights for part in pair):
-        raise ValueError(f"the weights must be finite in {np.dtype(dtype).name}")
-    return replace(net, weights=weights, dtype=np.dtype(dtype))
 
 
 def add_predictions(graph: Graph, net: Net, x: str) -> str:

@@ -7,7 +7,7 @@ import torch
 from hummingbird.ml.operator_converters._physical_operator import PhysicalOperator
 
 from .._export.estimators import net_of_estimator
-from .._export.onnx_nodes import with_dtype
+from .._export.net import with_dtype
 from .._export.torch_out import sequential
 
 

@@ -68,7 +68,8 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     from onnx.helper import np_dtype_to_tensor_dtype
 
     from .._export.estimators import net_of_estimator
-    from .._export.onnx_nodes import add_labels, add_predictions, with_dtype
+    from .._export.net import with_dtype
+    from .._export.onnx_nodes import add_labels, add_predictions
 
     dtype = np.dtype(_real_type(operator)[1])
     net = with_dtype(net_of_estimator(operator.raw_operator), dtype)
