@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ._needs import needs
-
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
@@ -96,6 +94,8 @@ class History(dict[str, list[float]]):
         ModuleNotFoundError
             If pandas is not installed.
         """
+        from ._needs import needs
+
         library = needs("pandas", None, "History.to_frame")
         index = library.RangeIndex(1, len(self.lr) + 1, name="epoch")
         frame: pandas.DataFrame = library.DataFrame(dict(self), index=index)
@@ -125,6 +125,8 @@ class History(dict[str, list[float]]):
         ValueError
             If there has been no epoch.
         """
+        from ._needs import needs
+
         pyplot = needs("matplotlib.pyplot", "plot", "History.plot")
         from ._seeing.curves import panels_of
 

@@ -14,7 +14,6 @@ import numpy as np
 from .. import _checks, _core
 from .._data import streams
 from .._data.rows import Rows, classes_of, is_1d, owned, read_rows
-from .._data.scales import warn_of_large_columns
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
@@ -225,6 +224,8 @@ class Fit:
         """Warn if columns of X, the object of the caller, are so large that networks train badly."""
         passes = self.rows * self.arguments.epochs
         if passes * ROW_WORK + self.work >= CHECKED_WORK:
+            from .._data.scales import warn_of_large_columns  # most fits are short
+
             warn_of_large_columns(X, self._rows[0])
 
     # The fit -----------------------------------------------------------------------------------------

