@@ -43,8 +43,8 @@
  *
  * Defined in: names.c; kernels/dispatch.c (bpk_isa_...); platform/ (machine.c of each system);
  * trainer/plain.c (the kernels on plain matrices);
- * trainer/net.c, workspace.c, optimizer.c, parameters.c, plan.c, train.c, epochs.c and tape.c, each named
- * below.
+ * trainer/net.c, groups.c, workspace.c, optimizer.c, parameters.c, plan.c, train.c, epochs.c and tape.c, each
+ * named below.
  */
 #ifndef BPKERN_H
 #define BPKERN_H
@@ -334,6 +334,20 @@ void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
  * dropout if the probability was 0 when the workspace was made, and then drops nothing: set it before. */
 void bpk_net_set_dropout(bpk_net *net, int l, double probability);
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
+
+/* The parameters of a layer by kind. */
+typedef enum { BPK_WEIGHTS, BPK_BIASES, BPK_N_KINDS } bpk_kind;
+
+/* How training moves the parameters of one kind of one layer: by the optimiser's learning rate times `lr`,
+ * with its weight decay times `decay`, both at least 0 (trainer/optimizer.c); or not at all, if they are
+ * frozen: then no update changes them, their states or their average, and no clipping counts their gradients.
+ * {1, 1, 0} at first. Penalties of the loss have no factors, and include frozen weights. */
+typedef struct {
+    double lr, decay;
+    int frozen;
+} bpk_group;
+
+void bpk_net_set_group(bpk_net *net, int l, bpk_kind kind, bpk_group group); /* trainer/groups.c */
 
 /* Allocates the memory of a snapshot of the present stores. A snapshot then needs no more. */
 bpk_status bpk_net_reserve_snapshot(bpk_net *net);

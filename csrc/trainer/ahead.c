@@ -87,6 +87,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, saved); /* this and the next two are the snapshot's */
     SERVED(net, was_there);
     SERVED(net, saved_counts);
+    SERVED(net, has_groups); /* the moves are those of layer 0 */
     SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
     SERVED(net, updates_without);
     SERVED(net, size);
@@ -96,7 +97,7 @@ static int serves_net(const bpk_net *net) {
     return 1;
 }
 
-static void lists_layer(const net_layer *layer) {
+static int serves_layer(const net_layer *layer) {
     SERVED(layer, in); /* these and the next two: step_sweeps decides */
     SERVED(layer, out);
     SERVED(layer, width);
@@ -108,13 +109,14 @@ static void lists_layer(const net_layer *layer) {
     SERVED(layer, columns);
     SERVED(layer, w);
     SERVED(layer, b);
+    REFUSED(layer, groups, layer->groups[BPK_WEIGHTS].frozen); /* then there is no pass over W */
     SERVED(layer, norms); /* these two are bounds of updates that can be undone */
     SERVED(layer, after);
+    return 1;
 }
 
 int ahead_serves(const bpk_net *net, const bpk_run *run) {
-    lists_layer(&net->layers[0]);
-    return serves_request(net, run) && serves_update(run) && serves_net(net);
+    return serves_request(net, run) && serves_update(run) && serves_net(net) && serves_layer(&net->layers[0]);
 }
 
 ptrdiff_t ahead_gather(const step *s) {

@@ -6,6 +6,7 @@
 #include "platform/caches.h"
 #include "platform/memory.h"
 #include "trainer/ahead.h"
+#include "trainer/groups.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
@@ -20,8 +21,12 @@ typedef struct {
     int fetches;                    /* whether the next mini-batch's targets are prefetched meanwhile */
     int sweeps;                     /* whether W is updated by the kernel `sweep` */
     void *gradients;                /* the stored gradients; NULL: update the parameters */
-    moves moves;
-    void *states[BPK_STATES]; /* the optimiser's stores; NULL if it does not use the state */
+    gradients_of wanted;            /* OF_TRAINED: the gradients of frozen parameters are left out */
+    moves all;                      /* the moves of a layer without groups */
+    const moves *moves;             /* of the layer; and of `below`, if there are groups */
+    const moves *moves_below;
+    int moves_weights, moves_bias_below; /* whether W, and the bias of `below`, are not left out */
+    void *states[BPK_STATES];            /* the optimiser's stores; NULL if it does not use the state */
 } backward;
 
 /* Columns `from` to `to` of a matrix in blocks, one block or the wanted columns of a block at a time. */
@@ -158,7 +163,7 @@ static void sweep_rows(const backward *b, ptrdiff_t k, ptrdiff_t block, ptrdiff_
                            .delta = element(kernels, b->delta, k * s->rows),
                            .ldd = width,
                            .w = destination(b, w),
-                           .move = &b->moves.weights};
+                           .move = &b->moves->weights};
     find_states(b, w, args.state);
     kernels->sweep(&args);
 }
@@ -175,7 +180,7 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     }
     ptrdiff_t width = block_width(kernels, layer->out - k), outputs = smaller(width, layer->out - k), at;
     const void *x = element(kernels, b->x, c->place), *delta = element(kernels, b->delta, k * s->rows);
-    bpk_update_args args = {.k = s->m, .move = &b->moves.weights};
+    bpk_update_args args = {.k = s->m, .move = &b->moves->weights};
     if (layer->narrow) {
         args.to = outputs, args.n = args.filled = c->n;
         args.left = delta, args.ldl = width;
@@ -206,7 +211,8 @@ static void fetch_targets(const step *s, ptrdiff_t k, ptrdiff_t n, int first) {
 }
 
 /* Updates the biases of columns c of a layer's delta, by the sums of these columns. */
-static void update_bias(const backward *b, const net_layer *layer, const void *delta, const columns *c) {
+static void update_bias(const backward *b, const net_layer *layer, const moves *moves, const void *delta,
+                        const columns *c) {
     const bpk_kernels *kernels = b->step->net->kernels;
     const void *bias = element(kernels, layer->b, c->j);
     bpk_bias_args args = {.n = c->n,
@@ -214,7 +220,7 @@ static void update_bias(const backward *b, const net_layer *layer, const void *d
                           .delta = element(kernels, delta, c->place),
                           .ldd = c->width,
                           .b = destination(b, bias),
-                          .move = &b->moves.biases};
+                          .move = &moves->biases};
     find_states(b, bias, args.state);
     kernels->update_bias(&args);
 }
@@ -267,15 +273,16 @@ static void delta_and_update(const backward *b) {
             if (team_stopped(s->me)) return;
             delta_columns(b, &now, &c);
             if (more) continue;
-            if (b->below) update_bias(b, b->below, b->delta_below, &c);
-            add_to_group(b, &g, &c);
+            if (b->moves_bias_below) update_bias(b, b->below, b->moves_below, b->delta_below, &c);
+            if (b->moves_weights) add_to_group(b, &g, &c);
         }
     } while (more);
     update_group(b, &g);
 }
 
-/* For the first layer, which has no delta below. Its weights are shared and updated in the order of memory,
- * for each block of outputs all columns of the input, unless the input is so large that it is divided. */
+/* For the lowest layer, which needs no delta below. Its weights are shared and updated in the order of
+ * memory, for each block of outputs all columns of the input, unless the input is so large that it is
+ * divided. */
 static void update(const backward *b) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
@@ -300,10 +307,24 @@ static void update(const backward *b) {
     }
 }
 
+/* Whether parameters of a layer are moved, or their gradients stored. */
+static int is_wanted(const backward *b, const net_layer *layer, bpk_kind kind) {
+    return b->wanted != OF_TRAINED || !is_frozen(layer, kind);
+}
+
+/* The moves of layer l; room is for those that differ. Stored gradients have no factors yet. */
+static const moves *moves_of(const backward *b, int l, moves *room) {
+    const bpk_net *net = b->step->net;
+    if (!net->has_groups || b->gradients) return &b->all;
+    *room = layer_moves(&b->all, net->layers[l].groups);
+    return room;
+}
+
 /* Sets what lies below layer l: the layer before, or x. */
 static void find_below(backward *b, int l) {
     const step *s = b->step;
     b->below = l ? &s->net->layers[l - 1] : NULL;
+    b->moves_bias_below = l && is_wanted(b, b->below, BPK_BIASES);
     b->delta_below = l ? s->ws->layers[l - 1].delta : s->ws->x_delta;
     b->derivative = b->x;
     b->activation = l ? b->below->activation : BPK_IDENTITY;
@@ -316,26 +337,32 @@ static void find_below(backward *b, int l) {
 /* delta_and_update updates the biases of the layer below. Those of the last layer come first: its delta
  * exists. `next_rows` are the rows of the next mini-batch, 0 if there is none. Returns whether the update of
  * layer 0 has computed its activations. */
-static int all_layers(backward b, int wants_x, ptrdiff_t next_rows) {
+static int all_layers(backward b, ptrdiff_t next_rows) {
     const step *s = b.step;
     const bpk_net *net = s->net;
-    for (int l = net->count - 1; l >= 0; l--) {
+    const int lowest = b.wanted == OF_TRAINED ? lowest_trained(net) : 0;
+    moves own[2]; /* of two adjacent layers, if there are groups */
+    b.moves_below = moves_of(&b, net->count - 1, &own[net->count & 1]);
+    for (int l = net->count - 1; l >= lowest; l--) {
         b.layer = &net->layers[l];
+        b.moves = b.moves_below;
+        if (l) b.moves_below = moves_of(&b, l - 1, &own[l & 1]);
+        b.moves_weights = is_wanted(&b, b.layer, BPK_WEIGHTS);
         b.x = step_input(s, l);
         b.delta = s->ws->layers[l].delta;
         b.sweeps = step_sweeps(net, l, s->m);
         b.fetches = l == net->count - 1 && s->ws->next_rows > 0;
-        if (l == net->count - 1)
+        if (l == net->count - 1 && is_wanted(&b, b.layer, BPK_BIASES))
             for (columns c = own_columns(s, b.layer->out); next_columns(s, &c);) {
                 if (b.fetches) fetch_targets(s, c.j, c.n, 0);
-                update_bias(&b, b.layer, b.delta, &c);
+                update_bias(&b, b.layer, b.moves, b.delta, &c);
             }
         find_below(&b, l);
-        if (l || wants_x)
+        if (l > lowest || b.wanted == OF_ALL_AND_X)
             delta_and_update(&b);
-        else if (next_rows && ahead_update(s, next_rows, &b.moves.weights, b.states))
+        else if (next_rows && ahead_update(s, next_rows, &b.moves->weights, b.states))
             return 1;
-        else
+        else if (b.moves_weights)
             update(&b);
         if (l) team_barrier(s->me);
     }
@@ -344,16 +371,17 @@ static int all_layers(backward b, int wants_x, ptrdiff_t next_rows) {
 
 void step_backward_update(step *s) {
     const bpk_update_settings *update = &s->request->update;
-    backward b = {.step = s, .moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight)};
+    backward b = {.step = s, .all = next_moves(s->request, s->counts, s->cursor.updates, s->weight)};
     for (int i = 0; i < BPK_STATES; i++)
         if (bpk_uses(&update->optimizer, BPK_M + i)) b.states[i] = s->net->stores[BPK_M + i];
     int asks = s->me.asks;
     s->me.asks = 0; /* an update is not broken off */
-    s->is_ahead = all_layers(b, 0, ahead_gather(s));
+    s->is_ahead = all_layers(b, ahead_gather(s));
     if (s->is_ahead) s->turn = !s->turn;
     s->me.asks = asks;
 }
 
-void step_backward_store(const step *s, double factor, int wants_x) {
-    all_layers((backward){.step = s, .gradients = s->ws->gradients, .moves = adding(factor)}, wants_x, 0);
+void step_backward_store(const step *s, double factor, gradients_of wanted) {
+    all_layers((backward){.step = s, .gradients = s->ws->gradients, .wanted = wanted, .all = adding(factor)},
+               0);
 }

@@ -8,8 +8,11 @@
  * broken off if the team is stopped. */
 void step_backward_update(step *step);
 
-/* The same, but adds `factor` times the gradients to the stored gradients. With wants_x, also computes the
- * derivative of the loss with respect to x: x_delta of the workspace. */
-void step_backward_store(const step *step, double factor, int wants_x);
+/* Of which parameters gradients are stored: of those that training changes; of all; of all, and the
+ * derivative of the loss with respect to x, in x_delta of the workspace. */
+typedef enum { OF_TRAINED, OF_ALL, OF_ALL_AND_X } gradients_of;
+
+/* The same, but adds `factor` times the gradients to the stored gradients. */
+void step_backward_store(const step *step, double factor, gradients_of wanted);
 
 #endif

@@ -108,6 +108,17 @@ static int move_bounds(const bpk_move *move, range range, double size, double g,
     return holds;
 }
 
+/* The moves of a layer with groups as one, whose bounds hold for both. Those of frozen parameters hold
+ * anyway: they are too large. */
+static bpk_move widest(const moves *all, const net_layer *layer) {
+    const moves own = layer_moves(all, layer->groups);
+    bpk_move move = own.weights;
+    move.lr = fmax(move.lr, own.biases.lr);
+    move.decay = fmax(move.decay, own.biases.decay);
+    move.shrink = fmax(fabs(move.shrink), fabs(own.biases.shrink));
+    return move;
+}
+
 /* The norm of layer l's input, with a column of ones for the bias. */
 static double input_norm(const bpk_net *net, const step *s, int l) {
     return sqrt(squares_of_blocks(net->kernels, s->rows, s->m, net->layers[l].in, step_input(s, l)) +
@@ -126,8 +137,9 @@ static int follow(bpk_net *net, const step *s) {
     for (int l = net->count - 1; l >= 0; l--) {
         net_layer *layer = &net->layers[l];
         double g = 2 * delta * input_norm(net, s, l);
+        const bpk_move move = net->has_groups ? widest(&moves, layer) : moves.weights;
         if (s->m > MOST_TERMS || layer->out > MOST_TERMS ||
-            !move_bounds(&moves.weights, range, (double)size_of(net, layer), g, layer->norms, layer->after))
+            !move_bounds(&move, range, (double)size_of(net, layer), g, layer->norms, layer->after))
             return 0;
         delta *= 2 * layer->norms[BPK_PARAMETERS];
         if (l) delta /= 1 - net->layers[l - 1].dropout;

@@ -74,6 +74,7 @@ static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t
                                      : pairs ? rows_of_pairs(in)
                                              : in,
                              .columns = narrow ? in : out};
+        for (int kind = 0; kind < BPK_N_KINDS; kind++) layer->groups[kind] = (bpk_group){.lr = 1, .decay = 1};
         net->size = total(net->size, layer->rows, padded(kernels, layer->columns));
         net->size = total(net->size, 1, layer->width);
     }

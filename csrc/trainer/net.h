@@ -12,6 +12,7 @@ typedef struct {
     int pairs;               /* W is stored in pairs (kernels/bfloat16.h): compressed, and not narrow */
     ptrdiff_t rows, columns; /* of W as stored: (in, out); (out, in) if narrow; (pairs, out) if in pairs */
     void *w, *b;             /* (rows, columns) in blocks; (width,) */
+    bpk_group groups[BPK_N_KINDS];
     /* Bounds of the norms of W and b together, by store; and those that an update will leave (bounds.h). */
     double norms[BPK_N_STORES], after[BPK_N_STORES];
 } net_layer;
@@ -28,6 +29,7 @@ struct bpk_net {
     int was_there[BPK_N_STORES]; /* whether the store existed at the snapshot */
     bpk_counts saved_counts;
     int compressed;      /* trainer/compressed.h; such a net has no stores besides its parameters */
+    int has_groups;      /* whether a group differs from {1, 1, 0} (trainer/groups.h) */
     int has_bounds;      /* whether the norms of the layers are bounds of the present numbers */
     int updates_without; /* the number of updates for which no bounds are tried */
     ptrdiff_t size;      /* elements of a store */

@@ -91,6 +91,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, saved); /* this and the next two are the snapshot's */
     SERVED(net, was_there);
     SERVED(net, saved_counts);
+    REFUSED(net, has_groups, net->has_groups);
     SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
     SERVED(net, updates_without);
     SERVED(net, size);
@@ -111,7 +112,8 @@ static int serves_layer(const net_layer *layer) {
     SERVED(layer, columns);
     SERVED(layer, w);
     SERVED(layer, b);
-    SERVED(layer, norms); /* these two are bounds of updates that can be undone */
+    SERVED(layer, groups); /* refused with net.has_groups */
+    SERVED(layer, norms);  /* these two are bounds of updates that can be undone */
     SERVED(layer, after);
     return 1;
 }

@@ -3,6 +3,9 @@
 
 #include "trainer/optimizer.h"
 
+/* Whether weight decay is no part of the gradient. */
+static int is_decoupled(const bpk_optimizer *o) { return o->rule == BPK_ADAMW; }
+
 static int is_adam(const bpk_optimizer *o) { return o->rule == BPK_ADAM || o->rule == BPK_ADAMW; }
 
 int bpk_uses(const bpk_optimizer *o, bpk_store store) {
@@ -18,15 +21,15 @@ moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t update
     const bpk_update_settings *update = &request->update;
     const bpk_optimizer *o = &update->optimizer;
     double lr = request->rates ? request->rates[updates] : o->lr, t = (double)counts.moves + 1;
-    int decoupled = o->rule == BPK_ADAMW;
     bpk_move move = {.optimizer = *o,
                      .scale = 1,
                      .limit = INFINITY,
-                     .decay = decoupled ? 0 : o->weight_decay,
-                     .shrink = decoupled ? 1 - lr * o->weight_decay : 1,
+                     .decay = is_decoupled(o) ? 0 : o->weight_decay,
+                     .shrink = is_decoupled(o) ? 1 - lr * o->weight_decay : 1,
                      .lr = lr,
                      .eps = o->eps,
                      .correction = 1};
+    move.optimizer.lr = lr; /* for group_move */
     if (o->rule == BPK_ADAGRAD) move.lr /= 1 + (t - 1) * o->lr_decay;
     if (is_adam(o)) {
         move.lr /= 1 - pow(o->momentum, t);
@@ -34,13 +37,32 @@ moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t update
         /* sqrt(v) / correction + eps / correction is (sqrt(v) + eps) / correction. */
         if (o->eps_hat) move.eps /= move.correction;
     }
-    moves both = {move, move};
+    moves both = {move, move, 0};
     if (!bpk_stores_gradients(update)) { /* otherwise step_spend adds the penalties to the stored gradients */
         double part = penalty_part(update, weight);
-        both.weights.decay += 2 * update->l2 * part; /* the gradient of l2 sum W^2 is 2 l2 W */
+        both.penalty = 2 * update->l2 * part; /* the gradient of l2 sum W^2 is 2 l2 W */
+        both.weights.decay += both.penalty;
         both.weights.l1 = update->l1 * part;
     }
     return both;
+}
+
+/* As an optimiser whose learning rate and weight decay are multiplied by the group's factors. */
+bpk_move group_move(const bpk_move *move, const bpk_group *group, double penalty) {
+    const bpk_optimizer *o = &move->optimizer;
+    bpk_move own = *move;
+    own.lr *= group->lr;
+    if (is_decoupled(o))
+        own.shrink = 1 - o->lr * group->lr * (o->weight_decay * group->decay);
+    else
+        own.decay = o->weight_decay * group->decay + penalty;
+    return own;
+}
+
+moves layer_moves(const moves *all, const bpk_group groups[BPK_N_KINDS]) {
+    return (moves){.weights = group_move(&all->weights, &groups[BPK_WEIGHTS], all->penalty),
+                   .biases = group_move(&all->biases, &groups[BPK_BIASES], 0),
+                   .penalty = all->penalty};
 }
 
 moves adding(double factor) {
@@ -50,5 +72,5 @@ moves adding(double factor) {
                           .shrink = 1,
                           .lr = -factor,
                           .correction = 1};
-    return (moves){add, add};
+    return (moves){add, add, 0};
 }

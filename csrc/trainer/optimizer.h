@@ -4,14 +4,20 @@
 
 #include "kernels/kernels.h"
 
-/* How weights and biases move in one update. They differ only in the penalties. */
+/* How weights and biases move in one update. They differ only in the penalties, unless they are the moves of
+ * one layer, by the factors of its groups. */
 typedef struct {
     bpk_move weights, biases;
+    double penalty; /* the part of weights.decay that is a penalty's gradient, and has no factor */
 } moves;
 
 /* The moves of the next update: number `updates` of the pass, counted from 0. `weight` is the weight of its
  * batch. */
 moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight);
+
+/* The moves of a layer with these groups; and one of them, if `penalty` is that part of its decay. */
+moves layer_moves(const moves *all, const bpk_group groups[BPK_N_KINDS]);
+bpk_move group_move(const bpk_move *move, const bpk_group *group, double penalty);
 
 /* Moves that add `factor` times a gradient to stored gradients: plain SGD with a learning rate of -factor. */
 moves adding(double factor);

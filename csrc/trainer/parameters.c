@@ -31,6 +31,7 @@ typedef struct {
     ptrdiff_t next_offset;
     ptrdiff_t number; /* the current chunk's, counted over all layers */
     int is_bias;
+    const bpk_group *group;
     void *parameters; /* (n,) */
     ptrdiff_t n;
 } chunk;
@@ -60,6 +61,7 @@ static int next_chunk(chunk *c) {
         ptrdiff_t size = size_of(net, c->next_layer, c->next_is_bias);
         c->number++;
         c->is_bias = c->next_is_bias;
+        c->group = &layer->groups[c->is_bias ? BPK_BIASES : BPK_WEIGHTS];
         c->parameters = element(net->kernels, c->is_bias ? layer->b : layer->w, c->next_offset);
         c->n = smaller(size - c->next_offset, CHUNK);
         c->next_offset += CHUNK;
@@ -95,11 +97,18 @@ static double clipping(const step *s, double limit) {
     return factor < 1 ? factor : 1;
 }
 
-/* Moves the parameters of a chunk along their stored gradients. */
-static void move_chunk(const chunk *c, const bpk_move *move) {
+/* Moves the parameters of a chunk along their stored gradients. `move` is that of all layers; `penalty` is
+ * the part of its decay that is a penalty's gradient. */
+static void move_chunk(const chunk *c, const bpk_move *move, double penalty) {
     const step *s = c->step;
     const bpk_net *net = s->net;
+    if (c->group->frozen) return;
     void *states[BPK_STATES];
+    bpk_move own;
+    if (net->has_groups) {
+        own = group_move(move, c->group, penalty);
+        move = &own;
+    }
     for (int i = 0; i < BPK_STATES; i++) {
         int used = bpk_uses(&s->request->update.optimizer, BPK_M + i);
         states[i] = counterpart(net, used ? net->stores[BPK_M + i] : NULL, c->parameters);
@@ -122,16 +131,20 @@ void step_spend(const step *s, double scale) {
     const double part = update->penalty_per_weight ? scale : 1;
     const double l2 = part * update->l2, l1 = part * update->l1;
     team_barrier(s->me);
-    for (chunk c = own_chunks(s); next_chunk(&c);)
-        s->ws->sums[c.number] = kernels->collect(c.n, counterpart(net, gradients, c.parameters), c.parameters,
-                                                 scale, c.is_bias ? 0 : 2 * l2, c.is_bias ? 0 : l1);
+    for (chunk c = own_chunks(s); next_chunk(&c);) {
+        void *own = counterpart(net, gradients, c.parameters);
+        s->ws->sums[c.number] =
+            c.group->frozen
+                ? 0
+                : kernels->collect(c.n, own, c.parameters, scale, c.is_bias ? 0 : 2 * l2, c.is_bias ? 0 : l1);
+    }
     team_barrier(s->me);
     /* Weights move like biases here: `collect` has added the penalties to the gradients. */
     bpk_move move = next_moves(s->request, s->counts, s->cursor.updates, 1).biases;
     if (isfinite(update->clip_norm)) move.scale = clipping(s, update->clip_norm);
     move.limit = update->clip_value;
     for (chunk c = own_chunks(s); next_chunk(&c);) {
-        move_chunk(&c, &move);
+        move_chunk(&c, &move, 0);
         memset(counterpart(net, gradients, c.parameters), 0, (size_t)c.n * kernels->real_size);
     }
 }
@@ -139,7 +152,11 @@ void step_spend(const step *s, double scale) {
 void step_move(const step *s) {
     moves moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight);
     team_barrier(s->me);
-    for (chunk c = own_chunks(s); next_chunk(&c);) move_chunk(&c, c.is_bias ? &moves.biases : &moves.weights);
+    for (chunk c = own_chunks(s); next_chunk(&c);)
+        if (c.is_bias)
+            move_chunk(&c, &moves.biases, 0);
+        else
+            move_chunk(&c, &moves.weights, moves.penalty);
 }
 
 void step_average(const step *s) {
@@ -147,6 +164,7 @@ void step_average(const step *s) {
     if (!net->stores[BPK_AVERAGE]) return;
     team_barrier(s->me);
     for (chunk c = own_chunks(s); next_chunk(&c);)
-        net->kernels->average(c.n, counterpart(net, net->stores[BPK_AVERAGE], c.parameters), c.parameters,
-                              s->request->update.average_decay);
+        if (!c.group->frozen)
+            net->kernels->average(c.n, counterpart(net, net->stores[BPK_AVERAGE], c.parameters), c.parameters,
+                                  s->request->update.average_decay);
 }

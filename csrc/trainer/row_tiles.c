@@ -115,7 +115,7 @@ static tiles_result make_part(const step *s, ptrdiff_t part, double divisor) {
         sums.bad_row = t.bad_row;
         if (sums.status != BPK_OK) break;
         if (s->request->outputs) step_copy_rows(&t, s->net->count - 1, s->request->outputs);
-        if (t.weight > 0 && divisor > 0) step_backward_store(&t, t.weight / divisor, 0);
+        if (t.weight > 0 && divisor > 0) step_backward_store(&t, t.weight / divisor, OF_TRAINED);
         sums.weight += t.weight;
         sums.loss += t.loss;
         sums.accuracy += t.accuracy;

@@ -66,7 +66,7 @@ static void backward_member(void *context, member me) {
         kernels->scatter(last->out, element(kernels, c->grad, i * last->out), delta, s.rows, i);
     step_out_delta(&s, from, to);
     team_barrier(me);
-    step_backward_store(&s, 1, c->dx != NULL);
+    step_backward_store(&s, 1, c->dx ? OF_ALL_AND_X : OF_ALL);
     team_barrier(me);
     bpk_status status = step_stopped(&s) ? BPK_STOPPED : BPK_OK;
     if (!me.index) c->status = status;

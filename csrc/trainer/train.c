@@ -58,7 +58,7 @@ static bpk_status store_and_spend(step *s) {
         if (step_stopped(s)) return BPK_STOPPED;
         s->me.asks = 0;
     }
-    if (s->weight > 0) step_backward_store(s, s->weight, 0);
+    if (s->weight > 0) step_backward_store(s, s->weight, OF_TRAINED);
     if (step_stopped(s)) return BPK_STOPPED;
     s->me.asks = asks;
     int at_end = !request->more && s->cursor.next + s->m >= request->data.rows;
@@ -75,7 +75,7 @@ static bpk_status update_now(step *s) {
     if (s->me.asks && s->ws->gradients && step_goes_back(s->net, s->rows)) {
         step_clear_gradients(s);
         team_barrier(s->me);
-        step_backward_store(s, 1, 0);
+        step_backward_store(s, 1, OF_TRAINED);
         if (step_stopped(s)) return BPK_STOPPED;
         step_move(s);
     } else {
@@ -151,7 +151,7 @@ static bpk_status evaluate_step(call *c, step *s) {
 
 static bpk_status gradients_step(call *c, step *s) {
     bpk_status status = step_loss(s, 1);
-    if (status == BPK_OK && s->weight > 0) step_backward_store(s, s->weight / s->cursor.total_weight, 0);
+    if (status == BPK_OK && s->weight > 0) step_backward_store(s, s->weight / s->cursor.total_weight, OF_ALL);
     if (step_stopped(s)) return BPK_STOPPED;
     if (status != BPK_OK) return status;
     add_results(c, s);

@@ -230,6 +230,14 @@ cdef extern from "bpkern.h" nogil:
     int bpk_uses(const bpk_optimizer *optimizer, bpk_store store)
     bpk_counts bpk_net_counts(const bpk_net *net)
     void bpk_net_set_counts(bpk_net *net, bpk_counts counts)
+    ctypedef enum bpk_kind:
+        BPK_WEIGHTS
+        BPK_BIASES
+        BPK_N_KINDS
+    ctypedef struct bpk_group:
+        double lr, decay
+        bint frozen
+    void bpk_net_set_group(bpk_net *net, int l, bpk_kind kind, bpk_group group)
     void bpk_net_set_dropout(bpk_net *net, int l, double probability)
     void bpk_net_set_dropout_key(bpk_net *net, uint64_t key)
     bpk_status bpk_net_reserve_snapshot(bpk_net *net)

@@ -17,6 +17,7 @@ from ._fit.arguments import FitArguments
 from ._fit.fit import SHORT, Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
+from ._model.groups import KINDS, frozen, with_factors, with_ntk_factors
 from ._model.parameters import Weights, state_of, weights_of, without_gaps
 from ._model.prediction import (
     any_forward,
@@ -93,6 +94,11 @@ class MLP:
         biases.
     label_smoothing : float
         From 0 to 1, for cross_entropy: this part of each target is distributed equally over all classes.
+    bias : bool or sequence of bool
+        Whether layers have biases: one flag for all layers, or one per layer, the output included. A layer
+        without is PyTorch's ``Linear(bias=False)``: `state_dict` has no "0.bias" for it, `load_state_dict`
+        takes none, and `bpkern.export.to_torch` makes such a Linear. `get_weights` and `gradients` keep
+        their pairs, with b and db of zeros; `set_weights` takes None or zeros for b.
     seed : None, int, SeedSequence or Generator
         For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
         used and advanced; None takes fresh entropy. What a subclass of Generator returns is checked.
@@ -146,6 +152,7 @@ class MLP:
         dropout: float | Sequence[float] = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
+        bias: bool | Sequence[bool] = True,
         seed: Any = None,
     ) -> None:
         if "_core" in vars(self) and self._core.fitting:
@@ -162,6 +169,7 @@ class MLP:
             dropout,
             l1,
             label_smoothing,
+            bias,
         )
         settings.conventions = self.__bpkern_conventions__(settings)
         self._core = Core(settings)
@@ -267,6 +275,149 @@ class MLP:
         from ._model.summary import summary_of
 
         return summary_of(self._core, batch_size)
+
+    # Groups of parameters ----------------------------------------------------------------------------
+
+    def freeze(
+        self, layers: int | Iterable[int] | None = None, weights: bool = True, biases: bool = True
+    ) -> None:
+        """Leave parameters as they are in training.
+
+        >>> model.freeze(range(len(model.layers) - 2))  # all layers but the last
+
+        From the next update on, frozen parameters, their optimiser's states and their averages (`ema` of
+        `fit`) keep their bits: under every optimiser, with penalties and weight decay. `clip_norm` is about
+        the gradients of the other parameters, as in PyTorch. No step computes deltas below the lowest layer
+        that is trained, unless it is made by hand or with a loss in Python.
+
+        The loss still contains the penalties of frozen weights, `gradients` and `trace` compute the
+        derivatives by them, and `set_weights`, `load_state_dict` and `polyak_update` change them. Freezing is
+        a setting: it is saved, copied and pickled with the model, and stays at `reset`. Callbacks of a fit
+        may call this.
+
+        Parameters
+        ----------
+        layers : int or iterable of int, optional
+            As in `get_weights`: 0 is the first hidden layer, and -1 the output. None is all layers.
+        weights, biases : bool
+            Which parameters of these layers.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For layers that do not exist; for a model of `compress`.
+        RuntimeError
+            While another thread uses the model.
+        """
+        core = self._core
+        core.set_groups(frozen(core.settings.groups, layers, True, weights=weights, biases=biases))
+
+    def unfreeze(
+        self, layers: int | Iterable[int] | None = None, weights: bool = True, biases: bool = True
+    ) -> None:
+        """Train parameters again that `freeze` has frozen, with the optimiser's states that they had.
+
+        Parameters
+        ----------
+        layers : int or iterable of int, optional
+            As for `freeze`.
+        weights, biases : bool
+            Which parameters of these layers.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As for `freeze`.
+        """
+        core = self._core
+        core.set_groups(frozen(core.settings.groups, layers, False, weights=weights, biases=biases))
+
+    def set_factors(
+        self,
+        layers: int | Iterable[int] | None = None,
+        *,
+        lr: float | None = None,
+        weight_decay: float | None = None,
+        weights: bool = True,
+        biases: bool = True,
+    ) -> None:
+        """Multiply the optimiser's learning rate and weight decay for some of the parameters.
+
+        >>> model.set_factors(weights=False, weight_decay=0.0)  # no decay of biases
+        >>> model.set_factors(0, lr=0.1)  # the first layer learns slower
+
+        They train as a parameter group of PyTorch with ``lr=factor * optimizer.lr`` and
+        ``weight_decay=factor * optimizer.weight_decay``; schedules are multiplied, too. The penalties `l1`
+        and `l2` of the loss have no factors. A learning rate of 0 leaves the parameters, but not the
+        optimiser's states; `freeze` leaves both. Factors are settings as freezing is.
+
+        Parameters
+        ----------
+        layers : int or iterable of int, optional
+            As for `freeze`.
+        lr, weight_decay : float, optional
+            The factors, from 0 to 1e100. They replace earlier ones; None leaves these.
+        weights, biases : bool
+            Which parameters of these layers.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As for `freeze`, and for factors that are not allowed.
+        """
+        core = self._core
+        core.set_groups(
+            with_factors(core.settings.groups, layers, lr, weight_decay, weights=weights, biases=biases)
+        )
+
+    def set_ntk_factors(self, *, bias_scale: float = 1.0) -> None:
+        """Set the factors with which the model trains as in the NTK parametrisation.
+
+        >>> model = bpkern.MLP(layers, init="lecun_normal", loss="mse", optimizer=bpkern.Adam(0.01))
+        >>> model.set_ntk_factors(bias_scale=0.1)
+
+        That parametrisation (Jacot, Gabriel and Hongler, "Neural Tangent Kernel", 2018) has layers of ``s * V
+        @ x + beta * c`` with s = 1 / sqrt(inputs), and trains V, which begins as standard normal numbers, and
+        c. Here W = s V and b = beta c: "lecun_normal" draws such W. By the chain rule the gradient by V is s
+        times that by W, and W moves s times as far as V. So SGD on V with the rate lr is SGD on W with ``s**2
+        * lr``; Adam, whose steps do not depend on the gradient's scale, is Adam on W with ``s * lr``; so are
+        AdamW, RMSprop and Adagrad, up to their eps, which is ``eps / s`` for V, and Adagrad's
+        `initial_accumulator_value`. Decay of V by lambda is decay of W by ``lambda / s**2``, and with AdamW
+        by ``lambda / s``. For b, beta takes the place of s.
+
+        This sets the factors of all layers for the present optimiser: call it again after another kind of
+        optimiser was assigned.
+
+        Parameters
+        ----------
+        bias_scale : float
+            beta, above 0.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As for `set_factors`.
+        """
+        core = self._core
+        settings = core.settings
+        core.set_groups(
+            with_ntk_factors(settings.groups, settings.layers, settings.optimizer.rule, bias_scale)
+        )
+
+    @property
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What `freeze` and `set_factors` have set: a dict per layer and kind of parameters.
+
+        Each has "layer", "kind" ("weights" or "biases"), "lr" and "weight_decay", the factors, and "frozen".
+        Biases that a layer does not have are left out. Changes of the dicts have no effect.
+        """
+        settings = self._core.settings
+        return [
+            {"layer": l, "kind": kind, **group._asdict()}
+            for l, (layer, has_bias) in enumerate(zip(settings.groups, settings.bias, strict=True))
+            for kind, group in zip(KINDS, layer, strict=True)
+            if has_bias or kind != "biases"
+        ]
 
     # Training ----------------------------------------------------------------------------------------
 
@@ -500,7 +651,8 @@ class MLP:
         Parameters
         ----------
         gradients : sequence of (dW, db)
-            In the shapes of the weights, (out, in), and biases, (out,), finite in the model's dtype.
+            In the shapes of the weights, (out, in), and biases, (out,), finite in the model's dtype. Those of
+            frozen parameters have no effect; db is None or zeros where the layer has no biases.
         clip_norm, clip_value : float, optional
             As for `fit`.
 
@@ -519,6 +671,8 @@ class MLP:
 
     def reset(self) -> None:
         """Return to the state after construction: weights, the optimiser's states, generator, history.
+
+        Settings stay: those of the optimiser, and what `freeze` and `set_factors` have set.
 
         Raises
         ------
@@ -683,7 +837,8 @@ class MLP:
         loss : float
             With the penalties.
         gradients : list of (dW, db)
-            In the shapes of the weights, (out, in), and biases, (out,).
+            In the shapes of the weights, (out, in), and biases, (out,): also of frozen parameters, and zeros
+            for biases that a layer does not have.
 
         Raises
         ------
@@ -753,9 +908,9 @@ class MLP:
         Parameters
         ----------
         weights : sequence of (W, b)
-            As from `get_weights`: integers and floats up to float64, finite in the model's dtype. Or a flat
-            list as of Keras's `get_weights`, ``[kernel, bias, kernel, bias, ...]``, whose kernels have the
-            shape (in, out).
+            As from `get_weights`, b of None where the layer has no biases: integers and floats up to float64,
+            finite in the model's dtype. Or a flat list as of Keras's `get_weights`, ``[kernel, bias, kernel,
+            bias, ...]``, whose kernels have the shape (in, out), with no bias where the layer has none.
 
         Raises
         ------
@@ -772,14 +927,15 @@ class MLP:
         Returns
         -------
         dict of str to ndarray
-            The arrays of `get_weights` as "0.weight", "0.bias", "1.weight", ...
+            The arrays of `get_weights` as "0.weight", "0.bias", "1.weight", ...; without the biases of layers
+            that have none.
 
         Raises
         ------
         RuntimeError
             While another thread changes the model.
         """
-        return state_of(self.get_weights())
+        return state_of(self.get_weights(), self._core.settings.bias)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set all parameters from a dictionary like that of `state_dict`.
@@ -796,8 +952,8 @@ class MLP:
         ValueError, TypeError, RuntimeError
             For missing and unknown names, and as for `set_weights`.
         """
-        count = len(self._core.settings.layers) - 1
-        self.set_weights(weights_of(without_gaps(state, count), count))
+        bias = self._core.settings.bias
+        self.set_weights(weights_of(without_gaps(state, len(bias)), len(bias), bias))
 
     def polyak_update(self, other: MLP, tau: float) -> None:
         """Move all parameters towards those of another model: ``(1 - tau) * own + tau * other's``.
@@ -814,8 +970,8 @@ class MLP:
         Raises
         ------
         ValueError, TypeError
-            For a model of other layers, of another dtype or made under another instruction set; for any other
-            object; and for a tau that is not allowed.
+            For a model of other layers, with biases in other layers, of another dtype or made under another
+            instruction set; for any other object; and for a tau that is not allowed.
         RuntimeError
             While another thread uses one of them.
         """
@@ -849,7 +1005,8 @@ class MLP:
             after that; nested Sequentials and a Flatten at the start are allowed. A last Softmax or
             LogSoftmax is that of the loss "cross_entropy", and a last Sigmoid that of "binary_cross_entropy",
             so that `predict_proba` returns what the Sequential returns. Otherwise `forward` does. A Linear
-            without bias gets a bias of zeros, which will be trained.
+            without bias becomes a layer without biases. All parameters are trained, whatever their
+            ``requires_grad``: see `freeze`.
         loss, optimizer, l2, l1, label_smoothing, seed : various
             As for the constructor. `reset` returns to the weights of the Sequential.
 

@@ -331,6 +331,16 @@ cdef class Network:
             bpk_net_set_dropout(self.net, l, probability)
         bpk_net_set_dropout_key(self.net, key)
 
+    def set_group(self, int l, int kind, double lr, double decay, bint frozen):
+        """Set how training moves the parameters of a kind, in the order of `bpk_kind`, of layer l: by factors of the
+        learning rate and of the weight decay, or not at all."""
+        cdef bpk_group group
+        if not (0 <= l < len(self.sizes) - 1 and 0 <= kind < BPK_N_KINDS and 0 <= lr < INFINITY and 0 <= decay < INFINITY):
+            raise ValueError(f"layer {l} has no parameters of kind {kind} with factors {lr} and {decay}")
+        group.lr, group.decay, group.frozen = lr, decay, frozen
+        with self.writing():
+            bpk_net_set_group(self.net, l, <bpk_kind>kind, group)
+
     def reserve_snapshot(self):
         """Allocate the memory of a snapshot of the present stores, so that none raises MemoryError."""
         if bpk_net_reserve_snapshot(self.net) != BPK_OK:

@@ -47,6 +47,11 @@ class Trace(TraceData):
         y as the loss reads it: labels as rows of one 1 and zeros. For a Python loss, y itself.
     row_weights : ndarray of float64, shape (n,)
         The factor of each row in the mean over the rows: 1/n, or its sample weight divided by their sum.
+    bias : tuple of bool
+        Whether each layer has biases. The arrays b and db of others are zeros.
+    groups : tuple of (weights, biases)
+        One pair per layer; each has ``.lr`` and ``.weight_decay``, the factors of the optimiser's settings,
+        and ``.frozen``, as `MLP.freeze` and `MLP.set_factors` have set them.
     """
 
     def __repr__(self) -> str:

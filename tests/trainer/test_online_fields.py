@@ -9,8 +9,9 @@ import pytest
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
 HEADERS = (CSRC / "bpkern.h", CSRC / "trainer" / "net.h")
 
-# Listed as a whole: is_plain decides on a source, saved_counts is a copy, and layers have their own list.
-WHOLE = {"bpk_source", "saved_counts", "layers"}
+# Listed as a whole: is_plain decides on a source, saved_counts is a copy, groups are an array, and layers
+# have their own list.
+WHOLE = {"bpk_source", "saved_counts", "groups", "layers"}
 
 
 def structs():

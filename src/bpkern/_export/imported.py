@@ -19,6 +19,7 @@ class Imported:
     dtype: str
     init: list[tuple[np.ndarray, np.ndarray]]
     dropout: list[float]
+    bias: list[bool]
 
     def arguments(self) -> dict[str, Any]:
         """The arguments by name."""

@@ -38,6 +38,8 @@ class Net:
     dtype : numpy.dtype
     dropout : tuple of float
         One per hidden layer.
+    bias : tuple of bool
+        Whether each layer has biases; others have b of zeros. Empty: all have.
     scaling : Scaling or None
         Applied to the inputs.
     classes : ndarray, shape (classes,), or None
@@ -51,6 +53,7 @@ class Net:
     final: str
     dtype: np.dtype[Any]
     dropout: tuple[float, ...] = ()
+    bias: tuple[bool, ...] = ()
     scaling: Scaling | None = None
     classes: np.ndarray | None = None
     estimator: str | None = None
@@ -64,6 +67,10 @@ class Net:
     def outputs(self) -> int:
         """The number of outputs of the last layer."""
         return len(self.weights[-1][1])
+
+    def has_bias(self, l: int) -> bool:
+        """Whether layer l has biases."""
+        return not self.bias or self.bias[l]
 
     @property
     def both_classes(self) -> bool:
@@ -85,6 +92,7 @@ def net_of_core(core: Core) -> Net:
         FINAL.get(settings.loss, "identity"),
         settings.dtype,
         tuple(settings.dropout),
+        tuple(settings.bias),
     )
 
 
@@ -128,4 +136,6 @@ def unscaled(net: Net) -> Net:
     wide = w.astype(np.float64)
     shifted = b + wide @ (offset - center * factor)
     first = (wide * factor).astype(net.dtype), shifted.astype(net.dtype)
-    return replace(net, weights=[first, *net.weights[1:]], scaling=None)
+    return replace(
+        net, weights=[first, *net.weights[1:]], bias=(True, *net.bias[1:]) if net.bias else (), scaling=None
+    )

@@ -77,6 +77,7 @@ class Chain:
         self._known = known_forms(ACTIVATIONS)
         self._values: dict[str, Value] = {}
         self._weights: list[tuple[np.ndarray, np.ndarray]] = []
+        self._bias: list[bool] = []  # whether a bias has come
         self._activations: list[str] = []
         self._steps = 0
         self._cast_to: list[tuple[str, int]] = []
@@ -221,6 +222,7 @@ class Chain:
         if self._weights and w.shape[1] != len(self._weights[-1][1]):
             raise ValueError(f"its weights are for {w.shape[1]} inputs, and the layer before has others")
         self._weights.append((np.ascontiguousarray(w), np.zeros(len(w), w.dtype)))
+        self._bias.append(False)
         for bias in rest:
             self._add_bias(bias, scale)
         self._steps += 1
@@ -233,6 +235,7 @@ class Chain:
         if bias.ndim > 2 or (bias.ndim == 2 and len(bias) != 1) or bias.shape[-1:] not in ((), (1,), b.shape):
             raise ValueError(f"its bias must have shape {b.shape}, not {bias.shape}")
         self._weights[-1] = w, np.asarray(b + scale * bias.reshape(-1), w.dtype)
+        self._bias[-1] = True
 
     def _end_layer(self, signal: Signal) -> None:
         """Note the activation of the last layer, the formula of what goes on. Raises ValueError."""
@@ -295,4 +298,5 @@ class Chain:
             dtype.name,
             self._weights,
             [0.0] * (len(layers) - 2),
+            self._bias,
         )

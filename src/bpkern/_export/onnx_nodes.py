@@ -36,8 +36,9 @@ def add_predictions(graph: Graph, net: Net, x: str) -> str:
         a = graph.node("Sub", [a, center])
         a = graph.node("Mul", [a, factor])
         a = graph.node("Add", [a, offset])
-    for (w, b), name in zip(net.weights, net.activations, strict=True):
-        a = graph.node("Gemm", [a, graph.constant(w), graph.constant(b)], transB=1)
+    for l, ((w, b), name) in enumerate(zip(net.weights, net.activations, strict=True)):
+        bias = [graph.constant(b)] if net.has_bias(l) else []
+        a = graph.node("Gemm", [a, graph.constant(w), *bias], transB=1)
         a = add_activation(graph, name, a, net.dtype)
     if net.final == "softmax":
         a = graph.node("Softmax", [a], axis=1)

@@ -63,6 +63,7 @@ class Reader:
         self._weights: list[tuple[np.ndarray, np.ndarray]] = []
         self._activations: list[str | None] = []  # None until a module has said it
         self._dropout: list[float] = []
+        self._bias: list[bool] = []
         self._final: str | None = None  # "softmax" or "sigmoid", once the function of the loss has come
         self._last = ""  # the name of the last module
 
@@ -93,7 +94,7 @@ class Reader:
 
     def _add_linear(self, name: str, module: Any) -> None:
         w = self._array(f"{name}.weight", module.weight)
-        # The model's bias is then zero and will be trained.
+        self._bias.append(module.bias is not None)
         b = np.zeros(len(w), w.dtype) if module.bias is None else self._array(f"{name}.bias", module.bias)
         if self._weights:
             before = self._weights[-1][0]
@@ -170,6 +171,7 @@ class Reader:
             first.dtype.name,
             self._weights,
             self._dropout[:-1],
+            self._bias,
         )
 
 

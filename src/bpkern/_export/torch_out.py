@@ -21,8 +21,11 @@ def sequential(net: Net, logits: bool) -> Any:
     nn, modules = torch.nn, []
     for l, (w, b) in enumerate(net.weights):
         # On "meta" nothing is allocated or drawn from torch's generator.
-        linear = nn.Linear(w.shape[1], w.shape[0], dtype=getattr(torch, net.dtype.name), device="meta")
-        linear.weight, linear.bias = (nn.Parameter(torch.from_numpy(array.copy())) for array in (w, b))
+        kind, has_bias = getattr(torch, net.dtype.name), net.has_bias(l)
+        linear = nn.Linear(w.shape[1], w.shape[0], bias=has_bias, dtype=kind, device="meta")
+        linear.weight = nn.Parameter(torch.from_numpy(w.copy()))
+        if has_bias:
+            linear.bias = nn.Parameter(torch.from_numpy(b.copy()))
         last = l == len(net.weights) - 1
         modules.append(linear)
         if not (last and net.activations[l] == "identity"):
@@ -64,6 +67,8 @@ def _final(nn: Any, name: str) -> Any:
 def named_parameters(net: Net) -> dict[str, np.ndarray]:
     """The parameters by the names of the state dict of `sequential(net)`."""
     net, found = unscaled(net), {}
-    for position, (w, b) in zip(layer_positions(net), net.weights, strict=True):
-        found[f"{position}.weight"], found[f"{position}.bias"] = w, b
+    for l, (position, (w, b)) in enumerate(zip(layer_positions(net), net.weights, strict=True)):
+        found[f"{position}.weight"] = w
+        if net.has_bias(l):
+            found[f"{position}.bias"] = b
     return found

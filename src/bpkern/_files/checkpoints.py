@@ -76,10 +76,12 @@ def resume(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerpr
         }
         own = core.settings.optimizer
         optimizer = _optimizer(own, config["model"]["optimizer"])
+        groups = state.groups_in(config, len(core.settings.groups))
         callbacks.load_state_dict(values)
     except state.MALFORMED as error:
         raise ValueError(f"{path}: {error}") from error
     state.restore(core, found)
+    core.set_groups(groups)  # a callback may have changed them during the fit
     for name, value in optimizer.settings().items():
         setattr(own, name, value)
     if core.settings.optimizer is not own:  # a callback has replaced it: the new one starts without states
@@ -101,7 +103,9 @@ def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
 
 def _check_model(settings: Settings, found: state.Config) -> None:
     """Raise ValueError if the checkpoint is of a model with other settings."""
-    for name, given in state.model_config(settings).items():
+    all_biases: state.Config = {"bias": [True] * len(settings.bias)}
+    found = all_biases | found
+    for name, given in (all_biases | state.model_config(settings)).items():
         other = found[name]
         # Only the kind of the optimiser: its settings may change during the fit.
         if name == "optimizer":

@@ -6,7 +6,9 @@ parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" 
 the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
 given as arrays are "init.0.weight", ...; the columns of the history are "history.loss", ..., of any lengths.
 The weights of a compressed model are "0.weight.bfloat16", ... (`bpkern._model.compression`), and its
-configuration holds the type, "bfloat16", under "compressed".
+configuration holds the type, "bfloat16", under "compressed". Layers without biases have zeros as "0.bias".
+Groups of parameters that are not plain (`bpkern._model.groups`) are under "groups", outside of "model",
+because `MLP.freeze` may change them during a fit.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -21,6 +23,7 @@ from .. import _checks, _core, losses, optimizers, schedules
 from .._model.compression import BFLOAT16, MARK, narrowed, widened
 from .._model.conventions import Conventions
 from .._model.core import Core
+from .._model.groups import Groups, config_of, groups_of, plain_groups
 from .._model.initializers import has_arrays
 from .._model.parameters import Weights, checked_weights, state_of, weights_of
 from .._model.seeding import RandomState
@@ -63,6 +66,8 @@ def model_config(settings: Settings) -> Config:
         "dropout": settings.dropout,
         "l1": settings.l1,
         "label_smoothing": settings.label_smoothing,
+        # Older versions read files that do not need this.
+        **({} if all(settings.bias) else {"bias": settings.bias}),
     }
 
 
@@ -148,7 +153,13 @@ def _settings_of(arguments: dict[str, Any], config: Config) -> Settings:
     settings = Settings(**arguments)
     if "compressed" in config:
         settings.compressed = _checks.one_of("compressed", config["compressed"], (BFLOAT16,))
+    settings.groups = groups_in(config, len(settings.groups))
     return settings
+
+
+def groups_in(config: Config, layers: int) -> Groups:
+    """The groups of a configuration. Raises one of MALFORMED."""
+    return groups_of(config["groups"], layers) if "groups" in config else plain_groups(layers)
 
 
 def loss_of(config: Any) -> Any:
@@ -223,6 +234,8 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
         if history is not None:
             training |= _ending(history)
     config: Config = {"model": model_config(settings), "training": training}
+    if settings.groups != plain_groups(len(settings.groups)):
+        config["groups"] = config_of(settings.groups)
     if settings.compressed is not None:
         arrays, config["compressed"] = narrowed(arrays), settings.compressed
     if has_arrays(settings.init):
@@ -354,7 +367,9 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
         layers = _layers(arrays, prefix, count, settings.compressed is not None)
         if any(array.dtype != settings.dtype for pair in layers for array in pair):
             raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
-        stores[store] = checked_weights(layers, settings.layers, settings.dtype, copy=False)
+        # Of biases that a layer does not have, states may hold any numbers: nothing reads them.
+        bias = [True] * count if store in STATES else settings.bias
+        stores[store] = checked_weights(layers, settings.layers, settings.dtype, bias, copy=False)
     updates, batches, moves = (
         _checks.whole(name, training[name], 0, MOST_COUNT) for name in ("updates", "batches", "moves")
     )

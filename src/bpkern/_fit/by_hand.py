@@ -44,7 +44,7 @@ def apply_gradients(core: Core, gradients: Any, clip_norm: float | None, clip_va
     core.net.check_trains()
     limits = limit("clip_norm", clip_norm), limit("clip_value", clip_value)
     settings = core.settings
-    found = checked_weights(gradients, settings.layers, settings.dtype, names=("dW", "db"))
+    found = checked_weights(gradients, settings.layers, settings.dtype, settings.bias, names=("dW", "db"))
     with core.net.writing():
         core.check_may_snapshot()
         tape = _core.Tape(core.net)  # that of the model may hold gradients that wait for `step`

@@ -11,6 +11,7 @@ from .. import _core
 from .._data.rows import Rows, bad_row, read_rows
 from .._model.core import Core, new_network
 from .._model.parameters import Weights
+from .._model.settings import Settings
 from .custom_loss import row_losses
 
 
@@ -28,9 +29,17 @@ def gradients(core: Core, X: Any, y: Any) -> tuple[float, Weights]:
             if settings.penalised:
                 factor = settings.penalty_factor(len(data[0]))
                 loss += add_penalty(core.net, found, factor * settings.l1, factor * settings.l2)
+            clear_absent(found, settings)
     except _core.BadRowError as error:
         raise bad_row(data, error.row, settings.dtype, settings.layers[-1]) from None
     return loss, found
+
+
+def clear_absent(gradients: Weights, settings: Settings) -> None:
+    """Set the gradients of biases that layers do not have to 0, in place."""
+    for (_, db), has_bias in zip(gradients, settings.bias, strict=True):
+        if not has_bias:
+            db[...] = 0
 
 
 @np.errstate(all="ignore")

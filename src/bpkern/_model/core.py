@@ -15,6 +15,7 @@ from .. import _core
 from ..errors import DivergedError
 from ..history import History
 from ..optimizers import Optimizer
+from .groups import KINDS, Groups, plain_groups
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer
@@ -71,6 +72,8 @@ class Core:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.net = new_network(settings)
+        if not all(settings.bias) or settings.groups != plain_groups(len(settings.bias)):
+            self._put_groups()
         self.fitting = False
         self.accumulate = None
 
@@ -97,6 +100,21 @@ class Core:
             if optimizer is not self.settings.optimizer:
                 self.net.discard_states()
             self.settings.optimizer = optimizer
+
+    def set_groups(self, groups: Groups) -> None:
+        """Train by other groups from the next update on."""
+        self.net.check_trains()
+        with self.net.writing():
+            self.settings.groups = groups
+            self._put_groups()
+
+    def _put_groups(self) -> None:
+        """Put the groups of the settings into the network. Biases that a layer does not have stay zero."""
+        settings = self.settings
+        for l, (layer, has_bias) in enumerate(zip(settings.groups, settings.bias, strict=True)):
+            for number, (kind, group) in enumerate(zip(KINDS, layer, strict=True)):
+                is_absent = kind == "biases" and not has_bias
+                self.net.set_group(l, number, group.lr, group.weight_decay, group.frozen or is_absent)
 
     # Training within a fit ---------------------------------------------------------------------------
 
@@ -133,7 +151,8 @@ class Core:
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
         """Set all parameters after checking them, and drop their average."""
-        layers = checked_weights(weights, self.settings.layers, self.settings.dtype)
+        settings = self.settings
+        layers = checked_weights(weights, settings.layers, settings.dtype, settings.bias)
         with self.net.writing():
             self.net.set_layers(layers)
             self.net.discard_average()
@@ -149,12 +168,14 @@ class Core:
 
     def set_parameters(self, parameters: Mapping[str, np.ndarray]) -> None:
         """Set what `get_parameters` returned."""
-        count = len(self.settings.layers) - 1
+        settings = self.settings
+        count = len(settings.layers) - 1
         own = {name: array for name, array in parameters.items() if not name.startswith(AVERAGE)}
         average = {name.removeprefix(AVERAGE): array for name, array in parameters.items() if name not in own}
         self.set_weights(weights_of(own, count))
         if average:
-            layers = checked_weights(weights_of(average, count), self.settings.layers, self.settings.dtype)
+            pairs = weights_of(average, count)
+            layers = checked_weights(pairs, settings.layers, settings.dtype, settings.bias)
             self.net.set_layers(layers, "average")
 
     def blend(self, other: Core, tau: float) -> None:
@@ -163,7 +184,8 @@ class Core:
         Raises
         ------
         ValueError
-            If the other model has other layers, another dtype or another instruction set.
+            If the other model has other layers, another dtype or another instruction set, or biases in other
+            layers.
         """
         mine, theirs = self.settings, other.settings
         if (mine.layers, mine.dtype) != (theirs.layers, theirs.dtype):
@@ -171,6 +193,8 @@ class Core:
                 f"other must have the layers {mine.layers} in {mine.dtype.name}, "
                 f"not {theirs.layers} in {theirs.dtype.name}"
             )
+        if mine.bias != theirs.bias:
+            raise ValueError(f"other must have biases as this model, {mine.bias}, not {theirs.bias}")
         self.net.blend(other.net, tau)
 
 

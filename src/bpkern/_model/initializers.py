@@ -91,7 +91,9 @@ NAMES = ("auto", *INITIALIZERS)
 Draws = list[tuple[str, float]]
 
 
-def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | Draws | Weights:
+def checked_init(
+    init: Any, layers: list[int], dtype: np.dtype[Any], bias: list[bool]
+) -> str | Draws | Weights:
     """`init` in the form that `each_initial_layer` takes.
 
     Parameters
@@ -101,6 +103,8 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | Dr
         `MLP.set_weights`.
     layers : list of int
     dtype : numpy.dtype
+    bias : list of bool
+        Whether each layer has biases.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def checked_init(init: Any, layers: list[int], dtype: np.dtype[Any]) -> str | Dr
             )
         return [_draw_of(each) for each in init]
     try:
-        return checked_weights(init, layers, dtype)
+        return checked_weights(init, layers, dtype, bias)
     except (ValueError, TypeError) as error:
         raise _checks.within("init", error) from None
 

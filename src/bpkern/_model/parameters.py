@@ -24,6 +24,7 @@ def checked_weights(
     weights: Sequence[Any],
     layers: list[int],
     dtype: "np.dtype[Any]",
+    bias: Sequence[bool],
     copy: bool = True,
     names: tuple[str, str] = ("W", "b"),
 ) -> Weights:
@@ -36,6 +37,8 @@ def checked_weights(
     layers : list of int
         Sizes, input first.
     dtype : numpy.dtype
+    bias : sequence of bool
+        Whether each layer has biases. One without has b of None or zeros, and gets zeros.
     copy : bool
         Also copy arrays that already fit, because other code may change them.
     names : (str, str)
@@ -50,7 +53,7 @@ def checked_weights(
     # A flat list of gradients is no form of Keras: whether to transpose would be a guess.
     is_list = isinstance(weights, (list, tuple)) and names == ("W", "b")
     if is_list and weights and all(hasattr(each, "shape") for each in weights):
-        weights = _from_keras(weights, layers)
+        weights = _from_keras(weights, layers, bias)
     if not isinstance(weights, (list, tuple)) or not all(isinstance(pair, (list, tuple)) for pair in weights):
         raise TypeError(f"{whole} must be a list of pairs {pair_name}")
     if len(weights) != len(layers) - 1:
@@ -60,29 +63,38 @@ def checked_weights(
         if len(pair) != 2:
             raise ValueError(f"{whole} must hold pairs {pair_name}, not {len(pair)} items for layer {l}")
         w = _parameter(f"{names[0]} of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
-        b = _parameter(f"{names[1]} of layer {l}", pair[1], (layers[l + 1],), dtype, copy)
+        b_name, b_shape = f"{names[1]} of layer {l}", (layers[l + 1],)
+        if bias[l]:
+            b = _parameter(b_name, pair[1], b_shape, dtype, copy)
+        else:
+            if pair[1] is not None and _parameter(b_name, pair[1], b_shape, dtype, False).any():
+                raise ValueError(f"{b_name} must be None or zeros: the layer has no bias")
+            b = np.zeros(b_shape, dtype)
         checked.append((w, b))
     return checked
 
 
-def _from_keras(arrays: Sequence[Any], layers: list[int]) -> list[tuple[Any, Any]]:
+def _from_keras(arrays: Sequence[Any], layers: list[int], bias: Sequence[bool]) -> list[tuple[Any, Any]]:
     """The pairs (W, b) of a flat list ``[kernel, bias, kernel, bias, ...]``, as of Keras's `get_weights`.
 
-    Kernels have the shape (in, out). Raises ValueError for another number of arrays and for other shapes.
+    Kernels have the shape (in, out); layers without biases have a kernel alone. Raises ValueError for another
+    number of arrays and for other shapes.
     """
-    if len(arrays) != 2 * (len(layers) - 1):
+    if len(arrays) != len(bias) + sum(bias):
         raise ValueError(
             f"weights must hold {len(layers) - 1} pairs (W, b), or as many kernels and biases in a flat "
             f"list, not {len(arrays)} arrays"
         )
-    kernels = arrays[::2]
+    left = iter(arrays)
+    pairs = [(next(left), next(left) if has_bias else None) for has_bias in bias]
+    kernels = [kernel for kernel, _ in pairs]
     for l, (kernel, sizes) in enumerate(zip(kernels, pairwise(layers), strict=True)):
         if tuple(kernel.shape) != sizes:
             raise ValueError(
                 f"kernel {l} of a flat list of weights, which is Keras's form, must have the shape "
                 f"(in, out), {sizes}, not {tuple(kernel.shape)}; pairs (W, b) have W of shape (out, in)"
             )
-    return [(kernel.T, bias) for kernel, bias in zip(kernels, arrays[1::2], strict=True)]
+    return [(kernel.T, b) for kernel, b in pairs]
 
 
 def _parameter(
@@ -104,21 +116,36 @@ def _parameter(
     return own
 
 
-def state_of(weights: Weights) -> dict[str, np.ndarray]:
-    """The arrays by the names "0.weight", "0.bias", "1.weight", ..."""
+def state_of(weights: Weights, bias: Sequence[bool] | None = None) -> dict[str, np.ndarray]:
+    """The arrays by the names "0.weight", "0.bias", "1.weight", ...
+
+    With `bias`, which says whether each layer has biases, those of other layers are left out.
+    """
     state = {}
     for l, (w, b) in enumerate(weights):
-        state[f"{l}.weight"], state[f"{l}.bias"] = w, b
+        state[f"{l}.weight"] = w
+        if bias is None or bias[l]:
+            state[f"{l}.bias"] = b
     return state
 
 
-def weights_of(state: Mapping[str, Any], count: int) -> list[tuple[Any, Any]]:
-    """The inverse of `state_of` for `count` layers. Raises ValueError for missing and unknown names."""
-    names = {f"{l}.{kind}" for l in range(count) for kind in ("weight", "bias")}
+def weights_of(
+    state: Mapping[str, Any], count: int, bias: Sequence[bool] | None = None
+) -> list[tuple[Any, Any]]:
+    """The inverse of `state_of` for `count` layers, with None for what is left out.
+
+    Raises ValueError for missing and unknown names.
+    """
+    names = {
+        f"{l}.{kind}"
+        for l in range(count)
+        for kind in ("weight", "bias")
+        if kind == "weight" or bias is None or bias[l]
+    }
     if set(state) != names:
         missing, unknown = sorted(names - set(state)), sorted(map(str, set(state) - names))
         raise ValueError(f"state must hold just the model's names: missing {missing}, unknown {unknown}")
-    return [(state[f"{l}.weight"], state[f"{l}.bias"]) for l in range(count)]
+    return [(state[f"{l}.weight"], state.get(f"{l}.bias")) for l in range(count)]
 
 
 def without_gaps(state: Mapping[str, Any], count: int) -> Mapping[str, Any]:

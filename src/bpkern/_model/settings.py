@@ -12,6 +12,7 @@ from .._core import ACTIVATIONS, LOSSES
 from ..losses import BY_NAME, Loss
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
 from .conventions import Conventions
+from .groups import plain_groups
 from .initializers import checked_init, has_arrays
 
 DTYPES = ("float32", "float64")
@@ -41,6 +42,10 @@ class Settings:
     dropout : list of float
         One probability per hidden layer.
     label_smoothing : float
+    bias : list of bool
+        Whether each layer has biases.
+    groups : Groups
+        Not an argument; `MLP.freeze` and `MLP.set_factors` set them.
     conventions : Conventions
         Not an argument; a subclass of `MLP` that follows another library sets it.
     compressed : str or None
@@ -65,6 +70,7 @@ class Settings:
         dropout: float | Sequence[float],
         l1: float,
         label_smoothing: float,
+        bias: bool | Sequence[bool] = True,
     ) -> None:
         self.layers = _layers(layers)
         self.activations = _activations(activation, len(self.layers) - 2)
@@ -74,7 +80,9 @@ class Settings:
         self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else checked_loss(loss)
         self.optimizer = SGD() if optimizer is None else checked_optimizer(optimizer)
         self.dtype = _dtype(dtype)
-        self.init = checked_init(init, self.layers, self.dtype)
+        self.bias = _bias(bias, len(self.layers) - 1)
+        self.groups = plain_groups(len(self.layers) - 1)
+        self.init = checked_init(init, self.layers, self.dtype, self.bias)
         if self.loss_parameters is not None:
             _check_range(self.dtype, self.loss_parameters)
         self.l2 = _checks.real("l2", l2)
@@ -150,7 +158,10 @@ class Settings:
             "l1": self.l1,
             "label_smoothing": self.label_smoothing,
         }
-        return "".join(f", {name}={value}" for name, value in others.items() if value not in ("auto", 0.0))
+        text = "".join(f", {name}={value}" for name, value in others.items() if value not in ("auto", 0.0))
+        if not all(self.bias):
+            text += f", bias={self.bias if any(self.bias) else False}"
+        return text
 
 
 def _layers(layers: Sequence[int]) -> list[int]:
@@ -209,6 +220,14 @@ def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
             )
         return [_checks.fraction("dropout", each) for each in dropout]
     return [_checks.fraction("dropout", dropout)] * hidden
+
+
+def _bias(bias: bool | Sequence[bool], count: int) -> list[bool]:
+    if not isinstance(bias, (list, tuple)):
+        return [_checks.flag("bias", bias)] * count
+    if len(bias) != count:
+        raise ValueError(f"bias must have one flag per layer, the output included, {count}, not {len(bias)}")
+    return [_checks.flag("bias", each) for each in bias]
 
 
 def checked_loss(loss: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from .. import _checks
 from .._fit.update import make_update
 from .core import Core
+from .groups import Groups, lines_of, plain_groups, trained
 
 HEADER = (
     "layer",
@@ -44,6 +45,8 @@ def summary_of(core: Core, batch_size: int | None) -> "Summary":
         batch_size,
         core.net.weight_sizes(),
         settings.compressed,
+        settings.bias,
+        settings.groups,
     )
 
 
@@ -77,10 +80,17 @@ class Summary:
     compressed : str or None
         The type of the weights of a compressed model.
 
+    bias : sequence of bool, optional
+        Whether each layer has biases; None is all.
+    groups : Groups, optional
+        What is frozen, and the factors of what is trained.
+
     Attributes
     ----------
     parameters, flops_forward, flops_training : int
         Sums over all layers; flops for one sample.
+    trained_parameters : int
+        Those of `parameters` that are not frozen.
     parameter_bytes, state_bytes : int
         Memory of the weights and biases, and of the optimiser's states.
     activation_bytes : int or None
@@ -99,6 +109,8 @@ class Summary:
         batch_size: int | None = None,
         weight_sizes: Sequence[int] | None = None,
         compressed: str | None = None,
+        bias: Sequence[bool] | None = None,
+        groups: Groups | None = None,
     ) -> None:
         name = loss if isinstance(loss, str) else getattr(loss, "__name__", repr(loss))
         self._title = f"MLP {'-'.join(map(str, layers))} in {dtype.name}, loss {name}"
@@ -106,12 +118,18 @@ class Summary:
             self._title += f", weights in {compressed}, for inference only"
         self._rows = []
         self.parameters = self.flops_forward = self.flops_training = self.parameter_bytes = 0
+        bias = [True] * (len(layers) - 1) if bias is None else bias
+        groups = plain_groups(len(bias)) if groups is None else groups
+        self.trained_parameters = 0
         # No dropout after the output.
         rates = [*dropout, 0.0]
         for l, (fan_in, fan_out) in enumerate(pairwise(layers)):
-            parameters, forward = fan_out * (fan_in + 1), 2 * fan_in * fan_out
+            biases, forward = fan_out * bias[l], 2 * fan_in * fan_out
+            parameters = fan_in * fan_out + biases
             size = dtype.itemsize if weight_sizes is None else weight_sizes[l]
-            memory = fan_in * fan_out * size + fan_out * dtype.itemsize
+            memory = fan_in * fan_out * size + biases * dtype.itemsize
+            trained_weights, trained_biases = trained(groups, bias)[l]
+            self.trained_parameters += fan_in * fan_out * trained_weights + biases * trained_biases
             self.parameter_bytes += memory
             training = forward * (2 if l == 0 else 3)
             self.parameters += parameters
@@ -144,7 +162,10 @@ class Summary:
         note = f"Memory: parameters {_size(self.parameter_bytes)}, optimiser {_size(self.state_bytes)}"
         if self.activation_bytes is not None:
             note += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
-        self._notes = (note,) if compressed else (f"Optimiser: {optimizer!r}", note)
+        own: tuple[str, ...] = () if compressed else (f"Optimiser: {optimizer!r}",)
+        if self.trained_parameters < self.parameters and not compressed:
+            own += (f"Trained: {self.trained_parameters:,} of {self.parameters:,} parameters",)
+        self._notes = (*own, *lines_of(groups, bias), note)
 
     def __str__(self) -> str:
         rows = [HEADER, *self._rows, self._total]

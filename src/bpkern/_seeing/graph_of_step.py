@@ -95,7 +95,8 @@ class _Expression:
         """The activation of a unit."""
         layer = self.step.layers[l]
         terms = [w * x for w, x in zip(self.W[l][j], inputs, strict=True)]
-        z = _sum([*terms, self.b[l][j]]).named(self.chain.symbol("z", l, r, j)[0])
+        bias = [self.b[l][j]] if self.setting.bias[l] else []
+        z = _sum([*terms, *bias]).named(self.chain.symbol("z", l, r, j)[0])
         if layer.activation == "identity" and not layer.dropout:
             return z
         a = z if layer.activation == "identity" else self.apply(layer.activation, z)

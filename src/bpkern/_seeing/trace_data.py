@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .._model.groups import Groups
+
 # The arrays of a state for W (out, in) and b (out), by the state's name.
 States = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -88,6 +90,8 @@ class Setting:
     dtype: np.dtype[Any]
     targets: np.ndarray
     row_weights: np.ndarray
+    bias: tuple[bool, ...]
+    groups: Groups
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

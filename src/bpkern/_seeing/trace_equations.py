@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .trace_explain import Chain
 from .trace_formulas import SLOPES, factor, loss_derivative, loss_lines, mean_name, number, slope_numbers
-from .trace_optimizers import formulas
+from .trace_optimizers import formulas, group_of
 from .trace_steps import Part, headings
 from .trace_view import View
 
@@ -187,8 +187,14 @@ class Equations:
         symbol = self.symbol("b", l, j) if i is None else self.symbol("W", l, j, i)
         old, gradient = ((layer.W, layer.dW), (layer.b, layer.db))[which]
         value = number((layer.new_W, layer.new_b)[which][index])
+        group = group_of(self.setting, l, "biases" if i is None else "weights")
+        if group.frozen:
+            return Equation(f"new {symbol}", symbol, "", value, ", frozen")
         lines = formulas(optimizer)
-        if lines == ["w ← w − lr g"]:
+        factors = ""
+        if (group.lr, group.weight_decay) != (1, 1):
+            factors = f", with lr x {group.lr:g} and weight decay x {group.weight_decay:g}"
+        if not factors and lines == ["w ← w − lr g"]:
             rate = f"{self.step.learning_rate:.6g}"
             numbers = f"{number(old[index])} − {rate} · {factor(gradient[index])}"
             return Equation(f"new {symbol}", f"{symbol} − lr · d{symbol}", numbers, value)
@@ -196,7 +202,7 @@ class Equations:
             f"{name} {number(pair[which][index])} → {number(layer.new_states[name][which][index])}"
             for name, pair in layer.states.items()
         ]
-        note = f"\nby {'; '.join(lines)}, with g = d{symbol}, lr = {self.step.learning_rate:.6g}"
+        note = f"\nby {'; '.join(lines)}, with g = d{symbol}, lr = {self.step.learning_rate:.6g}{factors}"
         return Equation(f"new {symbol}", "", "", value, "\n".join([note, *states]))
 
     # What belongs together ---------------------------------------------------------------------------

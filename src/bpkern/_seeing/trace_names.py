@@ -68,6 +68,8 @@ def place_of(name: object, step: Step) -> Place:
     if given not in QUANTITIES:
         raise ValueError(f"unknown name {given!r} in {name!r}: allowed are {', '.join(QUANTITIES)}")
     quantity = QUANTITIES[given]
+    if quantity == "b" and not step.setting.bias[l]:
+        raise ValueError(f"layers[{l}] has no biases: there is no {name!r}")
     indices = [int(index) for index in found.group(3, 4) if index is not None]
     shape = getattr(step.layers[l], quantity).shape
     if quantity != "W" and len(shape) == 2 and shape[0] == 1 and len(indices) == 1:

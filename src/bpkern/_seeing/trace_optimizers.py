@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from .._model.groups import KINDS, Group, lines_of
+from .trace_data import Setting
+
 
 def used_states(optimizer: Any) -> dict[str, str]:
     """The states that an optimiser with these settings uses: by the name that users see, the store in C."""
@@ -16,6 +19,18 @@ def used_states(optimizer: Any) -> dict[str, str]:
     if rule == "adagrad":
         return {"total": "v"}
     return {"mean": "m", "square": "v"} | ({"largest": "u"} if optimizer.amsgrad else {})
+
+
+def note_of(setting: Setting, l: int) -> str:
+    """What differs from plain training in layer l, or ""."""
+    lines = lines_of(setting.groups[l : l + 1], setting.bias[l : l + 1])
+    return "".join(lines).removeprefix("layer 0: ")
+
+
+def group_of(setting: Setting, l: int, kind: str) -> Group:
+    """The group of the weights or the biases of layer l; biases that it does not have are frozen."""
+    group = setting.groups[l][KINDS.index(kind)]
+    return group._replace(frozen=True) if kind == "biases" and not setting.bias[l] else group
 
 
 def formulas(optimizer: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .trace_data import Step
 from .trace_formulas import SLOPES, loss_derivative, loss_lines
-from .trace_optimizers import formulas
+from .trace_optimizers import formulas, note_of
 
 
 class Part(NamedTuple):
@@ -80,6 +80,9 @@ def headings(step: Step) -> Iterator[tuple[Part, str]]:
         else:
             lines = "; ".join(formulas(setting.optimizer))
             text = (
-                f"Update, {name}, with w of W and b, g of dW and db, lr = {step.learning_rate:.6g}: {lines}."
+                f"Update, {name}, with w of W and b, g of dW and db, lr = {step.learning_rate:.6g}: {lines}"
             )
+            note = note_of(setting, part.layer)
+            text += f"; {note}." if note else "."
+
         yield part, text

@@ -7,7 +7,7 @@ import numpy as np
 
 from .trace_data import Layer, Step, TraceData
 from .trace_formulas import SLOPES, loss_derivative, loss_lines
-from .trace_optimizers import formulas
+from .trace_optimizers import formulas, note_of
 
 # Arrays of more numbers than this are abbreviated, to this many at each end of an axis.
 MOST_NUMBERS, ENDS = 64, 3
@@ -37,7 +37,8 @@ def _step(trace: TraceData, step: Step) -> str:
     lines += ["", "update, for each w of W and b with its g of dW and db"]
     lines += [f"  {line}" for line in formulas(trace.optimizer)]
     for l, layer in enumerate(step.layers):
-        lines += [f"  {_title(l, layer)}", *_update(layer)]
+        note = note_of(trace, l)
+        lines += [f"  {_title(l, layer)}{': ' if note else ''}{note}", *_update(layer)]
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from .._data.rows import Rows, bad_row, owned, read_rows
 from .._files.state import training_copy
 from .._fit.batch import step_in_c, step_with_custom_loss
 from .._fit.custom_loss import row_losses
-from .._fit.gradients import add_penalty
+from .._fit.gradients import add_penalty, clear_absent
 from .._fit.update import make_update
 from .._model.core import Core
 from .._model.parameters import Weights
@@ -54,6 +54,8 @@ def traced(core: Core, X: Any, y: Any, sample_weight: Any, steps: int) -> tuple[
         dtype=settings.dtype,
         targets=_targets(data[1], settings),
         row_weights=_row_weights(data),
+        bias=tuple(settings.bias),
+        groups=settings.groups,
     )
     return setting, tuple(_step(own, data, optimizer, number, setting) for number in range(count))
 
@@ -94,6 +96,7 @@ def _step(core: Core, data: Rows, optimizer: Optimizer, number: int, setting: Se
         outputs, doutputs = _forward(core, tape, data)
         tape.backward(doutputs, False)
         gradients = tape.gradients()
+        clear_absent(gradients, settings)
         penalty = _add_penalty(core, data, gradients)
         layers = [{name: tape.matrix(name, l) for name in _core.TAPE_MATRICES} for l in range(len(gradients))]
         with net.writing():

@@ -10,7 +10,8 @@ from .._data.class_weights import row_weights
 from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
 from .._fit.arguments import FitArguments
 from .._fit.progress import make_progress
-from .._model.parameters import Weights
+from .._model.groups import frozen, with_factors, with_ntk_factors
+from .._model.parameters import Weights, checked_weights
 from .._model.seeding import RandomState
 from .._model.settings import Settings
 from ..errors import DivergedError
@@ -38,6 +39,7 @@ class MLP:
         dropout: Any = 0.0,
         l1: Any = 0.0,
         label_smoothing: Any = 0.0,
+        bias: Any = True,
         seed: Any = None,
     ) -> None:
         settings = self._settings = Settings(
@@ -52,6 +54,7 @@ class MLP:
             dropout,
             l1,
             label_smoothing,
+            bias,
         )
         self._random = RandomState(seed)
         # All at once: the key of dropout is drawn after the weights.
@@ -73,6 +76,37 @@ class MLP:
     def optimizer(self) -> Any:
         """The settings of the optimiser."""
         return self._settings.optimizer
+
+    def freeze(self, layers: Any = None, weights: Any = True, biases: Any = True) -> None:
+        """Leave parameters as they are in training; see `bpkern.MLP.freeze`."""
+        settings = self._settings
+        settings.groups = frozen(settings.groups, layers, True, weights=weights, biases=biases)
+
+    def unfreeze(self, layers: Any = None, weights: Any = True, biases: Any = True) -> None:
+        """Train parameters again; see `bpkern.MLP.unfreeze`."""
+        settings = self._settings
+        settings.groups = frozen(settings.groups, layers, False, weights=weights, biases=biases)
+
+    def set_factors(
+        self,
+        layers: Any = None,
+        *,
+        lr: Any = None,
+        weight_decay: Any = None,
+        weights: Any = True,
+        biases: Any = True,
+    ) -> None:
+        """Multiply the learning rate and weight decay of some parameters; see `bpkern.MLP.set_factors`."""
+        settings = self._settings
+        settings.groups = with_factors(
+            settings.groups, layers, lr, weight_decay, weights=weights, biases=biases
+        )
+
+    def set_ntk_factors(self, *, bias_scale: Any = 1.0) -> None:
+        """Train as in the NTK parametrisation; see `bpkern.MLP.set_ntk_factors`."""
+        settings = self._settings
+        rule = settings.optimizer.rule
+        settings.groups = with_ntk_factors(settings.groups, settings.layers, rule, bias_scale)
 
     @np.errstate(all="ignore")
     @proposes_arguments("MLP.fit")
@@ -183,6 +217,8 @@ class MLP:
         gradients, spare = ([np.empty_like(w) for w in self._parameters] for _ in range(2))
         self._net.backward(batch, total, gradients, spare)
         self._net.add_penalty(gradients, spare)
+        for db, has_bias in zip(gradients[1::2], self._settings.bias, strict=True):
+            db *= has_bias
         return loss / total, _pairs(gradients)
 
     def _batch_of(self, x, targets, weights):
@@ -220,7 +256,9 @@ class MLP:
 
     def set_weights(self, weights: Any) -> None:
         """Set the weights from [(W, b), ...]. An average starts again at the next update."""
-        for parameter, given in zip(self._parameters, (w for pair in weights for w in pair), strict=True):
+        settings = self._settings
+        pairs = checked_weights(weights, settings.layers, settings.dtype, settings.bias)
+        for parameter, given in zip(self._parameters, (w for pair in pairs for w in pair), strict=True):
             parameter[...] = given
         self._update.average = None
 

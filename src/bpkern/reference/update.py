@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .._model.groups import Group
 from ..schedules import rate
 from .optimizers import STEPS, new_state
 
@@ -60,21 +61,35 @@ class Update:
             self._state = [new_state(w, optimizer) for w in self._parameters]
         self._begin_average(ema)
         self._network.add_penalty(self.gradients, self.spare)
+        groups = self._groups()
+        moved = [i for i, group in enumerate(groups) if not group.frozen]
+        gradients = [self.gradients[i] for i in moved]
         if norm_limit is not None:
-            clip_norm(self.gradients, norm_limit)
+            clip_norm(gradients, norm_limit)
         if value_limit is not None:
-            clip_value(self.gradients, value_limit)
+            clip_value(gradients, value_limit)
         lr = self.rate = rate(optimizer.lr, self.iterations)
         self.iterations += 1
         move = STEPS[optimizer.rule]
-        for w, gradient, state, spare in zip(
-            self._parameters, self.gradients, self._state, self.spare, strict=True
-        ):
-            move(w, gradient, state, self.iterations, lr, optimizer, spare)
-        if self.average is not None:
-            for average, w, spare in zip(self.average, self._parameters, self.spare, strict=True):
-                average *= ema
-                average += np.multiply(w, 1 - ema, out=spare)
+        for i in moved:
+            own = optimizer
+            if groups[i].weight_decay != 1:
+                own = optimizer.checked_copy()
+                own.weight_decay *= groups[i].weight_decay
+            w, gradient, state, spare = self._parameters[i], self.gradients[i], self._state[i], self.spare[i]
+            move(w, gradient, state, self.iterations, lr * groups[i].lr, own, spare)
+            if self.average is not None:
+                self.average[i] *= ema
+                self.average[i] += np.multiply(w, 1 - ema, out=spare)
+
+    def _groups(self):
+        """The group of each parameter; biases that a layer does not have are frozen."""
+        settings = self._network.settings
+        groups = [group for layer in settings.groups for group in layer]
+        for l, has_bias in enumerate(settings.bias):
+            if not has_bias:
+                groups[2 * l + 1] = Group(frozen=True)
+        return groups
 
     def _begin_average(self, ema):
         """Start the average, or drop it without `ema`: the weights move on, and an old one is outdated."""
