@@ -373,7 +373,7 @@ class MLP:
     def set_ntk_factors(self, *, bias_scale: float = 1.0) -> None:
         """Set the factors with which the model trains as in the NTK parametrisation.
 
-        >>> model = bpkern.MLP(layers, init="lecun_normal", loss="mse", optimizer=bpkern.Adam(0.01))
+        >>> model = bpkern.MLP([4, 32, 3], init="lecun_normal", loss="mse", optimizer=bpkern.Adam(0.01))
         >>> model.set_ntk_factors(bias_scale=0.1)
 
         That parametrisation (Jacot, Gabriel and Hongler, "Neural Tangent Kernel", 2018) has layers of ``s * V
@@ -413,7 +413,7 @@ class MLP:
         """
         settings = self._core.settings
         return [
-            {"layer": l, "kind": kind, **group._asdict()}
+            {"layer": l, "kind": kind, **group.by_name()}
             for l, (layer, has_bias) in enumerate(zip(settings.groups, settings.bias, strict=True))
             for kind, group in zip(KINDS, layer, strict=True)
             if has_bias or kind != "biases"

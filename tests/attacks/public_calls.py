@@ -214,6 +214,9 @@ CHANGING: dict[str, Call] = {
         [(0.01 * w, 0.01 * b) for w, b in model.get_weights()]
     ),
     "reset": lambda world, model: model.reset(),
+    "freeze": lambda world, model: model.freeze(0),
+    "unfreeze": lambda world, model: model.unfreeze(),
+    "set_factors": lambda world, model: model.set_factors(-1, lr=0.5, weights=False),
     "set_weights": lambda world, model: model.set_weights([(0.5 * w, b + 1) for w, b in model.get_weights()]),
     "load_state_dict": lambda world, model: model.load_state_dict(model.state_dict()),
     "polyak_update": lambda world, model: model.polyak_update(world.make(seed=5), 0.5),

@@ -223,6 +223,9 @@ def test_the_page_names_every_key_and_every_array(tmp_path):
     stopped = bpkern.MLP([1, 1], loss="mse", seed=0)
     stopped.fit([[1.0]], [1.0], epochs=9, callbacks=bpkern.callbacks.EarlyStopping("loss", 1, 1e9))
     stopped.save(tmp_path / "stopped.npz")
+    grouped = bpkern.MLP([5, 7, 3], loss="mse", bias=[False, True], seed=0)
+    grouped.freeze(0)
+    grouped.save(tmp_path / "grouped.npz")
     for path in tmp_path.glob("*.npz"):
         config, arrays = read(path)
         keys |= keys_of(config)

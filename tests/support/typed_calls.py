@@ -151,6 +151,15 @@ def exchange(model: bpkern.MLP, path: str) -> bpkern.MLP:
     return bpkern.MLP.from_torch(sequential, loss="mse") or bpkern.MLP.from_onnx(path, loss="mse")
 
 
+def groups_of(model: bpkern.MLP) -> list[dict[str, Any]]:
+    """Freezing and factors."""
+    model.freeze([0, -1], weights=False)
+    model.unfreeze(0)
+    model.set_factors(0, lr=0.1, weight_decay=0.0, biases=False)
+    model.set_ntk_factors(bias_scale=0.1)
+    return model.parameter_groups
+
+
 def other_parts() -> None:
     """Optimisers, schedules, losses, kernels, the reference, graphs and settings."""
     optimizers: list[bpkern.SGD | bpkern.RMSprop | bpkern.Adagrad | bpkern.Adam] = [

@@ -36,6 +36,14 @@ class Group(NamedTuple):
     weight_decay: float = 1.0
     frozen: bool = False
 
+    def but(self, **changes: Any) -> Group:
+        """The group with other values of the named attributes."""
+        return self._replace(**changes)
+
+    def by_name(self) -> dict[str, float | bool]:
+        """The attributes by their names."""
+        return self._asdict()
+
 
 Groups = tuple[tuple[Group, ...], ...]
 
@@ -89,7 +97,7 @@ def changed(groups: Groups, layers: Any, kinds: dict[str, Any], change: Callable
 
 def frozen(groups: Groups, layers: Any, is_frozen: bool, **kinds: Any) -> Groups:
     """As `MLP.freeze` and `MLP.unfreeze`."""
-    return changed(groups, layers, kinds, lambda group: group._replace(frozen=is_frozen))
+    return changed(groups, layers, kinds, lambda group: group.but(frozen=is_frozen))
 
 
 def with_factors(groups: Groups, layers: Any, lr: Any, weight_decay: Any, **kinds: Any) -> Groups:
@@ -100,7 +108,7 @@ def with_factors(groups: Groups, layers: Any, lr: Any, weight_decay: Any, **kind
         for name, value in given.items()
         if value is not None
     }
-    return changed(groups, layers, kinds, lambda group: group._replace(**factors))
+    return changed(groups, layers, kinds, lambda group: group.but(**factors))
 
 
 def with_ntk_factors(groups: Groups, sizes: Sequence[int], rule: str, bias_scale: Any) -> Groups:
@@ -108,7 +116,7 @@ def with_ntk_factors(groups: Groups, sizes: Sequence[int], rule: str, bias_scale
     scale = _checks.positive("bias_scale", bias_scale)
     return tuple(
         tuple(
-            group._replace(**_scaled(rule, s))
+            group.but(**_scaled(rule, s))
             for group, s in zip(layer, (1 / math.sqrt(fan_in), scale), strict=True)
         )
         for layer, (fan_in, _) in zip(groups, pairwise(sizes), strict=True)

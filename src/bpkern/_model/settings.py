@@ -96,6 +96,11 @@ class Settings:
         # The class and the settings of the optimiser at its last check, and the checked copy.
         self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "groups" not in state:  # of an old pickle
+            self.bias, self.groups = [True] * (len(self.layers) - 1), plain_groups(len(self.layers) - 1)
+
     def current_optimizer(self) -> Optimizer:
         """A checked copy of the optimiser with its settings as they are now.
 

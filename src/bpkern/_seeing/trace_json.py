@@ -34,7 +34,7 @@ def dict_of(trace: TraceData) -> dict[str, Any]:
             "optimizer": {"rule": optimizer.rule, **settings},
             "dtype": trace.dtype.name,
             "bias": list(trace.bias),
-            "groups": [[group._asdict() for group in layer] for layer in trace.groups],
+            "groups": [[group.by_name() for group in layer] for layer in trace.groups],
         },
         "targets": _plain(trace.targets),
         "row_weights": _plain(trace.row_weights),

@@ -30,7 +30,7 @@ def note_of(setting: Setting, l: int) -> str:
 def group_of(setting: Setting, l: int, kind: str) -> Group:
     """The group of the weights or the biases of layer l; biases that it does not have are frozen."""
     group = setting.groups[l][KINDS.index(kind)]
-    return group._replace(frozen=True) if kind == "biases" and not setting.bias[l] else group
+    return group.but(frozen=True) if kind == "biases" and not setting.bias[l] else group
 
 
 def formulas(optimizer: Any) -> list[str]:
