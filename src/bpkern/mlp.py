@@ -488,8 +488,8 @@ class MLP:
         callbacks : Callback or sequence of Callback
             See `bpkern.callbacks`.
         clip_norm, clip_value : float, optional
-            Scale all gradients together to a norm of at most `clip_norm`; then clip each number to
-            [-clip_value, clip_value].
+            Scale all gradients, except those of frozen parameters, together to a norm of at most `clip_norm`;
+            then clip each number to [-clip_value, clip_value].
         accumulate : int
             Mini-batches per update, as if they were one batch. Those that remain at the end of an epoch make
             an update, too.

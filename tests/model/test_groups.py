@@ -273,6 +273,20 @@ def test_factors_of_1_change_no_bit():
         assert all(map(same_bits, flat(plain.get_weights()), flat(other.get_weights())))
 
 
+@pytest.mark.parametrize("kind", ["weights", "biases"])
+@pytest.mark.parametrize("factors", [{"lr": 1e60}, {"weight_decay": 1e60}], ids=str)
+def test_an_overflow_by_a_factor_is_undone(kind, factors):
+    x, y = rows_of(WIDE, 20)
+    model = bpkern.MLP(WIDE, loss="mse", optimizer=bpkern.SGD(0.01, weight_decay=0.01), seed=0)
+    for _ in range(3):  # no copy of the parameters is needed
+        model.train_on_batch(x, y)
+    before = flat(model.get_weights())
+    model.set_factors(1, **factors, weights=kind == "weights", biases=kind == "biases")
+    with pytest.raises(bpkern.DivergedError):
+        model.train_on_batch(x, y)
+    assert all(map(same_bits, flat(model.get_weights()), before))
+
+
 class ByV:
     """A network of layers s V x + beta c, trained on V and c by plain loops: the definition of the NTK
     parametrisation."""
