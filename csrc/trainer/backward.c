@@ -6,6 +6,7 @@
 #include "platform/caches.h"
 #include "platform/memory.h"
 #include "trainer/ahead.h"
+#include "trainer/inputs.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
@@ -349,11 +350,14 @@ void step_backward_update(step *s) {
         if (bpk_uses(&update->optimizer, BPK_M + i)) b.states[i] = s->net->stores[BPK_M + i];
     int asks = s->me.asks;
     s->me.asks = 0; /* an update is not broken off */
-    s->is_ahead = all_layers(b, 0, ahead_gather(s));
+    s->is_ahead = all_layers(b, s->net->inputs != NULL, ahead_gather(s));
     if (s->is_ahead) s->turn = !s->turn;
+    if (s->net->inputs) inputs_backward(s, &b.moves.biases, NULL, b.states);
     s->me.asks = asks;
 }
 
 void step_backward_store(const step *s, double factor, int wants_x) {
-    all_layers((backward){.step = s, .gradients = s->ws->gradients, .moves = adding(factor)}, wants_x, 0);
+    backward b = {.step = s, .gradients = s->ws->gradients, .moves = adding(factor)};
+    all_layers(b, wants_x || s->net->inputs, 0);
+    if (s->net->inputs) inputs_backward(s, &b.moves.biases, b.gradients, b.states);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "platform/memory.h"
+#include "trainer/inputs.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
@@ -21,7 +22,8 @@ double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate
     return total;
 }
 
-/* A chunk is a part of one layer's weights or of its bias, including their zero padding. Chunks do not depend
+/* A chunk is a part of one layer's weights or of its bias, including their zero padding; or of a group of the
+ * input stage, which is not penalised, like a bias. Chunks do not depend
  * on the number of members, and so neither do sums over them. */
 enum { CHUNK = 4096 };
 
@@ -29,8 +31,10 @@ typedef struct {
     const step *step;
     int next_layer, next_is_bias; /* where the next chunk begins */
     ptrdiff_t next_offset;
-    ptrdiff_t number; /* the current chunk's, counted over all layers */
+    int next_group;   /* after all layers */
+    ptrdiff_t number; /* the current chunk's, counted over all layers and groups */
     int is_bias;
+    const input_group *group; /* NULL: the chunk is of a layer */
     void *parameters; /* (n,) */
     ptrdiff_t n;
 } chunk;
@@ -46,11 +50,34 @@ ptrdiff_t count_chunks(const bpk_net *net) {
     ptrdiff_t count = 0;
     for (int l = 0; l < net->count; l++)
         count += chunks_of(size_of(net, l, 0)) + chunks_of(size_of(net, l, 1));
+    for (int g = 0; net->inputs && g < net->inputs->groups; g++)
+        count += chunks_of(net->inputs->group[g].size);
     return count;
 }
 
 /* The member's chunks: those whose number is its index modulo the number of members. */
 static chunk own_chunks(const step *s) { return (chunk){.step = s, .number = -1}; }
+
+static int is_own(const chunk *c) { return c->number % c->step->me.count == c->step->me.index; }
+
+/* next_chunk after the layers. */
+static int next_of_inputs(chunk *c) {
+    const bpk_net *net = c->step->net;
+    while (c->next_group < net->inputs->groups) {
+        const input_group *group = c->group = &net->inputs->group[c->next_group];
+        c->number++;
+        c->is_bias = 1;
+        c->parameters = element(net->kernels, net->inputs->values, group->at + c->next_offset);
+        c->n = smaller(group->size - c->next_offset, CHUNK);
+        c->next_offset += CHUNK;
+        if (c->next_offset >= group->size) {
+            c->next_offset = 0;
+            c->next_group++;
+        }
+        if (is_own(c)) return 1;
+    }
+    return 0;
+}
 
 /* Advances to the member's next chunk; returns 0 after the last. */
 static int next_chunk(chunk *c) {
@@ -68,9 +95,9 @@ static int next_chunk(chunk *c) {
             c->next_layer += c->is_bias;
             c->next_is_bias = !c->is_bias;
         }
-        if (c->number % c->step->me.count == c->step->me.index) return 1;
+        if (is_own(c)) return 1;
     }
-    return 0;
+    return net->inputs && next_of_inputs(c);
 }
 
 void step_penalties(const step *s, double l1, double l2) {
@@ -104,7 +131,8 @@ static void move_chunk(const chunk *c, const bpk_move *move) {
         int used = bpk_uses(&s->request->update.optimizer, BPK_M + i);
         states[i] = counterpart(net, used ? net->stores[BPK_M + i] : NULL, c->parameters);
     }
-    net->kernels->move(move, c->n, counterpart(net, s->ws->gradients, c->parameters), c->parameters, states);
+    const bpk_move own = c->group ? inputs_move(c->group, move) : *move;
+    net->kernels->move(&own, c->n, counterpart(net, s->ws->gradients, c->parameters), c->parameters, states);
 }
 
 void step_clear_gradients(const step *s) {

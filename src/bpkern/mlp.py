@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ._fit.arguments import FitArguments
 from ._fit.fit import SHORT, Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
-from ._model.parameters import Weights, state_of, weights_of, without_gaps
+from ._model.parameters import Weights, checked_mapping, of_inputs, weights_of, without_gaps
 from ._model.prediction import (
     any_forward,
     check_probabilistic,
@@ -34,6 +34,7 @@ from .optimizers import Optimizer
 
 if TYPE_CHECKING:
     from ._model.summary import Summary
+    from .inputs import Input
     from .trace import Trace
 
 
@@ -93,6 +94,10 @@ class MLP:
         biases.
     label_smoothing : float
         From 0 to 1, for cross_entropy: this part of each target is distributed equally over all classes.
+    inputs : sequence of `bpkern.inputs.Input`
+        What stands in front of the first layer and is trained with it: embeddings of columns, and factors.
+        ``layers[0]`` is the number of columns of X; W of the first layer has as many columns as the inputs
+        have outputs.
     seed : None, int, SeedSequence or Generator
         For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
         used and advanced; None takes fresh entropy. What a subclass of Generator returns is checked.
@@ -146,6 +151,7 @@ class MLP:
         dropout: float | Sequence[float] = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
+        inputs: Sequence[Input] = (),
         seed: Any = None,
     ) -> None:
         if "_core" in vars(self) and self._core.fitting:
@@ -162,6 +168,7 @@ class MLP:
             dropout,
             l1,
             label_smoothing,
+            inputs,
         )
         settings.conventions = self.__bpkern_conventions__(settings)
         self._core = Core(settings)
@@ -572,7 +579,7 @@ class MLP:
             try:
                 outputs = core.net.forward(X) if out is None else core.net.forward_into(X, out)
             except _core.BadRowError as error:
-                raise bad_row((X, None, None), error.row, core.settings.dtype) from None
+                raise bad_row((X, None, None), error.row, core.settings) from None
             if outputs is not None:
                 return outputs
         return any_forward(core, X, layer, train, out)
@@ -670,19 +677,27 @@ class MLP:
         """
         return measuring.losses(self._core, X, y)
 
-    def gradients(self, X: Any, y: Any) -> tuple[float, Weights]:
+    @overload
+    def gradients(self, X: Any, y: Any, *, by_name: Literal[False] = False) -> tuple[float, Weights]: ...
+
+    @overload
+    def gradients(self, X: Any, y: Any, *, by_name: Literal[True]) -> tuple[float, dict[str, np.ndarray]]: ...
+
+    def gradients(self, X: Any, y: Any, *, by_name: bool = False) -> tuple[float, Any]:
         """The loss of these rows and its gradients, without dropout and without any change to the model.
 
         Parameters
         ----------
         X, y : array_like
             As for `fit`; all rows are one mini-batch, for which memory is allocated.
+        by_name : bool
+            Return the gradients of all parameters, those of `inputs` included, by the names of `state_dict`.
 
         Returns
         -------
         loss : float
             With the penalties.
-        gradients : list of (dW, db)
+        gradients : list of (dW, db), or dict of str to ndarray
             In the shapes of the weights, (out, in), and biases, (out,).
 
         Raises
@@ -690,7 +705,7 @@ class MLP:
         ValueError, TypeError, RuntimeError, MemoryError
             As for `fit`.
         """
-        return gradients.gradients(self._core, X, y)
+        return gradients.gradients(self._core, X, y, by_name)
 
     def trace(self, X: Any, y: Any, *, sample_weight: Any = None, steps: int = 1) -> Trace:
         """Every number of the training steps that the model would make on these rows; it does not change.
@@ -732,7 +747,7 @@ class MLP:
     # Parameters --------------------------------------------------------------------------------------
 
     def get_weights(self) -> Weights:
-        """Copies of the parameters that predict: their average, if the last fit kept one.
+        """Copies of the weights and biases that predict: their average, if the last fit kept one.
 
         Returns
         -------
@@ -748,7 +763,8 @@ class MLP:
         return self._core.get_weights()
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
-        """Set all parameters. An average is dropped; the rest of the model's state stays.
+        """Set all weights and biases. An average is dropped; the rest of the model's state stays, so do the
+        parameters of its inputs.
 
         Parameters
         ----------
@@ -772,14 +788,15 @@ class MLP:
         Returns
         -------
         dict of str to ndarray
-            The arrays of `get_weights` as "0.weight", "0.bias", "1.weight", ...
+            The arrays of `get_weights` as "0.weight", "0.bias", "1.weight", ...; and the parameters of the
+            model's inputs as "inputs.0.scale", "inputs.1.weight", ..., numbered in their order.
 
         Raises
         ------
         RuntimeError
             While another thread changes the model.
         """
-        return state_of(self.get_weights())
+        return self._core.get_state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set all parameters from a dictionary like that of `state_dict`.
@@ -797,7 +814,11 @@ class MLP:
             For missing and unknown names, and as for `set_weights`.
         """
         count = len(self._core.settings.layers) - 1
-        self.set_weights(weights_of(without_gaps(state, count), count))
+        if self._core.settings.stage is None:
+            self.set_weights(weights_of(without_gaps(state, count), count))
+            return
+        own, others = of_inputs(checked_mapping(state))
+        self._core.set_state({**own, **without_gaps(others, count)})
 
     def polyak_update(self, other: MLP, tau: float) -> None:
         """Move all parameters towards those of another model: ``(1 - tau) * own + tau * other's``.

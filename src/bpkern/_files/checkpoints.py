@@ -101,8 +101,9 @@ def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
 
 def _check_model(settings: Settings, found: state.Config) -> None:
     """Raise ValueError if the checkpoint is of a model with other settings."""
-    for name, given in state.model_config(settings).items():
-        other = found[name]
+    none: state.Config = {"inputs": []}  # a model without inputs has no entry for them
+    for name, given in (none | state.model_config(settings)).items():
+        other = (none | found)[name]
         # Only the kind of the optimiser: its settings may change during the fit.
         if name == "optimizer":
             given, other = (each.get(state.OWN_CLASS, each["rule"]) for each in (given, other))

@@ -59,8 +59,8 @@ def checked_weights(
     for l, pair in enumerate(weights):
         if len(pair) != 2:
             raise ValueError(f"{whole} must hold pairs {pair_name}, not {len(pair)} items for layer {l}")
-        w = _parameter(f"{names[0]} of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
-        b = _parameter(f"{names[1]} of layer {l}", pair[1], (layers[l + 1],), dtype, copy)
+        w = checked_array(f"{names[0]} of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
+        b = checked_array(f"{names[1]} of layer {l}", pair[1], (layers[l + 1],), dtype, copy)
         checked.append((w, b))
     return checked
 
@@ -85,7 +85,7 @@ def _from_keras(arrays: Sequence[Any], layers: list[int]) -> list[tuple[Any, Any
     return [(kernel.T, bias) for kernel, bias in zip(kernels, arrays[1::2], strict=True)]
 
 
-def _parameter(
+def checked_array(
     name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", copy: bool
 ) -> np.ndarray:
     """`values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
@@ -121,13 +121,29 @@ def weights_of(state: Mapping[str, Any], count: int) -> list[tuple[Any, Any]]:
     return [(state[f"{l}.weight"], state[f"{l}.bias"]) for l in range(count)]
 
 
+# Before the names of the parameters in front of layer 0: "inputs.0.scale" is of the first of the inputs.
+INPUTS = "inputs."
+
+
+def of_inputs(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters in front of layer 0, and all others, by name."""
+    own = {name: array for name, array in state.items() if str(name).startswith(INPUTS)}
+    return own, {name: array for name, array in state.items() if name not in own}
+
+
+def checked_mapping(state: Any) -> Mapping[str, Any]:
+    """The state itself. Raises TypeError unless it is a mapping."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a mapping of names to arrays, not {state!r}")
+    return state
+
+
 def without_gaps(state: Mapping[str, Any], count: int) -> Mapping[str, Any]:
     """A state whose layers are numbered in steps of 1, as in `state_of`, from one with greater steps.
 
     Anything but `count` numbers is returned as it is, for `weights_of` to refuse.
     """
-    if not isinstance(state, Mapping):
-        raise TypeError(f"state must be a mapping of names to arrays, not {state!r}")
+    state = checked_mapping(state)
     numbers = {found[1] for name in state if (found := re.fullmatch(NUMBERED, str(name), re.ASCII))}
     if len(numbers) != count:
         return state
