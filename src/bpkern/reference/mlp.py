@@ -38,6 +38,7 @@ class MLP:
         dropout: Any = 0.0,
         l1: Any = 0.0,
         label_smoothing: Any = 0.0,
+        inputs: Any = (),
         seed: Any = None,
     ) -> None:
         settings = self._settings = Settings(
@@ -52,18 +53,23 @@ class MLP:
             dropout,
             l1,
             label_smoothing,
+            inputs,
         )
         self._random = RandomState(seed)
+        stage, of_stage = settings.stage, np.empty(0)
+        if stage is not None:
+            of_stage = self._random.initial_inputs(stage, settings.dtype)
         # All at once: the key of dropout is drawn after the weights.
         initial = list(
             self._random.each_initial_layer(
-                settings.init, settings.layers, settings.activations, settings.dtype
+                settings.init, settings.sizes, settings.activations, settings.dtype
             )
         )
         if any(settings.dropout):
             self._random.draw_dropout_key()
         self._batches = 0  # mini-batches so far, the counter of dropout
         self._parameters = [array for pair in initial for array in pair]
+        self._parameters += [] if stage is None else stage.named(of_stage).values()
         self._net = Network(settings, self._parameters)
         self._update = Update(self._net, self._parameters)
         self._fitted_1d = False
@@ -183,7 +189,7 @@ class MLP:
         gradients, spare = ([np.empty_like(w) for w in self._parameters] for _ in range(2))
         self._net.backward(batch, total, gradients, spare)
         self._net.add_penalty(gradients, spare)
-        return loss / total, _pairs(gradients)
+        return loss / total, _pairs(self._of_layers(gradients))
 
     def _batch_of(self, x, targets, weights):
         """A new batch with these rows."""
@@ -216,13 +222,25 @@ class MLP:
     def get_weights(self) -> Weights:
         """Copies [(W, b), ...] of the parameters that predict: the average, if there is one."""
         average = self._update.average
-        return _pairs([w.copy() for w in (self._parameters if average is None else average)])
+        return _pairs([w.copy() for w in self._of_layers(self._parameters if average is None else average)])
+
+    def get_inputs(self) -> dict[str, np.ndarray]:
+        """Copies of the parameters in front of layer 0 that predict, by the names of `bpkern.MLP.state_dict`."""
+        settings, average = self._settings, self._update.average
+        values = (self._parameters if average is None else average)[2 * len(settings.activations) :]
+        names = [] if settings.stage is None else settings.stage.shapes
+        return {name: value.copy() for name, value in zip(names, values, strict=True)}
 
     def set_weights(self, weights: Any) -> None:
         """Set the weights from [(W, b), ...]. An average starts again at the next update."""
-        for parameter, given in zip(self._parameters, (w for pair in weights for w in pair), strict=True):
+        layers = self._of_layers(self._parameters)
+        for parameter, given in zip(layers, (w for pair in weights for w in pair), strict=True):
             parameter[...] = given
         self._update.average = None
+
+    def _of_layers(self, parameters):
+        """Those of [W, b, ..., parameters of the inputs] that belong to layers."""
+        return parameters[: 2 * len(self._settings.activations)]
 
     def _predicting(self):
         """The network that predicts: with the average, if there is one."""

@@ -1,5 +1,6 @@
 """From gradients to new weights: clipping, the optimiser's step, and the average of the weights."""
 
+import copy
 import math
 
 import numpy as np
@@ -67,14 +68,25 @@ class Update:
         lr = self.rate = rate(optimizer.lr, self.iterations)
         self.iterations += 1
         move = STEPS[optimizer.rule]
-        for w, gradient, state, spare in zip(
-            self._parameters, self.gradients, self._state, self.spare, strict=True
+        for w, gradient, state, spare, (lr_factor, own) in zip(
+            self._parameters, self.gradients, self._state, self.spare, self._own(optimizer), strict=True
         ):
-            move(w, gradient, state, self.iterations, lr, optimizer, spare)
+            move(w, gradient, state, self.iterations, lr * lr_factor, own, spare)
         if self.average is not None:
             for average, w, spare in zip(self.average, self._parameters, self.spare, strict=True):
                 average *= ema
                 average += np.multiply(w, 1 - ema, out=spare)
+
+    def _own(self, optimizer):
+        """For each parameter, the factor of the learning rate, and the optimiser with its weight decay."""
+        stage = self._network.stage
+        factors = [] if stage is None else stage.factors()
+        own = [(1.0, optimizer)] * (len(self._parameters) - len(factors))
+        for lr_factor, decay_factor in factors:
+            decayed = copy.copy(optimizer)
+            decayed.weight_decay = optimizer.weight_decay * decay_factor
+            own.append((lr_factor, decayed))
+        return own
 
     def _begin_average(self, ema):
         """Start the average, or drop it without `ema`: the weights move on, and an old one is outdated."""
