@@ -311,7 +311,7 @@ typedef struct {
 
 /* A network with `count` >= 1 of them; `scale` is the last. No column is named twice. sizes[0] is the number
  * of columns of x, and bpk_net_inputs_width the number of inputs of layer 0. Its mini-batches are trained by
- * the general path alone, and bpk_tape_backward has no dx. (trainer/net.c; below: trainer/inputs.c) */
+ * the general path alone. (trainer/net.c; below: trainer/inputs.c) */
 bpk_status bpk_net_create_with_inputs(const bpk_kernels *kernels, int count, const bpk_input *inputs,
                                       int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
                                       const bpk_loss_settings *loss, bpk_net **net);

@@ -211,13 +211,14 @@ typedef struct {
 
 /* The periodic embedding of a column x (m): out' (m, n) = cos(2 pi x w' + b) w2 + b2, with w and b (hidden),
  * w2 (hidden, n) and b2 (n), contiguous. out (n, m) has rows ldo apart. For `periodic_sums`, out holds the
- * derivative of the loss by out, and the derivatives by the parameters are added to dw, db, dw2 and db2. */
+ * derivative of the loss by out, and the derivatives by the parameters are added to dw, db, dw2 and db2; that by
+ * x is added to dx (m), unless it is NULL. */
 typedef struct {
     ptrdiff_t m, hidden, n;
     const void *x, *w, *b, *w2, *b2;
     void *out;
     ptrdiff_t ldo;
-    void *dw, *db, *dw2, *db2; /* of `periodic_sums` */
+    void *dw, *db, *dw2, *db2, *dx; /* of `periodic_sums` */
 } bpk_periodic_args;
 
 /* The list of kernels. Each entry is X(return type, name, parameters). The declarations, the table and its

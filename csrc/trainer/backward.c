@@ -352,12 +352,12 @@ void step_backward_update(step *s) {
     s->me.asks = 0; /* an update is not broken off */
     s->is_ahead = all_layers(b, s->net->inputs != NULL, ahead_gather(s));
     if (s->is_ahead) s->turn = !s->turn;
-    if (s->net->inputs) inputs_backward(s, &b.moves.biases, NULL, b.states);
+    if (s->net->inputs) inputs_backward(s, &b.moves.biases, NULL, b.states, 0);
     s->me.asks = asks;
 }
 
 void step_backward_store(const step *s, double factor, int wants_x) {
     backward b = {.step = s, .gradients = s->ws->gradients, .moves = adding(factor)};
     all_layers(b, wants_x || s->net->inputs, 0);
-    if (s->net->inputs) inputs_backward(s, &b.moves.biases, b.gradients, b.states);
+    if (s->net->inputs) inputs_backward(s, &b.moves.biases, b.gradients, b.states, wants_x);
 }

@@ -125,7 +125,7 @@ void bpk_workspace_set_inputs(const bpk_net *net, bpk_workspace *ws, const void 
 ptrdiff_t inputs_scratch(const net_inputs *inputs) {
     ptrdiff_t rows = 0;
     for (int p = 0; p < inputs->pieces; p++)
-        if (inputs->piece[p].kind == INPUT_PERIODIC) rows = larger(rows, inputs->piece[p].width);
+        if (inputs->piece[p].kind == INPUT_PERIODIC) rows = larger(rows, inputs->piece[p].width + 1);
     return rows * PIECE_ROWS;
 }
 

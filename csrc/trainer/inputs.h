@@ -57,9 +57,10 @@ ptrdiff_t inputs_bad_row(const step *step, ptrdiff_t from, ptrdiff_t to);
 void inputs_forward(const step *step, const void *store);
 
 /* From the derivative of the loss by the inputs of layer 0 (x_delta), which it overwrites: moves the
- * parameters, or their stored gradients unless `gradients` is NULL. Begins with a barrier. */
-void inputs_backward(const step *step, const bpk_move *move, void *gradients,
-                     void *const states[BPK_STATES]);
+ * parameters, or their stored gradients unless `gradients` is NULL. With wants_x, computes the derivative by
+ * the columns of X as well (columns_delta): 0 for categories. Begins with a barrier. */
+void inputs_backward(const step *step, const bpk_move *move, void *gradients, void *const states[BPK_STATES],
+                     int wants_x);
 
 /* The move of a group of the stage, from that of a bias. */
 bpk_move inputs_move(const input_group *group, const bpk_move *biases);

@@ -11,8 +11,8 @@ static void *gradient_at(const step *s, ptrdiff_t at) {
 }
 
 /* The factors' gradients, the sums over rows of embedded * delta; and delta <- delta * factors, the
- * derivative by `embedded`, if there are embeddings. */
-static void factors_backward(const step *s) {
+ * derivative by `embedded`, if that is wanted. */
+static void factors_backward(const step *s, int wants_delta) {
     const bpk_kernels *kernels = s->net->kernels;
     const net_inputs *inputs = s->net->inputs;
     ptrdiff_t from, to;
@@ -29,7 +29,7 @@ static void factors_backward(const step *s) {
                                .out = gradient_at(s, inputs->factors + from),
                                .ldo = c.width};
         kernels->scale_sums(&args);
-        if (!inputs->embeds) continue;
+        if (!wants_delta) continue;
         args.x = args.out = delta;
         args.factors = element(kernels, inputs->values, inputs->factors + from);
         kernels->scale(&args);
@@ -58,10 +58,36 @@ static void lookup_backward(const step *s, const input_piece *piece) {
     }
 }
 
-static void periodic_backward(const step *s, const input_piece *piece) {
+/* The place of rows from `from` on of a column of X in columns_delta, and the width of its block. */
+static void *column_delta(const step *s, ptrdiff_t column, ptrdiff_t from, ptrdiff_t *width) {
+    const columns_of_block c = block_at(s, s->net->inputs->columns, column);
+    *width = c.width;
+    return element(s->net->kernels, s->ws->columns_delta, c.place + from * c.width);
+}
+
+static void copy_backward(const step *s, const input_piece *piece) {
+    const bpk_kernels *kernels = s->net->kernels;
+    for (ptrdiff_t j = 0; j < piece->count; j++) {
+        const columns_of_block c = block_at(s, s->net->inputs->width, piece->to + j);
+        ptrdiff_t width;
+        void *to = column_delta(s, piece->from + j, 0, &width);
+        kernels->copy(s->m, 1, element(kernels, s->ws->x_delta, c.place), c.width, to, width);
+    }
+}
+
+/* A code has no derivative: 0. */
+static void code_backward(const step *s, const input_piece *piece) {
+    ptrdiff_t width;
+    char *to = column_delta(s, piece->from, 0, &width);
+    for (ptrdiff_t i = 0; i < s->m; i++)
+        memset(element(s->net->kernels, to, i * width), 0, s->net->kernels->real_size);
+}
+
+static void periodic_backward(const step *s, const input_piece *piece, int wants_x) {
     const bpk_kernels *kernels = s->net->kernels;
     const ptrdiff_t linear = piece->width - 1;
-    void *x = own_scratch(s), *delta = element(kernels, x, PIECE_ROWS);
+    void *x = own_scratch(s), *delta = element(kernels, x, PIECE_ROWS),
+         *dx = element(kernels, delta, linear * PIECE_ROWS);
     bpk_periodic_args args = periodic_args(s->net, piece, s->net->inputs->values, x, delta);
     args.dw = gradient_at(s, piece->w);
     args.db = gradient_at(s, piece->b);
@@ -75,7 +101,28 @@ static void periodic_backward(const step *s, const input_piece *piece) {
         args.m = smaller(s->m - from, PIECE_ROWS);
         gathered_column(s, piece->from, from, args.m, x);
         blocks_to_scratch(s, s->ws->x_delta, piece->to, linear, from, args.m, delta);
+        if (wants_x) { /* the last output is x itself */
+            args.dx = dx;
+            blocks_to_scratch(s, s->ws->x_delta, piece->to + linear, 1, from, args.m, dx);
+        }
         kernels->periodic_sums(&args);
+        if (!wants_x) continue;
+        ptrdiff_t width;
+        void *to = column_delta(s, piece->from, from, &width);
+        kernels->transpose(1, args.m, dx, PIECE_ROWS, to, width);
+    }
+}
+
+static void piece_backward(const step *s, const input_piece *piece, int wants_x) {
+    switch (piece->kind) {
+        case INPUT_COPY:
+            if (wants_x) copy_backward(s, piece);
+            break;
+        case INPUT_LOOKUP:
+            lookup_backward(s, piece);
+            if (wants_x) code_backward(s, piece);
+            break;
+        case INPUT_PERIODIC: periodic_backward(s, piece, wants_x); break;
     }
 }
 
@@ -108,18 +155,17 @@ static void move_groups(const step *s, const bpk_move *biases, void *gradients,
     }
 }
 
-void inputs_backward(const step *s, const bpk_move *move, void *gradients, void *const states[BPK_STATES]) {
+void inputs_backward(const step *s, const bpk_move *move, void *gradients, void *const states[BPK_STATES],
+                     int wants_x) {
     const net_inputs *inputs = s->net->inputs;
+    const int wants_delta = inputs->embeds || wants_x; /* by `embedded` */
     team_barrier(s->me);
     if (inputs->factors >= 0) {
-        factors_backward(s);
+        factors_backward(s, wants_delta);
         team_barrier(s->me);
     }
-    for (int p = s->me.index; inputs->embeds && p < inputs->pieces && !team_stopped(s->me);
-         p += s->me.count) {
-        if (inputs->piece[p].kind == INPUT_LOOKUP) lookup_backward(s, &inputs->piece[p]);
-        if (inputs->piece[p].kind == INPUT_PERIODIC) periodic_backward(s, &inputs->piece[p]);
-    }
-    if (inputs->embeds) team_barrier(s->me);
+    for (int p = s->me.index; wants_delta && p < inputs->pieces && !team_stopped(s->me); p += s->me.count)
+        piece_backward(s, &inputs->piece[p], wants_x);
+    if (wants_delta) team_barrier(s->me);
     if (!team_stopped(s->me)) move_groups(s, move, gradients, states);
 }

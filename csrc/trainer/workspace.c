@@ -35,13 +35,14 @@ static size_t size_of_workspace(const bpk_net *net) {
     return sizeof *ws + (size_t)net->count * sizeof ws->layers[0];
 }
 
-static void lay_out_inputs(bpk_workspace *ws, const bpk_net *net, int training, arena *arena) {
+static void lay_out_inputs(bpk_workspace *ws, const bpk_net *net, int training, int stores, arena *arena) {
     const net_inputs *inputs = net->inputs;
     const size_t real = net->kernels->real_size;
     if (!inputs) return;
     ws->gathered = carve(arena, ws->rows, padded(net->kernels, inputs->columns), real);
     if (inputs->embeds && inputs->factors >= 0)
         ws->embedded = carve(arena, ws->rows, padded(net->kernels, inputs->width), real);
+    if (stores) ws->columns_delta = carve(arena, ws->rows, padded(net->kernels, inputs->columns), real);
     if (training) ws->input_gradients = carve(arena, inputs->size, 1, real);
     ws->input_scratch = carve(arena, ws->threads, inputs_scratch(inputs), real);
 }
@@ -82,7 +83,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
     ws->strip_size = training ? kernels->panel * smaller(deepest, DEPTH + kernels->panel) : 0;
     ws->strips = carve(arena, ws->threads, ws->strip_size, real);
-    lay_out_inputs(ws, net, training, arena);
+    lay_out_inputs(ws, net, training, stores, arena);
     ptrdiff_t parts = training ? most_parts(net, ws->rows) : 0;
     if (!parts) return;
     ws->view_size = round_up((ptrdiff_t)size_of_workspace(net), CACHE_LINE);

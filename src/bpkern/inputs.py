@@ -1,4 +1,4 @@
-"""What stands in front of the first layer, for ``MLP(inputs=[...])``: embeddings and factors that are trained.
+"""What stands in front of the first layer, for ``MLP(inputs=[...])``: trained embeddings and factors.
 
 >>> from bpkern.inputs import CategoryEmbedding, NumericEmbedding, Scale
 >>> model = bpkern.MLP([3, 64, 1], inputs=[CategoryEmbedding(2, categories=12, dim=8), Scale()], loss="mse")
@@ -9,8 +9,6 @@ other columns stay as they are. The inputs of layer 0 are the result.
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
-
-import numpy as np
 
 from . import _checks
 from ._arguments import proposes_arguments
@@ -54,52 +52,6 @@ class Input(Slotted):
         """Raise ValueError or TypeError if the present attributes are not allowed."""
         raise NotImplementedError
 
-    def taken(self, columns: int) -> list[int] | None:
-        """The columns of X that it replaces; None for those that no other input of the model takes.
-
-        Parameters
-        ----------
-        columns : int
-            The number of columns of X.
-
-        Returns
-        -------
-        list of int or None
-        """
-        raise NotImplementedError
-
-    def shapes(self, columns: int, width: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of its parameters by name.
-
-        Parameters
-        ----------
-        columns : int
-            The number of columns that it replaces.
-        width : int
-            The number of inputs of layer 0.
-
-        Returns
-        -------
-        dict of str to tuple of int
-            In the order in which they are drawn.
-        """
-        raise NotImplementedError
-
-    def draw(self, generator: np.random.Generator, columns: int, width: int) -> dict[str, np.ndarray]:
-        """Initial parameters by name, float64, in the shapes of `shapes`.
-
-        Parameters
-        ----------
-        generator : numpy.random.Generator
-        columns, width : int
-            As for `shapes`.
-
-        Returns
-        -------
-        dict of str to ndarray
-        """
-        raise NotImplementedError
-
     def _check_factors(self) -> None:
         for name in ("lr_factor", "decay_factor"):
             _checks.real(name, getattr(self, name))
@@ -126,7 +78,8 @@ class Scale(Input):
         For values out of range or of the wrong kind.
     """
 
-    __slots__ = ("lr_factor", "decay_factor")
+    names = ("lr_factor", "decay_factor")
+    __slots__ = names
 
     kind = "scale"
 
@@ -139,50 +92,6 @@ class Scale(Input):
     def check(self) -> None:
         """Raise ValueError or TypeError if the present attributes are not allowed."""
         self._check_factors()
-
-    def taken(self, columns: int) -> list[int] | None:
-        """No columns.
-
-        Parameters
-        ----------
-        columns : int
-            The number of columns of X.
-
-        Returns
-        -------
-        list of int
-        """
-        return []
-
-    def shapes(self, columns: int, width: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of its parameters by name.
-
-        Parameters
-        ----------
-        columns, width : int
-            As for `Input.shapes`.
-
-        Returns
-        -------
-        dict of str to tuple of int
-        """
-        return {"scale": (width,)}
-
-    def draw(self, generator: np.random.Generator, columns: int, width: int) -> dict[str, np.ndarray]:
-        """Ones.
-
-        Parameters
-        ----------
-        generator : numpy.random.Generator
-            Not used.
-        columns, width : int
-            As for `Input.shapes`.
-
-        Returns
-        -------
-        dict of str to ndarray
-        """
-        return {"scale": np.ones(width)}
 
 
 class CategoryEmbedding(Input):
@@ -209,7 +118,8 @@ class CategoryEmbedding(Input):
         For values out of range or of the wrong kind.
     """
 
-    __slots__ = ("column", "categories", "dim", "lr_factor", "decay_factor")
+    names = ("column", "categories", "dim", "lr_factor", "decay_factor")
+    __slots__ = names
 
     kind = "category"
 
@@ -231,57 +141,14 @@ class CategoryEmbedding(Input):
         _checks.whole("dim", self.dim, 1, MOST_OUTPUTS)
         self._check_factors()
 
-    def taken(self, columns: int) -> list[int] | None:
-        """Its column.
-
-        Parameters
-        ----------
-        columns : int
-            The number of columns of X.
-
-        Returns
-        -------
-        list of int
-        """
-        return [int(self.column)]
-
-    def shapes(self, columns: int, width: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of its parameters by name.
-
-        Parameters
-        ----------
-        columns, width : int
-            As for `Input.shapes`.
-
-        Returns
-        -------
-        dict of str to tuple of int
-        """
-        return {"weight": (int(self.categories), int(self.dim))}
-
-    def draw(self, generator: np.random.Generator, columns: int, width: int) -> dict[str, np.ndarray]:
-        """A table of normal numbers.
-
-        Parameters
-        ----------
-        generator : numpy.random.Generator
-        columns, width : int
-            As for `Input.shapes`.
-
-        Returns
-        -------
-        dict of str to ndarray
-        """
-        return {"weight": generator.normal(0.0, 1.0, self.shapes(columns, width)["weight"])}
-
 
 class NumericEmbedding(Input):
     """RealMLP's embedding of numbers, PBLD: periodic, with biases, linear, dense.
 
     A column x becomes ``cos(2 * pi * x * weight_1 + bias_1) @ weight_2 + bias_2``, which are ``dim - 1``
-    outputs, and after them x itself. Each column has parameters of its own: weight_1 (hidden,) from the normal
-    distribution with the deviation `sigma`, bias_1 (hidden,) uniform from -pi to pi, weight_2 (hidden, dim - 1)
-    and bias_2 (dim - 1,) uniform from ``-1 / sqrt(hidden)`` to ``1 / sqrt(hidden)``.
+    outputs, and after them x itself. Each column has parameters of its own: weight_1 (hidden,) from the
+    normal distribution with the deviation `sigma`; bias_1 (hidden,) uniform from -pi to pi; weight_2 (hidden,
+    dim - 1) and bias_2 (dim - 1,) uniform from ``-1 / sqrt(hidden)`` to ``1 / sqrt(hidden)``.
 
     RealMLP trains it with a tenth of the learning rate (`lr_factor=0.1`). The columns should be scaled to
     about -3 to 3.
@@ -306,7 +173,8 @@ class NumericEmbedding(Input):
         For values out of range or of the wrong kind.
     """
 
-    __slots__ = ("columns", "hidden", "dim", "sigma", "lr_factor", "decay_factor")
+    names = ("columns", "hidden", "dim", "sigma", "lr_factor", "decay_factor")
+    __slots__ = names
 
     kind = "numeric"
 
@@ -339,61 +207,6 @@ class NumericEmbedding(Input):
         _checks.whole("dim", self.dim, 2, MOST_OUTPUTS)
         _checks.positive("sigma", self.sigma)
         self._check_factors()
-
-    def taken(self, columns: int) -> list[int] | None:
-        """Its columns; None for those that no other input of the model takes.
-
-        Parameters
-        ----------
-        columns : int
-            The number of columns of X.
-
-        Returns
-        -------
-        list of int or None
-        """
-        return None if self.columns is None else [int(column) for column in self.columns]
-
-    def shapes(self, columns: int, width: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of its parameters by name.
-
-        Parameters
-        ----------
-        columns, width : int
-            As for `Input.shapes`.
-
-        Returns
-        -------
-        dict of str to tuple of int
-        """
-        hidden, linear = int(self.hidden), int(self.dim) - 1
-        return {
-            "weight_1": (columns, hidden),
-            "bias_1": (columns, hidden),
-            "weight_2": (columns, hidden, linear),
-            "bias_2": (columns, linear),
-        }
-
-    def draw(self, generator: np.random.Generator, columns: int, width: int) -> dict[str, np.ndarray]:
-        """Parameters from the distributions above.
-
-        Parameters
-        ----------
-        generator : numpy.random.Generator
-        columns, width : int
-            As for `Input.shapes`.
-
-        Returns
-        -------
-        dict of str to ndarray
-        """
-        shapes, limit = self.shapes(columns, width), 1 / np.sqrt(self.hidden)
-        return {
-            "weight_1": generator.normal(0.0, self.sigma, shapes["weight_1"]),
-            "bias_1": generator.uniform(-np.pi, np.pi, shapes["bias_1"]),
-            "weight_2": generator.uniform(-limit, limit, shapes["weight_2"]),
-            "bias_2": generator.uniform(-limit, limit, shapes["bias_2"]),
-        }
 
 
 # By the names in files.

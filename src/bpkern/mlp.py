@@ -845,6 +845,41 @@ class MLP:
             raise TypeError(f"other must be a bpkern.MLP, not {other!r}")
         self._core.blend(core_of(other), tau)
 
+    def initialize(
+        self,
+        X: Any,
+        *,
+        weights: Literal["std", "keep"] = "std",
+        biases: Literal["he+5", "zeros", "keep"] = "he+5",
+    ) -> None:
+        """Draw new weights and biases by the data, as RealMLP does, layer by layer; forget all training.
+
+        >>> model.initialize(X_train)
+        >>> model.fit(X_train, y_train)
+
+        The layers below have their new values when a layer is drawn, and dropout acts. The model's `inputs`
+        stay as they are. `reset` goes back to the initial values of the seed.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+            The training rows. Of more than 16384 rows, so many are chosen at random.
+        weights : {"std", "keep"}
+            "std": normal numbers, scaled for each unit so that the sum over its inputs has the standard
+            deviation 1 in these rows.
+        biases : {"he+5", "zeros", "keep"}
+            "he+5": for each unit, minus a random convex combination of the sums over its inputs in five
+            random rows, so that the unit bends among the data.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`; nothing has changed.
+        """
+        from ._fit.data_init import initialize
+
+        initialize(self._core, X, weights, biases)
+
     # From other libraries ----------------------------------------------------------------------------
 
     @classmethod

@@ -95,8 +95,6 @@ cdef class Tape:
         cdef const void *given
         cdef void *wanted = NULL
         dx = None
-        if wants_x and self.network.input_size:
-            raise ValueError("input_gradient=True is not available for a model with inputs")
         with self.network.writing():
             self.check_forward()
             gradient = plain("grad_output", gradient)

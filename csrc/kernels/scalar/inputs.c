@@ -64,6 +64,9 @@ void BPK_NAME(periodic_sums)(const bpk_periodic_args *args) {
                 through += (double)w2[k * args->n + o] * (double)delta[o * args->ldo + i];
             angle -= sin(angle_of(args, i, k)) * through;
             x_angle -= (double)x[i] * sin(angle_of(args, i, k)) * through;
+            if (args->dx)
+                ((real *)args->dx)[i] -= (real)(TWO_PI * (double)((const real *)args->w)[k] *
+                                                sin(angle_of(args, i, k)) * through);
         }
         ((real *)args->dw)[k] += (real)(TWO_PI * x_angle);
         ((real *)args->db)[k] += (real)angle;

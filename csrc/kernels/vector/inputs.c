@@ -178,6 +178,10 @@ static ALWAYS_INLINE void add_rows(const bpk_periodic_args *args, ptrdiff_t k, p
     vec angle = vmul(sine, through); /* minus the derivative */
     sums->angle = vsub(sums->angle, angle);
     sums->x_angle = vfnma(x, angle, sums->x_angle);
+    if (!args->dx) return;
+    stored *dx = (stored *)args->dx + i;
+    const vec by_x = vset1((real)TWO_PI * ((const stored *)args->w)[k]);
+    vstore_first(dx, rows, vfnma(by_x, angle, vload_first(dx, rows)));
 }
 
 static ALWAYS_INLINE void periodic_sums_of(const bpk_periodic_args *args, ptrdiff_t k, ptrdiff_t o, int n) {

@@ -238,8 +238,8 @@ def bad_row(
     row: int,
     settings: Settings,
 ) -> ValueError:
-    """The error for a row of (X, y, ...) that is not finite in the model's dtype, or has an index, a label or a
-    category out of range. y is None if it is not read."""
+    """The error for a row of (X, y, ...) that is not finite in the model's dtype, or has an index, a label or
+    a category out of range. y is None if it is not read."""
     dtype, classes, stage = settings.dtype, settings.layers[-1], settings.stage
     (x, y), name = data[:2], "X"
     try:

@@ -5,7 +5,8 @@ The arrays "0.weight", "0.bias", ... are the parameters that predict. If these a
 parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" (bpkern.h), in the shapes of
 the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
 given as arrays are "init.0.weight", ...; the parameters in front of layer 0 are "inputs.0.scale", ... with
-the same prefixes, and their settings stand under "inputs" of the model's configuration; the columns of the history are "history.loss", ..., of any lengths.
+the same prefixes, and their settings stand under "inputs" of the model's configuration; the columns of the
+history are "history.loss", ..., of any lengths.
 The weights of a compressed model are "0.weight.bfloat16", ... (`bpkern._model.compression`), and its
 configuration holds the type, "bfloat16", under "compressed".
 """
@@ -144,7 +145,7 @@ def _sizes(arrays: Arrays) -> list[int]:
 
 
 def _columns_of(arguments: dict[str, Any], sizes: list[int]) -> list[int]:
-    """The layers of a model with inputs, whose arrays have these sizes; makes its inputs of their settings."""
+    """The layers of a model with inputs, by the sizes of its arrays; makes its inputs of their settings."""
     from .._model.input_stage import InputStage, inputs_of
 
     # No input has fewer outputs than columns: the number of columns that a file claims is one that fits.
@@ -351,7 +352,7 @@ class State(NamedTuple):
     random: RandomState
     fitted_1d: bool
     history: History | None
-    inputs: Mapping[str, np.ndarray] = {}  # noqa: RUF012 (never changed)
+    inputs: Mapping[str, np.ndarray] = {}
 
 
 def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:

@@ -153,7 +153,7 @@ class Core:
         self._set(*self._checked_state(state))
 
     def _checked_state(self, state: Mapping[str, Any]) -> tuple[Weights, np.ndarray | None]:
-        """Weights and biases, and the parameters in front of layer 0 or None. Raises ValueError or TypeError."""
+        """Weights and biases; and the parameters in front of layer 0, or None. ValueError or TypeError."""
         settings, inputs = self.settings, None
         count = len(settings.sizes) - 1
         if settings.stage is not None:

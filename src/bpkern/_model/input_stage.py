@@ -18,10 +18,11 @@ MOST_PARAMETERS = 1 << 48
 
 
 class Place(NamedTuple):
-    """One of the inputs and its columns of X."""
+    """One of the inputs, its columns of X, and the shapes of its parameters in their order."""
 
     given: Input
     columns: list[int]
+    shapes: dict[str, tuple[int, ...]]
 
 
 class InputStage:
@@ -58,16 +59,19 @@ class InputStage:
         if any(isinstance(given, Scale) for given in self.inputs[:-1]):
             raise ValueError("inputs must have Scale() at their end, and once: it multiplies all of them")
         taken = _taken(self.inputs, columns)
-        self.places = [Place(given, found) for given, found in zip(self.inputs, taken, strict=True)]
         self.width = columns + sum(
             (int(given.dim) - 1) * len(found)
-            for given, found in self.places
+            for given, found in zip(self.inputs, taken, strict=True)
             if isinstance(given, (CategoryEmbedding, NumericEmbedding))
         )
+        self.places = [
+            Place(given, found, _shapes(given, len(found), self.width))
+            for given, found in zip(self.inputs, taken, strict=True)
+        ]
         self.shapes = {
             f"{INPUTS}{i}.{name}": shape
-            for i, (given, found) in enumerate(self.places)
-            for name, shape in given.shapes(len(found), self.width).items()
+            for i, place in enumerate(self.places)
+            for name, shape in place.shapes.items()
         }
         self.size = sum(math.prod(shape) for shape in self.shapes.values())
         if self.size > MOST_PARAMETERS or self.width > MOST_PARAMETERS:
@@ -85,7 +89,7 @@ class InputStage:
                 float(given.lr_factor),
                 float(given.decay_factor),
             )
-            for given, found in self.places
+            for given, found, _ in self.places
         ]
 
     def draw(self, generator: np.random.Generator, dtype: np.dtype[Any]) -> np.ndarray:
@@ -98,8 +102,8 @@ class InputStage:
         """
         flat = np.empty(self.size, dtype)
         views = self.named(flat)
-        for i, (given, found) in enumerate(self.places):
-            for name, drawn in given.draw(generator, len(found), self.width).items():
+        for i, (given, _, shapes) in enumerate(self.places):
+            for name, drawn in _initial(generator, given, shapes).items():
                 view = views[f"{INPUTS}{i}.{name}"]
                 if np.shape(drawn) != view.shape:
                     raise ValueError(
@@ -139,7 +143,7 @@ class InputStage:
 
     def wrong_code(self, row: np.ndarray) -> str | None:
         """What is wrong with the codes of a row of X, which is finite; None if nothing is."""
-        for given, found in self.places:
+        for given, found, _ in self.places:
             if isinstance(given, CategoryEmbedding):
                 code, highest = row[found[0]], int(given.categories) - 1
                 if not (0 <= code <= highest and code == np.floor(code)):
@@ -149,7 +153,7 @@ class InputStage:
     def config(self) -> list[dict[str, Any]]:
         """The inputs in plain values, as a file holds them."""
         plain = []
-        for given, found in self.places:
+        for given, found, _ in self.places:
             settings = {name: np.asarray(value).tolist() for name, value in given.settings().items()}
             if isinstance(given, NumericEmbedding):
                 settings["columns"] = None if given.columns is None else found
@@ -166,7 +170,7 @@ class InputStage:
 
 
 def checked_inputs(inputs: Any, columns: int) -> InputStage | None:
-    """The stage of the argument `inputs` of a model; None if there are none. Raises ValueError or TypeError."""
+    """The stage of a model's argument `inputs`; None if there are none. Raises ValueError or TypeError."""
     if isinstance(inputs, Input):
         raise TypeError(f"inputs must be a list, such as [{inputs!r}]")
     if not isinstance(inputs, (list, tuple)):
@@ -191,14 +195,53 @@ def _checked(given: Any) -> Input:
         raise TypeError(f"inputs must hold inputs of bpkern.inputs, not {given!r}{hint}")
     if type(given) not in BY_KIND.values():
         raise TypeError(f"inputs must be of the classes of bpkern.inputs, not of {type(given).__name__}")
-    given = copy.deepcopy(given)
-    given.check()
-    return given
+    own: Input = copy.deepcopy(given)
+    own.check()
+    return own
+
+
+def _named_columns(given: Input) -> list[int] | None:
+    """The columns of X that one of the inputs names; None for those that are left."""
+    if isinstance(given, NumericEmbedding):
+        return None if given.columns is None else [int(column) for column in given.columns]
+    return [int(given.column)] if isinstance(given, CategoryEmbedding) else []
+
+
+def _shapes(given: Input, columns: int, width: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters of one of the inputs by name, in the order in which they are drawn."""
+    if isinstance(given, CategoryEmbedding):
+        return {"weight": (int(given.categories), int(given.dim))}
+    if isinstance(given, NumericEmbedding):
+        hidden, linear = int(given.hidden), int(given.dim) - 1
+        return {
+            "weight_1": (columns, hidden),
+            "bias_1": (columns, hidden),
+            "weight_2": (columns, hidden, linear),
+            "bias_2": (columns, linear),
+        }
+    return {"scale": (width,)}
+
+
+def _initial(
+    generator: np.random.Generator, given: Input, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    """Initial parameters of one of the inputs by name, float64; the classes define the distributions."""
+    if isinstance(given, CategoryEmbedding):
+        return {"weight": generator.normal(0.0, 1.0, shapes["weight"])}
+    if isinstance(given, NumericEmbedding):
+        limit = 1 / math.sqrt(given.hidden)
+        return {
+            "weight_1": generator.normal(0.0, given.sigma, shapes["weight_1"]),
+            "bias_1": generator.uniform(-math.pi, math.pi, shapes["bias_1"]),
+            "weight_2": generator.uniform(-limit, limit, shapes["weight_2"]),
+            "bias_2": generator.uniform(-limit, limit, shapes["bias_2"]),
+        }
+    return {"scale": np.ones(shapes["scale"])}
 
 
 def _taken(inputs: list[Input], columns: int) -> list[list[int]]:
     """The columns of X that each of the inputs replaces. ValueError if two take the same."""
-    named = [given.taken(columns) for given in inputs]
+    named = [_named_columns(given) for given in inputs]
     owner: dict[int, Input] = {}
     for given, found in zip(inputs, named, strict=True):
         for column in found or ():

@@ -19,15 +19,14 @@ class Stage:
         self._stage = stage
         self._values = []  # the parameters of each of the inputs
         rest = list(parameters)
-        for given, columns in stage.places:
-            count = len(given.shapes(len(columns), stage.width))
-            self._values.append(rest[:count])
-            rest = rest[count:]
+        for place in stage.places:
+            self._values.append(rest[: len(place.shapes)])
+            rest = rest[len(place.shapes) :]
 
     def forward(self, x):
         """The inputs of layer 0 (n, width) for x (n, columns); and these before `Scale`."""
         parts = [x[:, [column]] for column in range(self._stage.columns)]
-        for (given, columns), values in zip(self._stage.places, self._values, strict=True):
+        for (given, columns, _), values in zip(self._stage.places, self._values, strict=True):
             for i, column in enumerate(columns):
                 if isinstance(given, CategoryEmbedding):
                     parts[column] = values[0][x[:, column].astype(np.int64)]
@@ -44,7 +43,9 @@ class Stage:
             gradients[-1][0][...] = (delta * embedded).sum(axis=0)
             delta = delta * self._scale()
         ends = np.cumsum([self._outputs(column) for column in range(self._stage.columns)])
-        for (given, columns), values, found in zip(self._stage.places, self._values, gradients, strict=True):
+        for (given, columns, _), values, found in zip(
+            self._stage.places, self._values, gradients, strict=True
+        ):
             for i, column in enumerate(columns):
                 own = delta[:, ends[column] - int(given.dim) : ends[column]]
                 if isinstance(given, CategoryEmbedding):
@@ -61,7 +62,7 @@ class Stage:
         return self._values[-1][0]
 
     def _outputs(self, column):
-        return next((int(given.dim) for given, columns in self._stage.places if column in columns), 1)
+        return next((int(given.dim) for given, columns, _ in self._stage.places if column in columns), 1)
 
     def factors(self):
         """(lr_factor, decay_factor) of each parameter."""
@@ -74,7 +75,9 @@ class Stage:
 
 def stage_of(settings, parameters):
     """The stage of a model whose parameters are [W, b, ..., those of the inputs]; None without inputs."""
-    return None if settings.stage is None else Stage(settings.stage, parameters[2 * len(settings.activations) :])
+    return (
+        None if settings.stage is None else Stage(settings.stage, parameters[2 * len(settings.activations) :])
+    )
 
 
 def _linear(x, i, weight_1, bias_1, weight_2, bias_2):

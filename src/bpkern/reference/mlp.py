@@ -8,6 +8,7 @@ import numpy as np
 from .._arguments import proposes_arguments
 from .._data.class_weights import row_weights
 from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
+from .._fit import data_init
 from .._fit.arguments import FitArguments
 from .._fit.progress import make_progress
 from .._model.parameters import Weights
@@ -170,12 +171,7 @@ class MLP:
         They are divided by `total`, the weight of all mini-batches of the update, and with `add` added to
         those of the mini-batches before.
         """
-        for l, p in enumerate(self._settings.dropout):
-            if p:
-                batch.masks[l] = drop.mask(
-                    p, self._settings.dtype, self._random.dropout_key, self._batches, l, *batch.a[l].shape
-                )
-        self._batches += 1
+        self._draw_masks(batch)
         sums = self._net.loss(batch)
         if total > 0 and math.isfinite(sums[0]):
             self._net.backward(batch, total, self._update.gradients, self._update.spare, add)
@@ -190,6 +186,15 @@ class MLP:
         self._net.backward(batch, total, gradients, spare)
         self._net.add_penalty(gradients, spare)
         return loss / total, _pairs(self._of_layers(gradients))
+
+    def _draw_masks(self, batch):
+        """Draw the masks of dropout of the next mini-batch."""
+        for l, p in enumerate(self._settings.dropout):
+            if p:
+                batch.masks[l] = drop.mask(
+                    p, self._settings.dtype, self._random.dropout_key, self._batches, l, *batch.a[l].shape
+                )
+        self._batches += 1
 
     def _batch_of(self, x, targets, weights):
         """A new batch with these rows."""
@@ -225,7 +230,7 @@ class MLP:
         return _pairs([w.copy() for w in self._of_layers(self._parameters if average is None else average)])
 
     def get_inputs(self) -> dict[str, np.ndarray]:
-        """Copies of the parameters in front of layer 0 that predict, by the names of `bpkern.MLP.state_dict`."""
+        """Copies of the parameters in front of layer 0 that predict, by their names in `MLP.state_dict`."""
         settings, average = self._settings, self._update.average
         values = (self._parameters if average is None else average)[2 * len(settings.activations) :]
         names = [] if settings.stage is None else settings.stage.shapes
@@ -237,6 +242,22 @@ class MLP:
         for parameter, given in zip(layers, (w for pair in weights for w in pair), strict=True):
             parameter[...] = given
         self._update.average = None
+
+    @np.errstate(all="ignore")
+    def initialize(self, X: Any, *, weights: Any = "std", biases: Any = "he+5") -> None:
+        """Draw new weights and biases by the data; see `bpkern.MLP.initialize`."""
+        data_init.check(weights, biases)
+        settings, generator = self._settings, self._random.generator
+        x = np.asarray(as_rows(X, settings.layers[0]), settings.dtype)
+        batch = Batch(min(len(x), data_init.MOST_ROWS), settings, labels=True)
+        np.take(x, data_init.some_rows(generator, len(x)), axis=0, out=batch.x)
+        layers = _pairs(self._of_layers(self._parameters))
+        for l, (w, b) in enumerate(layers):
+            self._draw_masks(batch)
+            self._net.forward(batch)
+            data_init.draw_layer(generator, batch.below(l), w, b, weights, biases)
+        self._update = Update(self._net, self._parameters)
+        self._batches, self.history_ = 0, None
 
     def _of_layers(self, parameters):
         """Those of [W, b, ..., parameters of the inputs] that belong to layers."""
