@@ -211,8 +211,8 @@ typedef struct {
 
 /* The periodic embedding of a column x (m): out' (m, n) = cos(2 pi x w' + b) w2 + b2, with w and b (hidden),
  * w2 (hidden, n) and b2 (n), contiguous. out (n, m) has rows ldo apart. For `periodic_sums`, out holds the
- * derivative of the loss by out, and the derivatives by the parameters are added to dw, db, dw2 and db2; that by
- * x is added to dx (m), unless it is NULL. */
+ * derivative of the loss by out, and the derivatives by the parameters are added to dw, db, dw2 and db2; that
+ * by x is added to dx (m), unless it is NULL. */
 typedef struct {
     ptrdiff_t m, hidden, n;
     const void *x, *w, *b, *w2, *b2;

@@ -48,7 +48,8 @@ static void order_pieces(net_inputs *inputs, const input_piece *found) {
             continue;
         }
         input_piece *piece = &inputs->piece[inputs->pieces++];
-        *piece = found[j].width ? found[j] : (input_piece){.kind = INPUT_COPY, .from = j, .count = 1, .width = 1};
+        *piece =
+            found[j].width ? found[j] : (input_piece){.kind = INPUT_COPY, .from = j, .count = 1, .width = 1};
         piece->to = inputs->width;
         inputs->width += piece->width;
     }

@@ -23,9 +23,9 @@ typedef enum { INPUT_COPY, INPUT_LOOKUP, INPUT_PERIODIC } input_kind;
 typedef struct {
     input_kind kind;
     ptrdiff_t from, to, count, width;
-    ptrdiff_t categories;     /* of a lookup */
-    ptrdiff_t hidden;         /* of a periodic embedding, whose last output is the column itself */
-    ptrdiff_t w, b, w2, b2;   /* where the parameters of the column begin; w also of a lookup's table */
+    ptrdiff_t categories;   /* of a lookup */
+    ptrdiff_t hidden;       /* of a periodic embedding, whose last output is the column itself */
+    ptrdiff_t w, b, w2, b2; /* where the parameters of the column begin; w also of a lookup's table */
 } input_piece;
 
 struct net_inputs {

@@ -1,6 +1,6 @@
 /* The input stage backward: the gradients of its parameters, and their update. As in backward.c, one member
- * computes the whole of a gradient: first those of the factors, a share of the columns each, then those of the
- * embeddings, a share of the pieces each. They are in memory before the update: it takes a share of each
+ * computes the whole of a gradient: first those of the factors, a share of the columns each, then those of
+ * the embeddings, a share of the pieces each. They are in memory before the update: it takes a share of each
  * group. */
 #include <string.h>
 

@@ -35,7 +35,7 @@ typedef struct {
     ptrdiff_t number; /* the current chunk's, counted over all layers and groups */
     int is_bias;
     const input_group *group; /* NULL: the chunk is of a layer */
-    void *parameters; /* (n,) */
+    void *parameters;         /* (n,) */
     ptrdiff_t n;
 } chunk;
 

@@ -65,8 +65,8 @@ void BPK_NAME(periodic_sums)(const bpk_periodic_args *args) {
             angle -= sin(angle_of(args, i, k)) * through;
             x_angle -= (double)x[i] * sin(angle_of(args, i, k)) * through;
             if (args->dx)
-                ((real *)args->dx)[i] -= (real)(TWO_PI * (double)((const real *)args->w)[k] *
-                                                sin(angle_of(args, i, k)) * through);
+                ((real *)args->dx)[i] -=
+                    (real)(TWO_PI * (double)((const real *)args->w)[k] * sin(angle_of(args, i, k)) * through);
         }
         ((real *)args->dw)[k] += (real)(TWO_PI * x_angle);
         ((real *)args->db)[k] += (real)angle;

@@ -77,8 +77,10 @@ void BPK_NAME(lookup_add)(const bpk_lookup_args *args) {
 /* cos(2 pi r) and sin(2 pi r) / r as polynomials in r^2 on |r| <= 1/4 */
 static const real COS_TURNS[] = {
 #if BPK_REAL_IS_DOUBLE
-    -0.035219604638146758369, 0.28185225938435092808, -1.7143794371382703398, 7.9035358711039378802,
-    -26.426256769631195169,   60.244641371646725096,  -85.456817206691517718, 64.939394022668280703,
+    -0.035219604638146758369, 0.28185225938435092808,
+    -1.7143794371382703398,   7.9035358711039378802,
+    -26.426256769631195169,   60.244641371646725096,
+    -85.456817206691517718,   64.939394022668280703,
     -19.739208802178717217,   1,
 #else
     -24.9814344679f, 60.1438895603f, -85.453564761f, 64.9393464762f, -19.7392085477f, 1,
@@ -166,11 +168,10 @@ static ALWAYS_INLINE void add_rows(const bpk_periodic_args *args, ptrdiff_t k, p
                                    ptrdiff_t o, int n, periodic_sums *sums) {
     const stored *w2 = (const stored *)args->w2 + k * args->n, *delta = (const stored *)args->out + i;
     const vec x = vload_first((const stored *)args->x + i, rows);
-    vec sine, cosine = cos_sin_turns(
-                  turns(x, ((const stored *)args->w)[k], ((const stored *)args->b)[k]), &sine);
+    vec sine,
+        cosine = cos_sin_turns(turns(x, ((const stored *)args->w)[k], ((const stored *)args->b)[k]), &sine);
     for (int p = 0; p < n; p++)
-        sums->outputs[p] =
-            vfma(cosine, vload_first(delta + (o + p) * args->ldo, rows), sums->outputs[p]);
+        sums->outputs[p] = vfma(cosine, vload_first(delta + (o + p) * args->ldo, rows), sums->outputs[p]);
     if (o > 0) return;
     vec through = vzero();
     for (ptrdiff_t q = 0; q < args->n; q++)
