@@ -287,6 +287,37 @@ bpk_status bpk_net_create_compressed(const bpk_kernels *kernels, int layers, con
                                      const bpk_activation *activations, const bpk_loss_settings *loss,
                                      bpk_net **net);
 
+/* What stands in front of layer 0: it makes the inputs of layer 0 from the columns of x. Embeddings replace
+ * columns, each at its place, and `scale` multiplies the results:
+ *
+ *     scale     a_0 = x s                   s (inputs of layer 0)
+ *     lookup    row number x of a table     table (categories, dim)
+ *     periodic  cos(2 pi x w + b) w2 + b2, and then x itself
+ *               w (hidden), b (hidden), w2 (hidden, dim - 1), b2 (dim - 1), for each column
+ *
+ * A row with a code x that is not a whole number from 0 to categories - 1 is a bad row. The parameters stand
+ * in each store in the order of the inputs; those of `periodic` are w of all columns, then b, w2 and b2. In
+ * an update, the factors multiply the learning rate and the weight decay. */
+typedef enum { BPK_SCALE, BPK_LOOKUP, BPK_PERIODIC } bpk_input_kind;
+
+typedef struct {
+    bpk_input_kind kind;
+    const ptrdiff_t *columns; /* (count,) of x; of lookup 1; of scale 0 */
+    ptrdiff_t count;
+    ptrdiff_t categories;  /* of lookup */
+    ptrdiff_t hidden, dim; /* outputs of a column: dim, at least 2 of periodic; hidden of periodic */
+    double lr_factor, decay_factor;
+} bpk_input;
+
+/* A network with `count` >= 1 of them; `scale` is the last. No column is named twice. sizes[0] is the number
+ * of columns of x, and bpk_net_inputs_width the number of inputs of layer 0. Its mini-batches are trained by
+ * the general path alone. (trainer/net.c; below: trainer/inputs.c) */
+bpk_status bpk_net_create_with_inputs(const bpk_kernels *kernels, int count, const bpk_input *inputs,
+                                      int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
+                                      const bpk_loss_settings *loss, bpk_net **net);
+ptrdiff_t bpk_net_inputs_width(const bpk_net *net);
+ptrdiff_t bpk_net_inputs_size(const bpk_net *net); /* number of parameters in front of layer 0; 0: none */
+
 /* The bytes of each weight of layer l. */
 size_t bpk_net_weight_size(const bpk_net *net, int l);
 
@@ -305,6 +336,12 @@ void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void
 void *bpk_net_buffer(const bpk_net *net);
 void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b);
 int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer);
+
+/* The same for the parameters in front of layer 0, contiguous (trainer/inputs.c). */
+void bpk_net_set_inputs(bpk_net *net, bpk_store store, const void *values);
+void bpk_net_get_inputs(const bpk_net *net, bpk_store store, void *values);
+void bpk_net_buffer_inputs(const bpk_net *net, void *buffer, const void *values);
+
 void bpk_free(void *buffer); /* which may be NULL */
 
 /* The parameters always exist. A new store contains zeros; making an existing store does nothing. */
@@ -517,6 +554,8 @@ bpk_status bpk_forward(const bpk_net *net, bpk_workspace *workspace, bpk_run *ru
 void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db);
 void bpk_workspace_set_layer(const bpk_net *net, bpk_workspace *workspace, int l, const void *dw,
                              const void *db);
+void bpk_workspace_get_inputs(const bpk_net *net, const bpk_workspace *workspace, void *gradients);
+void bpk_workspace_set_inputs(const bpk_net *net, bpk_workspace *workspace, const void *gradients);
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from);
 void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace);
 

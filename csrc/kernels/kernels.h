@@ -185,6 +185,42 @@ typedef struct {
     double *row_accuracy;
 } bpk_loss_args;
 
+/* The factors of columns: out (m, n) = x (m, n) * factors (n), row by row; x and out may be the same. And
+ * their derivative: out (n) = the column sums of x (m, n) * delta (m, n), whose rows are ldo apart. */
+typedef struct {
+    ptrdiff_t m, n;
+    const void *x;
+    ptrdiff_t ldx;
+    const void *factors; /* of `scale` */
+    const void *delta;   /* of `scale_sums` */
+    void *out;
+    ptrdiff_t ldo;
+} bpk_scale_args;
+
+/* Rows of a table by code: rows (m, n) = table[codes]; or, for `lookup_add`, table[codes] += rows, in the
+ * order of the rows. codes (m) are reals, ldc apart, whole numbers that the table has. */
+typedef struct {
+    ptrdiff_t m, n;
+    const void *codes;
+    ptrdiff_t ldc;
+    void *table;
+    ptrdiff_t ldt;
+    void *rows;
+    ptrdiff_t ldr;
+} bpk_lookup_args;
+
+/* The periodic embedding of a column x (m): out' (m, n) = cos(2 pi x w' + b) w2 + b2, with w and b (hidden),
+ * w2 (hidden, n) and b2 (n), contiguous. out (n, m) has rows ldo apart. For `periodic_sums`, out holds the
+ * derivative of the loss by out, and the derivatives by the parameters are added to dw, db, dw2 and db2; that
+ * by x is added to dx (m), unless it is NULL. */
+typedef struct {
+    ptrdiff_t m, hidden, n;
+    const void *x, *w, *b, *w2, *b2;
+    void *out;
+    ptrdiff_t ldo;
+    void *dw, *db, *dw2, *db2, *dx; /* of `periodic_sums` */
+} bpk_periodic_args;
+
 /* The list of kernels. Each entry is X(return type, name, parameters). The declarations, the table and its
  * entries are generated from this list. Those without a struct of arguments:
  *
@@ -226,6 +262,12 @@ typedef struct {
        ptrdiff_t lds))                                                                                      \
     X(void, dropout, (const bpk_dropout_args *args))                                                        \
     X(void, loss, (const bpk_loss_args *args))                                                              \
+    X(void, scale, (const bpk_scale_args *args))                                                            \
+    X(void, scale_sums, (const bpk_scale_args *args))                                                       \
+    X(void, lookup, (const bpk_lookup_args *args))                                                          \
+    X(void, lookup_add, (const bpk_lookup_args *args))                                                      \
+    X(void, periodic, (const bpk_periodic_args *args))                                                      \
+    X(void, periodic_sums, (const bpk_periodic_args *args))                                                 \
     X(int, all_finite, (ptrdiff_t n, const void *x))                                                        \
     X(double, sum_squares, (ptrdiff_t n, const void *x))                                                    \
     X(double, sum_absolute, (ptrdiff_t n, const void *x))

@@ -91,6 +91,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
     SERVED(net, updates_without);
     SERVED(net, size);
+    REFUSED(net, inputs, net->inputs);
     SERVED(net, compressed); /* never trained */
     /* Layer 1's backward half updates the bias of layer 0, and ends with the barrier. */
     REFUSED(net, count, net->count < 2);

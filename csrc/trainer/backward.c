@@ -7,6 +7,7 @@
 #include "platform/memory.h"
 #include "trainer/ahead.h"
 #include "trainer/groups.h"
+#include "trainer/inputs.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
@@ -341,6 +342,7 @@ static int all_layers(backward b, ptrdiff_t next_rows) {
     const step *s = b.step;
     const bpk_net *net = s->net;
     const int lowest = b.wanted == OF_TRAINED ? lowest_trained(net) : 0;
+    const int wants_x = b.wanted == OF_ALL_AND_X || net->inputs;
     moves own[2]; /* of two adjacent layers, if there are groups */
     b.moves_below = moves_of(&b, net->count - 1, &own[net->count & 1]);
     for (int l = net->count - 1; l >= lowest; l--) {
@@ -358,7 +360,7 @@ static int all_layers(backward b, ptrdiff_t next_rows) {
                 update_bias(&b, b.layer, b.moves, b.delta, &c);
             }
         find_below(&b, l);
-        if (l > lowest || b.wanted == OF_ALL_AND_X)
+        if (l > lowest || wants_x)
             delta_and_update(&b);
         else if (next_rows && ahead_update(s, next_rows, &b.moves->weights, b.states))
             return 1;
@@ -378,10 +380,12 @@ void step_backward_update(step *s) {
     s->me.asks = 0; /* an update is not broken off */
     s->is_ahead = all_layers(b, ahead_gather(s));
     if (s->is_ahead) s->turn = !s->turn;
+    if (s->net->inputs) inputs_backward(s, &b.all.biases, NULL, b.states, 0);
     s->me.asks = asks;
 }
 
 void step_backward_store(const step *s, double factor, gradients_of wanted) {
-    all_layers((backward){.step = s, .gradients = s->ws->gradients, .wanted = wanted, .all = adding(factor)},
-               0);
+    backward b = {.step = s, .gradients = s->ws->gradients, .wanted = wanted, .all = adding(factor)};
+    all_layers(b, 0);
+    if (s->net->inputs) inputs_backward(s, &b.all.biases, b.gradients, b.states, wanted == OF_ALL_AND_X);
 }

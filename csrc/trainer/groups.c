@@ -23,6 +23,7 @@ static int is_trained(const net_layer *layer) {
 
 int lowest_trained(const bpk_net *net) {
     int l = 0;
+    if (net->inputs) return 0;
     while (net->has_groups && l < net->count && !is_trained(&net->layers[l])) l++;
     return l;
 }

@@ -6,6 +6,7 @@
 #include "platform/fp_mode.h"
 #include "platform/memory.h"
 #include "trainer/compressed.h"
+#include "trainer/inputs.h"
 #include "trainer/products.h"
 
 /* sum + rows * columns, or -1 if that overflows or sum is -1. */
@@ -25,7 +26,8 @@ static int has_wide(const bpk_kernels *kernels, int layers, const ptrdiff_t *siz
     return 0;
 }
 
-/* The layout of a store: layer after layer, first the weights in blocks, then the bias. */
+/* The layout of a store: layer after layer, first the weights in blocks, then the bias; and at the end the
+ * parameters of the input stage. */
 static void lay_out(bpk_net *net, void *memory) {
     ptrdiff_t at = 0;
     for (int l = 0; l < net->count; l++) {
@@ -35,6 +37,7 @@ static void lay_out(bpk_net *net, void *memory) {
         layer->b = element(net->kernels, memory, at);
         at += layer->width;
     }
+    if (net->inputs) net->inputs->values = element(net->kernels, memory, at);
 }
 
 /* The net's own copy of the loss and its parameters, as reals. */
@@ -50,9 +53,13 @@ static bpk_status copy_loss(bpk_net *net, const bpk_loss_settings *loss, ptrdiff
 
 static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
                          const bpk_activation *activations, const bpk_loss_settings *loss, int compressed,
-                         bpk_net **result) {
+                         net_inputs *inputs, bpk_net **result) {
     bpk_net *net = calloc(1, sizeof *net + (size_t)layers * sizeof net->layers[0]);
-    if (!net) return BPK_NO_MEMORY;
+    if (!net) {
+        net_inputs_free(inputs);
+        return BPK_NO_MEMORY;
+    }
+    net->inputs = inputs;
     net->kernels = kernels;
     net->count = layers;
     net->compressed = compressed;
@@ -61,7 +68,7 @@ static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t
         /* For larger sizes, rounding up to whole vectors could overflow. */
         if (sizes[l] > PTRDIFF_MAX / 2 || sizes[l + 1] > PTRDIFF_MAX / 2) net->size = -1;
         if (net->size < 0) break;
-        ptrdiff_t in = sizes[l], out = sizes[l + 1];
+        ptrdiff_t in = l || !inputs ? sizes[l] : inputs->width, out = sizes[l + 1];
         int narrow = wide && out <= kernels->narrow, pairs = compressed && !narrow;
         net_layer *layer = &net->layers[l];
         *layer = (net_layer){.in = in,
@@ -78,6 +85,7 @@ static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t
         net->size = total(net->size, layer->rows, padded(kernels, layer->columns));
         net->size = total(net->size, 1, layer->width);
     }
+    if (inputs) net->size = total(net->size, 1, padded(kernels, inputs->size));
     if (bpk_net_make(net, BPK_PARAMETERS) != BPK_OK || copy_loss(net, loss, sizes[layers]) != BPK_OK) {
         bpk_net_free(net);
         return BPK_NO_MEMORY;
@@ -90,13 +98,21 @@ static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t
 bpk_status bpk_net_create(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
                           const bpk_activation *activations, const bpk_loss_settings *loss,
                           bpk_net **result) {
-    return create(kernels, layers, sizes, activations, loss, 0, result);
+    return create(kernels, layers, sizes, activations, loss, 0, NULL, result);
+}
+
+bpk_status bpk_net_create_with_inputs(const bpk_kernels *kernels, int count, const bpk_input *given,
+                                      int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
+                                      const bpk_loss_settings *loss, bpk_net **result) {
+    net_inputs *inputs = net_inputs_create(sizes[0], count, given);
+    if (!inputs) return BPK_NO_MEMORY;
+    return create(kernels, layers, sizes, activations, loss, 0, inputs, result);
 }
 
 bpk_status bpk_net_create_compressed(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes,
                                      const bpk_activation *activations, const bpk_loss_settings *loss,
                                      bpk_net **result) {
-    return create(kernels, layers, sizes, activations, loss, 1, result);
+    return create(kernels, layers, sizes, activations, loss, 1, NULL, result);
 }
 
 void bpk_net_free(bpk_net *net) {
@@ -106,6 +122,7 @@ void bpk_net_free(bpk_net *net) {
         release(net->saved[store]);
     }
     release(net->loss_parameters);
+    net_inputs_free(net->inputs);
     free(net);
 }
 

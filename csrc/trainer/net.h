@@ -17,6 +17,8 @@ typedef struct {
     double norms[BPK_N_STORES], after[BPK_N_STORES];
 } net_layer;
 
+typedef struct net_inputs net_inputs; /* trainer/inputs.h */
+
 /* All stores have the layout of the parameters, and so do stored gradients. */
 struct bpk_net {
     const bpk_kernels *kernels;
@@ -33,6 +35,8 @@ struct bpk_net {
     int has_bounds;      /* whether the norms of the layers are bounds of the present numbers */
     int updates_without; /* the number of updates for which no bounds are tried */
     ptrdiff_t size;      /* elements of a store */
+    net_inputs
+        *inputs; /* the stage in front of layer 0, whose parameters follow those of the layers; or NULL */
     int count;
     net_layer layers[];
 };

@@ -95,6 +95,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
     SERVED(net, updates_without);
     SERVED(net, size);
+    REFUSED(net, inputs, net->inputs);
     SERVED(net, compressed); /* never trained */
     REFUSED(net, count, net->count > ONLINE_LAYERS);
     return 1;

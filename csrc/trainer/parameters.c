@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "platform/memory.h"
+#include "trainer/inputs.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 
@@ -21,15 +22,17 @@ double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate
     return total;
 }
 
-/* A chunk is a part of one layer's weights or of its bias, including their zero padding. Chunks do not depend
- * on the number of members, and so neither do sums over them. */
+/* A chunk is a part of one layer's weights or of its bias, including their zero padding; or of a group of the
+ * input stage, which is not penalised, like a bias. Chunks do not depend on the number of members, and so
+ * neither do sums over them. */
 enum { CHUNK = 4096 };
 
 typedef struct {
     const step *step;
     int next_layer, next_is_bias; /* where the next chunk begins */
     ptrdiff_t next_offset;
-    ptrdiff_t number; /* the current chunk's, counted over all layers */
+    int next_group;   /* after all layers */
+    ptrdiff_t number; /* the current chunk's, counted over all layers and groups */
     int is_bias;
     const bpk_group *group;
     void *parameters; /* (n,) */
@@ -47,11 +50,35 @@ ptrdiff_t count_chunks(const bpk_net *net) {
     ptrdiff_t count = 0;
     for (int l = 0; l < net->count; l++)
         count += chunks_of(size_of(net, l, 0)) + chunks_of(size_of(net, l, 1));
+    for (int g = 0; net->inputs && g < net->inputs->groups; g++)
+        count += chunks_of(net->inputs->group[g].size);
     return count;
 }
 
 /* The member's chunks: those whose number is its index modulo the number of members. */
 static chunk own_chunks(const step *s) { return (chunk){.step = s, .number = -1}; }
+
+static int is_own(const chunk *c) { return c->number % c->step->me.count == c->step->me.index; }
+
+/* next_chunk after the layers. */
+static int next_of_inputs(chunk *c) {
+    const bpk_net *net = c->step->net;
+    while (c->next_group < net->inputs->groups) {
+        const input_group *group = &net->inputs->group[c->next_group];
+        c->group = &group->factors;
+        c->number++;
+        c->is_bias = 1;
+        c->parameters = element(net->kernels, net->inputs->values, group->at + c->next_offset);
+        c->n = smaller(group->size - c->next_offset, CHUNK);
+        c->next_offset += CHUNK;
+        if (c->next_offset >= group->size) {
+            c->next_offset = 0;
+            c->next_group++;
+        }
+        if (is_own(c)) return 1;
+    }
+    return 0;
+}
 
 /* Advances to the member's next chunk; returns 0 after the last. */
 static int next_chunk(chunk *c) {
@@ -70,9 +97,9 @@ static int next_chunk(chunk *c) {
             c->next_layer += c->is_bias;
             c->next_is_bias = !c->is_bias;
         }
-        if (c->number % c->step->me.count == c->step->me.index) return 1;
+        if (is_own(c)) return 1;
     }
-    return 0;
+    return net->inputs && next_of_inputs(c);
 }
 
 void step_penalties(const step *s, double l1, double l2) {
@@ -105,7 +132,7 @@ static void move_chunk(const chunk *c, const bpk_move *move, double penalty) {
     if (c->group->frozen) return;
     void *states[BPK_STATES];
     bpk_move own;
-    if (net->has_groups) {
+    if (net->has_groups || net->inputs) {
         own = group_move(move, c->group, penalty);
         move = &own;
     }

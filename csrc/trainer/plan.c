@@ -1,5 +1,6 @@
 /* The work of a step, the number of threads that pays, whether a step stores its gradients first, and which
  * layers are updated by the kernel `sweep`. */
+#include "trainer/inputs.h"
 #include "trainer/step.h"
 
 /* The threads of a call take about a hundred microseconds to start, and wait for each other several times per
@@ -13,6 +14,7 @@ static const double THREAD_WORK = 6e6, CALL_WORK = 1e8;
 double bpk_step_work(const bpk_net *net, ptrdiff_t rows, bpk_purpose purpose) {
     double in = (double)net->layers[0].in;
     double calls = 5e3 + (double)rows * (200 + 10 * in); /* measured: the calls, and gathering the rows */
+    if (net->inputs) calls += inputs_work(net->inputs, rows, purpose != BPK_FOR_FORWARD);
     double weights = 0, bytes = 8, first = in * (double)net->layers[0].out;
     for (int l = 0; l < net->count; l++) weights += (double)net->layers[l].in * (double)net->layers[l].out;
     if (purpose == BPK_FOR_FORWARD) return calls + weights * (2 * (double)rows + 4);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "trainer/gather.h"
+#include "trainer/inputs.h"
 #include "trainer/optimizer.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
@@ -105,8 +106,13 @@ static bpk_status gather_batch(step *s) {
     const batch_origin x = {&data->x, data, s->cursor.next};
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
+    void *gathered = s->net->inputs ? ws->gathered : ws->x[s->turn];
     ptrdiff_t bad = -1;
-    if (!s->is_ahead) bad = gather(kernels, s->me, &x, from, to, ws->x[s->turn], 0, s->rows, step_own_row(s));
+    if (!s->is_ahead) bad = gather(kernels, s->me, &x, from, to, gathered, 0, s->rows, step_own_row(s));
+    if (s->net->inputs) {
+        ptrdiff_t bad_code = inputs_bad_row(s, from, bad < 0 ? to : bad);
+        if (bad_code >= 0) bad = bad_code;
+    }
     if (data->y.data && !reads_in_place(s)) {
         const batch_origin y = {&data->y, data, s->cursor.next};
         ptrdiff_t bad_y = gather(kernels, s->me, &y, from, bad < 0 ? to : bad, ws->targets,
@@ -184,6 +190,10 @@ bpk_status step_forward(step *s, int layers) {
     if (status != BPK_OK || (s->weight == 0 && !s->wants_outputs)) return status;
 
     const void *store = net->stores[s->request->averaged ? BPK_AVERAGE : BPK_PARAMETERS];
+    if (net->inputs) {
+        inputs_forward(s, store);
+        team_barrier(s->me);
+    }
     for (int l = 0; l < layers; l++) {
         const net_layer *layer = &net->layers[l];
         const void *w = counterpart(net, store, layer->w), *b = counterpart(net, store, layer->b);

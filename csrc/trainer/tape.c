@@ -6,6 +6,7 @@
 
 #include "platform/fp_mode.h"
 #include "trainer/backward.h"
+#include "trainer/inputs.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
 
@@ -60,7 +61,9 @@ static void backward_member(void *context, member me) {
     const net_layer *last = last_layer(c->net);
     step s = whole_batch(c, me);
     void *delta = c->ws->layers[c->net->count - 1].delta;
-    ptrdiff_t from, to, in = c->net->layers[0].in;
+    const net_inputs *inputs = c->net->inputs;
+    const void *x_delta = inputs ? c->ws->columns_delta : c->ws->x_delta;
+    ptrdiff_t from, to, in = inputs ? inputs->columns : c->net->layers[0].in;
     team_share(me, s.m, 1, &from, &to);
     for (ptrdiff_t i = from; i < to; i++)
         kernels->scatter(last->out, element(kernels, c->grad, i * last->out), delta, s.rows, i);
@@ -71,7 +74,7 @@ static void backward_member(void *context, member me) {
     bpk_status status = step_stopped(&s) ? BPK_STOPPED : BPK_OK;
     if (!me.index) c->status = status;
     for (ptrdiff_t i = from; status == BPK_OK && c->dx && i < to; i++)
-        row_of_blocks(kernels, c->ws->x_delta, s.rows, in, i, element(kernels, c->dx, i * in));
+        row_of_blocks(kernels, x_delta, s.rows, in, i, element(kernels, c->dx, i * in));
     fp_leave(mode);
 }
 

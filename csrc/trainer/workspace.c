@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "platform/memory.h"
+#include "trainer/inputs.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
 #include "trainer/row_tiles.h"
@@ -34,12 +35,25 @@ static size_t size_of_workspace(const bpk_net *net) {
     return sizeof *ws + (size_t)net->count * sizeof ws->layers[0];
 }
 
+static void lay_out_inputs(bpk_workspace *ws, const bpk_net *net, int training, int stores, arena *arena) {
+    const net_inputs *inputs = net->inputs;
+    const size_t real = net->kernels->real_size;
+    if (!inputs) return;
+    ws->gathered = carve(arena, ws->rows, padded(net->kernels, inputs->columns), real);
+    if (inputs->embeds && inputs->factors >= 0)
+        ws->embedded = carve(arena, ws->rows, padded(net->kernels, inputs->width), real);
+    if (stores) ws->columns_delta = carve(arena, ws->rows, padded(net->kernels, inputs->columns), real);
+    if (training) ws->input_gradients = carve(arena, inputs->size, 1, real);
+    ws->input_scratch = carve(arena, ws->threads, inputs_scratch(inputs), real);
+}
+
 static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, arena *arena) {
     const bpk_kernels *kernels = net->kernels;
     const net_layer *last = &net->layers[net->count - 1];
     size_t real = kernels->real_size;
     int training = purpose != BPK_FOR_FORWARD, stores = purpose == BPK_FOR_GRADIENTS;
-    ptrdiff_t deepest = 0;
+    int has_x_delta = stores || (training && net->inputs);
+    ptrdiff_t deepest = 0, columns = net->inputs ? net->inputs->columns : net->layers[0].in;
     ws->x[0] = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     if (training)
         ws->x[1] =
@@ -49,7 +63,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
         ws->layers[l].a = carve(arena, ws->rows, layer->width, real);
         if (training) ws->layers[l].delta = carve(arena, ws->rows, layer->width, real);
         if (training && keeps_slope(layer)) ws->layers[l].slope = carve(arena, ws->rows, layer->width, real);
-        if ((l > 0 || stores) && !layer->narrow) deepest = larger(deepest, layer->out);
+        if ((l > 0 || has_x_delta) && !layer->narrow) deepest = larger(deepest, layer->out);
     }
     ws->target_rows = carve(arena, ws->rows, 1, sizeof *ws->target_rows);
     ws->next_targets = carve(arena, ws->rows, 1, sizeof *ws->next_targets);
@@ -62,13 +76,14 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     if (training) ws->sums = carve(arena, count_chunks(net), 1, sizeof *ws->sums);
     if (stores || (training && (step_goes_back(net, ws->rows) || has_row_tiles(net, ws->rows))))
         ws->gradients = carve(arena, net->size, 1, real);
-    if (stores) ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
+    if (has_x_delta) ws->x_delta = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     ws->bad = carve(arena, ws->threads, 1, sizeof *ws->bad);
     ws->bad_targets = carve(arena, ws->threads, 1, sizeof *ws->bad_targets);
-    ws->row_size = padded(kernels, larger(net->layers[0].in, last->out));
+    ws->row_size = padded(kernels, larger(columns, last->out));
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
     ws->strip_size = training ? kernels->panel * smaller(deepest, DEPTH + kernels->panel) : 0;
     ws->strips = carve(arena, ws->threads, ws->strip_size, real);
+    lay_out_inputs(ws, net, training, stores, arena);
     ptrdiff_t parts = training ? most_parts(net, ws->rows) : 0;
     if (!parts) return;
     ws->view_size = round_up((ptrdiff_t)size_of_workspace(net), CACHE_LINE);

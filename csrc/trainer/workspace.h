@@ -36,6 +36,9 @@ struct bpk_workspace {
     double *sums;    /* (count_chunks(net),) partial sums over the parameters */
     void *gradients; /* stored gradients, laid out like the parameters; or NULL */
     void *x_delta;   /* (rows, inputs) in blocks: the derivative of the loss with respect to x; or NULL */
+    /* Of the input stage (inputs.h), in blocks: (rows, columns of X), (rows, inputs) and, if x_delta is for
+     * the caller, the derivative by the columns of X; the gradients of one mini-batch; scratch per thread. */
+    void *gathered, *embedded, *columns_delta, *input_gradients, *input_scratch;
     /* (threads,) the first bad row that each thread has found in the gather, or -1; and in the loss. */
     ptrdiff_t *bad, *bad_targets;
     void *rows_of_threads; /* (threads, row_size) a row during its conversion */

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ._fit.fit import SHORT, Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
 from ._model.groups import KINDS, frozen, with_factors, with_ntk_factors
-from ._model.parameters import Weights, state_of, weights_of, without_gaps
+from ._model.parameters import Weights, checked_mapping, of_inputs, weights_of, without_gaps
 from ._model.prediction import (
     any_forward,
     check_probabilistic,
@@ -35,6 +35,7 @@ from .optimizers import Optimizer
 
 if TYPE_CHECKING:
     from ._model.summary import Summary
+    from .inputs import Input
     from .trace import Trace
 
 
@@ -99,6 +100,10 @@ class MLP:
         without is PyTorch's ``Linear(bias=False)``: `state_dict` has no "0.bias" for it, `load_state_dict`
         takes none, and `bpkern.export.to_torch` makes such a Linear. `get_weights` and `gradients` keep
         their pairs, with b and db of zeros; `set_weights` takes None or zeros for b.
+    inputs : sequence of `bpkern.inputs.Input`
+        What stands in front of the first layer and is trained with it: embeddings of columns, and factors.
+        ``layers[0]`` is the number of columns of X; W of the first layer has as many columns as the inputs
+        have outputs.
     seed : None, int, SeedSequence or Generator
         For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
         used and advanced; None takes fresh entropy. What a subclass of Generator returns is checked.
@@ -153,6 +158,7 @@ class MLP:
         l1: float = 0.0,
         label_smoothing: float = 0.0,
         bias: bool | Sequence[bool] = True,
+        inputs: Sequence[Input] = (),
         seed: Any = None,
     ) -> None:
         if "_core" in vars(self) and self._core.fitting:
@@ -170,6 +176,7 @@ class MLP:
             l1,
             label_smoothing,
             bias,
+            inputs,
         )
         settings.conventions = self.__bpkern_conventions__(settings)
         self._core = Core(settings)
@@ -726,7 +733,7 @@ class MLP:
             try:
                 outputs = core.net.forward(X) if out is None else core.net.forward_into(X, out)
             except _core.BadRowError as error:
-                raise bad_row((X, None, None), error.row, core.settings.dtype) from None
+                raise bad_row((X, None, None), error.row, core.settings) from None
             if outputs is not None:
                 return outputs
         return any_forward(core, X, layer, train, out)
@@ -824,19 +831,27 @@ class MLP:
         """
         return measuring.losses(self._core, X, y)
 
-    def gradients(self, X: Any, y: Any) -> tuple[float, Weights]:
+    @overload
+    def gradients(self, X: Any, y: Any, *, by_name: Literal[False] = False) -> tuple[float, Weights]: ...
+
+    @overload
+    def gradients(self, X: Any, y: Any, *, by_name: Literal[True]) -> tuple[float, dict[str, np.ndarray]]: ...
+
+    def gradients(self, X: Any, y: Any, *, by_name: bool = False) -> tuple[float, Any]:
         """The loss of these rows and its gradients, without dropout and without any change to the model.
 
         Parameters
         ----------
         X, y : array_like
             As for `fit`; all rows are one mini-batch, for which memory is allocated.
+        by_name : bool
+            Return the gradients of all parameters, those of `inputs` included, by the names of `state_dict`.
 
         Returns
         -------
         loss : float
             With the penalties.
-        gradients : list of (dW, db)
+        gradients : list of (dW, db), or dict of str to ndarray
             In the shapes of the weights, (out, in), and biases, (out,): also of frozen parameters, and zeros
             for biases that a layer does not have.
 
@@ -845,7 +860,7 @@ class MLP:
         ValueError, TypeError, RuntimeError, MemoryError
             As for `fit`.
         """
-        return gradients.gradients(self._core, X, y)
+        return gradients.gradients(self._core, X, y, by_name)
 
     def trace(self, X: Any, y: Any, *, sample_weight: Any = None, steps: int = 1) -> Trace:
         """Every number of the training steps that the model would make on these rows; it does not change.
@@ -887,7 +902,7 @@ class MLP:
     # Parameters --------------------------------------------------------------------------------------
 
     def get_weights(self) -> Weights:
-        """Copies of the parameters that predict: their average, if the last fit kept one.
+        """Copies of the weights and biases that predict: their average, if the last fit kept one.
 
         Returns
         -------
@@ -903,7 +918,8 @@ class MLP:
         return self._core.get_weights()
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
-        """Set all parameters. An average is dropped; the rest of the model's state stays.
+        """Set all weights and biases. An average is dropped; the rest of the model's state stays, so do the
+        parameters of its inputs.
 
         Parameters
         ----------
@@ -927,15 +943,16 @@ class MLP:
         Returns
         -------
         dict of str to ndarray
-            The arrays of `get_weights` as "0.weight", "0.bias", "1.weight", ...; without the biases of layers
-            that have none.
+            The arrays of `get_weights` as "0.weight", "0.bias", "1.weight", ..., without the biases of layers
+            that have none; and the parameters of the model's inputs as "inputs.0.scale", "inputs.1.weight",
+            ..., numbered in their order.
 
         Raises
         ------
         RuntimeError
             While another thread changes the model.
         """
-        return state_of(self.get_weights(), self._core.settings.bias)
+        return self._core.get_state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set all parameters from a dictionary like that of `state_dict`.
@@ -952,8 +969,13 @@ class MLP:
         ValueError, TypeError, RuntimeError
             For missing and unknown names, and as for `set_weights`.
         """
-        bias = self._core.settings.bias
-        self.set_weights(weights_of(without_gaps(state, len(bias)), len(bias), bias))
+        settings = self._core.settings
+        count = len(settings.bias)
+        if settings.stage is None:
+            self.set_weights(weights_of(without_gaps(state, count), count, settings.bias))
+            return
+        own, others = of_inputs(checked_mapping(state))
+        self._core.set_state({**own, **without_gaps(others, count)})
 
     def polyak_update(self, other: MLP, tau: float) -> None:
         """Move all parameters towards those of another model: ``(1 - tau) * own + tau * other's``.
@@ -979,6 +1001,41 @@ class MLP:
         if not isinstance(other, MLP):
             raise TypeError(f"other must be a bpkern.MLP, not {other!r}")
         self._core.blend(core_of(other), tau)
+
+    def initialize(
+        self,
+        X: Any,
+        *,
+        weights: Literal["std", "keep"] = "std",
+        biases: Literal["he+5", "zeros", "keep"] = "he+5",
+    ) -> None:
+        """Draw new weights and biases by the data, as RealMLP does, layer by layer; forget all training.
+
+        >>> model.initialize(X_train)
+        >>> model.fit(X_train, y_train)
+
+        The layers below have their new values when a layer is drawn, and dropout acts. The model's `inputs`
+        stay as they are. `reset` goes back to the initial values of the seed.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, in)
+            The training rows. Of more than 16384 rows, so many are chosen at random.
+        weights : {"std", "keep"}
+            "std": normal numbers, scaled for each unit so that the sum over its inputs has the standard
+            deviation 1 in these rows.
+        biases : {"he+5", "zeros", "keep"}
+            "he+5": for each unit, minus a random convex combination of the sums over its inputs in five
+            random rows, so that the unit bends among the data.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, MemoryError
+            As for `fit`; nothing has changed.
+        """
+        from ._fit.data_init import initialize
+
+        initialize(self._core, X, weights, biases)
 
     # From other libraries ----------------------------------------------------------------------------
 

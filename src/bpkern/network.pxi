@@ -30,6 +30,33 @@ PARAMETERS = STORES[0]
 
 
 @cython.final
+cdef class InputPlan:
+    """What stands in front of layer 0, in C's form, from the tuples of `InputStage.plan`."""
+
+    cdef bpk_input *c  # (count,)
+    cdef int count
+    cdef list columns  # the arrays into which c points
+
+    def __cinit__(self, plan):
+        cdef int i
+        kinds = {"scale": BPK_SCALE, "category": BPK_LOOKUP, "numeric": BPK_PERIODIC}
+        self.count, self.columns = len(plan), []
+        self.c = <bpk_input *>calloc(max(self.count, 1), sizeof(bpk_input))
+        if self.c == NULL:
+            raise MemoryError("no memory for the inputs of a network")
+        for i, (kind, columns, categories, hidden, dim, lr_factor, decay_factor) in enumerate(plan):
+            array = np.array(columns, np.intp)
+            self.columns.append(array)
+            self.c[i].kind = <bpk_input_kind><int>kinds[kind]
+            self.c[i].columns, self.c[i].count = <const ptrdiff_t *>data(array), len(columns)
+            self.c[i].categories, self.c[i].hidden, self.c[i].dim = categories, hidden, dim
+            self.c[i].lr_factor, self.c[i].decay_factor = lr_factor, decay_factor
+
+    def __dealloc__(self):
+        free(self.c)
+
+
+@cython.final
 cdef class Network:
     """The parameters of a multilayer perceptron in C, and the passes over data that use them.
 
@@ -46,8 +73,9 @@ cdef class Network:
     cdef bpk_workspace *reader  # for passes without training, one at a time
     cdef ptrdiff_t reader_rows
     cdef int reader_threads
-    cdef tuple sizes
-    cdef ptrdiff_t inputs, outputs
+    cdef tuple sizes  # of the layers: the first is the number of inputs of layer 0
+    cdef ptrdiff_t inputs, outputs  # columns of X, and of the outputs
+    cdef ptrdiff_t input_size  # the number of parameters in front of layer 0
     cdef bpk_loss loss
     cdef tuple dropout
     cdef bint is_set  # whether the parameters have been set
@@ -57,7 +85,7 @@ cdef class Network:
     cdef readonly unsigned long lives  # how often `forget` has been called
     cdef unsigned long changes  # of the parameters: `Tape` does not go back through older ones
 
-    def __cinit__(self, sizes, activations, LossSettings loss, dtype, bint compressed=False):
+    def __cinit__(self, sizes, activations, LossSettings loss, dtype, bint compressed=False, inputs=None):
         sizes = tuple([int(size) for size in sizes])
         cdef int layers = len(sizes) - 1, l
         if layers < 1 or min(sizes) < 1 or len(activations) != layers:
@@ -71,6 +99,7 @@ cdef class Network:
         cdef ptrdiff_t *c_sizes = <ptrdiff_t *>calloc(layers + 1, sizeof(ptrdiff_t))
         cdef bpk_activation *c_activations = <bpk_activation *>calloc(layers, sizeof(bpk_activation))
         cdef bpk_status status = BPK_NO_MEMORY
+        cdef InputPlan plan = None if inputs is None else InputPlan(inputs)
         try:
             if c_sizes != NULL and c_activations != NULL:
                 for l in range(layers + 1):
@@ -78,9 +107,13 @@ cdef class Network:
                 for l in range(layers):
                     c_activations[l] = activation_of(activations[l])
                 create = bpk_net_create_compressed if compressed else bpk_net_create
-                status = create(
-                    kernels_for(dtype.num == cnp.NPY_DOUBLE), layers, c_sizes, c_activations, &loss.c, &self.net
-                )
+                kernels = kernels_for(dtype.num == cnp.NPY_DOUBLE)
+                if plan is None:
+                    status = create(kernels, layers, c_sizes, c_activations, &loss.c, &self.net)
+                else:
+                    status = bpk_net_create_with_inputs(
+                        kernels, plan.count, plan.c, layers, c_sizes, c_activations, &loss.c, &self.net
+                    )
         except OverflowError:  # a size exceeds a machine word
             pass
         finally:
@@ -89,8 +122,9 @@ cdef class Network:
         if status != BPK_OK:
             raise MemoryError(f"no memory for a network of layers {list(sizes)}")
         self.guard = Guard()
-        self.sizes = sizes
         self.inputs, self.outputs = sizes[0], sizes[layers]
+        self.sizes = sizes if plan is None else (bpk_net_inputs_width(self.net), *sizes[1:])
+        self.input_size = bpk_net_inputs_size(self.net)
         self.loss = loss.c.loss
         self.dropout = (0.0,) * (layers - 1)
         self.dtype = dtype.newbyteorder("=")
@@ -136,13 +170,23 @@ cdef class Network:
                 bpk_net_get_layer(self.net, c_store, l, data(w), data(b))
         return layers
 
+    def get_inputs(self, store=PARAMETERS):
+        """A copy of the parameters in front of layer 0 of a store, flat; of size 0 if there are none."""
+        cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
+        values = np.empty(self.input_size, self.dtype)
+        if self.input_size:
+            with self.reading():
+                bpk_net_get_inputs(self.net, c_store, data(values))
+        return values
+
     def empty_layers(self):
         """New uninitialised arrays [(W, b), ...]."""
         shapes = zip(self.sizes[1:], self.sizes)
         return [(np.empty(shape, self.dtype), np.empty(shape[0], self.dtype)) for shape in shapes]
 
-    def set_layers(self, layers, store=PARAMETERS, bint finite=True):
-        """Set all weights and biases [(W, b), ...], of the network's shapes and dtype and C-contiguous.
+    def set_layers(self, layers, store=PARAMETERS, bint finite=True, inputs=None):
+        """Set all weights and biases [(W, b), ...], of the network's shapes and dtype and C-contiguous; and the parameters
+        in front of layer 0, flat, unless `inputs` is None.
 
         An iterator may make each pair only when it is asked for it, so that one is in memory at a time. Raises TypeError
         or ValueError for arrays that do not fit. Then the network is unchanged, unless its parameters had never been set.
@@ -150,6 +194,9 @@ cdef class Network:
         """
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
         cdef void *buffer = NULL
+        if inputs is not None:
+            inputs = plain("inputs", inputs)
+            check_contiguous("inputs", inputs, self.typenum, (self.input_size,))
         with self.writing():
             if self.is_set or c_store != BPK_PARAMETERS:
                 self.check_trains()
@@ -161,13 +208,13 @@ cdef class Network:
                 layers = [self.fitting(l, pair) for l, pair in enumerate(layers)]
                 self.check_count(len(layers))
             try:
-                self.fill(layers, c_store, buffer)
+                self.fill(layers, c_store, buffer, inputs)
             finally:
                 bpk_free(buffer)
             self.is_set |= c_store == BPK_PARAMETERS
             self.changes += 1
 
-    cdef int fill(self, layers, bpk_store store, void *buffer) except -1:
+    cdef int fill(self, layers, bpk_store store, void *buffer, inputs) except -1:
         """Set a store layer by layer, by way of a buffer unless it is NULL."""
         cdef int count = 0
         if buffer == NULL:
@@ -180,8 +227,14 @@ cdef class Network:
                 bpk_net_buffer_layer(self.net, buffer, count, data(w), data(b))
             count += 1
         self.check_count(count)
+        if self.input_size and inputs is not None and buffer == NULL:
+            bpk_net_set_inputs(self.net, store, data(inputs))
         if buffer == NULL:
             return 0
+        if self.input_size and inputs is None and bpk_net_has(self.net, store):
+            inputs = self.get_inputs(STORES[store])  # replaced with the layers, by the same numbers
+        if self.input_size and inputs is not None:
+            bpk_net_buffer_inputs(self.net, buffer, data(inputs))
         is_new = not bpk_net_has(self.net, store)
         self.make(store)
         if not bpk_net_replace(self.net, store, buffer):
@@ -689,8 +742,8 @@ cdef class Network:
         return out
 
     def gradients(self, Data rows, ptrdiff_t batch=0, n_threads=None):
-        """The mean loss over all rows and its gradients [(dW, db), ...], without penalties and without dropout. Batches
-        of `batch` rows need less memory than one batch of all rows, for which `batch` is 0."""
+        """The mean loss over all rows, its gradients [(dW, db), ...], and those of the parameters in front of layer 0,
+        flat, without penalties and without dropout. Batches of `batch` rows need less memory than one batch of all rows, for which `batch` is 0."""
         cdef bpk_run run
         cdef bpk_status status
         cdef bpk_workspace *workspace = NULL
@@ -701,7 +754,7 @@ cdef class Network:
         cdef double steps = batches_of(&run), work = bpk_step_work(self.net, run.request.batch, BPK_FOR_TRAINING)
         if work >= FIRST_SLICE_WORK:
             run.request.stop = wants_to_stop
-        gradients = self.empty_layers()
+        gradients, of_inputs = self.empty_layers(), np.empty(self.input_size, self.dtype)
         cdef bint is_call = begin_call()
         try:
             run.request.threads = self.threads_for(n_threads, run.request.batch, steps, BPK_FOR_TRAINING)
@@ -721,8 +774,10 @@ cdef class Network:
                         bpk_workspace_clear_gradients(self.net, workspace)
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.net, workspace, l, data(dw), data(db))
+            if self.input_size:
+                bpk_workspace_get_inputs(self.net, workspace, data(of_inputs))
         finally:
             bpk_workspace_free(workspace)
             if is_call:
                 end_call()
-        return run.results.loss_sum / run.results.weight_sum, gradients
+        return run.results.loss_sum / run.results.weight_sum, gradients, of_inputs

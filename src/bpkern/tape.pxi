@@ -179,25 +179,33 @@ cdef class Tape:
         if total > 0:
             self.update(update, lr, 1 / total)
 
-    def set_gradients(self, layers):
+    def set_gradients(self, layers, inputs=None):
         """Store gradients [(dW, db), ...] of the network's shapes and dtype, C-contiguous, in place of those of
-        `backward`. Raises RuntimeError if those wait for an update."""
+        `backward`; and those of the parameters in front of layer 0, flat, if there are any. Raises RuntimeError if those wait for an update."""
         pairs = [self.network.fitting(l, pair) for l, pair in enumerate(layers)]
         self.network.check_count(len(pairs))
+        if self.network.input_size:
+            inputs = plain("inputs", inputs)
+            check_contiguous("inputs", inputs, self.network.typenum, (self.network.input_size,))
         with self.network.writing():
             if self.stored:
                 raise RuntimeError("gradients of backward wait for step, and these would replace them")
             self.reserve(1, 1)
             for l, (dw, db) in enumerate(pairs):
                 bpk_workspace_set_layer(self.network.net, self.workspace, l, data(dw), data(db))
+            if self.network.input_size:
+                bpk_workspace_set_inputs(self.network.net, self.workspace, data(inputs))
             self.stored = True
 
     def gradients(self):
-        """Copies of the stored gradients [(dW, db), ...]."""
+        """Copies of the stored gradients [(dW, db), ...], and of those of the parameters in front of layer 0, flat."""
         gradients = self.network.empty_layers()
+        inputs = np.empty(self.network.input_size, self.network.dtype)
         with self.network.reading():
             if self.workspace == NULL:
                 raise RuntimeError("there are no gradients before forward(X, train=True)")
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.network.net, self.workspace, l, data(dw), data(db))
-        return gradients
+            if self.network.input_size:
+                bpk_workspace_get_inputs(self.network.net, self.workspace, data(inputs))
+        return gradients, inputs

@@ -560,11 +560,60 @@ static void call_losses(calls *c) {
     }
 }
 
+/* The input stage. A code names any row of its table, the last one too. */
+static void call_inputs(calls *c) {
+    const bpk_kernels *kernels = c->t->kernels;
+    ptrdiff_t m = up_to(c, 40), n = up_to(c, 70), ldx = n + up_to(c, 3), ldo = n + up_to(c, 3);
+    bpk_scale_args scale = {.m = m, .n = n, .ldx = ldx, .ldo = ldo};
+    scale.x = reals(c, m, n, ldx, READ)->at, scale.factors = reals(c, 1, n, n, READ)->at;
+    scale.out = reals(c, m, n, ldo, WRITTEN)->at;
+    kernels->scale(&scale);
+    finish(c, "scale");
+    scale.x = reals(c, m, n, ldx, READ)->at, scale.delta = reals(c, m, n, ldo, READ)->at;
+    scale.out = reals(c, 1, n, n, WRITTEN)->at;
+    kernels->scale_sums(&scale);
+    finish(c, "scale_sums");
+
+    ptrdiff_t categories = whole(&c->random, 1, 9), ldt = n + up_to(c, 3);
+    for (int adds = 0; adds < 2; adds++) {
+        bpk_lookup_args args = {.m = m, .n = n, .ldc = 1 + up_to(c, 3), .ldt = ldt, .ldr = n + up_to(c, 3)};
+        const matrix *codes = reals(c, m, 1, args.ldc, READ);
+        for (ptrdiff_t i = 0; i < m; i++) set(codes, i, 0, (double)whole(&c->random, 0, categories - 1));
+        args.codes = codes->at;
+        args.table = reals(c, categories, n, ldt, adds ? WRITTEN : READ)->at;
+        args.rows = reals(c, m, n, args.ldr, adds ? READ : WRITTEN)->at;
+        (adds ? kernels->lookup_add : kernels->lookup)(&args);
+        finish(c, adds ? "lookup_add" : "lookup");
+    }
+
+    ptrdiff_t hidden = whole(&c->random, 1, 20), outputs = up_to(c, 11);
+    bpk_periodic_args args = {.m = m, .hidden = hidden, .n = outputs, .ldo = m + up_to(c, 3)};
+    for (int backward = 0; backward < 2; backward++) {
+        args.x = reals(c, 1, m, m, READ)->at;
+        args.w = reals(c, 1, hidden, hidden, READ)->at, args.b = reals(c, 1, hidden, hidden, READ)->at;
+        args.w2 = reals(c, 1, hidden * outputs, hidden * outputs, READ)->at;
+        args.b2 = reals(c, 1, outputs, outputs, READ)->at;
+        args.out = reals(c, outputs, m, args.ldo, backward ? READ : WRITTEN)->at;
+        if (!backward) {
+            kernels->periodic(&args);
+            finish(c, "periodic");
+            continue;
+        }
+        args.dw = reals(c, 1, hidden, hidden, WRITTEN)->at,
+        args.db = reals(c, 1, hidden, hidden, WRITTEN)->at;
+        args.dw2 = reals(c, 1, hidden * outputs, hidden * outputs, WRITTEN)->at;
+        args.db2 = reals(c, 1, outputs, outputs, WRITTEN)->at;
+        args.dx = one_in(&c->random, 2) ? reals(c, 1, m, m, WRITTEN)->at : NULL;
+        kernels->periodic_sums(&args);
+        finish(c, "periodic_sums");
+    }
+}
+
 static void make_calls(const table *t, place where, rng random, calls *c) {
     static void (*const families[])(calls *) = {
-        call_forward,    call_rows,    call_pairs,       call_delta,       call_dot,
-        call_few_rows,   call_update,  call_sweep,       call_update_bias, call_moves,
-        call_reductions, call_layouts, call_activations, call_dropout,     call_losses};
+        call_forward,     call_rows,    call_pairs,       call_delta, call_dot,        call_few_rows,
+        call_update,      call_sweep,   call_update_bias, call_moves, call_reductions, call_layouts,
+        call_activations, call_dropout, call_losses,      call_inputs};
     c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,

@@ -229,7 +229,7 @@ def test_what_is_broken_later_is_a_bad_row(isa, kind, name, position, value, mes
     if expected is None:
         expected = int(np.searchsorted(rows.indptr, position % len(rows.indices), side="right")) - 1
     assert row == expected
-    error = bad_row((rows, None, None), row, np.dtype(np.float32))
+    error = bad_row((rows, None, None), row, core_of(model()).settings)
     assert f"row {row}" in str(error)
 
 

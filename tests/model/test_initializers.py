@@ -114,7 +114,7 @@ def test_the_generator_of_a_model_draws_them():
 
 def test_arrays_are_copied_and_nothing_is_drawn(dtype):
     given_arrays = [(np.arange(6.0).reshape(2, 3), [1, 2]), (np.ones((1, 2), np.float32), np.zeros(1))]
-    init = checked_init(given_arrays, [3, 2, 1], np.dtype(dtype))
+    init = checked_init(given_arrays, [3, 2, 1], np.dtype(dtype), [True, True])
     given_arrays[0][0][:] = 7
     rng = np.random.default_rng(0)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_arrays_are_copied_and_nothing_is_drawn(dtype):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_allowed(name):
-    assert checked_init(name, [3, 2], F64) == name
+    assert checked_init(name, [3, 2], F64, [True]) == name
 
 
 @pytest.mark.parametrize(
@@ -159,4 +159,4 @@ def test_names_are_allowed(name):
 )
 def test_bad_init(init, error, message):
     with pytest.raises(error, match=message):
-        checked_init(init, [3, 2], F64)
+        checked_init(init, [3, 2], F64, [True])

@@ -236,24 +236,25 @@ def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
 def bad_row(
     data: tuple[np.ndarray | SparseRows, np.ndarray | None, Any],
     row: int,
-    dtype: "np.dtype[Any]",
-    classes: int | None = None,
+    settings: Settings,
 ) -> ValueError:
-    """The error for a row of (X, y, ...) that is not finite in this dtype, or has an index out of range.
-
-    Labels in y are from 0 to ``classes - 1``.
-    """
+    """The error for a row of (X, y, ...) that is not finite in the model's dtype, or has an index, a label or
+    a category out of range. y is None if it is not read."""
+    dtype, classes, stage = settings.dtype, settings.layers[-1], settings.stage
     (x, y), name = data[:2], "X"
     try:
         values = x.row(row, x.dtype) if isinstance(x, SparseRows) else x[row]
         cast = x.row(row, dtype) if isinstance(x, SparseRows) else _cast(values, dtype)
     except IndexError as error:
         return ValueError(f"X holds a column index out of range at row {row}: {error}")
+    wrong_code = stage.wrong_code(cast) if stage is not None and np.isfinite(cast).all() else None
+    if wrong_code is not None:
+        return ValueError(f"X holds a wrong code at row {row}, {wrong_code}")
     if y is not None and y.ndim == 2 and np.isfinite(cast).all():
         name, values, cast = "y", y[row], _cast(y[row], dtype)
     wrong = np.flatnonzero(~np.isfinite(cast))
     if not wrong.size:
-        if classes is not None and y is not None and y.ndim == 1 and not 0 <= y[row] < classes:
+        if y is not None and y.ndim == 1 and not 0 <= y[row] < classes:
             return ValueError(f"labels must be from 0 to {classes - 1}: row {row} of y is {y[row]}")
         return ValueError(f"row {row} was changed while it was read")
     value = values[wrong[0]]

@@ -103,9 +103,9 @@ def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
 
 def _check_model(settings: Settings, found: state.Config) -> None:
     """Raise ValueError if the checkpoint is of a model with other settings."""
-    all_biases: state.Config = {"bias": [True] * len(settings.bias)}
-    found = all_biases | found
-    for name, given in (all_biases | state.model_config(settings)).items():
+    absent: state.Config = {"bias": [True] * len(settings.bias), "inputs": []}  # what files leave out
+    found = absent | found
+    for name, given in (absent | state.model_config(settings)).items():
         other = found[name]
         # Only the kind of the optimiser: its settings may change during the fit.
         if name == "optimizer":

@@ -4,7 +4,9 @@ The configuration holds the constructor's arguments under "model", and the state
 The arrays "0.weight", "0.bias", ... are the parameters that predict. If these are an average, the trained
 parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" (bpkern.h), in the shapes of
 the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
-given as arrays are "init.0.weight", ...; the columns of the history are "history.loss", ..., of any lengths.
+given as arrays are "init.0.weight", ...; the parameters in front of layer 0 are "inputs.0.scale", ... with
+the same prefixes, and their settings stand under "inputs" of the model's configuration; the columns of the
+history are "history.loss", ..., of any lengths.
 The weights of a compressed model are "0.weight.bfloat16", ... (`bpkern._model.compression`), and its
 configuration holds the type, "bfloat16", under "compressed". Layers without biases have zeros as "0.bias".
 Groups of parameters that are not plain (`bpkern._model.groups`) are under "groups", outside of "model",
@@ -27,7 +29,7 @@ from .._model.groups import Groups, config_of, groups_of, plain_groups
 from .._model.initializers import has_arrays
 from .._model.parameters import Weights, checked_weights, state_of, weights_of
 from .._model.seeding import RandomState
-from .._model.settings import DTYPES, Settings
+from .._model.settings import DTYPES, Settings, refuse_inputs
 from ..history import History
 
 # Replaces a Python callable, which no file can hold.
@@ -54,7 +56,9 @@ Arrays = dict[str, np.ndarray]
 
 def model_config(settings: Settings) -> Config:
     """The constructor's arguments, except the seed."""
-    return {
+    # Without inputs, files are as they were before there were any.
+    inputs: Config = {} if settings.stage is None else {"inputs": settings.stage.config()}
+    return inputs | {
         "layers": settings.layers,
         "activation": settings.activations[:-1],
         "output_activation": settings.activations[-1],
@@ -122,6 +126,8 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     arguments = dict(config["model"])
     # Checked first: nothing is allocated for sizes that a file only claims.
     found = _sizes(arrays)
+    if "inputs" in arguments:
+        found = _columns_of(arguments, found)
     if arguments["layers"] != found:
         raise ValueError(f"the layers must be those of the arrays, {found}")
     _checks.one_of("dtype", arguments["dtype"], DTYPES)
@@ -141,6 +147,18 @@ def _sizes(arrays: Arrays) -> list[int]:
     if first is None:
         raise ValueError("there is no array 0.weight")
     return [first.shape[1], *sizes]
+
+
+def _columns_of(arguments: dict[str, Any], sizes: list[int]) -> list[int]:
+    """The layers of a model with inputs, by the sizes of its arrays; makes its inputs of their settings."""
+    from .._model.input_stage import InputStage, inputs_of
+
+    # No input has fewer outputs than columns: the number of columns that a file claims is one that fits.
+    columns = _checks.whole("the first layer", arguments["layers"][0], 1, sizes[0])
+    arguments["inputs"] = inputs_of(arguments["inputs"])
+    if InputStage(arguments["inputs"], columns).width != sizes[0]:
+        raise ValueError(f"the inputs of layer 0 must be those of the arrays, {sizes[0]}")
+    return [columns, *sizes[1:]]
 
 
 def _weight(arrays: Arrays, l: int) -> np.ndarray | None:
@@ -213,12 +231,12 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
     settings.optimizer.check()
     with net.reading():
         stores = net.stores()
-        arrays = state_of(net.get_layers("average" if "average" in stores else "parameters"))
+        arrays = core.get_state("average" if "average" in stores else "parameters", absent=True)
         if "average" in stores:
-            arrays |= _named("trained.", net.get_layers("parameters"))
+            arrays |= _prefixed("trained.", core.get_state("parameters", absent=True))
         for store in STATES:
             if store in stores:
-                arrays |= _named(f"{store}.", net.get_layers(store))
+                arrays |= _prefixed(f"{store}.", core.get_state(store, absent=True))
         updates, batches = net.counts
         history = core.history
         columns = {} if history is None else _columns(history)
@@ -239,7 +257,7 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
     if settings.compressed is not None:
         arrays, config["compressed"] = narrowed(arrays), settings.compressed
     if has_arrays(settings.init):
-        arrays |= _named("init.", cast(Weights, settings.init))
+        arrays |= _prefixed("init.", state_of(cast(Weights, settings.init)))
     arrays |= {f"history.{name}": values for name, values in columns.items()}
     return config, arrays
 
@@ -318,8 +336,8 @@ def _iterations(value: Any) -> int:
     return _checks.whole("history_.iterations", value, 0, MOST_COUNT)
 
 
-def _named(prefix: str, layers: Weights) -> Arrays:
-    return {f"{prefix}{name}": array for name, array in state_of(layers).items()}
+def _prefixed(prefix: str, state: Arrays) -> Arrays:
+    return {f"{prefix}{name}": array for name, array in state.items()}
 
 
 class State(NamedTuple):
@@ -337,6 +355,8 @@ class State(NamedTuple):
     fitted_1d : bool
         As `Core.fitted_1d`.
     history : History or None
+    inputs : dict of str to ndarray
+        For each of the stores, the parameters in front of layer 0, flat, if there are any.
     """
 
     stores: dict[str, Weights]
@@ -345,6 +365,7 @@ class State(NamedTuple):
     random: RandomState
     fitted_1d: bool
     history: History | None
+    inputs: Mapping[str, np.ndarray] = {}
 
 
 def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
@@ -362,14 +383,16 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     prefixes = {"parameters": "trained.", "average": ""} if has_average else {"parameters": ""}
     prefixes |= {store: f"{store}." for store in STATES if f"{store}.0.weight" in arrays}
     count = len(settings.layers) - 1
-    stores = {}
+    stores, inputs = {}, {}
     for store, prefix in prefixes.items():
+        if settings.stage is not None:
+            inputs[store] = _inputs(settings, arrays, prefix)
         layers = _layers(arrays, prefix, count, settings.compressed is not None)
         if any(array.dtype != settings.dtype for pair in layers for array in pair):
             raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
         # Of biases that a layer does not have, states may hold any numbers: nothing reads them.
         bias = [True] * count if store in STATES else settings.bias
-        stores[store] = checked_weights(layers, settings.layers, settings.dtype, bias, copy=False)
+        stores[store] = checked_weights(layers, settings.sizes, settings.dtype, bias, copy=False)
     updates, batches, moves = (
         _checks.whole(name, training[name], 0, MOST_COUNT) for name in ("updates", "batches", "moves")
     )
@@ -380,7 +403,18 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
         RandomState.of(training["random"]),
         _checks.flag("one_dimension", training["one_dimension"]),
         None if training["iterations"] is None else _history(training, arrays),
+        inputs,
     )
+
+
+def _inputs(settings: Settings, arrays: Arrays, prefix: str) -> np.ndarray:
+    """The parameters in front of layer 0 whose names begin with a prefix, flat. Raises ValueError."""
+    assert settings.stage is not None
+    named = {name: arrays.get(f"{prefix}{name}") for name in settings.stage.shapes}
+    missing = [name for name, array in named.items() if array is None]
+    if missing:
+        raise ValueError(f"there is no array {prefix}{missing[0]}")
+    return settings.stage.flat(named, settings.dtype)
 
 
 def _history(training: Config, arrays: Arrays) -> History:
@@ -440,6 +474,7 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
     settings = core.settings
     _checks.one_of("dtype", dtype, (BFLOAT16,))
     core.net.check_trains()
+    refuse_inputs(settings, "compress")
     if settings.dtype != np.float32:
         raise ValueError(
             f"compress is for models of float32, not {settings.dtype.name}: make one, "
@@ -477,7 +512,8 @@ def training_copy(core: Core, settings: Settings) -> Core:
     net = core.net
     with net.reading():
         stores = {name: net.get_layers(name) for name in net.stores()}
-        state = State(stores, net.counts, net.moves, core.random, core.fitted_1d, None)
+        inputs = {name: net.get_inputs(name) for name in net.stores()} if core.settings.stage else {}
+        state = State(stores, net.counts, net.moves, core.random, core.fitted_1d, None, inputs)
     new = Core(settings)
     restore(new, state)
     return new
@@ -493,7 +529,7 @@ def restore(core: Core, state: State) -> None:
         for store, layers in state.stores.items():
             # Already checked; another check would need memory for a copy. Only who unpickles with buffers of
             # their own could change these arrays meanwhile, and pickles are trusted.
-            net.set_layers(layers, store, finite=False)
+            net.set_layers(layers, store, finite=False, inputs=state.inputs.get(store))
         net.counts, net.moves = state.counts, state.moves
         net.set_dropout(core.settings.dropout, state.random.dropout_key)
         core.random, core.history = state.random, state.history

@@ -45,7 +45,7 @@ def step_in_c(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer
     try:
         return _core.train_batch(net, _core.Data(*data), update, lr)
     except _core.BadRowError as stop:
-        raise bad_row(data, stop.row, settings.dtype, settings.layers[-1]) from None
+        raise bad_row(data, stop.row, settings) from None
     except _core.NonFiniteLossError as stop:
         raise diverged(stop, 0, 0, optimizer) from None
 

@@ -126,7 +126,7 @@ class Epochs:
             sums = self._steps.train(data, index, outputs, more)
         except _core.BadRowError as stop:
             settings = self._settings
-            raise bad_row(data, stop.row, settings.dtype, settings.layers[-1]) from None
+            raise bad_row(data, stop.row, settings) from None
         if outputs is not None:
             _, targets, weights = data
             if index is not None:
@@ -209,7 +209,7 @@ class RowEpochs(Epochs):
             )
         except _core.BadRowError as stop:
             settings = self._settings
-            raise bad_row(self._data, stop.row, settings.dtype, settings.layers[-1]) from None
+            raise bad_row(self._data, stop.row, settings) from None
         except _core.NonFiniteLossError as stop:
             finished = len(history.lr) - before
             raise diverged(

@@ -7,32 +7,36 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
+from .. import _checks, _core
 from .._data.rows import Rows, bad_row, read_rows
 from .._model.core import Core, new_network
-from .._model.parameters import Weights
+from .._model.parameters import Weights, state_of
 from .._model.settings import Settings
 from .custom_loss import row_losses
 
 
-def gradients(core: Core, X: Any, y: Any) -> tuple[float, Weights]:
+def gradients(core: Core, X: Any, y: Any, by_name: bool) -> tuple[float, Any]:
     """As `MLP.gradients`."""
     core.net.check_trains()
+    _checks.flag("by_name", by_name)
     settings = core.settings
     data = read_rows(X, y, None, settings)
     try:
         with core.net.reading():
             if settings.custom_loss:
-                loss, found = _custom_gradients(core, data)
+                loss, found, of_inputs = _custom_gradients(core, data)
             else:
-                loss, found = core.net.gradients(_core.Data(*data))
+                loss, found, of_inputs = core.net.gradients(_core.Data(*data))
             if settings.penalised:
                 factor = settings.penalty_factor(len(data[0]))
                 loss += add_penalty(core.net, found, factor * settings.l1, factor * settings.l2)
             clear_absent(found, settings)
     except _core.BadRowError as error:
-        raise bad_row(data, error.row, settings.dtype, settings.layers[-1]) from None
-    return loss, found
+        raise bad_row(data, error.row, settings) from None
+    if not by_name:
+        return loss, found
+    named = state_of(found, settings.bias)
+    return loss, named if settings.stage is None else named | settings.stage.named(of_inputs)
 
 
 def clear_absent(gradients: Weights, settings: Settings) -> None:
@@ -58,7 +62,7 @@ def add_penalty(net: _core.Network, gradients: Weights, l1: float, l2: float) ->
     return net.penalty(l1, l2, trained=True)
 
 
-def _custom_gradients(core: Core, data: Rows) -> tuple[float, Weights]:
+def _custom_gradients(core: Core, data: Rows) -> tuple[float, Weights, np.ndarray]:
     """The mean of a Python function's losses and its gradients, without penalties.
 
     They are computed in a second network: the model's own tape may hold a forward pass of the caller. The
@@ -68,10 +72,10 @@ def _custom_gradients(core: Core, data: Rows) -> tuple[float, Weights]:
     settings = core.settings
     assert settings.custom_loss is not None
     net = new_network(settings)
-    net.set_layers(core.net.get_layers())
+    net.set_layers(core.net.get_layers(), inputs=core.net.get_inputs())
     tape = _core.Tape(net)
     outputs = tape.forward(_core.Data(x), None)
     losses, gradient = row_losses(settings.custom_loss, outputs, targets, weighted=False)
     with np.errstate(all="ignore"):
         tape.backward(np.ascontiguousarray(gradient / len(x), settings.dtype), False)
-        return float(losses.mean()), tape.gradients()
+        return float(losses.mean()), *tape.gradients()

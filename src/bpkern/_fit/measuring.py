@@ -36,7 +36,7 @@ def losses(core: Core, X: Any, y: Any) -> np.ndarray:
         net.evaluate(_core.Data(*data), None, None, row_losses=found)
         return found
     except _core.BadRowError as error:
-        raise bad_row(data, error.row, settings.dtype, settings.layers[-1]) from None
+        raise bad_row(data, error.row, settings) from None
 
 
 def measure(
@@ -70,7 +70,7 @@ def measure(
                     outputs = np.empty((rows, settings.layers[-1]), settings.dtype)
                 loss, accuracy, weight = net.evaluate(_core.Data(*data), index, n_threads, outputs=outputs)
     except _core.BadRowError as error:
-        raise bad_row(data, error.row, settings.dtype, settings.layers[-1]) from None
+        raise bad_row(data, error.row, settings) from None
     if index is not None:
         targets, weights = targets[index], None if weights is None else weights[index]
     if settings.custom_loss:

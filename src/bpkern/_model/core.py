@@ -16,7 +16,7 @@ from ..errors import DivergedError
 from ..history import History
 from ..optimizers import Optimizer
 from .groups import KINDS, Groups, plain_groups
-from .parameters import Weights, checked_weights, state_of, weights_of
+from .parameters import Weights, checked_weights, of_inputs, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer
 
@@ -80,8 +80,10 @@ class Core:
     def start(self, random: RandomState) -> None:
         """Draw new parameters and forget all training. A MemoryError is raised before anything changes."""
         settings, tape = self.settings, _core.Tape(self.net)
+        inputs = None if settings.stage is None else random.initial_inputs(settings.stage, settings.dtype)
         self.net.set_layers(
-            random.each_initial_layer(settings.init, settings.layers, settings.activations, settings.dtype)
+            random.each_initial_layer(settings.init, settings.sizes, settings.activations, settings.dtype),
+            inputs=inputs,
         )
         if any(settings.dropout):
             random.draw_dropout_key()
@@ -150,33 +152,59 @@ class Core:
             return self.net.get_layers("average" if self.net.has_average else "parameters")
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
-        """Set all parameters after checking them, and drop their average."""
-        settings = self.settings
-        layers = checked_weights(weights, settings.layers, settings.dtype, settings.bias)
+        """Set all weights and biases after checking them, and drop the average of the parameters."""
+        layers = checked_weights(weights, self.settings.sizes, self.settings.dtype, self.settings.bias)
+        self._set(layers, None)
+
+    def get_state(self, store: str | None = None, *, absent: bool = False) -> dict[str, np.ndarray]:
+        """Copies of the parameters of a store by name; None is the store that predicts.
+
+        With `absent`, zeros stand for the biases of layers that have none.
+        """
+        bias = None if absent else self.settings.bias
+        with self.net.reading():
+            if store is None:
+                store = "average" if self.net.has_average else "parameters"
+            state = state_of(self.net.get_layers(store), bias)
+            if self.settings.stage is not None:
+                state |= self.settings.stage.named(self.net.get_inputs(store))
+        return state
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters, by name, after checking them, and drop their average."""
+        self._set(*self._checked_state(state))
+
+    def _checked_state(self, state: Mapping[str, Any]) -> tuple[Weights, np.ndarray | None]:
+        """Weights and biases; and the parameters in front of layer 0, or None. ValueError or TypeError."""
+        settings, inputs = self.settings, None
+        if settings.stage is not None:
+            own, state = of_inputs(state)
+            inputs = settings.stage.flat(own, settings.dtype)
+        layers = weights_of(state, len(settings.bias), settings.bias)
+        return checked_weights(layers, settings.sizes, settings.dtype, settings.bias), inputs
+
+    def _set(self, layers: Weights, inputs: np.ndarray | None) -> None:
         with self.net.writing():
-            self.net.set_layers(layers)
+            self.net.set_layers(layers, inputs=inputs)
             self.net.discard_average()
 
     def get_parameters(self) -> dict[str, np.ndarray]:
         """Copies of the trained parameters and, if there is one, of their average, by name."""
         with self.net.reading():
-            parameters = state_of(self.net.get_layers())
+            parameters = self.get_state("parameters")
             if self.net.has_average:
-                average = state_of(self.net.get_layers("average"))
+                average = self.get_state("average")
                 parameters |= {f"{AVERAGE}{name}": array for name, array in average.items()}
         return parameters
 
     def set_parameters(self, parameters: Mapping[str, np.ndarray]) -> None:
         """Set what `get_parameters` returned."""
-        settings = self.settings
-        count = len(settings.layers) - 1
         own = {name: array for name, array in parameters.items() if not name.startswith(AVERAGE)}
         average = {name.removeprefix(AVERAGE): array for name, array in parameters.items() if name not in own}
-        self.set_weights(weights_of(own, count))
+        self.set_state(own)
         if average:
-            pairs = weights_of(average, count)
-            layers = checked_weights(pairs, settings.layers, settings.dtype, settings.bias)
-            self.net.set_layers(layers, "average")
+            layers, inputs = self._checked_state(average)
+            self.net.set_layers(layers, "average", inputs=inputs)
 
     def blend(self, other: Core, tau: float) -> None:
         """Set the trained parameters to ``(1 - tau) * own + tau * other's``, and drop their average.
@@ -188,6 +216,8 @@ class Core:
             layers.
         """
         mine, theirs = self.settings, other.settings
+        if mine.stage != theirs.stage:
+            raise ValueError(f"other must have the inputs {mine.stage}, not {theirs.stage}")
         if (mine.layers, mine.dtype) != (theirs.layers, theirs.dtype):
             raise ValueError(
                 f"other must have the layers {mine.layers} in {mine.dtype.name}, "
@@ -224,5 +254,10 @@ def new_network(settings: Settings) -> _core.Network:
         conventions.deviance,
     )
     return _core.Network(
-        settings.layers, settings.activations, loss, settings.dtype, settings.compressed is not None
+        settings.layers,
+        settings.activations,
+        loss,
+        settings.dtype,
+        settings.compressed is not None,
+        None if settings.stage is None else settings.stage.plan(),
     )

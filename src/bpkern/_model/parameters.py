@@ -62,12 +62,12 @@ def checked_weights(
     for l, pair in enumerate(weights):
         if len(pair) != 2:
             raise ValueError(f"{whole} must hold pairs {pair_name}, not {len(pair)} items for layer {l}")
-        w = _parameter(f"{names[0]} of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
+        w = checked_array(f"{names[0]} of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
         b_name, b_shape = f"{names[1]} of layer {l}", (layers[l + 1],)
         if bias[l]:
-            b = _parameter(b_name, pair[1], b_shape, dtype, copy)
+            b = checked_array(b_name, pair[1], b_shape, dtype, copy)
         else:
-            if pair[1] is not None and _parameter(b_name, pair[1], b_shape, dtype, False).any():
+            if pair[1] is not None and checked_array(b_name, pair[1], b_shape, dtype, False).any():
                 raise ValueError(f"{b_name} must be None or zeros: the layer has no bias")
             b = np.zeros(b_shape, dtype)
         checked.append((w, b))
@@ -97,7 +97,7 @@ def _from_keras(arrays: Sequence[Any], layers: list[int], bias: Sequence[bool]) 
     return [(kernel.T, b) for kernel, b in pairs]
 
 
-def _parameter(
+def checked_array(
     name: str, values: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", copy: bool
 ) -> np.ndarray:
     """`values` as a finite array of this shape and dtype. Raises ValueError or TypeError."""
@@ -148,13 +148,29 @@ def weights_of(
     return [(state[f"{l}.weight"], state.get(f"{l}.bias")) for l in range(count)]
 
 
+# Before the names of the parameters in front of layer 0: "inputs.0.scale" is of the first of the inputs.
+INPUTS = "inputs."
+
+
+def of_inputs(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters in front of layer 0, and all others, by name."""
+    own = {name: array for name, array in state.items() if str(name).startswith(INPUTS)}
+    return own, {name: array for name, array in state.items() if name not in own}
+
+
+def checked_mapping(state: Any) -> Mapping[str, Any]:
+    """The state itself. Raises TypeError unless it is a mapping."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a mapping of names to arrays, not {state!r}")
+    return state
+
+
 def without_gaps(state: Mapping[str, Any], count: int) -> Mapping[str, Any]:
     """A state whose layers are numbered in steps of 1, as in `state_of`, from one with greater steps.
 
     Anything but `count` numbers is returned as it is, for `weights_of` to refuse.
     """
-    if not isinstance(state, Mapping):
-        raise TypeError(f"state must be a mapping of names to arrays, not {state!r}")
+    state = checked_mapping(state)
     numbers = {found[1] for name in state if (found := re.fullmatch(NUMBERED, str(name), re.ASCII))}
     if len(numbers) != count:
         return state

@@ -32,7 +32,7 @@ def any_forward(core: Core, X: Any, layer: int | None, train: bool, out: np.ndar
         layers = 0 if layer is None else _checked_layer(core, layer) + 1
         return core.net.forward_data(_core.Data(x), layers=layers, out=out)
     except _core.BadRowError as error:
-        raise bad_row((x, None, None), error.row, core.settings.dtype) from None
+        raise bad_row((x, None, None), error.row, core.settings) from None
 
 
 def _checked_layer(core: Core, layer: int) -> int:

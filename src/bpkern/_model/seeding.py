@@ -1,6 +1,7 @@
 """Random numbers of a model: initial weights, dropout, validation splits and shuffles.
 
-A model draws from its generator in this order: initial weights layer by layer; one number for dropout, if it
+A model draws from its generator in this order: the initial parameters of its inputs, if it has any; initial
+weights layer by layer; one number for dropout, if it
 has any; one number for validation splits, at the first split; one permutation per epoch.
 """
 
@@ -9,13 +10,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from .. import _checks, _core
 from . import initializers
 from .parameters import Weights
+
+if TYPE_CHECKING:
+    from .input_stage import InputStage
 
 
 def make_generator(seed: Any) -> np.random.Generator:
@@ -218,6 +222,10 @@ class RandomState:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`initializers.each_initial_layer` with this generator."""
         return initializers.each_initial_layer(init, layers, activations, self.generator, dtype)
+
+    def initial_inputs(self, stage: InputStage, dtype: np.dtype[Any]) -> np.ndarray:
+        """`InputStage.draw` with this generator."""
+        return stage.draw(self.generator, dtype)
 
     def split(self, rows: int, fraction: float, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on and rows to validate on: int64, each in ascending order.

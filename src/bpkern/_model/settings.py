@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from operator import is_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from .conventions import Conventions
 from .groups import plain_groups
 from .initializers import checked_init, has_arrays
 
+if TYPE_CHECKING:
+    from .input_stage import InputStage
+
 DTYPES = ("float32", "float64")
 
 
@@ -24,7 +27,12 @@ class Settings:
     Attributes
     ----------
     layers : list of int
-        Sizes, input first.
+        Sizes, input first: the number of columns of X.
+    stage : InputStage or None
+        What stands in front of layer 0.
+    sizes : list of int
+        As `layers`, with the number of inputs of layer 0 first, which the weights have. It differs from the
+        number of columns if embeddings stand in front.
     activations : list of str
         One per weight matrix: those of the hidden layers, then that of the output.
     loss : str
@@ -71,8 +79,11 @@ class Settings:
         l1: float,
         label_smoothing: float,
         bias: bool | Sequence[bool] = True,
+        inputs: Any = (),
     ) -> None:
         self.layers = _layers(layers)
+        self.stage = _stage(inputs, self.layers[0])
+        self.sizes = self.layers if self.stage is None else [self.stage.width, *self.layers[1:]]
         self.activations = _activations(activation, len(self.layers) - 2)
         self.activations.append(_checks.one_of("output_activation", output_activation, ACTIVATIONS))
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
@@ -82,7 +93,7 @@ class Settings:
         self.dtype = _dtype(dtype)
         self.bias = _bias(bias, len(self.layers) - 1)
         self.groups = plain_groups(len(self.layers) - 1)
-        self.init = checked_init(init, self.layers, self.dtype, self.bias)
+        self.init = checked_init(init, self.sizes, self.dtype, self.bias)
         if self.loss_parameters is not None:
             _check_range(self.dtype, self.loss_parameters)
         self.l2 = _checks.real("l2", l2)
@@ -162,11 +173,18 @@ class Settings:
             "dropout": dropout if any(self.dropout) else 0.0,
             "l1": self.l1,
             "label_smoothing": self.label_smoothing,
+            "inputs": 0.0 if self.stage is None else self.stage,
         }
         text = "".join(f", {name}={value}" for name, value in others.items() if value not in ("auto", 0.0))
         if not all(self.bias):
             text += f", bias={self.bias if any(self.bias) else False}"
         return text
+
+
+def refuse_inputs(settings: Settings, what: str) -> None:
+    """Raise ValueError if the model has inputs, with which `what` does not work."""
+    if settings.stage is not None:
+        raise ValueError(f"{what} is not available for a model with inputs, {settings.stage}")
 
 
 def _layers(layers: Sequence[int]) -> list[int]:
@@ -176,6 +194,15 @@ def _layers(layers: Sequence[int]) -> list[int]:
     if len(sizes) < 2:
         raise ValueError(f"layers must name an input and an output at least, not {sizes}")
     return sizes
+
+
+def _stage(inputs: Any, columns: int) -> "InputStage | None":
+    """The stage of the argument `inputs`. Raises ValueError or TypeError."""
+    if isinstance(inputs, (list, tuple)) and not inputs:
+        return None
+    from .input_stage import checked_inputs  # few models have any
+
+    return checked_inputs(inputs, columns)
 
 
 def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:

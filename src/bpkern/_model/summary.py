@@ -1,6 +1,7 @@
 """Layers of a network, their parameters, memory and arithmetic, as a table in text or HTML."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -34,8 +35,9 @@ def summary_of(core: Core, batch_size: int | None) -> "Summary":
     if batch_size is not None:
         batch_size = _checks.whole("batch_size", batch_size, 1, MOST_ROWS)
     settings = core.settings
+    places = [] if settings.stage is None else settings.stage.places
     return Summary(
-        settings.layers,
+        settings.sizes,
         settings.activations,
         settings.given_loss,
         settings.optimizer,
@@ -47,6 +49,8 @@ def summary_of(core: Core, batch_size: int | None) -> "Summary":
         settings.compressed,
         settings.bias,
         settings.groups,
+        settings.layers[0],
+        [(type(given).__name__, shapes, len(columns)) for given, columns, shapes in places],
     )
 
 
@@ -60,7 +64,7 @@ class Summary:
     Parameters
     ----------
     layers : sequence of int
-        The sizes of the layers, input first.
+        The sizes of the layers, the number of inputs of layer 0 first.
     activations : sequence of str
         One per weight matrix.
     loss : str, Loss or callable
@@ -79,11 +83,14 @@ class Summary:
         Bytes of each weight, by layer; None is the size of the dtype.
     compressed : str or None
         The type of the weights of a compressed model.
-
     bias : sequence of bool, optional
         Whether each layer has biases; None is all.
     groups : Groups, optional
         What is frozen, and the factors of what is trained.
+    columns : int, optional
+        The number of columns of X, if it is not the first of `layers`.
+    inputs : sequence of (str, dict of str to tuple of int, int)
+        What stands in front of layer 0: class, shapes of the parameters, and number of columns.
 
     Attributes
     ----------
@@ -111,9 +118,12 @@ class Summary:
         compressed: str | None = None,
         bias: Sequence[bool] | None = None,
         groups: Groups | None = None,
+        columns: int | None = None,
+        inputs: Sequence[tuple[str, Mapping[str, tuple[int, ...]], int]] = (),
     ) -> None:
         name = loss if isinstance(loss, str) else getattr(loss, "__name__", repr(loss))
-        self._title = f"MLP {'-'.join(map(str, layers))} in {dtype.name}, loss {name}"
+        shown = [layers[0] if columns is None else columns, *layers[1:]]
+        self._title = f"MLP {'-'.join(map(str, shown))} in {dtype.name}, loss {name}"
         if compressed is not None:
             self._title += f", weights in {compressed}, for inference only"
         self._rows = []
@@ -121,6 +131,14 @@ class Summary:
         bias = [True] * (len(layers) - 1) if bias is None else bias
         groups = plain_groups(len(bias)) if groups is None else groups
         self.trained_parameters = 0
+        for i, (kind, shapes, taken) in enumerate(inputs):
+            parameters = sum(math.prod(shape) for shape in shapes.values())
+            memory = parameters * dtype.itemsize
+            self.parameters += parameters
+            self.trained_parameters += parameters
+            self.parameter_bytes += memory
+            of = f"{taken} column{'s' * (taken != 1)}" if taken else f"{layers[0]} inputs"
+            self._rows.append((f"inputs {i}", of, kind, "-", f"{parameters:,}", _size(memory), "-", "-"))
         # No dropout after the output.
         rates = [*dropout, 0.0]
         for l, (fan_in, fan_out) in enumerate(pairwise(layers)):

@@ -17,7 +17,7 @@ from .._fit.gradients import add_penalty, clear_absent
 from .._fit.update import make_update
 from .._model.core import Core
 from .._model.parameters import Weights
-from .._model.settings import Settings
+from .._model.settings import Settings, refuse_inputs
 from ..kernels import delta_backward, linear_forward
 from ..optimizers import Optimizer
 from ..schedules import rate
@@ -35,6 +35,7 @@ def traced(core: Core, X: Any, y: Any, sample_weight: Any, steps: int) -> tuple[
     """
     core.net.check_trains()
     count = _checks.whole("steps", steps, 1)
+    refuse_inputs(core.settings, "trace")
     settings = copy.copy(core.settings)
     # Copies: several steps read the rows, and nobody may change them in between.
     data = owned(read_rows(X, y, sample_weight, settings))
@@ -95,7 +96,7 @@ def _step(core: Core, data: Rows, optimizer: Optimizer, number: int, setting: Se
     try:
         outputs, doutputs = _forward(core, tape, data)
         tape.backward(doutputs, False)
-        gradients = tape.gradients()
+        gradients, _ = tape.gradients()
         clear_absent(gradients, settings)
         penalty = _add_penalty(core, data, gradients)
         layers = [{name: tape.matrix(name, l) for name in _core.TAPE_MATRICES} for l in range(len(gradients))]
@@ -103,7 +104,7 @@ def _step(core: Core, data: Rows, optimizer: Optimizer, number: int, setting: Se
             train = step_with_custom_loss if custom_loss else step_in_c
             loss = train(core, data, update, settings.optimizer)
     except _core.BadRowError as error:
-        raise bad_row(data, error.row, settings.dtype, settings.layers[-1]) from None
+        raise bad_row(data, error.row, settings) from None
     finally:
         settings.custom_loss = custom_loss
     new_parameters, new_states = net.get_layers(), _states(net, names)

@@ -8,6 +8,7 @@ import numpy as np
 from .._arguments import proposes_arguments
 from .._data.class_weights import row_weights
 from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
+from .._fit import data_init
 from .._fit.arguments import FitArguments
 from .._fit.progress import make_progress
 from .._model.groups import frozen, with_factors, with_ntk_factors
@@ -40,6 +41,7 @@ class MLP:
         l1: Any = 0.0,
         label_smoothing: Any = 0.0,
         bias: Any = True,
+        inputs: Any = (),
         seed: Any = None,
     ) -> None:
         settings = self._settings = Settings(
@@ -55,18 +57,23 @@ class MLP:
             l1,
             label_smoothing,
             bias,
+            inputs,
         )
         self._random = RandomState(seed)
+        stage, of_stage = settings.stage, np.empty(0)
+        if stage is not None:
+            of_stage = self._random.initial_inputs(stage, settings.dtype)
         # All at once: the key of dropout is drawn after the weights.
         initial = list(
             self._random.each_initial_layer(
-                settings.init, settings.layers, settings.activations, settings.dtype
+                settings.init, settings.sizes, settings.activations, settings.dtype
             )
         )
         if any(settings.dropout):
             self._random.draw_dropout_key()
         self._batches = 0  # mini-batches so far, the counter of dropout
         self._parameters = [array for pair in initial for array in pair]
+        self._parameters += [] if stage is None else stage.named(of_stage).values()
         self._net = Network(settings, self._parameters)
         self._update = Update(self._net, self._parameters)
         self._fitted_1d = False
@@ -198,12 +205,7 @@ class MLP:
         They are divided by `total`, the weight of all mini-batches of the update, and with `add` added to
         those of the mini-batches before.
         """
-        for l, p in enumerate(self._settings.dropout):
-            if p:
-                batch.masks[l] = drop.mask(
-                    p, self._settings.dtype, self._random.dropout_key, self._batches, l, *batch.a[l].shape
-                )
-        self._batches += 1
+        self._draw_masks(batch)
         sums = self._net.loss(batch)
         if total > 0 and math.isfinite(sums[0]):
             self._net.backward(batch, total, self._update.gradients, self._update.spare, add)
@@ -217,9 +219,18 @@ class MLP:
         gradients, spare = ([np.empty_like(w) for w in self._parameters] for _ in range(2))
         self._net.backward(batch, total, gradients, spare)
         self._net.add_penalty(gradients, spare)
-        for db, has_bias in zip(gradients[1::2], self._settings.bias, strict=True):
+        for db, has_bias in zip(self._of_layers(gradients)[1::2], self._settings.bias, strict=True):
             db *= has_bias
-        return loss / total, _pairs(gradients)
+        return loss / total, _pairs(self._of_layers(gradients))
+
+    def _draw_masks(self, batch):
+        """Draw the masks of dropout of the next mini-batch."""
+        for l, p in enumerate(self._settings.dropout):
+            if p:
+                batch.masks[l] = drop.mask(
+                    p, self._settings.dtype, self._random.dropout_key, self._batches, l, *batch.a[l].shape
+                )
+        self._batches += 1
 
     def _batch_of(self, x, targets, weights):
         """A new batch with these rows."""
@@ -252,15 +263,44 @@ class MLP:
     def get_weights(self) -> Weights:
         """Copies [(W, b), ...] of the parameters that predict: the average, if there is one."""
         average = self._update.average
-        return _pairs([w.copy() for w in (self._parameters if average is None else average)])
+        return _pairs([w.copy() for w in self._of_layers(self._parameters if average is None else average)])
+
+    def get_inputs(self) -> dict[str, np.ndarray]:
+        """Copies of the parameters in front of layer 0 that predict, by their names in `MLP.state_dict`."""
+        settings, average = self._settings, self._update.average
+        values = (self._parameters if average is None else average)[2 * len(settings.activations) :]
+        names = [] if settings.stage is None else settings.stage.shapes
+        return {name: value.copy() for name, value in zip(names, values, strict=True)}
 
     def set_weights(self, weights: Any) -> None:
         """Set the weights from [(W, b), ...]. An average starts again at the next update."""
         settings = self._settings
-        pairs = checked_weights(weights, settings.layers, settings.dtype, settings.bias)
-        for parameter, given in zip(self._parameters, (w for pair in pairs for w in pair), strict=True):
+        pairs = checked_weights(weights, settings.sizes, settings.dtype, settings.bias)
+        for parameter, given in zip(
+            self._of_layers(self._parameters), (w for pair in pairs for w in pair), strict=True
+        ):
             parameter[...] = given
         self._update.average = None
+
+    @np.errstate(all="ignore")
+    def initialize(self, X: Any, *, weights: Any = "std", biases: Any = "he+5") -> None:
+        """Draw new weights and biases by the data; see `bpkern.MLP.initialize`."""
+        data_init.check(weights, biases)
+        settings, generator = self._settings, self._random.generator
+        x = np.asarray(as_rows(X, settings.layers[0]), settings.dtype)
+        batch = Batch(min(len(x), data_init.MOST_ROWS), settings, labels=True)
+        np.take(x, data_init.some_rows(generator, len(x)), axis=0, out=batch.x)
+        layers = _pairs(self._of_layers(self._parameters))
+        for l, (w, b) in enumerate(layers):
+            self._draw_masks(batch)
+            self._net.forward(batch)
+            data_init.draw_layer(generator, batch.below(l), w, b, weights, biases)
+        self._update = Update(self._net, self._parameters)
+        self._batches, self.history_ = 0, None
+
+    def _of_layers(self, parameters):
+        """Those of [W, b, ..., parameters of the inputs] that belong to layers."""
+        return parameters[: 2 * len(self._settings.activations)]
 
     def _predicting(self):
         """The network that predicts: with the average, if there is one."""

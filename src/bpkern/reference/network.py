@@ -3,6 +3,7 @@
 import numpy as np
 
 from .activations import ACTIVATIONS, FROM_Z
+from .inputs import stage_of
 from .kernels import delta_backward, linear_forward
 from .losses import LOSSES, custom, right
 
@@ -13,7 +14,9 @@ class Batch:
     Attributes
     ----------
     x, y : ndarray
-        Inputs and targets.
+        Rows of X, and targets.
+    inputs, embedded : ndarray
+        Those of layer 0, and these before the factors of `inputs.Scale`; x itself without inputs.
     weights : ndarray, shape (n,), or None
         None is a weight of 1 for each row.
     masks : list of (ndarray or None)
@@ -30,7 +33,7 @@ class Batch:
 
     def __init__(self, n, settings, labels):
         sizes, dtype = settings.layers, settings.dtype
-        self.x = np.empty((n, sizes[0]), dtype)
+        self.x = self.inputs = self.embedded = np.empty((n, sizes[0]), dtype)
         self.y = np.empty(n, np.int64) if labels else np.empty((n, sizes[-1]), dtype)
         self.weights = None
         self.masks = [None] * (len(sizes) - 2)
@@ -44,9 +47,9 @@ class Batch:
         ]
 
     def below(self, l):
-        """The input of layer l: x, or the activations of the layer before, after dropout."""
+        """The input of layer l: those of layer 0, or the activations of the layer before, after dropout."""
         if l == 0:
-            return self.x
+            return self.inputs
         return self.a[l - 1] if self.masks[l - 1] is None else self.dropped[l - 1]
 
 
@@ -57,22 +60,28 @@ class Network:
     ----------
     settings : Settings
     parameters : list of ndarray
-        [W, b, W, b, ...], input first.
+        [W, b, W, b, ...], input first, and then those of the inputs.
     """
 
     def __init__(self, settings, parameters):
         self.settings = settings
-        self.w, self.b = parameters[0::2], parameters[1::2]
+        of_layers = parameters[: 2 * len(settings.activations)]
+        self.w, self.b = of_layers[0::2], of_layers[1::2]
+        self.stage = stage_of(settings, parameters)
         self._loss_parameter = _loss_parameter(settings)
 
     def outputs(self, x):
         """The outputs (n, out) of x (n, in), without dropout."""
+        if self.stage is not None:
+            x, _ = self.stage.forward(x)
         for w, b, activation in zip(self.w, self.b, self.settings.activations, strict=True):
             x = linear_forward(x, w, b, activation)
         return x
 
     def forward(self, batch):
         """Compute the activations of the batch."""
+        if self.stage is not None:
+            batch.inputs, batch.embedded = self.stage.forward(batch.x)
         for l, activation in enumerate(self.settings.activations):
             a, z = batch.a[l], batch.z[l]
             if z is None:
@@ -127,6 +136,10 @@ class Network:
             if add:
                 gradients[2 * l] += dw
                 gradients[2 * l + 1] += db
+        if self.stage is not None:
+            found = self.stage.backward(batch.x, batch.embedded, batch.delta[0] @ self.w[0])
+            for gradient, new in zip(gradients[2 * len(self.w) :], found, strict=True):
+                gradient[...] = gradient + new if add else new
 
     def _through_activation(self, batch):
         """Turn the last delta from the derivative by the outputs into that by their z."""
@@ -163,7 +176,8 @@ class Network:
         l2, l1 = self.settings.l2, self.settings.l1
         if not (l2 or l1):
             return
-        for w, gradient, room in zip(self.w, gradients[0::2], spare[0::2], strict=True):
+        count = 2 * len(self.w)
+        for w, gradient, room in zip(self.w, gradients[:count:2], spare[:count:2], strict=True):
             if l2:
                 gradient += np.multiply(w, 2 * l2, out=room)
             if l1:

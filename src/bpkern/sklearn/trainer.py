@@ -241,7 +241,7 @@ class Trainer(MLP):
         try:
             return core.net.forward_data(_core.Data(x), index, layer, n_threads)
         except _core.BadRowError as error:
-            raise bad_row((x, None, None), error.row, core.settings.dtype) from None
+            raise bad_row((x, None, None), error.row, core.settings) from None
 
     def probabilities(self, X: Any, n_threads: int | None) -> np.ndarray:
         """The softmax or sigmoid of the outputs, (n, out)."""
@@ -252,10 +252,10 @@ class Trainer(MLP):
         core = core_of(self)
         weight = len(rows[0]) if rows[2] is None else rows[2].sum()
         try:
-            loss, gradients = core.net.gradients(_core.Data(*rows), GRADIENT_ROWS, n_threads)
+            loss, gradients, _ = core.net.gradients(_core.Data(*rows), GRADIENT_ROWS, n_threads)
         except _core.BadRowError as error:
             settings = core.settings
-            raise bad_row(rows, error.row, settings.dtype, settings.layers[-1]) from None
+            raise bad_row(rows, error.row, settings) from None
         return loss + add_penalty(core.net, gradients, 0.0, core.settings.l2 / weight), gradients
 
 
