@@ -1,7 +1,7 @@
 """Categories of a column: found and counted, and looked up again.
 
-Code 0 is that of missing and of unknown ones; the others count from 1 in the order of the categories. Texts are
-ordered by their characters, numbers by size, and False comes before True.
+Code 0 is that of missing and of unknown ones; the others count from 1 in the order of the categories. Texts
+are ordered by their characters, numbers by size, and False comes before True.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -91,7 +91,7 @@ class Lookup:
             raise other_kind(title, self._kind, found)
         if self._kind == "boolean":
             table = np.array([self._codes.get(False, 0), self._codes.get(True, 0), 0], np.int32)
-            return table[found.values]
+            return np.asarray(table[found.values])
         return self._of_coded(found.values)
 
     def _of_texts(self, values: np.ndarray, title: str, start: int) -> np.ndarray:
@@ -119,20 +119,21 @@ class Lookup:
         if self._seen[0] is not coded.categories:
             codes = [self._codes.get(name, 0) for name in coded.categories]
             self._seen = (coded.categories, np.array([*codes, 0], np.int32))
-        return self._seen[1][np.maximum(coded.codes, -1)]
+        return np.asarray(self._seen[1][np.maximum(coded.codes, -1)])
 
 
 def _whole(values: np.ndarray, title: str, start: int) -> np.ndarray:
     """The numbers that are not NaN as int64. Raises ValueError for any that are not whole."""
     if values.dtype.kind != "f":
-        return values.astype(np.int64)
+        return np.asarray(values, np.int64)
     bad = ~(np.isnan(values) | ((values == np.rint(values)) & (np.abs(values) < 2.0**62)))
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
-            f"column {title} is of categories, whose numbers must be whole: row {start + row} holds {values[row]}"
+            f"column {title} is of categories, whose numbers must be whole: row {start + row} holds "
+            f"{values[row]}"
         )
-    return values[~np.isnan(values)].astype(np.int64)
+    return np.asarray(values[~np.isnan(values)], np.int64)
 
 
 def other_kind(title: str, kind: str, found: Values) -> TypeError:

@@ -6,6 +6,7 @@ So files and pickles hold it. Texts are UTF-8, one after the other, with the end
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,10 +70,7 @@ def texts_of(arrays: Arrays) -> list[str]:
         raise ValueError("the ends of texts must increase up to the last byte")
     raw = text.tobytes()
     bounds = places.tolist()
-    return [
-        str(raw[start:stop], "utf-8", "surrogatepass")
-        for start, stop in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [str(raw[start:stop], "utf-8", "surrogatepass") for start, stop in pairwise(bounds)]
 
 
 def encoding_of_plain(config: Config, arrays: Arrays) -> tuple[Encoding, list[str] | None]:
@@ -141,12 +139,12 @@ def _category_of(kind: str, arrays: Arrays) -> Category:
                 raise ValueError("categories of booleans must be 0 and 1")
             categories = list(map(bool, categories))
     k = len(categories)
-    if not 0 < k < MOST_CODES or any(a >= b for a, b in zip(categories, categories[1:], strict=False)):
+    if not 0 < k < MOST_CODES or any(a >= b for a, b in pairwise(categories)):
         raise ValueError("categories must be in order, and different")
     results = arrays.get("results")
     if results is None:
         return Category(kind, categories, None)
     shapes = [(0,), (2,)] if k == 1 else [(3,)] if k == 2 else [(2, k)]
     if results.dtype != np.float32 or results.shape not in shapes or not np.isfinite(results).all():
-        raise ValueError(f"results of {k} categories must be finite numbers of float32, of shape {shapes[-1]}")
+        raise ValueError(f"results of {k} categories must be finite, float32, of shape {shapes[-1]}")
     return Category(kind, categories, results)

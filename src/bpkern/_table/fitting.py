@@ -108,8 +108,8 @@ def _category(title: str, kind: str, counts: Counts, rows: int, choices: Choices
         return Category(kind, categories, None)
     if k > MOST_ONE_HOT:
         raise ValueError(
-            f"column {title} has {k} categories, and one-hot columns are made of at most {MOST_ONE_HOT}: leave "
-            "it out if it only names the rows; or max_categories=100 keeps the most frequent ones"
+            f"column {title} has {k} categories, and at most {MOST_ONE_HOT} become one-hot columns: leave it "
+            "out if it only names the rows; or max_categories=100 keeps the most frequent ones"
         )
     return Category(kind, categories, _results(frequencies, rows, choices.scaling))
 

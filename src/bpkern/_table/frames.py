@@ -72,9 +72,7 @@ class Arrays(Frame):
         self.names = list(columns)
         self._columns = list(columns.values())
         self.width = len(self._columns)
-        lengths = [
-            len(column.codes if isinstance(column, Coded) else column) for column in self._columns
-        ]
+        lengths = [len(column.codes if isinstance(column, Coded) else column) for column in self._columns]
         for name, length in zip(self.names, lengths, strict=True):
             if length != lengths[0]:
                 raise ValueError(

@@ -1,8 +1,8 @@
 """Scaling of numbers: how each kind is fitted to a column, and applied to blocks of columns.
 
 "robust" is that of RealMLP (Holzmüller et al. 2024, "Better by default"): a number becomes
-``s / sqrt(1 + (s / 3)**2)`` with ``s = (x - median) / spread``. The spread is the difference of the quartiles;
-if that is 0, half the difference of maximum and minimum. Results are between -3 and 3.
+``s / sqrt(1 + (s / 3)**2)`` with ``s = (x - median) / spread``. The spread is the difference of the
+quartiles; if that is 0, half the difference of maximum and minimum. Results are between -3 and 3.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -84,12 +84,12 @@ def quantiles(values: np.ndarray, counts: np.ndarray | None, at: np.ndarray) -> 
         Probabilities.
     """
     if counts is None:
-        return np.quantile(values, at, overwrite_input=True)
+        return np.asarray(np.quantile(values, at, overwrite_input=True))
     ends = np.cumsum(counts)
     places = at * (ends[-1] - 1)
     below = values[np.searchsorted(ends, np.floor(places), side="right")]
     above = values[np.searchsorted(ends, np.ceil(places), side="right")]
-    return below + (above - below) * (places - np.floor(places))
+    return np.asarray(below + (above - below) * (places - np.floor(places)))
 
 
 def _quantile_scale(values: np.ndarray) -> Scale:
@@ -112,7 +112,9 @@ def _normal_quantiles(count: int) -> np.ndarray:
     return np.array([inverse(min(max(p, TAIL), 1 - TAIL)) for p in np.linspace(0, 1, count).tolist()])
 
 
-def apply(block: np.ndarray, center: np.ndarray, factor: np.ndarray, clips: bool, scratch: np.ndarray) -> None:
+def apply(
+    block: np.ndarray, center: np.ndarray, factor: np.ndarray, clips: bool, scratch: np.ndarray
+) -> None:
     """Scale a block in place; NaN becomes 0.
 
     Parameters
