@@ -112,6 +112,12 @@ class Encoding:
         used = {*self._kept, *self._indicators, *self._lookups}
         return [place for place in range(len(self.columns)) if place not in used]
 
+    @property
+    def sources(self) -> np.ndarray:
+        """The column of the table that each column of the matrix is made of."""
+        one_hot = [place for place in self._one_hot for _ in range(self.category(place).width)]
+        return np.array([*self._kept, *self._indicators, *one_hot, *self._coded], np.int64)
+
     def names(self, inputs: list[str]) -> list[str]:
         """The names of the matrix's columns, by those of the table's."""
         names = [inputs[place] for place in self._kept]

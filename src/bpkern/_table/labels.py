@@ -19,11 +19,14 @@ class Target(NamedTuple):
         Different labels: objects that are str, int64, float64 or bool. None for values.
     center, spread : float
         A value is ``center + spread * output``.
+    name : str or None
+        Of the column that is predicted.
     """
 
     classes: np.ndarray | None
     center: float = 0.0
     spread: float = 1.0
+    name: str | None = None
 
     def labels(self, numbers: np.ndarray) -> np.ndarray:
         """The labels of class numbers, or the values of outputs in float64."""
@@ -59,7 +62,12 @@ def checked_classes(classes: Any) -> np.ndarray:
 
 def plain_target(target: Target) -> tuple[dict[str, Any], Arrays]:
     """A target for a file."""
-    config = {"classes": None, "center": target.center, "spread": target.spread}
+    config: dict[str, Any] = {
+        "classes": None,
+        "center": target.center,
+        "spread": target.spread,
+        "name": target.name,
+    }
     if target.classes is None:
         return config, {}
     if target.classes.dtype.kind == "O":
@@ -73,9 +81,11 @@ def target_of_plain(config: dict[str, Any], arrays: Arrays) -> Target:
     center, spread = (float(config[name]) for name in ("center", "spread"))
     if not np.isfinite([center, spread]).all():
         raise ValueError("center and spread must be finite")
-    kind = config["classes"]
+    kind, name = config["classes"], config["name"]
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a text or null, not {name!r}")
     if kind is None:
-        return Target(None, center, spread)
+        return Target(None, center, spread, name)
     if kind == "text":
         labels: Any = texts_of({name: arrays[f"classes.{name}"] for name in ("text", "ends")})
     elif kind == "numbers":
@@ -84,4 +94,4 @@ def target_of_plain(config: dict[str, Any], arrays: Arrays) -> Target:
             raise ValueError("classes must be finite numbers")
     else:
         raise ValueError(f"classes must be 'text', 'numbers' or null, not {kind!r}")
-    return Target(checked_classes(labels), center, spread)
+    return Target(checked_classes(labels), center, spread, name)

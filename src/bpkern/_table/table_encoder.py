@@ -357,6 +357,10 @@ class TableEncoder:
             state["_encoding"] = {"config": config, "arrays": arrays}
         return state
 
+    def __bpkern_sources__(self) -> np.ndarray:
+        """The column of the table that each column of the result is made of."""
+        return self._fitted().sources
+
     def __bpkern_affine__(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Center and factor of each column where each becomes one scaled column, for exports; else None."""
         columns = self._fitted().columns
@@ -381,7 +385,7 @@ class TableEncoder:
         if set(parameters) != set(_PARAMETERS):
             raise ValueError(f"parameters must be {', '.join(_PARAMETERS)}")
         encoder = cls(**parameters)
-        encoder._keep(*encoding_of_plain(config, arrays))
+        encoder.__setstate__({"_encoding": {"config": config, "arrays": arrays}})
         return encoder
 
     def __setstate__(self, state: dict[str, Any]) -> None:

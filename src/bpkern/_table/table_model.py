@@ -36,6 +36,8 @@ class TableModel:
         The label of each class; by default an estimator's, and otherwise the numbers of the classes.
     center, spread : float
         Of values: predictions are ``center + spread * output``.
+    target : str, optional
+        The name of the column that it predicts.
 
     Attributes
     ----------
@@ -45,6 +47,8 @@ class TableModel:
         What computes the outputs.
     classes_ : ndarray or None
         The labels; None for values.
+    target : str or None
+        The name of the column that it predicts.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class TableModel:
         classes: Any = None,
         center: float = 0.0,
         spread: float = 1.0,
+        target: str | None = None,
     ) -> None:
         if not isinstance(encoder, TableEncoder):
             raise TypeError(f"encoder must be a bpkern.preprocessing.TableEncoder, not {encoder!r}")
@@ -76,7 +81,12 @@ class TableModel:
         if model.layers[0] != count:
             raise ValueError(f"the encoder has {count} results, and the model {model.layers[0]} inputs")
         self.encoder, self.model = encoder, model
-        self._target = Target(_classes_for(model, classes), float(center), float(spread))
+        self._target = Target(_classes_for(model, classes), float(center), float(spread), target)
+
+    @property
+    def target(self) -> str | None:
+        """The name of the column that it predicts."""
+        return self._target.name
 
     @property
     def classes_(self) -> np.ndarray | None:
@@ -124,8 +134,17 @@ class TableModel:
         ValueError, TypeError
             As `TableEncoder.transform`, and for a model of values.
         """
-        found = self.model.predict_proba(self.encoder.transform(X))
+        return self._probabilities(self.encoder.transform(X))
+
+    def _probabilities(self, encoded: np.ndarray) -> np.ndarray:
+        found = self.model.predict_proba(encoded)
         return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
+
+    def __bpkern_predictions__(self, encoded: np.ndarray) -> np.ndarray:
+        """Probabilities, or values, of rows that are encoded."""
+        if self.classes_ is not None:
+            return self._probabilities(encoded)
+        return self._target.labels(self.model.predict(encoded))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write network, encoder and labels to one file, which `MLP.load` reads as the network alone.
@@ -178,7 +197,14 @@ class TableModel:
             encoder = TableEncoder.__bpkern_of_plain__(config[KEY], table)
             target = target_of_plain(config[KEY]["target"], table)
             model = MLP.__bpkern_over__(core)
-            return cls(encoder, model, classes=target.classes, center=target.center, spread=target.spread)
+            return cls(
+                encoder,
+                model,
+                classes=target.classes,
+                center=target.center,
+                spread=target.spread,
+                target=target.name,
+            )
         except MALFORMED as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
