@@ -174,7 +174,9 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         command.add_argument("model", metavar="model.npz", help="a file of `bpkern fit` or TableModel.save")
     for command in (predict, evaluate):
         command.add_argument("data", metavar="new.csv", help="a table with the columns of the model")
-    predict.add_argument("-o", "--output", metavar="out.csv", help="the file of predictions (standard output)")
+    predict.add_argument(
+        "-o", "--output", metavar="out.csv", help="the file of predictions (standard output)"
+    )
     for command in (fit, predict, evaluate):
         csv = command.add_argument_group("CSV files", "What is not given is found.")
         csv.add_argument("--encoding", help="such as cp1252 or latin-1 (utf-8, or by its mark)")

@@ -102,11 +102,13 @@ def _fit(options: argparse.Namespace) -> None:
     if options.compare:
         from .rival import boosted
 
-        by_trees = boosted(
-            table, task.kept[training], y, test, test_rows, names, classes, seed=options.seed
-        )
+        by_trees = boosted(table, task.kept[training], y, test, test_rows, names, classes, seed=options.seed)
         found["gradient boosting"] = scores.scores_of(test_y, by_trees, classes)
     _say(scores.text_table(found))
+    if not scores.is_better(*list(found.values())[:2]):
+        _say(
+            f"\nThe network predicts no better than {_trivial(task, y)!r}: it found nothing in these columns."
+        )
     model.save(options.output)
     _say(f"\n{options.output} written: bpkern predict {options.output} new.csv -o predictions.csv")
     if options.report:
@@ -118,7 +120,12 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _trained(
-    table: Table, task: Task, names: list[str], train: np.ndarray, choosing: np.ndarray, options: argparse.Namespace
+    table: Table,
+    task: Task,
+    names: list[str],
+    train: np.ndarray,
+    choosing: np.ndarray,
+    options: argparse.Namespace,
 ) -> TableModel:
     """The encoder and the network for some rows of a task."""
     encoder = TableEncoder(categorical=[], max_categories=MOST_CATEGORIES)
@@ -179,8 +186,12 @@ def _about(table: Table, task: Task, names: list[str]) -> str:
     for name, column in table.columns.items():
         kind = kind_of(column)
         if name == task.name:
-            what = f"{'values' if task.classes is None else f'{len(task.classes)} classes'} to predict: "
-            what += described(column)
+            what = f"values to predict, {described(column)}"
+            if task.classes is not None:
+                more = ", ..." if len(task.classes) > 5 else ""
+                what = (
+                    f"{len(task.classes)} classes to predict: {', '.join(map(str, task.classes[:5]))}{more}"
+                )
         elif name not in names:
             what = f"left out: {_why_not(name, column) or 'by --drop'}"
         else:

@@ -95,7 +95,7 @@ class Column:
             row = rows[texts.index(first)]
             raise ValueError(
                 f"{self.title}, row {row}: {first!r} may be {first.replace(',', '.')} or "
-                f"{first.replace(',', '')}: give the decimal sign"
+                f"{first.replace(',', '')}: give --decimal , or --decimal ."
             )
         self._decimal, self._sure = ",", True
         return np.array([float(text.replace(".", "").replace(",", ".")) for text in present])
@@ -135,7 +135,7 @@ class Column:
         word = names[codes[first]]
         raise ValueError(
             f"{self.title}, row {rows[first]}: {word!r} is no number, as {100 * part:.4g} % of the column are; "
-            "correct it, or say that it means a gap, or that the column holds categories"
+            f"correct it, or give --missing {word!r} if it means a gap, or --categorical if these are categories"
         )
 
 

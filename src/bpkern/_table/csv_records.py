@@ -58,7 +58,9 @@ class Records:
         try:
             codecs.lookup(self._encoding)
         except LookupError:
-            raise ValueError(f"unknown encoding {encoding!r}: known are utf-8, cp1252, latin-1, ...") from None
+            raise ValueError(
+                f"unknown encoding {encoding!r}: known are utf-8, cp1252, latin-1, ..."
+            ) from None
         try:
             with self._open() as file:
                 start = file.read(GLANCE)
@@ -126,8 +128,8 @@ class Records:
                         where = f", line {number}: byte {line[found.start]:#04x}"
                         break
         return ValueError(
-            f"{self._path}{where} is not {self._encoding}: give the encoding, such as cp1252 (Windows) or "
-            f"latin-1 ({error.reason if isinstance(error, UnicodeDecodeError) else error})"
+            f"{self._path}{where} is not {self._encoding}: give --encoding cp1252 (Windows) or latin-1 "
+            f"({error.reason if isinstance(error, UnicodeDecodeError) else error})"
         )
 
 

@@ -175,7 +175,9 @@ def _of_frame(path: str, native: Any) -> Table:
         if found.kind == "boolean":
             columns[name] = Coded(found.values, ["False", "True"])
         elif found.kind == "text" and not isinstance(found.values, Coded):
-            texts, codes = np.unique([str(v) if isinstance(v, str) else "" for v in found.values], return_inverse=True)
+            texts, codes = np.unique(
+                [str(v) if isinstance(v, str) else "" for v in found.values], return_inverse=True
+            )
             codes = np.where([isinstance(v, str) for v in found.values], codes, -1)
             columns[name] = Coded(codes, texts.tolist())
         elif found.kind == "gap":

@@ -14,7 +14,14 @@ MOST_CATEGORIES = 255
 
 
 def boosted(
-    train: Table, rows: np.ndarray, y: np.ndarray, test: Table, test_rows: np.ndarray, names: list[str], classes: int | None, seed: int
+    train: Table,
+    rows: np.ndarray,
+    y: np.ndarray,
+    test: Table,
+    test_rows: np.ndarray,
+    names: list[str],
+    classes: int | None,
+    seed: int,
 ) -> np.ndarray:
     """Predictions for the rows of `test` as `scores.scores_of` takes them.
 
@@ -41,7 +48,9 @@ def boosted(
     X, X_test = (np.stack(columns, axis=1) for columns in (inputs, tests))
     for matrix in (X, X_test):
         matrix[:, categorical] = np.where(matrix[:, categorical] < 0, np.nan, matrix[:, categorical])
-    kind = ensemble.HistGradientBoostingRegressor if classes is None else ensemble.HistGradientBoostingClassifier
+    kind = (
+        ensemble.HistGradientBoostingRegressor if classes is None else ensemble.HistGradientBoostingClassifier
+    )
     model = kind(categorical_features=categorical, random_state=seed).fit(X, y)
     if classes is None:
         return np.asarray(model.predict(X_test))

@@ -7,7 +7,7 @@ import numpy as np
 
 Scores = dict[str, float]
 
-# The names of measures, whether more is better, and the format of a number.
+# The names of measures.
 LOG_LOSS, ACCURACY, RMSE, MAE, R2 = "log loss", "accuracy", "RMSE", "MAE", "R²"
 
 
@@ -43,6 +43,12 @@ def baseline(y: np.ndarray, classes: int | None, rows: int) -> np.ndarray:
         return np.full(rows, float(y.mean()))
     frequencies = np.bincount(y, minlength=classes) / len(y)
     return np.tile(frequencies, (rows, 1))
+
+
+def is_better(one: Scores, other: Scores) -> bool:
+    """Whether the first scores have the lower log loss or RMSE."""
+    name = LOG_LOSS if LOG_LOSS in one else RMSE
+    return one[name] < other[name]
 
 
 def text_table(columns: dict[str, Scores]) -> str:

@@ -345,7 +345,9 @@ class TableEncoder:
 
     def _is_default(self, name: str) -> bool:
         value = getattr(self, name)
-        return value == "robust" if name == "scaling" else value is None or value == ()
+        if name == "scaling":
+            return bool(value == "robust")
+        return value is None or (isinstance(value, (list, tuple)) and not value)
 
     # Pickles and files --------------------------------------------------------------------------------
 

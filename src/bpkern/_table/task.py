@@ -64,7 +64,9 @@ def task_of(table: Table, name: str, kind: str, classes: list[Any] | None = None
     title = f"{table.path}, column {name!r}"
     if isinstance(column, Coded):
         if kind == "regression":
-            raise ValueError(f"{title} holds texts such as {column.categories[0]!r}: regression needs numbers")
+            raise ValueError(
+                f"{title} holds texts such as {column.categories[0]!r}: regression needs numbers"
+            )
         kept = np.flatnonzero(column.codes >= 0)
         return _of_labels(table, name, np.array(column.categories, object)[column.codes[kept]], kept, classes)
     if column.dtype.kind != "f":
@@ -99,7 +101,9 @@ def _of_labels(
     return Task(name, known, y, kept)
 
 
-def split(y: np.ndarray, stratify: bool, part: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def split(
+    y: np.ndarray, stratify: bool, part: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Two lists of rows in random order, the second of this part of all; of each class in proportion.
 
     Both have at least one row, if there are two.

@@ -63,7 +63,9 @@ def train_network(
     epochs = max(1, min(MOST_EPOCHS, MOST_STEPS // steps))
     if _epoch_seconds(X, y, validation, classes, batch, seed) * epochs > 0.9 * seconds:
         epochs = max(1, int(0.9 * seconds / _epoch_seconds(X, y, validation, classes, batch, seed)))
-    model = _new(X, classes, Cosine(_rate(batch), epochs * steps, warmup=min(steps, epochs * steps - 1)), seed)
+    model = _new(
+        X, classes, Cosine(_rate(batch), epochs * steps, warmup=min(steps, epochs * steps - 1)), seed
+    )
     model.fit(
         X,
         y,
