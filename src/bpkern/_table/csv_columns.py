@@ -134,8 +134,9 @@ class Column:
         first = int(odd[0])
         word = names[codes[first]]
         raise ValueError(
-            f"{self.title}, row {rows[first]}: {word!r} is no number, as {100 * part:.4g} % of the column are; "
-            f"correct it, or give --missing {word!r} if it means a gap, or --categorical if these are categories"
+            f"{self.title}, row {rows[first]}: {word!r} is no number, as {100 * part:.4g} % of the rest "
+            f"are: correct it, or give --missing {word!r} if it means a gap, or --categorical if these are "
+            "categories"
         )
 
 

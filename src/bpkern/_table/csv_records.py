@@ -1,4 +1,4 @@
-"""The records of a CSV file: its encoding, its delimiter, its header, and rows counted as a person reads them.
+"""The records of a CSV file: encoding, delimiter, header, and rows counted as a person reads them.
 
 Row 1 is the header; blank lines count, and a record of several lines in quotes is one row.
 """

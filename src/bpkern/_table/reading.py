@@ -68,13 +68,13 @@ def taken(column: np.ndarray | Coded, rows: Any) -> np.ndarray | Coded:
     return Coded(column.codes[rows], column.categories) if isinstance(column, Coded) else column[rows]
 
 
-def read_table(path: str, how: Format = Format(), kinds: Mapping[str, str] | None = None) -> Table:
+def read_table(path: str, how: Format | None = None, kinds: Mapping[str, str] | None = None) -> Table:
     """Read a file, whose suffix says how.
 
     Parameters
     ----------
     path : str
-    how : Format
+    how : Format, optional
     kinds : mapping of str to str, optional
         Columns that must be there, and whether each is of "number" or "text". Others are found.
 
@@ -87,7 +87,7 @@ def read_table(path: str, how: Format = Format(), kinds: Mapping[str, str] | Non
     ModuleNotFoundError
         For Parquet and Feather without pyarrow and polars.
     """
-    kinds = kinds or {}
+    how, kinds = how or Format(), kinds or {}
     suffix = os.path.splitext(path)[1].lower()
     if suffix in COLUMN_SUFFIXES:
         table = _of_frame(path, _column_file(path, suffix))

@@ -108,7 +108,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -
 
 def _scores(found: dict[str, Scores]) -> Markup:
     names = list(next(iter(found.values())))
-    rows = [(name, *(scores.shown(name, each[name]) for each in found.values())) for name in names]
+    rows = [
+        (name, *(scores.shown(name, each[name]).replace("-", "−") for each in found.values()))
+        for name in names
+    ]
     return _table(["", *found], rows)
 
 
@@ -120,7 +123,7 @@ def _confusion(classes: Sequence[object], y: np.ndarray, predicted: np.ndarray) 
     np.add.at(counts, (y, predicted), 1)
     rows = []
     for place, (label, row) in enumerate(zip(classes, counts, strict=True)):
-        part = f"{100 * row[place] / row.sum():.0f} %" if row.sum() else "–"
+        part = f"{100 * row[place] / row.sum():.0f} %" if row.sum() else "-"
         rows.append((str(label), *(f"{n:,}" if n else "·" for n in row.tolist()), part))
     text = "A row holds a true class, a column what was predicted."
     return [element("p", {}, text), _table(["true", *map(str, classes), "found"], rows)]

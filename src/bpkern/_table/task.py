@@ -94,9 +94,8 @@ def _of_labels(
     for label, place in zip(labels.tolist(), kept.tolist(), strict=True):
         if label not in numbers:
             shown = ", ".join(map(repr, known[:5])) + ", ..." * (len(known) > 5)
-            raise ValueError(
-                f"{table.path}, column {name!r}, row {table.rows[place]}: {label!r} is no class of fit: {shown}"
-            )
+            where = f"{table.path}, column {name!r}, row {table.rows[place]}"
+            raise ValueError(f"{where}: {label!r} is no class of fit: {shown}")
     y = np.array([numbers[label] for label in labels.tolist()], np.int64)
     return Task(name, known, y, kept)
 
@@ -110,7 +109,7 @@ def split(
     """
     order = rng.permutation(len(y))
     if stratify:
-        # In the order of classes, every so manieth row is chosen.
+        # Rows at equal steps through the classes in order.
         order = order[np.argsort(y[order], kind="stable")]
     count = min(max(1, round(part * len(y))), len(y) - 1)
     places = np.floor((np.arange(count) + rng.random()) * len(y) / count).astype(np.int64)

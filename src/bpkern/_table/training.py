@@ -14,7 +14,7 @@ from ..mlp import MLP
 from ..optimizers import AdamW
 from ..schedules import Cosine
 
-MOST_EPOCHS = 200
+MOST_EPOCHS = 100
 # Steps beyond this many gain nothing on any table that was tried.
 MOST_STEPS = 60_000
 # Rows whose epoch is timed, before the number of epochs is chosen.
@@ -61,18 +61,19 @@ def train_network(
     batch = 32 if len(X) < 4_000 else 128 if len(X) < 40_000 else 512
     steps = -(-len(X) // batch)
     epochs = max(1, min(MOST_EPOCHS, MOST_STEPS // steps))
-    if _epoch_seconds(X, y, validation, classes, batch, seed) * epochs > 0.9 * seconds:
-        epochs = max(1, int(0.9 * seconds / _epoch_seconds(X, y, validation, classes, batch, seed)))
-    model = _new(
-        X, classes, Cosine(_rate(batch), epochs * steps, warmup=min(steps, epochs * steps - 1)), seed
-    )
+    needed = _epoch_seconds(X, y, validation, classes, batch, seed)
+    if needed * epochs > 0.9 * seconds:
+        epochs = max(1, int(0.9 * seconds / needed))
+    warmup = min(steps, epochs * steps - 1)
+    model = _new(X, classes, Cosine(_rate(batch), epochs * steps, warmup=warmup), seed)
     model.fit(
         X,
         y,
         epochs=epochs,
         batch_size=batch,
         validation_data=validation,
-        callbacks=[EarlyStopping(patience=max(10, epochs // 4)), Deadline(time.monotonic() + seconds)],
+        # The rate falls to 0, so all epochs are run; the best one is kept.
+        callbacks=[EarlyStopping(patience=epochs), Deadline(time.monotonic() + seconds)],
         verbose=verbose,
     )
     return model
@@ -108,8 +109,8 @@ def _epoch_seconds(
     """The time of an epoch, measured on some rows."""
     rows = slice(0, TIMED)
     model = _new(X, classes, 0.0, seed)
-    fit = dict(epochs=1, batch_size=batch, verbose=0)
-    model.fit(X[:batch], y[:batch], **fit)  # without the time of the first call
+    model.fit(X[:batch], y[:batch], batch_size=batch, verbose=0)  # without the time of the first call
+    held_out = validation[0][rows], validation[1][rows]
     began = time.monotonic()
-    model.fit(X[rows], y[rows], validation_data=(validation[0][rows], validation[1][rows]), **fit)
-    return (time.monotonic() - began) * max(1.0, len(X) / TIMED)
+    model.fit(X[rows], y[rows], batch_size=batch, validation_data=held_out, verbose=0)
+    return float((time.monotonic() - began) * max(1.0, len(X) / TIMED))
