@@ -8,7 +8,6 @@ import csv
 import io
 import os
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,18 +17,12 @@ from .._files import container
 from .._files.replacing import check_place, write_bytes
 from ..errors import DivergedError
 from . import scores
+from .experiment import measured, parts_of, trivial_name
 from .frames import Coded
-from .labels import Target
 from .reading import Format, Table, described, kind_of, read_table
-from .table_encoder import TableEncoder
 from .table_model import TableModel
-from .task import Task, split, task_of
-from .training import train_network
+from .task import Task, task_of
 
-# The parts of the rows that measure the model, and of the others, that choose its epoch.
-TEST, VALIDATION = 0.2, 0.15
-# The most categories of a column; the others count as unknown.
-MOST_CATEGORIES = 100
 # A column of texts is left out if it has more categories than this and than half of the rows.
 NAMING = 50
 
@@ -65,91 +58,44 @@ def _fit(options: argparse.Namespace) -> None:
     task = task_of(table, options.target, options.task)
     names = _inputs(table, task, options)
     _say(_about(table, task, names))
-    began = time.monotonic()
-    rng = np.random.default_rng(options.seed)
+    other = None
     if options.validation:
-        kinds = _kinds(table, [*names, task.name], task)
+        kinds = {
+            name: "text" if isinstance(table.columns[name], Coded) else "number"
+            for name in (*names, task.name)
+        }
         test = read_table(options.validation, _format(options), kinds)
-        test_task = task_of(test, task.name, _kind(task), task.classes)
-        training = np.arange(len(task.y))
-        test_y, test_rows = test_task.y, test_task.kept
-    else:
-        training, testing = split(task.y, task.classes is not None, TEST, rng)
-        test, test_y, test_rows = table, task.y[testing], task.kept[testing]
-    if len(training) < 10:
-        raise ValueError(f"{table.path} has {len(training)} rows to train on; at least 10 are needed")
-    y = task.y[training]
-    inner, choosing = split(y, task.classes is not None, VALIDATION, rng)
+        kind = "regression" if task.classes is None else "classification"
+        other = test, task_of(test, task.name, kind, task.classes)
+    parts = parts_of(table, task, other, np.random.default_rng(options.seed))
     _say(
-        f"training on {len(inner):,} rows, choosing the best epoch by {len(choosing):,}, measuring on "
-        f"{len(test_rows):,}{f' of {options.validation}' if options.validation else ''}"
+        f"training on {len(parts.training):,} rows, choosing the best epoch by {len(parts.choosing):,}, "
+        f"measuring on {len(parts.test_y):,}{f' of {options.validation}' if options.validation else ''}"
     )
-    model = _trained(table, task, names, training[inner], training[choosing], options)
-    history = model.model.history_
-    assert history is not None
-    best = history.best_epoch if history.best_epoch is not None else len(history["loss"]) - 1
-    _say(
-        f"network {'-'.join(map(str, model.model.layers))}: best epoch {best + 1} of {len(history['loss'])}, "
-        f"{time.monotonic() - began:.1f} s\n"
+    outcome = measured(
+        table, task, names, parts, seconds=options.time, seed=options.seed, compare=options.compare
     )
-    encoded = model.encoder.transform(test.frame(names, test_rows))
-    predicted = model.__bpkern_predictions__(encoded)
-    classes = None if task.classes is None else len(task.classes)
-    found = {
-        "network": scores.scores_of(test_y, predicted, classes),
-        _trivial(task, y): scores.scores_of(test_y, scores.baseline(y, classes, len(test_y)), classes),
-    }
-    if options.compare:
-        from .rival import boosted
-
-        by_trees = boosted(table, task.kept[training], y, test, test_rows, names, classes, seed=options.seed)
-        found["gradient boosting"] = scores.scores_of(test_y, by_trees, classes)
-    _say(scores.text_table(found))
-    if not scores.is_better(*list(found.values())[:2]):
-        _say(
-            f"\nThe network predicts no better than {_trivial(task, y)!r}: it found nothing in these columns."
-        )
-    model.save(options.output)
+    _say(f"{_about_training(outcome.model)}, {outcome.seconds:.1f} s\n")
+    _say(scores.text_table(outcome.scores))
+    [network, trivial, *_] = outcome.scores
+    if not scores.is_better(outcome.scores[network], outcome.scores[trivial]):
+        _say(f"\nThe network predicts no better than {trivial!r}: it found nothing in these columns.")
+    outcome.model.save(options.output)
     _say(f"\n{options.output} written: bpkern predict {options.output} new.csv -o predictions.csv")
     if options.report:
         from .report import page_of
 
-        page = page_of(model, table, names, found, encoded, predicted, test_y, np.random.default_rng(0))
+        page = page_of(outcome, table, names, parts.test_y, np.random.default_rng(options.seed))
         write_bytes(options.report, page.encode())
         _say(f"{options.report} written")
 
 
-def _trained(
-    table: Table,
-    task: Task,
-    names: list[str],
-    train: np.ndarray,
-    choosing: np.ndarray,
-    options: argparse.Namespace,
-) -> TableModel:
-    """The encoder and the network for some rows of a task."""
-    encoder = TableEncoder(categorical=[], max_categories=MOST_CATEGORIES)
-    X = encoder.fit_transform(table.frame(names, task.kept[train]))
-    if not X.shape[1]:
-        raise ValueError(f"{table.path} has no column that varies, besides the target")
-    validation = encoder.transform(table.frame(names, task.kept[choosing]))
-    y = task.y
-    target = Target(None if task.classes is None else np.array(task.classes, object))
-    if task.classes is None:
-        center = float(y[train].mean())
-        spread = float(y[train].std()) or 1.0
-        target, y = Target(None, center, spread), (y - center) / spread
-    network = train_network(
-        X,
-        y[train],
-        (validation, y[choosing]),
-        None if task.classes is None else len(task.classes),
-        seconds=options.time,
-        seed=options.seed,
-    )
-    return TableModel(
-        encoder, network, classes=task.classes, center=target.center, spread=target.spread, target=task.name
-    )
+def _about_training(model: TableModel) -> str:
+    history = model.model.history_
+    assert history is not None
+    epochs = len(history["loss"])
+    best = epochs if history.best_epoch is None else history.best_epoch + 1
+    return f"network {'-'.join(map(str, model.model.layers))}: best epoch {best} of {epochs}"
 
 
 def _inputs(table: Table, task: Task, options: argparse.Namespace) -> list[str]:
@@ -201,22 +147,6 @@ def _about(table: Table, task: Task, names: list[str]) -> str:
     if gaps:
         lines.append(f"{gaps:,} rows without {task.name!r} are left out")
     return "\n".join(lines)
-
-
-def _trivial(task: Task, y: np.ndarray) -> str:
-    """The name of the trivial model."""
-    if task.classes is None:
-        return "always the mean"
-    return f"always {task.classes[int(np.bincount(y).argmax())]!s:.12}"
-
-
-def _kind(task: Task) -> str:
-    return "regression" if task.classes is None else "classification"
-
-
-def _kinds(table: Table, names: list[str], task: Task) -> dict[str, str]:
-    """The kinds of columns that another file must have."""
-    return {name: "text" if isinstance(table.columns[name], Coded) else "number" for name in names}
 
 
 # predict, evaluate, show -----------------------------------------------------------------------------------
@@ -285,9 +215,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         scores.text_table(
             {
                 "network": scores.scores_of(task.y, predicted, classes),
-                f"{_trivial(task, task.y)} of this file" if labels is None else _trivial(task, task.y): (
-                    scores.scores_of(task.y, trivial, classes)
-                ),
+                f"{trivial_name(task, task.y)} of this file"
+                if labels is None
+                else trivial_name(task, task.y): (scores.scores_of(task.y, trivial, classes)),
             }
         )
     )

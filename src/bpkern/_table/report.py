@@ -12,47 +12,35 @@ from .._seeing.curves_drawing import picture
 from .._seeing.markup import Markup, element
 from .._seeing.page import shell
 from . import scores
+from .experiment import Outcome
 from .importance import REPEATS, importances
 from .reading import Table, described, kind_of
 from .report_drawing import bars, scatter
 from .scores import Scores
-from .table_model import TableModel
 
 # The most classes of a confusion matrix.
 MOST_CLASSES = 30
 
 
 def page_of(
-    model: TableModel,
-    table: Table,
-    names: Sequence[str],
-    found: dict[str, Scores],
-    encoded: np.ndarray,
-    predicted: np.ndarray,
-    y: np.ndarray,
-    rng: np.random.Generator,
+    outcome: Outcome, table: Table, names: Sequence[str], y: np.ndarray, rng: np.random.Generator
 ) -> Markup:
     """The page.
 
     Parameters
     ----------
-    model : TableModel
-        Just fitted, with its history.
+    outcome : Outcome
+        Of a model that was just trained and has its history.
     table : Table
         The file of training.
     names : sequence of str
         The columns that are used.
-    found : dict of str to Scores
-        Of the network first, and of others.
-    encoded : ndarray, shape (n, results)
-        The rows that measure the model, encoded.
-    predicted : ndarray
-        For these rows.
     y : ndarray, shape (n,)
-        Their class numbers or values.
+        Class numbers or values of the test.
     rng : Generator
         For the shuffles of the importances.
     """
+    model, encoded, predicted, found, _ = outcome
     history = model.model.history_
     assert history is not None
     target = model.target or "the target"

@@ -66,4 +66,4 @@ def text_table(columns: dict[str, Scores]) -> str:
 
 def shown(name: str, value: float) -> str:
     """A score as text."""
-    return f"{100 * value:.1f} %" if name == ACCURACY else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if name == ACCURACY else f"{round(value, 12) + 0.0:.4g}"

@@ -3,6 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -95,7 +96,7 @@ def _new(X: np.ndarray, classes: int | None, rate: Any, seed: int) -> MLP:
 
 
 def _rate(batch: int) -> float:
-    return 1e-3 * (batch / 32) ** 0.5
+    return 1e-3 * math.sqrt(batch / 32)
 
 
 def _epoch_seconds(
@@ -113,4 +114,5 @@ def _epoch_seconds(
     held_out = validation[0][rows], validation[1][rows]
     began = time.monotonic()
     model.fit(X[rows], y[rows], batch_size=batch, validation_data=held_out, verbose=0)
-    return float((time.monotonic() - began) * max(1.0, len(X) / TIMED))
+    seconds: float = time.monotonic() - began
+    return seconds * max(1.0, len(X) / TIMED)
