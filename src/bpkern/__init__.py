@@ -7,8 +7,8 @@
 `MLP` is the trainer; `fit_many` trains several models at once; `MLP.trace` returns a `Trace` of every number
 of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning
 rates, `losses` with a parameter, `callbacks`, the `kernels` as functions, `reference`, the same training in
-plain NumPy, `graph`, backpropagation through expressions of scalars, `export`, of networks to torch, ONNX and
-plain C, and `c_api`, the functions for C, Cython and Numba.
+plain NumPy, `preprocessing` of tables, `graph`, backpropagation through expressions of scalars, `export`, of
+networks to torch, ONNX and plain C, and `c_api`, the functions for C, Cython and Numba.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import c_api, export, graph, reference, trace
+    from . import c_api, export, graph, preprocessing, reference, trace
     from .c_api import get_include
     from .trace import Trace
 
@@ -55,6 +55,7 @@ __all__ = [
     "isa",
     "kernels",
     "losses",
+    "preprocessing",
     "reference",
     "schedules",
     "set_num_threads",
@@ -71,6 +72,7 @@ _LATER = {
     "export": ".export",
     "get_include": ".c_api",
     "graph": ".graph",
+    "preprocessing": ".preprocessing",
     "reference": ".reference",
     "sklearn": ".sklearn",
     "trace": ".trace",

@@ -38,7 +38,7 @@ def trained(scaling: str) -> TableModel:
         return TableModel(encoder, model, center=350, spread=200)
     model = bpkern.MLP([X.shape[1], 5, 3], loss="cross_entropy", optimizer="adam", seed=1)
     model.fit(X, np.unique(LABELS.astype(str), return_inverse=True)[1], epochs=5, verbose=0)
-    return TableModel(encoder, model, classes=["ja", "nein", "vielleicht"])
+    return TableModel(encoder, model, target="answer", classes=["ja", "nein", "vielleicht"])
 
 
 def main() -> None:

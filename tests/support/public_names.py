@@ -18,6 +18,7 @@ MODULES = (
     "bpkern.graph",
     "bpkern.kernels",
     "bpkern.losses",
+    "bpkern.preprocessing",
     "bpkern.reference",
     "bpkern.schedules",
     "bpkern.sklearn",

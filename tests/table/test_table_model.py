@@ -1,6 +1,7 @@
 """`TableModel`: predictions from raw tables, files of network and encoder, harmful files."""
 
 import copy
+import itertools
 import pickle
 from unittest import mock
 
@@ -122,6 +123,48 @@ def test_parts_that_do_not_fit(arguments, kind, message):
     encoder, model, classes = arguments(whole.encoder, whole.model)
     with pytest.raises(kind, match=message):
         TableModel(encoder, model, classes=classes)
+
+
+def encoded_by_the_page(config, arrays, table):
+    """A table encoded as docs/file-format.md says, value by value, for "robust"."""
+    numbers, indicators, results, codes = [], [], [], []
+    number = 0
+    for i, kind in enumerate(config["kinds"]):
+        values = list(table.values())[i]
+        if kind == "number":
+            center, factor = arrays["table.center"][number], arrays["table.factor"][number]
+            s = [(x - center) * factor for x in values]
+            if factor:
+                numbers.append([0.0 if x != x else x / (1 + (x / 3) ** 2) ** 0.5 for x in s])
+            if number in config["gaps"]:
+                indicators.append([float(x != x) for x in values])
+            number += 1
+            continue
+        if kind == "text":
+            ends = [0, *arrays[f"table.{i}.ends"]]
+            raw = arrays[f"table.{i}.text"].tobytes()
+            known = [raw[a:b].decode("utf-8", "surrogatepass") for a, b in itertools.pairwise(ends)]
+        else:
+            known = arrays[f"table.{i}.categories"].tolist()
+        found = [known.index(value) + 1 if value in known else 0 for value in values]
+        result = arrays.get(f"table.{i}.results")
+        if result is None:
+            codes.append(found)
+        elif result.ndim == 1:
+            results.append([result[code] for code in found])
+        else:
+            for place, (off, on) in enumerate(result.T, 1):
+                results.append([on if code == place else off for code in found])
+    return np.array([*numbers, *indicators, *results, *codes], np.float32).T
+
+
+@pytest.mark.parametrize("max_one_hot", [None, 2])
+def test_the_format_is_that_of_the_page(max_one_hot, tmp_path):
+    model = labelled(max_one_hot=max_one_hot)
+    model.save(tmp_path / "model.npz")
+    config, arrays = container.read(tmp_path / "model.npz")
+    expected = encoded_by_the_page(config["table"], arrays, TABLE)
+    np.testing.assert_allclose(model.encoder.transform(TABLE), expected, rtol=1e-6, atol=1e-7)
 
 
 # Files of other origin -------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class Column:
                 joined = "".join(present)
                 if self._decimal is None and "." in joined:
                     self._decimal = "."
-                if "_" not in joined:  # float reads "1_000", which no one else does
+                if "_" not in joined:  # float reads "1_000", which is hardly meant as a number
                     return numbers
         if self._decimal == ".":
             raise NotNumbers
@@ -145,7 +145,7 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text
 
 
 def not_a_number(title: str, texts: list[str], rows: list[int], gaps: Collection[str]) -> ValueError:

@@ -135,7 +135,8 @@ class Records:
 
 def _delimiter(start: str) -> str:
     """The delimiter by which most rows have as many fields as the header, and then most fields."""
-    best, score = ",", (0.0, 1)
+    best, score = None, (0.0, 1)
+    single = ","  # that makes one column of all rows
     for delimiter in DELIMITERS:
         rows = csv.reader(io.StringIO(start), delimiter=delimiter, skipinitialspace=True)
         widths: list[int] = []
@@ -149,12 +150,14 @@ def _delimiter(start: str) -> str:
             continue
         if len(start) == GLANCE and 2 < len(widths) < RECORDS:
             del widths[-1]  # cut off
+        if set(widths) == {1}:
+            single = delimiter
         if not widths or widths[0] < 2:
             continue
         found = (widths.count(widths[0]) / len(widths), widths[0])
         if found > score:
             best, score = delimiter, found
-    return best
+    return best or single
 
 
 def _is_number(text: str) -> bool:

@@ -15,7 +15,7 @@ from ..mlp import MLP
 from ..optimizers import AdamW
 from ..schedules import Cosine
 
-MOST_EPOCHS = 100
+MOST_EPOCHS = 200
 # Steps beyond this many gain nothing on any table that was tried.
 MOST_STEPS = 60_000
 # Rows whose epoch is timed, before the number of epochs is chosen.
@@ -96,7 +96,7 @@ def _new(X: np.ndarray, classes: int | None, rate: Any, seed: int) -> MLP:
 
 
 def _rate(batch: int) -> float:
-    return 1e-3 * math.sqrt(batch / 32)
+    return 2e-3 * math.sqrt(batch / 32)
 
 
 def _epoch_seconds(
