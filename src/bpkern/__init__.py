@@ -7,8 +7,9 @@
 `MLP` is the trainer; `fit_many` trains several models at once; `MLP.trace` returns a `Trace` of every number
 of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning
 rates, `losses` with a parameter, `inputs`, trained in front of the first layer, `callbacks`, the `kernels` as
-functions, `reference`, the same training in plain NumPy, `graph`, backpropagation through expressions of
-scalars, `export`, of networks to torch, ONNX and plain C, and `c_api`, the functions for C, Cython and Numba.
+functions, `reference`, the same training in plain NumPy, `preprocessing` of tables, `graph`, backpropagation
+through expressions of scalars, `export`, of networks to torch, ONNX and plain C, and `c_api`, the functions for
+C, Cython and Numba.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import c_api, export, graph, inputs, reference, trace
+    from . import c_api, export, graph, inputs, preprocessing, reference, trace
     from .c_api import get_include
     from .trace import Trace
 
@@ -56,6 +57,7 @@ __all__ = [
     "isa",
     "kernels",
     "losses",
+    "preprocessing",
     "reference",
     "schedules",
     "set_num_threads",
@@ -73,6 +75,7 @@ _LATER = {
     "get_include": ".c_api",
     "graph": ".graph",
     "inputs": ".inputs",
+    "preprocessing": ".preprocessing",
     "reference": ".reference",
     "sklearn": ".sklearn",
     "trace": ".trace",

@@ -121,6 +121,72 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
 
 
+def _seconds(text: str) -> float:
+    """A `type` for argparse: a number of seconds above 0."""
+    try:
+        return _checks.positive("time", float(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    fit = commands.add_parser(
+        "fit",
+        help="train a network on a table, such as a CSV file",
+        description="Train a network that predicts a column of a table from the others: CSV, or Parquet and "
+        "Feather where pyarrow or polars is installed. Types of columns are found and shown. A fifth of the "
+        "rows, or another file, measures the network beside a trivial prediction.",
+    )
+    fit.add_argument("data", metavar="data.csv", help="the table; its first row has the names of the columns")
+    fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    fit.add_argument("-o", "--output", required=True, metavar="model.npz", help="the file of the model")
+    fit.add_argument(
+        "--task",
+        choices=("auto", "classification", "regression"),
+        default="auto",
+        help="classes if the target has texts, two numbers, or at most 10 whole numbers; else values (auto)",
+    )
+    fit.add_argument("--time", type=_seconds, default=60.0, help="about the most seconds of training (60)")
+    fit.add_argument("--validation", metavar="other.csv", help="rows that measure the network")
+    fit.add_argument("--compare", action="store_true", help="measure scikit-learn's gradient boosting, too")
+    fit.add_argument("--report", metavar="report.html", help="also write metrics and plots as a page")
+    fit.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave a column out")
+    fit.add_argument(
+        "--categorical", action="append", default=[], metavar="COLUMN", help="its numbers are categories"
+    )
+    fit.add_argument("--seed", type=_whole("seed", 0), default=0, help="of parts, weights and shuffles (0)")
+    predict = commands.add_parser(
+        "predict",
+        help="predict the rows of a table by a model of `bpkern fit`",
+        description="Write predictions as CSV: a column, and for classes their probabilities.",
+    )
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a model of `bpkern fit` on a table",
+        description="Measure a model on rows whose target is known, beside a trivial prediction.",
+    )
+    show = commands.add_parser(
+        "show",
+        help="describe a model of `bpkern fit`",
+        description="Print the columns that a model reads, what it predicts, and its layers.",
+    )
+    for command in (predict, evaluate, show):
+        command.add_argument("model", metavar="model.npz", help="a file of `bpkern fit` or TableModel.save")
+    for command in (predict, evaluate):
+        command.add_argument("data", metavar="new.csv", help="a table with the columns of the model")
+    predict.add_argument(
+        "-o", "--output", metavar="out.csv", help="the file of predictions (standard output)"
+    )
+    for command in (fit, predict, evaluate):
+        csv = command.add_argument_group("CSV files", "What is not given is found.")
+        csv.add_argument("--encoding", help="such as cp1252 or latin-1 (utf-8, or by its mark)")
+        csv.add_argument("--delimiter", help="between fields: , ; | or tab")
+        csv.add_argument("--decimal", choices=(".", ","), help="the decimal sign")
+        csv.add_argument(
+            "--missing", action="append", default=[], metavar="TEXT", help="also means a gap, as NA and ? do"
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of the arguments, by default those of the process; returns the exit status."""
     parser = argparse.ArgumentParser(prog="bpkern", description="Train multilayer perceptrons on CPUs.")
@@ -132,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_demo(commands)
     _add_trace(commands)
     _add_export(commands)
+    _add_tables(commands)
     options = parser.parse_args(arguments)
     if options.version:
         if options.verbose:
@@ -150,6 +217,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from ._export.command import run_export
 
             status = run_export(options)
+        elif options.command in ("fit", "predict", "evaluate", "show"):
+            from ._table.command import run as run_table
+
+            status = run_table(options)
         else:
             from ._seeing.trace_command import run_trace
 

@@ -1,9 +1,10 @@
 """Trained networks for other programs: torch, ONNX, safetensors and plain C.
 
 Each function takes a `bpkern.MLP`, a fitted estimator of `bpkern.sklearn`, or a scikit-learn Pipeline of
-scalers (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler) and such an estimator. What it makes
-computes the predictions from the inputs: the probabilities of `predict_proba` for classifiers and the two
-cross-entropies, and otherwise the values of `predict`.
+scalers and such an estimator. Scalers are StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, and
+`bpkern.preprocessing.TableEncoder` where it scales numbers alone by "standard". What it makes computes the
+predictions from the inputs: the probabilities of `predict_proba` for classifiers and the two cross-entropies,
+and otherwise the values of `predict`.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.

@@ -197,6 +197,11 @@ class MLP:
         """The parts of this model; other modules get them by `bpkern._model.core.core_of`."""
         return self._core
 
+    @classmethod
+    def __bpkern_over__(cls, core: Core) -> Self:
+        """A model around a core, without a call of the constructor."""
+        return cls._over(core)
+
     @staticmethod
     def __bpkern_conventions__(settings: Settings) -> Conventions:
         """The definitions that this class follows; a subclass that follows another library overrides it."""

@@ -9,6 +9,7 @@ import pytest
 import bpkern
 from bpkern import callbacks
 from bpkern._data.scales import LARGE
+from bpkern.preprocessing import TableEncoder
 
 RNG = np.random.default_rng(0)
 ROWS = 400
@@ -40,7 +41,9 @@ def test_large_columns_are_named_with_the_remedy():
     sizes = np.sqrt((X**2).mean(axis=0))
     assert f"1 (about {sizes[1]:.0f}), 4 (about {sizes[4]:.0f})." in told[0]
     assert "scale each column to mean 0 and deviation 1, by (X - X.mean(axis=0)) / X.std(axis=0)" in told[0]
-    assert "sklearn.preprocessing.StandardScaler" in told[0]
+    assert "sklearn.preprocessing.StandardScaler or bpkern.preprocessing.TableEncoder" in told[0]
+    trained = TableEncoder(scaling="standard").fit_transform(X)
+    assert warned(lambda: model().fit(trained, LABELS, epochs=20))[0] == []
     assert files == {__file__}
 
 

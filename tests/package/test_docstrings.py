@@ -10,6 +10,7 @@ import pytest
 from public_names import MODULES
 
 import bpkern
+from bpkern import preprocessing
 
 
 class Shown(doctest.OutputChecker):
@@ -61,6 +62,16 @@ def surroundings(docstring):
     }
 
 
+def of_tables(namespace):
+    """The names of the examples of `bpkern.preprocessing`."""
+    table = {"size": [1.0, 2, 4] * 4, "colour": ["red", "blue", "green"] * 4}
+    encoder = preprocessing.TableEncoder()
+    X = encoder.fit_transform(table)
+    model = bpkern.MLP([X.shape[1], 1], loss="binary_cross_entropy", seed=0)
+    shared = {"table": table, "new_table": table, "encoder": encoder, "model": model, "y": np.arange(12) % 3}
+    return namespace | shared | {name: getattr(preprocessing, name) for name in preprocessing.__all__}
+
+
 def test_there_are_examples():
     assert len(TESTS) >= 12
 
@@ -70,6 +81,8 @@ def test_there_are_examples():
 def test_the_examples_run(test, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     test.globs = {**test.globs, **surroundings(test.docstring)}
+    if "able" in test.name or test.name == "bpkern.preprocessing":
+        test.globs = of_tables(test.globs)
     if "KFold" in test.docstring:
         test.globs["KFold"] = pytest.importorskip("sklearn.model_selection").KFold
     if "from_torch" in test.docstring:

@@ -71,6 +71,7 @@ def test_modules_without_an_underscore_are_public():
         "graph",
         "kernels",
         "losses",
+        "preprocessing",
         "reference",
         "schedules",
         "sklearn",

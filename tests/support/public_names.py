@@ -19,6 +19,7 @@ MODULES = (
     "bpkern.kernels",
     "bpkern.inputs",
     "bpkern.losses",
+    "bpkern.preprocessing",
     "bpkern.reference",
     "bpkern.schedules",
     "bpkern.sklearn",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bpkern
-from bpkern import c_api, callbacks, export, graph, kernels, losses, reference, schedules
+from bpkern import c_api, callbacks, export, graph, kernels, losses, preprocessing, reference, schedules
 
 Array = NDArray[np.float32]
 
@@ -182,6 +182,11 @@ def other_parts() -> None:
     slow.set_weights(slow.get_weights())
     assert slow.forward(x).shape == (3, 1)
     assert reference.linear_forward(x, w, b, "tanh").shape == a.shape
+    table = {"size": [1.0, 2.0, 4.0], "colour": ["red", "blue", "red"]}
+    encoder = preprocessing.TableEncoder(scaling="standard", categorical=("colour",), max_one_hot=8)
+    encoded: np.ndarray = encoder.fit(table).transform(table)
+    whole = preprocessing.TableModel(encoder, bpkern.MLP([encoded.shape[1], 1], loss="mse"), target="price")
+    print(whole.predict(table), encoder.get_feature_names_out(), encoder.codes_)
     node = graph.Node(2.0) * graph.Node(3.0)
     assert float(node.value) == 6.0
     bpkern.set_num_threads(bpkern.get_num_threads())

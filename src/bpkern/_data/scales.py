@@ -56,8 +56,9 @@ def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows) -> None:
     more = ", ..." if large.size > NAMED else ""
     warn(
         f"{large.size} of {x.shape[1]} columns of X hold large numbers: {listed}{more}. Networks train badly "
-        "on them: scale each column to mean 0 and deviation 1, by (X - X.mean(axis=0)) / X.std(axis=0) or "
-        "sklearn.preprocessing.StandardScaler, in training as in prediction"
+        "on them: scale each column to mean 0 and deviation 1, by (X - X.mean(axis=0)) / X.std(axis=0), "
+        "sklearn.preprocessing.StandardScaler or bpkern.preprocessing.TableEncoder, in training as in "
+        "prediction"
     )
 
 

@@ -14,6 +14,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.utils.validation import check_is_fitted
 
 from .._model.core import core_of
+from .._table.table_encoder import TableEncoder
 from ..sklearn.predictor import Predictor
 from .net import Net, Scaling, net_of_core, with_dtype
 
@@ -77,11 +78,21 @@ def _robust(step: RobustScaler) -> tuple[Any, Any, Any]:
     return center, 1 / step.scale_ if step.with_scaling else 1.0, 0.0
 
 
+def _table(step: TableEncoder) -> tuple[Any, Any, Any]:
+    if (affine := step.__bpkern_affine__()) is None:
+        raise TypeError(
+            f"{step!r} cannot be exported: only a TableEncoder(scaling='standard') of numbers without gaps "
+            "that all vary; encode tables before, by TableEncoder.transform"
+        )
+    return *affine, 0.0
+
+
 SCALERS: dict[type, Callable[[Any], tuple[Any, Any, Any]]] = {
     StandardScaler: _standard,
     MinMaxScaler: _min_max,
     MaxAbsScaler: _max_abs,
     RobustScaler: _robust,
+    TableEncoder: _table,
 }
 
 

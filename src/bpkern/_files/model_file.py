@@ -11,11 +11,13 @@ from .._model.conventions import Conventions
 from .._model.core import Core
 from .._model.settings import Settings, checked_loss, checked_optimizer
 from . import container, state
+from .state import Arrays, Config
 
 
-def save(core: Core, path: str | os.PathLike[str]) -> None:
-    """As `MLP.save`."""
-    container.write(path, *state.loadable_state(core))
+def save(core: Core, path: str | os.PathLike[str], more: tuple[Config, Arrays] = ({}, {})) -> None:
+    """As `MLP.save`; `more` has further keys and arrays for the file, which `MLP.load` ignores."""
+    config, arrays = state.loadable_state(core)
+    container.write(path, config | more[0], arrays | more[1])
 
 
 def load(
@@ -26,7 +28,18 @@ def load(
         checked_loss(loss)
     if optimizer is not None:
         checked_optimizer(optimizer)
-    config, arrays = container.read(path)
+    return core_of_contents(path, *container.read(path), loss, optimizer, conventions)
+
+
+def core_of_contents(
+    path: str | os.PathLike[str],
+    config: Config,
+    arrays: Arrays,
+    loss: Any,
+    optimizer: Any,
+    conventions: Callable[[Settings], Conventions],
+) -> Core:
+    """The core of a model of a file that was read; the path is for messages."""
     try:
         core = state.new_core(
             state.arguments_of(config, arrays, loss, optimizer), config, arrays, conventions

@@ -100,7 +100,7 @@ def _panel(panel: Panel) -> list[Markup]:
         return bottom - height * ((scaled / 2 - low / 2) / (high / 2 - low / 2))
 
     parts = [element("text", {"class": "label", "x": LEFT, "y": TOP - 12}, panel.label)]
-    for value in _ticks(low, high, panel.logarithmic):
+    for value in ticks(low, high, panel.logarithmic):
         y = up(value)
         parts.append(element("path", {"class": "grid", "d": f"M{LEFT:g} {y:.1f}h{width:g}"}))
         shown: Attributes = {"class": "small number", "x": LEFT - 6, "y": y + 4}
@@ -146,7 +146,7 @@ def _range(finite: Sequence[float], logarithmic: bool) -> tuple[float, float]:
     return max(low - room, -most), min(high + room, most)
 
 
-def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
+def ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     """Round numbers on the vertical axis."""
     if logarithmic:
         decades = range(math.floor(low), math.ceil(high) + 1)

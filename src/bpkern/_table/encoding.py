@@ -1,0 +1,207 @@
+"""A fitted encoder: what each column of a table becomes, and a whole table as a matrix of float32.
+
+The columns of the matrix stand in this order: the numbers that vary; an indicator of gaps for each column of
+numbers that had any; the categories that are one-hot; the codes of the other categories.
+"""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import scaling
+from .categories import Lookup, other_kind
+from .frames import Frame
+from .scaling import Scale
+from .values import read_values
+
+# Rows that are read from a table at once, and rows that are computed at once: their numbers fit the cache.
+READ, ROWS = 32768, 1024
+
+# Codes are exact in float32 up to here.
+MOST_CODES = 1 << 24
+
+
+class Number(NamedTuple):
+    """A column of numbers.
+
+    Attributes
+    ----------
+    scale : Scale
+        With a factor of 0, the numbers are left out.
+    gaps : bool
+        Whether an indicator of gaps is a column of its own.
+    """
+
+    scale: Scale
+    gaps: bool
+
+
+class Category(NamedTuple):
+    """A column of categories.
+
+    Attributes
+    ----------
+    kind : str
+        "text", "boolean" or "integer".
+    categories : list
+        str, bool or int, in order.
+    results : ndarray or None
+        float32. Of shape (k + 1,), what code 0 to k becomes; of shape (2, k), the numbers of one-hot columns
+        where they are off and on; of shape (0,) if the column is left out. None if the codes remain.
+    """
+
+    kind: str
+    categories: list[Any]
+    results: np.ndarray | None
+
+    @property
+    def width(self) -> int:
+        """The number of columns of the matrix, without codes."""
+        if self.results is None or not self.results.size:
+            return 0
+        return 1 if self.results.ndim == 1 else self.results.shape[1]
+
+
+class Encoding:
+    """The columns of a table in order, fitted.
+
+    Parameters
+    ----------
+    columns : list of Number or Category
+    scaling : str
+        One of `scaling.SCALINGS`.
+    """
+
+    def __init__(self, columns: list[Number | Category], scaling: str) -> None:
+        self.columns, self.scaling = columns, scaling
+        numbers = [(place, column) for place, column in enumerate(columns) if isinstance(column, Number)]
+        self._kept = [place for place, column in numbers if column.scale.factor]
+        self._indicators = [place for place, column in numbers if column.gaps]
+        scales = [columns[place].scale for place in self._kept]  # type: ignore[union-attr]
+        self._center = np.array([scale.center for scale in scales]).reshape(-1, 1)
+        self._factor = np.array([scale.factor for scale in scales]).reshape(-1, 1)
+        self._knots = [(row, scale.knots) for row, scale in enumerate(scales) if scale.knots is not None]
+        self._lookups: dict[int, Lookup] = {}
+        for place, column in enumerate(columns):
+            if isinstance(column, Category) and (column.results is None or column.width):
+                self._lookups[place] = Lookup(column.kind, column.categories)
+        self._one_hot = [place for place in self._lookups if self.category(place).results is not None]
+        self._coded = [place for place in self._lookups if self.category(place).results is None]
+        one_hot = sum(self.category(place).width for place in self._one_hot)
+        self._before_codes = len(self._kept) + len(self._indicators) + one_hot
+        self.width = self._before_codes + len(self._coded)
+
+    def category(self, place: int) -> Category:
+        """A column that is of categories."""
+        column = self.columns[place]
+        assert isinstance(column, Category)
+        return column
+
+    @property
+    def code_counts(self) -> dict[int, int]:
+        """By column of the matrix that holds codes, how many codes there are, 0 included."""
+        counts = (len(self.category(place).categories) + 1 for place in self._coded)
+        return dict(enumerate(counts, self._before_codes))
+
+    @property
+    def left_out(self) -> list[int]:
+        """The columns of the table of which nothing is in the matrix."""
+        used = {*self._kept, *self._indicators, *self._lookups}
+        return [place for place in range(len(self.columns)) if place not in used]
+
+    @property
+    def sources(self) -> np.ndarray:
+        """The column of the table that each column of the matrix is made of."""
+        one_hot = [place for place in self._one_hot for _ in range(self.category(place).width)]
+        return np.array([*self._kept, *self._indicators, *one_hot, *self._coded], np.int64)
+
+    def names(self, inputs: list[str]) -> list[str]:
+        """The names of the matrix's columns, by those of the table's."""
+        names = [inputs[place] for place in self._kept]
+        names += [f"{inputs[place]}_missing" for place in self._indicators]
+        for place in self._one_hot:
+            column = self.category(place)
+            shown = column.categories if column.width > 1 else column.categories[-1:]
+            names += [f"{inputs[place]}_{category}" for category in shown]
+        return names + [inputs[place] for place in self._coded]
+
+    def transform(self, frame: Frame) -> np.ndarray:
+        """The matrix of a table with these columns, as float32 (rows, width).
+
+        Raises
+        ------
+        TypeError, ValueError
+            For values of another kind and infinite ones; it names the column, and the row where it can.
+        """
+        out = np.empty((frame.rows, self.width), np.float32)
+        numbers = sorted({*self._kept, *self._indicators})
+        space = np.empty((2, len(self._kept), ROWS))
+        for start in range(0, frame.rows, READ):
+            stop = min(start + READ, frame.rows)
+            read = {place: self._numbers(frame, place, start, stop) for place in numbers}
+            codes = {
+                place: lookup.codes(frame.values(place, start, stop), frame.title(place), start)
+                for place, lookup in self._lookups.items()
+            }
+            for first in range(0, stop - start, ROWS):
+                rows = slice(first, min(first + ROWS, stop - start))
+                block = out[start + rows.start : start + rows.stop]
+                part = {place: values[rows] for place, values in read.items()}
+                self._write_numbers(block, part, space, frame, start + first)
+                self._write_categories(block, {place: each[rows] for place, each in codes.items()})
+        return out
+
+    def _numbers(self, frame: Frame, place: int, start: int, stop: int) -> np.ndarray:
+        values = frame.values(place, start, stop)
+        if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+            return values
+        found = read_values(values, frame.title(place), start)
+        if found.kind == "gap":
+            return np.full(stop - start, np.nan)
+        if found.kind != "number":
+            raise other_kind(frame.title(place), "number", found)
+        return np.asarray(found.values)
+
+    def _write_numbers(
+        self, out: np.ndarray, read: dict[int, np.ndarray], space: np.ndarray, frame: Frame, start: int
+    ) -> None:
+        count = len(out)
+        block, scratch = space[0, :, :count], space[1, :, :count]
+        for row, place in enumerate(self._kept):
+            block[row] = read[place]
+        if np.isinf(block).any():
+            row, at = map(int, np.argwhere(np.isinf(block))[0])
+            raise infinite(frame.title(self._kept[row]), start + at)
+        for column, place in enumerate(self._indicators, len(self._kept)):
+            out[:, column] = np.isnan(read[place])
+        for row, knots in self._knots:
+            block[row] = np.interp(block[row], *knots)
+        scaling.apply(block, self._center, self._factor, self.scaling == "robust", scratch)
+        out[:, : len(self._kept)] = block.T
+
+    def _write_categories(self, out: np.ndarray, codes: dict[int, np.ndarray]) -> None:
+        column = len(self._kept) + len(self._indicators)
+        rows = np.arange(len(out))
+        for place in self._one_hot:
+            results = self.category(place).results
+            assert results is not None
+            if results.ndim == 1:
+                out[:, column] = results[codes[place]]
+                column += 1
+                continue
+            off, on = results
+            out[:, column : column + len(off)] = off
+            known = codes[place] > 0
+            chosen = codes[place][known] - 1
+            out[rows[known], column + chosen] = on[chosen]
+            column += len(off)
+        for column, place in enumerate(self._coded, self._before_codes):
+            out[:, column] = codes[place]
+
+
+def infinite(title: str, row: int) -> ValueError:
+    """The error for a number that is not finite."""
+    return ValueError(f"column {title}, row {row} holds infinity: numbers must be finite, or NaN for a gap")
