@@ -19,6 +19,7 @@ class Imported:
     dtype: str
     init: list[tuple[np.ndarray, np.ndarray]]
     dropout: list[float]
+    input_dropout: float = 0.0
 
     def arguments(self) -> dict[str, Any]:
         """The arguments by name."""

@@ -38,6 +38,7 @@ class Net:
     dtype : numpy.dtype
     dropout : tuple of float
         One per hidden layer.
+    input_dropout : float
     scaling : Scaling or None
         Applied to the inputs.
     classes : ndarray, shape (classes,), or None
@@ -51,6 +52,7 @@ class Net:
     final: str
     dtype: np.dtype[Any]
     dropout: tuple[float, ...] = ()
+    input_dropout: float = 0.0
     scaling: Scaling | None = None
     classes: np.ndarray | None = None
     estimator: str | None = None
@@ -85,6 +87,7 @@ def net_of_core(core: Core) -> Net:
         FINAL.get(settings.loss, "identity"),
         settings.dtype,
         tuple(settings.dropout),
+        settings.input_dropout,
     )
 
 
@@ -106,9 +109,10 @@ def with_dtype(net: Net, dtype: Any) -> Net:
 def layer_positions(net: Net) -> list[int]:
     """The position of each linear layer in the torch.nn.Sequential of the network.
 
-    An activation stands between two of them, and a Dropout if the hidden layer has dropout.
+    An activation stands between two of them, and a Dropout if the hidden layer has dropout; a Dropout stands
+    before the first if the inputs have it.
     """
-    positions, at = [], 0
+    positions, at = [], int(net.input_dropout > 0)
     for l in range(len(net.weights)):
         positions.append(at)
         at += 3 if l < len(net.dropout) and net.dropout[l] else 2

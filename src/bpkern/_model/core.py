@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import _core
+from ..activations import parts_of
 from ..errors import DivergedError
 from ..history import History
 from ..optimizers import Optimizer
@@ -80,11 +81,11 @@ class Core:
         self.net.set_layers(
             random.each_initial_layer(settings.init, settings.layers, settings.activations, settings.dtype)
         )
-        if any(settings.dropout):
+        if settings.has_dropout:
             random.draw_dropout_key()
         self.random, self.tape = random, tape
         self.net.forget()
-        self.net.set_dropout(settings.dropout, random.dropout_key)
+        self.net.set_dropout(settings.dropout, random.dropout_key, settings.input_dropout)
         self.fitted_1d = False
         self.history = None
         self.stop_training = False
@@ -199,6 +200,15 @@ def new_network(settings: Settings) -> _core.Network:
         conventions.log_loss_cap,
         conventions.deviance,
     )
-    return _core.Network(
-        settings.layers, settings.activations, loss, settings.dtype, settings.compressed is not None
+    activations = [parts_of(text) for text in settings.activations]
+    net = _core.Network(
+        settings.layers,
+        [name for name, _ in activations],
+        loss,
+        settings.dtype,
+        settings.compressed is not None,
     )
+    for l, (_, parameter) in enumerate(activations):
+        if parameter is not None:
+            net.set_activation_parameter(l, parameter)
+    return net
