@@ -4,7 +4,6 @@ A layer's activation is kept as a text: a name alone, or with a parameter that i
 "leaky_relu(0.2)". `MLP` takes these texts, too; models show them, and files hold them.
 """
 
-import re
 from typing import Any, ClassVar
 
 from . import _checks
@@ -24,7 +23,7 @@ class Activation(Slotted):
     __slots__: tuple[str, ...] = ()
 
     name: ClassVar[str]
-    default: ClassVar[float]
+    _default: ClassVar[float]
 
     def __init__(self, parameter: float) -> None:
         """Every subclass has one parameter, of its own name."""
@@ -49,7 +48,7 @@ class Activation(Slotted):
         """The text of the activation: "leaky_relu(0.2)", or "leaky_relu" for the default."""
         self.check()
         [value] = self.settings().values()
-        return self.name if value == self.default else f"{self.name}({float(value)!r})"
+        return self.name if value == self._default else f"{self.name}({float(value)!r})"
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value}" for name, value in self.settings().items())
@@ -76,7 +75,7 @@ class LeakyReLU(Activation):
     __slots__ = ("slope",)
 
     name = "leaky_relu"
-    default = 0.01
+    _default = 0.01
 
     @proposes_arguments("LeakyReLU")
     def __init__(self, slope: float = 0.01) -> None:
@@ -103,7 +102,7 @@ class ELU(Activation):
     __slots__ = ("alpha",)
 
     name = "elu"
-    default = 1.0
+    _default = 1.0
 
     @proposes_arguments("ELU")
     def __init__(self, alpha: float = 1.0) -> None:
@@ -113,31 +112,3 @@ class ELU(Activation):
 
 # By the names that `MLP(activation=...)` takes. A name means the activation with its default parameter.
 BY_NAME: dict[str, type[Activation]] = {kind.name: kind for kind in (LeakyReLU, ELU)}
-
-
-def parts_of(activation: str) -> tuple[str, float | None]:
-    """The name and the parameter of a checked text; None for the default, and for names without one."""
-    name, parenthesis, value = activation.partition("(")
-    return name, float(value[:-1]) if parenthesis else None
-
-
-def parsed(text: str) -> Activation | None:
-    """The activation of a text such as "leaky_relu(0.2)" or "elu(alpha=2)"; None for any other text.
-
-    Raises
-    ------
-    ValueError
-        For a parameter that is not allowed.
-    """
-    found = re.fullmatch(r"\s*(\w+)\s*\(\s*(?:(\w+)\s*=\s*)?([^()=]*?)\s*\)\s*", text)
-    if found is None or found[1] not in BY_NAME:
-        return None
-    kind = BY_NAME[found[1]]
-    [argument] = kind.__slots__
-    try:
-        value = float(found[3])
-    except ValueError:
-        raise ValueError(f"{argument} of {found[1]} must be a number, not {found[3]!r}") from None
-    if found[2] not in (None, argument):
-        raise ValueError(f"{found[1]} has no parameter {found[2]!r}: it has {argument}")
-    return kind(value)

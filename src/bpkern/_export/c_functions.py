@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from ..activations import parts_of
+from .._model.activation_texts import parts_of
 from .normal import FLOAT32
 
 # Four rows of W at once: their sums do not wait for each other, and a compiler keeps them in one vector.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..activations import parts_of
+from .._model.activation_texts import parts_of
 from ..reference.activations import functions_of
 from .net import Net
 

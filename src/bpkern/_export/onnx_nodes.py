@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..activations import parts_of
+from .._model.activation_texts import parts_of
 from . import normal
 from .net import Net
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._model.activation_texts import parts_of
 from .._needs import needs
-from ..activations import parts_of
 from .net import Net, layer_positions, unscaled
 
 # The slope of leaky_relu for negative z.

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import _core
-from ..activations import parts_of
 from ..errors import DivergedError
 from ..history import History
 from ..optimizers import Optimizer
+from .activation_texts import parts_of
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from ..activations import parts_of
+from .activation_texts import parts_of
 from .parameters import Weights, checked_weights
 
 # Activations for which "auto" means "he_uniform"; for all others it means "glorot_uniform".

@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import _checks
 from .._core import ACTIVATIONS, LOSSES
-from ..activations import Activation, parsed, parts_of
+from ..activations import Activation
 from ..losses import BY_NAME, Loss
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
+from .activation_texts import parsed, parts_of
 from .conventions import Conventions
 from .initializers import checked_init, has_arrays
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..activations import parts_of
+from .._model.activation_texts import parts_of
 from .numbers import filled, in_formula, number
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..activations import parts_of
+from .._model.activation_texts import parts_of
 from .trace_data import Setting, Step
 
 

@@ -7,7 +7,7 @@ of the same shape to be overwritten.
 
 import numpy as np
 
-from ..activations import parts_of
+from .._model.activation_texts import parts_of
 from .normal import density, distribution
 
 
