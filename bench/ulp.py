@@ -4,8 +4,8 @@ python bench/ulp.py [--stride 1] [activation ...]
 
 A unit is the distance between neighbouring numbers at the exact result. The exact functions are those of
 tests/support/helpers.py, in float64 for float32, and in long double for float64. Results too small to be
-normal count as zero on both sides. So do those of gelu, gelu_tanh and silu where the factor of z is too small
-to be normal.
+normal count as zero on both sides. So do those of which a factor is too small: of z in gelu, gelu_tanh, silu
+and mish, and z in selu.
 """
 
 import argparse
@@ -17,10 +17,10 @@ import numpy as np
 from bpkern import _core, kernels
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
-from helpers import ACTIVATIONS, NEED_Z
+from helpers import ACTIVATIONS, NEED_Z, counts_as_zero
 
 CHUNK = 1 << 22
-NAMES = ("sigmoid", "tanh", "elu", "softplus", *NEED_Z)
+NAMES = ("sigmoid", "tanh", "elu", "selu", "softplus", *NEED_Z)
 
 
 def activate(name: str, x: np.ndarray) -> np.ndarray:
@@ -37,9 +37,10 @@ def worst_ulp(name: str, x: np.ndarray) -> tuple[float, float]:
         rounded = exact.astype(x.dtype)
     tiny = np.finfo(x.dtype).tiny
     unit = np.spacing(np.maximum(np.abs(rounded), tiny)).astype(wide)
-    zero = tiny * np.maximum(np.abs(x), 1).astype(wide) if name in NEED_Z else tiny
+    zero = counts_as_zero(name, x, wide)
     got = activate(name, x).astype(wide)
     error = np.abs(got - exact) / unit
+    error[np.isinf(rounded) & np.isinf(got)] = 0  # of the largest numbers, in selu
     error[(np.abs(exact) < zero) & (np.abs(got) <= zero)] = 0
     at = int(error.argmax())
     return float(error[at]), float(x[at])

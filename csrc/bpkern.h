@@ -23,6 +23,7 @@
  *     sigmoid     1 / (1 + e^-z)                 a (1 - a)
  *     tanh        tanh z                         1 - a^2
  *     elu         z < 0 ? e^z - 1 : z            a > 0 ? 1 : a + 1
+ *     selu        c (z < 0 ? A (e^z - 1) : z)    a > 0 ? c : a + c A,  A = 1.67326..., c = 1.05070...
  *     softplus    log(1 + e^z)                   1 - e^-a
  *
  * The other activation functions are not monotonic: two values of z give the same a, so s' is computed from
@@ -31,6 +32,7 @@
  *     gelu        z P(z)                         P(z) + z p(z)
  *     gelu_tanh   z g, g = sigmoid(2 u(z))       g + z g (1 - g) 2 u'(z),  u = sqrt(2/pi) (z + 0.044715 z^3)
  *     silu        z g, g = sigmoid(z)            g + z g (1 - g)
+ *     mish        z g, g = tanh(log(1 + e^z))    g + z (1 - g^2) sigmoid(z)
  *
  * No function prints or exits. The only global settings are the selected ISA and, on POSIX, a handler for
  * forks. After a kernel call, its helper threads may spin for 0.1 ms, waiting for another call. Every
@@ -66,11 +68,13 @@ typedef enum { BPK_F32, BPK_F64, BPK_N_DTYPES } bpk_dtype;
     X(SIGMOID, sigmoid)         \
     X(TANH, tanh)               \
     X(ELU, elu)                 \
+    X(SELU, selu)               \
     X(SOFTPLUS, softplus)
 #define BPK_ACTIVATIONS_OF_Z(X) \
     X(GELU, gelu)               \
     X(GELU_TANH, gelu_tanh)     \
-    X(SILU, silu)
+    X(SILU, silu)               \
+    X(MISH, mish)
 #define BPK_ACTIVATIONS(X) BPK_ACTIVATIONS_OF_A(X) BPK_ACTIVATIONS_OF_Z(X)
 
 typedef enum {
@@ -92,10 +96,14 @@ int bpk_needs_z(bpk_activation activation);      /* whether the derivative is co
  *     huber                 (1/m) sum c (d - c/2)                (1/m) c,  c = d clipped to +-delta
  *     quantile              (1/m) sum d (d > 0 ? 1-q : -q)       (1/m) (d > 0 ? 1-q : -q), 0 where d = 0
  *     poisson               (1/m) sum e^a - t a                  (1/m) (e^a - t)
+ *     log_cosh              (1/m) sum log cosh d                 (1/m) tanh d
+ *     hinge                 (1/m) sum max(0, 1 - t a)            (1/m) (t a < 1 ? -t : 0)
+ *     squared_hinge         (1/m) sum max(0, 1 - t a)^2          (-2/m) t max(0, 1 - t a)
  *
  * delta > 0 of huber and 0 < q < 1 of quantile are parameters, one per output. c (d - c/2) is d^2/2 for |d|
  * up to delta, and delta (|d| - delta/2) beyond. With label smoothing e, the targets of cross_entropy are
- * (1 - e) t + e/m.
+ * (1 - e) t + e/m, and those of binary_cross_entropy (1 - e) t + e/2. The targets of the hinge losses are 1
+ * and -1.
  */
 #define BPK_LOSSES(X)                             \
     X(MSE, mse)                                   \
@@ -105,7 +113,10 @@ int bpk_needs_z(bpk_activation activation);      /* whether the derivative is co
     X(MAE, mae)                                   \
     X(HUBER, huber)                               \
     X(QUANTILE, quantile)                         \
-    X(POISSON, poisson)
+    X(POISSON, poisson)                           \
+    X(LOG_COSH, log_cosh)                         \
+    X(HINGE, hinge)                               \
+    X(SQUARED_HINGE, squared_hinge)
 
 typedef enum { BPK_LOSSES(BPK_ENUMERATOR) BPK_N_LOSSES } bpk_loss;
 
@@ -119,7 +130,7 @@ const char *bpk_loss_name(int loss); /* NULL past the last; names.c */
 typedef struct {
     bpk_loss loss;
     const double *parameters; /* (outputs,) of huber and quantile, finite as reals; otherwise NULL */
-    double smoothing;         /* label smoothing of cross_entropy, from 0 to 1; otherwise 0 */
+    double smoothing;         /* label smoothing of the two cross-entropies, from 0 to 1; otherwise 0 */
     double loss_factor, slope_factor, cap;
     /* Of poisson: adds (1/m) sum t log t - t (0 for t = 0), so that the loss is half the mean deviance. */
     int deviance;
@@ -129,6 +140,7 @@ typedef struct {
  * becomes w - lr step. First, g is replaced by g + weight_decay w. The states m, v and u start at zero:
  *
  *     sgd      m <- momentum m + g;  step = m, or g + momentum m with nesterov, or g if momentum is 0
+ *              dampening: (1 - dampening) g in place of g for m, except in update 1
  *     rmsprop  v <- square_decay v + (1 - square_decay) g^2;  centered: u <- square_decay u
  *              + (1 - square_decay) g, and v - u^2 for v below
  *              r = g / (sqrt v + eps);  m <- momentum m + r;  step = m, or r if momentum is 0
@@ -138,13 +150,20 @@ typedef struct {
  *              step = m / (1 - momentum^t) / (sqrt(v / (1 - square_decay^t)) + eps)
  *              eps_hat: step = m / (1 - momentum^t) sqrt(1 - square_decay^t) / (sqrt v + eps)
  *     adamw    adam without weight decay in g; w becomes (1 - lr weight_decay) w - lr step
+ *     nadam    m and v of adam;  p_t = momentum (1 - 0.96^(t momentum_decay) / 2);  P_t = p_1 p_2 ... p_t
+ *              step = (g (1 - p_t) / (1 - P_t) + m p_{t+1} / (1 - P_{t+1}))
+ *                     / (sqrt(v / (1 - square_decay^t)) + eps)
+ *              decoupled: weight decay as in adamw
+ *
+ * With `maximize`, the gradient of the loss has the opposite sign; the penalties and weight decay do not.
  */
 #define BPK_OPTIMIZERS(X) \
     X(SGD, sgd)           \
     X(RMSPROP, rmsprop)   \
     X(ADAGRAD, adagrad)   \
     X(ADAM, adam)         \
-    X(ADAMW, adamw)
+    X(ADAMW, adamw)       \
+    X(NADAM, nadam)
 
 typedef enum { BPK_OPTIMIZERS(BPK_ENUMERATOR) BPK_N_RULES } bpk_rule;
 
@@ -153,8 +172,8 @@ const char *bpk_rule_name(int rule); /* NULL past the last; names.c */
 typedef struct {
     bpk_rule rule;
     double lr, weight_decay;
-    double momentum, square_decay, eps, lr_decay;
-    int nesterov, centered, amsgrad, eps_hat;
+    double momentum, square_decay, eps, lr_decay, dampening, momentum_decay;
+    int nesterov, centered, amsgrad, eps_hat, decoupled, maximize;
 } bpk_optimizer;
 
 typedef enum {
@@ -366,10 +385,15 @@ typedef struct {
 bpk_counts bpk_net_counts(const bpk_net *net);
 void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
 
+/* Gives layer l, of leaky_relu or elu, a parameter at least 0, finite as a real: p in z < 0 ? p z : z, or in
+ * z < 0 ? p (e^z - 1) : z. Workspaces made before must not be used any more. */
+void bpk_net_set_activation_parameter(bpk_net *net, int l, double parameter);
+
 /* Dropout in training: the probability that an activation of hidden layer l becomes zero, at least 0 and
  * below 1, and the key of the random numbers (kernels/philox.h). A workspace has no room for a layer's
  * dropout if the probability was 0 when the workspace was made, and then drops nothing: set it before. */
 void bpk_net_set_dropout(bpk_net *net, int l, double probability);
+void bpk_net_set_input_dropout(bpk_net *net, double probability); /* the same for the inputs */
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
 
 /* The parameters of a layer by kind. */

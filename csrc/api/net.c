@@ -122,6 +122,22 @@ bpkern_status bpkern_net_get_layer(const bpkern_net *net, int l, void *w, void *
     return BPKERN_OK;
 }
 
+bpkern_status bpkern_net_set_activation_parameter(bpkern_net *net, int l, double parameter) {
+    if (!net) return BPKERN_NULL_POINTER;
+    if (l < 0 || l >= net->net->count) return BPKERN_BAD_SIZE;
+    const bpk_activation activation = net->net->layers[l].activation;
+    if (activation != BPK_LEAKY_RELU && activation != BPK_ELU) return BPKERN_BAD_NAME;
+    const int is_float = net->net->kernels->dtype == BPK_F32;
+    const double rounded = is_float ? (double)(float)parameter : parameter;
+    if (!(rounded >= 0) || !isfinite(rounded)) return BPKERN_BAD_VALUE;
+    /* Their workspaces may have no room for the derivatives of this layer. */
+    bpk_workspace_free(net->training);
+    bpk_workspace_free(atomic_exchange(&net->reading, NULL));
+    net->training = NULL;
+    bpk_net_set_activation_parameter(net->net, l, parameter);
+    return BPKERN_OK;
+}
+
 /* Half the width of the uniform distribution of a layer's initial weights, for which the variance of its
  * outputs is about that of its inputs: He et al. (2015) before a rectifier, otherwise Glorot and Bengio
  * (2010). */
@@ -134,7 +150,8 @@ static double half_width(const net_layer *layer) {
         case BPK_SOFTPLUS:
         case BPK_GELU:
         case BPK_GELU_TANH:
-        case BPK_SILU: return sqrt(6 / in);
+        case BPK_SILU:
+        case BPK_MISH: return sqrt(6 / in);
         default: return sqrt(6 / (in + out));
     }
 }

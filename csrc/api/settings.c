@@ -9,15 +9,21 @@ enum {
     LEAST_TRAINING = API_SIZE_UP_TO(bpkern_training, stop_context)
 };
 
+static int rule_is_adam(bpkern_rule rule) {
+    return rule == BPKERN_ADAM || rule == BPKERN_ADAMW || rule == BPKERN_NADAM;
+}
+
 bpkern_status bpkern_training_init(bpkern_training *training, size_t size, bpkern_rule rule) {
     if (!training) return BPKERN_NULL_POINTER;
     if (!api_is_size(size, LEAST_TRAINING)) return BPKERN_BAD_SIZE;
     if (!api_is_rule((int)rule)) return BPKERN_BAD_NAME;
-    const int is_adam = rule == BPKERN_ADAM || rule == BPKERN_ADAMW;
+    const int is_adam = rule_is_adam(rule);
     const bpkern_training own = {.size = size,
                                  .rule = rule,
                                  .shuffle = 1,
-                                 .lr = is_adam ? 0.001 : 0.01,
+                                 .lr = rule == BPKERN_NADAM ? 0.002
+                                       : is_adam            ? 0.001
+                                                            : 0.01,
                                  .weight_decay = rule == BPKERN_ADAMW ? 0.01 : 0,
                                  .momentum = is_adam ? 0.9 : 0,
                                  .square_decay = is_adam ? 0.999 : 0.99,
@@ -25,7 +31,8 @@ bpkern_status bpkern_training_init(bpkern_training *training, size_t size, bpker
                                  .clip_norm = INFINITY,
                                  .clip_value = INFINITY,
                                  .epochs = 1,
-                                 .batch = 32};
+                                 .batch = 32,
+                                 .momentum_decay = rule == BPKERN_NADAM ? 0.004 : 0};
     api_write(training, size, &own, sizeof own);
     return BPKERN_OK;
 }
@@ -35,13 +42,13 @@ static int is_fraction(double x) { return x >= 0 && x <= 1; }
 
 /* Whether all numbers of the settings are in their ranges. A first or second beta of 1 would divide by 0. */
 static int has_good_values(const bpkern_training *t) {
-    const int is_adam = t->rule == BPKERN_ADAM || t->rule == BPKERN_ADAMW;
     return is_at_least_0(t->lr) && is_at_least_0(t->weight_decay) && is_at_least_0(t->eps) &&
            is_at_least_0(t->lr_decay) && is_at_least_0(t->l1) && is_at_least_0(t->l2) &&
            is_fraction(t->momentum) && is_fraction(t->square_decay) &&
-           !(is_adam && (t->momentum == 1 || t->square_decay == 1)) &&
-           !(t->rule == BPKERN_SGD && t->nesterov && t->momentum == 0) && t->clip_norm > 0 &&
-           t->clip_value > 0;
+           !(rule_is_adam(t->rule) && (t->momentum == 1 || t->square_decay == 1)) &&
+           is_fraction(t->dampening) && is_at_least_0(t->momentum_decay) &&
+           !(t->rule == BPKERN_SGD && t->nesterov && (t->momentum == 0 || t->dampening != 0)) &&
+           t->clip_norm > 0 && t->clip_value > 0;
 }
 
 bpkern_status api_read_training(bpkern_training *t, const bpkern_training *given,
@@ -59,9 +66,13 @@ bpkern_status api_read_training(bpkern_training *t, const bpkern_training *given
                                                   .square_decay = t->square_decay,
                                                   .eps = t->eps,
                                                   .lr_decay = t->lr_decay,
+                                                  .dampening = t->dampening,
+                                                  .momentum_decay = t->momentum_decay,
                                                   .nesterov = t->nesterov != 0,
                                                   .centered = t->centered != 0,
-                                                  .amsgrad = t->amsgrad != 0},
+                                                  .amsgrad = t->amsgrad != 0,
+                                                  .decoupled = t->decoupled != 0,
+                                                  .maximize = t->maximize != 0},
                                     .l1 = t->l1,
                                     .l2 = t->l2,
                                     .clip_norm = t->clip_norm,

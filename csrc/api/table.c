@@ -35,4 +35,5 @@ const bpkern_api bpk_api_table = {
     .net_fit = bpkern_net_fit,
     .net_evaluate = bpkern_net_evaluate,
     .net_forward = bpkern_net_forward,
+    .net_set_activation_parameter = bpkern_net_set_activation_parameter,
 };

@@ -101,7 +101,9 @@ typedef struct {
     double scale, limit, decay, l1;
     double shrink;
     double lr, eps;
-    double correction; /* divides sqrt(v) */
+    double correction;               /* divides sqrt(v) */
+    double dampening;                /* of sgd: m takes (1 - dampening) g */
+    double gradient_part, mean_part; /* of nadam: the factors of g and m */
 } bpk_move;
 
 /* Moves rows `from` to `to` of w (.., n) along the gradient left (k, ..)' right (k, n), both row-major; k is
@@ -160,7 +162,7 @@ typedef struct {
     uint32_t layer;
     double probability;
     ptrdiff_t from, to, n, rows;
-    void *a, *slope;
+    void *a, *slope; /* slope may be NULL */
 } bpk_dropout_args;
 
 /* The losses and accuracies of m rows of n outputs a, and delta = scale * dloss/da. The caller multiplies
@@ -233,6 +235,7 @@ typedef struct {
  *     activate         a (m, n) <- s(a)
  *     apply_derivative delta (m, n) <- delta * s', from a (m, n) as in bpk_delta_args
  *     activate_with_slope  z (m, n) is in a: slope (m, n) <- s'(z), then a (m, n) <- s(z)
+ *     activate_parametric  the same for leaky_relu and elu with a parameter (bpkern.h); slope may be NULL
  *     all_finite, sum_squares, sum_absolute  over x (n)
  */
 #define BPK_KERNELS(X)                                                                                      \
@@ -260,6 +263,9 @@ typedef struct {
     X(void, activate_with_slope,                                                                            \
       (bpk_activation activation, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda, void *slope,            \
        ptrdiff_t lds))                                                                                      \
+    X(void, activate_parametric,                                                                            \
+      (bpk_activation activation, double parameter, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda,       \
+       void *slope, ptrdiff_t lds))                                                                         \
     X(void, dropout, (const bpk_dropout_args *args))                                                        \
     X(void, loss, (const bpk_loss_args *args))                                                              \
     X(void, scale, (const bpk_scale_args *args))                                                            \

@@ -2,9 +2,10 @@
  * depends only on the key and on the activation's position, not on earlier numbers: any thread can compute
  * any number, and bpkern.reference computes the same numbers in NumPy.
  *
- * For column j of row r of mini-batch t in layer l, all counted from 0, the counter is (j / 64 * 16 + j % 16,
- * r, t mod 2^32, l + 2^16 (t / 2^32)), with integer division. A counter gives four numbers, and column j gets
- * number j / 16 % 4 of them: so a vector of columns is a vector of counters.
+ * For column j of row r of mini-batch t in layer l, all counted from 0, or l = 2^16 - 1 for the inputs, the
+ * counter is (j / 64 * 16 + j % 16, r, t mod 2^32, l + 2^16 (t / 2^32)), with integer division. A counter
+ * gives four numbers, and column j gets number j / 16 % 4 of them: so a vector of columns is a vector of
+ * counters.
  *
  * Defined here.
  */
@@ -13,7 +14,7 @@
 
 #include <stdint.h>
 
-enum { PHILOX_LANES = 16, PHILOX_COLUMNS = 4 * PHILOX_LANES };
+enum { PHILOX_LANES = 16, PHILOX_COLUMNS = 4 * PHILOX_LANES, PHILOX_INPUTS = 0xffff };
 
 /* The key, and a position without its column. `row` is the row in the mini-batch. */
 typedef struct {

@@ -45,10 +45,14 @@ static int serves_update(const bpk_run *run) {
     SERVED(run, request.update.optimizer.square_decay);
     SERVED(run, request.update.optimizer.eps);
     SERVED(run, request.update.optimizer.lr_decay);
+    SERVED(run, request.update.optimizer.dampening);
+    SERVED(run, request.update.optimizer.momentum_decay);
     SERVED(run, request.update.optimizer.nesterov);
     SERVED(run, request.update.optimizer.centered);
     SERVED(run, request.update.optimizer.amsgrad);
     SERVED(run, request.update.optimizer.eps_hat);
+    SERVED(run, request.update.optimizer.decoupled);
+    SERVED(run, request.update.optimizer.maximize); /* the deltas have the sign */
     SERVED(run, request.update.l1); /* the next step computes its penalties from the parameters */
     SERVED(run, request.update.l2);
     SERVED(run, request.update.penalty_per_weight);
@@ -79,6 +83,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, loss.cap);
     SERVED(net, loss.deviance);
     SERVED(net, loss_parameters);
+    REFUSED(net, input_dropout, net->input_dropout > 0); /* a step's, in step_forward */
     SERVED(net, dropout_key);
     SERVED(net, counts.updates);
     SERVED(net, counts.batches);
@@ -102,10 +107,12 @@ static int serves_layer(const net_layer *layer) {
     SERVED(layer, in); /* these and the next two: step_sweeps decides */
     SERVED(layer, out);
     SERVED(layer, width);
-    SERVED(layer, activation); /* if it needs z, the next step computes it and its derivative */
-    SERVED(layer, dropout);    /* by the next step */
-    SERVED(layer, narrow);     /* step_sweeps refuses it */
-    SERVED(layer, pairs);      /* of compressed nets */
+    SERVED(layer, activation); /* with an own pass, which the next step makes */
+    SERVED(layer, parametric);
+    SERVED(layer, parameter);
+    SERVED(layer, dropout); /* by the next step */
+    SERVED(layer, narrow);  /* step_sweeps refuses it */
+    SERVED(layer, pairs);   /* of compressed nets */
     SERVED(layer, rows);
     SERVED(layer, columns);
     SERVED(layer, w);

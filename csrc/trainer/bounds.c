@@ -90,6 +90,11 @@ static int move_bounds(const bpk_move *move, range range, double size, double g,
             *next_u = u + *next_v;
             step = *next_m / eps;
             break;
+        case BPK_NADAM:
+            *next_m = mix(o->momentum, m, g);
+            *next_v = mix(o->square_decay, v, g * g);
+            step = (fabs(move->gradient_part) * g + fabs(move->mean_part) * *next_m) / eps;
+            break;
         case BPK_N_RULES: return 0;
     }
     after[BPK_PARAMETERS] = fabs(move->shrink) * w + fabs(move->lr) * step;
@@ -126,6 +131,12 @@ static double input_norm(const bpk_net *net, const step *s, int l) {
            MARGIN;
 }
 
+/* What |s'| may exceed 1.13 by as a factor: the factors of 2 cover less. */
+static double steepness(const net_layer *layer) {
+    if (layer->parametric) return fmax(1, layer->parameter);
+    return layer->activation == BPK_SELU ? 1.76 : 1;
+}
+
 /* Computes the bounds after the update, from the kept ones, in `after` of each layer. */
 static int follow(bpk_net *net, const step *s) {
     const range range = range_of(net->kernels);
@@ -142,7 +153,7 @@ static int follow(bpk_net *net, const step *s) {
             !move_bounds(&move, range, (double)size_of(net, layer), g, layer->norms, layer->after))
             return 0;
         delta *= 2 * layer->norms[BPK_PARAMETERS];
-        if (l) delta /= 1 - net->layers[l - 1].dropout;
+        if (l) delta *= steepness(&net->layers[l - 1]) / (1 - net->layers[l - 1].dropout);
         if (!(delta <= range.largest)) return 0;
     }
     return 1;

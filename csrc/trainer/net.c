@@ -231,7 +231,13 @@ bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, do
 bpk_counts bpk_net_counts(const bpk_net *net) { return net->counts; }
 void bpk_net_set_counts(bpk_net *net, bpk_counts counts) { net->counts = counts; }
 
+void bpk_net_set_activation_parameter(bpk_net *net, int l, double parameter) {
+    net->layers[l].parametric = 1;
+    net->layers[l].parameter = parameter;
+}
+
 void bpk_net_set_dropout(bpk_net *net, int l, double probability) { net->layers[l].dropout = probability; }
+void bpk_net_set_input_dropout(bpk_net *net, double probability) { net->input_dropout = probability; }
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key) { net->dropout_key = key; }
 
 bpk_status bpk_net_reserve_snapshot(bpk_net *net) {

@@ -7,6 +7,8 @@
 typedef struct {
     ptrdiff_t in, out, width; /* width: out, padded to whole vectors */
     bpk_activation activation;
+    int parametric; /* whether leaky_relu or elu has its `parameter` in place of 0.01 or 1 */
+    double parameter;
     double dropout;          /* probability */
     int narrow;              /* so few outputs that W is stored as (out, in) */
     int pairs;               /* W is stored in pairs (kernels/bfloat16.h): compressed, and not narrow */
@@ -24,6 +26,7 @@ struct bpk_net {
     const bpk_kernels *kernels;
     bpk_loss_settings loss; /* with parameters NULL */
     void *loss_parameters;  /* (outputs,) the loss's parameters as reals, or NULL */
+    double input_dropout;   /* probability */
     uint64_t dropout_key;
     bpk_counts counts;
     void *stores[BPK_N_STORES];  /* NULL: does not exist */
@@ -49,11 +52,14 @@ static inline void *counterpart(const bpk_net *net, const void *buffer, const vo
 
 static inline const net_layer *last_layer(const bpk_net *net) { return &net->layers[net->count - 1]; }
 
-/* Whether training stores the derivative s' of a layer: after dropout, and for activations that need z, it
- * cannot be computed from the stored activations a. */
-static inline int keeps_slope(const net_layer *layer) {
-    return layer->dropout > 0 || bpk_needs_z(layer->activation);
+/* Whether s and s' of a layer are computed together, after the product. */
+static inline int has_own_pass(const net_layer *layer) {
+    return bpk_needs_z(layer->activation) || layer->parametric;
 }
+
+/* Whether training stores the derivative s' of a layer: after dropout, and for activations with an own pass,
+ * it is not computed from the stored activations a. */
+static inline int keeps_slope(const net_layer *layer) { return layer->dropout > 0 || has_own_pass(layer); }
 
 /* The parameters or the states have changed, and not by an update that `bounds_hold` has foreseen. */
 static inline void net_forget_bounds(bpk_net *net) { net->has_bounds = 0; }

@@ -49,10 +49,14 @@ static int serves_update(const bpk_run *run) {
     SERVED(run, request.update.optimizer.square_decay);
     SERVED(run, request.update.optimizer.eps);
     SERVED(run, request.update.optimizer.lr_decay);
+    REFUSED(run, request.update.optimizer.dampening, update->optimizer.dampening != 0);
+    SERVED(run, request.update.optimizer.momentum_decay);
     SERVED(run, request.update.optimizer.nesterov);
     SERVED(run, request.update.optimizer.centered);
     SERVED(run, request.update.optimizer.amsgrad);
     SERVED(run, request.update.optimizer.eps_hat);
+    SERVED(run, request.update.optimizer.decoupled);
+    REFUSED(run, request.update.optimizer.maximize, update->optimizer.maximize);
     REFUSED(run, request.update.l1, update->l1 != 0);
     REFUSED(run, request.update.l2, update->l2 != 0);
     SERVED(run, request.update.penalty_per_weight); /* there is no penalty */
@@ -83,6 +87,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, loss.cap);
     SERVED(net, loss.deviance);
     SERVED(net, loss_parameters);
+    REFUSED(net, input_dropout, net->input_dropout > 0);
     SERVED(net, dropout_key); /* dropout is refused below */
     SERVED(net, counts.updates);
     SERVED(net, counts.batches);
@@ -106,6 +111,8 @@ static int serves_layer(const net_layer *layer) {
     REFUSED(layer, out, layer->out > VEC);
     SERVED(layer, width);
     REFUSED(layer, activation, bpk_needs_z(layer->activation));
+    REFUSED(layer, parametric, layer->parametric);
+    SERVED(layer, parameter);
     REFUSED(layer, dropout, layer->dropout > 0);
     SERVED(layer, narrow); /* no layer of such a net is narrow (net.c) */
     SERVED(layer, pairs);  /* of compressed nets */

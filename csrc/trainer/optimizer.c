@@ -4,13 +4,31 @@
 #include "trainer/optimizer.h"
 
 /* Whether weight decay is no part of the gradient. */
-static int is_decoupled(const bpk_optimizer *o) { return o->rule == BPK_ADAMW; }
+static int is_decoupled(const bpk_optimizer *o) {
+    return o->rule == BPK_ADAMW || (o->rule == BPK_NADAM && o->decoupled);
+}
 
 static int is_adam(const bpk_optimizer *o) { return o->rule == BPK_ADAM || o->rule == BPK_ADAMW; }
 
+/* p_t of nadam. */
+static double nadam_momentum(const bpk_optimizer *o, double t) {
+    return o->momentum * (1 - 0.5 * pow(0.96, t * o->momentum_decay));
+}
+
+/* P_t of nadam: a function of the settings and t, so that no file need hold it. It only occurs in 1 - P_t,
+ * and the product ends where that is 1: usually after 60 factors, and without any if even momentum^t is so
+ * small. */
+static double nadam_product(const bpk_optimizer *o, double t) {
+    const double least = 0x1p-60;
+    double product = 1;
+    if (pow(o->momentum, t) < least) return 0;
+    for (double i = 1; i <= t && product >= least; i++) product *= nadam_momentum(o, i);
+    return product;
+}
+
 int bpk_uses(const bpk_optimizer *o, bpk_store store) {
     switch (store) {
-        case BPK_M: return is_adam(o) || (o->rule != BPK_ADAGRAD && o->momentum != 0);
+        case BPK_M: return is_adam(o) || o->rule == BPK_NADAM || (o->rule != BPK_ADAGRAD && o->momentum != 0);
         case BPK_V: return o->rule != BPK_SGD;
         case BPK_U: return (o->rule == BPK_RMSPROP && o->centered) || (is_adam(o) && o->amsgrad);
         default: return 0;
@@ -28,7 +46,8 @@ moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t update
                      .shrink = is_decoupled(o) ? 1 - lr * o->weight_decay : 1,
                      .lr = lr,
                      .eps = o->eps,
-                     .correction = 1};
+                     .correction = 1,
+                     .dampening = t > 1 ? o->dampening : 0};
     move.optimizer.lr = lr; /* for group_move */
     if (o->rule == BPK_ADAGRAD) move.lr /= 1 + (t - 1) * o->lr_decay;
     if (is_adam(o)) {
@@ -36,6 +55,13 @@ moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t update
         move.correction = sqrt(1 - pow(o->square_decay, t));
         /* sqrt(v) / correction + eps / correction is (sqrt(v) + eps) / correction. */
         if (o->eps_hat) move.eps /= move.correction;
+    }
+    if (o->rule == BPK_NADAM) {
+        const double now = nadam_momentum(o, t), next = nadam_momentum(o, t + 1),
+                     product = nadam_product(o, t);
+        move.correction = sqrt(1 - pow(o->square_decay, t));
+        move.gradient_part = (1 - now) / (1 - product);
+        move.mean_part = next / (1 - product * next);
     }
     moves both = {move, move, 0};
     if (!bpk_stores_gradients(update)) { /* otherwise step_spend adds the penalties to the stored gradients */

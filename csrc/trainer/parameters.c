@@ -155,7 +155,7 @@ void step_spend(const step *s, double scale) {
     const bpk_kernels *kernels = net->kernels;
     const bpk_update_settings *update = &s->request->update;
     void *gradients = s->ws->gradients;
-    const double part = update->penalty_per_weight ? scale : 1;
+    const double part = update->penalty_per_weight ? fabs(scale) : 1;
     const double l2 = part * update->l2, l1 = part * update->l1;
     team_barrier(s->me);
     for (chunk c = own_chunks(s); next_chunk(&c);) {

@@ -32,7 +32,7 @@ enum { PART_TILES = 4, MOST_PARTS = 16 };
 static double row_elements(const bpk_net *net) {
     double elements = (double)padded(net->kernels, net->layers[0].in) + (double)last_layer(net)->width;
     for (int l = 0; l < net->count; l++)
-        elements += (2 + bpk_needs_z(net->layers[l].activation)) * (double)net->layers[l].width;
+        elements += (2 + has_own_pass(&net->layers[l])) * (double)net->layers[l].width;
     return elements;
 }
 
@@ -65,7 +65,8 @@ int has_row_tiles(const bpk_net *net, ptrdiff_t rows) {
  * - accumulation over several batches: a bad row in a later tile would spoil the gradients of earlier
  * batches. A loss in Python takes steps by hand (tape.c), which need the whole batch in the workspace. */
 ptrdiff_t row_tile(const bpk_net *net, const bpk_request *request) {
-    if (!has_row_tiles(net, request->batch) || request->update.accumulate > 1) return 0;
+    if (!has_row_tiles(net, request->batch) || request->update.accumulate > 1 || net->input_dropout > 0)
+        return 0;
     for (int l = 0; l < net->count; l++)
         if (net->layers[l].dropout > 0) return 0;
     return tile_rows(net);

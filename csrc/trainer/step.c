@@ -6,13 +6,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/philox.h"
 #include "trainer/gather.h"
 #include "trainer/inputs.h"
 #include "trainer/optimizer.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
 
-/* The weight of the batch, sum w, and scale[i] = slope_factor w_i / sum w of the member's rows. The sum is
+/* The weight of the batch, sum w, and scale[i] = slope_factor w_i / sum w of the member's rows, negative if
+ * the loss is maximised. The sum is
  * over the gathered copy: the caller may change the original array meanwhile, and members with different sums
  * would take different branches. */
 static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
@@ -22,8 +24,10 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
         s->weight = 0;
         for (ptrdiff_t i = 0; i < s->m; i++) s->weight += ws->row_weight[i];
     }
+    const double sign = s->request->update.optimizer.maximize ? -1 : 1;
+    const double factor = sign * s->net->loss.slope_factor;
     for (ptrdiff_t i = from; i < to; i++)
-        ws->scale[i] = s->weight > 0 ? s->net->loss.slope_factor * (ws->row_weight[i] / s->weight) : 0;
+        ws->scale[i] = s->weight > 0 ? factor * (ws->row_weight[i] / s->weight) : 0;
 }
 
 /* Whether targets are read where the caller keeps them. */
@@ -127,7 +131,36 @@ static bpk_status gather_batch(step *s) {
     return first_bad(s, ws->bad);
 }
 
-/* The member's rows of layer l: a <- s(z) and slope <- s'(z), then dropout on both. a holds z before. */
+void step_drop_inputs(const step *s, int64_t batch, void *x) {
+    if (s->net->input_dropout == 0) return;
+    ptrdiff_t from, to;
+    team_share(s->me, s->m, 1, &from, &to);
+    bpk_dropout_args args = {.key = s->net->dropout_key,
+                             .batch = (uint64_t)batch,
+                             .layer = PHILOX_INPUTS,
+                             .probability = s->net->input_dropout,
+                             .n = s->net->layers[0].in,
+                             .rows = s->rows,
+                             .a = x};
+    for (; from < to && !team_stopped(s->me); from = args.to) {
+        args.from = from;
+        args.to = smaller(from + MANY_ROWS, to);
+        s->net->kernels->dropout(&args);
+    }
+}
+
+/* a (m, n) <- s(z) and, unless it is NULL, slope (m, n) <- s'(z); both have rows `ld` apart. a holds z
+ * before. */
+static void activate_rows(const bpk_kernels *kernels, const net_layer *layer, ptrdiff_t m, ptrdiff_t n,
+                          void *a, void *slope, ptrdiff_t ld) {
+    if (layer->parametric)
+        kernels->activate_parametric(layer->activation, layer->parameter, m, n, a, ld, slope, ld);
+    else
+        kernels->activate_with_slope(layer->activation, m, n, a, ld, slope, ld);
+}
+
+/* The member's rows of layer l: a <- s(z) and, in training, slope <- s'(z), then dropout on both. a holds z
+ * before. */
 static void activate(const step *s, int l) {
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = &s->net->layers[l];
@@ -136,16 +169,15 @@ static void activate(const step *s, int l) {
     team_share(s->me, s->m, 1, &from, &to);
     if (l == s->net->count - 1) {
         ptrdiff_t start = from * layer->width;
-        kernels->activate_with_slope(layer->activation, to - from, layer->out, element(kernels, a, start),
-                                     layer->width, element(kernels, slope, start), layer->width);
+        activate_rows(kernels, layer, to - from, layer->out, element(kernels, a, start),
+                      slope ? element(kernels, slope, start) : NULL, layer->width);
         return;
     }
     for (ptrdiff_t j = 0, width; j < layer->out && !team_stopped(s->me); j += width) {
         width = block_width(kernels, layer->out - j);
         ptrdiff_t start = j * s->rows + from * width;
-        kernels->activate_with_slope(layer->activation, to - from, smaller(width, layer->out - j),
-                                     element(kernels, a, start), width, element(kernels, slope, start),
-                                     width);
+        activate_rows(kernels, layer, to - from, smaller(width, layer->out - j), element(kernels, a, start),
+                      slope ? element(kernels, slope, start) : NULL, width);
     }
     if (!s->training || layer->dropout == 0) return;
     bpk_dropout_args args = {.key = s->net->dropout_key,
@@ -189,6 +221,10 @@ bpk_status step_forward(step *s, int layers) {
     /* A batch of weight 0 changes no sum and no parameter: only its outputs may be wanted. */
     if (status != BPK_OK || (s->weight == 0 && !s->wants_outputs)) return status;
 
+    if (s->training && net->input_dropout > 0) {
+        step_drop_inputs(s, s->counts.batches, ws->x[s->turn]);
+        team_barrier(s->me);
+    }
     const void *store = net->stores[s->request->averaged ? BPK_AVERAGE : BPK_PARAMETERS];
     if (net->inputs) {
         inputs_forward(s, store);
@@ -197,10 +233,11 @@ bpk_status step_forward(step *s, int layers) {
     for (int l = 0; l < layers; l++) {
         const net_layer *layer = &net->layers[l];
         const void *w = counterpart(net, store, layer->w), *b = counterpart(net, store, layer->b);
+        const int own_pass = ws->layers[l].slope || layer->parametric;
         if (l > 0 || !is_ahead) /* otherwise the product exists */
-            layer_product(s, l, w, b, ws->layers[l].slope ? BPK_IDENTITY : layer->activation);
+            layer_product(s, l, w, b, own_pass ? BPK_IDENTITY : layer->activation);
         team_barrier(s->me);
-        if (ws->layers[l].slope) {
+        if (own_pass) {
             activate(s, l);
             team_barrier(s->me);
         }

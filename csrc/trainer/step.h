@@ -48,6 +48,10 @@ static inline void *step_own_row(const step *s) {
  * last layer's activations, unless grad is NULL. */
 void step_row_losses(const step *step, ptrdiff_t from, ptrdiff_t to, void *grad, ptrdiff_t ldg);
 
+/* Dropout of the inputs, if the net has it, as of mini-batch number `batch`, on the member's rows of x (rows
+ * of the batch, inputs), in blocks: the inputs, or the derivative of the loss with respect to them. */
+void step_drop_inputs(const step *step, int64_t batch, void *x);
+
 /* Adds the penalties to the loss of the batch. Passes a barrier. */
 void step_add_penalties(step *step);
 

@@ -71,6 +71,7 @@ static void backward_member(void *context, member me) {
     team_barrier(me);
     step_backward_store(&s, 1, c->dx ? OF_ALL_AND_X : OF_ALL);
     team_barrier(me);
+    if (c->dx) step_drop_inputs(&s, c->ws->batch, c->ws->x_delta);
     bpk_status status = step_stopped(&s) ? BPK_STOPPED : BPK_OK;
     if (!me.index) c->status = status;
     for (ptrdiff_t i = from; status == BPK_OK && c->dx && i < to; i++)
@@ -82,7 +83,8 @@ static void update_member(void *context, member me) {
     call *c = context;
     fp_mode mode = fp_enter();
     step s = whole_batch(c, me);
-    step_spend(&s, c->scale);
+    /* The stored gradients are those of the loss itself. */
+    step_spend(&s, s.request->update.optimizer.maximize ? -c->scale : c->scale);
     step_average(&s);
     fp_leave(mode);
 }
@@ -96,7 +98,7 @@ bpk_status bpk_tape_forward(bpk_net *net, bpk_workspace *ws, bpk_run *run, void 
     workspace_set_height(net, ws, run->request.data.rows, run->request.data.rows);
     team_run(run->request.threads, forward_member, &c, stop_of(run));
     run->results.bad_row = c.bad_row;
-    if (c.status == BPK_OK) net->counts.batches++;
+    if (c.status == BPK_OK) ws->batch = net->counts.batches++;
     return c.status;
 }
 

@@ -41,6 +41,7 @@ struct bpk_workspace {
     void *gathered, *embedded, *columns_delta, *input_gradients, *input_scratch;
     /* (threads,) the first bad row that each thread has found in the gather, or -1; and in the loss. */
     ptrdiff_t *bad, *bad_targets;
+    int64_t batch;         /* the number of the mini-batch of the last forward pass by hand (tape.c) */
     void *rows_of_threads; /* (threads, row_size) a row during its conversion */
     void *strips;          /* (threads, strip_size) rows of W, transposed, for delta */
     ptrdiff_t row_size, strip_size;

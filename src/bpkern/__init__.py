@@ -5,11 +5,11 @@
 >>> model.predict(X_new)
 
 `MLP` is the trainer; `fit_many` trains several models at once; `MLP.trace` returns a `Trace` of every number
-of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`. Modules: `schedules` of learning
-rates, `losses` with a parameter, `inputs`, trained in front of the first layer, `callbacks`, the `kernels` as
-functions, `reference`, the same training in plain NumPy, `preprocessing` of tables, `graph`, backpropagation
-through expressions of scalars, `export`, of networks to torch, ONNX and plain C, and `c_api`, the functions for
-C, Cython and Numba.
+of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, `NAdam`. Modules: `schedules` of
+learning rates, `losses` and `activations` with a parameter, `inputs`, trained in front of the first layer,
+`callbacks`, the `kernels` as functions, `reference`, the same training in plain NumPy, `preprocessing` of
+tables, `graph`, backpropagation through expressions of scalars, `export`, of networks to torch, ONNX and plain
+C, and `c_api`, the functions for C, Cython and Numba.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from . import _config
 _config.resolve_isa()  # first: an unknown instruction set ends the import
 
 # `_old_names` is imported for its effect: it registers the former names of modules.
-from . import _old_names, _threadpoolctl, callbacks, kernels, losses, schedules  # noqa: E402, F401
+from . import _old_names, _threadpoolctl, activations, callbacks, kernels, losses, schedules  # noqa: E402, F401
 from ._config import show_config  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
 from ._fit.many import fit_many  # noqa: E402
@@ -27,7 +27,7 @@ from ._threads import get_num_threads, set_num_threads  # noqa: E402
 from .errors import DivergedError  # noqa: E402
 from .history import History  # noqa: E402
 from .mlp import MLP  # noqa: E402
-from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop  # noqa: E402
+from .optimizers import SGD, Adagrad, Adam, AdamW, NAdam, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
     from . import c_api, export, graph, inputs, preprocessing, reference, trace
@@ -42,9 +42,11 @@ __all__ = [
     "AdamW",
     "DivergedError",
     "History",
+    "NAdam",
     "RMSprop",
     "Trace",
     "__version__",
+    "activations",
     "available_isas",
     "c_api",
     "callbacks",
@@ -91,7 +93,7 @@ def __getattr__(name: str) -> Any:
         module = import_module(_LATER[name], __name__)
         return module if _LATER[name] == f".{name}" else getattr(module, name)
     message = f"module {__name__!r} has no attribute {name!r}"
-    for module in (callbacks, schedules, losses, kernels):
+    for module in (callbacks, schedules, losses, activations, kernels):
         if getattr(vars(module).get(name), "__module__", None) == module.__name__:
             message += f": it is {module.__name__}.{name}"
     raise AttributeError(message, name=name)

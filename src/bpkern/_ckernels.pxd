@@ -20,6 +20,7 @@ cdef extern from "bpkern.h" nogil:
         BPK_ADAGRAD
         BPK_ADAM
         BPK_ADAMW
+        BPK_NADAM
         BPK_N_RULES
 
     const char *bpk_activation_name(int activation)
@@ -89,10 +90,14 @@ cdef extern from "bpkern.h" nogil:
         double square_decay
         double eps
         double lr_decay
+        double dampening
+        double momentum_decay
         int nesterov
         int centered
         int amsgrad
         int eps_hat
+        int decoupled
+        int maximize
 
     ctypedef struct bpk_counts:
         int64_t updates
@@ -252,6 +257,7 @@ cdef extern from "bpkern.h" nogil:
     int bpk_uses(const bpk_optimizer *optimizer, bpk_store store)
     bpk_counts bpk_net_counts(const bpk_net *net)
     void bpk_net_set_counts(bpk_net *net, bpk_counts counts)
+    void bpk_net_set_activation_parameter(bpk_net *net, int l, double parameter)
     ctypedef enum bpk_kind:
         BPK_WEIGHTS
         BPK_BIASES
@@ -261,6 +267,7 @@ cdef extern from "bpkern.h" nogil:
         bint frozen
     void bpk_net_set_group(bpk_net *net, int l, bpk_kind kind, bpk_group group)
     void bpk_net_set_dropout(bpk_net *net, int l, double probability)
+    void bpk_net_set_input_dropout(bpk_net *net, double probability)
     void bpk_net_set_dropout_key(bpk_net *net, uint64_t key)
     bpk_status bpk_net_reserve_snapshot(bpk_net *net)
     bpk_status bpk_net_snapshot(bpk_net *net)

@@ -36,6 +36,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "l1": "mae",
         "smooth_l1": "huber",
         "pinball": "quantile",
+        "logcosh": "log_cosh",
+        "hinge_loss": "hinge",
     },
     "metric": {
         "acc": "accuracy",

@@ -43,6 +43,8 @@ cdef extern from "bpkern_python.h" nogil:
         BPKERN_GELU
         BPKERN_GELU_TANH
         BPKERN_SILU
+        BPKERN_SELU
+        BPKERN_MISH
 
     ctypedef enum bpkern_loss:
         BPKERN_MSE
@@ -53,6 +55,9 @@ cdef extern from "bpkern_python.h" nogil:
         BPKERN_HUBER
         BPKERN_QUANTILE
         BPKERN_POISSON
+        BPKERN_LOG_COSH
+        BPKERN_HINGE
+        BPKERN_SQUARED_HINGE
 
     ctypedef enum bpkern_rule:
         BPKERN_SGD
@@ -60,6 +65,7 @@ cdef extern from "bpkern_python.h" nogil:
         BPKERN_ADAGRAD
         BPKERN_ADAM
         BPKERN_ADAMW
+        BPKERN_NADAM
 
     ctypedef struct bpkern_net:
         pass
@@ -98,6 +104,10 @@ cdef extern from "bpkern_python.h" nogil:
         ptrdiff_t batch
         bpkern_stop *stop
         void *stop_context
+        double dampening
+        double momentum_decay
+        int maximize
+        int decoupled
 
     ctypedef struct bpkern_report:
         size_t size
@@ -177,6 +187,7 @@ cdef extern from "bpkern_python.h" nogil:
         bpkern_status (*net_forward)(
             const bpkern_net *net, int threads, ptrdiff_t n, const void *x, ptrdiff_t ldx, void *out
         ) noexcept nogil
+        bpkern_status (*net_set_activation_parameter)(bpkern_net *net, int l, double parameter) noexcept nogil
 
 
 cdef extern from "bpkern_python.h":

@@ -74,6 +74,10 @@ class Training(ctypes.Structure):
         ("batch", c_ssize_t),
         ("stop", CFUNCTYPE(c_int, c_void_p)),
         ("stop_context", c_void_p),
+        ("dampening", c_double),
+        ("momentum_decay", c_double),
+        ("maximize", c_int),
+        ("decoupled", c_int),
     )
 
 
@@ -149,6 +153,7 @@ class Api(ctypes.Structure):
         ("net_fit", CFUNCTYPE(c_int, c_void_p, POINTER(Data), POINTER(Training), POINTER(Report))),
         ("net_evaluate", CFUNCTYPE(c_int, c_void_p, c_int, POINTER(Data), POINTER(Report))),
         ("net_forward", CFUNCTYPE(c_int, c_void_p, c_int, c_ssize_t, *_MATRIX, c_void_p)),
+        ("net_set_activation_parameter", CFUNCTYPE(c_int, c_void_p, c_int, c_double)),
     )
 
 

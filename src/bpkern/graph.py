@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._checks import as_str, real, whole
 from ._seeing.graph_rows import Row, rows
-from ._seeing.operations import OPERATIONS, Operation, power_of
+from ._seeing.operations import OPERATIONS, Operation, activation_of, power_of
 
 if TYPE_CHECKING:
     from .trace import Step
@@ -412,7 +412,7 @@ def from_trace(step: Step) -> Node:
     from ._seeing.graph_of_step import loss_of
 
     def apply(name: str, *operands: Node | float) -> Node:
-        return _apply(OPERATIONS[name], *operands)
+        return _apply(activation_of(name), *operands)
 
     loss: Node = loss_of(step, lambda name, value: Node(value, name=name), apply)
     return loss

@@ -2,10 +2,11 @@
 
 All arrays of a call are float32 or all are float64, contiguous along the last axis with any row stride. Sizes
 may be zero. Values may be NaN or infinite; results too small to be normal numbers are zero. The errors of the
-activations, in units in the last place of the exact value, are at most 2.5 for sigmoid and tanh, 2 for elu,
-3 for softplus, 4 for silu, 5 for gelu and gelu_tanh, in the tails as well (bench/ulp.py). With the
-instruction set ``generic``, which rounds products before it adds them, gelu is within 6. csrc/bpkern.h has
-the formulas. In those below, ``x.T`` is the transpose of x, and s' the derivative of the activation s.
+activations, in units in the last place of the exact value, are at most 2.5 for sigmoid and tanh, 2 for elu
+and selu, 3 for softplus, 4 for silu, 5 for gelu, gelu_tanh and mish, in the tails as well (bench/ulp.py).
+With the instruction set ``generic``, which rounds products before it adds them, gelu is within 6.
+csrc/bpkern.h has the formulas. In those below, ``x.T`` is the transpose of x, and s' the derivative of the
+activation s.
 """
 
 import numpy as np
@@ -35,8 +36,8 @@ def linear_forward(
     b : ndarray, shape (out,)
         Bias.
     activation : str
-        The function s: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "softplus", "gelu",
-        "gelu_tanh" or "silu".
+        The function s: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "selu", "softplus",
+        "gelu", "gelu_tanh", "silu" or "mish".
     out : ndarray, shape (n, out), optional
         The array for the result; it must not overlap an input.
     n_threads : int, optional
@@ -86,8 +87,8 @@ def delta_backward(
     activation : str
         This layer's function s, as for `linear_forward`. relu'(0) is 0, and leaky_relu'(0) is 0.01.
     z : ndarray, shape (n, in), optional
-        The input of the activation: required for gelu, gelu_tanh and silu, whose derivatives are not
-        functions of `a`, and refused for the others.
+        The input of the activation: required for gelu, gelu_tanh, silu and mish, whose derivatives are
+        not functions of `a`, and refused for the others.
     out : ndarray, shape (n, in), optional
         The array for the result; it must not overlap an input.
     n_threads : int, optional

@@ -28,6 +28,7 @@ from ._model.prediction import (
 )
 from ._model.seeding import RandomState
 from ._model.settings import Settings
+from .activations import Activation
 from .callbacks import Callback
 from .history import History
 from .losses import Loss
@@ -50,13 +51,15 @@ class MLP:
     ----------
     layers : sequence of int
         The sizes of the layers, input first and output last: at least two, each at least 1.
-    activation : str or list of str
-        Of the hidden layers: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "softplus", "gelu",
-        "gelu_tanh" or "silu"; one name for all of them, or a list with one name per hidden layer. relu'(0) is
-        0; the slope of leaky_relu below 0 is 0.01; elu is exp(z) - 1 below 0; gelu is z times the cumulative
-        normal distribution, and gelu_tanh its approximation by tanh; silu is z times the sigmoid, also known
-        as swish.
-    output_activation : str
+    activation : str, activation of `bpkern.activations`, or list of these
+        Of the hidden layers: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "selu", "softplus",
+        "gelu", "gelu_tanh", "silu" or "mish"; one name for all of them, or a list with one name per hidden
+        layer. relu'(0) is 0; leaky_relu is 0.01 z below 0, or another slope by
+        ``activations.LeakyReLU(0.2)``, which may be written "leaky_relu(0.2)"; elu is exp(z) - 1 below 0, and
+        selu is elu with the published scales; gelu is z times the cumulative normal distribution, and
+        gelu_tanh its approximation by tanh; silu is z times the sigmoid, also known as swish; mish is z times
+        tanh(softplus(z)).
+    output_activation : str or activation of `bpkern.activations`
         Of the last layer, applied before any loss. Leave it "identity" with the two cross-entropies, which
         contain their own softmax or sigmoid.
     loss : str, loss of `bpkern.losses`, or callable
@@ -66,24 +69,28 @@ class MLP:
 
         For values, means over all elements: "mse" of the squared differences; "mae" of the absolute
         differences; "huber", which is ``losses.Huber()``; "quantile", which is ``losses.Quantile()``;
-        "poisson" of ``exp(output) - y * output``, for y of at least 0, where the outputs are logarithms of
-        rates. And "squared_error": half the sum of squares over the outputs, mean over the rows.
+        "log_cosh" of ``log(cosh(output - y))``; "poisson" of ``exp(output) - y * output``, for y of at least
+        0, where the outputs are logarithms of rates; and, for y of 1 and -1, "hinge" of ``max(0, 1 - y *
+        output)`` and "squared_hinge" of its square. And "squared_error": half the sum of squares over the
+        outputs, mean over the rows.
 
         A callable ``loss(outputs, y) -> (loss, gradient)`` is called once per mini-batch with outputs (n,
         out), which are a copy, and the same rows of y, in y's shape and read-only. It returns either losses
         (n,) and the gradient (n, out) of each row's loss by its outputs, or the mean of the losses and the
         gradient of the mean.
     optimizer : Optimizer or str, optional
-        `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam` or `AdamW`; None is ``SGD(lr=0.01)``. Or a name, "sgd",
-        "rmsprop", "adagrad", "adam" or "adamw", which is that optimiser with its default settings.
+        `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW` or `NAdam`; None is ``SGD(lr=0.01)``. Or a name,
+        "sgd", "rmsprop", "adagrad", "adam", "adamw" or "nadam", which is that optimiser with its default
+        settings.
     dtype : {"float32", "float64"}
         The type of all computations and results.
     init : str, (str, float), or sequence
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or
         "orthogonal", with zero biases. "auto" is "he_uniform" before relu, leaky_relu, elu, gelu, gelu_tanh,
-        silu and softplus, and "glorot_uniform" before the others. A pair (name, gain) multiplies the weights
-        by the gain, which is above 0. A list has a name or a pair for each layer, the output layer included,
-        as in ``["he_normal", ("orthogonal", 0.01)]``; or it has pairs of arrays (W, b), as for `set_weights`.
+        silu, mish and softplus, and "glorot_uniform" before the others. A pair (name, gain) multiplies the
+        weights by the gain, which is above 0. A list has a name or a pair for each layer, the output layer
+        included, as in ``["he_normal", ("orthogonal", 0.01)]``; or it has pairs of arrays (W, b), as for
+        `set_weights`.
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights but not for
         biases.
@@ -94,7 +101,8 @@ class MLP:
         Adds ``l1 * sum(abs(W))`` to the loss and ``l1 * sign(W)`` to the gradient, for weights but not for
         biases.
     label_smoothing : float
-        From 0 to 1, for cross_entropy: this part of each target is distributed equally over all classes.
+        From 0 to 1, for the two cross-entropies: this part of each target is distributed equally over all
+        classes, or over the two of each output of binary_cross_entropy.
     bias : bool or sequence of bool
         Whether layers have biases: one flag for all layers, or one per layer, the output included. A layer
         without is PyTorch's ``Linear(bias=False)``: `state_dict` has no "0.bias" for it, `load_state_dict`
@@ -104,6 +112,8 @@ class MLP:
         What stands in front of the first layer and is trained with it: embeddings of columns, and factors.
         ``layers[0]`` is the number of columns of X; W of the first layer has as many columns as the inputs
         have outputs.
+    input_dropout : float
+        As `dropout`, for the inputs: the probability that a number of a row is dropped in training.
     seed : None, int, SeedSequence or Generator
         For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
         used and advanced; None takes fresh entropy. What a subclass of Generator returns is checked.
@@ -147,8 +157,8 @@ class MLP:
         self,
         layers: Sequence[int],
         *,
-        activation: str | Sequence[str] = "relu",
-        output_activation: str = "identity",
+        activation: str | Activation | Sequence[str | Activation] = "relu",
+        output_activation: str | Activation = "identity",
         loss: str | Loss | Callable[..., Any],
         optimizer: Optimizer | str | None = None,
         dtype: Any = "float32",
@@ -159,6 +169,7 @@ class MLP:
         label_smoothing: float = 0.0,
         bias: bool | Sequence[bool] = True,
         inputs: Sequence[Input] = (),
+        input_dropout: float = 0.0,
         seed: Any = None,
     ) -> None:
         if "_core" in vars(self) and self._core.fitting:
@@ -177,6 +188,7 @@ class MLP:
             label_smoothing,
             bias,
             inputs,
+            input_dropout,
         )
         settings.conventions = self.__bpkern_conventions__(settings)
         self._core = Core(settings)
@@ -451,6 +463,7 @@ class MLP:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
+        drop_last: bool = False,
         ema: float | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
@@ -474,7 +487,7 @@ class MLP:
         epochs : int
             0 returns an empty History.
         batch_size : int
-            Rows of a step, at most n. The last batch of an epoch may be smaller.
+            Rows of a step, at most n. The last batch of an epoch may be smaller; see `drop_last`.
         shuffle : bool
             Draw a new order of the rows for each epoch.
         validation_data : (X, y) or (X, y, sample_weight), optional
@@ -505,6 +518,9 @@ class MLP:
         accumulate : int
             Mini-batches per update, as if they were one batch. Those that remain at the end of an epoch make
             an update, too.
+        drop_last : bool
+            Leave out the rows of an epoch that do not fill a mini-batch: the last ones of its order. Not with
+            an iterable of batches, and ValueError if `batch_size` exceeds the rows to train on.
         ema : float, optional
             Keep an average of the parameters, ``ema * average + (1 - ema) * parameters`` after each update,
             from 0 to 1. Predictions, `get_weights` and files use the average, until a fit without one.
@@ -558,6 +574,7 @@ class MLP:
             clip_norm=clip_norm,
             clip_value=clip_value,
             accumulate=accumulate,
+            drop_last=drop_last,
             ema=ema,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
@@ -1064,11 +1081,11 @@ class MLP:
         ----------
         sequential : torch.nn.Sequential
             Of Linear layers of float32 or float64, with at most one activation after each, and a Dropout
-            after that; nested Sequentials and a Flatten at the start are allowed. A last Softmax or
-            LogSoftmax is that of the loss "cross_entropy", and a last Sigmoid that of "binary_cross_entropy",
-            so that `predict_proba` returns what the Sequential returns. Otherwise `forward` does. A Linear
-            without bias becomes a layer without biases. All parameters are trained, whatever their
-            ``requires_grad``: see `freeze`.
+            after that or at the start; nested Sequentials and a Flatten at the start are allowed. A last
+            Softmax or LogSoftmax is that of the loss "cross_entropy", and a last Sigmoid that of
+            "binary_cross_entropy", so that `predict_proba` returns what the Sequential returns. Otherwise
+            `forward` does. A Linear without bias becomes a layer without biases. All parameters are trained,
+            whatever their ``requires_grad``: see `freeze`.
         loss, optimizer, l2, l1, label_smoothing, seed : various
             As for the constructor. `reset` returns to the weights of the Sequential.
 
@@ -1103,6 +1120,7 @@ class MLP:
         dropout: float | Sequence[float] = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
+        input_dropout: float = 0.0,
         seed: Any = None,
     ) -> Self:
         """A model with the layers, activations, dtype and weights of an ONNX file.
@@ -1119,7 +1137,7 @@ class MLP:
             and PyTorch write it. A last Softmax is that of the loss "cross_entropy", and a last Sigmoid that
             of "binary_cross_entropy", so that `predict_proba` returns what the file computes. Otherwise
             `forward` does. If there are several outputs, that of real numbers is read.
-        loss, optimizer, l2, dropout, l1, label_smoothing, seed : various
+        loss, optimizer, l2, dropout, l1, label_smoothing, input_dropout, seed : various
             As for the constructor. `reset` returns to the weights of the file.
 
         Returns
@@ -1137,7 +1155,8 @@ class MLP:
         """
         from ._export.onnx_in import read_onnx
 
-        found = read_onnx(_checks.path("path", path), loss).arguments() | {"dropout": dropout}
+        found = read_onnx(_checks.path("path", path), loss).arguments()
+        found |= {"dropout": dropout, "input_dropout": input_dropout}
         options = dict(
             loss=loss, optimizer=optimizer, l2=l2, l1=l1, label_smoothing=label_smoothing, seed=seed
         )

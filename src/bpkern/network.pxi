@@ -373,15 +373,25 @@ cdef class Network:
         counts.moves = value
         bpk_net_set_counts(self.net, counts)
 
-    def set_dropout(self, probabilities, uint64_t key):
-        """Set the probability for each hidden layer, and the key of the generator of the masks."""
+    def set_activation_parameter(self, int l, double parameter):
+        """Give layer l, of leaky_relu or elu, a slope or an alpha of at least 0; before its first pass."""
+        if not 0 <= l < len(self.sizes) - 1 or not 0 <= parameter < INFINITY:
+            raise ValueError(f"there must be a layer and a number of at least 0, not {l}, {parameter}")
+        bpk_net_set_activation_parameter(self.net, l, parameter)
+        self.free_workspace()
+
+    def set_dropout(self, probabilities, uint64_t key, double inputs=0.0):
+        """Set the probability for each hidden layer and for the inputs, and the key of the generator of the masks."""
         if len(probabilities) != len(self.sizes) - 2 or not all(0 <= p < 1 for p in probabilities):
             raise ValueError(f"there must be a probability from 0 to below 1 per hidden layer, not {probabilities}")
+        if not 0 <= inputs < 1:
+            raise ValueError(f"the probability of the inputs must be from 0 to below 1, not {inputs}")
         if tuple(probabilities) != self.dropout:
             self.free_workspace()  # it may have no room for the masks
         self.dropout = tuple(probabilities)
         for l, probability in enumerate(probabilities):
             bpk_net_set_dropout(self.net, l, probability)
+        bpk_net_set_input_dropout(self.net, inputs)
         bpk_net_set_dropout_key(self.net, key)
 
     def set_group(self, int l, int kind, double lr, double decay, bint frozen):

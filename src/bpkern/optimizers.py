@@ -35,17 +35,20 @@ class Optimizer(Slotted):
         the iteration, which is the number of updates that the model has made.
     weight_decay : float
         As the subclass defines it.
+    maximize : bool
+        Make the loss larger. Penalties of the model and weight decay stay as they are.
     """
 
     # Every class has slots, so that setting a misspelt attribute is an error.
-    __slots__ = ("lr",)
+    __slots__ = ("lr", "maximize")
 
     rule: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     weight_decay: float  # a slot of each subclass
 
-    def __init__(self, lr: LearningRate) -> None:
+    def __init__(self, lr: LearningRate, maximize: bool = False) -> None:
         self.lr = lr
+        self.maximize = maximize
 
     def check(self) -> None:
         """Raise ValueError or TypeError if the present attributes are not allowed."""
@@ -55,6 +58,7 @@ class Optimizer(Slotted):
             )
         if not callable(self.lr):
             _checks.real("lr", self.lr)
+        _checks.flag("maximize", self.maximize)
 
     def values(self) -> tuple[Any, ...]:
         """The present attributes, in the order of the constructor."""
@@ -81,9 +85,20 @@ class Optimizer(Slotted):
         """
         return type(self)(**self.settings())
 
+    def __setstate__(self, state: Any) -> None:
+        """As `Slotted`; pickles of older versions lack the settings that they did not have."""
+        for name, value in _ADDED.items():
+            if name in self.names:
+                setattr(self, name, value)
+        super().__setstate__(state)
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.settings().items())
         return f"{type(self).__name__}({settings})"
+
+
+# Settings that versions before 0.2 did not have, with the values that they meant.
+_ADDED: dict[str, Any] = {"maximize": False, "dampening": 0.0}
 
 
 class SGD(Optimizer):
@@ -92,7 +107,7 @@ class SGD(Optimizer):
     For each weight and bias ``w`` with gradient ``g`` and velocity ``v``, zero at first::
 
         g <- g + weight_decay * w
-        v <- momentum * v + g
+        v <- momentum * v + (1 - dampening) * g         in the first update without dampening
         w <- w - lr * v                       plain momentum
         w <- w - lr * (g + momentum * v)      Nesterov
 
@@ -109,15 +124,20 @@ class SGD(Optimizer):
         Use Nesterov's momentum; needs a momentum above 0.
     weight_decay : float
         At least 0; for weights and biases. (``MLP(l2=...)`` is for weights only.)
+    dampening : float
+        From 0 to 1: the part of the gradient that the velocity does not take; 0 with Nesterov.
+    maximize : bool
+        Make the loss larger: its gradient is taken with the opposite sign. Penalties and weight decay are
+        not.
 
     Raises
     ------
     ValueError, TypeError
-        For values out of range or of the wrong kind, and for Nesterov without momentum.
+        For values out of range or of the wrong kind, and for Nesterov without momentum or with dampening.
     """
 
-    names = ("lr", "momentum", "nesterov", "weight_decay")
-    __slots__ = names[1:]
+    names = ("lr", "momentum", "nesterov", "weight_decay", "dampening", "maximize")
+    __slots__ = names[1:-1]
 
     rule = "sgd"
 
@@ -128,11 +148,14 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        dampening: float = 0.0,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(lr)
+        super().__init__(lr, maximize)
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
+        self.dampening = dampening
         self.check()
 
     def check(self) -> None:
@@ -140,8 +163,11 @@ class SGD(Optimizer):
         super().check()
         _checks.real("momentum", self.momentum, 0.0, 1.0)
         _checks.real("weight_decay", self.weight_decay)
+        _checks.real("dampening", self.dampening, 0.0, 1.0)
         if _checks.flag("nesterov", self.nesterov) and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, not 0")
+        if self.nesterov and self.dampening:
+            raise ValueError(f"nesterov needs a dampening of 0, not {self.dampening}")
 
 
 class RMSprop(Optimizer):
@@ -171,6 +197,9 @@ class RMSprop(Optimizer):
         From 0, which is without momentum, to 1.
     centered : bool
         Divide by an estimate of the standard deviation instead.
+    maximize : bool
+        Make the loss larger: its gradient is taken with the opposite sign. Penalties and weight decay are
+        not.
 
     Raises
     ------
@@ -178,8 +207,8 @@ class RMSprop(Optimizer):
         For values out of range or of the wrong kind.
     """
 
-    names = ("lr", "alpha", "eps", "weight_decay", "momentum", "centered")
-    __slots__ = names[1:]
+    names = ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "maximize")
+    __slots__ = names[1:-1]
 
     rule = "rmsprop"
 
@@ -192,8 +221,9 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(lr)
+        super().__init__(lr, maximize)
         self.alpha = alpha
         self.eps = eps
         self.weight_decay = weight_decay
@@ -233,6 +263,9 @@ class Adagrad(Optimizer):
         At least 0. It is read when the sums are allocated, at the first update.
     eps : float
         At least 0; added outside the root.
+    maximize : bool
+        Make the loss larger: its gradient is taken with the opposite sign. Penalties and weight decay are
+        not.
 
     Raises
     ------
@@ -240,8 +273,8 @@ class Adagrad(Optimizer):
         For values out of range or of the wrong kind.
     """
 
-    names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
-    __slots__ = names[1:]
+    names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "maximize")
+    __slots__ = names[1:-1]
 
     rule = "adagrad"
 
@@ -253,8 +286,9 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(lr)
+        super().__init__(lr, maximize)
         self.lr_decay = lr_decay
         self.weight_decay = weight_decay
         self.initial_accumulator_value = initial_accumulator_value
@@ -299,6 +333,9 @@ class Adam(Optimizer):
         Divide by the largest average of the squares so far.
     eps_hat : bool
         Add `eps` to the root of the average before its bias correction.
+    maximize : bool
+        Make the loss larger: its gradient is taken with the opposite sign. Penalties and weight decay are
+        not.
 
     Raises
     ------
@@ -306,8 +343,8 @@ class Adam(Optimizer):
         For values out of range or of the wrong kind.
     """
 
-    names = ("lr", "betas", "eps", "weight_decay", "amsgrad", "eps_hat")
-    __slots__ = names[1:]
+    names = ("lr", "betas", "eps", "weight_decay", "amsgrad", "eps_hat", "maximize")
+    __slots__ = names[1:-1]
 
     rule = "adam"
 
@@ -320,8 +357,9 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         eps_hat: bool = False,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(lr)
+        super().__init__(lr, maximize)
         # A list could change without an assignment to the attribute.
         self.betas = tuple(betas) if isinstance(betas, list) else betas
         self.eps = eps
@@ -333,16 +371,20 @@ class Adam(Optimizer):
     def check(self) -> None:
         """Raise ValueError or TypeError if the present attributes are not allowed."""
         super().check()
-        if not isinstance(self.betas, tuple):
-            raise TypeError(f"betas must be a tuple of two numbers, not {self.betas!r}")
-        if len(self.betas) != 2:
-            raise ValueError(f"betas must be two numbers, not {len(self.betas)}")
-        for i, beta in enumerate(self.betas):
-            _checks.fraction(f"betas[{i}]", beta)
+        _check_betas(self.betas)
         _checks.real("eps", self.eps)
         _checks.real("weight_decay", self.weight_decay)
         _checks.flag("amsgrad", self.amsgrad)
         _checks.flag("eps_hat", self.eps_hat)
+
+
+def _check_betas(betas: Any) -> None:
+    if not isinstance(betas, tuple):
+        raise TypeError(f"betas must be a tuple of two numbers, not {betas!r}")
+    if len(betas) != 2:
+        raise ValueError(f"betas must be two numbers, not {len(betas)}")
+    for i, beta in enumerate(betas):
+        _checks.fraction(f"betas[{i}]", beta)
 
 
 class AdamW(Adam):
@@ -362,7 +404,7 @@ class AdamW(Adam):
         As for `Adam`.
     weight_decay : float
         At least 0; for weights and biases, multiplied by the learning rate.
-    amsgrad, eps_hat : bool
+    amsgrad, eps_hat, maximize : bool
         As for `Adam`.
 
     Raises
@@ -384,9 +426,91 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
         amsgrad: bool = False,
         eps_hat: bool = False,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(lr, betas, eps, weight_decay, amsgrad, eps_hat)
+        super().__init__(lr, betas, eps, weight_decay, amsgrad, eps_hat, maximize)
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum, as in ``torch.optim.NAdam``.
+
+    For each weight and bias ``w`` with gradient ``g``, in update number ``t``, from 1; the averages ``m`` and
+    ``s`` are zero at first (Dozat, 2016)::
+
+        g <- g + weight_decay * w               or, decoupled, w <- w * (1 - lr * weight_decay)
+        p(t) = beta1 * (1 - 0.96**(t * momentum_decay) / 2)
+        P(t) = p(1) * p(2) * ... * p(t)
+        m <- beta1 * m + (1 - beta1) * g
+        s <- beta2 * s + (1 - beta2) * g**2
+        d <- sqrt(s / (1 - beta2**t)) + eps
+        w <- w - lr * ((1 - p(t)) / (1 - P(t)) * g + p(t + 1) / (1 - P(t + 1)) * m) / d
+
+    Parameters
+    ----------
+    lr : float or callable
+        The learning rate, at least 0, or a schedule or callable of the iteration.
+    betas : (float, float)
+        The decay factors of the two averages at each update: at least 0 and below 1.
+    eps : float
+        At least 0; added outside the root.
+    weight_decay : float
+        At least 0; for weights and biases.
+    momentum_decay : float
+        At least 0: how fast the momentum grows from half of beta1 to beta1.
+    decoupled_weight_decay : bool
+        As in `AdamW`; otherwise weight decay is part of the gradient, and thereby of the averages.
+    maximize : bool
+        Make the loss larger: its gradient is taken with the opposite sign. Penalties and weight decay are
+        not.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind.
+    """
+
+    names = (
+        "lr",
+        "betas",
+        "eps",
+        "weight_decay",
+        "momentum_decay",
+        "decoupled_weight_decay",
+        "maximize",
+    )
+    __slots__ = names[1:-1]
+
+    rule = "nadam"
+
+    @proposes_arguments("NAdam")
+    def __init__(
+        self,
+        lr: LearningRate = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 0.004,
+        decoupled_weight_decay: bool = False,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(lr, maximize)
+        self.betas = tuple(betas) if isinstance(betas, list) else betas
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.momentum_decay = momentum_decay
+        self.decoupled_weight_decay = decoupled_weight_decay
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError if the present attributes are not allowed."""
+        super().check()
+        _check_betas(self.betas)
+        for name in ("eps", "weight_decay", "momentum_decay"):
+            _checks.real(name, getattr(self, name))
+        _checks.flag("decoupled_weight_decay", self.decoupled_weight_decay)
 
 
 # The classes by rule: the name in files and in C.
-OPTIMIZERS: dict[str, type[Optimizer]] = {each.rule: each for each in (SGD, RMSprop, Adagrad, Adam, AdamW)}
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    each.rule: each for each in (SGD, RMSprop, Adagrad, Adam, AdamW, NAdam)
+}

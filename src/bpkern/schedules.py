@@ -2,10 +2,10 @@
 
 >>> bpkern.Adam(lr=bpkern.schedules.Cosine(0.001, iterations=epochs * steps, warmup=500))
 
-An epoch of n rows (without those of the validation split) in batches of b has ceil(n / b) iterations, and
-with ``accumulate=k`` a k-th of that, rounded up. They are counted over the whole life of a model, not for
-each `fit`. Any callable of the iteration may be used instead; a schedule computes all rates of an epoch in
-one call.
+An epoch of n rows (without those of the validation split) in batches of b has ceil(n / b) iterations, with
+``drop_last`` floor(n / b), and with ``accumulate=k`` a k-th of that, rounded up. They are counted over the
+whole life of a model, not for each `fit`. Any callable of the iteration may be used instead; a schedule
+computes all rates of an epoch in one call.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -318,9 +318,77 @@ class OneCycle(Schedule):
         return np.asarray(end + (start - end) / 2 * (np.cos(np.pi * part) + 1))
 
 
+class CosLog4(Schedule):
+    """Four cosine waves from 0 to `lr` and back to 0, each twice as long as the one before.
+
+    ::
+
+        lr * (1 - cos(2 * pi * log2(1 + 15 * t / iterations))) / 2
+
+    From `iterations` on the rate is 0. It is the schedule of RealMLP (Holzmüller et al., 2024), "coslog4" in
+    pytabkit.
+
+    Parameters
+    ----------
+    lr : float
+        The highest rate, at least 0.
+    iterations : int
+        The length of the four waves together, at least 1.
+    """
+
+    names = ("lr", "iterations")
+    __slots__ = names
+
+    lr: float
+    iterations: int
+
+    def __init__(self, lr: float, iterations: int) -> None:
+        super().__init__(
+            lr=_checks.real("lr", lr), iterations=_checks.whole("iterations", iterations, 1, MOST)
+        )
+
+    def _rate(self, t: np.ndarray) -> np.ndarray:
+        part = np.minimum(t / self.iterations, 1)
+        return np.asarray(self.lr * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * part))) / 2)
+
+
+class FlatCos(Schedule):
+    """`lr` for the first half, then half a cosine down to 0.
+
+    ::
+
+        lr                                                       for t < iterations / 2
+        lr * (1 + cos(pi * (2 * t / iterations - 1))) / 2        otherwise
+
+    From `iterations` on the rate is 0. It is "flat_cos" in pytabkit.
+
+    Parameters
+    ----------
+    lr : float
+        At least 0.
+    iterations : int
+        The length of both halves together, at least 1.
+    """
+
+    names = ("lr", "iterations")
+    __slots__ = names
+
+    lr: float
+    iterations: int
+
+    def __init__(self, lr: float, iterations: int) -> None:
+        super().__init__(
+            lr=_checks.real("lr", lr), iterations=_checks.whole("iterations", iterations, 1, MOST)
+        )
+
+    def _rate(self, t: np.ndarray) -> np.ndarray:
+        part = np.clip(2 * t / self.iterations - 1, 0, 1)
+        return np.asarray(self.lr * (1 + np.cos(np.pi * part)) / 2)
+
+
 # The classes by name, for files.
 SCHEDULES: dict[str, type[Schedule]] = {
-    each.__name__: each for each in (Step, Exponential, InverseScaling, Cosine, OneCycle)
+    each.__name__: each for each in (Step, Exponential, InverseScaling, Cosine, OneCycle, CosLog4, FlatCos)
 }
 
 

@@ -41,14 +41,18 @@ cdef bpk_optimizer optimizer_of(optimizer) except *:
     c.lr = 0.0 if callable(lr) else lr
     c.weight_decay = optimizer.weight_decay
     c.rule = <bpk_rule><int>OPTIMIZERS.index(optimizer.rule)
+    c.maximize = optimizer.maximize
     if c.rule == BPK_SGD:
-        c.momentum, c.nesterov = optimizer.momentum, optimizer.nesterov
+        c.momentum, c.nesterov, c.dampening = optimizer.momentum, optimizer.nesterov, optimizer.dampening
         return c
     c.eps = optimizer.eps
     if c.rule == BPK_RMSPROP:
         c.momentum, c.square_decay, c.centered = optimizer.momentum, optimizer.alpha, optimizer.centered
     elif c.rule == BPK_ADAGRAD:
         c.lr_decay = optimizer.lr_decay
+    elif c.rule == BPK_NADAM:
+        c.momentum, c.square_decay = optimizer.betas
+        c.momentum_decay, c.decoupled = optimizer.momentum_decay, optimizer.decoupled_weight_decay
     else:  # Adam and AdamW
         c.momentum, c.square_decay = optimizer.betas
         c.amsgrad, c.eps_hat = optimizer.amsgrad, optimizer.eps_hat

@@ -6,6 +6,8 @@
 
 static const long double PI = 3.14159265358979323846264338327950288L;
 static const long double LEAK = 0.01L, CUBIC = 0.044715L;
+static const long double SELU = 1.0507009873554804934193349852946L,
+                         SELU_ALPHA = 1.6732632423543772848170429916717L;
 
 static long double sigmoid(long double z) {
     long double e = expl(-fabsl(z));
@@ -24,10 +26,12 @@ long double activation_of(bpk_activation activation, long double z) {
         case BPK_SIGMOID: return sigmoid(z);
         case BPK_TANH: return tanhl(z);
         case BPK_ELU: return z < 0 ? expm1l(z) : z;
+        case BPK_SELU: return z < 0 ? SELU * SELU_ALPHA * expm1l(z) : SELU * z;
         case BPK_SOFTPLUS: return isnan(z) ? z : fmaxl(z, 0) + log1pl(expl(-fabsl(z)));
         case BPK_GELU: return z * normal_cdf(z);
         case BPK_GELU_TANH: return z * sigmoid(twice_u(z));
         case BPK_SILU: return z * sigmoid(z);
+        case BPK_MISH: return z * tanhl(log1pl(expl(z)));
         default: return z;
     }
 }
@@ -40,6 +44,7 @@ long double slope_from(bpk_activation activation, long double x) {
         case BPK_SIGMOID: return x * (1 - x);
         case BPK_TANH: return 1 - x * x;
         case BPK_ELU: return x > 0 ? 1 : x + 1;
+        case BPK_SELU: return x > 0 ? SELU : x + SELU * SELU_ALPHA;
         case BPK_SOFTPLUS: return -expm1l(-x);
         case BPK_GELU: return normal_cdf(x) + x * normal_density(x);
         case BPK_GELU_TANH: {
@@ -50,6 +55,10 @@ long double slope_from(bpk_activation activation, long double x) {
             long double g = sigmoid(x);
             return g + x * g * (1 - g);
         }
+        case BPK_MISH: {
+            long double g = tanhl(log1pl(expl(x)));
+            return g + x * (1 - g * g) * sigmoid(x);
+        }
         default: return 1;
     }
 }
@@ -58,18 +67,23 @@ long double slope_from(bpk_activation activation, long double x) {
 double activation_ulp(bpk_activation activation) {
     switch (activation) {
         case BPK_LEAKY_RELU: return 1;
-        case BPK_ELU: return 2;
+        case BPK_ELU:
+        case BPK_SELU: return 2;
         case BPK_SIGMOID:
         case BPK_TANH:
         case BPK_SOFTPLUS: return 3;
         case BPK_SILU: return 4;
+        case BPK_MISH:
         case BPK_GELU:
         case BPK_GELU_TANH: return 5;
         default: return 0;
     }
 }
 
-double largest_slope(bpk_activation activation) { return bpk_needs_z(activation) ? 1.13 : 1; }
+double largest_slope(bpk_activation activation) {
+    if (activation == BPK_SELU) return 1.76;
+    return bpk_needs_z(activation) ? 1.13 : 1;
+}
 
 static void exact_sum(ptrdiff_t k, const double *a, const double *b, double start, long double *sum,
                       double *magnitude) {

@@ -65,7 +65,7 @@ def test_it_gives_the_functions(consumer):
             dict(abi=2),
             r"compiled for the C ABI 1 of bpkern, and the installed bpkern .* has 2: compile the module",
         ),
-        (dict(revision=0), r"needs revision 1 .* and the installed bpkern .* has 0: install a newer bpkern"),
+        (dict(revision=0), r"needs revision 2 .* and the installed bpkern .* has 0: install a newer bpkern"),
     ],
 )
 def test_versions_that_do_not_fit(consumer, monkeypatch, changes, message):
@@ -77,7 +77,7 @@ def test_versions_that_do_not_fit(consumer, monkeypatch, changes, message):
 
 
 def test_a_later_revision_fits(consumer, monkeypatch):
-    other, _struct = capsule(revision=2)
+    other, _struct = capsule(revision=3)
     monkeypatch.setattr(_core, "_C_API", other)
     assert consumer.version() == bpkern.__version__
 
@@ -97,4 +97,4 @@ def test_no_bpkern(consumer, monkeypatch):
 def test_the_struct_has_its_size():
     functions = c_api.functions()
     assert functions.size == ctypes.sizeof(c_api.Api)
-    assert (functions.abi, functions.revision) == (1, 1)
+    assert (functions.abi, functions.revision) == (1, 2)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from c_nets import API, Net, address, data_of, number, report_of, status_of, training
+from helpers import fitting
 
 import bpkern
 from bpkern import c_api, reference
@@ -39,7 +40,7 @@ def rows(loss, dtype="float64", n=50):
     x = rng.normal(size=(n, SIZES[0])).astype(dtype)
     if loss == "cross_entropy":
         return x, rng.integers(0, SIZES[-1], n)
-    return x, rng.uniform(0, 1, (n, SIZES[-1])).astype(dtype)
+    return x, fitting(loss, rng.uniform(0, 1, (n, SIZES[-1])).astype(dtype))
 
 
 def reference_net(loss, optimizer, dtype="float64", **settings):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from c_nets import API, Net, data_of, number, report_of, status_of, training
 
+import bpkern
 from bpkern import c_api
 
 ROOT = Path(__file__).parents[2]
@@ -95,17 +96,86 @@ def test_defaults_fill_the_caller_s_struct_and_no_more(structs, version):
 
 
 def test_the_first_version_is_the_least():
-    for kind, last in ((c_api.Data, "weights"), (c_api.Training, "stop_context"), (c_api.Report, "bad_row")):
+    for kind, last in ((c_api.Data, "weights"), (c_api.Report, "bad_row")):
         member = getattr(kind, last)
         assert member.offset + member.size == ctypes.sizeof(kind)
+    member = c_api.Training.stop_context
+    least = member.offset + member.size
+    assert least < ctypes.sizeof(c_api.Training)
     with Net([2, 2], ["tanh"], "mse") as net:
         report, _ = report_of()
         report.size -= 1
         assert net.evaluate(data_of(X, X), report) == "BAD_SIZE"
-        assert net.fit(data_of(X, X), training(size=ctypes.sizeof(c_api.Training) - 1)) == "BAD_SIZE"
+        assert net.fit(data_of(X, X), training(size=least)) == "OK"
+        assert net.fit(data_of(X, X), training(size=least - 1)) == "BAD_SIZE"
         small = c_api.Training()
-        arguments = (ctypes.sizeof(small) - 1, number("sgd"))
-        assert status_of(API.training_init, small, *arguments) == "BAD_SIZE"
+        assert status_of(API.training_init, small, least, number("sgd")) == "OK"
+        assert status_of(API.training_init, small, least - 1, number("sgd")) == "BAD_SIZE"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        dict(momentum=0.9, dampening=0.4),
+        dict(momentum=0.5, maximize=1),
+        dict(rule="nadam", momentum_decay=0.1, weight_decay=0.3, decoupled=1),
+    ],
+    ids=str,
+)
+def test_the_members_of_the_second_version(own):
+    """They train as Python's settings of the same meaning; a number out of its range is refused."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 2)), rng.standard_normal((30, 2))
+    rule = own.pop("rule", "sgd")
+    names = {"decoupled": "decoupled_weight_decay"}
+    settings = {names.get(name, name): value for name, value in own.items()}
+    for flag in ("maximize", "decoupled_weight_decay"):
+        if flag in settings:
+            settings[flag] = True
+    optimizer = bpkern.NAdam(**settings) if rule == "nadam" else bpkern.SGD(**settings)
+    model = bpkern.MLP([2, 2], output_activation="tanh", loss="mse", dtype="float64", optimizer=optimizer)
+    with Net([2, 2], ["tanh"], "mse") as net:
+        net.set(model.get_weights())
+        assert net.fit(data_of(x, y), training(rule, epochs=2, batch=10, shuffle=0, **own)) == "OK"
+        model.fit(x, y, epochs=2, batch_size=10, shuffle=False, verbose=0)
+        assert np.array_equal(net.forward(x), model.forward(x))
+        for bad in (
+            dict(dampening=1.5),
+            dict(momentum_decay=-1),
+            dict(momentum=0.5, nesterov=1, dampening=0.5),
+        ):
+            assert net.fit(data_of(x, y), training("sgd", **bad)) == "BAD_VALUE"
+
+
+def test_a_slope_as_parameter():
+    """Before and after other calls, whose scratch memory has no room for its derivatives."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 2)), rng.standard_normal((30, 3))
+    model = bpkern.MLP(
+        [2, 4, 3],
+        activation="leaky_relu(0.3)",
+        output_activation="elu(2)",
+        loss="mse",
+        dtype="float64",
+        seed=0,
+    )
+    with Net([2, 4, 3], ["leaky_relu", "elu"], "mse") as net:
+        net.set(model.get_weights())
+        settings = training("sgd", lr=0.0, batch=10)
+        assert net.fit(data_of(x, y), settings) == "OK"
+        for l, value in ((0, 0.3), (1, 2.0)):
+            assert status_of(API.net_set_activation_parameter, net.handle, l, value) == "OK"
+        assert np.array_equal(net.forward(x), model.forward(x))
+        assert net.fit(data_of(x, y), training("sgd", lr=0.1, batch=10, epochs=2, shuffle=0)) == "OK"
+        model.optimizer.lr = 0.1
+        model.fit(x, y, epochs=2, batch_size=10, shuffle=False, verbose=0)
+        assert np.array_equal(net.forward(x), model.forward(x))
+        assert status_of(API.net_set_activation_parameter, net.handle, 2, 0.5) == "BAD_SIZE"
+        for bad in (-1.0, np.nan, np.inf):
+            assert status_of(API.net_set_activation_parameter, net.handle, 0, bad) == "BAD_VALUE"
+        assert status_of(API.net_set_activation_parameter, None, 0, 0.5) == "NULL_POINTER"
+    with Net([2, 3], ["tanh"], "mse") as net:
+        assert status_of(API.net_set_activation_parameter, net.handle, 0, 0.5) == "BAD_NAME"
 
 
 def test_a_report_of_a_later_version_may_hold_anything():

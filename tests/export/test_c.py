@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from export_helpers import assert_c_agrees, compiled, predicted_by_c, predictions, random_model
+from export_helpers import TEXTS, assert_c_agrees, compiled, predicted_by_c, predictions, random_model
 
 import bpkern
 from bpkern import export
@@ -49,8 +49,10 @@ def test_functions_at_the_ends_of_the_number_line(tmp_path):
     """Nothing overflows; small results keep their digits where bpkern's own do."""
     z = np.array([[-1e30, -100.0, -20.0, -5.0, -1e-3, -1e-30, 0.0, 1e-30, 1e-3, 5.0, 20.0, 100.0, 1e30]]).T
     models = {
-        name: bpkern.MLP([1, 1, 1], activation=name, loss="mse", init=[([[1.0]], [0.0])] * 2)
-        for name in bpkern._core.ACTIVATIONS
+        re.sub(r"\W", "_", text): bpkern.MLP(
+            [1, 1, 1], activation=text, loss="mse", init=[([[1.0]], [0.0])] * 2
+        )
+        for text in TEXTS
     }
     library = compiled("\n".join(export.to_c(model, name=name) for name, model in models.items()), tmp_path)
     for name, model in models.items():

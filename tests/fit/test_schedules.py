@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from bpkern.schedules import (
     SCHEDULES,
     Cosine,
+    CosLog4,
     Exponential,
+    FlatCos,
     InverseScaling,
     OneCycle,
     Schedule,
@@ -26,6 +28,8 @@ EXAMPLES = [
     Exponential(0.5, 0.1, every=100),
     InverseScaling(0.5),
     InverseScaling(0.5, power=0.0),
+    CosLog4(0.5, 40),
+    FlatCos(0.5, 41),
     Cosine(0.5, 20),
     Cosine(0.5, 20, lowest=0.1, warmup=6),
     Cosine(0.5, 20, lowest=0.1, warmup=6, restarts=1),
@@ -234,3 +238,21 @@ def test_bad_settings(make, error, message):
 def test_the_base_is_no_schedule():
     with pytest.raises(NotImplementedError):
         Schedule()(0)
+
+
+def test_four_waves_of_growing_length():
+    """The formula of pytabkit's coslog4, 0 at the ends of the waves: where 1 + 15 t is a power of 2."""
+    schedule = CosLog4(2.0, 1500)
+    t = np.arange(1500) / 1500
+    assert schedule(np.arange(1500)) == pytest.approx(1 - np.cos(2 * np.pi * np.log2(1 + 15 * t)), abs=1e-12)
+    assert schedule(np.array([0, 100, 300, 700, 1500, 9999])) == pytest.approx(0, abs=1e-12)
+    tops = [1500 * (2 ** (k + 0.5) - 1) / 15 for k in range(4)]
+    assert [schedule(round(top)) for top in tops] == pytest.approx([2.0] * 4, rel=1e-3)
+
+
+def test_flat_and_then_a_cosine():
+    schedule = FlatCos(2.0, 100)
+    assert values(schedule, range(51)) == [2.0] * 51
+    assert values(schedule, [75, 100, 1000]) == pytest.approx([1.0, 0.0, 0.0], abs=1e-12)
+    falling = schedule(np.arange(50, 100))
+    assert falling == pytest.approx(Cosine(2.0, 50)(np.arange(50)))

@@ -2,12 +2,25 @@
 
 import numpy as np
 import pytest
-from helpers import ACTIVATIONS, DERIVATIVES, NEED_Z, ULP, guarded, untouched
+from helpers import (
+    ACTIVATIONS,
+    DERIVATIVES,
+    NEED_Z,
+    ULP,
+    counts_as_zero,
+    guarded,
+    selu_above,
+    selu_below,
+    untouched,
+)
 
 from bpkern import _core, kernels
 
-CURVED = ("sigmoid", "tanh", "elu", "softplus", *NEED_Z)
+CURVED = ("sigmoid", "tanh", "elu", "selu", "softplus", *NEED_Z)
 GUARD = -77.0
+
+# The slope at 0, where it is the factor of z: tanh(log 2) = 3 / 5 of mish.
+GATES = dict.fromkeys(NEED_Z, 0.5) | {"mish": 0.6}
 
 
 def activate(name, x):
@@ -32,9 +45,11 @@ def check(name, x, wide):
     with np.errstate(under="ignore", over="ignore"):
         exact = ACTIVATIONS[name](x.astype(wide))
     tiny = np.finfo(x.dtype).tiny
+    fits = np.abs(exact) <= np.finfo(x.dtype).max
+    assert np.isinf(activate(name, x[~fits])).all()  # the largest numbers of selu
+    x, exact = x[fits], exact[fits]
     unit = np.spacing(np.maximum(np.abs(exact).astype(x.dtype), tiny))
-    # A result below the smallest normal number may be zero; so may the factor of z in gelu and silu.
-    zero = tiny * np.maximum(np.abs(x.astype(wide)), 1) if name in NEED_Z else tiny
+    zero = counts_as_zero(name, x, wide)
     error = np.abs(activate(name, x).astype(wide) - exact)
     assert (error <= np.where(np.abs(exact) < zero, zero, ULP[name] * unit)).all()
 
@@ -108,6 +123,7 @@ def test_matrices_of_every_width(isa, dtype, name):
 def test_ends_of_the_number_line(isa, dtype):
     x = np.array([-np.inf, -1e30, -0.0, 0.0, 1e30, np.inf, np.nan], dtype)
     nan, inf, one = np.nan, np.inf, x.dtype.type(1)
+    above, below = selu_above(x.dtype), selu_below(x.dtype)
     log_2 = np.log(x.dtype.type(2))
     expected = {
         "identity": x,
@@ -116,6 +132,7 @@ def test_ends_of_the_number_line(isa, dtype):
         "sigmoid": [0, 0, 0.5, 0.5, 1, 1, nan],
         "tanh": [-1, -1, 0, 0, 1, 1, nan],
         "elu": [-1, -1, 0, 0, x[4], inf, nan],
+        "selu": [-below, -below, 0, 0, above * x[4], inf, nan],
         "softplus": [0, 0, log_2, log_2, x[4], inf, nan],
     }
     expected |= {name: [nan, 0, 0, 0, x[4], inf, nan] for name in NEED_Z}  # -inf times 0
@@ -126,9 +143,11 @@ def test_ends_of_the_number_line(isa, dtype):
         "sigmoid": [0, 0, 0.25, 0.25, 0, 0, nan],
         "tanh": [0, 0, 1, 1, 0, 0, nan],
         "elu": [0, 0, 1, 1, 1, 1, nan],
+        "selu": [0, 0, below, below, above, above, nan],
         "softplus": [0, 0, 0.5, 0.5, 1, 1, nan],
     }
-    slopes |= {name: [0, 0, 0.5, 0.5, 1, 1, nan] for name in NEED_Z}  # the limits, not infinity times 0
+    # The limits, not infinity times 0.
+    slopes |= {name: [0, 0, GATES[name], GATES[name], 1, 1, nan] for name in NEED_Z}
     assert set(expected) == set(slopes) == set(_core.ACTIVATIONS)
     eps = np.finfo(dtype).eps
     for name in expected:
@@ -144,7 +163,9 @@ def test_the_smallest_and_the_largest_numbers(isa, dtype, name):
     info = np.finfo(dtype)
     x = np.array([info.tiny, -info.tiny, info.max, -info.max], dtype)
     a, slope = with_slope(name, x)
-    assert np.isfinite(a).all()
+    assert np.isfinite(a[:2]).all()
+    assert np.isfinite(a[3])
+    assert np.isfinite(a[2]) == (name != "selu")  # which is 1.05 times that
     assert np.isfinite(slope).all()
     with np.errstate(under="ignore", over="ignore"):
         exact = ACTIVATIONS[name](x[:2].astype(np.longdouble))
@@ -152,7 +173,7 @@ def test_the_smallest_and_the_largest_numbers(isa, dtype, name):
 
 
 def test_signs_of_zero(isa, dtype):
-    for name in ("tanh", "elu", *NEED_Z):
+    for name in ("tanh", "elu", "selu", *NEED_Z):
         a, _ = with_slope(name, np.array([0.0, -0.0], dtype))
         assert np.array_equal(np.signbit(a), [False, True]), name
 
@@ -190,4 +211,5 @@ def test_slopes_at_zero(isa, dtype):
     assert kernels.delta_backward(one, one, one / 2, "sigmoid")[0, 0] == 0.25
     assert kernels.delta_backward(one, one, zero, "elu")[0, 0] == 1
     for name in NEED_Z:
-        assert kernels.delta_backward(one, one, zero, name, z=zero)[0, 0] == 0.5
+        slope = kernels.delta_backward(one, one, zero, name, z=zero)[0, 0]
+        assert slope == pytest.approx(GATES[name], rel=2 * float(np.finfo(dtype).eps))

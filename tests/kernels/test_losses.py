@@ -32,6 +32,16 @@ def definition(loss, a, y, parameter=None):
         return losses.mean(axis=1), np.where(y == a, 0, np.where(y > a, -q, 1 - q)) / width
     if loss == "poisson":
         return (np.exp(a) - y * a).mean(axis=1), (np.exp(a) - y) / width
+    if loss == "log_cosh":
+        size = np.abs(a - y)
+        near = np.log1p(np.sinh(np.minimum(size, 1)) ** 2) / 2
+        far = size + np.log1p(np.exp(-2 * size)) - np.log(np.longdouble(2))
+        return np.where(size < 1, near, far).mean(axis=1), np.tanh(a - y) / width
+    if loss == "hinge":
+        return np.maximum(0, 1 - y * a).mean(axis=1), np.where(y * a < 1, -y, 0) / width
+    if loss == "squared_hinge":
+        below = np.maximum(0, 1 - y * a)
+        return (below**2).mean(axis=1), -2 * y * below / width
     if loss == "mse":
         return ((a - y) ** 2).mean(axis=1), 2 * (a - y) / width
     if loss == "squared_error":
@@ -51,6 +61,8 @@ def targets(rng, loss, shape):
         return y / y.sum(axis=1, keepdims=True)
     if loss == "poisson":
         return rng.poisson(3, shape).astype(float)
+    if "hinge" in loss:
+        return rng.choice([-1.0, 1.0], shape)
     return rng.random(shape) if loss == "binary_cross_entropy" else rng.standard_normal(shape)
 
 
@@ -171,7 +183,8 @@ def test_a_parameter_an_output(isa, dtype, loss):
 
 
 @pytest.mark.parametrize(
-    "loss", ["mae", "huber", "quantile", "poisson", Huber(0.3), Quantile([0.1, 0.5, 0.9])]
+    "loss",
+    ["mae", "huber", "quantile", "poisson", "log_cosh", Huber(0.3), Quantile([0.1, 0.5, 0.9])],
 )
 def test_gradients_are_the_differences_of_the_loss(isa, loss):
     rng, h = np.random.default_rng(4), 1e-5
@@ -182,6 +195,35 @@ def test_gradients_are_the_differences_of_the_loss(isa, loss):
         step = h * np.eye(3)[j]
         difference = model.evaluate(a + step, y)["loss"] - model.evaluate(a - step, y)["loss"]
         assert db[j] == pytest.approx(difference / (2 * h), abs=1e-8)
+
+
+def test_small_errors_of_log_cosh(isa, dtype):
+    """No digits cancel: d^2 / 2 for a small d, and |d| for a large one, to a few units in the last place."""
+    eps = float(np.finfo(dtype).eps)
+    for width in (1, 5, 16, 19):
+        model = identity_net(width, "log_cosh", dtype)
+        for d in (1e-8, 1e-4, 0.01, 0.5, 0.85, 0.9, 3.0, 40.0, 1e6):
+            d = float(np.dtype(dtype).type(d))
+            exact, _ = definition("log_cosh", np.full((1, 1), d, np.longdouble), np.longdouble(0))
+            for sign in (-1, 1):
+                loss, [(_, db)] = model.gradients(np.full((1, width), sign * d), np.zeros((1, width)))
+                assert loss == pytest.approx(float(exact[0]), rel=8 * eps), d
+                assert db == pytest.approx(np.full(width, sign * np.tanh(d) / width), rel=8 * eps)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 1.0])
+def test_smoothing_of_two_classes(isa, dtype, smoothing):
+    """The loss of the targets (1 - e) t + e / 2; the accuracy is that of t."""
+    rng, eps = np.random.default_rng(5), float(np.finfo(dtype).eps)
+    for width in WIDTHS:
+        a, y = rng.standard_normal((6, width)).astype(dtype), rng.integers(0, 2, (6, width)).astype(dtype)
+        smoothed = (1 - np.longdouble(smoothing)) * y + np.longdouble(smoothing) / 2
+        losses, derivative = definition("binary_cross_entropy", a.astype(np.longdouble), smoothed)
+        model = identity_net(width, "binary_cross_entropy", dtype, label_smoothing=smoothing)
+        value, [(_, db)] = model.gradients(a, y)
+        assert abs(value - losses.mean()) <= 16 * eps
+        assert (np.abs(db - derivative.mean(axis=0)) <= 16 * eps).all()
+        assert model.evaluate(a, y)["accuracy"] == pytest.approx(((a > 0) == (y > 0.5)).mean())
 
 
 def test_at_the_corners(isa, dtype):
@@ -294,7 +336,7 @@ def test_a_callable_is_a_loss_of_its_own():
         (
             lambda: bpkern.MLP([2, 3], loss="mse", label_smoothing=0.1),
             ValueError,
-            "label_smoothing is for cross_entropy, not mse",
+            "label_smoothing is for cross_entropy and binary_cross_entropy, not mse",
         ),
         (
             lambda: bpkern.MLP([2, 3], loss="cross_entropy", label_smoothing=1.5),

@@ -9,7 +9,7 @@ from bpkern._model.initializers import NAMES, checked_init, each_initial_layer
 from bpkern._model.seeding import RandomState
 
 F64 = np.dtype("float64")
-RECTIFIERS = ["relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus"]
+RECTIFIERS = ["relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus"]
 SQUASHERS = ["identity", "sigmoid", "tanh"]
 
 

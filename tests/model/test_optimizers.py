@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 
 from bpkern import _core, schedules
-from bpkern.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from bpkern.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
 DEFAULTS = {
-    SGD: {"lr": 0.01, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+    SGD: {
+        "lr": 0.01,
+        "momentum": 0.0,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "dampening": 0.0,
+        "maximize": False,
+    },
     RMSprop: {
         "lr": 0.01,
         "alpha": 0.99,
@@ -18,6 +25,7 @@ DEFAULTS = {
         "weight_decay": 0.0,
         "momentum": 0.0,
         "centered": False,
+        "maximize": False,
     },
     Adagrad: {
         "lr": 0.01,
@@ -25,6 +33,7 @@ DEFAULTS = {
         "weight_decay": 0.0,
         "initial_accumulator_value": 0.0,
         "eps": 1e-10,
+        "maximize": False,
     },
     Adam: {
         "lr": 0.001,
@@ -33,6 +42,7 @@ DEFAULTS = {
         "weight_decay": 0.0,
         "amsgrad": False,
         "eps_hat": False,
+        "maximize": False,
     },
     AdamW: {
         "lr": 0.001,
@@ -41,6 +51,16 @@ DEFAULTS = {
         "weight_decay": 0.01,
         "amsgrad": False,
         "eps_hat": False,
+        "maximize": False,
+    },
+    NAdam: {
+        "lr": 0.002,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "momentum_decay": 0.004,
+        "decoupled_weight_decay": False,
+        "maximize": False,
     },
 }
 OTHERS = {
@@ -56,6 +76,10 @@ OTHERS = {
     "betas": (0.5, 0.75),
     "amsgrad": True,
     "eps_hat": True,
+    "dampening": 0.0,  # nesterov allows no other
+    "momentum_decay": 0.25,
+    "decoupled_weight_decay": True,
+    "maximize": True,
 }
 
 
@@ -120,9 +144,12 @@ def test_settings_as_parameters(kind):
 
 
 def test_repr():
-    assert repr(SGD(0.1, 0.9, True)) == "SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)"
+    assert repr(SGD(0.1, 0.9, True)) == (
+        "SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.0, dampening=0.0, maximize=False)"
+    )
     assert repr(AdamW()) == (
-        "AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False, eps_hat=False)"
+        "AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False, eps_hat=False, "
+        "maximize=False)"
     )
     step = schedules.Step(0.1, 30)
     assert repr(Adagrad(step)).startswith("Adagrad(lr=Step(lr=0.1, every=30, factor=0.1), lr_decay=0.0")
@@ -131,6 +158,10 @@ def test_repr():
 BAD = [
     (SGD, "nesterov", True, ValueError, "nesterov needs a momentum above 0, not 0"),
     (SGD, "momentum", 1.5, ValueError, "momentum must be from 0 to 1, not 1.5"),
+    (SGD, "dampening", 1.5, ValueError, "dampening must be from 0 to 1, not 1.5"),
+    (NAdam, "momentum_decay", -1, ValueError, "momentum_decay must be finite and at least 0, not -1"),
+    (NAdam, "betas", (1.0, 0.9), ValueError, r"betas\[0\] must be at least 0 and below 1, not 1"),
+    (NAdam, "decoupled_weight_decay", 1, TypeError, "decoupled_weight_decay must be True or False, not 1"),
     (RMSprop, "alpha", 1.01, ValueError, "alpha must be from 0 to 1, not 1.01"),
     (RMSprop, "alpha", -0.01, ValueError, "alpha must be from 0 to 1"),
     (RMSprop, "momentum", 2, ValueError, "momentum must be from 0 to 1, not 2"),
@@ -155,6 +186,7 @@ ANYWHERE = [
     ("lr", None, TypeError, "lr must be a number, a schedule or a callable .*, not None"),
     ("lr", schedules.Step, TypeError, "lr must be a number, a schedule or a callable .*, not <class"),
     ("eps", -1e-9, ValueError, "eps must be finite and at least 0"),
+    ("maximize", 1, TypeError, "maximize must be True or False, not 1"),
     ("weight_decay", np.inf, ValueError, "weight_decay must be finite and at least 0, not inf"),
 ]
 
@@ -186,6 +218,18 @@ def test_bad_settings(kind, name, value, error, message):
 )
 def test_the_ends_of_the_ranges_are_allowed(kind, settings):
     assert kind(**settings).settings() == DEFAULTS[kind] | settings
+
+
+def test_nesterov_without_dampening():
+    with pytest.raises(ValueError, match="nesterov needs a dampening of 0"):
+        SGD(momentum=0.9, nesterov=True, dampening=0.5)
+
+
+def test_states_of_older_pickles():
+    """They lack the settings of this version, which then have their defaults."""
+    optimizer = SGD.__new__(SGD)
+    optimizer.__setstate__((None, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0}))
+    assert optimizer.settings() == DEFAULTS[SGD] | {"lr": 0.1, "momentum": 0.9, "nesterov": True}
 
 
 @pytest.mark.parametrize("lr", [schedules.InverseScaling(0.1), lambda t: 0.1 / (1 + t)])

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers import fitting
 
 from bpkern import reference
 from bpkern.reference.activations import ACTIVATIONS, FROM_Z
@@ -17,6 +18,8 @@ EXACT = {
     "elu": lambda z: z if z > 0 else math.expm1(z),
     "gelu": lambda z: z * math.erfc(-z / math.sqrt(2)) / 2,
     "gelu_tanh": lambda z: z * (1 + math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))) / 2,
+    "mish": lambda z: z * math.tanh(math.log1p(math.exp(z))) if z < 700 else z,
+    "selu": lambda z: 1.0507009873554805 * (z if z > 0 else 1.6732632423543772 * math.expm1(z)),
     "silu": lambda z: z / (1 + math.exp(-z)),
     "softplus": lambda z: max(z, 0) + math.log1p(math.exp(-abs(z))),
 }
@@ -72,10 +75,12 @@ def test_derivatives(name):
 def test_far_from_zero(name):
     """No overflow, and the limits of the formulas."""
     far = np.array([-700.0, 700.0])
-    assert apply(name, far) == pytest.approx([-1 if name == "elu" else 0, 700], abs=1e-290)
-    assert slope(name, far) == pytest.approx([0, 1], abs=1e-290)
+    below = {"elu": -1, "selu": -1.7580993408473769}.get(name, 0)
+    above = 1.0507009873554805 if name == "selu" else 1
+    assert apply(name, far) == pytest.approx([below, 700 * above], abs=1e-290)
+    assert slope(name, far) == pytest.approx([0, above], abs=1e-290)
     single = far.astype(np.float32)
-    assert slope(name, single) == pytest.approx([0, 1], abs=1e-30)
+    assert slope(name, single) == pytest.approx([0, above], rel=1e-7, abs=1e-30)
 
 
 @pytest.mark.parametrize("name", FROM_Z)
@@ -92,7 +97,7 @@ def targets(rng, loss, rows, width, dense=False):
     if loss == "cross_entropy" and not dense:
         return rng.integers(0, width, rows)
     y = rng.random((rows, width))
-    return y / y.sum(axis=1, keepdims=True) if loss == "cross_entropy" else y
+    return y / y.sum(axis=1, keepdims=True) if loss == "cross_entropy" else fitting(loss, y)
 
 
 def check(model, y, seed=0):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers import ACTIVATIONS as EXACT
-from helpers import DERIVATIVES, NEED_Z, everything, using
+from helpers import DERIVATIVES, NEED_Z, everything, fitting, using
 
 import bpkern
 from bpkern import _core, reference
@@ -47,12 +47,14 @@ def random_net(seed):
         l2=0.01 * (rng.random() < 0.4),
         l1=0.01 * (rng.random() < 0.4),
         dropout=0.4 if rng.random() < 0.4 else 0.0,
-        label_smoothing=0.1 if loss == "cross_entropy" and rng.random() < 0.5 else 0.0,
+        input_dropout=0.3 if rng.random() < 0.2 else 0.0,
+        label_smoothing=0.1 if loss.endswith("cross_entropy") and rng.random() < 0.5 else 0.0,
         seed=seed,
     )
     X, y = rng.standard_normal((rows, sizes[0])), rng.random((rows, sizes[-1]))
     if loss == "cross_entropy":
         y = rng.integers(0, sizes[-1], rows)
+    y = fitting(loss, y)
     weights = rng.random(rows) + 0.1 if rng.random() < 0.3 else None
     return settings, X, y, weights
 
@@ -101,7 +103,7 @@ def test_a_random_net(seed):
 
     # `gradients`.
     first, second = trace.steps
-    if weights is None and not settings["dropout"]:
+    if weights is None and not settings["dropout"] and not settings["input_dropout"]:
         loss, gradients = model.gradients(X, y)
         assert loss == pytest.approx(first.loss, rel=exact)
         for (dw, db), layer in zip(gradients, first.layers, strict=True):
@@ -178,8 +180,7 @@ def test_each_instruction_set_and_dtype(isa, dtype, loss):
     rng = np.random.default_rng(3)
     sizes, rows = [7, 100, 3, 70], 21
     X, y = rng.standard_normal((rows, 7)), rng.random((rows, 70))
-    if loss == "cross_entropy":
-        y = rng.integers(0, 70, rows)
+    y = rng.integers(0, 70, rows) if loss == "cross_entropy" else fitting(loss, y)
     model = bpkern.MLP(
         sizes, activation=["relu", "silu"], loss=loss, optimizer=bpkern.Adam(0.01), dtype=dtype, seed=1
     )

@@ -230,7 +230,9 @@ def test_a_name_of_the_core_for_logistic(solver):
     assert same(fitted(activation="logistic", solver=solver), fitted(activation="sigmoid", solver=solver))
 
 
-@pytest.mark.parametrize("name", ["elu", "gelu", "silu", "leaky_relu", "softplus", "gelu_tanh"])
+@pytest.mark.parametrize(
+    "name", ["elu", "gelu", "silu", "leaky_relu", "softplus", "gelu_tanh", "selu", "mish"]
+)
 def test_activations_of_the_core(name):
     X, y = data()
     model = fitted(activation=name, max_iter=60, learning_rate_init=0.01)

@@ -18,6 +18,10 @@ from bpkern.export import net_of
 EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 
 
+# All names, and some with their parameters.
+TEXTS = (*ACTIVATIONS, "leaky_relu(0.2)", "elu(2.5)", "leaky_relu(1e-06)")
+
+
 def random_model(number, dtype=None):
     """A network of random sizes; by their numbers they take all activations, losses, dtypes and depths."""
     rng = np.random.default_rng(number)
@@ -25,8 +29,8 @@ def random_model(number, dtype=None):
     loss = LOSSES[number % len(LOSSES)]
     if loss == "cross_entropy":
         layers[-1] += 1
-    hidden = [ACTIVATIONS[(number + l) % len(ACTIVATIONS)] for l in range(len(layers) - 2)]
-    output = ACTIVATIONS[(number // 3) % len(ACTIVATIONS)] if number % 3 == 0 else "identity"
+    hidden = [TEXTS[(number + l) % len(TEXTS)] for l in range(len(layers) - 2)]
+    output = TEXTS[(number // 3) % len(TEXTS)] if number % 3 == 0 else "identity"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the loss .* applies its own")
         model = bpkern.MLP(
@@ -36,6 +40,7 @@ def random_model(number, dtype=None):
             loss=loss,
             dtype=dtype or ("float32", "float64")[number // len(LOSSES) % 2],
             dropout=0.25 * (number % 5 == 0) if hidden else 0.0,
+            input_dropout=0.125 * (number % 7 == 0),
             seed=number,
         )
     spread = rng.choice([0.3, 1.0, 2.0])

@@ -21,10 +21,12 @@ ULP = {
     "sigmoid": 3,
     "tanh": 3,
     "elu": 2,
+    "selu": 2,
     "softplus": 3,
     "gelu": 5,
     "gelu_tanh": 5,
     "silu": 4,
+    "mish": 5,
 }
 
 
@@ -80,6 +82,27 @@ def gate_slope(z, g, slope):
     return g + z * g * (1 - g) * slope
 
 
+def selu_above(dtype):
+    """The published constant c (Klambauer et al., 2017), with more digits than a long double."""
+    return np.array("1.0507009873554804934193349852946").astype(dtype)
+
+
+def selu_below(dtype):
+    """c A."""
+    return selu_above(dtype) * np.array("1.6732632423543772848170429916717").astype(dtype)
+
+
+def mish_gate(z):
+    """tanh(log(1 + e^z)), whose square is 1 minus a small number for large z."""
+    return np.tanh(np.log1p(np.exp(np.minimum(z, 100))))
+
+
+def mish_gate_slope(z):
+    """1 / cosh(log(1 + e^z))^2 times the sigmoid, which is the derivative of log(1 + e^z)."""
+    u = np.exp(np.clip(z, None, 100))
+    return sigmoid(z) * (2 * (1 + u) / ((1 + u) * (1 + u) + 1)) ** 2
+
+
 ACTIVATIONS = {
     "identity": lambda z: z,
     "relu": lambda z: np.maximum(z, 0),
@@ -87,14 +110,18 @@ ACTIVATIONS = {
     "sigmoid": sigmoid,
     "tanh": np.tanh,
     "elu": lambda z: np.where(z < 0, np.expm1(np.minimum(z, 0)), z),
+    "selu": lambda z: np.where(
+        z < 0, selu_below(z.dtype) * np.expm1(np.minimum(z, 0)), selu_above(z.dtype) * z
+    ),
     "softplus": lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))),
     "gelu": lambda z: z * normal(z),
     "gelu_tanh": lambda z: z * sigmoid(twice_u(z)),
     "silu": lambda z: z * sigmoid(z),
+    "mish": lambda z: z * mish_gate(z),
 }
 
 # Activations whose derivative is computed from z; that of the others is computed from the activation.
-NEED_Z = ("gelu", "gelu_tanh", "silu")
+NEED_Z = ("gelu", "gelu_tanh", "silu", "mish")
 
 DERIVATIVES = {
     "identity": np.ones_like,
@@ -103,11 +130,27 @@ DERIVATIVES = {
     "sigmoid": lambda a: a * (1 - a),
     "tanh": lambda a: 1 - a * a,
     "elu": lambda a: np.where(a > 0, 1, a + 1),
+    "selu": lambda a: np.where(a > 0, selu_above(a.dtype), a + selu_below(a.dtype)),
     "softplus": lambda a: -np.expm1(-a),
     "gelu": lambda z: normal(z) + z * normal_density(z),
     "gelu_tanh": lambda z: gate_slope(z, sigmoid(twice_u(z)), twice_u_slope(z)),
     "silu": lambda z: gate_slope(z, sigmoid(z), 1),
+    "mish": lambda z: mish_gate(z) + z * mish_gate_slope(z),
 }
+
+
+def fitting(loss, y):
+    """Targets from 0 to 1 as the loss takes them: 1 and -1 for the hinge losses."""
+    return np.where(y > 0.5, 1.0, -1.0).astype(y.dtype) if "hinge" in loss else y
+
+
+def counts_as_zero(name, x, wide):
+    """A result of the activation below this may be zero: it is too small to be normal, or a factor of it
+    is, z or the gate of gelu and its kind, and z of selu."""
+    tiny = np.finfo(x.dtype).tiny
+    if name in NEED_Z:
+        return tiny * np.maximum(np.abs(x), 1).astype(wide)
+    return 2 * tiny if name == "selu" else tiny
 
 
 @contextmanager

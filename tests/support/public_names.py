@@ -17,6 +17,7 @@ MODULES = (
     "bpkern.export",
     "bpkern.graph",
     "bpkern.kernels",
+    "bpkern.activations",
     "bpkern.inputs",
     "bpkern.losses",
     "bpkern.preprocessing",

@@ -9,10 +9,12 @@ FUNCTIONS = {
     "sigmoid": torch.nn.Sigmoid(),
     "tanh": torch.nn.Tanh(),
     "elu": torch.nn.ELU(),
+    "selu": torch.nn.SELU(),
     "softplus": torch.nn.Softplus(),
     "gelu": torch.nn.GELU(),
     "gelu_tanh": torch.nn.GELU(approximate="tanh"),
     "silu": torch.nn.SiLU(),
+    "mish": torch.nn.Mish(),
 }
 
 
@@ -29,4 +31,7 @@ LOSS_FUNCTIONS = {
     "huber": torch.nn.functional.huber_loss,
     "quantile": pinball,
     "poisson": torch.nn.functional.poisson_nll_loss,
+    "log_cosh": lambda outputs, y: torch.log(torch.cosh(outputs - y)).mean(),
+    "hinge": lambda outputs, y: torch.relu(1 - y * outputs).mean(),
+    "squared_hinge": lambda outputs, y: torch.relu(1 - y * outputs).square().mean(),
 }

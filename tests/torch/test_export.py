@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from export_helpers import assert_agree, predictions, random_model  # noqa: E402
+from export_helpers import TEXTS, assert_agree, predictions, random_model  # noqa: E402
 
 import bpkern  # noqa: E402
 from bpkern import export  # noqa: E402
@@ -32,7 +32,7 @@ def test_out_and_back(number, tmp_path):
 def test_every_activation_and_loss_is_among_them():
     models = [random_model(number)[0] for number in NETS]
     texts = " ".join(map(repr, models))
-    for name in (*bpkern._core.ACTIVATIONS, *bpkern._core.LOSSES, "float32", "float64", "dropout=0.25"):
+    for name in (*TEXTS, *bpkern._core.LOSSES, "float32", "float64", " dropout=0.25", "input_dropout=0.125"):
         assert name in texts
 
 
@@ -117,6 +117,8 @@ def test_estimators_and_pipelines():
         [nn.GELU(), nn.SiLU(), nn.Softplus()],
         [nn.GELU(approximate="tanh"), nn.ELU(), nn.LeakyReLU(0.01)],
         [nn.Tanh(), nn.Sigmoid(), nn.ReLU()],
+        [nn.SELU(), nn.Mish(), nn.ReLU()],
+        [nn.LeakyReLU(0.3), nn.ELU(1.5), nn.LeakyReLU(2.0)],
     ],
 )
 @pytest.mark.parametrize("opset", [11, 20])
@@ -196,8 +198,8 @@ REFUSED = {
         ValueError,
         "module 1: Conv1d",
     ),
-    "slope": (lambda: nn.Sequential(nn.Linear(2, 2), nn.LeakyReLU(0.2)), ValueError, "module 1: LeakyReLU"),
-    "elu": (lambda: nn.Sequential(nn.Linear(2, 2), nn.ELU(2.0)), ValueError, "module 1: ELU"),
+    "slope": (lambda: nn.Sequential(nn.Linear(2, 2), nn.LeakyReLU(-0.2)), ValueError, "module 1: LeakyReLU"),
+    "elu": (lambda: nn.Sequential(nn.Linear(2, 2), nn.ELU(-2.0)), ValueError, "module 1: ELU"),
     "softplus": (lambda: nn.Sequential(nn.Linear(2, 2), nn.Softplus(2.0)), ValueError, "module 1: Softplus"),
     "two": (lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh()), ValueError, "module 2: Tanh"),
     "after dropout": (

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers import fitting
 
 import bpkern
 from bpkern._core import ACTIVATIONS, LOSSES
@@ -26,7 +27,9 @@ def twin(model, activations):
 
 def problem(rng, loss, rows, features, width):
     X = rng.standard_normal((rows, features))
-    return X, rng.integers(0, width, rows) if loss == "cross_entropy" else rng.random((rows, width))
+    if loss == "cross_entropy":
+        return X, rng.integers(0, width, rows)
+    return X, fitting(loss, rng.random((rows, width)))
 
 
 @pytest.mark.parametrize(("activation", "loss"), list(itertools.product(ACTIVATIONS, LOSSES)))

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers import fitting
 
 import bpkern
 from bpkern import losses, reference, schedules
@@ -63,13 +64,25 @@ class Twin:
 def problem(loss="mse"):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((ROWS, WIDTHS[0]))
-    return X, rng.integers(0, WIDTHS[-1], ROWS) if loss == "cross_entropy" else rng.random((ROWS, WIDTHS[-1]))
+    if loss == "cross_entropy":
+        return X, rng.integers(0, WIDTHS[-1], ROWS)
+    y = rng.random((ROWS, WIDTHS[-1]))
+    return X, fitting(loss, y)
 
 
 @pytest.fixture(params=[bpkern.MLP, reference.MLP], ids=["kernels", "reference"], autouse=True)
 def trainer(request, monkeypatch):
     """Each test runs with `pair` making a kernel model and with it making a reference model."""
     monkeypatch.setitem(MADE, "by", request.param)
+
+
+@pytest.fixture(autouse=True)
+def _numbers_in_float64():
+    """PyTorch's NAdam keeps the product of its momenta in the default dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
 
 
 MADE = {}
@@ -113,7 +126,10 @@ def fit(model, X, y, **arguments):
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.02}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.02}),
+    ("SGD", {"lr": 0.03, "momentum": 0.9, "weight_decay": 0.02, "maximize": True}),
     ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.003, "centered": True, "momentum": 0.5, "maximize": True}),
     ("RMSprop", {"lr": 0.003, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
     ("RMSprop", {"momentum": 0.9}),
     ("RMSprop", {"centered": True, "momentum": 0.5, "weight_decay": 0.1}),
@@ -121,12 +137,18 @@ OPTIMIZERS = [
     ("Adagrad", {}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.1, "initial_accumulator_value": 0.3}),
     ("Adagrad", {"eps": 1e-2}),
+    ("Adagrad", {"lr": 0.003, "maximize": True, "weight_decay": 0.1}),
     ("Adam", {}),
+    ("Adam", {"maximize": True, "weight_decay": 0.1, "amsgrad": True}),
     ("Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
     ("Adam", {"amsgrad": True, "betas": (0.5, 0.6)}),
     ("AdamW", {}),
     ("AdamW", {"lr": 0.01, "weight_decay": 0.5}),
     ("AdamW", {"lr": 0.01, "weight_decay": 0.1, "amsgrad": True, "betas": (0.5, 0.6)}),
+    ("AdamW", {"weight_decay": 0.5, "maximize": True}),
+    ("NAdam", {}),
+    ("NAdam", {"lr": 0.01, "betas": (0.7, 0.95), "eps": 1e-3, "weight_decay": 0.1, "momentum_decay": 0.3}),
+    ("NAdam", {"weight_decay": 0.3, "decoupled_weight_decay": True, "maximize": True}),
 ]
 
 
@@ -140,7 +162,7 @@ def test_optimisers(name, settings, loss):
     assert_equal(model.get_weights(), twin.parameters)
 
 
-@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW", "NAdam"])
 def test_rates_that_change(name):
     """Over two fits: the iteration continues, as the optimiser's state does."""
     X, y = problem()
@@ -175,6 +197,65 @@ def test_losses(loss):
     assert_equal(model.get_weights(), twin.parameters)
     expected = LOSS_FUNCTIONS[loss](twin.outputs(torch.from_numpy(X)), torch.from_numpy(y)).item()
     assert model.evaluate(X, y)["loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_label_smoothing_of_two_classes():
+    """As torch's cross-entropy of the two logits 0 and z."""
+    X, y = problem("binary_cross_entropy")
+    y = (y > 0.5).astype(float)
+
+    def loss(outputs, targets):
+        logits = torch.stack([torch.zeros_like(outputs), outputs], dim=-1)
+        of_all = torch.nn.CrossEntropyLoss(label_smoothing=0.2)
+        return of_all(logits.reshape(-1, 2), targets.reshape(-1).long())
+
+    model, twin = pair(bpkern.SGD(lr=0.5), "binary_cross_entropy", torch_loss=loss, label_smoothing=0.2)
+    twin.train(torch.optim.SGD(twin.parameters, lr=0.5), X, y)
+    fit(model, X, y)
+    assert_equal(model.get_weights(), twin.parameters)
+    expected = loss(twin.outputs(torch.from_numpy(X)), torch.from_numpy(y)).item()
+    assert model.evaluate(X, y)["loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_slopes_as_parameters():
+    X, y = problem()
+    activations = [bpkern.activations.LeakyReLU(0.2), bpkern.activations.ELU(2.5), "leaky_relu(1.5)"]
+    model = MADE["by"](
+        WIDTHS,
+        activation=activations[:2],
+        output_activation=activations[2],
+        loss="mse",
+        optimizer=bpkern.SGD(lr=0.05, momentum=0.9),
+        dtype="float64",
+        seed=1,
+    )
+    functions = {"a": torch.nn.LeakyReLU(0.2), "b": torch.nn.ELU(2.5), "c": torch.nn.LeakyReLU(1.5)}
+    twin = Twin(model, list("abc"), LOSS_FUNCTIONS["mse"])
+    FUNCTIONS.update(functions)
+    twin.train(torch.optim.SGD(twin.parameters, lr=0.05, momentum=0.9), X, y)
+    for name in functions:
+        del FUNCTIONS[name]
+    fit(model, X, y)
+    assert_equal(model.get_weights(), twin.parameters)
+
+
+def test_maximize_with_clipping_accumulation_and_penalties():
+    """The penalties still make the weights smaller: the loss minus the penalty grows."""
+    X, y = problem()
+    model, twin = pair(bpkern.Adam(lr=0.01, maximize=True), l2=0.03)
+    mse = twin.loss
+    twin.loss = lambda outputs, targets: (
+        mse(outputs, targets) - sum(0.03 * w.square().sum() for w in twin.parameters[0::2])
+    )
+    twin.train(
+        torch.optim.Adam(twin.parameters, lr=0.01, maximize=True),
+        X,
+        y,
+        batch=2 * BATCH,
+        before=lambda: torch.nn.utils.clip_grad_norm_(twin.parameters, 0.3),
+    )
+    fit(model, X, y, clip_norm=0.3, accumulate=2)
+    assert_equal(model.get_weights(), twin.parameters)
 
 
 def test_label_smoothing():
@@ -220,6 +301,24 @@ def test_dropout(hidden, rates):
         ]
 
     twin.train(torch.optim.Adam(twin.parameters, lr=0.01), X, y, masks=masks)
+    fit(model, X, y)
+    assert_equal(model.get_weights(), twin.parameters)
+
+
+@pytest.mark.parametrize("rates", [[0.0, 0.0], [0.2, 0.5]])
+def test_dropout_of_the_inputs(rates):
+    X, y = problem()
+    model, twin = pair(bpkern.Adam(lr=0.01), dropout=rates, input_dropout=0.3)
+    dtype, dropped = np.dtype("float64"), []
+    for number in range(ROWS // BATCH):
+        dropped.append(mask(0.3, dtype, dropout_key(model), number, 2**16 - 1, BATCH, WIDTHS[0]))
+
+    def masks(number):
+        return [
+            mask(p, dtype, dropout_key(model), number, l, BATCH, WIDTHS[l + 1]) for l, p in enumerate(rates)
+        ]
+
+    twin.train(torch.optim.Adam(twin.parameters, lr=0.01), X * np.concatenate(dropped), y, masks=masks)
     fit(model, X, y)
     assert_equal(model.get_weights(), twin.parameters)
 
@@ -373,7 +472,7 @@ def test_schedules(schedule, of_torch, clip_norm):
     assert_equal(model.get_weights(), twin.parameters)
 
 
-@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
+@pytest.mark.parametrize(("name", "settings"), [each for each in OPTIMIZERS if "maximize" not in each[1]])
 def test_all_at_once(name, settings):
     """Dropout, both penalties, clipping, accumulation and an average, with a gelu net on the way."""
     X, y = problem("cross_entropy")

@@ -48,6 +48,43 @@ def test_masks(isa, dtype, rates):
             assert np.array_equal(model.forward(X), X)
 
 
+def test_masks_of_the_inputs(isa, dtype):
+    """By the last place of a layer in the counter, which no hidden layer has; backwards, the derivative by X
+    goes through the same mask."""
+    rng = np.random.default_rng(0)
+    for i, width in enumerate(WIDTHS):
+        model = copying(width, dtype, [0.0, 0.3], input_dropout=0.4)
+        key = core_of(model).random.dropout_key
+        for batch, rows in enumerate((ROWS[i % 5], ROWS[(i + 2) % 5])):
+            X = rng.random((rows, width)).astype(dtype) + 1
+            inputs = mask(0.4, np.dtype(dtype), key, batch, 2**16 - 1, rows, width)
+            _, second = masks(model, dtype, batch, rows)
+            assert np.array_equal(model.forward(X, train=True), X * inputs * second), (width, rows)
+            assert np.array_equal(model.backward(X), X * second * inputs)
+            assert np.array_equal(model.forward(X), X)
+    with pytest.raises(ValueError, match="input_dropout must be at least 0 and below 1, not 1"):
+        bpkern.MLP([2, 2], loss="mse", input_dropout=1)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 64])
+def test_training_with_dropout_of_the_inputs(isa, dtype, rows):
+    """In mini-batches for the online path, for the pass ahead and for row tiles, which give way; saved."""
+    rng = np.random.default_rng(3)
+    for layers in ([3, 3, 2], [200, 90, 3], [9, 5, 2]):
+        count = 2000 if rows == 64 else 40
+        X, y = rng.standard_normal((count, layers[0])), rng.standard_normal((count, layers[-1]))
+        ours, theirs = (
+            trainer(layers, loss="mse", optimizer=bpkern.SGD(0.002), dtype=dtype, input_dropout=0.3, seed=4)
+            for trainer in (bpkern.MLP, reference.MLP)
+        )
+        batch = count if rows == 64 else rows
+        for model in (ours, theirs):
+            model.fit(X, y, epochs=1, batch_size=batch, verbose=0)
+        tolerance = 1e-11 if dtype == "float64" else 1e-4
+        for (w, _), (expected, _) in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+            assert np.abs(w - expected).max() <= tolerance * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("batch", [2**16, 2**32 - 1, 2**32, 2**40 + 12345])
 def test_mini_batches_beyond_32_bits(isa, batch):
     model = copying(70, "float64", [0.5, 0.5])

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers import fitting
 
 import bpkern
 
@@ -14,7 +15,7 @@ STEP = 1e-6
 def problem(rng, loss, rows, width):
     if loss == "cross_entropy":
         return rng.integers(0, width, rows)
-    return rng.random((rows, width))
+    return fitting(loss, rng.random((rows, width)))
 
 
 def numeric(model, X, y, names):

@@ -99,6 +99,7 @@ LOSSES = {
     "binary_cross_entropy": "binary_cross_entropy",
     "mae": "mae",
     "poisson": "poisson",
+    "log_cosh": "log_cosh",
     "huber": losses.Huber(0.3),
     "quantile": losses.Quantile(0.3),
 }

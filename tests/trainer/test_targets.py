@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from helpers import parameter_bits
+from helpers import fitting, parameter_bits
 
 import bpkern
 
@@ -25,7 +25,7 @@ WIDTHS = (3, 48, 49, 129, 1316)
 def data(width, loss, dtype="float32"):
     rng = np.random.default_rng(width)
     X = rng.standard_normal((ROWS, 3)).astype(dtype)
-    y = rng.random((ROWS, width)).astype(dtype)
+    y = fitting(loss, rng.random((ROWS, width)).astype(dtype))
     if loss == "cross_entropy":
         y = np.eye(width, dtype=dtype)[rng.integers(0, width, ROWS)]
     return X, y

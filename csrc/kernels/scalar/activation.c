@@ -28,6 +28,12 @@ static double tanh_derivative(double a) { return 1 - a * a; }
 static double elu_value(double z) { return z < 0 ? expm1(z) : z; }
 static double elu_derivative(double a) { return a > 0 ? 1 : a + 1; }
 
+/* c and c A of selu. */
+static const double selu_above = 1.05070098735548049342, selu_below = 1.75809934084737685994;
+
+static double selu_value(double z) { return z < 0 ? selu_below * expm1(z) : selu_above * z; }
+static double selu_derivative(double a) { return a > 0 ? selu_above : a + (real)selu_below; }
+
 static double softplus_value(double z) { return (z > 0 ? z : 0) + log1p(exp(-fabs(z))); }
 static double softplus_derivative(double a) { return -expm1(-a); }
 
@@ -82,6 +88,12 @@ static double silu_derivative(double z) {
     double t = up_to(800, z), e = exp(-t);
     double below = e / (1 + e) * (1 - t / (1 + e));
     return z < 0 ? below : 1 - below;
+}
+
+static double mish_value(double z) { return z * tanh(softplus_value(z)); }
+static double mish_derivative(double z) {
+    double t = copysign(up_to(800, z), z), g = tanh(softplus_value(t));
+    return g + t * (1 - g * g) * sigmoid_value(t);
 }
 
 static real activation_of(bpk_activation activation, real z) {

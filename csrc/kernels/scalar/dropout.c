@@ -17,6 +17,6 @@ void BPK_NAME(dropout)(const bpk_dropout_args *args) {
             int kept = number_of(at, i, j) >= philox_threshold(args->probability);
             real factor = kept ? (real)(1 / (1 - args->probability)) : 0;
             a[place(args->rows, i, j)] = kept ? a[place(args->rows, i, j)] * factor : 0;
-            slope[place(args->rows, i, j)] = kept ? slope[place(args->rows, i, j)] * factor : 0;
+            if (slope) slope[place(args->rows, i, j)] = kept ? slope[place(args->rows, i, j)] * factor : 0;
         }
 }

@@ -74,10 +74,11 @@ static double binary_cross_entropy_row(const row *r, double *accuracy) {
     double loss = 0, right = 0, n = (double)r->n;
     for (ptrdiff_t j = 0; j < r->n; j++) {
         double z = (double)r->a[j], e = exp(-fabs(z)), p = (z < 0 ? e : 1) / (1 + e);
-        double term = (z > 0 ? z : 0) - z * t(r, j) + log1p(e) + 0 * z; /* NaN for an infinite z */
+        double target = (1 - r->settings->smoothing) * t(r, j) + r->settings->smoothing / 2;
+        double term = (z > 0 ? z : 0) - z * target + log1p(e) + 0 * z; /* NaN for an infinite z */
         loss += (term > r->settings->cap ? r->settings->cap : term) / n;
         right += (z > 0) == (t(r, j) > 0.5);
-        set_delta(r, j, r->scale * (p - t(r, j)) / n);
+        set_delta(r, j, r->scale * (p - target) / n);
     }
     *accuracy = right / n;
     return loss;
@@ -124,6 +125,40 @@ static double poisson_row(const row *r, double *accuracy) {
         loss += (rate - t(r, j) * a) / n;
         if (r->settings->deviance && t(r, j) > 0) loss += t(r, j) * (log(t(r, j)) - 1) / n;
         set_delta(r, j, r->scale * (rate - t(r, j)) / n);
+    }
+    return loss;
+}
+
+static double log_cosh_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    double loss = 0, n = (double)r->n;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double difference = (double)r->a[j] - t(r, j), size = fabs(difference), s = sinh(size);
+        loss += (size < 1 ? log1p(s * s) / 2 : size + log1p(exp(-2 * size)) - 0.69314718055994530942) / n;
+        set_delta(r, j, r->scale * tanh(difference) / n);
+    }
+    return loss;
+}
+
+static double hinge_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    double loss = 0, n = (double)r->n;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double below = (real)(1 - t(r, j) * (double)r->a[j]); /* infinite where it is one in `real` */
+        loss += (below < 0 ? 0 : below) / n;
+        set_delta(r, j, below > 0 ? -r->scale * t(r, j) / n : 0);
+    }
+    return loss;
+}
+
+static double squared_hinge_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    double loss = 0, n = (double)r->n;
+    for (ptrdiff_t j = 0; j < r->n; j++) {
+        double below = (real)(1 - t(r, j) * (double)r->a[j]);
+        if (below < 0) below = 0;
+        loss += below * below / n;
+        set_delta(r, j, -2 * r->scale * t(r, j) * below / n);
     }
     return loss;
 }

@@ -23,7 +23,7 @@ static real step_along(real g, real *m, real *v, real *u, const bpk_move *move) 
     switch (move->optimizer.rule) {
         case BPK_SGD:
             if (!m) return g;
-            *m = momentum * *m + g;
+            *m = momentum * *m + (real)(1 - move->dampening) * g;
             return move->optimizer.nesterov ? g + momentum * *m : *m;
         case BPK_RMSPROP: {
             *v = square_decay * *v + fresh_square * g * g;
@@ -46,6 +46,10 @@ static real step_along(real g, real *m, real *v, real *u, const bpk_move *move) 
             if (!move->optimizer.amsgrad) return over_root(*m, *v, move);
             if (*u < *v) *u = *v;
             return over_root(*m, *u, move);
+        case BPK_NADAM:
+            *m = momentum * *m + fresh * g;
+            *v = square_decay * *v + fresh_square * g * g;
+            return over_root((real)move->gradient_part * g + (real)move->mean_part * *m, *v, move);
         case BPK_N_RULES: break;
     }
     return g;

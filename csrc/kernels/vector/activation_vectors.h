@@ -35,6 +35,18 @@ static ALWAYS_INLINE vec elu_derivative(vec a) {
     return vselect(vgt(a, vzero()), one, vadd(a, one));
 }
 
+/* The published constants c and c A (Klambauer et al., 2017), for which activations keep mean 0 and variance
+ * 1 from layer to layer. */
+#define SELU_ABOVE ((real)1.05070098735548049342)
+#define SELU_BELOW ((real)1.75809934084737685994)
+
+static ALWAYS_INLINE vec selu_value(vec z) {
+    return vselect(vlt(z, vzero()), vmul(vset1(SELU_BELOW), vexpm1_below(z)), vmul(vset1(SELU_ABOVE), z));
+}
+static ALWAYS_INLINE vec selu_derivative(vec a) {
+    return vselect(vgt(a, vzero()), vset1(SELU_ABOVE), vadd(a, vset1(SELU_BELOW)));
+}
+
 /* Computes s and s' from one exponential. softplus_derivative, from a, would compute another. */
 static ALWAYS_INLINE vec softplus_with_slope(vec z, vec *slope) {
     vec e = vexp(vneg(vabs(z)));
@@ -134,6 +146,29 @@ static ALWAYS_INLINE vec silu_value(vec z) {
 static ALWAYS_INLINE vec silu_derivative(vec z) {
     vec slope;
     silu_with_slope(z, &slope);
+    return slope;
+}
+
+/* With e = e^-|z|, tanh(log(1 + e^z)) is top / (top + rest), where top = e (e + 2) and rest = 2 for z < 0,
+ * and top = 1 + 2 e and rest = 2 e^2 otherwise: of positive terms, so that no digits cancel. The derivative
+ * is (top + 4 z e (1 + e) / (top + rest)) / (top + rest), with e^2 (1 + e) in place of e (1 + e) for z >= 0.
+ */
+static ALWAYS_INLINE vec mish_with_slope(vec z, vec *slope) {
+    vec t = up_to(-EXP_LOWEST, z), e = vexp(vneg(t)), one = vset1(1), two = vset1(2), square = vmul(e, e);
+    vmask negative = vlt(z, vzero());
+    vec top = vselect(negative, vmul(e, vadd(e, two)), vadd(one, vadd(e, e)));
+    vec part = vdiv(one, vadd(top, vselect(negative, two, vadd(square, square))));
+    vec factor = vmul(vselect(negative, vneg(e), square), vadd(one, e));
+    *slope = vmul(vfma(vmul(vmul(vset1(4), t), factor), part, top), part);
+    return vmul(z, vmul(top, part));
+}
+static ALWAYS_INLINE vec mish_value(vec z) {
+    vec slope;
+    return mish_with_slope(z, &slope);
+}
+static ALWAYS_INLINE vec mish_derivative(vec z) {
+    vec slope;
+    mish_with_slope(z, &slope);
     return slope;
 }
 

@@ -23,7 +23,7 @@ void BPK_NAME(dropout)(const bpk_dropout_args *args) {
                 if (j % PHILOX_COLUMNS == 0) philox_vectors(&at, (uint32_t)(j / PHILOX_COLUMNS), numbers);
                 vmask kept = vnot_below(numbers + j % PHILOX_COLUMNS, threshold);
                 keep(kept, scale, (stored *)args->a + place);
-                keep(kept, scale, (stored *)args->slope + place);
+                if (args->slope) keep(kept, scale, (stored *)args->slope + place);
             }
         }
     }

@@ -178,14 +178,68 @@ static double poisson_row(const row *r, double *accuracy) {
     return ((double)vsum(sum) + (r->settings->deviance ? target_deviance(r) : 0)) / (double)r->n;
 }
 
+/* log cosh d: where sinh^2 d is at most 1, as log(1 + sinh^2 d) / 2 with sinh^2 d = tanh^2 d / (1 - tanh^2
+ * d), in which no digits cancel near 0; elsewhere as |d| + log(1 + e^(-2 |d|)) - log 2. */
+static ALWAYS_INLINE vec log_cosh_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
+    vec one = vset1(1), d = vsub(vload_first(r->a + j, n), vload_first(r->t + j, n)), size = vabs(d);
+    vec slope = vtanh(d), square = vmul(slope, slope);
+    vmask near = vle(square, vset1((real)0.5));
+    vec sinh = vdiv(square, vmax(vset1((real)0.5), vsub(one, square)));
+    vec x = vselect(near, sinh, vexp(vadd(vneg(size), vneg(size))));
+    vec log = vlog1p_unit(vmin(one, x));
+    vec far = vadd(vsub(size, vset1((real)0.69314718055994530942)), log);
+    sums->loss = vadd(sums->loss, first_lanes(n, vselect(near, vmul(vset1((real)0.5), log), far)));
+    return slope;
+}
+
+static double log_cosh_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return mean_of_row(log_cosh_some, r);
+}
+
+/* 1 - t a where it is above 0, otherwise 0; NaN if a or t is. */
+static ALWAYS_INLINE vec shortfall(const row *r, ptrdiff_t j, ptrdiff_t n, vec *t) {
+    *t = vload_first(r->t + j, n);
+    vec below = vfnma(*t, vload_first(r->a + j, n), vset1(1));
+    return vselect(vlt(below, vzero()), vzero(), below);
+}
+
+static ALWAYS_INLINE vec hinge_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
+    vec t, below = shortfall(r, j, n, &t);
+    sums->loss = vadd(sums->loss, first_lanes(n, below));
+    return vselect(vgt(below, vzero()), vneg(t), vzero());
+}
+
+static double hinge_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return mean_of_row(hinge_some, r);
+}
+
+static ALWAYS_INLINE vec squared_hinge_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
+    vec t, below = first_lanes(n, shortfall(r, j, n, &t));
+    sums->loss = vfma(below, below, sums->loss);
+    return vmul(vset1(-2), vmul(t, below));
+}
+
+static double squared_hinge_row(const row *r, double *accuracy) {
+    (void)accuracy;
+    return mean_of_row(squared_hinge_some, r);
+}
+
 /* With p = sigmoid(z), the loss of z is -t log p - (1-t) log(1-p) = max(z, 0) - z t + log(1 + e^-|z|). */
+/* The targets of two classes with label smoothing: (1 - smoothing) t + smoothing / 2. */
+static ALWAYS_INLINE vec smoothed(double smoothing, vec t) {
+    return vfma(vset1((real)(1 - smoothing)), t, vset1((real)(smoothing / 2)));
+}
+
 static ALWAYS_INLINE vec binary_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
     vec unit = vset1(1), cap = vset1((real)r->settings->cap);
     vec z = vload_first(r->a + j, n), t = vload_first(r->t + j, n), e = vexp(vneg(vabs(z)));
+    vec actual = vselect(vgt(t, vset1((real)0.5)), unit, vzero());
+    if (r->settings->smoothing != 0) t = smoothed(r->settings->smoothing, t);
     vec loss = vadd(vfnma(z, t, vmax(vzero(), z)), vlog1p_unit(e));
     loss = vfma(vzero(), z, loss); /* NaN for an infinite z, also on the right side */
     vec predicted = vselect(vgt(z, vzero()), unit, vzero());
-    vec actual = vselect(vgt(t, vset1((real)0.5)), unit, vzero());
     sums->right = vadd(sums->right, first_lanes(n, vsub(unit, vabs(vsub(predicted, actual)))));
     sums->loss = vadd(sums->loss, first_lanes(n, vmin(cap, loss)));
     return vsub(sigmoid_of(z, e), t);
@@ -358,6 +412,9 @@ ROW_BY_ROW(mae)
 ROW_BY_ROW(huber)
 ROW_BY_ROW(quantile)
 ROW_BY_ROW(poisson)
+ROW_BY_ROW(log_cosh)
+ROW_BY_ROW(hinge)
+ROW_BY_ROW(squared_hinge)
 #undef ROW_BY_ROW
 
 void BPK_NAME(loss)(const bpk_loss_args *args) {

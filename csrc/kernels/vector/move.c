@@ -22,11 +22,17 @@ static ALWAYS_INLINE void move_all(step_along *rule, const bpk_move *move, ptrdi
 void BPK_NAME(move)(const bpk_move *move, ptrdiff_t n, const void *gradient, void *w,
                     void *const state[BPK_STATES]) {
     switch (move->optimizer.rule) {
-        case BPK_SGD: move_all(sgd, move, n, gradient, w, state); break;
+        case BPK_SGD:
+            if (move->dampening == 0)
+                move_all(sgd, move, n, gradient, w, state);
+            else
+                move_all(sgd_with_dampening, move, n, gradient, w, state);
+            break;
         case BPK_RMSPROP: move_all(rmsprop, move, n, gradient, w, state); break;
         case BPK_ADAGRAD: move_all(adagrad, move, n, gradient, w, state); break;
         case BPK_ADAM:
         case BPK_ADAMW: /* its decay is in `shrink` */ move_all(adam, move, n, gradient, w, state); break;
+        case BPK_NADAM: move_all(nadam, move, n, gradient, w, state); break;
         case BPK_N_RULES: break;
     }
 }

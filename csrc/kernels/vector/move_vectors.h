@@ -5,9 +5,10 @@
 #include <math.h>
 
 /* The numbers of a bpk_move, each in every lane. fresh is 1 - momentum, fresh_square 1 - square_decay, and
- * inverse 1 / correction. */
+ * inverse 1 / correction, and undamped 1 - dampening. */
 typedef struct {
     vec scale, limit, decay, l1, shrink, lr, momentum, fresh, fresh_square, eps, inverse;
+    vec undamped, gradient_part, mean_part;
     int nesterov, centered, amsgrad, decays, has_l1;
 } constants;
 
@@ -26,6 +27,9 @@ static ALWAYS_INLINE constants constants_of(const bpk_move *move) {
                        .fresh_square = fresh_part(move->optimizer.square_decay),
                        .eps = vset1((real)move->eps),
                        .inverse = vset1((real)(1 / move->correction)),
+                       .undamped = fresh_part(move->dampening),
+                       .gradient_part = vset1((real)move->gradient_part),
+                       .mean_part = vset1((real)move->mean_part),
                        .nesterov = move->optimizer.nesterov,
                        .centered = move->optimizer.centered,
                        .amsgrad = move->optimizer.amsgrad,
@@ -60,6 +64,10 @@ static ALWAYS_INLINE vec sgd(const constants *c, states s, ptrdiff_t n, vec g) {
     return c->nesterov ? vfma(c->momentum, velocity, g) : velocity;
 }
 
+static ALWAYS_INLINE vec sgd_with_dampening(const constants *c, states s, ptrdiff_t n, vec g) {
+    return sgd(c, s, n, s.m ? vmul(c->undamped, g) : g);
+}
+
 static ALWAYS_INLINE vec rmsprop(const constants *c, states s, ptrdiff_t n, vec g) {
     vec v = towards(c->fresh_square, vload_first(s.v, n), vmul(g, g));
     vstore_first(s.v, n, v);
@@ -91,6 +99,14 @@ static ALWAYS_INLINE vec adam(const constants *c, states s, ptrdiff_t n, vec g) 
         vstore_first(s.u, n, v);
     }
     return over_root(c, mean, v);
+}
+
+static ALWAYS_INLINE vec nadam(const constants *c, states s, ptrdiff_t n, vec g) {
+    vec mean = towards(c->fresh, vload_first(s.m, n), g);
+    vec v = towards(c->fresh_square, vload_first(s.v, n), vmul(g, g));
+    vstore_first(s.m, n, mean);
+    vstore_first(s.v, n, v);
+    return over_root(c, vfma(c->mean_part, mean, vmul(c->gradient_part, g)), v);
 }
 
 /* The gradient with its penalties. Without decay w is not used: 0 times an infinite weight would be NaN. */

@@ -34,9 +34,9 @@ static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int last, ptrdiff_t tail
     }
 }
 
-/* For the other optimisers: stores the tile of the gradient, in the first-level cache, and calls `move`,
- * which has their formulas. One call is enough if the rows of w are adjacent, as in a tile as wide as its
- * block. */
+/* For the other optimisers, and rare settings of SGD: stores the tile of the gradient, in the first-level
+ * cache, and calls `move`, which has their formulas. One call is enough if the rows of w are adjacent, as in
+ * a tile as wide as its block. */
 static ALWAYS_INLINE void move_rows(int rows, int vecs, const bpk_move *move, const tile_weights *to,
                                     vacc gradient[TILE_ROWS_MAX][TILE_VECS]) {
     real tile[TILE_ROWS_MAX * TILE_VECS * VEC];
@@ -54,7 +54,7 @@ static ALWAYS_INLINE void move_rows(int rows, int vecs, const bpk_move *move, co
 /* Moves the weights of a tile along its gradient; then `tile` holds the moved weights. */
 static ALWAYS_INLINE void spend_tile(int rows, int vecs, int last, ptrdiff_t tail, const bpk_move *move,
                                      const tile_weights *to, vacc tile[TILE_ROWS_MAX][TILE_VECS]) {
-    if (move->optimizer.rule != BPK_SGD || move->l1 != 0 || move->shrink != 1) {
+    if (move->optimizer.rule != BPK_SGD || move->l1 != 0 || move->shrink != 1 || move->dampening != 0) {
         move_rows(rows, vecs, move, to, tile);
         EACH_ACCUMULATOR (r, j) tile[r][j] = tile_load(to->w + r * to->ldw, j, vecs, last, tail);
         return;

@@ -66,6 +66,11 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
             raise ValueError(f"y must hold values from 0 to 1, not up to {highest}")
     if settings.loss == "poisson" and (targets < 0).any():
         raise ValueError(f"y must hold values of at least 0, not from {targets.min()}")
+    if settings.loss in ("hinge", "squared_hinge") and not (np.abs(targets) == 1).all():
+        wrong = targets[np.abs(targets) != 1][0]
+        raise ValueError(
+            f"y must hold 1 and -1 for {settings.loss}, not {wrong}: 2 * y - 1 makes them of 0 and 1"
+        )
     if settings.loss == "cross_entropy":
         sums = targets.sum(axis=1, dtype=np.float64)
         wrong = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)

@@ -199,14 +199,19 @@ def _layer(made: Net, net: Net, l: int, weights: str) -> Layer:
         size += w.nbytes
     constants.append(f"static const float net_b{l}[{b.size}] = {braces(numbers(b))};\n")
     name = net.activations[l]
-    return Layer(constants, size, f"{arguments}net_b{l}", "" if name == "identity" else f"net_{name}")
+    return Layer(
+        constants,
+        size,
+        f"{arguments}net_b{l}",
+        "" if name == "identity" else f"net_{c_functions.function_name(name)}",
+    )
 
 
 def _functions(net: Net, weights: str) -> list[str]:
     """The functions that the network needs, each once, in an order in which they may call each other."""
     found = [c_functions.DENSE[weights]]
     for name in net.activations:
-        found += c_functions.ACTIVATIONS[name]
+        found += c_functions.functions_of(name)
     found += c_functions.FINAL[net.final]
     return list(dict.fromkeys(found))
 

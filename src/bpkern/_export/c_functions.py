@@ -1,5 +1,10 @@
 """The C functions of an exported network. Their prefix net_ is replaced by the name of the network."""
 
+import re
+
+import numpy as np
+
+from .._model.activation_texts import parts_of
 from .normal import FLOAT32
 
 # Four rows of W at once: their sums do not wait for each other, and a compiler keeps them in one vector.
@@ -126,6 +131,21 @@ static void net_elu(float *a, int n) {
 }
 """,
     ),
+    "selu": (
+        """\
+/* exp(z) - 1 below 0, as 2 t / (1 - t) with t = tanh(z / 2), in which no digits cancel. */
+static void net_selu(float *a, int n) {
+    int i;
+    for (i = 0; i < n; i++)
+        if (a[i] < 0) {
+            float t = tanhf(0.5f * a[i]);
+            a[i] = 1.75809934f * (2.0f * t / (1.0f - t));
+        } else {
+            a[i] *= 1.05070099f;
+        }
+}
+""",
+    ),
     "softplus": (LOG1P_OF, _each("softplus", "(z < 0 ? 0.0f : z) + net_log1p_of(expf(-fabsf(z)))")),
     "gelu": (BELOW_OF, _each("gelu", "(z < 0 ? 0.0f : z) - fabsf(z) * net_below_of(fabsf(z))")),
     "gelu_tanh": (
@@ -133,7 +153,49 @@ static void net_elu(float *a, int n) {
         _each("gelu_tanh", "z * net_sigmoid_of(z * (1.59576912f + 0.0713548163f * z * z))"),
     ),
     "silu": (SIGMOID_OF, _each("silu", "z * net_sigmoid_of(z)")),
+    "mish": (
+        """\
+/* z tanh(log(1 + exp(z))) = z n / (n + m), of sums of positive terms in e = exp(-|z|). */
+static void net_mish(float *a, int n) {
+    int i;
+    for (i = 0; i < n; i++) {
+        float z = a[i], e = expf(-fabsf(z)); /* at most 1: nothing overflows */
+        float top = z < 0 ? e * (e + 2.0f) : 1.0f + 2.0f * e;
+        a[i] = z * (top / (top + (z < 0 ? 2.0f : 2.0f * e * e)));
+    }
 }
+""",
+    ),
+}
+
+ELU_BODY = """\
+/* FACTOR (exp(z) - 1) below 0. With t = tanh(z / 2), exp(z) - 1 = 2 t / (1 - t): no digits cancel. */
+static void net_NAME(float *a, int n) {
+    int i;
+    for (i = 0; i < n; i++)
+        if (a[i] < 0) {
+            float t = tanhf(0.5f * a[i]);
+            a[i] = FACTOR * (2.0f * t / (1.0f - t));
+        }
+}
+"""
+
+
+def function_name(activation: str) -> str:
+    """The C function of an activation, without its prefix: "leaky_relu_0_2" for "leaky_relu(0.2)"."""
+    return re.sub(r"\W", "_", activation.removesuffix(")").replace("-", "minus"))
+
+
+def functions_of(activation: str) -> tuple[str, ...]:
+    """The functions that an activation needs, itself last."""
+    name, parameter = parts_of(activation)
+    if parameter is None:
+        return ACTIVATIONS[name]
+    own, factor = function_name(activation), f"{np.float32(parameter):.9e}f"
+    if name == "leaky_relu":
+        return (_each(own, f"z < 0 ? {factor} * z : z"),)
+    return (ELU_BODY.replace("NAME", own).replace("FACTOR", factor),)
+
 
 # By what follows the outputs.
 FINAL = {

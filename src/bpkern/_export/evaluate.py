@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..reference.activations import ACTIVATIONS
+from .._model.activation_texts import parts_of
+from ..reference.activations import functions_of
 from .net import Net
 
-# The largest slope of an activation; that of gelu is 1.129.
-STEEPEST = 1.13
+# The largest slope of an activation; that of selu is 1.7581, near 0 from below.
+STEEPEST = 1.76
 
 # The rounding errors of an activation and of what follows the outputs, in units of eps times 1 + |value|.
 OF_FUNCTION = 8
@@ -47,14 +48,15 @@ def evaluated(net: Net, X: np.ndarray, eps: float) -> Evaluated:
         error = error @ sizes + terms * eps * (np.abs(a) @ sizes + np.abs(b))
         a = a @ w.T + b
         _apply(name, a)
-        error *= STEEPEST
-        error += eps * (np.abs(a) if name in LINEAR else OF_FUNCTION * (1 + np.abs(a)))
+        kind, parameter = parts_of(name)
+        error *= max(STEEPEST, parameter or 0)
+        error += eps * (np.abs(a) if kind in LINEAR else OF_FUNCTION * ((parameter or 1) + np.abs(a)))
     return _predicted(net, a, error, eps)
 
 
 def _apply(name: str, z: np.ndarray) -> None:
     """Replace z by an activation of it."""
-    forward: Any = ACTIVATIONS[name][0]
+    forward: Any = functions_of(name)[0]  # type: ignore[no-untyped-call]
     forward(z, np.empty_like(z))
 
 

@@ -20,6 +20,7 @@ class Imported:
     init: list[tuple[np.ndarray, np.ndarray]]
     dropout: list[float]
     bias: list[bool]
+    input_dropout: float = 0.0
 
     def arguments(self) -> dict[str, Any]:
         """The arguments by name."""

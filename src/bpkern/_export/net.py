@@ -41,6 +41,7 @@ class Net:
         One per hidden layer.
     bias : tuple of bool
         Whether each layer has biases; others have b of zeros. Empty: all have.
+    input_dropout : float
     scaling : Scaling or None
         Applied to the inputs.
     classes : ndarray, shape (classes,), or None
@@ -55,6 +56,7 @@ class Net:
     dtype: np.dtype[Any]
     dropout: tuple[float, ...] = ()
     bias: tuple[bool, ...] = ()
+    input_dropout: float = 0.0
     scaling: Scaling | None = None
     classes: np.ndarray | None = None
     estimator: str | None = None
@@ -95,6 +97,7 @@ def net_of_core(core: Core) -> Net:
         settings.dtype,
         tuple(settings.dropout),
         tuple(settings.bias),
+        settings.input_dropout,
     )
 
 
@@ -116,9 +119,10 @@ def with_dtype(net: Net, dtype: Any) -> Net:
 def layer_positions(net: Net) -> list[int]:
     """The position of each linear layer in the torch.nn.Sequential of the network.
 
-    An activation stands between two of them, and a Dropout if the hidden layer has dropout.
+    An activation stands between two of them, and a Dropout if the hidden layer has dropout; a Dropout stands
+    before the first if the inputs have it.
     """
-    positions, at = [], 0
+    positions, at = [], int(net.input_dropout > 0)
     for l in range(len(net.weights)):
         positions.append(at)
         at += 3 if l < len(net.dropout) and net.dropout[l] else 2

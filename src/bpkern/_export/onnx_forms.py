@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .onnx_nodes import add_activation
+from ..activations import ELU, LeakyReLU
+from .onnx_nodes import SELU_ALPHA, SELU_GAMMA, add_activation
 
 # Longer formulas are no activations. That of gelu in float64 has about 1,000 characters.
 MOST_TERMS, MOST_TEXT = 64, 4096
@@ -138,10 +139,10 @@ def relu(a: Form) -> Form:
 
 
 def leaky_relu(a: Form, alpha: float = 0.01) -> Form:
-    """max(a, alpha a), for alpha from 0 to 1."""
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must be from 0 to 1, not {alpha}")
-    return _function("Max", a, multiply(number(alpha), a))
+    """max(a, 0) + alpha min(a, 0)."""
+    if not alpha >= 0:
+        raise ValueError(f"alpha must be at least 0, not {alpha}")
+    return add(relu(a), multiply(number(alpha), _function("Min", a, number(0))))
 
 
 def elu(a: Form, alpha: float = 1.0) -> Form:
@@ -150,10 +151,20 @@ def elu(a: Form, alpha: float = 1.0) -> Form:
     return add(relu(a), multiply(number(alpha), below))
 
 
+def selu(a: Form, alpha: float = SELU_ALPHA, gamma: float = SELU_GAMMA) -> Form:
+    """gamma elu(a, alpha)."""
+    return multiply(number(gamma), elu(a, alpha))
+
+
 def softplus(a: Form) -> Form:
     """max(a, 0) + log(1 + exp(-|a|))."""
     e = _function("Exp", multiply(number(-1), _function("Abs", a)))
     return add(relu(a), _function("Log", add(number(1), e)))
+
+
+def mish(a: Form) -> Form:
+    """a tanh(softplus(a))."""
+    return multiply(a, _function("Tanh", softplus(a)))
 
 
 def gelu(a: Form, approximate: str = "none") -> Form:
@@ -204,10 +215,34 @@ OPERATORS = {
     "Relu": Operator(relu),
     "LeakyRelu": Operator(leaky_relu, attributes={"alpha": 0.01}),
     "Elu": Operator(elu, attributes={"alpha": 1.0}),
+    "Selu": Operator(selu, attributes={"alpha": SELU_ALPHA, "gamma": SELU_GAMMA}),
     "Softplus": Operator(softplus),
+    "Mish": Operator(mish),
     "Sigmoid": Operator(sigmoid),
     "Gelu": Operator(gelu, attributes={"approximate": "none"}),
 }
+
+
+def with_parameter(form: Form, dtype: np.dtype[Any]) -> str | None:
+    """The text of leaky_relu or elu with a parameter; None for a form that these do not have here."""
+    (above,) = relu(Z).terms
+    (below,) = _function("Min", Z, number(0)).terms
+    (exponential,) = _function("Exp", _function("Min", Z, number(0))).terms
+    terms = dict(form.terms)
+    if terms.pop(above, None) != 1:
+        return None
+    if set(terms) <= {below}:
+        return str(LeakyReLU(_shortest(terms.get(below, 0.0), dtype)))
+    alpha = terms.get(exponential, 0.0)
+    if set(terms) != {exponential, ()} or terms[()] != -alpha:
+        return None
+    return str(ELU(_shortest(alpha, dtype)))
+
+
+def _shortest(value: float, dtype: np.dtype[Any]) -> float:
+    """The number of fewest digits that is this one in the dtype: 0.2 for what 0.2 is in float32."""
+    rounded = dtype.type(value)
+    return float(str(rounded)) if rounded == value else value
 
 
 class FormGraph:
@@ -244,6 +279,8 @@ def known_forms(names: Sequence[str]) -> dict[str, str]:
         "sigmoid": gate,
         "silu": multiply(Z, gate),
         "softplus": _function("Log", add(number(1), _function("Exp", Z))),
+        "leaky_relu": _function("Max", Z, multiply(number(0.01), Z)),
+        "mish": multiply(Z, _function("Tanh", _function("Log", add(number(1), _function("Exp", Z))))),
         "gelu": gelu(Z),
         "gelu_tanh": gelu(Z, "tanh"),
     }

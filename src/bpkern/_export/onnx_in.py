@@ -19,7 +19,7 @@ from .._files.replacing import naming
 from .._needs import needs
 from .imported import Imported
 from .net import FINAL
-from .onnx_forms import OPERATORS, Form, Z, known_forms, number
+from .onnx_forms import OPERATORS, Form, Z, known_forms, number, with_parameter
 from .onnx_values import Value, attribute, constant_of, described, tensor_array
 
 # Nodes that change nothing in the prediction of rows.
@@ -241,6 +241,8 @@ class Chain:
         """Note the activation of the last layer, the formula of what goes on. Raises ValueError."""
         name = self._known.get(signal.form.text())
         if self._weights:
+            if name is None:
+                name = with_parameter(signal.form, self._weights[-1][0].dtype)
             if name is None:
                 raise ValueError("what comes before it is no activation of bpkern")
             self._activations.append(name)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .._model.activation_texts import parts_of
 from . import normal
 from .net import Net
 
@@ -16,6 +17,9 @@ from .net import Net
 OPSET = 13
 
 SLOPE = 0.01
+
+# A and c of selu (Klambauer et al., 2017).
+SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
 
 
 class Graph(Protocol):
@@ -82,12 +86,16 @@ def labels_of(net: Net) -> np.ndarray:
 
 def add_activation(graph: Graph, name: str, z: str, dtype: np.dtype[Any]) -> str:
     """Append an activation; returns the name of its values."""
-    table = FLOAT32 if dtype == np.float32 else FLOAT64
+    kind, parameter = parts_of(name)
+    if parameter is not None:
+        append = PARAMETRIC[kind](parameter, dtype)
+    else:
+        append = (FLOAT32 if dtype == np.float32 else FLOAT64)[kind]
 
     def number(value: float) -> str:
         return graph.constant(np.array(value, dtype))
 
-    return table[name](graph, z, number)
+    return append(graph, z, number)
 
 
 Append = Callable[[Graph, str, Callable[[float], str]], str]
@@ -107,6 +115,10 @@ def _softplus(graph: Graph, z: str, number: Callable[[float], str]) -> str:
 
 def _silu(graph: Graph, z: str, number: Callable[[float], str]) -> str:
     return graph.node("Mul", [z, graph.node("Sigmoid", [z])])
+
+
+def _mish(graph: Graph, z: str, number: Callable[[float], str]) -> str:
+    return graph.node("Mul", [z, graph.node("Tanh", [_softplus(graph, z, number)])])
 
 
 def _half_of(graph: Graph, z: str, gate: str, number: Callable[[float], str]) -> str:
@@ -146,9 +158,46 @@ def _elu(graph: Graph, z: str, number: Callable[[float], str]) -> str:
     return graph.node("Add", [graph.node("Relu", [z]), graph.node("Sub", [e, number(1)])])
 
 
+def _selu(graph: Graph, z: str, number: Callable[[float], str]) -> str:
+    e = graph.node("Exp", [graph.node("Min", [z, number(0)])])
+    below = graph.node("Mul", [graph.node("Sub", [e, number(1)]), number(SELU_GAMMA * SELU_ALPHA)])
+    return graph.node("Add", [graph.node("Mul", [graph.node("Relu", [z]), number(SELU_GAMMA)]), below])
+
+
 def _leaky_relu(graph: Graph, z: str, number: Callable[[float], str]) -> str:
     return graph.node("Max", [z, graph.node("Mul", [z, number(SLOPE)])])
 
+
+def _leaky_relu_of(slope: float, dtype: np.dtype[Any]) -> Append:
+    """LeakyRelu; in float64 max(z, 0) + slope min(z, 0)."""
+    if dtype == np.float32:
+        return _simple("LeakyRelu", alpha=slope)
+
+    def append(graph: Graph, z: str, number: Callable[[float], str]) -> str:
+        below = graph.node("Mul", [graph.node("Min", [z, number(0)]), number(slope)])
+        return graph.node("Add", [graph.node("Relu", [z]), below])
+
+    return append
+
+
+def _elu_of(alpha: float, dtype: np.dtype[Any]) -> Append:
+    """Elu; in float64 max(z, 0) + alpha (exp(min(z, 0)) - 1)."""
+    if dtype == np.float32:
+        return _simple("Elu", alpha=alpha)
+
+    def append(graph: Graph, z: str, number: Callable[[float], str]) -> str:
+        e = graph.node("Exp", [graph.node("Min", [z, number(0)])])
+        below = graph.node("Mul", [graph.node("Sub", [e, number(1)]), number(alpha)])
+        return graph.node("Add", [graph.node("Relu", [z]), below])
+
+    return append
+
+
+# The activations with a parameter, by its value and the dtype.
+PARAMETRIC: dict[str, Callable[[float, np.dtype[Any]], Append]] = {
+    "leaky_relu": _leaky_relu_of,
+    "elu": _elu_of,
+}
 
 FLOAT32: dict[str, Append] = {
     "identity": lambda graph, z, number: z,
@@ -157,11 +206,18 @@ FLOAT32: dict[str, Append] = {
     "sigmoid": _simple("Sigmoid"),
     "tanh": _simple("Tanh"),
     "elu": _simple("Elu", alpha=1.0),
+    "selu": _simple("Selu", alpha=SELU_ALPHA, gamma=SELU_GAMMA),
     "softplus": _softplus,
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "silu": _silu,
+    "mish": _mish,
 }
 
-# onnxruntime has no LeakyRelu, Elu and Erf of float64.
-FLOAT64 = FLOAT32 | {"leaky_relu": _leaky_relu, "elu": _elu, "gelu": _gelu_without_erf}
+# onnxruntime has no LeakyRelu, Elu, Selu and Erf of float64.
+FLOAT64 = FLOAT32 | {
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "selu": _selu,
+    "gelu": _gelu_without_erf,
+}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from .._needs import needs
+from ..activations import ELU, Activation, LeakyReLU
 from .imported import Imported
 from .net import FINAL
-from .torch_out import SLOPE
 
 # The types of parameters that a model can have.
 DTYPES = ("float32", "float64")
@@ -64,6 +64,7 @@ class Reader:
         self._activations: list[str | None] = []  # None until a module has said it
         self._dropout: list[float] = []
         self._bias: list[bool] = []
+        self._input_dropout = 0.0
         self._final: str | None = None  # "softmax" or "sigmoid", once the function of the loss has come
         self._last = ""  # the name of the last module
 
@@ -81,8 +82,10 @@ class Reader:
             return
         if kind is nn.Linear:
             self._add_linear(name, module)
+        elif kind is nn.Dropout and not self._weights:
+            self._input_dropout = 1 - (1 - self._input_dropout) * (1 - float(module.p))
         elif not self._weights:
-            raise ValueError(f"module {name}: the first module must be a Linear, not {module}")
+            raise ValueError(f"module {name}: the first module must be a Linear or a Dropout, not {module}")
         elif kind in (nn.Softmax, nn.LogSoftmax):
             if module.dim not in (1, -1):
                 raise ValueError(f"module {name}: a Softmax must be over dim 1, not {module.dim}")
@@ -138,8 +141,8 @@ class Reader:
         if activation is None:
             raise ValueError(
                 f"module {name}: {module} is not a Linear, a Dropout, a Flatten at the start, a Softmax at "
-                "the end, or an activation of bpkern: Identity, ReLU, LeakyReLU(0.01), Sigmoid, Tanh, "
-                "ELU(1), Softplus(1), GELU, SiLU"
+                "the end, or an activation of bpkern: Identity, ReLU, LeakyReLU and ELU with parameters of "
+                "at least 0, Sigmoid, Tanh, SELU, Softplus(1), GELU, SiLU, Mish"
             )
         if self._activations[-1] is not None:
             if activation == "sigmoid" and not self._dropout[-1]:
@@ -172,19 +175,35 @@ class Reader:
             self._weights,
             self._dropout[:-1],
             self._bias,
+            self._input_dropout,
         )
+
+
+def _with_parameter(kind: type[Activation], value: Any) -> str | None:
+    """The text of an activation with this parameter, or None if it cannot have that."""
+    try:
+        return str(kind(value))
+    except (TypeError, ValueError):
+        return None
 
 
 def _activation_of(nn: Any, module: Any) -> str | None:
     """The name of the activation that a module computes, or None."""
     kind = type(module)
     if kind is nn.LeakyReLU:
-        return "leaky_relu" if module.negative_slope == SLOPE else None
+        return _with_parameter(LeakyReLU, module.negative_slope)
     if kind is nn.ELU:
-        return "elu" if module.alpha == 1 else None
+        return _with_parameter(ELU, module.alpha)
     if kind is nn.Softplus:
         # From the threshold on torch returns z; with its own threshold, 20, that differs by 2e-9.
         return "softplus" if module.beta == 1 and module.threshold >= 20 else None
     if kind is nn.GELU:
         return {"none": "gelu", "tanh": "gelu_tanh"}.get(module.approximate)
-    return {nn.ReLU: "relu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.SiLU: "silu"}.get(kind)
+    return {
+        nn.ReLU: "relu",
+        nn.Sigmoid: "sigmoid",
+        nn.Tanh: "tanh",
+        nn.SELU: "selu",
+        nn.SiLU: "silu",
+        nn.Mish: "mish",
+    }.get(kind)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._model.activation_texts import parts_of
 from .._needs import needs
 from .net import Net, layer_positions, unscaled
 
@@ -19,6 +20,8 @@ def sequential(net: Net, logits: bool) -> Any:
     torch = needs("torch", "torch", "to_torch")
     net = unscaled(net)
     nn, modules = torch.nn, []
+    if net.input_dropout:
+        modules.append(nn.Dropout(net.input_dropout))
     for l, (w, b) in enumerate(net.weights):
         # On "meta" nothing is allocated or drawn from torch's generator.
         kind, has_bias = getattr(torch, net.dtype.name), net.has_bias(l)
@@ -37,8 +40,11 @@ def sequential(net: Net, logits: bool) -> Any:
     return nn.Sequential(*modules).eval()
 
 
-def _activation(nn: Any, name: str) -> Any:
+def _activation(nn: Any, activation: str) -> Any:
     """The module of an activation, with the parameters of this package's definition."""
+    name, parameter = parts_of(activation)
+    if parameter is not None:
+        return {"leaky_relu": nn.LeakyReLU, "elu": nn.ELU}[name](parameter)
     return {
         "identity": nn.Identity,
         "relu": nn.ReLU,
@@ -46,11 +52,13 @@ def _activation(nn: Any, name: str) -> Any:
         "sigmoid": nn.Sigmoid,
         "tanh": nn.Tanh,
         "elu": nn.ELU,
+        "selu": nn.SELU,
         # From the threshold on torch returns z; its own threshold, 20, differs by 2e-9.
         "softplus": lambda: nn.Softplus(threshold=40),
         "gelu": nn.GELU,
         "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
         "silu": nn.SiLU,
+        "mish": nn.Mish,
     }[name]()
 
 

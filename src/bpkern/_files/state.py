@@ -70,6 +70,7 @@ def model_config(settings: Settings) -> Config:
         "dropout": settings.dropout,
         "l1": settings.l1,
         "label_smoothing": settings.label_smoothing,
+        "input_dropout": settings.input_dropout,
         # Older versions read files that do not need this.
         **({} if all(settings.bias) else {"bias": settings.bias}),
     }
@@ -531,7 +532,7 @@ def restore(core: Core, state: State) -> None:
             # their own could change these arrays meanwhile, and pickles are trusted.
             net.set_layers(layers, store, finite=False, inputs=state.inputs.get(store))
         net.counts, net.moves = state.counts, state.moves
-        net.set_dropout(core.settings.dropout, state.random.dropout_key)
+        net.set_dropout(core.settings.dropout, state.random.dropout_key, core.settings.input_dropout)
         core.random, core.history = state.random, state.history
         core.fitted_1d, core.stop_training = state.fitted_1d, False
 

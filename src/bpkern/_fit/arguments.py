@@ -37,6 +37,7 @@ class FitArguments:
         clip_norm: Any = None,
         clip_value: Any = None,
         accumulate: Any = 1,
+        drop_last: Any = False,
         ema: Any = None,
         checkpoint: Any = None,
         checkpoint_every: Any = 1,
@@ -50,6 +51,7 @@ class FitArguments:
         self.clip_norm = limit("clip_norm", clip_norm)
         self.clip_value = limit("clip_value", clip_value)
         self.accumulate = min(_checks.whole("accumulate", accumulate, 1), MOST_ACCUMULATE)
+        self.drop_last = _checks.flag("drop_last", drop_last)
         self.ema = None if ema is None else _checks.real("ema", ema, 0.0, 1.0)
         self.checkpoint = None if checkpoint is None else _checks.path("checkpoint", checkpoint)
         self.checkpoint_every = _checks.whole("checkpoint_every", checkpoint_every, 1)

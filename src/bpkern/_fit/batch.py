@@ -59,7 +59,7 @@ def step_with_custom_loss(core: Core, data: Rows, update: _core.Update, optimize
         net.prepare(update)
         threads = _core.share_of(net.reserve(rows, 1, update, None), None)
         steps = make_steps(net, settings, update, optimizer, rows, threads, NOBODY)
-        metrics = RowEpochs(net, settings, steps, False, data, None, None).run(0)
+        metrics = RowEpochs(net, settings, steps, False, data, None, None, False).run(0)
     except BaseException:
         if not rollback.undo():
             net.discard_average()

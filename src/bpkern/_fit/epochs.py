@@ -149,6 +149,13 @@ class RowEpochs(Epochs):
         The rows to train on; None is all of them.
     shuffler : Shuffler or None
         The source of a new order for each epoch; None keeps the order of the rows.
+    drop_last : bool
+        Whether the rows of an epoch that do not fill a mini-batch are left out: the last ones of its order.
+
+    Raises
+    ------
+    ValueError
+        If no mini-batch would be left.
     """
 
     def __init__(
@@ -160,23 +167,39 @@ class RowEpochs(Epochs):
         data: Rows,
         index: np.ndarray | None,
         shuffler: Shuffler | None,
+        drop_last: bool,
     ) -> None:
         super().__init__(net, settings, steps, keep_outputs)
         self._data, self._index, self._shuffler = data, index, shuffler
         self._generator: np.random.Generator | None = None  # of the orders, if C can draw from it
         if isinstance(shuffler, RandomState) and _core.shuffles(shuffler.generator):
             self._generator = shuffler.generator
-        self._count = self.rows = len(data[0]) if index is None else len(index)
-        self.iterations = steps.iterations(self._count)
+        self._count = len(data[0]) if index is None else len(index)
+        self._used = self._count // steps.batch_size * steps.batch_size if drop_last else self._count
+        self.rows = self._used
+        if not self._used:
+            raise ValueError(
+                f"drop_last leaves no mini-batch: batch_size must be at most the number of rows to train on, "
+                f"{self._count}, not {steps.batch_size}"
+            )
+        self.iterations = steps.iterations(self._used)
 
     def _train(self) -> Sums:
-        return self._train_rows(self._data, self._order(), more=False)
+        sums = self._train_rows(self._data, self._order(), more=False)
+        if sums[2] == 0 and self._used < self._count:
+            raise ValueError("drop_last has left only rows of weight 0 in an epoch")
+        return sums
 
     @property
     def quick(self) -> bool:
         """Whether `run_some` can train: epochs are short, and C can draw their orders."""
         has_orders = self._shuffler is None or self._generator is not None
-        return has_orders and not self._keep_outputs and self._steps.quick(self._count)
+        return (
+            has_orders
+            and self._used == self._count
+            and not self._keep_outputs
+            and self._steps.quick(self._count)
+        )
 
     def run_some(
         self, number: int, most: int, keeps_average: bool, history: History, wants_accuracy: bool
@@ -222,8 +245,10 @@ class RowEpochs(Epochs):
     def _order(self) -> np.ndarray | None:
         """The rows of the next epoch in their order, int64; None for all rows in the order of the data."""
         if self._shuffler is None:
-            return self._index
-        order = self._shuffler.permutation(self._count).astype(np.int64, copy=False)
+            if self._used == self._count:
+                return self._index
+            return np.arange(self._used) if self._index is None else self._index[: self._used]
+        order = self._shuffler.permutation(self._count).astype(np.int64, copy=False)[: self._used]
         return order if self._index is None else np.asarray(self._index[order])
 
 

@@ -174,6 +174,8 @@ class Fit:
             raise ValueError("validation_split needs rows to hold out: with batches give validation_data")
         if isinstance(self._class_weight, str):
             raise ValueError("class_weight 'balanced' needs all of y at once: with batches give a mapping")
+        if self.arguments.drop_last:
+            raise ValueError("drop_last is for X and y: an iterable of batches determines them itself")
         streams.check_epochs(batches, self.arguments.epochs)
         self._batches = batches
 
@@ -450,7 +452,9 @@ class Fit:
         shuffler = None
         if self.arguments.shuffle:
             shuffler = self._core.random if self._shuffler is None else self._shuffler
-        return RowEpochs(net, settings, steps, keeps, self._data, self._index, shuffler)
+        return RowEpochs(
+            net, settings, steps, keeps, self._data, self._index, shuffler, self.arguments.drop_last
+        )
 
     def _read_batch(self, item: Any) -> tuple[Rows, bool]:
         """A checked copy of an item of a stream, and whether its y has one dimension.

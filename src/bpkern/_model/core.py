@@ -15,6 +15,7 @@ from .. import _core
 from ..errors import DivergedError
 from ..history import History
 from ..optimizers import Optimizer
+from .activation_texts import parts_of
 from .groups import KINDS, Groups, plain_groups
 from .parameters import Weights, checked_weights, of_inputs, state_of, weights_of
 from .seeding import RandomState
@@ -85,11 +86,11 @@ class Core:
             random.each_initial_layer(settings.init, settings.sizes, settings.activations, settings.dtype),
             inputs=inputs,
         )
-        if any(settings.dropout):
+        if settings.has_dropout:
             random.draw_dropout_key()
         self.random, self.tape = random, tape
         self.net.forget()
-        self.net.set_dropout(settings.dropout, random.dropout_key)
+        self.net.set_dropout(settings.dropout, random.dropout_key, settings.input_dropout)
         self.fitted_1d = False
         self.history = None
         self.stop_training = False
@@ -253,11 +254,16 @@ def new_network(settings: Settings) -> _core.Network:
         conventions.log_loss_cap,
         conventions.deviance,
     )
-    return _core.Network(
+    activations = [parts_of(text) for text in settings.activations]
+    net = _core.Network(
         settings.layers,
-        settings.activations,
+        [name for name, _ in activations],
         loss,
         settings.dtype,
         settings.compressed is not None,
         None if settings.stage is None else settings.stage.plan(),
     )
+    for l, (_, parameter) in enumerate(activations):
+        if parameter is not None:
+            net.set_activation_parameter(l, parameter)
+    return net

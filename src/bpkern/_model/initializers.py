@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
+from .activation_texts import parts_of
 from .parameters import Weights, checked_weights
 
 # Activations for which "auto" means "he_uniform"; for all others it means "glorot_uniform".
-RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
+RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus")
 
 # (Generator, fan in, fan out, dtype) -> W of shape (out, in), drawn in float64.
 Draw = Callable[[Any, int, int, Any], np.ndarray]
@@ -192,7 +193,7 @@ def each_initial_layer(
         draws, layers, layers[1:], activations, strict=False
     ):
         if name == "auto":
-            name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
+            name = "he_uniform" if parts_of(activation)[0] in RECTIFIERS else "glorot_uniform"
         with np.errstate(all="ignore"):  # a user's generator may draw numbers that overflow
             w = INITIALIZERS[name](generator, fan_in, fan_out, dtype)
             if gain != 1:

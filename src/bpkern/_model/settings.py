@@ -9,8 +9,10 @@ import numpy as np
 
 from .. import _checks
 from .._core import ACTIVATIONS, LOSSES
+from ..activations import Activation
 from ..losses import BY_NAME, Loss
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
+from .activation_texts import parsed, parts_of
 from .conventions import Conventions
 from .groups import plain_groups
 from .initializers import checked_init, has_arrays
@@ -34,7 +36,8 @@ class Settings:
         As `layers`, with the number of inputs of layer 0 first, which the weights have. It differs from the
         number of columns if embeddings stand in front.
     activations : list of str
-        One per weight matrix: those of the hidden layers, then that of the output.
+        One per weight matrix: those of the hidden layers, then that of the output. A text of
+        `bpkern.activations`: a name, with a parameter that is not the default in parentheses.
     loss : str
         The name of the loss; "custom" for a Python callable.
     given_loss : str, Loss or callable
@@ -49,6 +52,8 @@ class Settings:
     l2, l1 : float
     dropout : list of float
         One probability per hidden layer.
+    input_dropout : float
+        The probability of the inputs.
     label_smoothing : float
     bias : list of bool
         Whether each layer has biases.
@@ -68,8 +73,8 @@ class Settings:
     def __init__(
         self,
         layers: Sequence[int],
-        activation: str | Sequence[str],
-        output_activation: str,
+        activation: str | Activation | Sequence[str | Activation],
+        output_activation: str | Activation,
         loss: "str | Loss | Callable[..., Any]",
         optimizer: Optimizer | str | None,
         dtype: Any,
@@ -80,12 +85,13 @@ class Settings:
         label_smoothing: float,
         bias: bool | Sequence[bool] = True,
         inputs: Any = (),
+        input_dropout: float = 0.0,
     ) -> None:
         self.layers = _layers(layers)
         self.stage = _stage(inputs, self.layers[0])
         self.sizes = self.layers if self.stage is None else [self.stage.width, *self.layers[1:]]
         self.activations = _activations(activation, len(self.layers) - 2)
-        self.activations.append(_checks.one_of("output_activation", output_activation, ACTIVATIONS))
+        self.activations.append(checked_activation("output_activation", output_activation))
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
         # A copy: the network keeps its loss parameters even if the caller changes the Loss object later.
         self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else checked_loss(loss)
@@ -94,23 +100,41 @@ class Settings:
         self.bias = _bias(bias, len(self.layers) - 1)
         self.groups = plain_groups(len(self.layers) - 1)
         self.init = checked_init(init, self.sizes, self.dtype, self.bias)
+        for text in self.activations:
+            _check_parameter(text, self.dtype)
         if self.loss_parameters is not None:
             _check_range(self.dtype, self.loss_parameters)
         self.l2 = _checks.real("l2", l2)
         self.dropout = _dropout(dropout, len(self.layers) - 2)
+        self.input_dropout = _checks.fraction("input_dropout", input_dropout)
+        if self.input_dropout:
+            refuse_inputs(self, "input_dropout")
         self.l1 = _checks.real("l1", l1)
         self.label_smoothing = _checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
-        if self.label_smoothing and self.loss != "cross_entropy":
-            raise ValueError(f"label_smoothing is for cross_entropy, not {self.loss}")
+        if self.label_smoothing and not self.has_accuracy:
+            raise ValueError(
+                f"label_smoothing is for cross_entropy and binary_cross_entropy, not {self.loss}"
+            )
         self.conventions = Conventions()
         self.compressed: str | None = None
         # The class and the settings of the optimiser at its last check, and the checked copy.
         self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if "groups" not in state:  # of an old pickle
-            self.bias, self.groups = [True] * (len(self.layers) - 1), plain_groups(len(self.layers) - 1)
+        count = len(state["layers"]) - 1
+        later = {  # what old pickles do not have
+            "stage": None,
+            "sizes": state["layers"],
+            "bias": [True] * count,
+            "groups": plain_groups(count),
+            "input_dropout": 0.0,
+        }
+        vars(self).update(later | state)
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether training drops inputs or hidden activations."""
+        return any(self.dropout) or self.input_dropout > 0
 
     def current_optimizer(self) -> Optimizer:
         """A checked copy of the optimiser with its settings as they are now.
@@ -171,6 +195,7 @@ class Settings:
             "init": "auto" if self.init == "auto" else init,
             "l2": self.l2,
             "dropout": dropout if any(self.dropout) else 0.0,
+            "input_dropout": self.input_dropout,
             "l1": self.l1,
             "label_smoothing": self.label_smoothing,
             "inputs": 0.0 if self.stage is None else self.stage,
@@ -205,14 +230,36 @@ def _stage(inputs: Any, columns: int) -> "InputStage | None":
     return checked_inputs(inputs, columns)
 
 
-def _activations(activation: str | Sequence[str], hidden: int) -> list[str]:
-    if isinstance(activation, str):
-        return [_checks.one_of("activation", activation, ACTIVATIONS)] * hidden
+def _activations(activation: str | Activation | Sequence[str | Activation], hidden: int) -> list[str]:
+    if isinstance(activation, (str, Activation, type)):
+        return [checked_activation("activation", activation)] * hidden
     if not isinstance(activation, (list, tuple)):
         raise TypeError(f"activation must be a name or a list of names, not {activation!r}")
     if len(activation) != hidden:
         raise ValueError(f"activation must have one name per hidden layer, {hidden}, not {len(activation)}")
-    return [_checks.one_of("activation", name, ACTIVATIONS) for name in activation]
+    return [checked_activation("activation", each) for each in activation]
+
+
+def checked_activation(argument: str, given: Any) -> str:
+    """The text of an activation: a name, or a name with its parameter (`bpkern.activations`).
+
+    Raises ValueError or TypeError for anything else.
+    """
+    if isinstance(given, type) and issubclass(given, Activation):
+        raise TypeError(f"{argument} must be an instance, as in {given.__name__}(), not {given!r}")
+    if isinstance(given, str) and "(" in given:
+        given = parsed(_checks.as_str(given)) or given
+    if isinstance(given, Activation):
+        given = str(given)
+        return _checks.one_of(argument, parts_of(given)[0], ACTIVATIONS) and given
+    return _checks.one_of(argument, given, ACTIVATIONS)
+
+
+def _check_parameter(activation: str, dtype: "np.dtype[Any]") -> None:
+    """Raise ValueError unless the parameter of an activation, if any, is 0 or normal in this dtype."""
+    value, info = parts_of(activation)[1], np.finfo(dtype)
+    if value and not info.tiny <= value <= info.max:
+        raise ValueError(f"the parameter of {activation} is out of the range of {dtype.name}")
 
 
 def _loss(loss: Any, outputs: int) -> tuple[str, np.ndarray | None, Callable[..., Any] | None]:

@@ -3,6 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
 from itertools import pairwise
@@ -123,7 +124,14 @@ class _Expression:
             return self.apply("softplus", a) - y * a
         if loss == "poisson":
             return self.apply("exp", a) - y * a
+        if loss == "hinge":
+            return self.apply("relu", 1.0 - y * a)
+        if loss == "squared_hinge":
+            return self.apply("relu", 1.0 - y * a) ** 2
         difference = a - y
+        if loss == "log_cosh":
+            size = self._size(difference)
+            return size + self.apply("softplus", -2.0 * size) - math.log(2)
         if loss == "squared_error":
             return 0.5 * difference**2
         if loss == "mse":

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from .._model.activation_texts import parts_of
 from .numbers import filled, in_formula, number
 
 
@@ -63,6 +64,15 @@ def _normal(a: float) -> float:
 
 def _slope_of_gelu(a: float) -> float:
     return _normal(a) + a * math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
+
+
+# c and c A of selu.
+SELU_ABOVE, SELU_BELOW = 1.0507009873554805, 1.7580993408473769
+
+
+def _slope_of_mish(a: float) -> float:
+    gate = math.tanh(_softplus(a))
+    return gate + a * (1 - gate * gate) * _sigmoid(a)
 
 
 # gelu_tanh is a σ(v) with v = ROOT (a + CUBIC a³).
@@ -141,6 +151,12 @@ OPERATIONS = {
         (lambda a, r: 1.0 if a > 0 else math.exp(a),),
         ("1 if {a} > 0, else exp({a})",),
     ),
+    "selu": Operation(
+        "selu({a})",
+        lambda a: SELU_ABOVE * a if a > 0 else SELU_BELOW * math.expm1(a),
+        (lambda a, r: SELU_ABOVE if a > 0 else SELU_BELOW * math.exp(a),),
+        ("1.0507 if {a} > 0, else 1.7581 × exp({a})",),
+    ),
     "softplus": Operation("softplus({a})", _softplus, (lambda a, r: _sigmoid(a),), ("σ({a})",)),
     "gelu": Operation(
         "gelu({a})",
@@ -160,7 +176,34 @@ OPERATIONS = {
         (lambda a, r: _sigmoid(a) + a * _slope_of_sigmoid(a),),
         ("σ({a}) + {r} × (1 − σ({a}))",),
     ),
+    "mish": Operation(
+        "mish({a})",
+        lambda a: a * math.tanh(_softplus(a)),
+        (lambda a, r: _slope_of_mish(a),),
+        ("mish′({a})",),
+    ),
 }
+
+
+def activation_of(activation: str) -> Operation:
+    """The operation of an activation of a network, such as "tanh" or "leaky_relu(0.2)"."""
+    name, parameter = parts_of(activation)
+    if parameter is None:
+        return OPERATIONS[name]
+    p = parameter
+    if name == "leaky_relu":
+        return Operation(
+            f"{activation}({{a}})",
+            lambda a: a if a > 0 else p * a,
+            (lambda a, r: 1.0 if a > 0 else p,),
+            (f"1 if {{a}} > 0, else {p:g}",),
+        )
+    return Operation(
+        f"{activation}({{a}})",
+        lambda a: a if a > 0 else p * math.expm1(a),
+        (lambda a, r: 1.0 if a > 0 else p * math.exp(a),),
+        (f"1 if {{a}} > 0, else {p:g} × exp({{a}})",),
+    )
 
 
 def power_of(exponent: float) -> Operation:

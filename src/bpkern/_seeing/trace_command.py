@@ -99,6 +99,8 @@ def _targets(options: argparse.Namespace, model: MLP, rng: np.random.Generator, 
         return _labels(model, np.array(options.y))
     if model.loss == "cross_entropy":
         return rng.integers(0, outputs, rows)
+    if model.loss in ("hinge", "squared_hinge"):
+        return rng.choice([-1.0, 1.0], (rows, outputs))
     return TEXTBOOK_Y if options.layers is None and rows == 1 else rng.random((rows, outputs))
 
 

@@ -24,7 +24,7 @@ class Layer:
     dropout : float
         The probability that an activation of this layer was dropped.
     x : ndarray, shape (n, in)
-        The inputs: those of the network, or the activations of the layer before.
+        The inputs: those of the network, after `input_dropout`, or the activations of the layer before.
     W : ndarray, shape (out, in)
     b : ndarray, shape (out,)
         The parameters before the update.
@@ -49,7 +49,7 @@ class Layer:
     states, new_states : dict of str to (ndarray, ndarray)
         The optimiser's states for W and b before and after the update, by the names that `bpkern.reference`
         gives them: "velocity" of SGD with momentum; "square", "mean" and "velocity" of RMSprop; "total" of
-        Adagrad; "mean", "square" and, with amsgrad, "largest" of Adam and AdamW. Only those in use.
+        Adagrad; "mean", "square" and, with amsgrad, "largest" of Adam, AdamW and NAdam. Only those in use.
     """
 
     activation: str

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .trace_explain import Chain
-from .trace_formulas import SLOPES, factor, loss_derivative, loss_lines, mean_name, number, slope_numbers
+from .trace_formulas import factor, loss_derivative, loss_lines, mean_name, number, slope_numbers, slope_of
 from .trace_optimizers import formulas, group_of
 from .trace_steps import Part, headings
 from .trace_view import View
@@ -144,7 +144,7 @@ class Equations:
         if layer.dropout:
             computed = f"{number(slope)}, that of {layer.activation} after dropout of {layer.dropout:g}"
         else:
-            text = SLOPES[layer.activation][0]
+            text = slope_of(layer.activation)[0]
             numbers = slope_numbers(layer.activation, self.view.z[l][j], self.view.a[l][j])
             computed = f"{text} = {numbers} = {number(slope)} ({layer.activation})"
             if numbers.startswith("at "):

@@ -12,7 +12,7 @@ import numpy as np
 from .. import _checks
 from .trace_data import Step, TraceData
 from .trace_explanation import Explanation, Factor, Term
-from .trace_formulas import LOSSES, SLOPES, loss_derivative, loss_numbers, number, slope_numbers
+from .trace_formulas import LOSSES, loss_derivative, loss_numbers, number, slope_numbers, slope_of
 from .trace_names import Place, place_of
 
 
@@ -90,7 +90,8 @@ class Chain:
         if setting.loss == "custom":
             return float("nan")
         target, smoothing = float(setting.targets[r, k]), setting.label_smoothing
-        return (1 - smoothing) * target + smoothing / setting.targets.shape[1] if smoothing else target
+        classes = 2 if setting.loss == "binary_cross_entropy" else setting.targets.shape[1]
+        return (1 - smoothing) * target + smoothing / classes if smoothing else target
 
     def slope(self, l: int, r: int, j: int) -> list[Factor]:
         """The derivative of an activation by its weighted sum; no factor for the identity."""
@@ -98,7 +99,7 @@ class Chain:
         if layer.activation == "identity" and not layer.dropout:
             return []
         (z, z_latex), (a, _) = self.symbol("z", l, r, j), self.symbol("a", l, r, j)
-        text, latex = SLOPES[layer.activation]
+        text, latex = slope_of(layer.activation)
         numbers, note = slope_numbers(layer.activation, layer.z[r, j], layer.a[r, j]), layer.activation
         if layer.dropout:
             # a is the activation after dropout, so the formulas of a have no numbers here.

@@ -1,7 +1,8 @@
 """The formulas of losses and activations as a trace shows them, in text and in LaTeX.
 
 In them, a are activations, z weighted sums, y targets, m the number of outputs, and Φ and φ the distribution
-and the density of the standard normal distribution. csrc/bpkern.h has the same formulas.
+and the density of the standard normal distribution. selu has the constants c = 1.0507 and c A = 1.7581.
+csrc/bpkern.h has the same formulas.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from .._model.activation_texts import parts_of
 from .trace_data import Setting, Step
 
 
@@ -40,6 +42,15 @@ LOSSES = {
         r"\frac{1}{m} (1 - q \text{ if } a > y, -q \text{ if } a < y)",
     ),
     "poisson": LossFormula("1/m Σ eᵃ − y a", "1/m (eᵃ − y)", r"\frac{1}{m} (e^a - y)"),
+    "log_cosh": LossFormula("1/m Σ log cosh(a − y)", "1/m tanh(a − y)", r"\frac{1}{m} \tanh(a - y)"),
+    "hinge": LossFormula(
+        "1/m Σ max(0, 1 − y a)",
+        "1/m (−y if y a < 1, else 0)",
+        r"\frac{1}{m} (-y \text{ if } y a < 1, \text{ else } 0)",
+    ),
+    "squared_hinge": LossFormula(
+        "1/m Σ max(0, 1 − y a)²", "−2/m y max(0, 1 − y a)", r"-\frac{2}{m} y \max(0, 1 - y a)"
+    ),
     "custom": LossFormula("a Python function", "from a Python function", r"\text{from a Python function}"),
 }
 
@@ -51,6 +62,7 @@ SLOPES = {
     "sigmoid": ("a (1 − a)", "a (1 - a)"),
     "tanh": ("1 − a²", "1 - a^2"),
     "elu": ("1 if z > 0, else a + 1", r"1 \text{ if } z > 0, \text{ else } a + 1"),
+    "selu": ("c if z > 0, else a + c A", r"c \text{ if } z > 0, \text{ else } a + c A"),
     "softplus": ("1 − e⁻ᵃ", "1 - e^{-a}"),
     "gelu": ("Φ(z) + z φ(z)", r"\Phi(z) + z \varphi(z)"),
     "gelu_tanh": (
@@ -58,7 +70,20 @@ SLOPES = {
         r"g + z g (1 - g) 2 u'(z), g = \operatorname{sigmoid}(2 u(z)), u = \sqrt{2/\pi} (z + 0.044715 z^3)",
     ),
     "silu": ("g + z g (1 − g), g = sigmoid(z)", r"g + z g (1 - g), g = \operatorname{sigmoid}(z)"),
+    "mish": (
+        "g + z (1 − g²) sigmoid(z), g = tanh(log(1 + eᶻ))",
+        r"g + z (1 - g^2) \operatorname{sigmoid}(z), g = \tanh(\log(1 + e^z))",
+    ),
 }
+
+
+def slope_of(activation: str) -> tuple[str, str]:
+    """The derivative of an activation, with its parameter, in text and in LaTeX."""
+    name, parameter = parts_of(activation)
+    if parameter is None:
+        return SLOPES[name]
+    below = f"{parameter:g}" if name == "leaky_relu" else f"a + {parameter:g}"
+    return f"1 if z > 0, else {below}", rf"1 \text{{ if }} z > 0, \text{{ else }} {below}"
 
 
 def loss_lines(step: Step) -> list[tuple[str, str, float]]:
@@ -130,6 +155,9 @@ _NUMBERS: dict[str, Callable[[str, str, Any, int, Any], str]] = {
     "huber": lambda a, y, p, m, parameter: f"1/{m} · ({a} − {y} clipped to ±{number(parameter)})",
     "quantile": lambda a, y, p, m, parameter: f"1/{m} · (a = {a}, y = {y}, q = {number(parameter)})",
     "poisson": lambda a, y, p, m, parameter: f"1/{m} · (e^{a} − {y})",
+    "log_cosh": lambda a, y, p, m, parameter: f"1/{m} · tanh({a} − {y})",
+    "hinge": lambda a, y, p, m, parameter: f"1/{m} · (a = {a}, y = {y})",
+    "squared_hinge": lambda a, y, p, m, parameter: f"−2/{m} · {y} · max(0, 1 − {y} · {a})",
 }
 
 

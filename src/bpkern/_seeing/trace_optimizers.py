@@ -18,7 +18,7 @@ def used_states(optimizer: Any) -> dict[str, str]:
         return used | ({"velocity": "m"} if optimizer.momentum else {})
     if rule == "adagrad":
         return {"total": "v"}
-    return {"mean": "m", "square": "v"} | ({"largest": "u"} if optimizer.amsgrad else {})
+    return {"mean": "m", "square": "v"} | ({"largest": "u"} if getattr(optimizer, "amsgrad", False) else {})
 
 
 def note_of(setting: Setting, l: int) -> str:
@@ -39,13 +39,16 @@ def formulas(optimizer: Any) -> list[str]:
     lr is the learning rate, t the number of the update since the states began, from 1.
     """
     rule, lines = optimizer.rule, []
+    if optimizer.maximize:
+        lines.append("g ← −g, but for the penalties")
     if optimizer.weight_decay:
         lines.append(
             f"w ← (1 − lr · {optimizer.weight_decay:g}) w"
-            if rule == "adamw"
+            if rule == "adamw" or getattr(optimizer, "decoupled_weight_decay", False)
             else f"g ← g + {optimizer.weight_decay:g} w"
         )
-    return lines + {"sgd": _sgd, "rmsprop": _rmsprop, "adagrad": _adagrad}.get(rule, _adam)(optimizer)
+    every = {"sgd": _sgd, "rmsprop": _rmsprop, "adagrad": _adagrad, "nadam": _nadam}
+    return lines + every.get(rule, _adam)(optimizer)
 
 
 def _sgd(optimizer: Any) -> list[str]:
@@ -53,7 +56,8 @@ def _sgd(optimizer: Any) -> list[str]:
         return ["w ← w − lr g"]
     momentum = f"{optimizer.momentum:g}"
     step = f"(g + {momentum} velocity)" if optimizer.nesterov else "velocity"
-    return [f"velocity ← {momentum} velocity + g", f"w ← w − lr {step}"]
+    gradient = f"{1 - optimizer.dampening:g} g (g if t = 1)" if optimizer.dampening else "g"
+    return [f"velocity ← {momentum} velocity + {gradient}", f"w ← w − lr {step}"]
 
 
 def _rmsprop(optimizer: Any) -> list[str]:
@@ -75,6 +79,17 @@ def _rmsprop(optimizer: Any) -> list[str]:
 def _adagrad(optimizer: Any) -> list[str]:
     rate = f"lr / (1 + (t − 1) · {optimizer.lr_decay:g})" if optimizer.lr_decay else "lr"
     return ["total ← total + g²", f"w ← w − {rate} · g / (√total + {optimizer.eps:g})"]
+
+
+def _nadam(optimizer: Any) -> list[str]:
+    first, second, eps = f"{optimizer.betas[0]:g}", f"{optimizer.betas[1]:g}", f"{optimizer.eps:g}"
+    return [
+        f"mean ← {first} mean + {1 - optimizer.betas[0]:g} g",
+        f"square ← {second} square + {1 - optimizer.betas[1]:g} g²",
+        f"p(t) = {first} (1 − 0.96^({optimizer.momentum_decay:g} t) / 2), P(t) = p(1) p(2) ⋯ p(t)",
+        "step = (1 − p(t)) / (1 − P(t)) · g + p(t + 1) / (1 − P(t + 1)) · mean",
+        f"w ← w − lr step / (√square / √(1 − {second}ᵗ) + {eps})",
+    ]
 
 
 def _adam(optimizer: Any) -> list[str]:

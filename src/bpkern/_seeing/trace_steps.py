@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .trace_data import Step
-from .trace_formulas import SLOPES, loss_derivative, loss_lines
+from .trace_formulas import loss_derivative, loss_lines, slope_of
 from .trace_optimizers import formulas, note_of
 
 
@@ -67,7 +67,7 @@ def headings(step: Step) -> Iterator[tuple[Part, str]]:
                 formula = f"δ W of layers[{part.layer + 1}], the sum over all ways to the loss"
             text = f"Backward, {name}: ∂E/∂a = {formula}."
         elif part.quantity == "delta":
-            slope = SLOPES[layer.activation][0]
+            slope = slope_of(layer.activation)[0]
             text = f"Backward, {name}: δ = ∂E/∂z = ∂E/∂a ⊙ ∂a/∂z, with ∂a/∂z = {slope}{dropout}."
         elif part.quantity == "dW":
             penalties = (f" + {2 * setting.l2:g} W" if setting.l2 else "") + (

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from .trace_data import Layer, Step, TraceData
-from .trace_formulas import SLOPES, loss_derivative, loss_lines
+from .trace_formulas import loss_derivative, loss_lines, slope_of
 from .trace_optimizers import formulas, note_of
 
 # Arrays of more numbers than this are abbreviated, to this many at each end of an axis.
@@ -112,7 +112,7 @@ def _backward(trace: TraceData, step: Step, l: int) -> list[str]:
     decay += f" + {trace.l1:g} sign(W)" if trace.l1 else ""
     return [
         *lines,
-        *_block(f"∂a/∂z = {SLOPES[layer.activation][0]}{dropout}", layer.slope),
+        *_block(f"∂a/∂z = {slope_of(layer.activation)[0]}{dropout}", layer.slope),
         *_block("δ = ∂E/∂a ⊙ ∂a/∂z", layer.delta),
         *_block(f"dW = δᵀ x{decay}", layer.dW),
         *_block("db = Σ δ over the rows", layer.db),

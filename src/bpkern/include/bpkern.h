@@ -39,7 +39,7 @@
 
 /* BPKERN_ABI changes if a compiled program would no longer work. BPKERN_REVISION counts the additions. */
 #define BPKERN_ABI 1
-#define BPKERN_REVISION 1
+#define BPKERN_REVISION 2
 
 /* How the shared library exports its functions; nothing in every other use. */
 #if defined BPKERN_EXPORTS && defined _WIN32
@@ -72,9 +72,9 @@ typedef enum {
 
 typedef enum { BPKERN_FLOAT32 = 0, BPKERN_FLOAT64 = 1 } bpkern_dtype;
 
-/* Activations s(z). For the first seven, s' is computed from a = s(z); for the last three from z, because two
- * values of z give the same a. P is the cumulative distribution function of the standard normal distribution,
- * p its density, and u(z) = sqrt(2/pi) (z + 0.044715 z^3).
+/* Activations s(z). For gelu, gelu_tanh, silu and mish, s' is computed from z, because two values of z give
+ * the same a; for the others from a = s(z). P is the cumulative distribution function of the standard normal
+ * distribution, p its density, and u(z) = sqrt(2/pi) (z + 0.044715 z^3).
  *
  *     name        a                        s'
  *     identity    z                        1
@@ -83,10 +83,12 @@ typedef enum { BPKERN_FLOAT32 = 0, BPKERN_FLOAT64 = 1 } bpkern_dtype;
  *     sigmoid     1 / (1 + e^-z)           a (1 - a)
  *     tanh        tanh z                   1 - a^2
  *     elu         z < 0 ? e^z - 1 : z      a > 0 ? 1 : a + 1
+ *     selu        c (z < 0 ? A (e^z - 1) : z)   a > 0 ? c : a + c A,  A = 1.67326..., c = 1.05070...
  *     softplus    log(1 + e^z)             1 - e^-a
  *     gelu        z P(z)                   P(z) + z p(z)
  *     gelu_tanh   z g, g = sigmoid(2 u)    g + z g (1 - g) 2 u'
  *     silu        z g, g = sigmoid(z)      g + z g (1 - g)
+ *     mish        z g, g = tanh(log(1 + e^z))   g + z (1 - g^2) sigmoid(z)
  */
 typedef enum {
     BPKERN_IDENTITY = 0,
@@ -98,7 +100,9 @@ typedef enum {
     BPKERN_SOFTPLUS = 6,
     BPKERN_GELU = 7,
     BPKERN_GELU_TANH = 8,
-    BPKERN_SILU = 9
+    BPKERN_SILU = 9,
+    BPKERN_SELU = 10,
+    BPKERN_MISH = 11
 } bpkern_activation;
 
 /* The loss of one row of m outputs a with targets t. The loss of a batch is the mean over its rows.
@@ -111,6 +115,9 @@ typedef enum {
  *     huber                 (1/m) sum c (d - c/2),  c = d clipped to +-delta,  d = a - t
  *     quantile              (1/m) sum d (d > 0 ? 1-q : -q),  d = a - t
  *     poisson               (1/m) sum e^a - t a
+ *     log_cosh              (1/m) sum log cosh (a - t)
+ *     hinge                 (1/m) sum max(0, 1 - t a),  t = 1 or -1
+ *     squared_hinge         (1/m) sum max(0, 1 - t a)^2
  */
 typedef enum {
     BPKERN_MSE = 0,
@@ -120,7 +127,10 @@ typedef enum {
     BPKERN_MAE = 4,
     BPKERN_HUBER = 5,
     BPKERN_QUANTILE = 6,
-    BPKERN_POISSON = 7
+    BPKERN_POISSON = 7,
+    BPKERN_LOG_COSH = 8,
+    BPKERN_HINGE = 9,
+    BPKERN_SQUARED_HINGE = 10
 } bpkern_loss;
 
 /* Optimisers, as PyTorch defines them. */
@@ -129,7 +139,8 @@ typedef enum {
     BPKERN_RMSPROP = 1,
     BPKERN_ADAGRAD = 2,
     BPKERN_ADAM = 3,
-    BPKERN_ADAMW = 4
+    BPKERN_ADAMW = 4,
+    BPKERN_NADAM = 5
 } bpkern_rule;
 
 /* The version of the library, such as "1.2.3"; the names of the enumerators, such as "BPKERN_BAD_ROW",
@@ -217,7 +228,7 @@ BPKERN_EXPORT bpkern_status bpkern_net_create(bpkern_dtype dtype, int layers, co
 BPKERN_EXPORT void bpkern_net_free(bpkern_net *net); /* which may be NULL */
 
 /* Starts again from `seed`: biases of 0 and random weights, uniform on +-sqrt(6 / in) before relu,
- * leaky_relu, elu, softplus, gelu, gelu_tanh and silu (He), on +-sqrt(6 / (in + out)) before the others
+ * leaky_relu, elu, softplus, gelu, gelu_tanh, silu and mish (He), on +-sqrt(6 / (in + out)) before the others
  * (Glorot); no states of an optimiser; and the order of rows in epochs to come. A seed gives the same numbers
  * everywhere, but not those of Python's `seed`. */
 BPKERN_EXPORT bpkern_status bpkern_net_init(bpkern_net *net, uint64_t seed);
@@ -231,6 +242,11 @@ BPKERN_EXPORT ptrdiff_t bpkern_net_width(const bpkern_net *net, int l);
  * BPKERN_BAD_VALUE if w or b is not finite. The optimiser's states stay. */
 BPKERN_EXPORT bpkern_status bpkern_net_set_layer(bpkern_net *net, int l, const void *w, const void *b);
 BPKERN_EXPORT bpkern_status bpkern_net_get_layer(const bpkern_net *net, int l, void *w, void *b);
+
+/* Gives layer l, counted from 0, another slope of leaky_relu below 0 than 0.01, or another factor of elu
+ * below 0 than 1: at least 0 and finite. BPKERN_BAD_NAME for a layer of another activation. Since revision 2.
+ */
+BPKERN_EXPORT bpkern_status bpkern_net_set_activation_parameter(bpkern_net *net, int l, double parameter);
 
 /* Every struct begins with its size in the caller's version of this header. A later library sets the members
  * that the caller lacks to their defaults. */
@@ -254,15 +270,16 @@ typedef struct {
 typedef int bpkern_stop(void *context);
 
 /* How to train. bpkern_training_init fills all of it. Every number must be in its range, also one that the
- * rule does not use: lr, weight_decay, eps, lr_decay, l1, l2 >= 0 and finite; momentum and square_decay from
- * 0 to 1, below 1 for adam and adamw; clip_norm, clip_value > 0. sgd has nesterov only with a momentum. */
+ * rule does not use: lr, weight_decay, eps, lr_decay, momentum_decay, l1, l2 >= 0 and finite; momentum,
+ * square_decay and dampening from 0 to 1, the first two below 1 for adam, adamw and nadam; clip_norm,
+ * clip_value > 0. sgd has nesterov only with a momentum and without dampening. */
 typedef struct {
     size_t size; /* sizeof(bpkern_training) */
     bpkern_rule rule;
     int shuffle; /* 1: each epoch takes the rows in a new random order; 0: in theirs */
     double lr, weight_decay;
-    double momentum;     /* of sgd and rmsprop; the first beta of adam and adamw */
-    double square_decay; /* alpha of rmsprop; the second beta of adam and adamw */
+    double momentum;     /* of sgd and rmsprop; the first beta of adam, adamw and nadam */
+    double square_decay; /* alpha of rmsprop; the second beta of adam, adamw and nadam */
     double eps, lr_decay;
     int nesterov, centered, amsgrad;
     int threads;
@@ -272,6 +289,10 @@ typedef struct {
     ptrdiff_t batch;              /* rows per step, at least 1; above n it is n */
     bpkern_stop *stop;            /* NULL: never */
     void *stop_context;
+    /* Since revision 2; 0 in the structs of earlier callers. */
+    double dampening;        /* of sgd */
+    double momentum_decay;   /* of nadam */
+    int maximize, decoupled; /* the loss becomes larger; of nadam: weight decay as in adamw */
 } bpkern_training;
 
 /* What a fit or an evaluation found. Only `size` and `losses` are read; the rest is written. */
@@ -286,7 +307,8 @@ typedef struct {
 
 /* Fills `training`, of `size` bytes: the rule with PyTorch's default settings (sgd: lr 0.01; rmsprop: lr
  * 0.01, square_decay 0.99; adagrad: lr 0.01; adam and adamw: lr 0.001, momentum 0.9, square_decay 0.999,
- * adamw also weight_decay 0.01; eps 1e-8, adagrad 1e-10), shuffled, 1 epoch in batches of 32, threads 0. */
+ * adamw also weight_decay 0.01; nadam: lr 0.002, momentum_decay 0.004, the rest as adam; eps 1e-8, adagrad
+ * 1e-10), shuffled, 1 epoch in batches of 32, threads 0. */
 BPKERN_EXPORT bpkern_status bpkern_training_init(bpkern_training *training, size_t size, bpkern_rule rule);
 
 /* Trains on the rows. One step on a batch is one epoch with a batch of n. States of the optimiser and the
@@ -359,6 +381,7 @@ typedef struct {
                                   bpkern_report *report);
     bpkern_status (*net_forward)(const bpkern_net *net, int threads, ptrdiff_t n, const void *x,
                                  ptrdiff_t ldx, void *out);
+    bpkern_status (*net_set_activation_parameter)(bpkern_net *net, int l, double parameter);
 } bpkern_api;
 
 #ifdef __cplusplus

@@ -7,6 +7,7 @@ of the same shape to be overwritten.
 
 import numpy as np
 
+from .._model.activation_texts import parts_of
 from .normal import density, distribution
 
 
@@ -71,6 +72,26 @@ def _elu_backward(delta, a, scratch):
     delta *= scratch
 
 
+# c and c A of selu: c z above 0, c A (exp(z) - 1) below (Klambauer et al., 2017).
+SELU_ABOVE = 1.0507009873554805
+SELU_BELOW = 1.7580993408473769
+
+
+def _selu(z, scratch):
+    np.expm1(np.minimum(z, 0, out=scratch), out=scratch)
+    scratch *= SELU_BELOW
+    np.maximum(z, 0, out=z)
+    z *= SELU_ABOVE
+    z += scratch
+
+
+def _selu_backward(delta, a, scratch):
+    """c above 0; below, c A exp(z) = a + c A."""
+    np.add(a, SELU_BELOW, out=scratch)
+    np.copyto(scratch, SELU_ABOVE, where=a > 0)
+    delta *= scratch
+
+
 def _softplus(z, scratch):
     """log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), in which nothing overflows."""
     np.negative(np.abs(z, out=scratch), out=scratch)
@@ -97,6 +118,24 @@ def _silu_backward(delta, z, scratch):
     np.copyto(scratch, z)
     _sigmoid(scratch, None)
     delta *= scratch * (1 + z * (1 - scratch))
+
+
+def _mish(z, scratch):
+    """z tanh(softplus(z))."""
+    gate = z.copy()
+    _softplus(gate, scratch)
+    z *= np.tanh(gate, out=gate)
+
+
+def _mish_backward(delta, z, scratch):
+    """With g the gate and s the sigmoid of z, g + z (1 - g^2) s."""
+    gate, s = z.copy(), z.copy()
+    _softplus(gate, scratch)
+    np.tanh(gate, out=gate)
+    _sigmoid(s, None)
+    s *= z
+    s *= 1 - gate * gate
+    delta *= np.add(s, gate, out=scratch)
 
 
 def _gelu(z, scratch):
@@ -144,9 +183,46 @@ ACTIVATIONS = {
     "elu": (_elu, _elu_backward),
     "gelu": (_gelu, _gelu_backward),
     "gelu_tanh": (_gelu_tanh, _gelu_tanh_backward),
+    "mish": (_mish, _mish_backward),
+    "selu": (_selu, _selu_backward),
     "silu": (_silu, _silu_backward),
     "softplus": (_softplus, _softplus_backward),
 }
 
+
+def functions_of(activation):
+    """(forward, backward) of a text such as "tanh" or "leaky_relu(0.2)"."""
+    name, parameter = parts_of(activation)
+    if parameter is None:
+        return ACTIVATIONS[name]
+    return PARAMETRIC[name](parameter)
+
+
+def _leaky_relu_of(slope):
+    def forward(z, scratch):
+        np.multiply(z, slope, out=z, where=z < 0)
+
+    def backward(delta, a, scratch):
+        delta *= np.where(a > 0, delta.dtype.type(1), delta.dtype.type(slope))
+
+    return forward, backward
+
+
+def _elu_of(alpha):
+    def forward(z, scratch):
+        np.expm1(z, out=z, where=z < 0)
+        np.multiply(z, alpha, out=z, where=z < 0)
+
+    def backward(delta, a, scratch):
+        """Below 0, alpha exp(z) = a + alpha."""
+        np.add(a, alpha, out=scratch)
+        np.copyto(scratch, 1, where=a > 0)
+        delta *= scratch
+
+    return forward, backward
+
+
+PARAMETRIC = {"leaky_relu": _leaky_relu_of, "elu": _elu_of}
+
 # Activations that are not monotonic: a does not determine z, so that the derivative is computed from z.
-FROM_Z = ("gelu", "gelu_tanh", "silu")
+FROM_Z = ("gelu", "gelu_tanh", "silu", "mish")

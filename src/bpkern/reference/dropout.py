@@ -17,6 +17,9 @@ KEY_STEPS = 0x9E3779B9, 0xBB67AE85
 # The low 32 bits of a number.
 LOW = 0xFFFFFFFF
 
+# The number of the inputs among the layers: the last one.
+INPUTS = 2**16 - 1
+
 
 def philox(counter, key):
     """Four arrays of 32-bit words, in uint64, from a counter of four 32-bit words and a key of two.
@@ -45,7 +48,8 @@ def words(key, batch, layer, rows, columns):
     batch : int
         The number of the mini-batch over the model's life, from 0.
     layer : int
-        0 is the first hidden layer; below 2**16, because the counter has 16 bits for it.
+        0 is the first hidden layer; below 2**16, because the counter has 16 bits for it. `INPUTS` stands for
+        the inputs.
     rows, columns : int
     """
     # A counter gives four words, so 64 columns take 16 counters: their first words are for the first 16

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .activations import ACTIVATIONS, FROM_Z
+from .activations import FROM_Z, functions_of
 from .optimizers import STEPS
 
 
@@ -16,7 +16,7 @@ def linear_forward(
     """``a = s(x @ w.T + b)``; see `bpkern.kernels.linear_forward`. `scratch` has the shape of the result."""
     out = np.matmul(x, w.T, out=out)
     out += b
-    forward, _ = ACTIVATIONS[activation]
+    forward, _ = functions_of(activation)
     forward(out, np.empty_like(out) if scratch is None else scratch)
     return out
 
@@ -36,7 +36,7 @@ def delta_backward(
     if activation in FROM_Z and z is None:
         raise ValueError(f"{activation!r} needs z: its derivative is no function of a")
     out = np.matmul(delta_next, w_next, out=out)
-    _, backward = ACTIVATIONS[activation]
+    _, backward = functions_of(activation)
     backward(out, z if activation in FROM_Z else a, np.empty_like(out) if scratch is None else scratch)
     return out
 
@@ -57,7 +57,7 @@ def sgd_update(
     scratch: Any = None,
 ) -> None:
     """One step of SGD in place; see `bpkern.kernels.sgd_update`. `scratch` is two arrays like w."""
-    settings = SimpleNamespace(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+    settings = SimpleNamespace(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, dampening=0.0)
     gradient, spare = (np.empty(w.shape, w.dtype) for _ in range(2)) if scratch is None else scratch
     np.matmul(delta.T, x, out=gradient)
     STEPS["sgd"](w, gradient, {"velocity": vw}, 1, lr, settings, spare)

@@ -2,7 +2,7 @@
 the outputs a (n, out) to delta (n, out).
 
 The parameter is the `delta` of `bpkern.losses.Huber` (`corner` here) or the `q` of `Quantile`, a number or an
-array (out,), or the label smoothing of cross_entropy; the other losses ignore it.
+array (out,), or the label smoothing of the two cross-entropies; the other losses ignore it.
 """
 
 import numpy as np
@@ -41,8 +41,10 @@ def _cross_entropy(a, y, delta, smoothing):
     return np.log(total[:, 0]) - of_target
 
 
-def _binary_cross_entropy(a, y, delta, parameter):
-    """With the sigmoid."""
+def _binary_cross_entropy(a, y, delta, smoothing):
+    """With the sigmoid. The part `smoothing` of each target is distributed equally over its two classes."""
+    if smoothing:
+        y = (1 - smoothing) * y + smoothing / 2
     e = np.exp(-np.abs(a))
     loss = (np.maximum(a, 0) - a * y + np.log1p(e)).mean(axis=1)
     np.divide(np.where(a < 0, e, 1), 1 + e, out=delta)
@@ -89,6 +91,33 @@ def _poisson(a, y, delta, parameter):
     return loss
 
 
+def _log_cosh(a, y, delta, parameter):
+    """With d = a - y: log(cosh d), which is log(1 + sinh(d)^2) / 2 for small d, and |d| + ... for large d."""
+    np.subtract(a, y, out=delta)
+    size = np.abs(delta)
+    near = np.log1p(np.square(np.sinh(np.minimum(size, 1)))) / 2
+    far = size + np.log1p(np.exp(-2 * size)) - np.log(2).astype(a.dtype)
+    np.tanh(delta, out=delta)
+    delta /= a.shape[1]
+    return np.where(size < 1, near, far).mean(axis=1)
+
+
+def _hinge(a, y, delta, parameter):
+    """max(0, 1 - y a), for y of 1 and -1."""
+    below = 1 - y * a
+    np.multiply(-y, below > 0, out=delta)
+    delta /= a.shape[1]
+    return np.maximum(below, 0).mean(axis=1)
+
+
+def _squared_hinge(a, y, delta, parameter):
+    """max(0, 1 - y a)^2, for y of 1 and -1."""
+    below = np.maximum(1 - y * a, 0)
+    np.multiply(y, below, out=delta)
+    delta *= -2 / a.shape[1]
+    return np.square(below).mean(axis=1)
+
+
 LOSSES = {
     "mse": _mse,
     "squared_error": _squared_error,
@@ -98,6 +127,9 @@ LOSSES = {
     "huber": _huber,
     "quantile": _quantile,
     "poisson": _poisson,
+    "log_cosh": _log_cosh,
+    "hinge": _hinge,
+    "squared_hinge": _squared_hinge,
 }
 
 

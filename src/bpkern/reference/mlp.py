@@ -42,6 +42,7 @@ class MLP:
         label_smoothing: Any = 0.0,
         bias: Any = True,
         inputs: Any = (),
+        input_dropout: Any = 0.0,
         seed: Any = None,
     ) -> None:
         settings = self._settings = Settings(
@@ -58,6 +59,7 @@ class MLP:
             label_smoothing,
             bias,
             inputs,
+            input_dropout,
         )
         self._random = RandomState(seed)
         stage, of_stage = settings.stage, np.empty(0)
@@ -69,7 +71,7 @@ class MLP:
                 settings.init, settings.sizes, settings.activations, settings.dtype
             )
         )
-        if any(settings.dropout):
+        if settings.has_dropout:
             self._random.draw_dropout_key()
         self._batches = 0  # mini-batches so far, the counter of dropout
         self._parameters = [array for pair in initial for array in pair]
@@ -132,6 +134,7 @@ class MLP:
         clip_norm: Any = None,
         clip_value: Any = None,
         accumulate: Any = 1,
+        drop_last: Any = False,
         ema: Any = None,
         verbose: Any = "auto",
         n_threads: Any = None,
@@ -148,6 +151,7 @@ class MLP:
             clip_norm=clip_norm,
             clip_value=clip_value,
             accumulate=accumulate,
+            drop_last=drop_last,
             ema=ema,
         )
         x, targets, given = self._read(X, y, sample_weight)
@@ -162,15 +166,18 @@ class MLP:
             # Validation rows keep their sample weights, without the weights of their classes.
             validation = (x[held_out], targets[held_out], None if given is None else given[held_out])
         rows = len(order)
+        used = rows // arguments.batch_size * arguments.batch_size if arguments.drop_last else rows
+        if not used:
+            raise ValueError(f"drop_last leaves no mini-batch of {arguments.batch_size} among {rows} rows")
         batch_size = min(arguments.batch_size, rows)
         batches = {n: Batch(n, settings, targets.ndim == 1) for n in {batch_size, rows % batch_size} if n}
         held_out_batch = None if validation is None else self._batch_of(*validation)
         self._fitted_1d = np.ndim(y) == 1
         history = self.history_ = History()
         progress = make_progress(verbose)
-        progress.begin(epochs, rows, 0)
+        progress.begin(epochs, used, 0)
         for epoch in range(epochs):
-            index = order[self._random.permutation(rows)] if shuffle else order
+            index = (order[self._random.permutation(rows)] if shuffle else order)[:used]
             loss = accuracy = weight = 0.0
             iterations = 0
             for group in _parts(index, batch_size * arguments.accumulate):
@@ -194,7 +201,7 @@ class MLP:
                 values = self._measure(held_out_batch)
                 metrics.update({f"val_{name}": value for name, value in values.items()})
             history.add_epoch(metrics, iterations, self._update.rate)
-            progress.rows(rows)
+            progress.rows(used)
             progress.epoch(epoch + 1, metrics)
         progress.close()
         return history
@@ -224,12 +231,15 @@ class MLP:
         return loss / total, _pairs(self._of_layers(gradients))
 
     def _draw_masks(self, batch):
-        """Draw the masks of dropout of the next mini-batch."""
-        for l, p in enumerate(self._settings.dropout):
+        """Draw the masks of dropout of the next mini-batch, and drop its inputs."""
+        settings, key = self._settings, self._random.dropout_key
+        if settings.input_dropout:
+            batch.x *= drop.mask(
+                settings.input_dropout, settings.dtype, key, self._batches, drop.INPUTS, *batch.x.shape
+            )
+        for l, p in enumerate(settings.dropout):
             if p:
-                batch.masks[l] = drop.mask(
-                    p, self._settings.dtype, self._random.dropout_key, self._batches, l, *batch.a[l].shape
-                )
+                batch.masks[l] = drop.mask(p, settings.dtype, key, self._batches, l, *batch.a[l].shape)
         self._batches += 1
 
     def _batch_of(self, x, targets, weights):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .activations import ACTIVATIONS, FROM_Z
+from .activations import FROM_Z, functions_of
 from .inputs import stage_of
 from .kernels import delta_backward, linear_forward
 from .losses import LOSSES, custom, right
@@ -89,7 +89,7 @@ class Network:
             else:
                 linear_forward(batch.below(l), self.w[l], self.b[l], "identity", z)
                 np.copyto(a, z)
-                ACTIVATIONS[activation][0](a, batch.scratch[l])
+                functions_of(activation)[0](a, batch.scratch[l])
             if l < len(batch.masks) and batch.masks[l] is not None:
                 np.multiply(a, batch.masks[l], out=batch.dropped[l])
 
@@ -145,7 +145,7 @@ class Network:
         """Turn the last delta from the derivative by the outputs into that by their z."""
         activation = self.settings.activations[-1]
         by = batch.z[-1] if activation in FROM_Z else batch.a[-1]
-        ACTIVATIONS[activation][1](batch.delta[-1], by, batch.scratch[-1])
+        functions_of(activation)[1](batch.delta[-1], by, batch.scratch[-1])
 
     def _delta(self, batch, l):
         """Compute the delta of layer l - 1 from that of layer l."""
@@ -187,7 +187,7 @@ class Network:
 
 def _loss_parameter(settings):
     """The last argument of the functions in `LOSSES`."""
-    if settings.loss == "cross_entropy":
+    if settings.has_accuracy:
         return settings.label_smoothing
     given = settings.loss_parameters
     return None if given is None else np.asarray(given, settings.dtype)

@@ -35,6 +35,8 @@ def _sgd(w, gradient, state, t, lr, settings, spare):
     if settings.momentum:
         velocity = state["velocity"]
         velocity *= settings.momentum
+        if t > 1 and settings.dampening:
+            gradient *= 1 - settings.dampening
         velocity += gradient
         if settings.nesterov:
             gradient += np.multiply(velocity, settings.momentum, out=spare)
@@ -105,7 +107,33 @@ def _adam_step(w, gradient, state, t, lr, settings, spare):
     w -= spare
 
 
-STEPS = {"sgd": _sgd, "rmsprop": _rmsprop, "adagrad": _adagrad, "adam": _adam, "adamw": _adamw}
+def _nadam(w, gradient, state, t, lr, settings, spare):
+    if settings.decoupled_weight_decay:
+        w *= 1 - lr * settings.weight_decay
+    else:
+        _decay(w, gradient, settings, spare)
+    (keep_mean, keep_square), mean, square = settings.betas, state["mean"], state["square"]
+    _average(mean, gradient, keep_mean, spare)
+    _average_square(square, gradient, keep_square, spare)
+    momenta = keep_mean * (1 - 0.5 * 0.96 ** (np.arange(1, t + 2) * settings.momentum_decay))
+    gradient *= (1 - momenta[-2]) / (1 - momenta[:-1].prod())
+    gradient += np.multiply(mean, momenta[-1] / (1 - momenta.prod()), out=spare)
+    np.sqrt(square, out=spare)
+    spare /= math.sqrt(1 - keep_square**t)
+    spare += settings.eps
+    gradient /= spare
+    gradient *= lr
+    w -= gradient
+
+
+STEPS = {
+    "sgd": _sgd,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+    "adam": _adam,
+    "adamw": _adamw,
+    "nadam": _nadam,
+}
 
 STATE = {
     "sgd": ("velocity",),
@@ -113,6 +141,7 @@ STATE = {
     "adagrad": ("total",),
     "adam": ("mean", "square", "largest"),
     "adamw": ("mean", "square", "largest"),
+    "nadam": ("mean", "square"),
 }
 
 

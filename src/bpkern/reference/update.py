@@ -60,6 +60,9 @@ class Update:
         if self._state is None:
             self._state = [new_state(w, optimizer) for w in self._parameters]
         self._begin_average(ema)
+        if optimizer.maximize:
+            for gradient in self.gradients:
+                np.negative(gradient, out=gradient)
         self._network.add_penalty(self.gradients, self.spare)
         groups = self._groups()
         moved = [i for i, group in enumerate(groups) if not group.frozen]

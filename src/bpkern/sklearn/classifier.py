@@ -28,7 +28,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         The widths of the hidden layers.
     activation : str or list of str, default="relu"
         Of the hidden layers: "identity", "logistic", "tanh" or "relu"; or another of `bpkern.MLP`:
-        "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus". A list has one per hidden layer.
+        "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "softplus". A list has one per
+        hidden layer.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "lbfgs" is SciPy's, with all rows in each step.
     alpha : float, default=0.0001

@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from .._core import ACTIVATIONS
 from .._data.rows import Rows
 from .._user_warnings import at_users_line
+from ..activations import Activation
 from ..losses import Loss
 from ..mlp import MLP
 from ..optimizers import OPTIMIZERS, Optimizer
@@ -42,7 +43,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), list, tuple],
+        "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), Activation, list, tuple],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

@@ -8,6 +8,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _core
 from .._model.prediction import overflow
+from .._model.settings import checked_activation
+from ..activations import Activation
 from ..losses import Loss
 from ..mlp import MLP
 from .state import plain, with_history
@@ -54,10 +56,13 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _activations(self, hidden: int) -> list[str]:
         """The activations of the hidden layers, by this package's names."""
         given = self.activation
-        names = [given] * hidden if isinstance(given, str) else list(given)
+        names = [given] * hidden if isinstance(given, (str, Activation)) else list(given)
         if len(names) != hidden:
             raise ValueError(f"activation must have one name per hidden layer, {hidden}, not {len(names)}")
-        return [ALIASES.get(name, name) for name in names]
+        return [
+            checked_activation("activation", ALIASES.get(name, name) if isinstance(name, str) else name)
+            for name in names
+        ]
 
     def _network(self, X: Any) -> Trainer:
         """The network that predicts for X, in the requested dtype, or in one that holds X and parameters."""

@@ -1,0 +1,18 @@
+/* leaky_relu and elu with a parameter, one element at a time, by the C library's functions. */
+#include <math.h>
+
+#include "vec.h"
+
+void BPK_NAME(activate_parametric)(bpk_activation activation, double parameter, ptrdiff_t m, ptrdiff_t n,
+                                   void *a, ptrdiff_t lda, void *slope, ptrdiff_t lds) {
+    const real p = (real)parameter;
+    real *y = a;     /* (m, n) */
+    real *d = slope; /* (m, n), or NULL */
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++) {
+            const real z = y[i * lda + j];
+            const int is_elu = activation == BPK_ELU;
+            if (d) d[i * lds + j] = z > 0 ? 1 : is_elu && z < 0 ? (real)(p * exp((double)z)) : p;
+            if (z < 0) y[i * lda + j] = is_elu ? (real)(p * expm1((double)z)) : p * z;
+        }
+}
