@@ -102,7 +102,7 @@ def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
 def _check_model(settings: Settings, found: state.Config) -> None:
     """Raise ValueError if the checkpoint is of a model with other settings."""
     for name, given in state.model_config(settings).items():
-        other = found[name]
+        other = found[name] if name in found else state.ADDED[name]
         # Only the kind of the optimiser: its settings may change during the fit.
         if name == "optimizer":
             given, other = (each.get(state.OWN_CLASS, each["rule"]) for each in (given, other))
