@@ -133,6 +133,28 @@ static int serves(const bpk_net *net, const bpk_run *run) {
     return 1;
 }
 
+/* s(z), and s' from a, of the activations that this path serves: as activation_vector and derivative_vector,
+ * whose other cases would only be code. */
+static ALWAYS_INLINE vec online_activation(bpk_activation activation, vec z) {
+    switch (activation) {
+#define VALUE(NAME, name) \
+    case BPK_##NAME: return name##_value(z);
+        BPK_ACTIVATIONS_OF_A(VALUE)
+#undef VALUE
+        default: return z;
+    }
+}
+
+static ALWAYS_INLINE vec online_derivative(bpk_activation activation, vec a) {
+    switch (activation) {
+#define DERIVATIVE(NAME, name) \
+    case BPK_##NAME: return name##_derivative(a);
+        BPK_ACTIVATIONS_OF_A(DERIVATIVE)
+#undef DERIVATIVE
+        default: return a;
+    }
+}
+
 /* a (out) = s(x (in) W (in, out) + b (out)). W is one block: its row k begins at element k VEC. */
 static ALWAYS_INLINE vec layer_forward(const net_layer *layer, const real *x) {
     const real *w = layer->w;
@@ -143,7 +165,7 @@ static ALWAYS_INLINE vec layer_forward(const net_layer *layer, const real *x) {
         odd = vfma(vset1(x[k + 1]), vload(w + (k + 1) * VEC), odd);
     }
     if (k < layer->in) even = vfma(vset1(x[k]), vload(w + k * VEC), even);
-    return activation_vector(layer->activation, vadd(even, odd));
+    return online_activation(layer->activation, vadd(even, odd));
 }
 
 /* How parameters move: SGD is computed in registers from `constants`, the other optimisers by the kernel
@@ -281,11 +303,11 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
             move = next_moves(request, counts, updates, 1).weights;
             c = constants_of(&move);
         }
-        d = vmul(d, derivative_vector(last->activation, y));
+        d = vmul(d, online_derivative(last->activation, y));
         for (int l = net->count - 1; l > 0; l--) {
             vec below = layer_delta(&net->layers[l], lane, d);
             layer_update(&net->layers[l], mover, &c, &move, a[l], d);
-            d = vmul(below, derivative_vector(net->layers[l - 1].activation, vload(a[l])));
+            d = vmul(below, online_derivative(net->layers[l - 1].activation, vload(a[l])));
         }
         layer_update(first, mover, &c, &move, a[0], d);
         results->loss_sum += row_loss;

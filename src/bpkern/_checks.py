@@ -108,6 +108,8 @@ def one_or_several(name: str, value: object) -> list[object]:
 
 def flag(name: str, value: object) -> bool:
     """`value` as a bool. Raises TypeError unless it is a bool of Python or NumPy."""
+    if value is False or value is True:  # the usual case
+        return value
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)

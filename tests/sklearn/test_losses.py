@@ -29,6 +29,7 @@ def pinball(d, q):
 # With d = output - target; each is summed over the outputs.
 DEFINITIONS = {
     "mae": ("mae", np.abs),
+    "log_cosh": ("log_cosh", lambda d: np.log(np.cosh(d))),
     "huber": ("huber", lambda d: huber(d, 1.0)),
     "quantile": ("quantile", lambda d: pinball(d, 0.5)),
     "Huber": (losses.Huber([0.2, 0.5, 0.9]), lambda d: huber(d, np.array([0.2, 0.5, 0.9]))),

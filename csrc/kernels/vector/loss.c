@@ -197,17 +197,15 @@ static double log_cosh_row(const row *r, double *accuracy) {
     return mean_of_row(log_cosh_some, r);
 }
 
-/* 1 - t a where it is above 0, otherwise 0; NaN if a or t is. */
-static ALWAYS_INLINE vec shortfall(const row *r, ptrdiff_t j, ptrdiff_t n, vec *t) {
-    *t = vload_first(r->t + j, n);
-    vec below = vfnma(*t, vload_first(r->a + j, n), vset1(1));
-    return vselect(vlt(below, vzero()), vzero(), below);
-}
-
+/* hinge, and squared_hinge by the same code: `below` is 1 - t a where that is above 0, otherwise 0; NaN if a
+ * or t is. */
 static ALWAYS_INLINE vec hinge_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
-    vec t, below = shortfall(r, j, n, &t);
-    sums->loss = vadd(sums->loss, first_lanes(n, below));
-    return vselect(vgt(below, vzero()), vneg(t), vzero());
+    const int squared = r->settings->loss == BPK_SQUARED_HINGE;
+    vec t = vload_first(r->t + j, n), below = vfnma(t, vload_first(r->a + j, n), vset1(1));
+    below = first_lanes(n, vselect(vlt(below, vzero()), vzero(), below));
+    sums->loss = vadd(sums->loss, squared ? vmul(below, below) : below);
+    vec slope = squared ? vadd(below, below) : vselect(vgt(below, vzero()), vset1(1), vzero());
+    return vneg(vmul(t, slope));
 }
 
 static double hinge_row(const row *r, double *accuracy) {
@@ -215,16 +213,7 @@ static double hinge_row(const row *r, double *accuracy) {
     return mean_of_row(hinge_some, r);
 }
 
-static ALWAYS_INLINE vec squared_hinge_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
-    vec t, below = first_lanes(n, shortfall(r, j, n, &t));
-    sums->loss = vfma(below, below, sums->loss);
-    return vmul(vset1(-2), vmul(t, below));
-}
-
-static double squared_hinge_row(const row *r, double *accuracy) {
-    (void)accuracy;
-    return mean_of_row(squared_hinge_some, r);
-}
+static double squared_hinge_row(const row *r, double *accuracy) { return hinge_row(r, accuracy); }
 
 /* With p = sigmoid(z), the loss of z is -t log p - (1-t) log(1-p) = max(z, 0) - z t + log(1 + e^-|z|). */
 /* The targets of two classes with label smoothing: (1 - smoothing) t + smoothing / 2. */

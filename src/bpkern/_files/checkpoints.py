@@ -103,7 +103,7 @@ def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
 
 def _check_model(settings: Settings, found: state.Config) -> None:
     """Raise ValueError if the checkpoint is of a model with other settings."""
-    absent: state.Config = {"bias": [True] * len(settings.bias), "inputs": []}  # what files leave out
+    absent = state.ADDED | {"bias": [True] * len(settings.bias), "inputs": []}  # what files leave out
     found = absent | found
     for name, given in (absent | state.model_config(settings)).items():
         other = found[name]

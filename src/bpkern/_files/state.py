@@ -47,6 +47,9 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 # The largest number of updates in a file: 64 bits leave room to count on.
 MOST_COUNT = 1 << 62
 
+# The arguments that the configurations of earlier versions lack, and the values that they mean.
+ADDED: dict[str, Any] = {"input_dropout": 0.0}
+
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 

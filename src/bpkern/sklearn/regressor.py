@@ -21,11 +21,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson", "mae", "huber", "quantile"} or bpkern loss, default="squared_error"
+    loss : {"squared_error", "poisson", "mae", "huber", "quantile", "log_cosh"} or bpkern loss, \
+default="squared_error"
         Half the squared error; or, for y of at least 0, half the Poisson deviance, where the outputs are
-        logarithms of the predictions. As additions the losses of `bpkern.MLP`: the absolute error, and by
-        name or as `bpkern.losses.Huber` and `bpkern.losses.Quantile`, whose parameters a search sets by
-        ``loss__delta`` and ``loss__q``. Of several outputs, the losses are added up.
+        logarithms of the predictions. As additions the losses of `bpkern.MLP`: the absolute error, the
+        logarithm of the hyperbolic cosine, and by name or as `bpkern.losses.Huber` and `Quantile`, whose
+        parameters a search sets by ``loss__delta`` and ``loss__q``. Of several outputs, the losses are added
+        up.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, \
 max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, \
 validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, optimizer, callbacks, \
@@ -56,7 +58,7 @@ feature_names_in_ : as for `MLPClassifier`
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson", "mae", "huber", "quantile"}), Loss],
+        "loss": [StrOptions({"squared_error", "poisson", "mae", "huber", "quantile", "log_cosh"}), Loss],
     }
 
     def __init__(
