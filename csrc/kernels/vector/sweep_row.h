@@ -22,16 +22,17 @@ static ALWAYS_INLINE void sweep_rows(int vecs, int has_m, int next, const bpk_sw
         sums[j] = args->b ? vload((const stored *)args->b + j * VEC) : vzero();
     }
     for (ptrdiff_t first = 0, of_block; first < args->to; first += of_block) {
-        of_block = width_of_block(args->in - first, VEC, TILE_VECS * VEC);
+        /* The blocks of a single row of x are adjacent. */
+        of_block = args->x_rows == 1 ? args->in : width_of_block(args->in - first, VEC, TILE_VECS * VEC);
         ptrdiff_t i = args->from > first ? args->from : first;
         const ptrdiff_t to = args->to < first + of_block ? args->to : first + of_block;
         const ptrdiff_t apart = first * (args->x_rows - 1); /* the elements of other rows of x before */
         const stored *x = (const stored *)args->x + apart;
         const stored *next_x = next ? (const stored *)args->next_x + apart : NULL;
-        for (; i < to; i++) {
+        stored *w = (stored *)args->w + i * width;
+        stored *m = has_m ? (stored *)args->state[0] + i * width : NULL;
+        for (; i < to; i++, w += width, m += has_m ? width : 0) {
             const vec left = vset1(x[i]), next_left = next ? vset1(next_x[i]) : vzero();
-            stored *w = (stored *)args->w + i * width;
-            stored *m = has_m ? (stored *)args->state[0] + i * width : NULL;
             UNROLL
             for (int j = 0; j < vecs; j++) {
                 vec step = vfma(left, delta[j], vzero());
