@@ -53,16 +53,16 @@ static ALWAYS_INLINE void sweep_rows(int vecs, int has_m, int next, const bpk_sw
 }
 
 /* A function each: in one function, gcc would keep the sums in memory. */
-#define FUNCTIONS(vecs)                                                                                     \
-    static NOINLINE void with_m_##vecs(const bpk_sweep_args *args) { sweep_rows(vecs, 1, 1, args); }        \
-    static NOINLINE void without_m_##vecs(const bpk_sweep_args *args) { sweep_rows(vecs, 0, 1, args); }     \
-    static NOINLINE void last_with_m_##vecs(const bpk_sweep_args *args) { sweep_rows(vecs, 1, 0, args); }   \
+#define FUNCTIONS(vecs)                                                                                      \
+    static NOINLINE void with_m_##vecs(const bpk_sweep_args *args) { sweep_rows(vecs, 1, 1, args); }         \
+    static NOINLINE void without_m_##vecs(const bpk_sweep_args *args) { sweep_rows(vecs, 0, 1, args); }      \
+    static NOINLINE void last_with_m_##vecs(const bpk_sweep_args *args) { sweep_rows(vecs, 1, 0, args); }    \
     static NOINLINE void last_without_m_##vecs(const bpk_sweep_args *args) { sweep_rows(vecs, 0, 0, args); } \
-    static inline void sweep_by_rows_##vecs(const bpk_sweep_args *args) {                                   \
-        if (args->next_k)                                                                                   \
-            (args->state[0] ? with_m_##vecs : without_m_##vecs)(args);                                      \
-        else                                                                                                \
-            (args->state[0] ? last_with_m_##vecs : last_without_m_##vecs)(args);                            \
+    static inline void sweep_by_rows_##vecs(const bpk_sweep_args *args) {                                    \
+        if (args->next_k)                                                                                    \
+            (args->state[0] ? with_m_##vecs : without_m_##vecs)(args);                                       \
+        else                                                                                                 \
+            (args->state[0] ? last_with_m_##vecs : last_without_m_##vecs)(args);                             \
     }
 FUNCTIONS(1)
 FUNCTIONS(2)
