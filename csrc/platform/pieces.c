@@ -52,7 +52,7 @@ static atomic_int waiting;
  * in this time, it saves the start; if not, the wait has about doubled the start's cost. A helper lingers in
  * a place, through which a call hands over its work: a place holds NOBODY, LINGERS, or the address of the
  * work. */
-#define LINGER_SECONDS 1e-4
+#define LINGER_SECONDS 2e-4
 enum { PLACES = 64, NOBODY = 0, LINGERS = 1, SPINS_PER_LOOK = 32 /* at the clock */ };
 
 static atomic_uintptr_t places[PLACES];

@@ -28,6 +28,10 @@ int thread_start(thread *self);
 void thread_join(thread *self);
 void thread_detach(thread *self);
 
+/* Moves a thread that has just been started from the caller's processor to another one, if there is one and
+ * the system lets threads be moved. For thread_start; defined in linux/placement.c or posix/placement.c. */
+void thread_to_another_processor(thread *started);
+
 /* Lets another thread have the processor. */
 void thread_yield(void);
 

@@ -142,8 +142,6 @@ int is_plain(const bpk_kernels *kernels, const bpk_source *source) {
            (source->column_stride == size || source->columns == 1);
 }
 
-enum { AHEAD = 16 }; /* rows from a row to the row that is prefetched with it */
-
 static void prefetch_row(const batch_origin *batch, ptrdiff_t place) {
     const bpk_source *source = batch->source;
     if (place >= batch->data->rows || source->indices) return;
@@ -169,7 +167,7 @@ ptrdiff_t gather(const bpk_kernels *kernels, member me, const batch_origin *batc
         } else if (!plain) {
             convert(kernels, source, source->data + number * source->row_stride, row);
         }
-        prefetch_row(batch, batch->next + i + AHEAD);
+        prefetch_row(batch, batch->next + i + ROWS_AHEAD);
         /* One row in blocks of one row is a row-major row. */
         int finite = ldo ? kernels->scatter(source->columns, p, element(kernels, out, i * ldo), 1, 0)
                          : kernels->scatter(source->columns, p, out, rows, i);

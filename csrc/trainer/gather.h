@@ -42,6 +42,17 @@ static inline void prefetch_start(const char *row, ptrdiff_t bytes) {
         __builtin_prefetch(row + at);
 }
 
+/* Rows from a row to the row that is prefetched with it. */
+enum { ROWS_AHEAD = 16 };
+
+/* The label and the weight of a row that is read ROWS_AHEAD rows later. */
+static inline void prefetch_numbers(const bpk_data *data, ptrdiff_t place) {
+    const ptrdiff_t row = place < data->rows ? row_at(data, place) : -1;
+    if (row < 0) return;
+    if (data->labels) __builtin_prefetch((const int64_t *)data->labels + row);
+    if (data->weights) __builtin_prefetch(data->weights + row);
+}
+
 /* Copies rows `from` to `to` of a mini-batch to out (.., source's columns) as reals. `out` is row-major with
  * rows `ldo` apart; or in blocks of `rows` rows if ldo is 0. `row` (columns, padded) is scratch. Returns -1,
  * or the first row of the mini-batch that is not finite, or has a number or an index out of range. */

@@ -69,6 +69,7 @@ static ptrdiff_t gather_numbers(const step *s, ptrdiff_t from, ptrdiff_t to) {
     for (ptrdiff_t i = from; i < to; i++) {
         ptrdiff_t row = row_at(data, s->cursor.next + i);
         if (row < 0) return i;
+        prefetch_numbers(data, s->cursor.next + i + ROWS_AHEAD);
         ws->row_weight[i] = data->weights ? data->weights[row] : 1;
         ws->target_rows[i] = in_place ? data->y.data + row * data->y.row_stride
                                       : element(s->net->kernels, ws->targets, i * last->width);

@@ -8,9 +8,16 @@
  * A trial has four networks. Three are trained, first by one thread each, which gives the expected bits,
  * then by a team, then all three at once by a team each. The fourth is read by one thread, and then by
  * several at once. Last, a team counts its rounds in memory that is not atomic, between barriers; and workers
- * take pieces of such memory, which is freed as soon as the call returns. The exit status is 1 if bits differ
- * or a barrier failed. */
+ * take pieces of such memory, which is freed as soon as the call returns. Threads are moved as they start:
+ * afterwards, they may run where their creator may. The exit status is 1 if any of this fails. */
+#ifdef __linux__
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <sched.h>
+#endif
 #include <math.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -483,6 +490,42 @@ static int pieces_taken(int threads) {
     return !wrong;
 }
 
+#ifdef __linux__
+typedef struct {
+    thread thread;
+    atomic_int started;
+    cpu_set_t may;
+} placed;
+
+static void look_where(thread *self) {
+    placed *p = (placed *)self;
+    while (!atomic_load(&p->started)) thread_yield();
+    if (sched_getaffinity(0, sizeof p->may, &p->may)) abort();
+}
+
+static int placement(void) {
+    enum { STARTED = 3 };
+    placed all[STARTED];
+    cpu_set_t before, after;
+    int good = !sched_getaffinity(0, sizeof before, &before);
+    for (int i = 0; i < STARTED; i++) {
+        all[i].thread.run = look_where;
+        atomic_init(&all[i].started, 0);
+        if (!thread_start(&all[i].thread)) abort();
+        atomic_store(&all[i].started, 1);
+    }
+    good &= !sched_getaffinity(0, sizeof after, &after) && CPU_EQUAL(&before, &after);
+    for (int i = 0; i < STARTED; i++) {
+        thread_join(&all[i].thread);
+        good &= CPU_EQUAL(&before, &all[i].may);
+    }
+    if (!good) puts("a thread, or its creator, may no longer run on all processors");
+    return good;
+}
+#else
+static int placement(void) { return 1; }
+#endif
+
 /* Two threads train the same network, which the API forbids. */
 static void race(void) {
     problem p = make_problem(0);
@@ -541,6 +584,7 @@ int main(int count, char **arguments) {
         good &= readers(trial);
         good &= barriers(2 + (int)(trial % 7));
         good &= pieces_taken(2 + (int)(trial % 7));
+        good &= placement();
     }
     return !good;
 }

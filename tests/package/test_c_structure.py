@@ -65,7 +65,7 @@ def test_programs_list_no_instruction_set():
 
 
 def test_each_system_has_its_files():
-    """Threads, memory, clock and machine: what CMake chooses from."""
+    """Threads and their placement, memory, clock and machine: what CMake chooses from."""
     found = {
         path.relative_to(CSRC / "platform").as_posix()
         for path in FILES
@@ -76,4 +76,5 @@ def test_each_system_has_its_files():
         for system in ("posix", "windows")
         for file in ("clock", "memory", "threads", "machine")
     }
-    assert found == both | {"linux/machine.c", "macos/machine.c", "none/threads.c"}
+    placement = {"linux/placement.c", "posix/placement.c"}
+    assert found == both | placement | {"linux/machine.c", "macos/machine.c", "none/threads.c"}

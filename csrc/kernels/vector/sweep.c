@@ -18,6 +18,7 @@ typedef struct {
 #include "kernels/vector/tile.h"
 
 #include "kernels/vector/spend.h"
+#include "kernels/vector/sweep_row.h"
 
 /* sums (vecs) += next_x (rows) moved (rows, vecs) */
 static ALWAYS_INLINE void add_products(int rows, int vecs, const stored *next_x,
@@ -118,9 +119,10 @@ FUNCTION(3)
 #undef FUNCTION
 
 void BPK_NAME(sweep)(const bpk_sweep_args *args) {
+    const int by_rows = sweeps_by_rows(args);
     switch ((args->n + VEC - 1) / VEC) {
-        case 1: sweep_1(args); break;
-        case 2: sweep_2(args); break;
-        case 3: sweep_3(args); break;
+        case 1: (by_rows ? sweep_by_rows_1 : sweep_1)(args); break;
+        case 2: (by_rows ? sweep_by_rows_2 : sweep_2)(args); break;
+        case 3: (by_rows ? sweep_by_rows_3 : sweep_3)(args); break;
     }
 }

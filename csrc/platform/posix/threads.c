@@ -21,8 +21,10 @@ static int start(thread *self) {
     int failed =
         pthread_attr_setstacksize(&attributes, THREAD_STACK) || pthread_create(&id, &attributes, enter, self);
     pthread_attr_destroy(&attributes);
-    if (!failed) self->handle = (uintptr_t)id;
-    return !failed;
+    if (failed) return 0;
+    self->handle = (uintptr_t)id;
+    thread_to_another_processor(self);
+    return 1;
 }
 
 /* A new thread inherits the mask of signals: one that took a signal would run Python's handler in a thread
