@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -13,6 +14,7 @@ from executor_helpers import Count, Die, Fail, FailWithTwo, Keep, Record, square
 from helpers import parameter_bits
 
 import bpkern
+from bpkern._fit.carried import Carrier, MappedFile
 from bpkern._fit.worker import Origin
 from bpkern._model.core import core_of
 from bpkern.callbacks import CSVLogger, EarlyStopping, ReduceLROnPlateau
@@ -114,6 +116,31 @@ def test_rows_of_any_kind(executor):
     assert [bits(model) for model in models] == [bits(model) for model in expected]
 
 
+def test_mapped_files_travel_by_name(executor, tmp_path):
+    """Whole, in part, and with the header of .npy; what is changed in memory only is copied."""
+    np.save(tmp_path / "X.npy", X.astype("f2"))
+    rows = np.load(tmp_path / "X.npy", mmap_mode="r")
+    LABELS.astype("u1").tofile(tmp_path / "y")
+    labels = np.memmap(tmp_path / "y", "u1", "r")
+    changed = np.load(tmp_path / "X.npy", mmap_mode="c")
+    changed[:] *= 2
+    parts = [(rows, labels), (rows[7:80], labels[7:80]), (rows[::2], labels[::2]), (changed, labels)]
+    carried = [Carrier().rows({"X": x, "y": y, "validation_data": None}) for x, y in parts]
+    assert [isinstance(each["X"], MappedFile) for each in carried] == [True, True, False, False]
+    assert [isinstance(each["y"], MappedFile) for each in carried] == [True, True, False, True]
+    for x, y in parts:
+        given = {"validation_data": (x[:9], y[:9])}
+        models, expected = classifiers(2), classifiers(2)
+        bpkern.fit_many(models, x, y, executor=executor, **given)
+        bpkern.fit_many(expected, np.array(x), np.array(y), **given)
+        assert [bits(model) for model in models] == [bits(model) for model in expected]
+    if os.name == "posix":
+        (tmp_path / "X.npy").unlink()
+        with pytest.raises(FileNotFoundError, match="X") as caught:
+            bpkern.fit_many(classifiers(2), rows, labels, executor=executor)
+        assert caught.value.__notes__ == ["models[0] of fit_many raised it, and models[1] an error, too."]
+
+
 def test_training_continues(executor):
     """From a state with momentum, an average and a history, and with gradients that wait for `step`."""
     models, expected = classifiers(2), classifiers(2)
@@ -173,6 +200,9 @@ def test_checkpoints_and_logs_are_those_of_the_serial_run(executor, tmp_path):
     bpkern.fit_many(expected, X, LABELS, epochs=2, each=each(tmp_path / "b"))
     for i in range(2):
         assert (tmp_path / "a" / f"{i}.csv").read_text() == (tmp_path / "b" / f"{i}.csv").read_text()
+    other = bpkern.MLP([6, 9, 3], loss="cross_entropy", optimizer=models[0].optimizer, seed=5)
+    with pytest.raises(ValueError, match="seed"):
+        other.fit(X, LABELS, epochs=4, **each(tmp_path / "a")[0], resume=True)
     again = classifiers(2)
     bpkern.fit_many(again, X, LABELS, epochs=4, each=each(tmp_path / "a"), resume=True)
     straight = classifiers(2)
@@ -211,7 +241,7 @@ def test_what_cannot_travel(executor):
 
     def unpicklable():
         callback = Record()
-        callback.stream = sys.stdout
+        callback.lock = threading.Lock()
         return callback
 
     models = classifiers()
@@ -220,7 +250,7 @@ def test_what_cannot_travel(executor):
     with pytest.raises(TypeError, match=r"its callback <.*Record object.* cannot be pickled") as caught:
         bpkern.fit_many(models, X, LABELS, each=own, executor=executor)
     assert caught.value.__notes__ == ["It is about models[1] of fit_many."]
-    models[0].note = sys.stdout
+    models[0].note = threading.Lock()
     with pytest.raises(TypeError, match=r"its model MLP.* cannot be pickled"):
         bpkern.fit_many(models, X, LABELS, executor=executor)
     own_generator = bpkern.MLP([6, 3], loss="cross_entropy", seed=OwnGenerator(np.random.PCG64(0)))
@@ -277,7 +307,7 @@ def test_an_error_in_one_model_stops_no_other(executor):
 
 
 def test_errors_that_cannot_travel(executor):
-    with pytest.raises(RuntimeError, match="^TwoArguments: one and two"):
+    with pytest.raises(RuntimeError, match=r"^TwoArguments: one and two"):
         bpkern.fit_many(classifiers(1), X, LABELS, callbacks=FailWithTwo(), executor=executor)
     [model], [expected] = classifiers(1), classifiers(1)
     with pytest.raises(TypeError, match="what the callbacks hold after the fit cannot be pickled"):

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .._data.interchange import as_numeric
 from .._files import state
 from .._model.core import Core, core_of
 from ..history import History
 from .call import Call
+from .carried import Carrier
 from .pool import first_error
 from .progress import Progress
 from .worker import GOING_ON, Origin, Outcome, packed, train
@@ -118,11 +118,11 @@ class Remote:
 
     def _submit(self, payloads: dict[int, bytes], folder: str) -> None:
         """Give all fits to the executor."""
-        origin, arrays = Origin.here(), Arrays()
+        origin, carrier = Origin.here(), Carrier()
         for number in self._order:
             if number not in payloads:
                 continue
-            rows = arrays.of(self._calls[number].rows)
+            rows = carrier.rows(self._calls[number].rows)
             try:
                 future = self._executor.submit(train, payloads.pop(number), rows, origin, folder)
             except Exception as error:  # the executor is broken, or was shut down
@@ -177,31 +177,6 @@ class Remote:
             if number not in self._taken and future.done() and not future.cancelled():
                 with contextlib.suppress(Exception):
                     self._take(number, pickle.loads(future.result()))
-
-
-class Arrays:
-    """Rows in a form that can be pickled; the same array for the same object."""
-
-    def __init__(self) -> None:
-        self._made: dict[int, tuple[Any, Any]] = {}  # with the objects, which keep their ids
-
-    def of(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """`Call.rows`, already checked, as arrays and sparse matrices."""
-        made = {name: self._of(name, values) for name, values in rows.items() if name != "validation_data"}
-        validation = rows["validation_data"]
-        if validation is not None:
-            names = ("X", "y", "sample_weight")
-            validation = tuple(
-                self._of(name, values) for name, values in zip(names, validation, strict=False)
-            )
-        return {**made, "validation_data": validation}
-
-    def _of(self, name: str, values: Any) -> Any:
-        if values is None or hasattr(values, "tocsr"):
-            return values
-        if id(values) not in self._made:
-            self._made[id(values)] = values, as_numeric(name, values)
-        return self._made[id(values)][1]
 
 
 def check_generator(core: Core) -> None:

@@ -19,6 +19,7 @@ from .._model.core import core_of
 from ..callbacks import Callback
 from ..optimizers import Optimizer
 from .call import Call
+from .carried import opened
 
 # Seconds between two looks at whether to stop.
 LOOK_SECONDS = 0.05
@@ -109,7 +110,7 @@ def train(payload: bytes, rows: dict[str, Any], origin: Origin, folder: str) -> 
     payload : bytes
         The pickled pair of a `Call` and its model's seed.
     rows : dict
-        As `Call.rows`.
+        From `Carrier.rows`.
     origin : Origin
     folder : str
         As for `stoppable`.
@@ -119,11 +120,11 @@ def train(payload: bytes, rows: dict[str, Any], origin: Origin, folder: str) -> 
     RuntimeError
         As `Origin.check`.
     Exception
-        If the payload cannot be read here.
+        If the payload cannot be read here, or a file of rows.
     """
     origin.check()
     call, seed = pickle.loads(payload)
-    call.rows = rows
+    call.rows = opened(rows)
     core_of(call.model).random.seed = seed
     outcome = _outcome(call, folder)
     try:
