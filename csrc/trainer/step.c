@@ -10,6 +10,7 @@
 #include "trainer/optimizer.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
+#include "trainer/shards.h"
 
 /* The weight of the batch, sum w, and scale[i] = slope_factor w_i / sum w of the member's rows. The sum is
  * over the gathered copy: the caller may change the original array meanwhile, and members with different sums
@@ -21,7 +22,9 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
         s->weight = 0;
         for (ptrdiff_t i = 0; i < s->m; i++) s->weight += ws->row_weight[i];
     }
-    for (ptrdiff_t i = from; i < to; i++)
+    for (ptrdiff_t i = from; i < to && s->request->shards; i++)
+        ws->scale[i] = s->net->loss.slope_factor * ws->row_weight[i];
+    for (ptrdiff_t i = from; i < to && !s->request->shards; i++)
         ws->scale[i] = s->weight > 0 ? s->net->loss.slope_factor * (ws->row_weight[i] / s->weight) : 0;
 }
 
@@ -148,6 +151,7 @@ static void activate(const step *s, int l) {
                              .probability = layer->dropout,
                              .n = layer->out,
                              .rows = s->rows,
+                             .first = s->request->shards ? s->request->shards->place : 0,
                              .a = a,
                              .slope = slope};
     for (; from < to && !team_stopped(s->me); from = args.to) {
@@ -181,7 +185,7 @@ bpk_status step_forward(step *s, int layers) {
     int is_ahead = s->is_ahead;
     s->is_ahead = 0;
     /* A batch of weight 0 changes no sum and no parameter: only its outputs may be wanted. */
-    if (status != BPK_OK || (s->weight == 0 && !s->wants_outputs)) return status;
+    if (status != BPK_OK || (s->weight == 0 && !s->wants_outputs && !s->request->shards)) return status;
 
     const void *store = net->stores[s->request->averaged ? BPK_AVERAGE : BPK_PARAMETERS];
     for (int l = 0; l < layers; l++) {
@@ -288,7 +292,7 @@ void step_add_penalties(step *s) {
 bpk_status step_loss(step *s, int with_delta) {
     s->loss = s->accuracy = 0;
     bpk_status status = step_forward(s, s->net->count);
-    if (status != BPK_OK || s->weight == 0) return status;
+    if (status != BPK_OK || (s->weight == 0 && !s->request->shards)) return status;
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
     ptrdiff_t bad = -1;
@@ -300,6 +304,10 @@ bpk_status step_loss(step *s, int with_delta) {
     team_barrier(s->me);
     status = first_bad(s, s->ws->bad_targets);
     if (status != BPK_OK) return status;
+    if (s->request->shards) { /* the caller adds up their sums, and then the penalties */
+        shards_sums(s);
+        return BPK_OK;
+    }
     for (ptrdiff_t i = 0; i < s->m; i++) {
         s->loss += s->ws->row_weight[i] * s->ws->row_loss[i];
         s->accuracy += s->ws->row_weight[i] * s->ws->row_accuracy[i];
