@@ -1,4 +1,4 @@
-"""The example of training on several ranks makes the same weights in one process, and resumes on two ranks."""
+"""The example of training on several ranks: the same weights in one process and on two."""
 
 import os
 import shutil
