@@ -1,6 +1,9 @@
 # Shards of the rows, whose gradients are added up in the order of a tree, and the link between ranks. Included by
 # _core.pyx.
 
+STOPPED = <int>BPK_STOPPED
+
+
 cdef class Network
 
 
