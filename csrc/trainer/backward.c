@@ -239,7 +239,7 @@ typedef struct {
  * quarter of the second-level cache. */
 static int blocks_together(const backward *b, ptrdiff_t columns, ptrdiff_t limit) {
     const bpk_kernels *kernels = b->step->net->kernels;
-    ptrdiff_t column = b->step->m * (ptrdiff_t)kernels->real_size;
+    ptrdiff_t column = larger(b->step->m, 1) * (ptrdiff_t)kernels->real_size; /* a rank may have no rows */
     if (columns <= limit / column) return 1;
     return (int)larger(1, smaller(MOST_BLOCKS, second_level_cache() / 4 / column / kernels->panel));
 }

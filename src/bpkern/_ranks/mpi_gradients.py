@@ -32,7 +32,8 @@ class SharedMemory:
         for rank, count in enumerate(nodes):
             memory, _ = self._window.Shared_query(rank)
             stored.append(np.frombuffer(memory, dtype, count * size))
-        stored[self._comm.rank][:] = 0  # its pages are on this rank's processors
+        # Nobody writes the padding of parameters, which must be zero.
+        stored[self._comm.rank][:] = 0
         # A segment of a rank's first node is read by nobody else until the sum is written there.
         return stored, [array[:size] for array in stored]
 
@@ -63,9 +64,10 @@ class Messages:
         self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
     ) -> Arrays:
         self._size, self._nodes, self._segments = size, nodes, segments.tolist()
-        # Only the own segments of other ranks' arrays are written: the rest of that memory does not exist.
-        self._stored = [np.empty(count * size, dtype) for count in nodes]
-        self._result = np.empty(size, dtype)
+        # Only the own segments of other ranks' arrays are written: the rest of that memory does not exist. Nobody
+        # writes the padding of parameters, which must be zero.
+        self._stored = [np.zeros(count * size, dtype) for count in nodes]
+        self._result = np.zeros(size, dtype)
         self._others = [rank for rank in range(self._comm.size) if rank != self._comm.rank]
         return self._stored, [self._result] * self._comm.size
 
