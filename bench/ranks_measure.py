@@ -32,7 +32,7 @@ def together() -> None:
     """Wait for the other rank, asleep."""
     request = COMM.Ibarrier()
     while not request.Test():
-        time.sleep(2e-4)
+        time.sleep(2e-3)
 
 
 # Transport -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,7 @@ class Fail(Callback):
 
     def __init__(self, kind: str, place: int, begun: Path) -> None:
         self.kind, self.place, self.begun = kind, place, begun
+        self.raised: float | None = None
 
     def on_epoch_begin(self, model: Any, epoch: int) -> None:
         if epoch == 1:
@@ -196,6 +198,7 @@ class Fail(Callback):
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Any) -> None:
         if self.kind == "epoch" and epoch == self.place:
+            self.raised = time.time()
             raise Planned(f"after epoch {epoch}")
 
 
@@ -204,18 +207,18 @@ class FailInBatch(Fail):
 
     def on_batch_end(self, model: Any, batch: int, logs: Any) -> None:
         if batch == self.place:
+            self.raised = time.time()
             raise Planned(f"after batch {batch}")
 
 
 def ended(folder: str, kind: str, rank: str, place: str) -> None:
-    """A fit that ends by an error on one rank, or by Ctrl-C; prints how it ended on each rank."""
+    """A fit that ends by an error on one rank, or by Ctrl-C; prints how and when it ended on each rank."""
     model, X, y = a_fit()
     mine = int(rank) == RANK
     chosen = FailInBatch if kind == "batch" else Fail
     callback = chosen(kind if mine else "", int(place) if mine else -1, Path(folder) / f"begun_{RANK}")
     if mine and kind == "row":
         X[int(place) % len(X), 3] = np.nan
-    metric = None
     if mine and kind == "diverged":
         X[int(place) % len(X)] = 3e38
     (Path(folder) / f"pid_{RANK}").write_text(str(os.getpid()))
@@ -226,7 +229,6 @@ def ended(folder: str, kind: str, rank: str, place: str) -> None:
             epochs=10**6,
             batch_size=64,
             callbacks=callback,
-            metrics=metric,
             n_threads=1,
             verbose=0,
             shards=SHARDS,
@@ -235,13 +237,13 @@ def ended(folder: str, kind: str, rank: str, place: str) -> None:
         how = "no error"
     except BaseException as error:
         how = f"{type(error).__name__}: {error}".splitlines()[0]
+    now = time.time()
     whole = all(np.isfinite(part).all() for pair in model.get_weights() for part in pair)
-    made = digest(model) if kind != "unused" else ""
-    told = [(how, whole)] if COMM is None else COMM.gather((how, whole))
-    same = same_everywhere(made)
-    again = "" if not same else str(same_everywhere(digest(model)))
+    own = how, whole, now, callback.raised
+    told = [own] if COMM is None else COMM.gather(own)
+    same = same_everywhere(digest(model))
     if told is not None:
-        say(json.dumps({"endings": told, "same": same, "again": again}))
+        say(json.dumps({"endings": told, "same": same}))
 
 
 if __name__ == "__main__":
