@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ranks_model import COMPARED, NETWORKS, SCALED, Figures, Transport, Way, end_of_scaling, speeds
+from ranks_model import COMPARED, NETWORKS, SCALED, Figures, Transport, Way, end_of_scaling, speeds, step
 
 MEASURE = Path(__file__).with_name("ranks_measure.py")
 # The lines of the plot: (factor of the net's batch, mini-batches per update).
@@ -161,7 +161,9 @@ def main() -> None:
         args.output.write_text(json.dumps(found, indent=1))
     here = Transport("this machine", found["latency"], found["message"], found["bandwidth"])
     all_figures = figures_of(found)
-    print(transport_table(found), compared_table(found["compared"]), sep="\n\n", end="\n\n")
+    print(transport_table(found), compared_table(found["compared"]), sep="\n\n")
+    net = next(figures for figures in all_figures if figures.net == COMPARED)
+    print(f"the model, by messages: {step(net, here, 2, COMPARED.batch) * 1e3:.2f} ms on 2 ranks\n")
     print(scaling_table(all_figures, [here, *NETWORKS]))
     if args.plot:
         plot(all_figures, list(NETWORKS), args.plot)
