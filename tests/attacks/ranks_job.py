@@ -173,9 +173,9 @@ def a_fit(rows: int = 3000) -> tuple[bpkern.MLP, np.ndarray, np.ndarray]:
 def killed(folder: str) -> None:
     """Train with checkpoints, resuming from one; this process's number is in the folder meanwhile."""
     (Path(folder) / f"pid_{RANK}").write_text(str(os.getpid()))
-    model, X, y = a_fit()
+    model, X, y = a_fit(rows=1500)
     own = {"shards": SHARDS, "comm": COMM, "verbose": 0, "n_threads": 1}
-    model.fit(X, y, epochs=60, batch_size=64, ema=0.99, checkpoint=f"{folder}/fit.npz", resume=True, **own)
+    model.fit(X, y, epochs=20, batch_size=64, ema=0.99, checkpoint=f"{folder}/fit.npz", resume=True, **own)
     model.fit(X, y, batch_size=64, **own)  # depends on the states and the generator
     made = digest(model)
     say(made if same_everywhere(made) else "the ranks differ")
