@@ -261,8 +261,10 @@ class ShardFit(Fit):
         core, group = self._core, self._group
         if group.engine is None:
             return
-        settings = repr(self._settings.current_optimizer())
-        found = group.objects((bool(core.stop_training), settings))
+        optimizer = self._settings.current_optimizer()
+        # Functions cannot be compared: each process has its own.
+        values = {name: "a function" if callable(each) else each for name, each in optimizer.settings().items()}
+        found = group.objects((bool(core.stop_training), f"{type(optimizer).__name__} with {values}"))
         core.stop_training = any(stop for stop, _ in found)
         for rank, (_, other) in enumerate(found):
             if other != found[0][1]:
