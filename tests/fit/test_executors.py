@@ -17,7 +17,7 @@ import bpkern
 from bpkern._fit.carried import Carrier, MappedFile
 from bpkern._fit.worker import Origin
 from bpkern._model.core import core_of
-from bpkern.callbacks import CSVLogger, EarlyStopping, ReduceLROnPlateau
+from bpkern.callbacks import Callback, CSVLogger, EarlyStopping, ReduceLROnPlateau
 
 RNG = np.random.default_rng(7)
 X = RNG.standard_normal((90, 6)).astype(np.float32)
@@ -175,6 +175,26 @@ def test_the_callers_objects_change(executor):
     again = bpkern.MLP([6, 3], loss="cross_entropy", optimizer=bpkern.SGD(0.5), seed=np.random.default_rng(3))
     again.fit(X, LABELS, epochs=30, callbacks=[Record(), EarlyStopping("loss", patience=2), callbacks[2]])
     assert bits(model) == bits(again)
+
+
+@pytest.mark.parametrize("given", [{}, {"ema": 0.8}, {"validation_split": 0.2}])
+def test_a_fit_in_a_callback(executor, given):
+    """Of the same model, whose own fit goes on afterwards."""
+
+    class Nested(Callback):
+        def __init__(self, executor):
+            self.executor = executor
+
+        def on_epoch_end(self, model, epoch, logs):
+            if epoch == 1:
+                stopping = EarlyStopping("loss", patience=1, min_delta=9.0)
+                bpkern.fit_many([model], X, LABELS, epochs=5, callbacks=stopping, executor=self.executor)
+
+    [model], [expected] = classifiers(1, dropout=0.1), classifiers(1, dropout=0.1)
+    model.fit(X, LABELS, epochs=4, callbacks=Nested(executor), **given)
+    expected.fit(X, LABELS, epochs=4, callbacks=Nested(None), **given)
+    assert len(model.history_["loss"]) == 4
+    assert bits(model) == bits(expected)
 
 
 def test_an_optimizer_that_a_callback_replaces(executor):

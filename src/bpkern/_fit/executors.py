@@ -157,7 +157,8 @@ class Remote:
         state.restore(core, state.State(*found[:3], core.random, found.fitted_1d, history))
         core.tape = tape  # gradients that wait for `step`
         core.random.go_back(random)  # the generator is the caller's
-        core.stop_training = outcome.stop_training
+        if not core.fitting:  # otherwise it is that of the fit whose callback has called fit_many
+            core.stop_training = outcome.stop_training
         if isinstance(outcome.optimizer, dict):
             for name, value in outcome.optimizer.items():
                 setattr(core.settings.optimizer, name, value)
