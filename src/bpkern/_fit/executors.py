@@ -22,9 +22,9 @@ from .call import Call
 from .carried import Carrier
 from .pool import first_error
 from .progress import Progress
-from .worker import GOING_ON, Origin, Outcome, packed, train
+from .worker import GOING_ON, Origin, Outcome, packed, train, under_way
 
-# Seconds that fits have to stop after an interrupt.
+# Seconds that fits have to stop after an interrupt, if it is not known that they are on this machine.
 STOP_SECONDS = 1.0
 
 
@@ -79,7 +79,7 @@ class Remote:
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(going_on)
-                self._stop()
+                self._stop(folder)
                 raise
             finally:
                 self._progress.close()
@@ -124,7 +124,7 @@ class Remote:
                 continue
             rows = carrier.rows(self._calls[number].rows)
             try:
-                future = self._executor.submit(train, payloads.pop(number), rows, origin, folder)
+                future = self._executor.submit(train, payloads.pop(number), rows, origin, folder, number)
             except Exception as error:  # the executor is broken, or was shut down
                 self._errors[number] = error
             else:
@@ -169,11 +169,12 @@ class Remote:
         self._taken.add(number)
         return outcome.error
 
-    def _stop(self) -> None:
-        """End the fits, and take what has become of those that end in time."""
+    def _stop(self, folder: str) -> None:
+        """End the fits, and take what has become of those of this machine."""
         for future in self._numbers:
             future.cancel()
-        wait(self._numbers, timeout=STOP_SECONDS)
+        wait(future for future, number in self._numbers.items() if os.path.exists(under_way(folder, number)))
+        wait(self._numbers, timeout=STOP_SECONDS)  # what a queue still holds, and other machines
         for future, number in self._numbers.items():
             if number not in self._taken and future.done() and not future.cancelled():
                 with contextlib.suppress(Exception):

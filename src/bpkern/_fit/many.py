@@ -102,8 +102,8 @@ def fit_many(
         An error of one fit does not end the others. When all are done, the error of the first such model is
         raised, with a note that names the model; the other models have their histories in ``history_``.
     KeyboardInterrupt
-        All fits have stopped within 200 ms, each model as of a finished step. With an executor, all fits on
-        this machine have stopped within a second; a fit that has not is ignored, and its model unchanged.
+        All fits have stopped within 200 ms, each model as of a finished step. With an executor, so have the
+        fits on this machine, within a second; others go on, and their models are as before.
     RuntimeError
         If a worker has another version or instruction set, and so would compute other bits.
 

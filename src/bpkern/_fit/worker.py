@@ -28,6 +28,11 @@ LOOK_SECONDS = 0.05
 GOING_ON = "going_on"
 
 
+def under_way(folder: str, number: int) -> str:
+    """The file that a fit makes in that folder, so that an interrupt waits for its end."""
+    return os.path.join(folder, f"under_way_{number}")
+
+
 class Origin(NamedTuple):
     """What a worker must have in common with the process of `fit_many` to compute the same bits."""
 
@@ -102,7 +107,7 @@ def packed(value: Any) -> bytes:
     return whole
 
 
-def train(payload: bytes, rows: dict[str, Any], origin: Origin, folder: str) -> bytes:
+def train(payload: bytes, rows: dict[str, Any], origin: Origin, folder: str, number: int) -> bytes:
     """Run a fit, and return its `Outcome`, pickled.
 
     Parameters
@@ -113,6 +118,7 @@ def train(payload: bytes, rows: dict[str, Any], origin: Origin, folder: str) -> 
         From `Carrier.rows`.
     origin : Origin
     folder : str
+    number : int
         As for `stoppable`.
 
     Raises
@@ -126,7 +132,7 @@ def train(payload: bytes, rows: dict[str, Any], origin: Origin, folder: str) -> 
     call, seed = pickle.loads(payload)
     call.rows = opened(rows)
     core_of(call.model).random.seed = seed
-    outcome = _outcome(call, folder)
+    outcome = _outcome(call, folder, number)
     try:
         return packed(outcome)
     except Exception as error:
@@ -134,13 +140,13 @@ def train(payload: bytes, rows: dict[str, Any], origin: Origin, folder: str) -> 
         return packed(dataclasses.replace(outcome, callbacks=[], error=outcome.error or what))
 
 
-def _outcome(call: Call, folder: str) -> Outcome:
+def _outcome(call: Call, folder: str, number: int) -> Outcome:
     """The result of a fit, also of one that raises."""
     core, raised = core_of(call.model), None
     optimizer, history = core.settings.optimizer, core.history
     settings = optimizer.settings()
     try:
-        with stoppable(folder):
+        with stoppable(folder, number):
             call.fit(read_rows).run()
     except BaseException as error:
         raised = _portable(error)
@@ -175,13 +181,15 @@ def _portable(error: BaseException) -> BaseException:
 
 
 @contextlib.contextmanager
-def stoppable(folder: str) -> Iterator[None]:
+def stoppable(folder: str, number: int) -> Iterator[None]:
     """A context in which fits raise KeyboardInterrupt soon after a file is no longer there.
 
     Parameters
     ----------
     folder : str
         That of the file, which is named GOING_ON. On a machine without the folder, nothing stops the fits.
+    number : int
+        That of the model.
     """
     if not os.access(folder, os.X_OK):
         yield
@@ -194,7 +202,9 @@ def stoppable(folder: str) -> Iterator[None]:
                 crew.stop()
                 return
 
-    if not os.path.exists(going_on):
+    with open(under_way(folder, number), "wb"):
+        pass
+    if not os.path.exists(going_on):  # after that: who removes it sees which fits are under way
         raise KeyboardInterrupt
     watcher = threading.Thread(target=watch, name="bpkern fit_many", daemon=True)
     watcher.start()
