@@ -156,12 +156,13 @@ typedef struct {
 } bpk_bias_args;
 
 /* Dropout on rows `from` to `to` of a (.., n) and slope (.., n), both in blocks of `rows` rows: some elements
- * become zero, the others are multiplied by 1 / (1 - probability). philox.h defines which elements. */
+ * become zero, the others are multiplied by 1 / (1 - probability). philox.h defines which elements: row i of
+ * these is row `first` + i of the whole mini-batch. */
 typedef struct {
     uint64_t key, batch;
     uint32_t layer;
     double probability;
-    ptrdiff_t from, to, n, rows;
+    ptrdiff_t from, to, n, rows, first;
     void *a, *slope; /* slope may be NULL */
 } bpk_dropout_args;
 

@@ -26,6 +26,7 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     SERVED(run, request.seconds); /* when the time is up, the activations are discarded */
     SERVED(run, request.stop);    /* breaks off steps before their update only */
     SERVED(run, request.stop_context);
+    REFUSED(run, request.shards, run->request.shards);
     SERVED(run, request.rates);
     SERVED(run, request.more);
     SERVED(run, request.undoable); /* a pass of one step, so nothing is ahead */
@@ -61,6 +62,7 @@ static int serves_update(const bpk_run *run) {
     REFUSED(run, request.update.accumulate, bpk_stores_gradients(&run->request.update));
     SERVED(run, request.update.average_decay); /* the average is computed from the parameters */
     SERVED(run, cursor.next);
+    SERVED(run, cursor.batches); /* of shards */
     SERVED(run, cursor.updates);
     SERVED(run, cursor.pending.batches); /* always 0: gradients are not stored */
     SERVED(run, cursor.pending.weight);

@@ -10,6 +10,7 @@
 #include "trainer/inputs.h"
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
+#include "trainer/shards.h"
 
 /* The backward pass of one layer. */
 typedef struct {
@@ -79,8 +80,9 @@ static void transpose_rows(const bpk_kernels *kernels, const net_layer *layer, p
 static int uses_dots(const step *s, const net_layer *layer) {
     const bpk_kernels *kernels = s->net->kernels;
     if (layer->narrow) return 0;
+    const ptrdiff_t rows = s->request->shards ? s->request->shards->all_rows : s->m;
     return layer->in <= kernels->narrow ||
-           (s->m <= kernels->dot_rows && layer->out >= kernels->dot_depth * s->m);
+           (rows <= kernels->dot_rows && layer->out >= kernels->dot_depth * rows);
 }
 
 /* Adds part p of the product delta W to columns c of delta_below; after the last part along the sum,
@@ -197,7 +199,10 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     args.w = destination(b, w);
     args.ldw = args.ld_state = layer->narrow ? c->width : width;
     find_states(b, w, args.state);
-    kernels->update(&args);
+    if (s->request->shards)
+        shards_update(s, &args, (void *)w);
+    else
+        kernels->update(&args);
 }
 
 /* Prefetches columns k to k + n of the next mini-batch's targets, of every second row from `first` on: the
@@ -223,7 +228,10 @@ static void update_bias(const backward *b, const net_layer *layer, const moves *
                           .b = destination(b, bias),
                           .move = &moves->biases};
     find_states(b, bias, args.state);
-    kernels->update_bias(&args);
+    if (b->step->request->shards)
+        shards_update_bias(b->step, &args, (void *)bias);
+    else
+        kernels->update_bias(&args);
 }
 
 /* Blocks of columns of a layer's input, whose rows of W are updated together. */
@@ -238,7 +246,7 @@ typedef struct {
  * quarter of the second-level cache. */
 static int blocks_together(const backward *b, ptrdiff_t columns, ptrdiff_t limit) {
     const bpk_kernels *kernels = b->step->net->kernels;
-    ptrdiff_t column = b->step->m * (ptrdiff_t)kernels->real_size;
+    ptrdiff_t column = larger(b->step->m, 1) * (ptrdiff_t)kernels->real_size; /* a rank may have no rows */
     if (columns <= limit / column) return 1;
     return (int)larger(1, smaller(MOST_BLOCKS, second_level_cache() / 4 / column / kernels->panel));
 }
@@ -352,7 +360,7 @@ static int all_layers(backward b, ptrdiff_t next_rows) {
         b.moves_weights = is_wanted(&b, b.layer, BPK_WEIGHTS);
         b.x = step_input(s, l);
         b.delta = s->ws->layers[l].delta;
-        b.sweeps = step_sweeps(net, l, s->m);
+        b.sweeps = !s->request->shards && step_sweeps(net, l, s->m);
         b.fetches = l == net->count - 1 && s->ws->next_rows > 0;
         if (l == net->count - 1 && is_wanted(&b, b.layer, BPK_BIASES))
             for (columns c = own_columns(s, b.layer->out); next_columns(s, &c);) {
@@ -366,7 +374,8 @@ static int all_layers(backward b, ptrdiff_t next_rows) {
             return 1;
         else if (b.moves_weights)
             update(&b);
-        if (l) team_barrier(s->me);
+        if (l || s->request->shards) team_barrier(s->me);
+        if (s->request->shards && !s->me.index) shards_send(s, l);
     }
     return 0;
 }
@@ -374,6 +383,7 @@ static int all_layers(backward b, ptrdiff_t next_rows) {
 void step_backward_update(step *s) {
     const bpk_update_settings *update = &s->request->update;
     backward b = {.step = s, .all = next_moves(s->request, s->counts, s->cursor.updates, s->weight)};
+    if (s->request->shards) b.all.weights.scale = b.all.biases.scale = 1 / s->weight;
     for (int i = 0; i < BPK_STATES; i++)
         if (bpk_uses(&update->optimizer, BPK_M + i)) b.states[i] = s->net->stores[BPK_M + i];
     int asks = s->me.asks;

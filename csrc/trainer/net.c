@@ -134,6 +134,8 @@ static size_t bytes_of_store(const bpk_net *net) { return (size_t)net->size * ne
 
 void *bpk_net_buffer(const bpk_net *net) { return allocate(net->size, net->kernels->real_size); }
 
+ptrdiff_t bpk_net_size(const bpk_net *net) { return net->size; }
+
 void bpk_free(void *buffer) { release(buffer); }
 
 void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b) {

@@ -29,6 +29,7 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     SERVED(run, request.seconds); /* limits calls of several threads */
     SERVED(run, request.stop);    /* its steps are short */
     SERVED(run, request.stop_context);
+    REFUSED(run, request.shards, run->request.shards);
     SERVED(run, request.rates);
     SERVED(run, request.more); /* concerns pending gradients */
     REFUSED(run, request.undoable, run->request.undoable);
@@ -65,6 +66,7 @@ static int serves_update(const bpk_run *run) {
     REFUSED(run, request.update.accumulate, bpk_stores_gradients(update));
     SERVED(run, request.update.average_decay); /* there is no average */
     SERVED(run, cursor.next);
+    SERVED(run, cursor.batches); /* of shards */
     SERVED(run, cursor.updates);
     SERVED(run, cursor.pending.batches); /* always 0: gradients are not stored */
     SERVED(run, cursor.pending.weight);

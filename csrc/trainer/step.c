@@ -12,6 +12,7 @@
 #include "trainer/optimizer.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
+#include "trainer/shards.h"
 
 /* The weight of the batch, sum w, and scale[i] = slope_factor w_i / sum w of the member's rows, negative if
  * the loss is maximised. The sum is
@@ -26,7 +27,8 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
     }
     const double sign = s->request->update.optimizer.maximize ? -1 : 1;
     const double factor = sign * s->net->loss.slope_factor;
-    for (ptrdiff_t i = from; i < to; i++)
+    for (ptrdiff_t i = from; i < to && s->request->shards; i++) ws->scale[i] = factor * ws->row_weight[i];
+    for (ptrdiff_t i = from; i < to && !s->request->shards; i++)
         ws->scale[i] = s->weight > 0 ? factor * (ws->row_weight[i] / s->weight) : 0;
 }
 
@@ -132,6 +134,9 @@ static bpk_status gather_batch(step *s) {
     return first_bad(s, ws->bad);
 }
 
+/* The number of the workspace's first row in the mini-batch of all ranks. */
+static ptrdiff_t first_row(const step *s) { return s->request->shards ? s->request->shards->place : 0; }
+
 void step_drop_inputs(const step *s, int64_t batch, void *x) {
     if (s->net->input_dropout == 0) return;
     ptrdiff_t from, to;
@@ -142,6 +147,7 @@ void step_drop_inputs(const step *s, int64_t batch, void *x) {
                              .probability = s->net->input_dropout,
                              .n = s->net->layers[0].in,
                              .rows = s->rows,
+                             .first = first_row(s),
                              .a = x};
     for (; from < to && !team_stopped(s->me); from = args.to) {
         args.from = from;
@@ -187,6 +193,7 @@ static void activate(const step *s, int l) {
                              .probability = layer->dropout,
                              .n = layer->out,
                              .rows = s->rows,
+                             .first = first_row(s),
                              .a = a,
                              .slope = slope};
     for (; from < to && !team_stopped(s->me); from = args.to) {
@@ -220,7 +227,7 @@ bpk_status step_forward(step *s, int layers) {
     int is_ahead = s->is_ahead;
     s->is_ahead = 0;
     /* A batch of weight 0 changes no sum and no parameter: only its outputs may be wanted. */
-    if (status != BPK_OK || (s->weight == 0 && !s->wants_outputs)) return status;
+    if (status != BPK_OK || (s->weight == 0 && !s->wants_outputs && !s->request->shards)) return status;
 
     if (s->training && net->input_dropout > 0) {
         step_drop_inputs(s, s->counts.batches, ws->x[s->turn]);
@@ -336,7 +343,7 @@ void step_add_penalties(step *s) {
 bpk_status step_loss(step *s, int with_delta) {
     s->loss = s->accuracy = 0;
     bpk_status status = step_forward(s, s->net->count);
-    if (status != BPK_OK || s->weight == 0) return status;
+    if (status != BPK_OK || (s->weight == 0 && !s->request->shards)) return status;
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
     ptrdiff_t bad = -1;
@@ -348,6 +355,10 @@ bpk_status step_loss(step *s, int with_delta) {
     team_barrier(s->me);
     status = first_bad(s, s->ws->bad_targets);
     if (status != BPK_OK) return status;
+    if (s->request->shards) { /* the caller adds up their sums, and then the penalties */
+        shards_sums(s);
+        return BPK_OK;
+    }
     for (ptrdiff_t i = 0; i < s->m; i++) {
         s->loss += s->ws->row_weight[i] * s->ws->row_loss[i];
         s->accuracy += s->ws->row_weight[i] * s->ws->row_accuracy[i];

@@ -10,9 +10,11 @@
 #include "trainer/backward.h"
 #include "trainer/bounds.h"
 #include "trainer/gather.h"
+#include "trainer/optimizer.h"
 #include "trainer/parameters.h"
 #include "trainer/products.h"
 #include "trainer/row_tiles.h"
+#include "trainer/shards.h"
 
 /* One call, shared by all members of its team. Only member 0 writes to it. */
 typedef struct {
@@ -29,11 +31,11 @@ typedef struct {
 
 typedef bpk_status one_step(call *c, step *s);
 
-/* Adds the batch to the results of the run. */
-static void add_results(const call *c, const step *s) {
+/* Adds the batch, of `rows` rows, to the results of the run. */
+static void add_results(const call *c, const step *s, ptrdiff_t rows) {
     if (s->me.index || s->weight == 0) return;
     bpk_results *results = &c->run->results;
-    const double part = s->request->mean_by_rows ? (double)s->m / s->weight : 1;
+    const double part = s->request->mean_by_rows ? (double)rows / s->weight : 1;
     results->loss_sum += part * s->loss;
     results->accuracy_sum += part * s->accuracy;
     results->weight_sum += part * s->weight;
@@ -113,8 +115,72 @@ static bpk_status make_undoable(call *c, const step *s) {
     return c->undo;
 }
 
+/* Makes an update by the sum of the gradients of all shards, on all ranks. */
+static bpk_status update_by_shards(step *s) {
+    bpk_shards *shards = s->request->shards;
+    const bpk_update_settings *update = &s->request->update;
+    const int stores = bpk_stores_gradients(update), adds = s->cursor.pending.batches > 0;
+    void *own[MOST_NODES];
+    if (s->weight > 0 && shards->ranks == 1 && !stores) {
+        if (!s->me.index) shards->stores = NULL;
+        team_barrier(s->me);
+        step_backward_update(s);
+        updated(s);
+        return BPK_OK;
+    }
+    if (s->weight > 0) {
+        for (int i = 0; i < shards->nodes; i++)
+            own[i] = shards->ranks == 1 ? s->ws->gradients
+                                        : element(s->net->kernels, shards->link.nodes[shards->rank],
+                                                  i * s->net->size);
+        if (!s->me.index) {
+            shards->stores = own;
+            shards->adds = adds && shards->ranks == 1;
+        }
+        team_barrier(s->me);
+        step_backward_store(s, 1, OF_ALL); /* frozen layers' too: all ranks wait for each layer */
+        if (shards->ranks > 1 && shards_reduce(s) != BPK_OK) return BPK_STOPPED;
+        if (shards->ranks > 1 && stores) shards_collect(s, adds);
+        team_barrier(s->me);
+    }
+    if (!stores) {
+        if (s->weight == 0) return BPK_OK;
+        moves moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight);
+        moves.weights.scale = moves.biases.scale = 1 / s->weight;
+        shards_move(s, &moves);
+        updated(s);
+        return BPK_OK;
+    }
+    const int at_end = !s->request->more && (s->cursor.batches + 1) * shards->batch >= shards->rows;
+    double weight = bpk_pending_add(&s->cursor.pending, s->weight, update->accumulate, at_end);
+    if (weight == 0) return BPK_OK;
+    step_spend(s, 1 / weight);
+    updated(s);
+    return BPK_OK;
+}
+
+/* A step of a pass with shards. Once the ranks have agreed on it, it is not broken off. */
+static bpk_status train_shards(call *c, step *s) {
+    bpk_status status = step_loss(s, 1);
+    if (status == BPK_OK && step_stopped(s)) status = BPK_STOPPED;
+    status = shards_agree(s, status);
+    if (status != BPK_OK) return status;
+    if (s->weight > 0) step_add_penalties(s);
+    if (!isfinite(s->loss)) return BPK_DIVERGED;
+    if (s->request->outputs) step_copy_rows(s, s->net->count - 1, s->request->outputs);
+    const int asks = s->me.asks;
+    s->me.asks = 0;
+    status = update_by_shards(s);
+    s->me.asks = asks;
+    if (status != BPK_OK) return status;
+    s->counts.batches++;
+    add_results(c, s, s->request->shards->all_rows);
+    return BPK_OK;
+}
+
 static bpk_status train_step(call *c, step *s) {
     const bpk_request *request = s->request;
+    if (request->shards) return train_shards(c, s);
     bpk_status status = s->tile ? step_tiles(s) : step_loss(s, 1);
     if (status == BPK_OK && !isfinite(s->loss)) return step_stopped(s) ? BPK_STOPPED : BPK_DIVERGED;
     if (status != BPK_OK) return status;
@@ -131,7 +197,7 @@ static bpk_status train_step(call *c, step *s) {
         status = BPK_STOPPED; /* its outputs are garbage */
     if (status != BPK_OK) return status;
     s->counts.batches++;
-    add_results(c, s);
+    add_results(c, s, s->m);
     return BPK_OK;
 }
 
@@ -140,7 +206,7 @@ static bpk_status evaluate_step(call *c, step *s) {
     bpk_status status = step_loss(s, 0);
     if (step_stopped(s)) return BPK_STOPPED;
     if (status != BPK_OK) return status;
-    add_results(c, s);
+    add_results(c, s, s->m);
     if (request->outputs) step_copy_rows(s, s->net->count - 1, request->outputs);
     if (!request->row_losses) return BPK_OK;
     ptrdiff_t from, to;
@@ -154,7 +220,7 @@ static bpk_status gradients_step(call *c, step *s) {
     if (status == BPK_OK && s->weight > 0) step_backward_store(s, s->weight / s->cursor.total_weight, OF_ALL);
     if (step_stopped(s)) return BPK_STOPPED;
     if (status != BPK_OK) return status;
-    add_results(c, s);
+    add_results(c, s, s->m);
     return BPK_OK;
 }
 
@@ -179,6 +245,13 @@ static void check_clock(call *c, member me, ptrdiff_t done) {
     atomic_store_explicit(&c->last, done, memory_order_relaxed);
 }
 
+/* Whether the pass has more rows: sets those of the next step. */
+static int next_rows(step *s) {
+    if (s->request->shards) return shards_begin(s);
+    s->m = smaller(s->request->data.rows - s->cursor.next, s->request->batch);
+    return s->m > 0;
+}
+
 /* One member's work. All members make the same steps, and finish each before any member begins the next. */
 static void pass(call *c, member me, one_step *one) {
     fp_mode mode = fp_enter();
@@ -196,15 +269,16 @@ static void pass(call *c, member me, one_step *one) {
               .cursor = run->cursor};
     int serves_ahead = s.training && ahead_serves(c->net, run);
     bpk_status status = BPK_OK;
-    for (ptrdiff_t done = 0; status == BPK_OK && goes_on(c, done) && s.cursor.next < request->data.rows;
-         done++) {
-        s.m = smaller(request->data.rows - s.cursor.next, request->batch);
+    for (ptrdiff_t done = 0; status == BPK_OK && goes_on(c, done) && next_rows(&s); done++) {
         /* Whether this call makes another step; if it then does not, the activations are discarded. */
         s.looks_ahead = serves_ahead && done + 1 < c->steps && s.m < request->data.rows - s.cursor.next;
         status = one(c, &s);
         check_clock(c, me, done + 1);
         team_barrier(me);
-        if (status == BPK_OK) s.cursor.next += s.m;
+        if (status == BPK_OK) {
+            s.cursor.next += s.m;
+            s.cursor.batches++;
+        }
     }
     if (!me.index) {
         c->status = status;

@@ -147,6 +147,24 @@ cdef extern from "bpkern.h" nogil:
 
     ctypedef int bpk_stop(void *context) noexcept
 
+    ctypedef struct bpk_shards:
+        pass
+
+    ctypedef struct bpk_link:
+        void *context
+        int (*agree)(void *context, int status, double *sums) noexcept
+        int (*travel)(void *context, int stage, int layer) noexcept
+        void **nodes
+        void **results
+
+    ptrdiff_t bpk_net_size(const bpk_net *net)
+    int bpk_shards_nodes(int shards, int ranks, int rank)
+    void bpk_shards_segment(const bpk_net *net, int layer, int ranks, int rank, ptrdiff_t *start, ptrdiff_t *end)
+    bpk_status bpk_shards_create(
+        const bpk_net *net, int shards, int ranks, int rank, int threads, const bpk_link *link, bpk_shards **own)
+    void bpk_shards_free(bpk_shards *shards)
+    void bpk_shards_set_rows(bpk_shards *shards, ptrdiff_t rows, ptrdiff_t batch)
+
     ctypedef struct bpk_request:
         bpk_data data
         ptrdiff_t batch
@@ -154,6 +172,7 @@ cdef extern from "bpkern.h" nogil:
         double seconds
         bpk_stop *stop
         void *stop_context
+        bpk_shards *shards
         bpk_update_settings update
         const double *rates
         int more
@@ -166,6 +185,7 @@ cdef extern from "bpkern.h" nogil:
 
     ctypedef struct bpk_cursor:
         ptrdiff_t next
+        ptrdiff_t batches
         ptrdiff_t updates
         bpk_pending pending
         double total_weight

@@ -77,6 +77,8 @@ class Callback:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of `state_dict`."""
 
+    __bpkern_writes_files__ = False  # if so, only rank 0 of a fit on several ranks calls the hooks
+
     def __bpkern_release__(self) -> None:
         """Close what the callback has open. It is called at the end of every fit, also after an error."""
 
@@ -358,6 +360,8 @@ class ModelCheckpoint(Callback):
         From `fit`, if the file cannot be written.
     """
 
+    __bpkern_writes_files__ = True
+
     @proposes_arguments("ModelCheckpoint")
     def __init__(
         self,
@@ -438,6 +442,8 @@ class CSVLogger(Callback):
     """
 
     _log: "Log | None" = None  # open from the first row, or from the checkpoint, to the end of the fit
+
+    __bpkern_writes_files__ = True
 
     @proposes_arguments("CSVLogger")
     def __init__(self, path: str | os.PathLike[str], append: bool = False, separator: str = ",") -> None:

@@ -205,12 +205,13 @@ cdef int start_run(bpk_run *run, Data rows, index, ptrdiff_t batch) except -1:
 cdef int raise_for(bpk_status status, const bpk_run *run) except -1:
     """Raise the error of a call that has ended a run early."""
     cdef ptrdiff_t row = run.results.bad_row
+    cdef ptrdiff_t step = run.cursor.next // run.request.batch if run.request.shards == NULL else run.cursor.batches
     if status == BPK_BAD_ROW and not 0 <= row < run.request.data.source_rows:
         raise ValueError(
             f"the order of the rows must hold numbers from 0 to {run.request.data.source_rows - 1}, not {row}"
         )
     if status == BPK_BAD_ROW:
-        raise BadRowError(run.results.bad_row, run.cursor.next // run.request.batch)
+        raise BadRowError(run.results.bad_row, step)
     if status == BPK_DIVERGED:
-        raise NonFiniteLossError(run.cursor.next // run.request.batch)
+        raise NonFiniteLossError(step)
     return 0

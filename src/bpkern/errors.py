@@ -1,5 +1,7 @@
 """The error of a diverging fit."""
 
+from typing import Any
+
 
 class DivergedError(ArithmeticError):
     """The loss or the weights are no longer finite numbers.
@@ -30,5 +32,5 @@ class DivergedError(ArithmeticError):
         self.epoch = epoch
         self.iteration = iteration
 
-    def __reduce__(self) -> tuple[type, tuple[str, int, int]]:
-        return type(self), (self.args[0], self.epoch, self.iteration)
+    def __reduce__(self) -> tuple[type, tuple[str, int, int], dict[str, Any]]:
+        return type(self), (self.args[0], self.epoch, self.iteration), vars(self)  # with its notes

@@ -470,6 +470,8 @@ class MLP:
         resume: bool = False,
         verbose: Literal["auto", 0, 1, 2] | bool = "auto",
         n_threads: int | None = None,
+        shards: int | None = None,
+        comm: Any = None,
     ) -> History:
         """Train for some epochs, continuing from the present state of the model.
 
@@ -545,6 +547,14 @@ class MLP:
             correct. None uses up to `bpkern.get_num_threads()`, and fewer if more would be slower; fits that
             run at the same time in several threads share them. The result is the same to the bit for any
             number.
+        shards : int, optional
+            Cut the rows into so many consecutive parts, of which each mini-batch takes its share; the gradient
+            is their sum in the order of a binary tree. The result is the same to the bit for any number of
+            ranks that divides it.
+        comm : communicator of mpi4py, optional
+            Train on its ranks (extra `mpi`), each of which is given its own rows of X, y, `sample_weight` and
+            `validation_data`: those of `bpkern.distributed.own_rows`. `shards` is then by default the number
+            of ranks. docs/ranks.md says more.
 
         Returns
         -------
@@ -564,8 +574,10 @@ class MLP:
             If there is no memory for the workspace; nothing has changed.
         OSError
             If a checkpoint cannot be read or written.
+        bpkern.distributed.RankError
+            If another rank has failed.
         """
-        arguments = FitArguments(
+        arguments: Any = dict(
             epochs=epochs,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -581,6 +593,12 @@ class MLP:
             resume=resume,
             n_threads=n_threads,
         )
+        if shards is not None or comm is not None:
+            from ._ranks.fit import fit as fit_shards
+
+            others = sample_weight, class_weight, metrics, callbacks, verbose
+            return fit_shards(self, X, y, *others, shards, comm, **arguments)
+        arguments = FitArguments(**arguments)
         fit = Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments)
         if fit.rows * arguments.epochs > SHORT:
             fit.warn_of_large_columns(X)
@@ -760,13 +778,15 @@ class MLP:
                 return outputs
         return any_forward(core, X, layer, train, out)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, comm: Any = None) -> np.ndarray:
         """Classes or values.
 
         Parameters
         ----------
         X : array_like, shape (n, in)
             As for `fit`.
+        comm : communicator of mpi4py, optional
+            Every rank gives some rows, and gets the predictions of all ranks' rows, in the order of the ranks.
 
         Returns
         -------
@@ -781,6 +801,10 @@ class MLP:
         ValueError, TypeError, RuntimeError, MemoryError
             As for `forward`; ValueError also if an output has overflowed.
         """
+        if comm is not None:
+            from ._ranks.fit import predict
+
+            return predict(self, X, comm)
         outputs = self.forward(X)
         if not _core.all_finite(outputs):
             raise overflow(outputs)
@@ -808,7 +832,16 @@ class MLP:
         check_probabilistic(self._core)
         return probabilities(self._core, self.forward(X))
 
-    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, metrics: Any = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        metrics: Any = None,
+        shards: int | None = None,
+        comm: Any = None,
+    ) -> dict[str, float]:
         """The mean loss over these rows, and metrics: for the two cross-entropies the accuracy by default.
 
         Parameters
@@ -817,6 +850,8 @@ class MLP:
             As for `fit`.
         metrics : str, callable, or sequence of these, optional
             As for `fit`.
+        shards, comm : optional
+            As for `fit`: the values are those of all ranks' rows.
 
         Returns
         -------
@@ -831,6 +866,10 @@ class MLP:
         ValueError, TypeError, RuntimeError, MemoryError
             As for `fit`.
         """
+        if shards is not None or comm is not None:
+            from ._ranks.fit import evaluate
+
+            return evaluate(self, X, y, sample_weight, metrics, shards, comm)
         return measuring.evaluate(self._core, X, y, sample_weight, metrics)
 
     def losses(self, X: Any, y: Any) -> np.ndarray:

@@ -18,10 +18,15 @@ cdef ptrdiff_t batches_of(const bpk_run *run) noexcept:
     return (run.request.data.rows - 1) // run.request.batch + 1 if run.request.data.rows else 0
 
 
-cdef ptrdiff_t most_updates(const bpk_run *run) noexcept:
-    """The largest number of updates of a run that begins."""
-    cdef ptrdiff_t batches = run.cursor.pending.batches + batches_of(run)
+cdef ptrdiff_t most_updates(const bpk_run *run, ptrdiff_t batches) noexcept:
+    """The largest number of updates of a run of so many mini-batches that begins."""
+    batches += run.cursor.pending.batches
     return (batches - 1) // max(run.request.update.accumulate, 1) + 1 if batches else 0
+
+
+cdef ptrdiff_t rows_done(const bpk_run *run, Shards shards) noexcept:
+    """The rows that a run has done, on all ranks."""
+    return run.cursor.next if shards is None else min(run.cursor.batches * shards.batch, shards.rows)
 
 
 # In the order of the C enumeration; m, v and u are the optimisers' states in bpkern.h.
@@ -524,14 +529,15 @@ cdef class Network:
 
     def train(
         self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
-        outputs=None, bint more=False,
+        outputs=None, bint more=False, Shards shards=None,
     ):
         """Train for one epoch, in the order of `index` (int64) or of the rows. `reserve` has been called with this
         `batch` and `update`, and has returned at least `threads`. This thread is inside `writing()`.
 
         `rates` is the learning rate, or float64 (updates or more,) if it changes. `pace` is kept from epoch to epoch of a
         fit. `watcher` has `before()` and `after(rows, loss, weight)`, called around slices of the epoch. `outputs` (n,
-        out) gets the outputs before each update. With `more`, pending gradients are kept for the next call.
+        out) gets the outputs before each update. With `more`, pending gradients are kept for the next call. With
+        `shards`, `index` is in their order, and `batch` is the most own rows of a mini-batch, at least 2.
         Returns the sums over rows of weight * loss, weight * accuracy and weight.
         """
         cdef bpk_run run
@@ -545,13 +551,18 @@ cdef class Network:
         update.begin(&run)
         request.more = more
         request.threads = threads
+        cdef ptrdiff_t batches = batches_of(&run)
+        if shards is not None:
+            shards.check(self, threads)
+            request.shards, batches = shards.c, shards.batches()
         if isinstance(rates, float):
             request.update.optimizer.lr = rates
         else:
             rates = vector("the learning rates", rates, cnp.NPY_DOUBLE, sizeof(double), -1)
-            if cnp.PyArray_DIM(<cnp.ndarray>rates, 0) < most_updates(&run):
+            if cnp.PyArray_DIM(<cnp.ndarray>rates, 0) < most_updates(&run, batches):
                 raise ValueError(
-                    f"there must be a learning rate per update, {most_updates(&run)}, not shape {shape_of(rates)}"
+                    f"there must be a learning rate per update, {most_updates(&run, batches)}, "
+                    f"not shape {shape_of(rates)}"
                 )
             request.rates = <const double *>data(rates)
         if outputs is not None:
@@ -564,8 +575,8 @@ cdef class Network:
         pace.guess(work, threads)
         cdef ptrdiff_t next
         cdef double loss, weight
-        while run.cursor.next < request.data.rows:
-            next, loss, weight = run.cursor.next, results.loss_sum, results.weight_sum
+        while run.cursor.next < request.data.rows if shards is None else run.cursor.batches < batches:
+            next, loss, weight = rows_done(&run, shards), results.loss_sum, results.weight_sum
             if pace.single and status != BPK_STOPPED:
                 watcher.before()
             # A callback may have changed the optimiser, called reset, set weights, or trained in small batches.
@@ -575,12 +586,15 @@ cdef class Network:
             pace.begin(&run)
             with nogil:
                 status = bpk_train(self.net, self.workspace, &run, pace.steps)
+            if shards is not None:
+                shards.raise_error()
             raise_for(status, &run)
             pace.end()
             look_for_signals()
             # If no handler has raised anything, the next slice makes a step again that was broken off.
-            if run.cursor.next > next:
-                watcher.after(run.cursor.next - next, results.loss_sum - loss, results.weight_sum - weight)
+            if rows_done(&run, shards) > next:
+                next = rows_done(&run, shards) - next
+                watcher.after(next, results.loss_sum - loss, results.weight_sum - weight)
         update.end(&run)
         return results.loss_sum, results.accuracy_sum, results.weight_sum
 

@@ -14,7 +14,7 @@ void BPK_NAME(dropout)(const bpk_dropout_args *args) {
     stored *a = args->a, *slope = args->slope; /* (.., n) in blocks of `rows` rows */
     for (ptrdiff_t i = args->from; i < args->to; i++)
         for (ptrdiff_t j = 0; j < args->n; j++) {
-            int kept = number_of(at, i, j) >= philox_threshold(args->probability);
+            int kept = number_of(at, args->first + i, j) >= philox_threshold(args->probability);
             real factor = kept ? (real)(1 / (1 - args->probability)) : 0;
             a[place(args->rows, i, j)] = kept ? a[place(args->rows, i, j)] * factor : 0;
             if (slope) slope[place(args->rows, i, j)] = kept ? slope[place(args->rows, i, j)] * factor : 0;

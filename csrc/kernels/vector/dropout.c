@@ -15,7 +15,7 @@ void BPK_NAME(dropout)(const bpk_dropout_args *args) {
     philox_place at = {.key = args->key, .batch = args->batch, .layer = args->layer};
     uint32_t numbers[PHILOX_COLUMNS];
     for (ptrdiff_t row = args->from; row < args->to; row++) {
-        at.row = (uint32_t)row;
+        at.row = (uint32_t)(args->first + row);
         for (ptrdiff_t block = 0, width; block < args->n; block += width) {
             width = width_of_block(args->n - block, VEC, TILE_VECS * VEC);
             for (ptrdiff_t j = block; j < block + width && j < args->n; j += VEC) {

@@ -69,7 +69,7 @@ def row_weights(
     labels = targets.astype(np.int64, copy=False)
     # Weights are mantissas times powers of two, whose products neither overflow nor vanish.
     if isinstance(class_weight, str):
-        of_class, power_of_class = _balanced(labels, sample_weight, classes)
+        of_class, power_of_class = _balanced(np.bincount(labels, sample_weight, classes))
     else:
         of_class, power_of_class = _given(class_weight, classes)
     product, power = of_class[labels], power_of_class[labels]
@@ -93,11 +93,16 @@ def row_weights(
     return weights
 
 
-def _balanced(
-    labels: np.ndarray, sample_weight: np.ndarray | None, classes: int
-) -> tuple[np.ndarray, np.ndarray]:
+def balanced(totals: np.ndarray) -> dict[int, float]:
+    """The mapping that "balanced" stands for, from the sums of the sample weights by class."""
+    weights, powers = _balanced(totals)
+    return dict(enumerate(np.ldexp(weights, powers).tolist()))
+
+
+def _balanced(of_class: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The weights of the classes for "balanced", as mantissas and powers of two, each of shape (classes,)."""
-    totals, powers = np.frexp(np.bincount(labels, sample_weight, classes))
+    classes = len(of_class)
+    totals, powers = np.frexp(of_class)
     # A class whose rows have zero weight counts as absent.
     share, power = np.frexp(np.ldexp(totals, powers).sum() / np.count_nonzero(totals))
     weights, carried = np.frexp(np.divide(share, totals, out=np.zeros(classes), where=totals > 0))

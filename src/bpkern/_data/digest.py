@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,11 @@ def digest_of(*arrays: np.ndarray | SparseRows | None) -> str:
                 for block in _blocks(part):
                     digest.update(block.data)
     return digest.hexdigest()
+
+
+def digest_of_digests(digests: Iterable[str]) -> str:
+    """One digest of several, in their order."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -54,6 +54,12 @@ class SparseRows:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __getitem__(self, rows: slice) -> "SparseRows":
+        """Consecutive rows, with their entries only."""
+        indptr = self.indptr[rows.start : rows.stop + 1]
+        used = slice(int(indptr[0]), int(indptr[-1]))
+        return SparseRows(self.data[used], self.indices[used], indptr - indptr[0], self.shape[1])
+
     def copy(self) -> "SparseRows":
         """The same rows in new memory."""
         return SparseRows(self.data.copy(), self.indices.copy(), self.indptr.copy(), self.shape[1])

@@ -47,13 +47,13 @@ def write(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerpri
     container.write(path, config, arrays)
 
 
-def resume(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerprint) -> int:
-    """Restore model and callbacks from a checkpoint; returns its number of epochs, or 0 if it does not exist.
+def find(path: str) -> tuple[state.Config, state.Arrays] | None:
+    """What a checkpoint holds, or None if it does not exist.
 
     Raises
     ------
     ValueError
-        For a file that is not a checkpoint, or not of the same model, fit and callbacks; nothing has changed.
+        For a file that is not a checkpoint.
     OSError
         If the file exists and cannot be read.
     """
@@ -61,13 +61,31 @@ def resume(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerpr
     try:
         config, arrays = container.read(path)
     except FileNotFoundError:  # only this one: a fit does not start again because its file is unreadable
-        return 0
+        return None
     if "fit" not in config:
         raise ValueError(f"{path} holds a model and no checkpoint of a fit")
+    return config, arrays
+
+
+def resume(
+    core: Core,
+    path: str,
+    found: tuple[state.Config, state.Arrays],
+    callbacks: CallbackList,
+    fingerprint: Fingerprint,
+) -> int:
+    """Restore model and callbacks from what `find` has returned; returns the checkpoint's number of epochs.
+
+    Raises
+    ------
+    ValueError
+        For a checkpoint that is not of the same model, fit and callbacks; nothing has changed.
+    """
+    config, arrays = found
     try:
         _check_model(core.settings, config["model"])
         _check_fit(fingerprint, config)
-        found = state.checked_state(core.settings, config, arrays)
+        restored = state.checked_state(core.settings, config, arrays)
         epochs = _checks.whole("epochs", config["fit"]["epochs"], 1)
         stopped = _checks.flag("stopped", config["fit"]["stopped"])
         values = {name: _from_json(value) for name, value in config["fit"]["callbacks"].items()}
@@ -80,7 +98,7 @@ def resume(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerpr
         callbacks.load_state_dict(values)
     except state.MALFORMED as error:
         raise ValueError(f"{path}: {error}") from error
-    state.restore(core, found)
+    state.restore(core, restored)
     core.set_groups(groups)  # a callback may have changed them during the fit
     for name, value in optimizer.settings().items():
         setattr(own, name, value)

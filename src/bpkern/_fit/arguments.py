@@ -19,12 +19,16 @@ class FitArguments:
     clip_norm, clip_value, ema : float or None
     checkpoint : str or None
     n_threads : int or None
+    shards : int or None
+        Not an argument of this class: `bpkern._ranks` sets it.
 
     Raises
     ------
     ValueError, TypeError
         For arguments that are not allowed.
     """
+
+    shards: int | None = None
 
     def __init__(
         self,

@@ -19,6 +19,8 @@ class CallbackList:
     Parameters
     ----------
     callbacks : Callback or iterable of Callback
+    writes_files : bool
+        Whether those that write files are called; otherwise only their states are kept.
 
     Attributes
     ----------
@@ -31,7 +33,7 @@ class CallbackList:
         For values that are not callbacks, such as a class instead of its instance.
     """
 
-    def __init__(self, callbacks: Callback | Iterable[Callback]) -> None:
+    def __init__(self, callbacks: Callback | Iterable[Callback], writes_files: bool = True) -> None:
         if isinstance(callbacks, Callback):
             callbacks = (callbacks,)
         if not hasattr(callbacks, "__iter__") or isinstance(callbacks, str):
@@ -43,7 +45,8 @@ class CallbackList:
                 raise TypeError(
                     f"a callback must be a bpkern.callbacks.Callback, not {callback!r}{_hint(callback)}"
                 )
-        self._of_batches = [callback for callback in self._callbacks if has_batch_hooks(callback)]
+        self._called = [each for each in self._callbacks if writes_files or not each.__bpkern_writes_files__]
+        self._of_batches = [callback for callback in self._called if has_batch_hooks(callback)]
         self.has_batch_hooks = bool(self._of_batches)
 
     def __len__(self) -> int:
@@ -54,12 +57,12 @@ class CallbackList:
 
     def on_fit_begin(self, model: Any) -> None:
         """Call this hook of each callback."""
-        for callback in self._callbacks:
+        for callback in self._called:
             callback.on_fit_begin(model)
 
     def on_fit_end(self, model: Any) -> None:
         """Call this hook of each callback."""
-        for callback in self._callbacks:
+        for callback in self._called:
             callback.on_fit_end(model)
 
     def release(self) -> None:
@@ -72,12 +75,12 @@ class CallbackList:
 
     def on_epoch_begin(self, model: Any, epoch: int) -> None:
         """Call this hook of each callback."""
-        for callback in self._callbacks:
+        for callback in self._called:
             callback.on_epoch_begin(model, epoch)
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
         """Call this hook of each callback, with logs of its own."""
-        for callback in self._callbacks:
+        for callback in self._called:
             callback.on_epoch_end(model, epoch, dict(logs))
 
     def on_batch_begin(self, model: Any, batch: int) -> None:
@@ -131,7 +134,8 @@ class CallbackList:
             known = ", ".join(f"{prefix}*" for prefix, _ in self._prefixed())
             raise ValueError(f"the state must be that of callbacks {known}, not {list(state)}")
         for callback, share in shares:
-            callback.load_state_dict(share)
+            if callback in self._called:
+                callback.load_state_dict(share)
 
     def _prefixed(self) -> list[tuple[str, Callback]]:
         """Each callback, after the prefix of its keys in `state_dict`."""

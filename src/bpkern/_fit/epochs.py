@@ -286,7 +286,7 @@ class StreamEpochs(Epochs):
         seen = []
         self.iterations = 0
         with Prefetched(streams.ReadBatches(self._batches, self._read)) as batches:
-            for batch, more in _with_more(batches):
+            for batch, more in with_more(batches):
                 data, y_is_1d = self._checked(batch)
                 self._steps.batch_size = len(data[0])
                 self._steps.threads = self._prepare(len(data[0]), y_is_1d)
@@ -303,7 +303,7 @@ class StreamEpochs(Epochs):
         if weight == 0:
             raise ValueError("sample_weight must not be 0 in every row")
         if seen:
-            self.seen = _joined(seen)
+            self.seen = joined(seen)
         return loss, accuracy, weight
 
     def _checked(self, batch: tuple[Rows, bool] | Exception) -> tuple[Rows, bool]:
@@ -315,7 +315,7 @@ class StreamEpochs(Epochs):
         return batch
 
 
-def _joined(seen: Sequence[Seen]) -> Seen:
+def joined(seen: Sequence[Seen]) -> Seen:
     """The rows of all batches. If only some batches have weights, rows of the others have a weight of 1."""
     targets, outputs, weights = zip(*seen, strict=True)
     whole = None
@@ -325,7 +325,7 @@ def _joined(seen: Sequence[Seen]) -> Seen:
     return np.concatenate(targets), np.concatenate(outputs), whole
 
 
-def _with_more(items: Iterable[Any]) -> Iterable[tuple[Any, bool]]:
+def with_more(items: Iterable[Any]) -> Iterable[tuple[Any, bool]]:
     """Each item, and whether another one follows; fetches one item ahead to know."""
     before: list[Any] = []
     for item in items:

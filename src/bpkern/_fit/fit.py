@@ -273,9 +273,7 @@ class Fit:
             self.callbacks.on_fit_begin(model)
             first = 0
             if arguments.checkpoint is not None and arguments.resume:
-                from .._files import checkpoints
-
-                first = checkpoints.resume(core, arguments.checkpoint, self.callbacks, self._fingerprint)
+                first = self._resume(arguments.checkpoint)
                 rollback = Rollback(net, True, core)  # from now on, back to the checkpoint
                 self._optimizer = self._settings.current_optimizer()  # a callback may have changed it
                 update.set_optimizer(self._optimizer)
@@ -283,9 +281,7 @@ class Fit:
                 net.reserve_snapshot()
             history = core.history if first and core.history is not None else History()
             watcher = FitWatcher(model, self.callbacks, self._progress)
-            steps = make_steps(
-                net, self._settings, update, self._optimizer, arguments.batch_size, threads, watcher
-            )
+            steps = self._make_steps(update, threads, watcher)
             epochs = self._begin_epochs(steps, update)
             epochs.done = history.iterations
             core.history = history
@@ -339,25 +335,60 @@ class Fit:
             if not self._wants_accuracy:
                 logs.pop("accuracy", None)
             if epochs.seen is not None:
-                logs |= metrics_of(core, self._other_metrics, *epochs.seen)
+                logs |= self._metrics_of(*epochs.seen)
             logs |= self._validate()
             history.add_epoch(logs, epochs.iterations, steps.rate)
             self._progress.epoch(epoch + 1, logs)
             self.callbacks.on_epoch_end(model, epoch, logs)
             self._claim(history)
+            self._end_epoch()
             is_last = epoch + 1 == arguments.epochs or core.stop_training
             if arguments.checkpoint is not None and (
                 is_last or (epoch + 1) % arguments.checkpoint_every == 0
             ):
-                from .._files import checkpoints
-
-                checkpoints.write(core, arguments.checkpoint, self.callbacks, self._fingerprint, epoch + 1)
+                self._write(arguments.checkpoint, epoch + 1)
             epoch += 1
+
+    def _end_epoch(self) -> None:
+        """Called after the callbacks of an epoch."""
+
+    def _write(self, path: str, epochs: int) -> None:
+        """Write the checkpoint after so many epochs."""
+        from .._files import checkpoints
+
+        checkpoints.write(self._core, path, self.callbacks, self._fingerprint, epochs)
+
+    def _resume(self, path: str) -> int:
+        """Continue from the checkpoint. Returns its number of epochs, or 0 if it does not exist."""
+        from .._files import checkpoints
+
+        found = checkpoints.find(path)
+        if found is None:
+            return 0
+        return checkpoints.resume(self._core, path, found, self.callbacks, self._fingerprint)
+
+    def _make_steps(self, update: _core.Update, threads: int, watcher: Watcher) -> Steps:
+        return make_steps(
+            self._net,
+            self._settings,
+            update,
+            self._optimizer,
+            self.arguments.batch_size,
+            threads,
+            watcher,
+        )
+
+    def _metrics_of(
+        self, targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
+    ) -> dict[str, float]:
+        """The metrics besides the accuracy, of the rows that were trained on."""
+        return metrics_of(self._core, self._other_metrics, targets, outputs, weights)
 
     def _may_run_some(self) -> bool:
         """Whether nothing has to be done between two epochs."""
         return (
-            not self.callbacks
+            self.arguments.shards is None
+            and not self.callbacks
             and type(self._progress) is Progress
             and self._validation is None
             and self.arguments.checkpoint is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,13 +17,13 @@ from ..callbacks import CSVLogger
 from ..history import History
 from ..mlp import MLP
 from .arguments import FitArguments
+from .call import OTHERS, Call
 from .callback_list import CallbackList
 from .fit import Fit
 from .progress import make_progress
 
-# The arguments of `MLP.fit` besides X, y and those of `FitArguments`, in the order of `Fit`, and their
-# defaults.
-OTHERS: dict[str, Any] = {"sample_weight": None, "class_weight": None, "metrics": None, "callbacks": ()}
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 # The arguments of `MLP.fit` that `fit_many` takes for all models, or one model in `each`.
 SHARED = frozenset({*OTHERS, *(FitArguments.__init__.__kwdefaults__ or ())} - {"n_threads"})
@@ -38,6 +38,7 @@ def fit_many(
     *,
     splits: Iterable[tuple[Any, Any]] | None = None,
     each: Iterable[Mapping[str, Any]] | None = None,
+    executor: Executor | None = None,
     n_threads: int | None = None,
     verbose: Literal["auto", 0, 1, 2] | bool = "auto",
     **settings: Any,
@@ -70,10 +71,15 @@ def fit_many(
     each : iterable of mappings, optional
         For each model, arguments of `fit` that replace the shared ones: "y", "epochs", "batch_size",
         "callbacks", "checkpoint", ...
+    executor : concurrent.futures.Executor, optional
+        Train in its workers: ``concurrent.futures.ProcessPoolExecutor()``, ``client.get_executor()`` of Dask,
+        ``mpi4py.futures.MPIPoolExecutor()``. A copy of each model and its callbacks is pickled, with the rows
+        of its fit, and what has become of it is put into the caller's objects when its fit is done.
     n_threads : int, optional
         Exact number of threads in all, including the caller's. Fewer models share them in equal parts. None
         is `bpkern.get_num_threads()`, shared with all other training in this process; when some models are
-        done, the others use the threads that become free.
+        done, the others use the threads that become free. With an executor, the exact number of threads of
+        each fit in its worker, and None is 1.
     verbose : {"auto", 0, 1, 2} or bool
         Shows the number of finished models, when and as `fit` shows its epochs.
     **settings
@@ -88,14 +94,18 @@ def fit_many(
     Raises
     ------
     ValueError, TypeError
-        As for `fit`, and for the same model, callback, generator, checkpoint or CSV log given twice. Errors
-        that can be found before training are raised before any model is trained, with a note that names the
+        As for `fit`, and for the same model, callback, generator, checkpoint or CSV log given twice. With an
+        executor, TypeError also for a model, callback or other setting that cannot be pickled. Errors that
+        can be found before training are raised before any model is trained, with a note that names the
         model.
     Exception
         An error of one fit does not end the others. When all are done, the error of the first such model is
         raised, with a note that names the model; the other models have their histories in ``history_``.
     KeyboardInterrupt
-        All fits have stopped within 200 ms, each model as of a finished step.
+        All fits have stopped within 200 ms, each model as of a finished step. With an executor, so have the
+        fits on this machine, within a second; others go on, and their models are as before.
+    RuntimeError
+        If a worker has another version or instruction set, and so would compute other bits.
 
     Notes
     -----
@@ -104,8 +114,13 @@ def fit_many(
 
     Python functions among the settings (callbacks, metrics, a loss, a learning rate) are called from several
     threads. Models may share an optimiser unless something changes its settings during the fits, as
-    `ReduceLROnPlateau` does.
+    `ReduceLROnPlateau` does. With an executor, callbacks see the worker's copy of their model, and files are
+    written by the worker.
     """
+    if executor is not None:
+        from .executors import check_executor  # with its import of pickle and tempfile
+
+        check_executor(executor)
     progress = make_progress(verbose, noun="model")
     checked = _checked_models(models)
     _check_names(settings, "fit_many", SHARED)
@@ -118,10 +133,14 @@ def fit_many(
     if "callbacks" in settings:  # once: the first fit would exhaust an iterator
         settings["callbacks"] = CallbackList(settings["callbacks"])
     threads = None if n_threads is None else most // workers
-    read, fits = Reader(), []
+    if executor is not None:
+        threads = 1 if n_threads is None else most
+    read, calls, fits = Reader(), [], []
     for number, model in enumerate(checked):
         try:
-            fits.append(_make_fit(model, X, y, pairs[number], settings, own[number], threads, read))
+            shared = {"y": y, **settings, "n_threads": threads}
+            calls.append(_make_call(model, X, pairs[number], shared, own[number], read))
+            fits.append(calls[-1].fit(read))
         except Exception as error:
             error.add_note(f"It is about models[{number}] of fit_many.")
             raise
@@ -131,6 +150,10 @@ def fit_many(
     _check_apart("log", [_logs(fit) for fit in fits])
     if fits:
         max(fits, key=lambda fit: fit.work).warn_of_large_columns(X)
+    if executor is not None:
+        from .executors import Remote
+
+        return Remote(executor, calls, [fit.work for fit in fits], progress).run()
     from .pool import Pool  # with its import of threading
 
     return Pool(fits, progress).run(workers)
@@ -201,29 +224,13 @@ def _listed(name: str, given: Any, count: int, default: Any) -> list[Any]:
     return items
 
 
-def _make_fit(
-    model: MLP,
-    X: Any,
-    y: Any,
-    split: Any,
-    shared: Mapping[str, Any],
-    own: Any,
-    n_threads: int | None,
-    read: Reader,
-) -> Fit:
-    """The checked fit of one model. `own` is its item of `each` and replaces shared arguments."""
+def _make_call(model: MLP, X: Any, split: Any, shared: Mapping[str, Any], own: Any, read: Reader) -> Call:
+    """The arguments of the fit of one model. `own` is its item of `each` and replaces shared arguments."""
     if not isinstance(own, Mapping):
         raise TypeError(f"each must hold mappings of fit's arguments, not {own!r}")
     _check_names(own, "each", SHARED | {"y"})
-    settings = {"y": y, **shared, **own}
-    y = settings.pop("y")
-    # OTHERS has names with defaults, the two arguments of `pop`.
-    weights, class_weight, metrics, callbacks = (settings.pop(*item) for item in OTHERS.items())
-    rows = None
-    if split is not None:
-        rows = _checked_split(split, len(read.rows(X, model.layers[0])))
-    arguments = FitArguments(**settings, n_threads=n_threads)
-    return Fit(model, X, y, weights, class_weight, metrics, callbacks, 0, arguments, split=rows, read=read)
+    rows = None if split is None else _checked_split(split, len(read.rows(X, model.layers[0])))
+    return Call(model, X, rows, {**shared, **own})
 
 
 def _checked_split(split: Any, rows: int) -> Split:

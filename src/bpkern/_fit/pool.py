@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections import deque
+from collections.abc import Mapping
 
 from .. import _core
 from ..history import History
@@ -105,12 +106,17 @@ class Pool:
         self._stopped_by, self._errors = None, {}
         if stopped_by is not None:
             return stopped_by
-        first, *others = sorted(errors)
-        error = errors[first]
-        note = f"models[{first}] of fit_many raised it"
-        if others:
-            note += f", and {', '.join(f'models[{number}]' for number in others)} an error, too"
-        if len(errors) < len(self._fits):
-            note += ". The other models are trained"
-        error.add_note(f"{note}.")
-        return error
+        return first_error(errors, len(self._fits))
+
+
+def first_error(errors: Mapping[int, Exception], models: int) -> Exception:
+    """The error of the first model, with a note that names all models that raised one."""
+    first, *others = sorted(errors)
+    error = errors[first]
+    note = f"models[{first}] of fit_many raised it"
+    if others:
+        note += f", and {', '.join(f'models[{number}]' for number in others)} an error, too"
+    if len(errors) < models:
+        note += ". The other models are trained"
+    error.add_note(f"{note}.")
+    return error

@@ -1,0 +1,1 @@
+"""Fits whose rows are cut into shards, in one process or on the ranks of MPI."""
