@@ -155,6 +155,10 @@ class Update:
     def set_optimizer(self, optimizer: _Optimizer) -> None: ...
 
 @final
+class InputPlan:
+    def __new__(cls, plan: Sequence[tuple[str, list[int], int, int, int, float, float]]) -> Self: ...
+
+@final
 class Network:
     counts: tuple[int, int]
     moves: int
