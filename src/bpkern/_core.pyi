@@ -173,6 +173,10 @@ class Shards:
     def set_rows(self, rows: int, batch: int) -> None: ...
 
 @final
+class InputPlan:
+    def __new__(cls, plan: Sequence[tuple[str, list[int], int, int, int, float, float]]) -> Self: ...
+
+@final
 class Network:
     counts: tuple[int, int]
     moves: int

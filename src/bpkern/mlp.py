@@ -1072,8 +1072,8 @@ class MLP:
     ) -> None:
         """Draw new weights and biases by the data, as RealMLP does, layer by layer; forget all training.
 
-        >>> model.initialize(X_train)
-        >>> model.fit(X_train, y_train)
+        >>> model.initialize(X)
+        >>> history = model.fit(X, y)
 
         The layers below have their new values when a layer is drawn, and dropout acts. The model's `inputs`
         stay as they are. `reset` goes back to the initial values of the seed.

@@ -252,7 +252,7 @@ def _taken(inputs: list[Input], columns: int) -> list[list[int]]:
             owner[column] = given
     if sum(found is None for found in named) > 1:
         raise ValueError("only one NumericEmbedding may take all columns that are left (columns=None)")
-    left = [column for column in range(columns) if column not in owner]
+    left = [column for column in range(columns) if column not in owner] if None in named else []
     if None in named and not left:
         raise ValueError("NumericEmbedding() takes the columns that no other embedding takes: there are none")
     return [left if found is None else found for found in named]
