@@ -181,6 +181,7 @@ def places(config, way=()):
 ODD = [None, -1, 10**9, 2.5, "x", "number", "boolean", "integer", "text", [], [1, 2], {}, True]
 
 
+@pytest.mark.filterwarnings("ignore:X has feature names")
 @given(data=st.data())
 @settings(max_examples=80, deadline=None)
 def test_changed_configurations_are_refused_or_work(saved, data):
