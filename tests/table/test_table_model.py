@@ -218,6 +218,27 @@ def test_changed_arrays_are_refused_or_work(saved, data):
     _loads_or_raises(config, arrays)
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("table.1.ends", lambda ends: ends + 1, "ends of texts must increase up to the last byte"),
+        ("table.classes.ends", lambda ends: ends[::-1], "ends of texts must increase"),
+        ("table.center", lambda center: center * np.nan, "center must be 1 finite numbers"),
+        ("table.2.results", lambda results: results[:2], "results of 2 categories"),
+        ("table.2.categories", lambda categories: categories + 1, "booleans must be 0 and 1"),
+        ("table.3.categories", lambda categories: categories[::-1], "categories must be in order"),
+    ],
+)
+def test_arrays_that_are_no_encoder(saved, name, change, message):
+    config, arrays = container.read(saved)
+    arrays[name] = change(arrays[name])
+    with (
+        mock.patch.object(container, "read", return_value=(config, arrays)),
+        pytest.raises(ValueError, match=f"^changed.npz: .*{message}"),
+    ):
+        TableModel.load("changed.npz")
+
+
 def _loads_or_raises(config, arrays):
     try:
         with mock.patch.object(container, "read", return_value=(config, arrays)):  # as if it had this digest
