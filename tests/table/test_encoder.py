@@ -165,10 +165,10 @@ def test_whole_numbers_on_request():
 
 
 def test_the_most_frequent_categories():
-    table = {"c": list("aabbbcd")}
+    table = {"c": list("abbbcddc")}
     encoder = TableEncoder(max_categories=2, scaling="standard").fit(table)
-    assert encoder.categories_ == {0: ["a", "b"]}
-    assert encoder.transform({"c": list("abcd")})[:, 0].tolist() == [-1, 1, 0, 0]
+    assert encoder.categories_ == {0: ["b", "c"]}  # c and d are as frequent
+    assert encoder.transform({"c": list("abcd")})[:, 0].tolist() == [0, -1, 1, 0]
 
 
 # Tables ----------------------------------------------------------------------------------------------------

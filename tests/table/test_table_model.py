@@ -181,6 +181,7 @@ def places(config, way=()):
 ODD = [None, -1, 10**9, 2.5, "x", "number", "boolean", "integer", "text", [], [1, 2], {}, True]
 
 
+@pytest.mark.filterwarnings("ignore:X has feature names")
 @given(data=st.data())
 @settings(max_examples=80, deadline=None)
 def test_changed_configurations_are_refused_or_work(saved, data):
@@ -215,6 +216,27 @@ def test_changed_arrays_are_refused_or_work(saved, data):
     elif change == "nan" and array.dtype.kind == "f":
         arrays[name] = np.full_like(array, np.nan)
     _loads_or_raises(config, arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("table.1.ends", lambda ends: ends + 1, "ends of texts must increase up to the last byte"),
+        ("table.classes.ends", lambda ends: ends[::-1], "ends of texts must increase"),
+        ("table.center", lambda center: center * np.nan, "center must be 1 finite numbers"),
+        ("table.2.results", lambda results: results[:2], "results of 2 categories"),
+        ("table.2.categories", lambda categories: categories + 1, "booleans must be 0 and 1"),
+        ("table.3.categories", lambda categories: categories[::-1], "categories must be in order"),
+    ],
+)
+def test_arrays_that_are_no_encoder(saved, name, change, message):
+    config, arrays = container.read(saved)
+    arrays[name] = change(arrays[name])
+    with (
+        mock.patch.object(container, "read", return_value=(config, arrays)),
+        pytest.raises(ValueError, match=f"^changed.npz: .*{message}"),
+    ):
+        TableModel.load("changed.npz")
 
 
 def _loads_or_raises(config, arrays):
