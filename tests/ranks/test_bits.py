@@ -1,0 +1,18 @@
+"""The same bits on any number of ranks, by shared memory and by messages."""
+
+import ranks_fits
+
+SEEDS = range(3)
+NUMBERS = f"{SEEDS.start}-{SEEDS.stop}"
+
+
+def wanted():
+    return [f"{seed} {ranks_fits.run(seed, None, 1)}" for seed in SEEDS]
+
+
+def test_two_ranks(on_ranks):
+    assert on_ranks(2, "ranks_fits.py", NUMBERS, 2) == wanted()
+
+
+def test_four_ranks_by_messages(on_ranks):
+    assert on_ranks(4, "ranks_fits.py", NUMBERS, 1, "messages") == wanted()
