@@ -6,12 +6,6 @@
 #include "kernels/bfloat16.h"
 #include "platform/caches.h"
 
-ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n) { return round_up(n, kernels->vector); }
-
-ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
-    return width_of_block(left, kernels->vector, kernels->panel);
-}
-
 /* Fewer rows would not pay for reading, and for delta transposing, the right matrix. */
 enum { FEW_ROWS = 128 };
 
@@ -36,11 +30,6 @@ int next_part(const bpk_kernels *kernels, part *part) {
     }
     measure(kernels, part);
     return part->height > 0;
-}
-
-bpk_left left_columns(const bpk_kernels *kernels, bpk_left left, ptrdiff_t k) {
-    left.at = element(kernels, left.at, left.rows ? k * left.rows : k);
-    return left;
 }
 
 ptrdiff_t count_blocks(const bpk_kernels *kernels, ptrdiff_t columns) {

@@ -7,10 +7,14 @@
 #include "trainer/elements.h"
 
 /* n rounded up to whole vectors. A matrix (rows, n) in blocks takes rows * padded(n) elements. */
-ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n);
+static inline ptrdiff_t padded(const bpk_kernels *kernels, ptrdiff_t n) {
+    return round_up(n, kernels->vector);
+}
 
 /* The padded width of the next block, if `left` columns remain. */
-ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left);
+static inline ptrdiff_t block_width(const bpk_kernels *kernels, ptrdiff_t left) {
+    return width_of_block(left, kernels->vector, kernels->panel);
+}
 
 /* The most rows of cheap work between two calls of team_stopped. */
 enum { MANY_ROWS = 4096 };
@@ -37,7 +41,10 @@ part first_part(const bpk_kernels *kernels, ptrdiff_t rows, ptrdiff_t columns, p
 int next_part(const bpk_kernels *kernels, part *part);
 
 /* The left matrix from column k on, where a block begins. */
-bpk_left left_columns(const bpk_kernels *kernels, bpk_left left, ptrdiff_t k);
+static inline bpk_left left_columns(const bpk_kernels *kernels, bpk_left left, ptrdiff_t k) {
+    left.at = element(kernels, left.at, left.rows ? k * left.rows : k);
+    return left;
+}
 
 /* The number of blocks of a matrix with that many columns. */
 ptrdiff_t count_blocks(const bpk_kernels *kernels, ptrdiff_t columns);
