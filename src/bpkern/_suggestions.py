@@ -80,6 +80,12 @@ _RATES = {
     "clipnorm": "clipping is fit(clip_norm=...)",
     "clipvalue": "clipping is fit(clip_value=...)",
 }
+_SCHEDULE = {
+    "optimizer": "the optimiser gets the schedule as its lr, as in bpkern.Adam(lr=...)",
+    "learning_rate": "lr",
+    "initial_learning_rate": "lr",
+    "last_epoch": "the iterations are counted by the model",
+}
 _EPS = {"epsilon": "eps"}
 _BETAS = {
     "beta1": "it is the first of betas=(0.9, 0.999)",
@@ -157,6 +163,16 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "Adagrad": _RATES | _EPS,
     "Adam": _RATES | _EPS | _BETAS,
     "AdamW": _RATES | _EPS | _BETAS,
+}
+ARGUMENTS |= {
+    "Step": _SCHEDULE | {"step_size": "every", "gamma": "factor", "decay_rate": "factor"},
+    "Exponential": _SCHEDULE | {"gamma": "factor", "decay_rate": "factor", "decay_steps": "every"},
+    "InverseScaling": _SCHEDULE | {"power_t": "power"},
+    "Cosine": _SCHEDULE
+    | {"t_max": "iterations", "decay_steps": "iterations", "eta_min": "lowest", "warmup_steps": "warmup"},
+    "OneCycle": _SCHEDULE
+    | {"lr": "highest", "learning_rate": "highest", "max_lr": "highest"}
+    | {"initial_learning_rate": "highest", "total_steps": "iterations"},
 }
 ARGUMENTS["fit_many"] = ARGUMENTS["each"] = ARGUMENTS["MLP.fit"]
 

@@ -78,9 +78,9 @@ class MLP:
         The type of all computations and results.
     init : str, (str, float), or sequence
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or
-        "orthogonal", with zero biases. "auto" is "he_uniform" before relu, leaky_relu, elu, gelu, gelu_tanh,
-        silu and softplus, and "glorot_uniform" before the others. A pair (name, gain) multiplies the weights
-        by the gain, which is above 0. A list has a name or a pair for each layer, the output layer included,
+        "orthogonal", with zero biases; or "glorot_biased", which "auto" means: "glorot_uniform" with biases
+        uniform on ±1/sqrt(inputs of the layer). A pair (name, gain) multiplies the weights by the gain, which
+        is above 0. A list has a name or a pair for each layer, the output layer included,
         as in ``["he_normal", ("orthogonal", 0.01)]``; or it has pairs of arrays (W, b), as for `set_weights`.
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights but not for

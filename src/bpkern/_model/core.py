@@ -77,9 +77,7 @@ class Core:
     def start(self, random: RandomState) -> None:
         """Draw new parameters and forget all training. A MemoryError is raised before anything changes."""
         settings, tape = self.settings, _core.Tape(self.net)
-        self.net.set_layers(
-            random.each_initial_layer(settings.init, settings.layers, settings.activations, settings.dtype)
-        )
+        self.net.set_layers(random.each_initial_layer(settings.init, settings.layers, settings.dtype))
         if any(settings.dropout):
             random.draw_dropout_key()
         self.random, self.tape = random, tape

@@ -213,11 +213,10 @@ class RandomState:
         self,
         init: str | initializers.Draws | Weights,
         layers: list[int],
-        activations: list[str],
         dtype: np.dtype[Any],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`initializers.each_initial_layer` with this generator."""
-        return initializers.each_initial_layer(init, layers, activations, self.generator, dtype)
+        return initializers.each_initial_layer(init, layers, self.generator, dtype)
 
     def split(self, rows: int, fraction: float, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on and rows to validate on: int64, each in ascending order.

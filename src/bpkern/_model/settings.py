@@ -12,7 +12,7 @@ from .._core import ACTIVATIONS, LOSSES
 from ..losses import BY_NAME, Loss
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
 from .conventions import Conventions
-from .initializers import checked_init, has_arrays
+from .initializers import AUTO, checked_init, has_arrays
 
 DTYPES = ("float32", "float64")
 
@@ -144,7 +144,7 @@ class Settings:
         dropout = self.dropout[0] if len(set(self.dropout)) == 1 else self.dropout
         init = "'(arrays)'" if has_arrays(self.init) else repr(self.init)
         others = {
-            "init": "auto" if self.init == "auto" else init,
+            "init": "auto" if self.init == AUTO else init,
             "l2": self.l2,
             "dropout": dropout if any(self.dropout) else 0.0,
             "l1": self.l1,

@@ -55,11 +55,7 @@ class MLP:
         )
         self._random = RandomState(seed)
         # All at once: the key of dropout is drawn after the weights.
-        initial = list(
-            self._random.each_initial_layer(
-                settings.init, settings.layers, settings.activations, settings.dtype
-            )
-        )
+        initial = list(self._random.each_initial_layer(settings.init, settings.layers, settings.dtype))
         if any(settings.dropout):
             self._random.draw_dropout_key()
         self._batches = 0  # mini-batches so far, the counter of dropout
