@@ -176,6 +176,15 @@ class MLP:
                 "returns the probabilities"
             )
 
+    if not TYPE_CHECKING:  # for a type checker, every attribute would exist
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            from ._suggestions import unknown_attribute  # only for an error
+
+            raise unknown_attribute(name, (each for each in dir(MLP) if not each.startswith("_")))
+
     # For the other modules of the package ------------------------------------------------------------
 
     def __bpkern_core__(self) -> Core:
@@ -625,6 +634,7 @@ class MLP:
         check_probabilistic(self._core)
         return probabilities(self._core, self.forward(X))
 
+    @proposes_arguments("MLP.evaluate")
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, metrics: Any = None) -> dict[str, float]:
         """The mean loss over these rows, and metrics: for the two cross-entropies the accuracy by default.
 
