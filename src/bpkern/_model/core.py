@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,11 @@ from ..optimizers import Optimizer
 from .parameters import Weights, checked_weights, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer
+
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object  # a real one takes a fiftieth of the package's import
 
 # The prefix of the averaged parameters in `Core.get_parameters`. In files the average, which predicts, has no
 # prefix, and the trained parameters have one (`bpkern._files.state`).

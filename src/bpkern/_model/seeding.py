@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _checks, _core
 from . import initializers
 from .parameters import Weights
+
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object  # a real one takes a fiftieth of the package's import
 
 
 def make_generator(seed: Any) -> np.random.Generator:
