@@ -1,11 +1,13 @@
 """`bpkern.sklearn` beside scikit-learn: the time of a fit, and the quality.
 
 python bench/drop_in.py [--rounds 7]
+python bench/drop_in.py --calls
 python bench/drop_in.py --quality [--seeds 10]
 
 On one thread, in turns: fits with equal parameters and random_state, of digits with the defaults and of 50000
 rows of 50 features. Prints medians, and the median over rounds of the ratio of the times per iteration. With
---quality it prints the scores on five data sets, paired by seed.
+--calls it prints the microseconds of small calls, and with --quality the scores on five data sets, paired by
+seed.
 """
 
 import argparse
@@ -94,6 +96,58 @@ def compare_times(rounds: int) -> None:
             )
 
 
+def small_calls(module, kind: str, classes: int):
+    """Calls by name, each with 20 features: predictions, a fit of one iteration, steps of one row."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 20))
+    y = rng.integers(0, classes, 100) if classes else X[:, 0]
+    fitted = getattr(module, kind)(max_iter=1, random_state=0).fit(X, y)
+    again = getattr(module, kind)(max_iter=1, random_state=0)
+    stepped = getattr(module, kind)(random_state=0).fit(X, y)
+    row, rows, target, as_list = X[:1], X[:10], y[:1], ([X[0].tolist()], [y[0].item()])
+    return {
+        "predict, 1 row": lambda: fitted.predict(row),
+        "predict, 10 rows": lambda: fitted.predict(rows),
+        "fit, 100 rows, 1 iteration": lambda: again.fit(X, y),
+        "partial_fit, 1 row": lambda: stepped.partial_fit(row, target),
+        "partial_fit, 1 row, lists": lambda: stepped.partial_fit(*as_list),
+    }
+
+
+def compare_calls(rounds: int) -> None:
+    """Print the table of microseconds."""
+    import numpy as np
+    from sklearn import neural_network
+    from timing import in_turns, microseconds
+
+    from bpkern import sklearn as drop_in
+
+    cases = (
+        ("3 classes", "MLPClassifier", 3),
+        ("2 classes", "MLPClassifier", 2),
+        ("values", "MLPRegressor", 0),
+    )
+    print(f"{'µs per call':40}{'scikit-learn':>14}{'bpkern':>8}{'ratio':>8}")
+    for case, kind, classes in cases:
+        calls = [small_calls(module, kind, classes) for module in (neural_network, drop_in)]
+        for name in calls[0]:
+            runs = {}
+            for library, own in zip(("theirs", "ours"), calls, strict=True):
+
+                def run(count, call=own[name]):
+                    for _ in range(count):
+                        call()
+
+                runs[library] = run, 10
+                run(3)
+            samples = in_turns(runs, rounds, float("inf"))
+            theirs, ours = (np.median(samples[library].seconds) for library in ("theirs", "ours"))
+            line = f"{f'{case}: {name}':40}{microseconds(theirs):>14}{microseconds(ours):>8}"
+            print(f"{line}{theirs / ours:8.1f}")
+
+
 def parts(name: str, seed: int):
     """Training rows and a quarter for testing, standardised."""
     from sklearn import datasets
@@ -148,6 +202,7 @@ def with_error(differences) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quality", action="store_true", help="print scores instead of times")
+    parser.add_argument("--calls", action="store_true", help="print times of small calls")
     parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of (7)")
     parser.add_argument("--seeds", type=int, default=10, help="seeds for --quality, at least 2 (10)")
     args = parser.parse_args()
@@ -159,6 +214,8 @@ def main() -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     if args.quality:
         compare_scores(args.seeds)
+    elif args.calls:
+        compare_calls(args.rounds)
     else:
         compare_times(args.rounds)
 

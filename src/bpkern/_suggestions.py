@@ -82,6 +82,12 @@ _RATES = {
     "clipnorm": "clipping is fit(clip_norm=...)",
     "clipvalue": "clipping is fit(clip_value=...)",
 }
+_SCHEDULE = {
+    "optimizer": "the optimiser gets the schedule as its lr, as in bpkern.Adam(lr=...)",
+    "learning_rate": "lr",
+    "initial_learning_rate": "lr",
+    "last_epoch": "the iterations are counted by the model",
+}
 _EPS = {"epsilon": "eps"}
 _BETAS = {
     "beta1": "it is the first of betas=(0.9, 0.999)",
@@ -139,6 +145,11 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "initial_epoch": "a second fit continues where the first ended; resume=True continues a checkpoint",
         "steps_per_epoch": "an epoch goes once through X and y, or through the iterable of batches",
     },
+    "MLP.evaluate": {
+        "batch_size": "rows are computed in parts that fit the cache: there is none to choose",
+        "verbose": "evaluate prints nothing",
+        "return_dict": "evaluate always returns a dict",
+    },
     "EarlyStopping": {
         "restore_best_weights": "that is always done: the fit ends with the weights of the best epoch",
         "n_iter_no_change": "patience",
@@ -160,7 +171,51 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "Adam": _RATES | _EPS | _BETAS,
     "AdamW": _RATES | _EPS | _BETAS,
 }
+ARGUMENTS |= {
+    "Step": _SCHEDULE | {"step_size": "every", "gamma": "factor", "decay_rate": "factor"},
+    "Exponential": _SCHEDULE | {"gamma": "factor", "decay_rate": "factor", "decay_steps": "every"},
+    "InverseScaling": _SCHEDULE | {"power_t": "power"},
+    "Cosine": _SCHEDULE
+    | {"t_max": "iterations", "decay_steps": "iterations", "eta_min": "lowest", "warmup_steps": "warmup"},
+    "OneCycle": _SCHEDULE
+    | {"lr": "highest", "learning_rate": "highest", "max_lr": "highest"}
+    | {"initial_learning_rate": "highest", "total_steps": "iterations"},
+}
 ARGUMENTS["fit_many"] = ARGUMENTS["each"] = ARGUMENTS["MLP.fit"]
+
+_WEIGHTS = "get_weights returns [(W, b), ...], and state_dict the arrays by name"
+_DROPOUT = "only fit and forward(X, train=True) use dropout: there is no mode to set"
+_DEVICE = "models are in memory of the CPU, and dtype is an argument of MLP"
+_CURVES = "history_ has the loss and the metrics of each epoch"
+
+# Attributes of models of other libraries.
+ATTRIBUTES = {
+    "compile": "loss and optimizer are arguments of MLP, and metrics is one of fit",
+    "add": "MLP takes the sizes of all layers, [inputs, hidden, ..., outputs]",
+    "parameters": _WEIGHTS,
+    "named_parameters": _WEIGHTS,
+    "weights": _WEIGHTS,
+    "coefs_": _WEIGHTS,
+    "intercepts_": _WEIGHTS,
+    "train": _DROPOUT,
+    "eval": _DROPOUT,
+    "to": _DEVICE,
+    "cuda": _DEVICE,
+    "cpu": _DEVICE,
+    "device": _DEVICE,
+    "zero_grad": "step forgets the gradients that it has used",
+    "save_weights": "save writes the whole model",
+    "load_weights": "MLP.load reads a model; load_state_dict and set_weights take arrays",
+    "history": "history_",
+    "loss_curve_": _CURVES,
+    "validation_scores_": _CURVES,
+    "lr": "it is model.optimizer.lr",
+    "learning_rate": "it is model.optimizer.lr",
+    "score": "evaluate",
+    "partial_fit": "train_on_batch makes one step, and a second fit continues the first",
+    "test_on_batch": "evaluate",
+    "predict_on_batch": "predict",
+}
 
 
 def suggestion(kind: str, given: str, allowed: Iterable[str]) -> str:
@@ -173,6 +228,11 @@ def unknown_argument(whose: str, given: Iterable[str], allowed: Iterable[str]) -
     names, name = list(allowed), next(iter(given))
     ending = _ending(ARGUMENTS.get(whose, {}), name, names)
     return TypeError(f"unknown argument {name!r} of {whose}: allowed are {', '.join(names)}{ending}")
+
+
+def unknown_attribute(name: str, known: Iterable[str]) -> AttributeError:
+    """The error for an attribute that a model does not have."""
+    return AttributeError(f"'MLP' object has no attribute {name!r}{_ending(ATTRIBUTES, name, list(known))}")
 
 
 def _ending(elsewhere: Mapping[str, str], given: str, allowed: list[str]) -> str:

@@ -86,11 +86,10 @@ class MLP:
         The type of all computations and results.
     init : str, (str, float), or sequence
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or
-        "orthogonal", with zero biases. "auto" is "he_uniform" before relu, leaky_relu, elu, gelu, gelu_tanh,
-        silu, mish and softplus, and "glorot_uniform" before the others. A pair (name, gain) multiplies the
-        weights by the gain, which is above 0. A list has a name or a pair for each layer, the output layer
-        included, as in ``["he_normal", ("orthogonal", 0.01)]``; or it has pairs of arrays (W, b), as for
-        `set_weights`.
+        "orthogonal", with zero biases; or "glorot_biased", which "auto" means: "glorot_uniform" with biases
+        uniform on ±1/sqrt(inputs of the layer). A pair (name, gain) multiplies the weights by the gain, which
+        is above 0. A list has a name or a pair for each layer, the output layer included,
+        as in ``["he_normal", ("orthogonal", 0.01)]``; or it has pairs of arrays (W, b), as for `set_weights`.
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights but not for
         biases.
@@ -202,6 +201,15 @@ class MLP:
                 "output_activation='sigmoid' applies a sigmoid before that: use 'identity'; predict_proba "
                 "returns the probabilities"
             )
+
+    if not TYPE_CHECKING:  # for a type checker, every attribute would exist
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            from ._suggestions import unknown_attribute  # only for an error
+
+            raise unknown_attribute(name, (each for each in dir(MLP) if not each.startswith("_")))
 
     # For the other modules of the package ------------------------------------------------------------
 
@@ -832,6 +840,7 @@ class MLP:
         check_probabilistic(self._core)
         return probabilities(self._core, self.forward(X))
 
+    @proposes_arguments("MLP.evaluate")
     def evaluate(
         self,
         X: Any,

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, overload
 import numpy as np
 
 from . import _checks
+from ._arguments import proposes_arguments
 
 # The largest number of iterations, and the largest factor of a period: float64 holds their product.
 MOST = 2**62
@@ -113,6 +114,7 @@ class Step(Schedule):
     every: int
     factor: float
 
+    @proposes_arguments("Step")
     def __init__(self, lr: float, every: int, factor: float = 0.1) -> None:
         super().__init__(
             lr=_checks.real("lr", lr),
@@ -144,6 +146,7 @@ class Exponential(Schedule):
     factor: float
     every: int
 
+    @proposes_arguments("Exponential")
     def __init__(self, lr: float, factor: float, every: int = 1) -> None:
         super().__init__(
             lr=_checks.real("lr", lr),
@@ -172,6 +175,7 @@ class InverseScaling(Schedule):
     lr: float
     power: float
 
+    @proposes_arguments("InverseScaling")
     def __init__(self, lr: float, power: float = 0.5) -> None:
         super().__init__(lr=_checks.real("lr", lr), power=_checks.real("power", power))
 
@@ -215,6 +219,7 @@ class Cosine(Schedule):
     warmup: int
     restarts: int | None
 
+    @proposes_arguments("Cosine")
     def __init__(
         self, lr: float, iterations: int, lowest: float = 0.0, warmup: int = 0, restarts: int | None = None
     ) -> None:
@@ -283,6 +288,7 @@ class OneCycle(Schedule):
     final_div_factor: float
     anneal: str
 
+    @proposes_arguments("OneCycle")
     def __init__(
         self,
         highest: float,

@@ -352,12 +352,12 @@ def test_a_fit_without_memory_changes_nothing():
 
 
 def test_short_epochs_are_not_each_followed_by_a_question():
-    """A fit asks about ten times a second: 6400 short epochs take less than 4 seconds."""
+    """A fit asks about ten times a second, however many epochs that are."""
     x, y, asked = np.ones((1, 1)), np.ones((1, 1)), []
     own = type(training().stop)(lambda context: asked.append(context) or 0)
     with Net([1, 1], ["identity"], "mse") as net:
         assert net.fit(data_of(x, y), training(epochs=6400, stop=own)) == "OK"
-    assert len(asked) < 40
+    assert len(asked) < 640  # so many only if the epochs take a minute
 
 
 def test_structs_of_a_later_version():

@@ -1,18 +1,12 @@
 """Ctrl-C breaks off a long step: the call ends at once, and the model is as it was before the step.
 
-A step here takes about a second. The signal comes from another thread, which can only run when the main
-thread has gone into C: until then, the main thread does not give up Python's lock.
+A step here takes about a second.
 """
-
-import contextlib
-import os
-import signal
-import sys
-import threading
 
 import numpy as np
 import pytest
 from helpers import parameter_bits
+from signals import ctrl_c
 
 import bpkern
 from bpkern import _core
@@ -29,32 +23,6 @@ def one_thread():
     bpkern.set_num_threads(1)
     yield
     bpkern.set_num_threads(None)
-
-
-@contextlib.contextmanager
-def ctrl_c(handler=signal.default_int_handler):
-    """Gives a function that lets Ctrl-C come as soon as this thread is in C."""
-    ready, interval, before = (
-        threading.Event(),
-        sys.getswitchinterval(),
-        signal.signal(signal.SIGINT, handler),
-    )
-
-    def press():
-        ready.wait()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    sys.setswitchinterval(1000)
-    try:
-        yield ready.set
-    finally:
-        sys.setswitchinterval(interval)
-        ready.set()
-        with contextlib.suppress(KeyboardInterrupt):
-            thread.join()
-        signal.signal(signal.SIGINT, before)
 
 
 def make(loss="cross_entropy", **settings):

@@ -1,13 +1,12 @@
 """Short epochs run in one call into C: they end as epochs that are run one by one."""
 
-import os
-import signal
 import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
+from signals import alarms, ctrl_c_after, epochs_of
 
 import bpkern
 from bpkern._fit.epochs import RowEpochs
@@ -164,27 +163,15 @@ def test_which_epochs_run_in_one_call(monkeypatch, settings, arguments, some):
     assert bool(called) == some
 
 
-@pytest.fixture
-def ctrl_c():
-    """SIGINT raises KeyboardInterrupt, even if the process that started this one ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_finds_a_whole_history():
     """As many epochs are in the history as were made, and their orders have been drawn."""
-    for delay in (0.1, 0.2, 0.3):
+    for least in (1, 3000, 10_000):
         model = bpkern.MLP([6, 4, 3], loss="mse", seed=1)
-        waker = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
-            waker.start()
+        with pytest.raises(KeyboardInterrupt), ctrl_c_after(model, least):
             model.fit(X, VALUES, epochs=10_000_000, batch_size=16, verbose=0)
-        waker.join()
         history = model.history_
         epochs = len(history["loss"])
-        assert epochs == len(history.lr) > 0
+        assert epochs == len(history.lr) >= least
         assert core_of(model).net.counts[0] == history.iterations == 4 * epochs
         other = bpkern.MLP([6, 4, 3], loss="mse", seed=1)
         other.fit(X, VALUES, epochs=epochs, batch_size=16, verbose=0)
@@ -195,38 +182,34 @@ def test_ctrl_c_finds_a_whole_history():
 def test_a_handler_that_stops_the_training():
     model = bpkern.MLP([6, 4, 3], loss="mse", seed=1)
 
-    def stop(*signal):
-        model.stop_training = True
+    def stop():
+        model.stop_training = epochs_of(model) > 0
+        return model.stop_training
 
-    before = signal.signal(signal.SIGALRM, stop)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    with alarms(stop):
         history = model.fit(X, VALUES, epochs=10_000_000, batch_size=16, verbose=0)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     assert 0 < len(history["loss"]) < 10_000_000
 
 
 def test_a_handler_that_changes_the_model():
     """It resets the model and changes the optimiser: the fit goes on with them."""
     model = bpkern.MLP([6, 4, 3], loss="mse", seed=1, optimizer=bpkern.Adam())
-    handled = []
+    handled = []  # the history of the fit, and its epochs so far; after a reset, the model has none
 
-    def change(*_):
+    def change():
+        if not handled and not epochs_of(model):
+            return False
+        history = handled[0][0] if handled else model.history_
+        if handled and len(history["loss"]) == handled[0][1]:
+            return False
+        handled.append((history, len(history["loss"])))
         model.reset()
         model.optimizer = bpkern.SGD(0.5)
-        if handled:
-            model.stop_training = True
-        handled.append(True)
-        signal.setitimer(signal.ITIMER_REAL, 0.1 if len(handled) == 1 else 0)
+        model.stop_training = len(handled) == 2
+        return model.stop_training
 
-    before = signal.signal(signal.SIGALRM, change)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
+    with alarms(change):
         history = model.fit(X, VALUES, epochs=10_000_000, batch_size=16, verbose=0)
-    finally:
-        signal.signal(signal.SIGALRM, before)
     assert len(handled) == 2
     assert (history.lr[0], history.lr[-1]) == (0.001, 0.5)
     assert core_of(model).net.stores() == ["parameters"]
@@ -236,18 +219,14 @@ def test_a_reset_is_no_return_to_the_start():
     """A fit that fails after a handler's reset counts as many updates as at its start, none."""
     model = bpkern.MLP([6, 4, 3], loss="mse", seed=1)
 
-    def leave(*signal):
-        model.reset()
-        model.reset()
-        raise RuntimeError("out")
+    def leave():
+        if epochs_of(model):
+            model.reset()
+            model.reset()
+            raise RuntimeError("out")
 
-    before = signal.signal(signal.SIGALRM, leave)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.raises(RuntimeError, match="out"):
-            model.fit(X, VALUES, epochs=10_000_000, batch_size=16, verbose=0)
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    with alarms(leave), pytest.raises(RuntimeError, match="out"):
+        model.fit(X, VALUES, epochs=10_000_000, batch_size=16, verbose=0)
     new = bpkern.MLP([6, 4, 3], loss="mse", seed=1)
     assert state_of(model) == state_of(new)
 

@@ -27,6 +27,7 @@ def classes() -> bpkern.MLP:
     model = bpkern.MLP(
         [5, 7, 6, 3],
         activation=["gelu", "tanh"],
+        init=["he_uniform", "glorot_uniform", "glorot_uniform"],  # "auto" in version 0.1
         loss="cross_entropy",
         optimizer=bpkern.Adam(lr=schedules.Cosine(0.02, 30, warmup=3, restarts=2), amsgrad=True),
         dropout=[0.25, 0.5],

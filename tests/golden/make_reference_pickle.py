@@ -21,7 +21,12 @@ Y = np.arange(12) % 3
 def reference() -> bpkern.reference.MLP:
     """A trained model with momentum, dropout and a validation split, which a further fit continues."""
     model = bpkern.reference.MLP(
-        [4, 6, 3], loss="cross_entropy", optimizer=bpkern.SGD(0.1, 0.9), dropout=0.2, seed=5
+        [4, 6, 3],
+        loss="cross_entropy",
+        optimizer=bpkern.SGD(0.1, 0.9),
+        dropout=0.2,
+        seed=5,
+        init=["he_uniform", "glorot_uniform"],
     )
     model.fit(X, Y, epochs=2, batch_size=5, validation_split=0.25, verbose=0)
     return model

@@ -114,3 +114,42 @@ def test_both_suffixes_hold_the_same(version, name):
         assert array.dtype == others[key].dtype
         assert array.shape == others[key].shape
         assert array.tobytes() == others[key].tobytes()
+
+
+def test_auto_of_version_0_1_stays_what_it_was():
+    """He's range before gelu, Glorot's before tanh and identity, biases of 0; also when it is saved again."""
+    model = bpkern.MLP.load(FOLDER / "v1_classes.npz")
+    for each in (model, model.copy()):
+        each.reset()
+        rng = np.random.default_rng(5)
+        for (w, b), fans in zip(each.get_weights(), [5, 7 + 6, 6 + 3], strict=True):
+            limit = np.sqrt(6 / fans)
+            assert np.array_equal(w, rng.uniform(-limit, limit, w.shape).astype(np.float32))
+            assert not b.any()
+
+
+def test_auto_is_saved_by_its_name(tmp_path):
+    model = bpkern.MLP([5, 7, 3], loss="mse", seed=5)
+    initial, path = model.get_weights(), tmp_path / "net.npz"
+    model.fit(X, np.zeros((len(X), 3)), verbose=0)
+    model.save(path)
+    config, _ = container.read(path)
+    assert config["model"]["init"] == "glorot_biased"
+    loaded = bpkern.MLP.load(path)
+    loaded.reset()
+    assert all(
+        np.array_equal(a, b) for a, b in zip(sum(initial, ()), sum(loaded.get_weights(), ()), strict=True)
+    )
+    assert repr(loaded) == repr(model)
+
+
+def test_a_checkpoint_of_version_0_1_resumes_with_auto(tmp_path, monkeypatch):
+    model, y, path = bpkern.MLP([5, 7, 3], loss="mse", seed=5), np.zeros((len(X), 3)), tmp_path / "fit.npz"
+    model.fit(X, y, epochs=2, checkpoint=path, verbose=0)
+    config, arrays = container.read(path)
+    config["model"]["init"] = "auto"
+    container.write(path, config, arrays)
+    again = bpkern.MLP([5, 7, 3], loss="mse", seed=5)
+    again.fit(X, y, epochs=3, checkpoint=path, resume=True, verbose=0)
+    model.fit(X, y, verbose=0)
+    assert np.array_equal(again.predict(X), model.predict(X))

@@ -2,14 +2,12 @@
 the same definitions written out."""
 
 import copy
-import os
 import pickle
-import signal
-import threading
 
 import numpy as np
 import pytest
 from helpers import distance, sigmoid
+from signals import ctrl_c
 
 import bpkern
 from bpkern import _core
@@ -498,14 +496,9 @@ def test_ctrl_c_in_long_gradients():
     rows = np.lib.stride_tricks.as_strided(X, (1 << 40, 5), (0, 8))
     targets = np.lib.stride_tricks.as_strided(X, (1 << 40, 2), (0, 8))
     model = bpkern.MLP([5, 2], loss="mse", seed=0)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+    with ctrl_c() as press:
+        press()
         with pytest.raises(KeyboardInterrupt):
             core_of(model).net.gradients(_core.Data(rows, targets), 256)
-        timer.join()
-    finally:
-        signal.signal(signal.SIGINT, before)
     assert model.forward(X).shape == (ROWS, 2)
     model.fit(X, X[:, :2], verbose=0)  # the interrupted call no longer holds the model

@@ -1,41 +1,39 @@
 """Initial weights: the distribution of each name, and arrays."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpkern._model.initializers import NAMES, checked_init, each_initial_layer
+from bpkern._model.initializers import AUTO, NAMES, checked_init, each_initial_layer
 from bpkern._model.seeding import RandomState
 
 F64 = np.dtype("float64")
-RECTIFIERS = ["relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus"]
-SQUASHERS = ["identity", "sigmoid", "tanh"]
 
 
-def draw(init, layers, activations=None, seed=0, dtype=F64):
-    activations = activations or ["tanh"] * (len(layers) - 1)
-    return list(each_initial_layer(init, layers, activations, np.random.default_rng(seed), np.dtype(dtype)))
+def draw(init, layers, seed=0, dtype=F64):
+    init = checked_init(init, layers, np.dtype(dtype))
+    return list(each_initial_layer(init, layers, np.random.default_rng(seed), np.dtype(dtype)))
 
 
-def test_auto_draws_as_it_always_has(dtype):
-    """He's range before rectifiers, Glorot's before other activations; one uniform matrix per layer."""
-    layers, activations = [7, 30, 1, 5, 12], ["relu", "tanh", "leaky_relu", "identity"]
+def test_auto(dtype):
+    """Glorot's range for weights, then torch's for the biases of the same layer."""
+    layers = [7, 30, 1, 5, 12]
     rng = np.random.default_rng(3)
-    drawn = draw("auto", layers, activations, 3, dtype)
-    for l, fans in enumerate([7, 30 + 1, 1, 5 + 12]):
-        limit = np.sqrt(6.0 / fans)
-        w, b = drawn[l]
-        assert np.array_equal(w, rng.uniform(-limit, limit, (layers[l + 1], layers[l])).astype(dtype))
+    for (fan_in, fan_out), (w, b) in zip(pairwise(layers), draw("auto", layers, 3, dtype), strict=True):
+        limit = np.sqrt(6.0 / (fan_in + fan_out))
+        assert np.array_equal(w, rng.uniform(-limit, limit, (fan_out, fan_in)).astype(dtype))
+        limit = 1 / np.sqrt(fan_in)
+        assert np.array_equal(b, rng.uniform(-limit, limit, fan_out).astype(dtype))
         assert w.dtype == b.dtype == dtype
-        assert np.array_equal(b, np.zeros(layers[l + 1]))
 
 
-@pytest.mark.parametrize("activation", RECTIFIERS + SQUASHERS)
-def test_auto_goes_by_the_activation(activation):
-    name = "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
-    (got, _), (expected, _) = draw("auto", [6, 9], [activation])[0], draw(name, [6, 9])[0]
-    assert np.array_equal(got, expected)
+def test_a_gain_of_auto_is_of_its_weights():
+    (w, b), (twice, same) = draw("auto", [6, 9])[0], draw(("auto", 2), [6, 9])[0]
+    assert np.array_equal(2 * w, twice)
+    assert np.array_equal(b, same)
 
 
 LIMITS = {
@@ -91,34 +89,34 @@ def test_orthogonal_is_the_factor_of_the_normal_matrix_with_a_positive_diagonal(
 def test_layers_are_drawn_one_after_the_other(name, dtype):
     rng = np.random.default_rng(2)
     one_by_one = [
-        next(each_initial_layer(name, [n, m], ["relu"], rng, np.dtype(dtype)))
+        next(each_initial_layer(checked_init(name, [n, m], F64), [n, m], rng, np.dtype(dtype)))
         for n, m in ((3, 8), (8, 8), (8, 2))
     ]
-    together = draw(name, [3, 8, 8, 2], ["relu"] * 3, 2, dtype)
+    together = draw(name, [3, 8, 8, 2], 2, dtype)
     for (w, b), (expected, zeros) in zip(together, one_by_one, strict=True):
         assert np.array_equal(w, expected)
         assert np.array_equal(b, zeros)
         assert w.dtype == b.dtype == dtype
-        assert not b.any()
+        assert b.any() == (name in ("auto", "glorot_biased"))
     # Weights are drawn in float64, then rounded.
-    assert np.array_equal(together[1][0], draw(name, [3, 8, 8, 2], ["relu"] * 3, 2)[1][0].astype(dtype))
+    assert np.array_equal(together[1][0], draw(name, [3, 8, 8, 2], 2)[1][0].astype(dtype))
 
 
 def test_the_generator_of_a_model_draws_them():
     state, generator = RandomState(4), np.random.default_rng(4)
-    for name in ("auto", "orthogonal"):
-        got = list(state.each_initial_layer(name, [3, 5, 2], ["relu", "identity"], F64))
-        expected = list(each_initial_layer(name, [3, 5, 2], ["relu", "identity"], generator, F64))
+    for name in ("glorot_biased", "orthogonal"):
+        got = list(state.each_initial_layer(name, [3, 5, 2], F64, [True, True]))
+        expected = list(each_initial_layer(name, [3, 5, 2], generator, F64))
         assert all(np.array_equal(w, v) for (w, _), (v, _) in zip(got, expected, strict=True))
 
 
 def test_arrays_are_copied_and_nothing_is_drawn(dtype):
     given_arrays = [(np.arange(6.0).reshape(2, 3), [1, 2]), (np.ones((1, 2), np.float32), np.zeros(1))]
-    init = checked_init(given_arrays, [3, 2, 1], np.dtype(dtype), [True, True])
+    init = checked_init(given_arrays, [3, 2, 1], np.dtype(dtype))
     given_arrays[0][0][:] = 7
     rng = np.random.default_rng(0)
     for _ in range(2):
-        (w, b), (w2, _) = each_initial_layer(init, [3, 2, 1], ["relu", "tanh"], rng, np.dtype(dtype))
+        (w, b), (w2, _) = each_initial_layer(init, [3, 2, 1], rng, np.dtype(dtype))
         assert np.array_equal(w, [[0, 1, 2], [3, 4, 5]])
         assert np.array_equal(b, [1, 2])
         assert w.dtype == b.dtype == w2.dtype == dtype
@@ -129,7 +127,7 @@ def test_arrays_are_copied_and_nothing_is_drawn(dtype):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_allowed(name):
-    assert checked_init(name, [3, 2], F64, [True]) == name
+    assert checked_init(name, [3, 2], F64) == (AUTO if name == "auto" else name)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +137,7 @@ def test_names_are_allowed(name):
         (
             5,
             TypeError,
-            r"init must be a name, one of auto, .*orthogonal, a pair .*, or a list of \(W, b\), not 5",
+            r"init must be a name, one of auto, .*glorot_biased, a pair .*, or a list of \(W, b\), not 5",
         ),
         (None, TypeError, "init must be a name, one of auto"),
         ([], ValueError, r"init: weights must hold 1 pairs \(W, b\), not 0"),
@@ -159,4 +157,4 @@ def test_names_are_allowed(name):
 )
 def test_bad_init(init, error, message):
     with pytest.raises(error, match=message):
-        checked_init(init, [3, 2], F64, [True])
+        checked_init(init, [3, 2], F64)

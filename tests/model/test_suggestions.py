@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import bpkern
-from bpkern import callbacks, reference
-from bpkern._suggestions import ARGUMENTS
+from bpkern import callbacks, reference, schedules
+from bpkern._suggestions import ARGUMENTS, ATTRIBUTES
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -114,6 +114,14 @@ def test_an_argument_of_fit_is_proposed(given, words):
         (bpkern.Adagrad, {"epsilon": 0.9}, "did you mean 'eps'?"),
         (bpkern.Adam, {"beta_1": 0.9}, "it is the first of betas=(0.9, 0.999)"),
         (bpkern.AdamW, {"weightdecay": 0.9}, "did you mean 'weight_decay'?"),
+        (schedules.Step, {"gamma": 0.5}, "unknown argument 'gamma' of Step: allowed are lr, every, factor"),
+        (schedules.Step, {"step_size": 5}, "did you mean 'every'?"),
+        (schedules.Exponential, {"gamma": 0.5}, "did you mean 'factor'?"),
+        (schedules.InverseScaling, {"power_t": 0.5}, "did you mean 'power'?"),
+        (schedules.Cosine, {"T_max": 10}, "did you mean 'iterations'?"),
+        (schedules.Cosine, {"warm_up": 10}, "did you mean 'warmup'?"),
+        (schedules.Cosine, {"optimizer": None}, "the optimiser gets the schedule as its lr"),
+        (schedules.OneCycle, {"max_lr": 0.1}, "did you mean 'highest'?"),
         (bpkern.losses.Huber, {"deltas": 1}, "did you mean 'delta'?"),
         (bpkern.losses.Quantile, {"quantile": 1}, "unknown argument 'quantile' of Quantile: allowed are q"),
     ],
@@ -136,7 +144,13 @@ def test_a_setting_of_another_optimiser_is_not_proposed(make, name):
 
 @pytest.mark.parametrize("whose", [name for name in ARGUMENTS if name not in ("fit_many", "each")])
 def test_every_proposed_argument_exists(whose):
-    places = {"MLP.fit": bpkern.MLP.fit, **vars(callbacks), **vars(bpkern)}
+    places = {
+        "MLP.fit": bpkern.MLP.fit,
+        "MLP.evaluate": bpkern.MLP.evaluate,
+        **vars(callbacks),
+        **vars(schedules),
+        **vars(bpkern),
+    }
     proposed = {name for name in ARGUMENTS[whose].values() if " " not in name}
     assert proposed <= set(inspect.signature(places[whose]).parameters)
 
@@ -148,6 +162,35 @@ def test_metrics_and_monitors_are_proposed():
         model().fit(X, Y, validation_split=0.2, callbacks=callbacks.EarlyStopping("val_acc"))
     with pytest.raises(TypeError, match=r"unknown argument 'epoch' of fit_many.*; did you mean 'epochs'\?"):
         bpkern.fit_many([model()], X, Y, epoch=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("compile", "'MLP' object has no attribute 'compile'; loss and optimizer are arguments of MLP"),
+        ("history", "did you mean 'history_'?"),
+        ("predict_probability", "did you mean 'predict_proba'?"),
+        ("zero_grad", "step forgets the gradients"),
+        ("lr", "it is model.optimizer.lr"),
+        ("zigzag", "'MLP' object has no attribute 'zigzag'"),
+        ("_zigzag", "'MLP' object has no attribute '_zigzag'"),
+    ],
+)
+def test_an_attribute_is_proposed(name, words):
+    with pytest.raises(AttributeError) as error:
+        getattr(model(), name)
+    assert str(error.value).startswith(words) if name.endswith("zag") else words in str(error.value)
+    assert not hasattr(model(), name)
+
+
+def test_proposed_attributes_exist():
+    assert {name for name in ATTRIBUTES.values() if " " not in name} <= {"history_", *dir(bpkern.MLP)}
+
+
+@pytest.mark.parametrize("given", ["batch_size", "verbose", "return_dict", "sample_weights"])
+def test_an_argument_of_evaluate_is_explained(given):
+    with pytest.raises(TypeError, match=f"unknown argument '{given}' of MLP.evaluate: allowed are X, y, .*;"):
+        model().evaluate(X, Y, **{given: 1})
 
 
 # Optimisers by name ------------------------------------------------------------------------------------
@@ -209,9 +252,10 @@ def test_each_layer_has_its_own_distribution_and_gain(dtype, tmp_path):
         ],
         2 * generator.uniform(-np.sqrt(6 / 7), np.sqrt(6 / 7), (3, 4)),
     ]
-    for (w, b), wanted in zip(made.get_weights(), expected, strict=True):
+    biases = [np.zeros(7), np.zeros(4), generator.uniform(-0.5, 0.5, 3)]
+    for (w, b), wanted, bias in zip(made.get_weights(), expected, biases, strict=True):
         assert w == pytest.approx(wanted, rel=1e-5, abs=1e-7)
-        assert not b.any()
+        assert b == pytest.approx(bias, rel=1e-5)
     oracle = reference.MLP(layers, loss="mse", init=init, dtype=dtype, seed=seed)
     made.save(tmp_path / "net.npz")
     loaded = bpkern.MLP.load(tmp_path / "net.npz")

@@ -1,11 +1,11 @@
 """Calls that run at the same time share the threads of the process, except those with a given number."""
 
 import os
-import signal
 import threading
 
 import numpy as np
 import pytest
+from signals import ctrl_c
 
 import bpkern
 from bpkern import _core
@@ -208,13 +208,10 @@ def test_a_long_pass_without_training_counts(name):
         "evaluate": lambda: model.evaluate(rows, values),
         "gradients": lambda: core_of(model).net.gradients(_core.Data(rows, values, None), 256),
     }
-    before = signal.signal(signal.SIGALRM, look)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
+    with ctrl_c(look) as press:
+        press()
         with pytest.raises(InterruptedError):
             calls[name]()
-    finally:
-        signal.signal(signal.SIGALRM, before)
     assert shares == [4, 2]
 
 

@@ -12,6 +12,7 @@ from .. import _checks
 from .._fit.callback_list import CallbackList
 from .._fit.fingerprint import Fingerprint
 from .._model.core import Core
+from .._model.initializers import AUTO
 from .._model.settings import Settings
 from ..optimizers import Optimizer
 from . import container, replacing, state
@@ -128,6 +129,8 @@ def _check_model(settings: Settings, found: state.Config) -> None:
         # Only the kind of the optimiser: its settings may change during the fit.
         if name == "optimizer":
             given, other = (each.get(state.OWN_CLASS, each["rule"]) for each in (given, other))
+        if name == "init" and (given, other) == (AUTO, "auto"):
+            continue  # of version 0.1: the weights of the checkpoint replace the initial ones
         if given != other:
             raise ValueError(f"it is of a model with {name}={other!r}, and this one has {given!r}")
 

@@ -26,7 +26,7 @@ from .._model.compression import BFLOAT16, MARK, narrowed, widened
 from .._model.conventions import Conventions
 from .._model.core import Core
 from .._model.groups import Groups, config_of, groups_of, plain_groups
-from .._model.initializers import has_arrays
+from .._model.initializers import AUTO, has_arrays, of_version_0_1
 from .._model.parameters import Weights, checked_weights, state_of, weights_of
 from .._model.seeding import RandomState
 from .._model.settings import DTYPES, Settings, refuse_inputs
@@ -172,7 +172,8 @@ def _weight(arrays: Arrays, l: int) -> np.ndarray | None:
 
 def _settings_of(arguments: dict[str, Any], config: Config) -> Settings:
     """The settings of a configuration. Raises one of MALFORMED."""
-    settings = Settings(**arguments)
+    init = of_version_0_1(arguments["init"], [*arguments["activation"], arguments["output_activation"]])
+    settings = Settings(**{**arguments, "init": init})
     if "compressed" in config:
         settings.compressed = _checks.one_of("compressed", config["compressed"], (BFLOAT16,))
     settings.groups = groups_in(config, len(settings.groups))
@@ -487,7 +488,7 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
     config, arrays = model_state(core)
     arguments = arguments_of(config, arrays, settings.given_loss, settings.optimizer)
     # Nothing resets to given arrays, which would take more memory than the weights.
-    arguments["init"] = "auto"
+    arguments["init"] = AUTO
     small = _settings_of(arguments, {"compressed": dtype})
     small.conventions = conventions(small)
     found = checked_state(settings, config, arrays)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from .groups import KINDS, Groups, plain_groups
 from .parameters import Weights, checked_weights, of_inputs, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer
+
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object  # a real one takes a fiftieth of the package's import
 
 # The prefix of the averaged parameters in `Core.get_parameters`. In files the average, which predicts, has no
 # prefix, and the trained parameters have one (`bpkern._files.state`).
@@ -83,7 +88,7 @@ class Core:
         settings, tape = self.settings, _core.Tape(self.net)
         inputs = None if settings.stage is None else random.initial_inputs(settings.stage, settings.dtype)
         self.net.set_layers(
-            random.each_initial_layer(settings.init, settings.sizes, settings.activations, settings.dtype),
+            random.each_initial_layer(settings.init, settings.sizes, settings.dtype, settings.bias),
             inputs=inputs,
         )
         if settings.has_dropout:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from .activation_texts import parts_of
 from .parameters import Weights, checked_weights
 
-# Activations for which "auto" means "he_uniform"; for all others it means "glorot_uniform".
-RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus")
+# What "auto" means, for any activation: by measurement, docs/networks.md.
+AUTO = "glorot_biased"
+# In files of version 0.1, "auto" is he_uniform before these activations, otherwise glorot_uniform.
+RECTIFIERS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
 
 # (Generator, fan in, fan out, dtype) -> W of shape (out, in), drawn in float64.
 Draw = Callable[[Any, int, int, Any], np.ndarray]
@@ -73,17 +74,26 @@ def _orthogonal(generator: np.random.Generator, fan_in: int, fan_out: int, dtype
     return np.ascontiguousarray(q if fan_out >= fan_in else q.T, dtype)
 
 
+def _torch_biases(generator: np.random.Generator, fan_in: int, fan_out: int, dtype: Any) -> np.ndarray:
+    """Biases of shape (out,), as torch.nn.Linear draws them: uniform on [-1 / sqrt(in), 1 / sqrt(in))."""
+    limit = 1.0 / np.sqrt(fan_in)
+    return _drawn(generator.uniform(-limit, limit, fan_out), (fan_out,)).astype(dtype)
+
+
+_glorot_uniform = _uniform(lambda fan_in, fan_out: 6.0 / (fan_in + fan_out))
+
 # Fan in and fan out are the numbers of a layer's inputs and outputs. Glorot's are PyTorch's xavier_uniform_
 # and xavier_normal_, He's its kaiming_uniform_ and kaiming_normal_ for relu. LeCun's are Keras's, except that
 # Keras truncates the normal distribution.
 INITIALIZERS: dict[str, Draw] = {
-    "glorot_uniform": _uniform(lambda fan_in, fan_out: 6.0 / (fan_in + fan_out)),
+    "glorot_uniform": _glorot_uniform,
     "glorot_normal": _normal(lambda fan_in, fan_out: 2.0 / (fan_in + fan_out)),
     "he_uniform": _uniform(lambda fan_in, _: 6.0 / fan_in),
     "he_normal": _normal(lambda fan_in, _: 2.0 / fan_in),
     "lecun_uniform": _uniform(lambda fan_in, _: 3.0 / fan_in),
     "lecun_normal": _normal(lambda fan_in, _: 1.0 / fan_in),
     "orthogonal": _orthogonal,
+    AUTO: _glorot_uniform,
 }
 NAMES = ("auto", *INITIALIZERS)
 
@@ -93,7 +103,7 @@ Draws = list[tuple[str, float]]
 
 
 def checked_init(
-    init: Any, layers: list[int], dtype: np.dtype[Any], bias: list[bool]
+    init: Any, layers: list[int], dtype: np.dtype[Any], bias: list[bool] | None = None
 ) -> str | Draws | Weights:
     """`init` in the form that `each_initial_layer` takes.
 
@@ -104,13 +114,14 @@ def checked_init(
         `MLP.set_weights`.
     layers : list of int
     dtype : numpy.dtype
-    bias : list of bool
-        Whether each layer has biases.
+    bias : list of bool, optional
+        Whether each layer has biases; by default all have.
 
     Returns
     -------
     str, list of (name, gain), or list of (W, b)
-        A known name, names and gains for each layer, or copies of the given arrays.
+        A known name, names and gains for each layer, or copies of the given arrays. "auto" becomes `AUTO`,
+        which files hold.
 
     Raises
     ------
@@ -118,7 +129,7 @@ def checked_init(
         For an unknown name or a gain that is not allowed, and for arrays that do not fit.
     """
     if isinstance(init, str):
-        return _checks.one_of("init", init, NAMES)
+        return _named(init)
     if not isinstance(init, (list, tuple)):
         raise TypeError(
             f"init must be a name, one of {', '.join(NAMES)}, a pair (name, gain), a list with one of these "
@@ -134,7 +145,7 @@ def checked_init(
             )
         return [_draw_of(each) for each in init]
     try:
-        return checked_weights(init, layers, dtype, bias)
+        return checked_weights(init, layers, dtype, [True] * count if bias is None else bias)
     except (ValueError, TypeError) as error:
         raise _checks.within("init", error) from None
 
@@ -149,7 +160,28 @@ def _draw_of(init: Any) -> tuple[str, float]:
     """A name, or a name and a gain, as both. Raises ValueError or TypeError."""
     name, gain = init if _is_pair(init) else (init, 1.0)
     gain = _checks.positive("the gain of init", gain)
-    return _checks.one_of("init", name, NAMES), gain
+    return _named(name), gain
+
+
+def _named(name: Any) -> str:
+    """The name of a distribution. Raises ValueError or TypeError."""
+    name = _checks.one_of("init", name, NAMES)
+    return AUTO if name == "auto" else name
+
+
+def of_version_0_1(init: Any, activations: list[str]) -> Any:
+    """`init` of a file, whose "auto" means what it meant in version 0.1."""
+
+    def meant(name: Any, activation: str) -> Any:
+        if not isinstance(name, str) or name != "auto":
+            return name
+        return "he_uniform" if activation in RECTIFIERS else "glorot_uniform"
+
+    if isinstance(init, str):
+        return [(meant(init, each), 1.0) for each in activations] if init == "auto" else init
+    if not isinstance(init, list) or len(init) != len(activations) or not all(map(_is_pair, init)):
+        return init
+    return [(meant(name, each), gain) for (name, gain), each in zip(init, activations, strict=True)]
 
 
 def has_arrays(init: str | Draws | Weights) -> bool:
@@ -160,23 +192,23 @@ def has_arrays(init: str | Draws | Weights) -> bool:
 def each_initial_layer(
     init: str | Draws | Weights,
     layers: list[int],
-    activations: list[str],
     generator: np.random.Generator,
     dtype: np.dtype[Any],
+    bias: list[bool] | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """New weights of shape (out, in) and biases of shape (out,); each pair is drawn when it is asked for.
 
     Parameters
     ----------
     init : str, list of (name, gain) or list of (W, b)
-        From `checked_init`. For a name, weights are drawn in float64, and biases are 0. "auto"
-        is "he_uniform" before one of `RECTIFIERS`, and "glorot_uniform" before any other activation.
+        From `checked_init`. For a name, weights are drawn in float64. Biases are 0; those of `AUTO` are drawn
+        after the weights of their layer, uniform on [-1 / sqrt(in), 1 / sqrt(in)).
     layers : list of int
-    activations : list of str
-        One per weight matrix.
     generator : Generator
         Not used if `init` is arrays.
     dtype : numpy.dtype
+    bias : list of bool, optional
+        Whether each layer has biases; by default all have. None are drawn for the others.
 
     Raises
     ------
@@ -189,20 +221,19 @@ def each_initial_layer(
         for w, b in draws:
             yield w.copy(), b.copy()
         return
-    for (name, gain), fan_in, fan_out, activation in zip(
-        draws, layers, layers[1:], activations, strict=False
-    ):
-        if name == "auto":
-            name = "he_uniform" if parts_of(activation)[0] in RECTIFIERS else "glorot_uniform"
+    for l, ((name, gain), fan_in, fan_out) in enumerate(zip(draws, layers, layers[1:], strict=False)):
+        draws_biases = name == AUTO and (bias is None or bias[l])
         with np.errstate(all="ignore"):  # a user's generator may draw numbers that overflow
             w = INITIALIZERS[name](generator, fan_in, fan_out, dtype)
             if gain != 1:
                 w *= dtype.type(gain)
-        if (gain != 1 or type(generator) is not np.random.Generator) and not np.isfinite(w).all():
+            b = _torch_biases(generator, fan_in, fan_out, dtype) if draws_biases else np.zeros(fan_out, dtype)
+        is_checked = gain != 1 or type(generator) is not np.random.Generator
+        if is_checked and not (np.isfinite(w).all() and np.isfinite(b).all()):
             what = (
                 "a generator must draw weights"
                 if gain == 1
                 else f"init with the gain {gain:g} must draw weights"
             )
             raise ValueError(f"{what} that are finite in {w.dtype.name}")
-        yield w, np.zeros(fan_out, dtype)
+        yield w, b

@@ -5,11 +5,13 @@ Throughout the package, l counts the weight matrices from 0: matrix l leads from
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._data.interchange import as_numeric
 
 # The names of a layer's parameters, without needless zeros: two names never mean the same layer. Compiled at
@@ -104,14 +106,15 @@ def checked_array(
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack__"):  # a tensor of another library
         values = as_numeric(name, values)
     array = np.asarray(values).view()  # an object of our own, whose shape nobody else changes after the check
-    if not np.can_cast(array.dtype, np.float64, "safe"):
+    casts = array.dtype != dtype
+    if casts and not np.can_cast(array.dtype, np.float64, "safe"):
         raise TypeError(f"{name} must cast safely to float64, not from {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {array.shape}")
-    with np.errstate(over="ignore", under="ignore"):
-        # The last check is of the copy: the caller may change the array meanwhile.
+    # The last check is of the copy: the caller may change the array meanwhile.
+    with np.errstate(over="ignore", under="ignore") if casts else nullcontext():
         own = np.array(array, dtype, order="C") if copy else np.require(array, dtype, ["C", "A"])
-    if not np.isfinite(own).all():
+    if not _core.all_finite(own):
         raise ValueError(f"{name} must be finite in {dtype.name}")
     return own
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,11 @@ from . import initializers
 from .parameters import Weights
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from .input_stage import InputStage
+else:
+    Protocol = object  # a real one takes a fiftieth of the package's import
 
 
 def make_generator(seed: Any) -> np.random.Generator:
@@ -217,11 +221,11 @@ class RandomState:
         self,
         init: str | initializers.Draws | Weights,
         layers: list[int],
-        activations: list[str],
         dtype: np.dtype[Any],
+        bias: list[bool],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`initializers.each_initial_layer` with this generator."""
-        return initializers.each_initial_layer(init, layers, activations, self.generator, dtype)
+        return initializers.each_initial_layer(init, layers, self.generator, dtype, bias)
 
     def initial_inputs(self, stage: InputStage, dtype: np.dtype[Any]) -> np.ndarray:
         """`InputStage.draw` with this generator."""

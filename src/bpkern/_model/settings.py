@@ -15,7 +15,7 @@ from ..optimizers import OPTIMIZERS, SGD, Optimizer
 from .activation_texts import parsed, parts_of
 from .conventions import Conventions
 from .groups import plain_groups
-from .initializers import checked_init, has_arrays
+from .initializers import AUTO, checked_init, has_arrays
 
 if TYPE_CHECKING:
     from .input_stage import InputStage
@@ -192,7 +192,7 @@ class Settings:
         dropout = self.dropout[0] if len(set(self.dropout)) == 1 else self.dropout
         init = "'(arrays)'" if has_arrays(self.init) else repr(self.init)
         others = {
-            "init": "auto" if self.init == "auto" else init,
+            "init": "auto" if self.init == AUTO else init,
             "l2": self.l2,
             "dropout": dropout if any(self.dropout) else 0.0,
             "input_dropout": self.input_dropout,

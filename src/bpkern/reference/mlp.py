@@ -67,9 +67,7 @@ class MLP:
             of_stage = self._random.initial_inputs(stage, settings.dtype)
         # All at once: the key of dropout is drawn after the weights.
         initial = list(
-            self._random.each_initial_layer(
-                settings.init, settings.sizes, settings.activations, settings.dtype
-            )
+            self._random.each_initial_layer(settings.init, settings.sizes, settings.dtype, settings.bias)
         )
         if settings.has_dropout:
             self._random.draw_dropout_key()

@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 from ..losses import Loss
 from .perceptron import BaseMLP
 from .protocol import continuing
+from .shortcuts import are_classes, codes_of, plain_labels, validated
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -216,15 +217,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     # Training ----------------------------------------------------------------------------------------
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        labels = plain_labels(y)
+        rows = None if labels is None else validated(self, X, reset, len(labels))
+        if rows is not None and labels is not None:
+            X, y = rows, labels
+        else:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse="csr",
+                multi_output=True,
+                dtype=(np.float64, np.float32),
+                reset=reset,
+            )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -247,13 +253,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _codes(self, y: Any) -> np.ndarray:
         """Class numbers (n,) for more than two classes; otherwise booleans (n, n_outputs)."""
+        kind = self._label_binarizer.y_type_
+        labels = None if kind.startswith("multilabel") else plain_labels(y)
+        codes = None if labels is None else codes_of(labels, self.classes_)
+        if codes is not None:
+            return codes if kind == "multiclass" else codes.astype(bool).reshape(-1, 1)
         classes = unique_labels(y)
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
                 "`y` has classes not in `self.classes_`. "
                 f"`self.classes_` has {self.classes_}. 'y' has {classes}."
             )
-        if self._label_binarizer.y_type_ == "multiclass":
+        if kind == "multiclass":
             encoder = LabelEncoder()
             encoder.classes_ = self.classes_
             return np.asarray(encoder.transform(y), np.int64)
@@ -311,6 +322,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         object
             The estimator itself.
         """
+        if are_classes(classes, getattr(self, "classes_", None)):
+            return self._partial_fit(X, y, sample_weight)
         if _check_partial_fit_first_call(self, classes):
             multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
@@ -332,10 +345,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Of the classes that `fit` received.
         """
         probabilities = self.predict_proba(X)
+        binarizer = self._label_binarizer
+        # What `inverse_transform` computes, without its checks.
+        if binarizer.y_type_ == "multiclass":
+            return np.asarray(binarizer.classes_.take(probabilities.argmax(axis=1)))
         if self.n_outputs_ == 1:
             probabilities = probabilities[:, 1]
-        classes: np.ndarray = self._label_binarizer.inverse_transform(probabilities)
-        return classes
+            if len(binarizer.classes_) == 2:
+                return np.asarray(binarizer.classes_.take(probabilities > 0.5))
+        return np.asarray(binarizer.inverse_transform(probabilities))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes, in the order of `classes_`.

@@ -13,7 +13,7 @@ from sklearn import neural_network
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .._core import ACTIVATIONS
 from .._data.rows import Rows
@@ -26,6 +26,7 @@ from .lbfgs import minimise
 from .model import new_model
 from .predictor import ALIASES
 from .protocol import Tasks, TasksSupportMixin, continuing, fitting
+from .shortcuts import are_allowed, compiled, validate_rows
 from .state import trainer_of
 from .stochastic import OVERFLOW, StochasticSolvers
 from .theirs import to_theirs
@@ -76,6 +77,12 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         ],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
+
+    _compiled_constraints: ClassVar[dict[str, list[Any]]]
+
+    def __init_subclass__(cls, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        cls._compiled_constraints = compiled(cls._parameter_constraints)
 
     @abstractmethod
     def __init__(self, **parameters: Any) -> None:
@@ -169,6 +176,11 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
 
     # Training ----------------------------------------------------------------------------------------
 
+    def _validate_params(self) -> None:
+        """scikit-learn's check of the parameters. Raises InvalidParameterError, a ValueError."""
+        if not are_allowed(self._compiled_constraints, vars(self)):
+            super()._validate_params()
+
     @fitting
     def fit(
         self,
@@ -254,7 +266,8 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
                 weights = np.ascontiguousarray(weights, np.float64)
             if validation is not None:
                 validation = self._checked_validation(*validation)
-            random_state = check_random_state(self.random_state)
+            draws = first or not incremental or len(targets) > 1 or bool(np.any(self._dropout()))
+            random_state = self._generator(draws)
             outputs, out_activation, loss = self._outputs_and_loss(targets)
             layers = [X.shape[1], *hidden, outputs]
             coefs, intercepts = (
@@ -266,7 +279,8 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
             trainer = self._trainer_for(
                 coefs, intercepts, loss, random_state, goes_on=incremental and not first
             )
-            rows = trainer.checked(X, targets, weights)
+            if not stochastic:
+                rows = trainer.checked(X, targets, weights)  # a stochastic run checks them itself
             if first:
                 self.coefs_, self.intercepts_ = coefs, intercepts
                 self._start(layers, out_activation)
@@ -281,8 +295,8 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
         else:
             assert tasks is not None
             self._fit_lbfgs(trainer, rows, tasks)
-        if not all(np.isfinite(parameter).all() for parameter in (*self.coefs_, *self.intercepts_)):
-            raise ValueError(OVERFLOW)
+            if not all(np.isfinite(parameter).all() for parameter in (*self.coefs_, *self.intercepts_)):
+                raise ValueError(OVERFLOW)
         if tasks is not None:
             tasks.end_fit()
         return self
@@ -312,11 +326,20 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
             if given:
                 raise ValueError(f"{name} is for the solvers 'sgd' and 'adam', not 'lbfgs'")
 
+    def _generator(self, draws: bool) -> Any:
+        """The RandomState of `random_state`; None for a seed if nothing is drawn.
+
+        To seed a generator takes as long as a step of one row.
+        """
+        seed = self.random_state
+        is_seed = type(seed) is int and 0 <= seed < 2**32
+        return None if is_seed and not draws else check_random_state(seed)
+
     def _hidden(self) -> list[int]:
         """The widths of the hidden layers. Raises ValueError unless they are above 0."""
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if np.any(np.array(hidden) <= 0):
+        if not all(type(size) is int and size > 0 for size in hidden) and np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
 
@@ -326,7 +349,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
 
     def _checked_validation(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
         """(X, targets) or (X, targets, weights) of the validation rows, in the form of the network's data."""
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        X = validate_rows(self, X)
         targets = self._encode(y, X.shape[0])
         if sample_weight is None:
             return X, targets

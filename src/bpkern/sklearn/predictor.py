@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _core
 from .._model.prediction import overflow
@@ -12,6 +11,7 @@ from .._model.settings import checked_activation
 from ..activations import Activation
 from ..losses import Loss
 from ..mlp import MLP
+from .shortcuts import check_fitted, validate_rows
 from .state import plain, with_history
 from .trainer import Trainer
 
@@ -49,7 +49,7 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Whether the parameters are unchanged since `_note_parameters`."""
         parameters = (*self.coefs_, *self.intercepts_)
         return len(parameters) == len(self._noted) and all(
-            now.dtype == then.dtype and np.array_equal(now, then)
+            now.dtype == then.dtype and now.shape == then.shape and (now == then).all()
             for now, then in zip(parameters, self._noted, strict=True)
         )
 
@@ -88,8 +88,8 @@ class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _validated(self, X: Any) -> Any:
         """X as float32 or float64, dense or CSR. Raises NotFittedError, ValueError or TypeError."""
-        check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        check_fitted(self)
+        return validate_rows(self, X)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """The outputs (n, n_outputs_), before the output activation. ValueError unless they are finite."""

@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 from .._fit.metrics import make_metrics
 from ..losses import Loss
 from .perceptron import BaseMLP
+from .shortcuts import plain_values, validated
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -129,6 +130,10 @@ feature_names_in_ : as for `MLPClassifier`
     # Training ----------------------------------------------------------------------------------------
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        values = plain_values(y)
+        rows = None if values is None else validated(self, X, reset, len(values))
+        if rows is not None and values is not None:
+            return rows, values.reshape(-1, 1)
         X, y = validate_data(
             self,
             X,

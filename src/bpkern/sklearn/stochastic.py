@@ -116,7 +116,7 @@ class StochasticSolvers(Predictor):
             scored = (*validation, *(None,) * (4 - len(validation)))
         rows = len(targets) if split is None else len(split[0])
         batch_size = self._batch_rows = self._batch_size(rows)
-        orders = Orders(random_state, rows) if self.shuffle else None
+        orders = Orders(random_state, rows) if self.shuffle and rows > 1 else None
         score = None if scored is None else lambda trainer: self._score(trainer, *scored)
         rules = EpochRules(self, rows, score, self._no_improvement_count)
         if validation is not None and self.validation_loss_curve_ is None:
