@@ -55,7 +55,9 @@ def own_rows(n: int, comm: Any, shards: int | None = None) -> slice:
     n = _checks.whole("n", n, 0)
     shards, size, rank = checked_shards(shards, comm)
     count = shards // size
-    first, last = (each * (n // shards) + min(each, n % shards) for each in (rank * count, (rank + 1) * count))
+    first, last = (
+        each * (n // shards) + min(each, n % shards) for each in (rank * count, (rank + 1) * count)
+    )
     return slice(first, last)
 
 
