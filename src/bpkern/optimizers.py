@@ -93,11 +93,15 @@ class Optimizer(Slotted):
         super().__setstate__(state)
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value}" for name, value in self.settings().items())
+        settings = ", ".join(
+            f"{name}={value}"
+            for name, value in self.settings().items()
+            if name not in _ADDED or value != _ADDED[name]
+        )
         return f"{type(self).__name__}({settings})"
 
 
-# Settings that versions before 0.2 did not have, with the values that they meant.
+# Settings that versions before 0.2 did not have, with the values that they meant, which no text shows.
 _ADDED: dict[str, Any] = {"maximize": False, "dampening": 0.0}
 
 

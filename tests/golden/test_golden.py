@@ -90,7 +90,8 @@ def test_everything_is_in_them(version, suffix):
         histories |= set(model.history_)
     assert stores == {"parameters", "m", "v", "u", "average"}
     assert kinds == {"PCG64", "Philox"}
-    assert activations == set(bpkern._core.ACTIVATIONS)
+    # Those of the version of bpkern that has written version 1 of the format.
+    assert activations == set(bpkern._core.ACTIVATIONS) - {"selu", "mish"}
     assert histories == {"loss", "accuracy", "f1", "val_loss", "val_accuracy", "val_f1"}
 
 

@@ -144,12 +144,11 @@ def test_settings_as_parameters(kind):
 
 
 def test_repr():
-    assert repr(SGD(0.1, 0.9, True)) == (
-        "SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.0, dampening=0.0, maximize=False)"
-    )
-    assert repr(AdamW()) == (
+    assert repr(SGD(0.1, 0.9, True)) == "SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)"
+    assert repr(SGD(0.1, 0.9, dampening=0.5)).endswith("weight_decay=0.0, dampening=0.5)")
+    assert repr(AdamW(maximize=True)) == (
         "AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False, eps_hat=False, "
-        "maximize=False)"
+        "maximize=True)"
     )
     step = schedules.Step(0.1, 30)
     assert repr(Adagrad(step)).startswith("Adagrad(lr=Step(lr=0.1, every=30, factor=0.1), lr_decay=0.0")

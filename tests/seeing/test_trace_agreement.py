@@ -134,8 +134,7 @@ def test_the_gradients_are_those_that_training_applies(loss, weighted):
     """Plain SGD: new_W = W - lr dW; with sample weights, dropout, penalties and losses in Python."""
     rng = np.random.default_rng(5)
     X, y, weights = rng.standard_normal((7, 4)), rng.random((7, 3)), rng.random(7) if weighted else None
-    if loss == "cross_entropy":
-        y = rng.integers(0, 3, 7)
+    y = rng.integers(0, 3, 7) if loss == "cross_entropy" else fitting(str(loss), y)
     settings = dict(activation="softplus", dropout=0.3, l1=0.02, l2=0.03, dtype="float64", seed=1)
     model = bpkern.MLP([4, 9, 3], loss=loss, optimizer=bpkern.SGD(0.5), **settings)
     for step in model.trace(X, y, sample_weight=weights, steps=2).steps:
@@ -151,6 +150,10 @@ def test_the_formulas_of_the_docstring(seed):
     trace = bpkern.MLP(**settings).trace(X, y, sample_weight=weights)
     [step] = trace.steps
     below, above = X, step.doutputs
+    if settings["input_dropout"]:
+        kept = step.layers[0].x != 0
+        assert close(step.layers[0].x, np.where(kept, X / (1 - settings["input_dropout"]), 0), 1e-15)
+        below = step.layers[0].x
     for layer in step.layers:
         assert (layer.x == below).all()
         assert close(layer.z, layer.x @ layer.W.T + layer.b, 1e-13)

@@ -70,6 +70,9 @@ class Settings:
         For sizes, names and numbers that are not allowed.
     """
 
+    # Pickles of `reference.MLP` by earlier versions lack it.
+    input_dropout: float = 0.0
+
     def __init__(
         self,
         layers: Sequence[int],
