@@ -183,40 +183,6 @@ ARGUMENTS |= {
 }
 ARGUMENTS["fit_many"] = ARGUMENTS["each"] = ARGUMENTS["MLP.fit"]
 
-_WEIGHTS = "get_weights returns [(W, b), ...], and state_dict the arrays by name"
-_DROPOUT = "only fit and forward(X, train=True) use dropout: there is no mode to set"
-_DEVICE = "models are in memory of the CPU, and dtype is an argument of MLP"
-_CURVES = "history_ has the loss and the metrics of each epoch"
-
-# Attributes of models of other libraries.
-ATTRIBUTES = {
-    "compile": "loss and optimizer are arguments of MLP, and metrics is one of fit",
-    "add": "MLP takes the sizes of all layers, [inputs, hidden, ..., outputs]",
-    "parameters": _WEIGHTS,
-    "named_parameters": _WEIGHTS,
-    "weights": _WEIGHTS,
-    "coefs_": _WEIGHTS,
-    "intercepts_": _WEIGHTS,
-    "train": _DROPOUT,
-    "eval": _DROPOUT,
-    "to": _DEVICE,
-    "cuda": _DEVICE,
-    "cpu": _DEVICE,
-    "device": _DEVICE,
-    "zero_grad": "step forgets the gradients that it has used",
-    "save_weights": "save writes the whole model",
-    "load_weights": "MLP.load reads a model; load_state_dict and set_weights take arrays",
-    "history": "history_",
-    "loss_curve_": _CURVES,
-    "validation_scores_": _CURVES,
-    "lr": "it is model.optimizer.lr",
-    "learning_rate": "it is model.optimizer.lr",
-    "score": "evaluate",
-    "partial_fit": "train_on_batch makes one step, and a second fit continues the first",
-    "test_on_batch": "evaluate",
-    "predict_on_batch": "predict",
-}
-
 
 def suggestion(kind: str, given: str, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown name of this kind, such as "; did you mean 'relu'?", or empty."""
@@ -228,11 +194,6 @@ def unknown_argument(whose: str, given: Iterable[str], allowed: Iterable[str]) -
     names, name = list(allowed), next(iter(given))
     ending = _ending(ARGUMENTS.get(whose, {}), name, names)
     return TypeError(f"unknown argument {name!r} of {whose}: allowed are {', '.join(names)}{ending}")
-
-
-def unknown_attribute(name: str, known: Iterable[str]) -> AttributeError:
-    """The error for an attribute that a model does not have."""
-    return AttributeError(f"'MLP' object has no attribute {name!r}{_ending(ATTRIBUTES, name, list(known))}")
 
 
 def _ending(elsewhere: Mapping[str, str], given: str, allowed: list[str]) -> str:

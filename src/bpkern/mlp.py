@@ -202,15 +202,6 @@ class MLP:
                 "returns the probabilities"
             )
 
-    if not TYPE_CHECKING:  # for a type checker, every attribute would exist
-
-        def __getattr__(self, name: str) -> Any:
-            if name.startswith("_"):
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            from ._suggestions import unknown_attribute  # only for an error
-
-            raise unknown_attribute(name, (each for each in dir(MLP) if not each.startswith("_")))
-
     # For the other modules of the package ------------------------------------------------------------
 
     def __bpkern_core__(self) -> Core:

@@ -8,7 +8,7 @@ import pytest
 
 import bpkern
 from bpkern import callbacks, reference, schedules
-from bpkern._suggestions import ARGUMENTS, ATTRIBUTES
+from bpkern._suggestions import ARGUMENTS
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -162,29 +162,6 @@ def test_metrics_and_monitors_are_proposed():
         model().fit(X, Y, validation_split=0.2, callbacks=callbacks.EarlyStopping("val_acc"))
     with pytest.raises(TypeError, match=r"unknown argument 'epoch' of fit_many.*; did you mean 'epochs'\?"):
         bpkern.fit_many([model()], X, Y, epoch=2)
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("compile", "'MLP' object has no attribute 'compile'; loss and optimizer are arguments of MLP"),
-        ("history", "did you mean 'history_'?"),
-        ("predict_probability", "did you mean 'predict_proba'?"),
-        ("zero_grad", "step forgets the gradients"),
-        ("lr", "it is model.optimizer.lr"),
-        ("zigzag", "'MLP' object has no attribute 'zigzag'"),
-        ("_zigzag", "'MLP' object has no attribute '_zigzag'"),
-    ],
-)
-def test_an_attribute_is_proposed(name, words):
-    with pytest.raises(AttributeError) as error:
-        getattr(model(), name)
-    assert str(error.value).startswith(words) if name.endswith("zag") else words in str(error.value)
-    assert not hasattr(model(), name)
-
-
-def test_proposed_attributes_exist():
-    assert {name for name in ATTRIBUTES.values() if " " not in name} <= {"history_", *dir(bpkern.MLP)}
 
 
 @pytest.mark.parametrize("given", ["batch_size", "verbose", "return_dict", "sample_weights"])
