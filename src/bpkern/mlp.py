@@ -370,8 +370,8 @@ class MLP:
             number.
         shards : int, optional
             Cut the rows into so many consecutive parts, of which each mini-batch takes its share; the
-            gradient is their sum in the order of a binary tree. The result is the same to the bit for any number
-            of ranks that divides it.
+            gradient is their sum in the order of a binary tree. The result is the same to the bit for any
+            number of ranks that divides it.
         comm : communicator of mpi4py, optional
             Train on its ranks (extra `mpi`), each of which is given its own rows of X, y, `sample_weight` and
             `validation_data`: those of `bpkern.distributed.own_rows`. `shards` is then by default the number

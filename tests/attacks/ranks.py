@@ -1,0 +1,122 @@
+"""Fits on ranks of MPI: the same bits on any number, and no rank that hangs when another fails or is killed."""
+
+import importlib.util
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from journal import ROOT, Journal, Missing, attack, main
+
+SUPPORT = ROOT / "tests" / "support"
+PATIENCE = 300
+MOST_LATE = 5.0  # seconds from a failure to the error on the last rank
+
+
+def on_ranks(number: int, program: str, *arguments: object) -> subprocess.Popen[str]:
+    """A program of tests/support on several ranks, or with one rank by itself."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    command = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if command is None or importlib.util.find_spec("mpi4py") is None:
+        raise Missing("mpi4py and mpiexec: pip install mpi4py mpich")
+    start = [command, "-n", str(number)] if number > 1 else []
+    path = os.pathsep.join([str(SUPPORT), *sys.path])
+    return subprocess.Popen(
+        [*start, sys.executable, str(SUPPORT / program), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def lines_of(process: subprocess.Popen[str]) -> list[str]:
+    """What it prints; nothing more after PATIENCE."""
+    try:
+        return process.communicate(timeout=PATIENCE)[0].splitlines()
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return ["stuck"]
+
+
+@attack(trials=60)
+def bits(journal: Journal) -> str:
+    """A random fit leaves the same bits in one process and on 2, 4 and 8 ranks, at 1 and 2 threads."""
+    for trial in journal:
+        seeds = f"{trial}-{trial + 1}"
+        wanted = lines_of(on_ranks(1, "ranks_fits.py", seeds, 1, "alone"))
+        for ranks, threads, *way in ((2, 1), (2, 2), (4, 1, "messages"), (8, 1)):
+            found = lines_of(on_ranks(ranks, "ranks_fits.py", seeds, threads, *way))
+            if found != wanted or len(found) != 1:
+                journal.fail(trial, f"{found} on {ranks} ranks of {threads} threads, {wanted} in one process")
+    return f"{journal.trials} random fits"
+
+
+@attack(trials=40)
+def failures(journal: Journal) -> str:
+    """An error or Ctrl-C on one of 4 ranks ends the fit on all within seconds, and the models are whole."""
+    for trial in journal:
+        case = ("callback", "interrupt")[trial % 2]
+        *lines, last = lines_of(on_ranks(4, "ranks_failures.py", case, trial))
+        if not re.fullmatch(r"failed on \d: whole", last):
+            journal.fail(trial, f"{case}: {last}")
+        elif case == "callback":
+            late = max(float(line.split()[1]) for line in lines)
+            journal.keep("latest", max, late)
+            if late > MOST_LATE:
+                journal.fail(trial, f"{late} s from the error to the last rank")
+    return f"at most {journal.figures.get('latest', 0):.2f} s from an error to the last rank"
+
+
+@attack(trials=20)
+def kills(journal: Journal) -> str:
+    """After SIGKILL of one of 4 ranks, the last checkpoint resumes on 2 ranks, to the bits of an unbroken fit."""
+    epochs = 60
+    for trial in journal:
+        drawn = random.Random(trial)
+        with tempfile.TemporaryDirectory() as folder:
+            wanted = lines_of(on_ranks(1, "ranks_checkpoints.py", f"{folder}/whole.npz", epochs, "alone"))[-1]
+            process = on_ranks(4, "ranks_checkpoints.py", f"{folder}/cut.npz", epochs)
+            assert process.stdout is not None
+            process.stdout.readline()  # the ranks are at work
+            time.sleep(drawn.uniform(0, 0.5))
+            kill_one(process.pid, drawn)
+            lines_of(process)
+            found = lines_of(on_ranks(2, "ranks_checkpoints.py", f"{folder}/cut.npz", epochs))[-1]
+            if found != wanted:
+                journal.fail(trial, f"{found} after the kill, {wanted} without")
+    return f"{journal.trials} kills"
+
+
+def kill_one(launcher: int, drawn: random.Random) -> None:
+    """Send SIGKILL to one of the ranks below a launcher."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:  # it has ended
+                continue
+    family, ranks = {launcher}, []
+    for _ in range(4):
+        family |= {child for child, parent in parents.items() if parent in family}
+    for process in family:
+        try:
+            if b"ranks_checkpoints.py" in (Path("/proc") / str(process) / "cmdline").read_bytes():
+                ranks.append(process)
+        except OSError:
+            continue
+    ranks = [each for each in sorted(ranks) if parents.get(each) in family and each != launcher]
+    leaves = [each for each in ranks if each not in parents.values()]
+    if leaves:
+        os.kill(drawn.choice(leaves), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(__file__)
