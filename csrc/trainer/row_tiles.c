@@ -64,7 +64,8 @@ int has_row_tiles(const bpk_net *net, ptrdiff_t rows) {
  * - dropout: the rows of its random numbers are counted from the first row of a workspace;
  * - accumulation over several batches: a bad row in a later tile would spoil the gradients of earlier
  * batches;
- * - shards: a tile has rows of several. A loss in Python takes steps by hand (tape.c), which need the whole batch in the workspace. */
+ * - shards: a tile has rows of several. A loss in Python takes steps by hand (tape.c), which need the whole
+ * batch in the workspace. */
 ptrdiff_t row_tile(const bpk_net *net, const bpk_request *request) {
     if (!has_row_tiles(net, request->batch) || request->update.accumulate > 1 || request->shards) return 0;
     for (int l = 0; l < net->count; l++)

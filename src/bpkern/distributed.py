@@ -1,7 +1,8 @@
 """Training on several ranks of MPI: which rows a rank has, and the error of another rank.
 
-``fit(X, y, shards=8, comm=comm)`` trains on the ranks of a communicator of mpi4py (extra `mpi`). Weights, history and
-the optimiser's states are the same to the bit on 1, 2, 4 or 8 ranks, and in one process with ``shards=8`` alone.
+``fit(X, y, shards=8, comm=comm)`` trains on the ranks of a communicator of mpi4py (extra `mpi`). Weights,
+history and the optimiser's states are the same to the bit on 1, 2, 4 or 8 ranks, and in one process with
+``shards=8`` alone.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -55,7 +56,9 @@ def own_rows(n: int, comm: Any, shards: int | None = None) -> slice:
     n = _checks.whole("n", n, 0)
     shards, size, rank = checked_shards(shards, comm)
     count = shards // size
-    first, last = (each * (n // shards) + min(each, n % shards) for each in (rank * count, (rank + 1) * count))
+    first, last = (
+        each * (n // shards) + min(each, n % shards) for each in (rank * count, (rank + 1) * count)
+    )
     return slice(first, last)
 
 
