@@ -1,9 +1,9 @@
-"""Training on several ranks: fits, evaluations and predictions of random nets; ranks that are stopped or fail.
+"""Training on several ranks: random nets, their evaluations and predictions; ranks that stop or fail.
 
 python tests/attacks/failing_ranks.py [nets] [interrupts] [errors] [--trials N]
 
-Needs mpi4py and an `mpiexec`, as of `pip install mpi4py mpich`. Each job runs `ranks_job.py`. `ranks.py` compares
-the ways of gradients between ranks, and kills ranks.
+Needs mpi4py and an `mpiexec`, as of `pip install mpi4py mpich`. Each job runs `ranks_job.py`. `ranks.py`
+compares the ways of gradients between ranks, and kills ranks.
 """
 
 import json
