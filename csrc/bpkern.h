@@ -477,18 +477,18 @@ double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate
 
 /* Shards (trainer/shards.h): rows are dealt to `shards` shards, row i to shard i modulo their number, and the
  * gradient of a mini-batch is the sum over shards in the order of a binary tree. `ranks` is a divisor of
- * `shards`; each rank has consecutive shards. In a run with shards, `rows` and `index` of the data are those of the
- * own shards, in the order of the mini-batches and shard by shard within one; `batch` is at least 2 and at least
- * the most own rows of a mini-batch. No result depends on the number of ranks. */
+ * `shards`; each rank has consecutive shards. In a run with shards, `rows` and `index` of the data are those
+ * of the own shards, in the order of the mini-batches and shard by shard within one; `batch` is at least 2
+ * and at least the most own rows of a mini-batch. No result depends on the number of ranks. */
 typedef struct bpk_shards bpk_shards;
 
 /* The stages of a gradient's way between ranks: the own nodes of a layer are stored; all layers' nodes of all
  * ranks must have come; the own segments are summed, and those of all ranks must have come. */
 typedef enum { BPK_SEND, BPK_RECEIVE, BPK_SHARE } bpk_stage;
 
-/* What connects ranks; all NULL for one rank. A rank stores the gradients of node k of its shards from element
- * k bpk_net_size on in nodes[own rank]; sums its segments (bpk_shards_segment) from those of all ranks; and
- * writes them to results[own rank]. */
+/* What connects ranks; all NULL for one rank. A rank stores the gradients of node k of its shards from
+ * element k bpk_net_size on in nodes[own rank]; sums its segments (bpk_shards_segment) from those of all
+ * ranks; and writes them to results[own rank]. */
 typedef struct {
     void *context;
     /* Exchanges each shard's three sums, sums (shards, 3), and the status of each rank: returns BPK_OK if all
@@ -499,7 +499,7 @@ typedef struct {
     void *const *results;                               /* (ranks,) */
 } bpk_link;
 
-ptrdiff_t bpk_net_size(const bpk_net *net); /* elements of a store */
+ptrdiff_t bpk_net_size(const bpk_net *net);            /* elements of a store */
 int bpk_shards_nodes(int shards, int ranks, int rank); /* the number of a rank's nodes */
 void bpk_shards_segment(const bpk_net *net, int layer, int ranks, int rank, ptrdiff_t *from, ptrdiff_t *to);
 bpk_status bpk_shards_create(const bpk_net *net, int shards, int ranks, int rank, int threads,

@@ -165,8 +165,8 @@ static void add_shard(const region *r, int64_t shard, void *sum) {
     }
 }
 
-/* sum (size) = the sum of a node. Depth first: the scratch sums of a region stay in the first cache. The second of
- * two leaves is added to the first as its tiles are computed. */
+/* sum (size) = the sum of a node. Depth first: the scratch sums of a region stay in the first cache. The
+ * second of two leaves is added to the first as its tiles are computed. */
 static void sum_node(const region *r, int64_t first, int level, void *sum) {
     const bpk_kernels *kernels = r->h->net->kernels;
     const int64_t second = level ? first + ((int64_t)1 << (level - 1)) : r->h->shards;

@@ -1,10 +1,10 @@
 /* Mini-batches whose gradient is the sum over shards of the rows, in the order of a fixed binary tree; and
  * ranks, which are processes that each have some of the shards. Defined in shards.c; the tree in tree.c.
  *
- * Everything that depends on a row is computed for all own rows at once, by kernels whose bits for a row do not
- * depend on other rows. Everything that adds up rows is computed shard by shard: no bit depends on the number of
- * ranks. The loss's derivatives are not divided by the weight of the mini-batch, which another rank may not know
- * yet; the sum of the gradients is. */
+ * Everything that depends on a row is computed for all own rows at once, by kernels whose bits for a row do
+ * not depend on other rows. Everything that adds up rows is computed shard by shard: no bit depends on the
+ * number of ranks. The loss's derivatives are not divided by the weight of the mini-batch, which another rank
+ * may not know yet; the sum of the gradients is. */
 #ifndef BPK_SHARDS_H
 #define BPK_SHARDS_H
 
@@ -38,8 +38,8 @@ struct bpk_shards {
     ptrdiff_t *begin;          /* (count + 1,) each own shard's first row in the workspace, and the end */
     double *sums;              /* (shards, SHARD_SUMS) */
     int agreed;                /* the ranks' common status */
-    void *const *stores;       /* (nodes,) where each own node's gradients go; NULL: they move the parameters */
-    int adds;                  /* whether they are added there */
+    void *const *stores; /* (nodes,) where each own node's gradients go; NULL: they move the parameters */
+    int adds;            /* whether they are added there */
 
     void *scratch; /* (threads, levels + 1, region) */
     ptrdiff_t region, levels;
@@ -51,20 +51,20 @@ int shards_begin(step *step);
 /* Each own shard's sums, from the losses in the workspace. */
 void shards_sums(const step *step);
 
-/* Exchanges the sums of all ranks and each one's status; the step has the totals then. Returns the own status if it
- * is an error, BPK_STOPPED if another rank has one. Passes barriers. */
+/* Exchanges the sums of all ranks and each one's status; the step has the totals then. Returns the own status
+ * if it is an error, BPK_STOPPED if another rank has one. Passes barriers. */
 bpk_status shards_agree(step *step, bpk_status status);
 
-/* Spends the gradient of a part of W or of a bias: args as for the kernel, of all own rows, with the state and
- * move of the parameters at `parameters`. */
+/* Spends the gradient of a part of W or of a bias: args as for the kernel, of all own rows, with the state
+ * and move of the parameters at `parameters`. */
 void shards_update(const step *step, const bpk_update_args *args, void *parameters);
 void shards_update_bias(const step *step, const bpk_bias_args *args, void *parameters);
 
 /* The gradients of layer l are complete on this rank. Passes no barrier: one member calls it. */
 void shards_send(const step *step, int l);
 
-/* Adds up the gradients of all ranks; each rank has those of its segments then, and reads the others'. Returns
- * BPK_STOPPED if the link is broken. Passes barriers. */
+/* Adds up the gradients of all ranks; each rank has those of its segments then, and reads the others'.
+ * Returns BPK_STOPPED if the link is broken. Passes barriers. */
 bpk_status shards_reduce(step *step);
 
 /* Copies or adds the sum of all ranks' gradients to the stored gradients. A barrier must follow. */

@@ -130,9 +130,9 @@ static bpk_status update_by_shards(step *s) {
     }
     if (s->weight > 0) {
         for (int i = 0; i < shards->nodes; i++)
-            own[i] = shards->ranks == 1 ? s->ws->gradients
-                                        : element(s->net->kernels, shards->link.nodes[shards->rank],
-                                                  i * s->net->size);
+            own[i] = shards->ranks == 1
+                         ? s->ws->gradients
+                         : element(s->net->kernels, shards->link.nodes[shards->rank], i * s->net->size);
         if (!s->me.index) {
             shards->stores = own;
             shards->adds = adds && shards->ranks == 1;

@@ -1,7 +1,7 @@
 /* The binary tree that fixes the order of sums over shards. Defined in tree.c.
  *
- * Node i of level k is shards i 2^k to (i + 1) 2^k, as far as they exist. It is the sum of its two halves; if its
- * second half has no shards, it is its first half. */
+ * Node i of level k is shards i 2^k to (i + 1) 2^k, as far as they exist. It is the sum of its two halves; if
+ * its second half has no shards, it is its first half. */
 #ifndef BPK_TREE_H
 #define BPK_TREE_H
 

@@ -1,7 +1,8 @@
 """Training on several ranks of MPI: which rows a rank has, and the error of another rank.
 
-``fit(X, y, shards=8, comm=comm)`` trains on the ranks of a communicator of mpi4py (extra `mpi`). Weights, history and
-the optimiser's states are the same to the bit on 1, 2, 4 or 8 ranks, and in one process with ``shards=8`` alone.
+``fit(X, y, shards=8, comm=comm)`` trains on the ranks of a communicator of mpi4py (extra `mpi`). Weights,
+history and the optimiser's states are the same to the bit on 1, 2, 4 or 8 ranks, and in one process with
+``shards=8`` alone.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.

@@ -547,9 +547,9 @@ class MLP:
             run at the same time in several threads share them. The result is the same to the bit for any
             number.
         shards : int, optional
-            Cut the rows into so many consecutive parts, of which each mini-batch takes its share; the gradient
-            is their sum in the order of a binary tree. The result is the same to the bit for any number of
-            ranks that divides it.
+            Cut the rows into so many consecutive parts, of which each mini-batch takes its share; the
+            gradient is their sum in the order of a binary tree. The result is the same to the bit for any
+            number of ranks that divides it.
         comm : communicator of mpi4py, optional
             Train on its ranks (extra `mpi`), each of which is given its own rows of X, y, `sample_weight` and
             `validation_data`: those of `bpkern.distributed.own_rows`. `shards` is then by default the number
@@ -785,7 +785,7 @@ class MLP:
         X : array_like, shape (n, in)
             As for `fit`.
         comm : communicator of mpi4py, optional
-            Every rank gives some rows, and gets the predictions of all ranks' rows, in the order of the ranks.
+            Every rank gives some rows, and gets the predictions of all ranks' rows, in their order.
 
         Returns
         -------

@@ -1,7 +1,6 @@
-"""What each rank runs for `ranks.py`; rank 0 prints the results, one line each.
+"""What each rank runs for `failing_ranks.py`; rank 0 prints the results, one line each.
 
 mpiexec -n 4 python tests/attacks/ranks_job.py nets SEED FIRST LAST
-mpiexec -n 4 python tests/attacks/ranks_job.py killed FOLDER
 mpiexec -n 4 python tests/attacks/ranks_job.py ended FOLDER KIND RANK PLACE
 
 Without `mpiexec`, or where mpi4py is missing, one process does all shards.
@@ -170,17 +169,6 @@ def a_fit(rows: int = 3000) -> tuple[bpkern.MLP, np.ndarray, np.ndarray]:
     return model, np.array(X[own]), y[own]
 
 
-def killed(folder: str) -> None:
-    """Train with checkpoints, resuming from one; this process's number is in the folder meanwhile."""
-    (Path(folder) / f"pid_{RANK}").write_text(str(os.getpid()))
-    model, X, y = a_fit(rows=1500)
-    own = {"shards": SHARDS, "comm": COMM, "verbose": 0, "n_threads": 1}
-    model.fit(X, y, epochs=20, batch_size=64, ema=0.99, checkpoint=f"{folder}/fit.npz", resume=True, **own)
-    model.fit(X, y, batch_size=64, **own)  # depends on the states and the generator
-    made = digest(model)
-    say(made if same_everywhere(made) else "the ranks differ")
-
-
 class Planned(Exception):
     """The error of a callback."""
 
@@ -247,4 +235,4 @@ def ended(folder: str, kind: str, rank: str, place: str) -> None:
 
 
 if __name__ == "__main__":
-    {"nets": nets, "killed": killed, "ended": ended}[sys.argv[1]](*sys.argv[2:])
+    {"nets": nets, "ended": ended}[sys.argv[1]](*sys.argv[2:])

@@ -23,7 +23,7 @@ def mpiexec():
 
 @pytest.fixture
 def on_ranks():
-    """on_ranks(number, program, *arguments): the lines that a program of tests/support prints on several ranks."""
+    """on_ranks(number, program, *arguments): the lines that a program of tests/support prints."""
     if importlib.util.find_spec("mpi4py") is None or mpiexec() is None:
         pytest.skip("needs mpi4py and mpiexec: pip install mpi4py mpich")
 

@@ -25,7 +25,9 @@ def test_one_rank_fails(on_ranks, case):
             assert got.startswith(f"RankError rank {failed}: {CASES[case]}")
 
 
-@pytest.mark.parametrize(("case", "text"), [("differs", "layers"), ("rows", "must give"), ("diverges", "DivergedError")])
+@pytest.mark.parametrize(
+    ("case", "text"), [("differs", "layers"), ("rows", "must give"), ("diverges", "DivergedError")]
+)
 def test_all_ranks_fail_alike(on_ranks, case, text):
     *lines, _ = on_ranks(2, "ranks_failures.py", case, 1)
     assert all(text in line and "RankError" not in line for line in lines)

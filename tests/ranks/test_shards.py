@@ -32,7 +32,9 @@ def test_every_rank_takes_its_rows_of_each_mini_batch(rows, shards, batch):
         for rank, own in enumerate(whole):
             found = own.start + parts.layout(rows, batch, shards, ranks, rank)
             wanted = [
-                i for start in range(0, rows, batch) for i in sorted(order[start : start + batch])
+                i
+                for start in range(0, rows, batch)
+                for i in sorted(order[start : start + batch])
                 if own.start <= i < own.stop
             ]
             assert found.tolist() == wanted
@@ -65,9 +67,17 @@ def test_without_shuffling_losses_are_those_without_shards(shards, batch_size):
     order = dealt(203, shards)
 
     def fitted(rows, **arguments):
-        model = bpkern.MLP([9, 33, 4], loss="cross_entropy", optimizer="adam", dtype="float64", l2=0.01, seed=0)
+        model = bpkern.MLP(
+            [9, 33, 4], loss="cross_entropy", optimizer="adam", dtype="float64", l2=0.01, seed=0
+        )
         return model, model.fit(
-            x[rows], y[rows], sample_weight=w[rows], epochs=4, batch_size=batch_size, shuffle=False, **arguments
+            x[rows],
+            y[rows],
+            sample_weight=w[rows],
+            epochs=4,
+            batch_size=batch_size,
+            shuffle=False,
+            **arguments,
         )
 
     (cut, found), (whole, wanted) = fitted(slice(None), shards=shards), fitted(order)
@@ -85,7 +95,7 @@ def test_bits_do_not_depend_on_threads(seed):
 
 
 def test_dropout_drops_the_same_activations_for_any_shards():
-    """In one mini-batch of all rows in their order: shards of 1 row each and one shard have the same masks."""
+    """In one mini-batch of all rows in their order: 8 shards of a row and one shard have the same masks."""
     x, y = np.random.default_rng(0).normal(size=(8, 5)), np.zeros(8, int)
     losses = []
     for shards in (1, 8):
@@ -106,7 +116,11 @@ def test_each_shard_is_shuffled_by_itself():
     model = bpkern.MLP([1, 1], loss="mse", optimizer=bpkern.SGD(lr=0.0), seed=0)
     model.fit(x, x, epochs=2, batch_size=1, shards=3, metrics=metric)
     for epoch in seen:
-        assert [sorted(part) for part in np.array_split(epoch, 3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+        assert [sorted(part) for part in np.array_split(epoch, 3)] == [
+            [0, 1, 2, 3],
+            [4, 5, 6, 7],
+            [8, 9, 10, 11],
+        ]
     assert seen[0] != seen[1]
 
 
@@ -126,7 +140,9 @@ def test_what_is_refused(arguments, error, text):
     before = model.get_weights()
     with pytest.raises(error, match=text):
         model.fit(np.ones((10, 2)), np.ones(10), **arguments)
-    assert all((a == c).all() and (b == d).all() for (a, b), (c, d) in zip(model.get_weights(), before, strict=True))
+    assert all(
+        (a == c).all() and (b == d).all() for (a, b), (c, d) in zip(model.get_weights(), before, strict=True)
+    )
 
 
 def test_own_rows():

@@ -14,6 +14,7 @@ MODULES = (
     "bpkern",
     "bpkern.c_api",
     "bpkern.callbacks",
+    "bpkern.distributed",
     "bpkern.export",
     "bpkern.graph",
     "bpkern.kernels",

@@ -1,7 +1,6 @@
 """Random fits on shards, as a program for `mpiexec`: python ranks_fits.py SEEDS [THREADS] [messages].
 
-Without mpiexec, or with `alone`, one process makes all shards. Rank 0 prints a line per seed: a digest of everything that
-the fit leaves.
+With `alone`, one process makes all shards. Rank 0 prints a line per seed: a digest of what the fit leaves.
 """
 
 import hashlib
@@ -22,8 +21,10 @@ def drawn(rng, choices):
     return choices[rng.integers(len(choices))]
 
 
-def random_loss(rng, outputs):
-    name = drawn(rng, ["mse", "squared_error", "cross_entropy", "binary_cross_entropy", "huber", "poisson", "quantile"])
+def random_loss(rng):
+    name = drawn(
+        rng, ["mse", "squared_error", "cross_entropy", "binary_cross_entropy", "huber", "poisson", "quantile"]
+    )
     if name == "huber":
         return name, losses.Huber(0.5)
     if name == "quantile":
@@ -46,7 +47,7 @@ def random_fit(seed):
     rng = np.random.default_rng(seed)
     outputs = int(rng.integers(1, 12))
     layers = [int(rng.integers(1, 70)), *rng.integers(1, 90, rng.integers(0, 4)).tolist(), outputs]
-    name, loss = random_loss(rng, outputs)
+    name, loss = random_loss(rng)
     if name == "cross_entropy" and outputs == 1:
         layers[-1] = outputs = 3
     lr = 10.0 ** rng.uniform(-4, -2)
@@ -124,8 +125,15 @@ def run(seed, comm, n_threads):
     validation = tuple(each for each in part_of(held_out, comm, SHARDS) if each is not None)
     with suppress(bpkern.DivergedError):
         model.fit(
-            x, y, sample_weight=weights, validation_data=validation, shards=SHARDS, comm=comm, n_threads=n_threads,
-            verbose=0, **arguments,
+            x,
+            y,
+            sample_weight=weights,
+            validation_data=validation,
+            shards=SHARDS,
+            comm=comm,
+            n_threads=n_threads,
+            verbose=0,
+            **arguments,
         )
     found = model.evaluate(*part_of((train[0], train[1]), comm, SHARDS), shards=SHARDS, comm=comm)
     return digest(*state_of(model), found)

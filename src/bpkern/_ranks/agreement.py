@@ -42,7 +42,7 @@ def _text(value: Any) -> str:
 def share_state(group: Group, core: Core) -> None:
     """Give the state of rank 0's model to those ranks whose model has another.
 
-    Models of a seed that is None have begun with other weights, and a file may have been loaded by rank 0 alone.
+    Models with ``seed=None`` have begun with other weights; a file may have been loaded by rank 0 alone.
     """
     if group.engine is None:
         return

@@ -34,10 +34,9 @@ class ShardSteps(Steps):
 
     rows = 0
 
-    def __init__(self, net: _core.Network, *others: Any) -> None:
-        *others, self._group = others
+    def __init__(self, net: _core.Network, *others: Any, group: Group) -> None:
         super().__init__(net, *others)
-        group = self._group
+        self._group = group
         self.most_threads = self.threads
         self._shards = _core.Shards(net, group.shards, self.threads, None if group.engine is None else group)
 
@@ -77,7 +76,7 @@ class ShardRows(Epochs):
         The rows of all ranks.
     group : Group
     random : RandomState or None
-        Its generator draws a seed per shard and epoch, the same on all ranks; None keeps the order of the rows.
+        Its generator draws a seed per shard and epoch, the same on all ranks; None keeps the rows' order.
     """
 
     _steps: ShardSteps
@@ -123,7 +122,8 @@ class ShardRows(Epochs):
                 seeds[first : first + own], self._bounds[:-1], self._bounds[1:], strict=True
             )
         ]
-        return np.concatenate(orders)[self._layout].astype(np.int64, copy=False)
+        order: np.ndarray = np.concatenate(orders)[self._layout]
+        return order.astype(np.int64, copy=False)
 
 
 class ShardStream(Epochs):
@@ -132,7 +132,7 @@ class ShardStream(Epochs):
     Parameters
     ----------
     batches, read, prepare
-        As for `bpkern._fit.epochs.StreamEpochs`; the first argument of `prepare` is the height of the workspace.
+        As for `bpkern._fit.epochs.StreamEpochs`; `prepare` gets the height of the workspace.
     group : Group
     """
 
@@ -192,7 +192,9 @@ class ShardStream(Epochs):
                 raise _checks.within(f"batch {number}", batch) from None
             if isinstance(batch, Exception):
                 raise batch
-            found = group.meet(At.BATCH, (float(batch is not None), 0.0 if batch is None else len(batch[0][0])))
+            found = group.meet(
+                At.BATCH, (float(batch is not None), 0.0 if batch is None else len(batch[0][0]))
+            )
             has, rows = found[:, 0] != 0, found[:, 1].astype(np.int64)
             if not has.any():
                 return
@@ -201,6 +203,7 @@ class ShardStream(Epochs):
                 raise ValueError(f"rank {short} gave {number} batches in an epoch, and rank {long} gave more")
             total = int(rows.sum())
             check_counts(f"batch {number}", rows, group)
+            assert batch is not None
             yield batch[0], batch[1], total
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from .._data.rows import Rows, classes_of, is_1d, read_rows
+from .._data.rows import Rows, classes_of, read_rows
 from .._fit.arguments import FitArguments
 from .._fit.callback_list import CallbackList
 from .._fit.epochs import Epochs
@@ -26,7 +26,7 @@ from ..history import History
 from . import agreement
 from . import rows as parts
 from .epochs import ShardRows, ShardSteps, ShardStream, check_counts
-from .group import At, Group
+from .group import Group
 from .measuring import gathered_metrics, measure
 
 if TYPE_CHECKING:
@@ -64,19 +64,18 @@ def fit(
         checked = FitArguments(**arguments)
         checked.shards = group.shards
         if checked.validation_split:
-            raise ValueError("shards need validation_data: no rank has the rows that validation_split holds out")
+            raise ValueError(
+                "shards need validation_data: no rank has the rows that validation_split holds out"
+            )
         settings = core_of(model).settings
         refuse_inputs(settings, "a fit with shards")
         if checked.drop_last:
             raise ValueError("drop_last is not available for a fit with shards")
         if settings.custom_loss:
             raise ValueError("shards need a loss of bpkern.losses or a name, not a Python function")
-        own = ShardFit(
-            model, group, X, y, sample_weight, class_weight, metrics, callbacks, verbose, checked
-        )
+        own = ShardFit(model, group, X, y, sample_weight, class_weight, metrics, callbacks, verbose, checked)
         own.begin()
-        history = own.run()
-    return history
+        return own.run()
 
 
 class ShardFit(Fit):
@@ -119,7 +118,7 @@ class ShardFit(Fit):
         self._given_y = y
 
     def begin(self) -> None:
-        """What needs the other ranks, before the model changes: ranks must be alike, and have their own rows."""
+        """What needs the other ranks, before the model changes: that they are alike, and their rows."""
         group, core = self._group, self._core
         data, validation = self._data, self._validation
         agreement.check_alike(group, core, self._in_common())
@@ -223,9 +222,8 @@ class ShardFit(Fit):
 
     def _make_steps(self, update: _core.Update, threads: int, watcher: Watcher) -> Steps:
         batch_size = self.arguments.batch_size
-        return ShardSteps(
-            self._net, self._settings, update, self._optimizer, batch_size, threads, watcher, self._group
-        )
+        others = update, self._optimizer, batch_size, threads, watcher
+        return ShardSteps(self._net, self._settings, *others, group=self._group)
 
     def _begin_epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         assert isinstance(steps, ShardSteps)
@@ -267,7 +265,9 @@ class ShardFit(Fit):
             return
         optimizer = self._settings.current_optimizer()
         # Functions cannot be compared: each process has its own.
-        values = {name: "a function" if callable(each) else each for name, each in optimizer.settings().items()}
+        values = {
+            name: "a function" if callable(each) else each for name, each in optimizer.settings().items()
+        }
         found = group.objects((bool(core.stop_training), f"{type(optimizer).__name__} with {values}"))
         core.stop_training = any(stop for stop, _ in found)
         for rank, (_, other) in enumerate(found):
@@ -286,7 +286,12 @@ class ShardFit(Fit):
         else:
             weights = None if self._given_class_weight is None else self._data[2]
             digests |= self._digests(
-                {"X": self._rows[0], "y": self._rows[1], "sample_weight": self._rows[2], "class_weight": weights},
+                {
+                    "X": self._rows[0],
+                    "y": self._rows[1],
+                    "sample_weight": self._rows[2],
+                    "class_weight": weights,
+                },
                 self._count,
             )
         if self._validation is not None:
@@ -294,7 +299,9 @@ class ShardFit(Fit):
             digests["validation_data"] = "".join(
                 each or "" for each in self._digests(names, self._validation_count).values()
             )
-        own.settings["batch_size"] = None if self._data is None else min(self.arguments.batch_size, self._count)
+        own.settings["batch_size"] = (
+            None if self._data is None else min(self.arguments.batch_size, self._count)
+        )
         return own._replace(data=digests)
 
     def _digests(self, arrays: Mapping[str, Any], rows: int) -> dict[str, str | None]:
@@ -336,18 +343,20 @@ def evaluate(
         agreement.check_alike(
             group,
             core,
-            {"shards": group.shards, "metrics": [metric.name for metric in asked], "weighted": data[2] is not None},
+            {
+                "shards": group.shards,
+                "metrics": [metric.name for metric in asked],
+                "weighted": data[2] is not None,
+            },
         )
         rows = np.array(group.objects(len(data[0])))
         check_counts("X", rows, group)
         most = agreement.threads_of_rank(group, get_num_threads())
-        found = measure(core, group, data, int(rows.sum()), asked, None, most)
-    return found
+        return measure(core, group, data, int(rows.sum()), asked, None, most)
 
 
 def predict(model: Any, X: Any, comm: Any) -> np.ndarray:
     """As `MLP.predict` with `comm`."""
     group = open_group(comm, None)
     with group.guard():
-        found = np.concatenate(group.objects(model.predict(X)))
-    return found
+        return np.concatenate(group.objects(model.predict(X)))

@@ -1,7 +1,7 @@
 """The ranks of one call: where they meet, and how a failure of one ends the call on all.
 
-Every exchange begins with a meeting: each rank gives a record of fixed size, which says where it is and whether
-it goes on. A rank that has failed meets the others wherever they are, and all leave together.
+Every exchange begins with a meeting: each rank gives a record of fixed size, which says where it is and
+whether it goes on. A rank that has failed meets the others wherever they are, and all leave together.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -126,8 +126,8 @@ class Group:
         elif (records[:, 0] != place).any():
             places = [At(int(each)).name.lower() for each in records[:, 0]]
             raise RuntimeError(
-                f"the ranks are at different places of the call, {places}: they must make the same calls, and "
-                "callbacks must decide alike on all"
+                f"the ranks are at different places of the call, {places}: they must make the same calls, "
+                "and callbacks must decide alike on all"
             )
         return records[:, 2 : 2 + len(values)].copy()
 

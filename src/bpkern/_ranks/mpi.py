@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from mpi4py import MPI
 from .group import Link
 from .mpi_gradients import Messages, SharedMemory
 
-# A rank that waits looks again at once for about this many seconds, and then sleeps in between, so that it leaves
-# the processor to others: one may be at work for long in a callback.
+# A rank that waits looks again at once for about this many seconds, and then sleeps in between, so that it
+# leaves the processor to others: one may be at work for long in a callback.
 EAGER, SLEEP = 0.002, 0.0005
 
 
@@ -31,7 +32,9 @@ class MpiEngine:
 
     def __init__(self, comm: Any) -> None:
         if not isinstance(comm, MPI.Intracomm):
-            raise TypeError(f"comm must be a communicator of mpi4py, as MPI.COMM_WORLD, or None, not {comm!r}")
+            raise TypeError(
+                f"comm must be a communicator of mpi4py, as MPI.COMM_WORLD, or None, not {comm!r}"
+            )
         self._comm = comm.Dup()
         self.size, self.rank = comm.size, comm.rank
         self._machine = self._comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
@@ -54,7 +57,7 @@ class MpiEngine:
                 if rank == self.rank:
                     part[:] = given[at : at + len(part)]
                 wait(self._comm.Ibcast(part, rank))
-        return [found[start:end].tobytes() for start, end in zip(starts[:-1], starts[1:], strict=True)]
+        return [found[start:end].tobytes() for start, end in pairwise(starts.tolist())]
 
     def link(self) -> Link:
         if shares_memory(self):
@@ -71,4 +74,4 @@ MOST_BYTES = 1 << 30
 
 def shares_memory(engine: MpiEngine) -> bool:
     """Whether gradients go through shared memory: all ranks are on one machine."""
-    return len(engine.local) == engine.size
+    return bool(len(engine.local) == engine.size)

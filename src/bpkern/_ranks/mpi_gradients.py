@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from .. import _core
-
 Arrays = tuple[list[np.ndarray], list[np.ndarray]]
 SEND, RECEIVE, SHARE = range(3)  # bpk_stage in csrc/bpkern.h
 
@@ -22,9 +20,7 @@ class SharedMemory:
         self._comm, self._wait = comm, wait
         self._window: Any = None
 
-    def connect(
-        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
-    ) -> Arrays:
+    def connect(self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray) -> Arrays:
         own = nodes[self._comm.rank] * size * dtype.itemsize
         self._window = MPI.Win.Allocate_shared(own, dtype.itemsize, comm=self._comm)
         self._window.Lock_all()  # `Sync` is only allowed between this and `Unlock_all`
@@ -60,12 +56,10 @@ class Messages:
         self._comm, self._wait = comm, wait
         self._requests: list[Any] = []
 
-    def connect(
-        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
-    ) -> Arrays:
+    def connect(self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray) -> Arrays:
         self._size, self._nodes, self._segments = size, nodes, segments.tolist()
-        # Only the own segments of other ranks' arrays are written: the rest of that memory does not exist. Nobody
-        # writes the padding of parameters, which must be zero.
+        # Only the own segments of other ranks' arrays are written: the rest of that memory does not exist.
+        # Nobody writes the padding of parameters, which must be zero.
         self._stored = [np.zeros(count * size, dtype) for count in nodes]
         self._result = np.zeros(size, dtype)
         self._others = [rank for rank in range(self._comm.size) if rank != self._comm.rank]

@@ -1,8 +1,8 @@
 """Which rows are whose: shards of the rows, ranks' shards, and the order in which mini-batches take them.
 
-The rows are cut into consecutive shards as equal as possible. An epoch takes the first row of each shard, then
-the second of each, and so on: row i of the epoch is row ``i // shards`` of shard ``i % shards``. A mini-batch is
-`batch_size` consecutive ones of these. Within a mini-batch, rows are computed shard by shard.
+The rows are cut into consecutive shards as equal as possible. An epoch takes the first row of each shard,
+then the second of each, and so on: row i of the epoch is row ``i // shards`` of shard ``i % shards``. A
+mini-batch is `batch_size` consecutive ones of these. Within a mini-batch, rows are computed shard by shard.
 """
 
 import numpy as np
@@ -18,11 +18,11 @@ def own_bounds(rows: int, shards: int, ranks: int, rank: int) -> np.ndarray:
     """As `bounds`, of a rank's shards and counted from its first row: (shards / ranks + 1,)."""
     count = shards // ranks
     part = bounds(rows, shards)[rank * count : (rank + 1) * count + 1]
-    return part - part[0]
+    return np.asarray(part - part[0])
 
 
 def layout(rows: int, batch: int, shards: int, ranks: int, rank: int) -> np.ndarray:
-    """A rank's rows in the order of an epoch without shuffling: int64 (own rows,), counted from its first row.
+    """A rank's rows in the order of an epoch without shuffling, counted from its first row: int64 (rows,).
 
     They are sorted by mini-batch, then by shard, then by their place in the shard.
     """
@@ -36,7 +36,7 @@ def layout(rows: int, batch: int, shards: int, ranks: int, rank: int) -> np.ndar
 
 
 def height(batch: int, shards: int, ranks: int) -> int:
-    """A number of rows that a rank never exceeds in a mini-batch, and at least 2 (csrc/bpkern.h, bpk_shards)."""
+    """A number of rows that a rank never exceeds in a mini-batch, and at least 2 (bpk_shards in bpkern.h)."""
     return max(2, shards // ranks * -(-batch // shards))
 
 
@@ -45,4 +45,4 @@ def tree_sum(values: np.ndarray) -> np.ndarray:
     while len(values) > 1:
         pairs = values[: len(values) // 2 * 2]
         values = np.concatenate([pairs[::2] + pairs[1::2], values[len(pairs) :]])
-    return values[0]
+    return np.asarray(values[0])
