@@ -8,8 +8,8 @@
 of a training step. Optimisers: `SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, `NAdam`. Modules: `schedules` of
 learning rates, `losses` and `activations` with a parameter, `inputs`, trained in front of the first layer,
 `callbacks`, the `kernels` as functions, `reference`, the same training in plain NumPy, `preprocessing` of
-tables, `graph`, backpropagation through expressions of scalars, `export`, of networks to torch, ONNX and plain
-C, and `c_api`, the functions for C, Cython and Numba.
+tables, `distributed` training, `graph`, backpropagation through expressions of scalars, `export`, of networks
+to torch, ONNX and plain C, and `c_api`, the functions for C, Cython and Numba.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -55,7 +55,7 @@ def measure(
             index = np.arange(start, end, dtype=np.int64)
             sums.append(net.evaluate(rows, index, n_threads, outputs=out))
     except _core.BadRowError as error:
-        raise bad_row(data, error.row, settings.dtype, settings.layers[-1]) from None
+        raise bad_row(data, error.row, settings) from None
     loss, accuracy, weight = group.total(np.array(sums)).tolist()
     if weight == 0:
         raise ValueError("sample_weight must not be 0 in every row")
