@@ -138,33 +138,25 @@ bpkern_status bpkern_net_set_activation_parameter(bpkern_net *net, int l, double
     return BPKERN_OK;
 }
 
-/* Half the width of the uniform distribution of a layer's initial weights, for which the variance of its
- * outputs is about that of its inputs: He et al. (2015) before a rectifier, otherwise Glorot and Bengio
- * (2010). */
-static double half_width(const net_layer *layer) {
-    const double in = (double)layer->in, out = (double)layer->out;
-    switch (layer->activation) {
-        case BPK_RELU:
-        case BPK_LEAKY_RELU:
-        case BPK_ELU:
-        case BPK_SOFTPLUS:
-        case BPK_GELU:
-        case BPK_GELU_TANH:
-        case BPK_SILU:
-        case BPK_MISH: return sqrt(6 / in);
-        default: return sqrt(6 / (in + out));
+/* numbers (n) <- uniform on [-half, half). */
+static void draw(const bpk_kernels *kernels, api_random *random, double half, ptrdiff_t n, void *numbers) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double drawn = (2 * api_uniform(random) - 1) * half;
+        from_doubles(kernels, 1, &drawn, element(kernels, numbers, i));
     }
 }
 
-/* w (out, in) <- random numbers. */
-static void draw(const bpk_kernels *kernels, const net_layer *layer, api_random *random, void *w) {
-    fp_mode mode = fp_enter();
-    const double half = half_width(layer);
-    for (ptrdiff_t i = 0; i < layer->out * layer->in; i++) {
-        const double drawn = (2 * api_uniform(random) - 1) * half;
-        from_doubles(kernels, 1, &drawn, element(kernels, w, i));
-    }
+/* Weights by Glorot and Bengio (2010), and biases of the range of torch.nn.Linear, as init="auto" of the MLP
+ * in Python. */
+static void draw_layer(bpkern_net *net, int l, void *w, void *b) {
+    const bpk_kernels *kernels = net->net->kernels;
+    const net_layer *layer = &net->net->layers[l];
+    const fp_mode mode = fp_enter();
+    const double in = (double)layer->in, out = (double)layer->out;
+    draw(kernels, &net->random, sqrt(6 / (in + out)), layer->out * layer->in, w);
+    draw(kernels, &net->random, sqrt(1 / in), layer->out, b);
     fp_leave(mode);
+    bpk_net_set_layer(net->net, BPK_PARAMETERS, l, w, b);
 }
 
 /* Without states of an optimiser, and counting from 0. */
@@ -183,17 +175,14 @@ bpkern_status bpkern_net_init(bpkern_net *net, uint64_t seed) {
         if (layer->in * layer->out > weights) weights = layer->in * layer->out;
         if (layer->out > outputs) outputs = layer->out;
     }
-    void *w = allocate_unset(weights, kernels->real_size), *zeros = allocate(outputs, kernels->real_size);
-    if (w && zeros) {
+    void *w = allocate_unset(weights, kernels->real_size), *b = allocate_unset(outputs, kernels->real_size);
+    if (w && b) {
         net->random = (api_random){seed};
-        for (int l = 0; l < net->net->count; l++) {
-            draw(kernels, &net->net->layers[l], &net->random, w);
-            bpk_net_set_layer(net->net, BPK_PARAMETERS, l, w, zeros);
-        }
+        for (int l = 0; l < net->net->count; l++) draw_layer(net, l, w, b);
         forget_training(net);
     }
-    bpkern_status status = w && zeros ? BPKERN_OK : BPKERN_NO_MEMORY;
+    bpkern_status status = w && b ? BPKERN_OK : BPKERN_NO_MEMORY;
     release(w);
-    release(zeros);
+    release(b);
     return status;
 }

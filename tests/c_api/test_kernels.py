@@ -129,7 +129,7 @@ GOOD = dict(
     ("argument", "value", "status"),
     [
         *(("dtype", value, "BAD_NAME") for value in (-1, 2)),
-        *(("s", value, "BAD_NAME") for value in (-1, 10)),
+        *(("s", value, "BAD_NAME") for value in (-1, len(_core.ACTIVATIONS))),
         *(("threads", value, "BAD_SIZE") for value in (-1, 1025)),
         *((size, -1, "BAD_SIZE") for size in ("n", "width_in", "width")),
         *((ld, value, "BAD_SIZE") for ld in ("ldx", "ldw", "lda") for value in (2, -3, 2**62)),

@@ -142,12 +142,11 @@ def test_weights_and_orders_are_those_of_the_generator():
     x, y = rows("mse")
     with Net(SIZES, ["tanh", "relu", "identity"], "mse") as net:
         assert net.init(77) == "OK"
-        for l, (w, b) in enumerate(net.get()):
+        for w, b in net.get():
             fan_out, fan_in = w.shape
-            half = np.sqrt(6 / fan_in) if l == 1 else np.sqrt(6 / (fan_in + fan_out))
-            drawn = [next(numbers) >> 11 for _ in range(w.size)]
-            assert np.array_equal(w.ravel(), (2 * (np.array(drawn) * 2.0**-53) - 1) * half)
-            assert not b.any()
+            for array, half in ((w, np.sqrt(6 / (fan_in + fan_out))), (b, np.sqrt(1 / fan_in))):
+                drawn = [next(numbers) >> 11 for _ in range(array.size)]
+                assert np.array_equal(array.ravel(), (2 * (np.array(drawn) * 2.0**-53) - 1) * half)
         initial = net.get()
         assert net.fit(data_of(x, y), training(epochs=2, batch=7)) == "OK"
         shuffled = net.get()

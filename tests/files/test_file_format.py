@@ -15,6 +15,7 @@ from helpers import ACTIVATIONS
 import bpkern
 from bpkern import callbacks, losses, schedules
 from bpkern._files import container
+from bpkern.inputs import CategoryEmbedding, NumericEmbedding, Scale
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "file-format.md").read_text()
@@ -226,6 +227,8 @@ def test_the_page_names_every_key_and_every_array(tmp_path):
     grouped = bpkern.MLP([5, 7, 3], loss="mse", bias=[False, True], seed=0)
     grouped.freeze(0)
     grouped.save(tmp_path / "grouped.npz")
+    inputs = [NumericEmbedding(columns=[0]), CategoryEmbedding(column=1, categories=4, dim=2), Scale()]
+    bpkern.MLP([3, 7, 1], loss="mse", inputs=inputs, seed=0).save(tmp_path / "inputs.npz")
     for path in tmp_path.glob("*.npz"):
         config, arrays = read(path)
         keys |= keys_of(config)

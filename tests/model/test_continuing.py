@@ -69,14 +69,13 @@ def test_kinds_of_seed():
 
 
 def test_the_order_in_which_the_generator_is_consumed():
-    """Weights layer by layer, one number for the splits, one permutation per epoch."""
+    """Weights and biases layer by layer, one number for the splits, one permutation per epoch."""
     rng = np.random.default_rng(7)
-    (w1, b1), (w2, b2) = make(dtype="float64").get_weights()
-    assert np.array_equal(w1, rng.uniform(-1, 1, (21, 6)) * np.sqrt(6 / 6))
-    limit = np.sqrt(6 / (21 + 3))
-    assert np.array_equal(w2, rng.uniform(-limit, limit, (3, 21)))
-    assert not b1.any()
-    assert not b2.any()
+    for (w, b), inputs, outputs in zip(make(dtype="float64").get_weights(), (6, 21), (21, 3), strict=True):
+        limit = np.sqrt(6 / (inputs + outputs))
+        assert np.array_equal(w, rng.uniform(-limit, limit, (outputs, inputs)))
+        limit = 1 / np.sqrt(inputs)
+        assert np.array_equal(b, rng.uniform(-limit, limit, outputs))
     by_hand, shuffled = make(), make()
     for _ in range(2):
         order = rng.permutation(90)

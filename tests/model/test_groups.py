@@ -370,9 +370,14 @@ def test_layers_without_biases_train_as_frozen_zeros():
     x, y = rows_of(WIDE, 60)
     for optimizer in OPTIMIZERS:
         model = bpkern.MLP(
-            WIDE, bias=[False, True, False], loss="mse", optimizer=copy.copy(optimizer), seed=1
+            WIDE,
+            bias=[False, True, False],
+            loss="mse",
+            optimizer=copy.copy(optimizer),
+            init="he_uniform",
+            seed=1,
         )
-        twin = bpkern.MLP(WIDE, loss="mse", optimizer=copy.copy(optimizer), seed=1)
+        twin = bpkern.MLP(WIDE, loss="mse", optimizer=copy.copy(optimizer), init="he_uniform", seed=1)
         twin.freeze([0, 2], weights=False)
         model.unfreeze()  # there is nothing to train
         for each in (model, twin):
@@ -381,6 +386,18 @@ def test_layers_without_biases_train_as_frozen_zeros():
         assert not model.get_weights()[0][1].any()
         assert not np.signbit(model.get_weights()[0][1]).any()
         assert set(model.state_dict()) == {"0.weight", "1.weight", "1.bias", "2.weight"}
+
+
+def test_layers_without_biases_draw_none():
+    """torch's Linear(bias=False) draws none either: the next layer's weights come next from the generator."""
+    model = bpkern.MLP([3, 4, 2], bias=[False, True], loss="mse", dtype="float64", seed=0)
+    rng = np.random.default_rng(0)
+    (w1, b1), (w2, b2) = model.get_weights()
+    assert np.array_equal(w1, rng.uniform(-np.sqrt(6 / 7), np.sqrt(6 / 7), (4, 3)))
+    assert not b1.any()
+    assert np.array_equal(w2, rng.uniform(-1, 1, (2, 4)))
+    assert np.array_equal(b2, rng.uniform(-0.5, 0.5, 2))
+    assert not reference.MLP([3, 4], bias=False, loss="mse", seed=0).get_weights()[0][1].any()
 
 
 def test_layers_without_biases_have_none_to_set():

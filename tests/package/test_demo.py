@@ -107,7 +107,7 @@ def test_a_terminal_without_tqdm(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     X, y = np.zeros((10, 2)), np.zeros(10)
-    bpkern.MLP([2, 1], loss="mse", seed=0).fit(X, y, epochs=3)
+    bpkern.MLP([2, 1], loss="mse", bias=False, seed=0).fit(X, y, epochs=3)
     assert re.search(r"\repoch 3/3, loss 0\.0000, [\d,]+ samples/s", capsys.readouterr().err)
 
 
@@ -123,7 +123,7 @@ def test_what_stays_on_a_terminal_is_the_last_epoch(monkeypatch, capsys):
     for tqdm in (True, False):
         if not tqdm:
             monkeypatch.setitem(sys.modules, "tqdm", None)
-        bpkern.MLP([2, 1], loss="mse", seed=0).fit(X, y, epochs=100, callbacks=Stop())
+        bpkern.MLP([2, 1], loss="mse", bias=False, seed=0).fit(X, y, epochs=100, callbacks=Stop())
         *_, last, why = re.split(r"[\r\n]+", capsys.readouterr().err.strip())
         assert last.startswith("epoch 5/100, loss 0.0000")
         assert why == "stopped after epoch 5 of 100: a callback has set stop_training"

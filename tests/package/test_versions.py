@@ -65,11 +65,13 @@ def test_modules_without_an_underscore_are_public():
     public = {name for name in modules | folders if not name.startswith("_")}
     # Those that users import by their names, and those whose names are in the package itself.
     by_name = {
+        "activations",
         "c_api",
         "callbacks",
         "distributed",
         "export",
         "graph",
+        "inputs",
         "kernels",
         "losses",
         "preprocessing",

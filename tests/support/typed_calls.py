@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bpkern
-from bpkern import c_api, callbacks, export, graph, kernels, losses, preprocessing, reference, schedules
+from bpkern import activations, c_api, callbacks, export, graph, kernels, losses, preprocessing, reference, schedules
 
 Array = NDArray[np.float32]
 
@@ -93,6 +93,7 @@ def train(folder: Path) -> bpkern.MLP:
     model.fit(batches(X, y), epochs=1, verbose=0)
     model.fit(X, y, sample_weight=np.ones(40), validation_data=(X, y), class_weight="balanced", shuffle=False)
     bpkern.MLP([4, 2], loss=own_loss, init="auto").fit(X, values, metrics=own_metric, callbacks=Halve())
+    model.optimizer = bpkern.NAdam(lr=0.01, momentum_decay=4e-3)
     model.optimizer = bpkern.AdamW(lr=schedules.Cosine(0.01, 100, lowest=1e-4, warmup=5), betas=(0.9, 0.99))
     model.optimizer = "sgd"
     model.save(folder / "net.npz")
@@ -153,6 +154,7 @@ def exchange(model: bpkern.MLP, path: str) -> bpkern.MLP:
 
 def groups_of(model: bpkern.MLP) -> list[dict[str, Any]]:
     """Freezing and factors."""
+    model.initialize(X)
     model.freeze([0, -1], weights=False)
     model.unfreeze(0)
     model.set_factors(0, lr=0.1, weight_decay=0.0, biases=False)

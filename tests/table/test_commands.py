@@ -157,8 +157,16 @@ def test_tasks(bpkern):
         )
         assert status == 0
         assert words in out
-    assert "The network predicts no better than 'always" in out
     assert bpkern("predict", "m.npz", "t.csv")[1].startswith("half,probability of 0.0,")
+
+
+def test_a_network_that_finds_nothing(bpkern):
+    """One class has nearly all rows, and nothing tells the others."""
+    rng = np.random.default_rng(0)
+    write("t.csv", ["x", "y"], [[rng.normal(), "b" if i % 20 == 0 else "a"] for i in range(100)])
+    status, out, _ = bpkern("fit", "t.csv", "--target", "y", "-o", "m.npz", "--time", "1")
+    assert status == 0
+    assert "The network predicts no better than 'always" in out
 
 
 @pytest.mark.parametrize(

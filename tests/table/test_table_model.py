@@ -27,7 +27,7 @@ LABELS = [["no", "yes"], [False, True], [-3, 5], [0.5, 1.5]]
 def labelled(classes=None, scaling="robust", **settings):
     encoder = TableEncoder(scaling=scaling, categorical=["z"], **settings)
     X = encoder.fit_transform(TABLE)
-    model = bpkern.MLP([X.shape[1], 4, 1], loss="binary_cross_entropy", optimizer="adam", seed=0)
+    model = bpkern.MLP([X.shape[1], 4, 1], loss="binary_cross_entropy", optimizer=bpkern.Adam(0.05), seed=0)
     model.fit(X, [0, 1, 0, 1, 1, 0], epochs=200, verbose=0)
     return TableModel(encoder, model, classes=classes)
 

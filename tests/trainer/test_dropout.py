@@ -169,7 +169,7 @@ def test_each_mini_batch_has_the_next_masks():
     bad = X.copy()
     bad[3, 3] = np.nan
     for call in (
-        lambda: model.fit(bad, y),
+        lambda: model.fit(bad, y, batch_size=50),
         lambda: model.train_on_batch(bad, y),
         lambda: model.forward(bad, train=True),
         lambda: model.fit(X, np.full_like(y, 1e200)),

@@ -29,6 +29,9 @@ def structs():
 def fields(body):
     listed = []
     for declaration in filter(None, map(str.strip, body.split(";"))):
+        if "(*" in declaration:  # a function
+            listed.append(("function", re.search(r"\(\*(\w+)\)", declaration)[1]))
+            continue
         kind, names = re.fullmatch(r"(?:const )?(?:unsigned )?(\w+)\s+(.*)", declaration, re.S).groups()
         listed += [(kind, re.match(r"\**(\w+)", name.strip())[1]) for name in names.split(",")]
     return listed

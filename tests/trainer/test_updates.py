@@ -86,7 +86,16 @@ def both(sizes, made, dtype, arguments, **model):
     X, y = data(sizes, dtype)
     trained = []
     for trainer in (bpkern.MLP, reference.MLP):
-        twin = trainer(sizes, activation="tanh", loss="mse", optimizer=made, dtype=dtype, seed=1, **model)
+        twin = trainer(
+            sizes,
+            activation="tanh",
+            loss="mse",
+            optimizer=made,
+            init="glorot_uniform",
+            dtype=dtype,
+            seed=1,
+            **model,
+        )
         before = twin.get_weights()
         history = twin.fit(X, y, **{"epochs": 2, "verbose": 0} | arguments)
         trained.append((twin.get_weights(), history["loss"]))

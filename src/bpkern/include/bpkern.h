@@ -227,10 +227,9 @@ BPKERN_EXPORT bpkern_status bpkern_net_create(bpkern_dtype dtype, int layers, co
                                               const double *parameters, bpkern_net **net);
 BPKERN_EXPORT void bpkern_net_free(bpkern_net *net); /* which may be NULL */
 
-/* Starts again from `seed`: biases of 0 and random weights, uniform on +-sqrt(6 / in) before relu,
- * leaky_relu, elu, softplus, gelu, gelu_tanh, silu and mish (He), on +-sqrt(6 / (in + out)) before the others
- * (Glorot); no states of an optimiser; and the order of rows in epochs to come. A seed gives the same numbers
- * everywhere, but not those of Python's `seed`. */
+/* Starts again from `seed`: weights uniform on +-sqrt(6 / (in + out)) and biases on +-1 / sqrt(in); no states
+ * of an optimiser; and the order of rows in epochs to come. A seed gives the same numbers everywhere, but not
+ * those of Python's `seed`. */
 BPKERN_EXPORT bpkern_status bpkern_net_init(bpkern_net *net, uint64_t seed);
 
 /* The number of layers; the width of the inputs for l = 0 and of layer l, counted from 1, otherwise; -1 for

@@ -63,6 +63,8 @@ class Network:
         [W, b, W, b, ...], input first, and then those of the inputs.
     """
 
+    stage = None  # for pickles of version 0.1
+
     def __init__(self, settings, parameters):
         self.settings = settings
         of_layers = parameters[: 2 * len(settings.activations)]
