@@ -63,8 +63,9 @@ class Activation(Slotted):
 class LeakyReLU(Activation):
     """The function z above 0 and ``slope * z`` below, as ``torch.nn.LeakyReLU``.
 
-    The derivative at 0 is the slope. The activation named "leaky_relu" is ``LeakyReLU()``. Other slopes are computed after the product of the
-    layer, not in it, and with the derivatives, which take memory as those of gelu do.
+    The derivative at 0 is the slope. The activation named "leaky_relu" is ``LeakyReLU()``. Other slopes are
+    computed after the product of the layer, not in it, and with the derivatives, which take memory as those
+    of gelu do.
 
     Parameters
     ----------
@@ -91,7 +92,8 @@ class LeakyReLU(Activation):
 class ELU(Activation):
     """The function z above 0 and ``alpha * (exp(z) - 1)`` below, as ``torch.nn.ELU``.
 
-    The derivative at 0 is alpha. The activation named "elu" is ``ELU()``. Other values are computed as other slopes of `LeakyReLU`.
+    The derivative at 0 is alpha. The activation named "elu" is ``ELU()``. Other values are computed as other
+    slopes of `LeakyReLU`.
 
     Parameters
     ----------

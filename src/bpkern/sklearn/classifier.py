@@ -83,7 +83,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         hidden layer. Not for "lbfgs".
     optimizer : bpkern optimizer, its name or None, default=None
         One of `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, `NAdam`, which replaces `solver` and its
-        settings; a name such as "adamw" stands for the optimiser with its default settings. Its `lr` may be a schedule of `bpkern.schedules`; ``optimizer__lr`` searches over rates.
+        settings; a name such as "adamw" stands for the optimiser with its default settings.
+        Its `lr` may be a schedule of `bpkern.schedules`; ``optimizer__lr`` searches over rates.
     callbacks : bpkern callback or sequence of these, default=()
         See `bpkern.callbacks`; their hooks receive the `bpkern.MLP` that trains. Not for "lbfgs".
         scikit-learn's callbacks are set by `set_callbacks`.
