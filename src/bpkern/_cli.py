@@ -134,8 +134,8 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "fit",
         help="train a network on a table, such as a CSV file",
         description="Train a network that predicts a column of a table from the others: CSV, or Parquet and "
-        "Feather where pyarrow or polars is installed. Types of columns are found and shown. A fifth of the "
-        "rows, or another file, measures the network beside a trivial prediction.",
+        "Feather where pyarrow or polars is installed. Types of columns are detected and shown. A fifth of "
+        "the rows, or another file, measures the network beside a trivial prediction.",
     )
     fit.add_argument("data", metavar="data.csv", help="the table; its first row has the names of the columns")
     fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
@@ -146,7 +146,9 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         default="auto",
         help="classes if the target has texts, two numbers, or at most 10 whole numbers; else values (auto)",
     )
-    fit.add_argument("--time", type=_seconds, default=60.0, help="about the most seconds of training (60)")
+    fit.add_argument(
+        "--time", type=_seconds, default=60.0, help="approximate limit of training, in seconds (60)"
+    )
     fit.add_argument("--validation", metavar="other.csv", help="rows that measure the network")
     fit.add_argument("--compare", action="store_true", help="measure scikit-learn's gradient boosting, too")
     fit.add_argument("--report", metavar="report.html", help="also write metrics and plots as a page")
@@ -154,10 +156,15 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     fit.add_argument(
         "--categorical", action="append", default=[], metavar="COLUMN", help="its numbers are categories"
     )
-    fit.add_argument("--seed", type=_whole("seed", 0), default=0, help="of parts, weights and shuffles (0)")
+    fit.add_argument(
+        "--seed",
+        type=_whole("seed", 0),
+        default=0,
+        help="seed of the division, the weights and the shuffles (0)",
+    )
     predict = commands.add_parser(
         "predict",
-        help="predict the rows of a table by a model of `bpkern fit`",
+        help="predict the rows of a table with a model of `bpkern fit`",
         description="Write predictions as CSV: a column, and for classes their probabilities.",
     )
     evaluate = commands.add_parser(
@@ -178,7 +185,7 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "-o", "--output", metavar="out.csv", help="the file of predictions (standard output)"
     )
     for command in (fit, predict, evaluate):
-        csv = command.add_argument_group("CSV files", "What is not given is found.")
+        csv = command.add_argument_group("CSV files", "Options that are not given are detected.")
         csv.add_argument("--encoding", help="such as cp1252 or latin-1 (utf-8, or by its mark)")
         csv.add_argument("--delimiter", help="between fields: , ; | or tab")
         csv.add_argument("--decimal", choices=(".", ","), help="the decimal sign")

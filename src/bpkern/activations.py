@@ -14,6 +14,11 @@ from ._slots import Slotted
 class Activation(Slotted):
     """The base class of activations with a parameter. ``__slots__`` of a subclass names the parameter.
 
+    Parameters
+    ----------
+    parameter : float
+        Under a name of its own in each subclass.
+
     Attributes
     ----------
     name : str
@@ -56,10 +61,11 @@ class Activation(Slotted):
 
 
 class LeakyReLU(Activation):
-    """z above 0 and ``slope * z`` below, as ``torch.nn.LeakyReLU``; the derivative at 0 is the slope.
+    """The function z above 0 and ``slope * z`` below, as ``torch.nn.LeakyReLU``.
 
-    The activation named "leaky_relu" is ``LeakyReLU()``. Other slopes are computed after the product of the
-    layer, not in it, and with the derivatives, which take memory as those of gelu do.
+    The derivative at 0 is the slope. The activation named "leaky_relu" is ``LeakyReLU()``. Other slopes are
+    computed after the product of the layer, not in it, and with the derivatives, which take memory as those
+    of gelu do.
 
     Parameters
     ----------
@@ -84,9 +90,10 @@ class LeakyReLU(Activation):
 
 
 class ELU(Activation):
-    """z above 0 and ``alpha * (exp(z) - 1)`` below, as ``torch.nn.ELU``; the derivative at 0 is alpha.
+    """The function z above 0 and ``alpha * (exp(z) - 1)`` below, as ``torch.nn.ELU``.
 
-    The activation named "elu" is ``ELU()``. Other values are computed as other slopes of `LeakyReLU`.
+    The derivative at 0 is alpha. The activation named "elu" is ``ELU()``. Other values are computed as other
+    slopes of `LeakyReLU`.
 
     Parameters
     ----------

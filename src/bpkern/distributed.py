@@ -18,6 +18,13 @@ __all__ = ["RankError", "own_rows"]
 class RankError(RuntimeError):
     """Another rank has failed, and has ended the call on all of them. The model is as of a finished step.
 
+    Parameters
+    ----------
+    rank : int
+        The first rank that has failed.
+    error : str
+        Its error, as text.
+
     Attributes
     ----------
     rank : int
@@ -38,6 +45,7 @@ def own_rows(n: int, comm: Any, shards: int | None = None) -> slice:
     Parameters
     ----------
     n : int
+        The number of rows of all ranks, at least 0.
     comm : communicator of mpi4py, or None
         Only its `rank` and `size` are read. None is one process, which has all rows.
     shards : int, optional

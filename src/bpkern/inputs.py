@@ -64,7 +64,7 @@ class Input(Slotted):
 class Scale(Input):
     """A factor for each input of layer 0, initially 1. It is the last of the inputs.
 
-    RealMLP trains it with six times the learning rate (`lr_factor=6`).
+    RealMLP trains it with six times the learning rate (``lr_factor=6``).
 
     Parameters
     ----------
@@ -147,10 +147,10 @@ class NumericEmbedding(Input):
 
     A column x becomes ``cos(2 * pi * x * weight_1 + bias_1) @ weight_2 + bias_2``, which are ``dim - 1``
     outputs, and after them x itself. Each column has parameters of its own: weight_1 (hidden,) from the
-    normal distribution with the deviation `sigma`; bias_1 (hidden,) uniform from -pi to pi; weight_2 (hidden,
-    dim - 1) and bias_2 (dim - 1,) uniform from ``-1 / sqrt(hidden)`` to ``1 / sqrt(hidden)``.
+    normal distribution with the standard deviation `sigma`; bias_1 (hidden,) uniform from -pi to pi; weight_2
+    (hidden, dim - 1) and bias_2 (dim - 1,) uniform from ``-1 / sqrt(hidden)`` to ``1 / sqrt(hidden)``.
 
-    RealMLP trains it with a tenth of the learning rate (`lr_factor=0.1`). The columns should be scaled to
+    RealMLP trains it with a tenth of the learning rate (``lr_factor=0.1``). The columns should be scaled to
     about -3 to 3.
 
     Parameters

@@ -37,7 +37,7 @@ def linear_forward(
         Bias.
     activation : str
         The function s: "identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "selu", "softplus",
-        "gelu", "gelu_tanh", "silu" or "mish".
+        "gelu", "gelu_tanh", "silu" or "mish"; without a parameter in parentheses.
     out : ndarray, shape (n, out), optional
         The array for the result; it must not overlap an input.
     n_threads : int, optional

@@ -414,7 +414,7 @@ class MLP:
         Parameters
         ----------
         bias_scale : float
-            beta, above 0.
+            The factor beta, above 0.
 
         Raises
         ------
@@ -547,9 +547,10 @@ class MLP:
             run at the same time in several threads share them. The result is the same to the bit for any
             number.
         shards : int, optional
-            Cut the rows into so many consecutive parts, of which each mini-batch takes its share; the
-            gradient is their sum in the order of a binary tree. The result is the same to the bit for any
-            number of ranks that divides it.
+            The number of consecutive parts into which the rows are divided. Each mini-batch takes its share
+            of rows from each part; its gradient is the sum over the parts in the order of a binary tree. The
+            result is the same to the bit for any number of ranks that divides it. Not with
+            `validation_split`, `drop_last`, a loss that is a Python function, or a model with `inputs`.
         comm : communicator of mpi4py, optional
             Train on its ranks (extra `mpi`), each of which is given its own rows of X, y, `sample_weight` and
             `validation_data`: those of `bpkern.distributed.own_rows`. `shards` is then by default the number
@@ -979,8 +980,9 @@ class MLP:
         return self._core.get_weights()
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
-        """Set all weights and biases. An average is dropped; the rest of the model's state stays, so do the
-        parameters of its inputs.
+        """Set all weights and biases.
+
+        An average is dropped. The rest of the model's state stays, and so do the parameters of its `inputs`.
 
         Parameters
         ----------
@@ -1081,7 +1083,7 @@ class MLP:
         Parameters
         ----------
         X : array_like, shape (n, in)
-            The training rows. Of more than 16384 rows, so many are chosen at random.
+            The training rows. At most 16384 of them are used, chosen at random.
         weights : {"std", "keep"}
             "std": normal numbers, scaled for each unit so that the sum over its inputs has the standard
             deviation 1 in these rows.

@@ -19,7 +19,7 @@ cdef ptrdiff_t batches_of(const bpk_run *run) noexcept:
 
 
 cdef ptrdiff_t most_updates(const bpk_run *run, ptrdiff_t batches) noexcept:
-    """The largest number of updates of a run of so many mini-batches that begins."""
+    """The largest number of updates of a run of `batches` mini-batches that begins."""
     batches += run.cursor.pending.batches
     return (batches - 1) // max(run.request.update.accumulate, 1) + 1 if batches else 0
 

@@ -23,6 +23,8 @@ class Optimizer(Slotted):
     ----------
     lr : float or callable
         The attribute of this name.
+    maximize : bool
+        The attribute of this name.
 
     Attributes
     ----------

@@ -76,7 +76,7 @@ cdef class Shards:
         return (self.rows - 1) // self.batch + 1
 
     cdef int check(self, Network network, int threads) except -1:
-        """Raise ValueError unless a run of this network with so many threads may use this."""
+        """Raise ValueError unless a run of this network with `threads` threads may use this."""
         if network is not self.network or threads > self.threads or self.rows < 1:
             raise ValueError(f"these shards are of another network, of {self.threads} threads, or without rows")
         return 0

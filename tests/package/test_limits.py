@@ -361,13 +361,14 @@ def test_memory_of_a_compressed_model(tmp_path):
         ("Adagrad()", 1),
         ("RMSprop()", 1),
         ("RMSprop(momentum=0.5, centered=True)", 3),
+        ("NAdam()", 2),
         ("Adam()", 2),
         ("Adam(amsgrad=True)", 3),
     ],
 )
 def test_states_of_the_optimisers(optimizer, states, tmp_path):
-    """ "SGD has no state, and one with momentum; Adagrad has one, RMSprop one to three, Adam two, and three
-    with `amsgrad`", and "training, for a copy to restore after a failed step; `train_on_batch` only if the
+    """ "SGD has no state, and one with momentum; Adagrad has one, RMSprop one to three, NAdam two, Adam
+    two, and three with `amsgrad`", and "training, for a copy to restore after a failed step; `train_on_batch` only if the
     step might overflow | *M*" """
     code = f"""
         model = net(optimizer=bpkern.{optimizer})

@@ -37,7 +37,7 @@ DTYPES = ("float32", "float64")
 ACTIVATIONS = bpkern._core.ACTIVATIONS
 REGRESSION = ("mse", "squared_error", "mae", "huber", "quantile", "poisson")
 CONSTANT = (bpkern.SGD(0.01, 0.9, True), bpkern.RMSprop(momentum=0.5, centered=True), bpkern.Adagrad())
-ADAMS = (bpkern.Adam(), bpkern.Adam(amsgrad=True, eps_hat=True), bpkern.AdamW())
+ADAMS = (bpkern.Adam(), bpkern.Adam(amsgrad=True, eps_hat=True), bpkern.AdamW(), bpkern.NAdam())
 UNIFORM = ("auto", "glorot_uniform", "he_uniform", "lecun_uniform")
 NORMAL = ("glorot_normal", "he_normal", "lecun_normal")
 SCHEDULES = (
@@ -222,7 +222,7 @@ ROWS = {
     "initial weights: orthogonal": lambda: initial(["orthogonal"]),
     "order of rows, validation split, dropout masks": orders,
     "fit with SGD, RMSprop, Adagrad": lambda: fits(CONSTANT),
-    "fit with Adam, AdamW": lambda: fits(ADAMS),
+    "fit with Adam, AdamW, NAdam": lambda: fits(ADAMS),
     "learning rates of schedules": rates,
     "losses: history, `evaluate`, `losses`": losses,
     "metrics": metrics,

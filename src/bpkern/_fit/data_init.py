@@ -14,7 +14,7 @@ from .. import _checks, _core
 from .._data.rows import as_rows, bad_row
 from .._model.core import Core
 
-# More rows than this are not looked at, but a random part of so many.
+# The most rows that are used; of more, as many are chosen at random.
 MOST_ROWS = 1 << 14
 
 # Points in the convex hull of which a unit's bend is placed.
@@ -90,7 +90,7 @@ def _inputs_of(core: Core, data: _core.Data, index: np.ndarray, l: int) -> np.nd
 
 
 def _draw_weights(generator: np.random.Generator, inputs: np.ndarray, w: np.ndarray) -> None:
-    """Normal weights, so that each unit's sum over its inputs has the deviation 1 in the rows.
+    """Normal weights, so that each unit's sum over its inputs has the standard deviation 1 in the rows.
 
     The weights of a unit whose sum is the same in all rows are divided by the root of its inputs' number.
     """

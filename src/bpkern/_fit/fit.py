@@ -353,7 +353,7 @@ class Fit:
         """Called after the callbacks of an epoch."""
 
     def _write(self, path: str, epochs: int) -> None:
-        """Write the checkpoint after so many epochs."""
+        """Write the checkpoint after `epochs` epochs."""
         from .._files import checkpoints
 
         checkpoints.write(self._core, path, self.callbacks, self._fingerprint, epochs)

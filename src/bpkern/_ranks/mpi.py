@@ -48,7 +48,7 @@ class MpiEngine:
         self.allgather(np.array([float(len(own))]), sizes)
         counts = sizes.astype(np.int64).tolist()
         found = np.empty(sum(counts), np.uint8)
-        # Counts of MPI are 32 bits wide in older versions: messages of at most so many bytes.
+        # Counts have 32 bits in older versions of MPI, so objects travel in parts of at most MOST_BYTES.
         starts = np.cumsum([0, *counts])
         given = np.frombuffer(own, np.uint8)
         for rank, count in enumerate(counts):

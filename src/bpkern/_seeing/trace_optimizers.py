@@ -40,7 +40,7 @@ def formulas(optimizer: Any) -> list[str]:
     """
     rule, lines = optimizer.rule, []
     if optimizer.maximize:
-        lines.append("g ← −g, but for the penalties")
+        lines.append("g ← −g, except in the penalties")
     if optimizer.weight_decay:
         lines.append(
             f"w ← (1 − lr · {optimizer.weight_decay:g}) w"

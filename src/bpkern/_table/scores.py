@@ -38,7 +38,7 @@ def scores_of(y: np.ndarray, predicted: np.ndarray, classes: int | None) -> Scor
 
 
 def baseline(y: np.ndarray, classes: int | None, rows: int) -> np.ndarray:
-    """For each of so many rows, the probabilities of the classes in y, or the mean of its values."""
+    """For each of `rows` rows, the probabilities of the classes in y, or the mean of its values."""
     if classes is None:
         return np.full(rows, float(y.mean()))
     frequencies = np.bincount(y, minlength=classes) / len(y)

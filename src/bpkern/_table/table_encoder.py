@@ -32,14 +32,14 @@ class TableEncoder:
         Of numbers. "robust" is RealMLP's: ``s = (x - median) / (difference of the quartiles)``, or half of
         maximum minus minimum if the quartiles are equal, and then ``s / sqrt(1 + (s / 3)**2)``, which is
         between -3 and 3. It also scales one-hot columns in this way. "standard" makes the mean 0 and the
-        deviation 1. "quantile" makes a normal distribution of any, by at most 1000 quantiles.
+        standard deviation 1. "quantile" makes the distribution normal, by at most 1000 quantiles.
     categorical : sequence of str or int
         Further columns whose values are categories, by name or number: whole numbers such as codes of
         places. Texts, categoricals and booleans always are.
     max_one_hot : int, optional
         Columns with more categories become one column of codes, for embeddings. None makes all one-hot.
     max_categories : int, optional
-        Keep only so many categories of a column, the most frequent ones; others count as unknown.
+        The most categories of a column; only the most frequent are kept, others count as unknown.
 
     Attributes
     ----------
@@ -128,6 +128,7 @@ class TableEncoder:
         Returns
         -------
         ndarray of float32, shape (n, results)
+            As from `transform`.
         """
         frame = as_frame(X)
         self._fit(frame)
@@ -200,6 +201,7 @@ class TableEncoder:
         Returns
         -------
         ndarray of float32, shape (n, results)
+            The columns that the notes of the class describe.
 
         Raises
         ------
@@ -297,7 +299,8 @@ class TableEncoder:
 
         Returns
         -------
-        dict
+        dict of str to object
+            The arguments of the constructor.
         """
         return {name: getattr(self, name) for name in _PARAMETERS}
 

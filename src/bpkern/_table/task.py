@@ -10,7 +10,7 @@ import numpy as np
 from .frames import Coded
 from .reading import Table
 
-# Whole numbers that are taken for classes are at most so many.
+# The most distinct whole numbers that are taken for classes.
 MOST_CLASSES = 10
 
 TASKS = ("auto", "classification", "regression")

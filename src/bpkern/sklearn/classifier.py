@@ -82,8 +82,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         The probability that a hidden activation is dropped in training, from 0 to below 1; a list has one per
         hidden layer. Not for "lbfgs".
     optimizer : bpkern optimizer, its name or None, default=None
-        One of `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, which replaces `solver` and its settings;
-        a name such as "adamw" stands for the optimiser with its default settings.
+        One of `bpkern.SGD`, `RMSprop`, `Adagrad`, `Adam`, `AdamW`, `NAdam`, which replaces `solver` and its
+        settings; a name such as "adamw" stands for the optimiser with its default settings.
         Its `lr` may be a schedule of `bpkern.schedules`; ``optimizer__lr`` searches over rates.
     callbacks : bpkern callback or sequence of these, default=()
         See `bpkern.callbacks`; their hooks receive the `bpkern.MLP` that trains. Not for "lbfgs".
