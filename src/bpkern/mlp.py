@@ -404,9 +404,9 @@ class MLP:
         c. Here W = s V and b = beta c: "lecun_normal" draws such W. By the chain rule the gradient by V is s
         times that by W, and W moves s times as far as V. So SGD on V with the rate lr is SGD on W with ``s**2
         * lr``; Adam, whose steps do not depend on the gradient's scale, is Adam on W with ``s * lr``; so are
-        AdamW, RMSprop and Adagrad, up to their eps, which is ``eps / s`` for V, and Adagrad's
-        `initial_accumulator_value`. Decay of V by lambda is decay of W by ``lambda / s**2``, and with AdamW
-        by ``lambda / s``. For b, beta takes the place of s.
+        AdamW, NAdam, RMSprop and Adagrad, up to their eps, which is ``eps / s`` for V, and Adagrad's
+        `initial_accumulator_value`. Decay of V by lambda is decay of W by ``lambda / s**2``, and decoupled
+        decay, of AdamW and of NAdam if asked for, by ``lambda / s``. For b, beta takes the place of s.
 
         This sets the factors of all layers for the present optimiser: call it again after another kind of
         optimiser was assigned.
@@ -424,7 +424,7 @@ class MLP:
         core = self._core
         settings = core.settings
         core.set_groups(
-            with_ntk_factors(settings.groups, settings.layers, settings.optimizer.rule, bias_scale)
+            with_ntk_factors(settings.groups, settings.sizes, settings.optimizer, bias_scale)
         )
 
     @property

@@ -112,8 +112,7 @@ class MLP:
     def set_ntk_factors(self, *, bias_scale: Any = 1.0) -> None:
         """Train as in the NTK parametrisation; see `bpkern.MLP.set_ntk_factors`."""
         settings = self._settings
-        rule = settings.optimizer.rule
-        settings.groups = with_ntk_factors(settings.groups, settings.layers, rule, bias_scale)
+        settings.groups = with_ntk_factors(settings.groups, settings.sizes, settings.optimizer, bias_scale)
 
     @np.errstate(all="ignore")
     @proposes_arguments("MLP.fit")
