@@ -371,7 +371,9 @@ def test_the_table_of_versions():
 
 
 # The keys and the settings of optimisers that version 0.1 knows; it refuses any other.
-KEYS_OF_0_1 = """layers activation output_activation loss optimizer dtype init l2 dropout l1 label_smoothing"""
+KEYS_OF_0_1 = (
+    """layers activation output_activation loss optimizer dtype init l2 dropout l1 label_smoothing"""
+)
 SETTINGS_OF_0_1 = {
     "sgd": "lr momentum nesterov weight_decay",
     "rmsprop": "lr alpha eps weight_decay momentum centered",

@@ -90,9 +90,10 @@ def test_models_with_inputs(executor, given):
 
 
 def test_groups_that_a_callback_changes_come_back(executor):
-    assert_as_serial(executor, lambda: classifiers(2), epochs=3, callbacks=Freeze())
+    each = [{"callbacks": Freeze()}, {"callbacks": Freeze()}]
+    assert_as_serial(executor, lambda: classifiers(2), epochs=3, each=each)
     models = classifiers(2)
-    bpkern.fit_many(models, X, LABELS, epochs=2, executor=executor, callbacks=Freeze())
+    bpkern.fit_many(models, X, LABELS, epochs=2, executor=executor, each=each)
     assert [model.parameter_groups[0]["frozen"] for model in models] == [True, True]
 
 

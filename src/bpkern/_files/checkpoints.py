@@ -122,7 +122,8 @@ def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
 
 def _check_model(settings: Settings, found: state.Config) -> None:
     """Raise ValueError if the checkpoint is of a model with other settings."""
-    absent = {"input_dropout": 0.0, "bias": [True] * len(settings.bias), "inputs": []}  # what files leave out
+    # What files leave out.
+    absent: state.Config = {"input_dropout": 0.0, "bias": [True] * len(settings.bias), "inputs": []}
     found = absent | found
     for name, given in (absent | state.model_config(settings)).items():
         other = found[name]

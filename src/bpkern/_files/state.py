@@ -47,8 +47,8 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 # The largest number of updates in a file: 64 bits leave room to count on.
 MOST_COUNT = 1 << 62
 
-# What model.init holds if all weights are drawn by AUTO, a name that version 0.1 does not know. The weights of
-# both have the same distribution. The name itself is outside of "model", where 0.1 ignores it.
+# What model.init holds if all weights are drawn by AUTO, a name that version 0.1 does not know. The weights
+# of both have the same distribution. The name itself is outside of "model", where 0.1 ignores it.
 INIT_OF_0_1 = "glorot_uniform"
 
 Config = dict[str, Any]
@@ -129,7 +129,7 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     ------
     One of MALFORMED
     """
-    arguments = config["model"] | {"init": init_in(config)}
+    arguments = {**config["model"], "init": init_in(config)}
     # Checked first: nothing is allocated for sizes that a file only claims.
     found = _sizes(arrays)
     if "inputs" in arguments:

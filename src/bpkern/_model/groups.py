@@ -129,9 +129,10 @@ def _scaled(optimizer: Optimizer, s: float) -> dict[str, Any]:
 
     By the chain rule the gradient by V is s times that by W, and W moves s times as far as V.
     """
-    lr = s**2 if optimizer.rule == "sgd" else s  # the steps of the others do not depend on the gradient's scale
-    # Decay of V adds lambda V = (lambda / s) W to the gradient by V, as (lambda / s^2) W to that by W. Decoupled
-    # decay multiplies V and W by the same 1 - lr lambda.
+    # The steps of the other rules do not depend on the gradient's scale.
+    lr = s**2 if optimizer.rule == "sgd" else s
+    # Decay of V adds lambda V = (lambda / s) W to the gradient by V, as (lambda / s^2) W to that by W.
+    # Decoupled decay multiplies V and W by the same 1 - lr lambda.
     is_decoupled = optimizer.rule == "adamw" or getattr(optimizer, "decoupled_weight_decay", False)
     return {"lr": lr, "weight_decay": 1 / s if is_decoupled else 1 / s**2}
 
@@ -141,6 +142,16 @@ def trained(groups: Groups, bias: Sequence[bool]) -> list[tuple[bool, bool]]:
     return [
         (not weights.frozen, has_bias and not biases.frozen)
         for (weights, biases), has_bias in zip(groups, bias, strict=True)
+    ]
+
+
+def listed(groups: Groups, bias: Sequence[bool]) -> list[dict[str, Any]]:
+    """As `MLP.parameter_groups`."""
+    return [
+        {"layer": l, "kind": kind, **group.by_name()}
+        for l, (layer, has_bias) in enumerate(zip(groups, bias, strict=True))
+        for kind, group in zip(KINDS, layer, strict=True)
+        if has_bias or kind != "biases"
     ]
 
 
@@ -185,7 +196,7 @@ def _text(group: Group) -> str:
     if group.frozen:
         return "frozen"
     factors = [
-        f"{name} x {value:g}"
+        f"{name} x {f'{value:g}' if float(f'{value:g}') == value else repr(value)}"
         for name, value in (("lr", group.lr), ("weight decay", group.weight_decay))
         if value != 1
     ]

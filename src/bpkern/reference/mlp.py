@@ -11,7 +11,7 @@ from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
 from .._fit import data_init
 from .._fit.arguments import FitArguments
 from .._fit.progress import make_progress
-from .._model.groups import frozen, with_factors, with_ntk_factors
+from .._model.groups import frozen, listed, with_factors, with_ntk_factors
 from .._model.parameters import Weights, checked_weights
 from .._model.seeding import RandomState
 from .._model.settings import Settings
@@ -113,6 +113,11 @@ class MLP:
         """Train as in the NTK parametrisation; see `bpkern.MLP.set_ntk_factors`."""
         settings = self._settings
         settings.groups = with_ntk_factors(settings.groups, settings.sizes, settings.optimizer, bias_scale)
+
+    @property
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What `freeze` and `set_factors` have set; see `bpkern.MLP.parameter_groups`."""
+        return listed(self._settings.groups, self._settings.bias)
 
     @np.errstate(all="ignore")
     @proposes_arguments("MLP.fit")
