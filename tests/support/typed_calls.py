@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bpkern
-from bpkern import activations, c_api, callbacks, export, graph, kernels, losses, preprocessing, reference, schedules
+from bpkern import (
+    activations,
+    c_api,
+    callbacks,
+    export,
+    graph,
+    kernels,
+    losses,
+    preprocessing,
+    reference,
+    schedules,
+)
 
 Array = NDArray[np.float32]
 

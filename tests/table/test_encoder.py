@@ -42,6 +42,21 @@ def test_huge_numbers_are_clipped():
     close(encoder.transform([[-1e300], [1e300], [1.7e308]]), [[-3], [3], [3]])
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-3, 1e308])
+def test_standard_scaling_of_any_size(size):
+    numbers = np.array([-1.0, 0.25, 0.5, 1.0])
+    found = TableEncoder(scaling="standard").fit_transform(numbers[:, None] * size)
+    np.testing.assert_allclose(found[:, 0], (numbers - numbers.mean()) / numbers.std(), rtol=1e-6)
+
+
+def test_numbers_beyond_float32_name_their_column():
+    encoder = TableEncoder(scaling="standard").fit({"a": [0.0, 1.0], "b": [0.0, 2.0]})
+    with pytest.raises(
+        ValueError, match=r"column 'b', row 1 holds 1e\+300: too far from the numbers of the fit"
+    ):
+        encoder.transform({"a": [0.0, 1.0], "b": [0.0, 1e300]})
+
+
 def test_standard_scaling():
     X = np.random.default_rng(0).normal(7, 3, (500, 3))
     found = TableEncoder(scaling="standard").fit_transform(X)

@@ -74,6 +74,19 @@ def test_values_have_their_units(tmp_path):
         whole.predict_proba(TABLE)
 
 
+def test_a_python_loss_is_given_again(tmp_path):
+    def own(outputs, y):
+        return ((outputs - y) ** 2).sum(axis=1), 2 * (outputs - y)
+
+    encoder = TableEncoder(categorical=["z"]).fit(TABLE)
+    model = bpkern.MLP([len(encoder.get_feature_names_out()), 1], loss=own, seed=0)
+    TableModel(encoder, model).save(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match="give loss="):
+        TableModel.load(tmp_path / "model.npz")
+    again = TableModel.load(tmp_path / "model.npz", loss=own)
+    assert np.array_equal(again.predict(TABLE), TableModel(encoder, model).predict(TABLE))
+
+
 def test_the_network_alone(saved):
     """Other readers of the file see a network, to which the encoder adds nothing."""
     network = bpkern.MLP.load(saved)

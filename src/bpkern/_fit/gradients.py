@@ -30,7 +30,8 @@ def gradients(core: Core, X: Any, y: Any, by_name: bool) -> tuple[float, Any]:
             if settings.penalised:
                 factor = settings.penalty_factor(len(data[0]))
                 loss += add_penalty(core.net, found, factor * settings.l1, factor * settings.l2)
-            clear_absent(found, settings)
+            if not all(settings.bias):
+                clear_absent(found, settings)
     except _core.BadRowError as error:
         raise bad_row(data, error.row, settings) from None
     if not by_name:

@@ -179,8 +179,17 @@ class Encoding:
             out[:, column] = np.isnan(read[place])
         for row, knots in self._knots:
             block[row] = np.interp(block[row], *knots)
-        scaling.apply(block, self._center, self._factor, self.scaling == "robust", scratch)
-        out[:, : len(self._kept)] = block.T
+        with np.errstate(over="ignore"):
+            scaling.apply(block, self._center, self._factor, self.scaling == "robust", scratch)
+            out[:, : len(self._kept)] = block.T
+        too_large = np.isinf(out[:, : len(self._kept)])
+        if too_large.any():
+            at, row = map(int, np.argwhere(too_large)[0])
+            title, value = frame.title(self._kept[row]), read[self._kept[row]][at]
+            raise ValueError(
+                f"column {title}, row {start + at} holds {value!s}: too far from the numbers of the fit, its "
+                "scaled value is beyond float32"
+            )
 
     def _write_categories(self, out: np.ndarray, codes: dict[int, np.ndarray]) -> None:
         column = len(self._kept) + len(self._indicators)

@@ -59,8 +59,10 @@ def scale_of(values: np.ndarray, counts: np.ndarray | None, scaling: str) -> Sca
         # Halves and a shift: sums of large or nearly equal numbers stay exact enough.
         middle = lowest / 2 + highest / 2
         mean = middle + float(np.average(values - middle, weights=counts))
-        deviation = float(np.sqrt(np.average(np.square(values - mean), weights=counts)))
-        return Scale(mean, _inverse(deviation))
+        # In units of the largest difference, squares neither overflow nor underflow.
+        unit = max(highest - mean, mean - lowest)
+        deviation = float(np.sqrt(np.average(np.square((values - mean) / unit), weights=counts)))
+        return Scale(mean, _inverse(unit * deviation))
     if scaling == "quantile":
         return _quantile_scale(values)
     quarter, median, three_quarters = quantiles(values, counts, np.array([0.25, 0.5, 0.75]))

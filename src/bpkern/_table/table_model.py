@@ -171,13 +171,15 @@ class TableModel:
         model_file.save(core_of(self.model), path, ({KEY: config | {"target": own}}, arrays))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], *, loss: Any = None, optimizer: Any = None) -> Self:
         """The model of a file that `save` has written. No code in it is run.
 
         Parameters
         ----------
         path : str or path
             An .npz or .safetensors file.
+        loss, optimizer : callable, Optimizer
+            As for `MLP.load`, for what no file can hold: a loss or a learning rate that is a Python function.
 
         Returns
         -------
@@ -193,7 +195,7 @@ class TableModel:
             For .safetensors without that library.
         """
         config, arrays = container.read(path)
-        core = model_file.core_of_contents(path, config, arrays, None, None, MLP.__bpkern_conventions__)
+        core = model_file.core_of_contents(path, config, arrays, loss, optimizer, MLP.__bpkern_conventions__)
         if KEY not in config:
             raise ValueError(f"{os.fspath(path)} holds a network without an encoder: MLP.load reads it")
         table = {
