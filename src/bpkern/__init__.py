@@ -30,7 +30,7 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, NAdam, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import c_api, export, graph, inputs, preprocessing, reference, trace
+    from . import c_api, distributed, export, graph, inputs, preprocessing, reference, trace
     from .c_api import get_include
     from .trace import Trace
 
@@ -50,6 +50,7 @@ __all__ = [
     "available_isas",
     "c_api",
     "callbacks",
+    "distributed",
     "export",
     "fit_many",
     "get_include",
@@ -73,6 +74,7 @@ _threadpoolctl.register_when_loaded()
 # Imported at their first use: `reference` alone would take a third of the package's import time.
 _LATER = {
     "c_api": ".c_api",
+    "distributed": ".distributed",
     "export": ".export",
     "get_include": ".c_api",
     "graph": ".graph",

@@ -88,6 +88,7 @@ _SCHEDULE = {
     "initial_learning_rate": "lr",
     "last_epoch": "the iterations are counted by the model",
 }
+_LENGTH = {"total_steps": "iterations", "decay_steps": "iterations"}
 _EPS = {"epsilon": "eps"}
 _BETAS = {
     "beta1": "it is the first of betas=(0.9, 0.999)",
@@ -106,6 +107,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "random_state": "seed",
         "kernel_initializer": "init",
         "dropout_rate": "dropout",
+        "use_bias": "bias",
         "alpha": "l2",
         "lr": _OPTIMIZER,
         "learning_rate": _OPTIMIZER,
@@ -170,8 +172,25 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "Adagrad": _RATES | _EPS,
     "Adam": _RATES | _EPS | _BETAS,
     "AdamW": _RATES | _EPS | _BETAS,
+    "NAdam": _RATES | _EPS | _BETAS | {"schedule_decay": "momentum_decay"},
+    "LeakyReLU": {"negative_slope": "slope", "alpha": "slope"},
+    "TableEncoder": {
+        "scale": "scaling",
+        "scaler": "scaling",
+        "cat_features": "categorical",
+        "categorical_features": "categorical",
+        "one_hot_max_size": "max_one_hot",
+    },
 }
+_GROUPS = {"layer": "layers", "bias": "biases", "weight": "weights", "kernel": "weights"}
 ARGUMENTS |= {
+    "MLP.freeze": _GROUPS,
+    "MLP.unfreeze": _GROUPS,
+    "MLP.set_factors": _GROUPS | {"learning_rate": "lr", "decay": "weight_decay"},
+    "MLP.set_ntk_factors": {"beta": "bias_scale"},
+    "MLP.polyak_update": {"polyak": "tau", "model": "other"},
+    "CosLog4": _SCHEDULE | _LENGTH,
+    "FlatCos": _SCHEDULE | _LENGTH,
     "Step": _SCHEDULE | {"step_size": "every", "gamma": "factor", "decay_rate": "factor"},
     "Exponential": _SCHEDULE | {"gamma": "factor", "decay_rate": "factor", "decay_steps": "every"},
     "InverseScaling": _SCHEDULE | {"power_t": "power"},

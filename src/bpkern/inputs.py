@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from . import _checks
 from ._arguments import proposes_arguments
+from ._model.groups import MOST_FACTOR
 from ._slots import Slotted
 
 # The codes of more categories would not be exact in float32.
@@ -54,7 +55,7 @@ class Input(Slotted):
 
     def _check_factors(self) -> None:
         for name in ("lr_factor", "decay_factor"):
-            _checks.real(name, getattr(self, name))
+            _checks.real(name, getattr(self, name), 0.0, MOST_FACTOR)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
@@ -69,7 +70,7 @@ class Scale(Input):
     Parameters
     ----------
     lr_factor, decay_factor : float
-        At least 0; they multiply the learning rate and the optimiser's weight decay. An `lr_factor` of 0
+        From 0 to 1e100; they multiply the learning rate and the optimiser's weight decay. An `lr_factor` of 0
         keeps the initial values.
 
     Raises
@@ -109,7 +110,7 @@ class CategoryEmbedding(Input):
     dim : int
         The outputs of the column, at least 1.
     lr_factor, decay_factor : float
-        At least 0; they multiply the learning rate and the optimiser's weight decay. An `lr_factor` of 0
+        From 0 to 1e100; they multiply the learning rate and the optimiser's weight decay. An `lr_factor` of 0
         keeps the initial values.
 
     Raises
@@ -164,7 +165,7 @@ class NumericEmbedding(Input):
     sigma : float
         Above 0.
     lr_factor, decay_factor : float
-        At least 0; they multiply the learning rate and the optimiser's weight decay. An `lr_factor` of 0
+        From 0 to 1e100; they multiply the learning rate and the optimiser's weight decay. An `lr_factor` of 0
         keeps the initial values.
 
     Raises
@@ -188,7 +189,8 @@ class NumericEmbedding(Input):
         lr_factor: float = 1.0,
         decay_factor: float = 1.0,
     ) -> None:
-        self.columns = columns
+        is_used_up = hasattr(columns, "__iter__") and not hasattr(columns, "__len__")
+        self.columns = list(columns) if columns is not None and is_used_up else columns
         self.hidden = hidden
         self.dim = dim
         self.sigma = sigma

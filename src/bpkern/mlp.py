@@ -17,7 +17,7 @@ from ._fit.arguments import FitArguments
 from ._fit.fit import SHORT, Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
-from ._model.groups import KINDS, frozen, with_factors, with_ntk_factors
+from ._model.groups import frozen, listed, with_factors, with_ntk_factors
 from ._model.parameters import Weights, checked_mapping, of_inputs, weights_of, without_gaps
 from ._model.prediction import (
     any_forward,
@@ -110,9 +110,11 @@ class MLP:
     inputs : sequence of `bpkern.inputs.Input`
         What stands in front of the first layer and is trained with it: embeddings of columns, and factors.
         ``layers[0]`` is the number of columns of X; W of the first layer has as many columns as the inputs
-        have outputs.
+        have outputs. Not with `input_dropout`; and `compress`, `trace`, `bpkern.export` and fits with
+        `shards` or `comm` refuse a model with inputs.
     input_dropout : float
-        As `dropout`, for the inputs: the probability that a number of a row is dropped in training.
+        As `dropout`, for the inputs: the probability that a number of a row is dropped in training. Not for a
+        model with `inputs`.
     seed : None, int, SeedSequence or Generator
         For the initial weights, dropout, the validation split and the shuffles, in this order. A Generator is
         used and advanced; None takes fresh entropy. What a subclass of Generator returns is checked.
@@ -301,6 +303,7 @@ class MLP:
 
     # Groups of parameters ----------------------------------------------------------------------------
 
+    @proposes_arguments("MLP.freeze")
     def freeze(
         self, layers: int | Iterable[int] | None = None, weights: bool = True, biases: bool = True
     ) -> None:
@@ -314,9 +317,12 @@ class MLP:
         that is trained, unless it is made by hand or with a loss in Python.
 
         The loss still contains the penalties of frozen weights, `gradients` and `trace` compute the
-        derivatives by them, and `set_weights`, `load_state_dict` and `polyak_update` change them. Freezing is
-        a setting: it is saved, copied and pickled with the model, and stays at `reset`. Callbacks of a fit
-        may call this.
+        derivatives by them, and `set_weights`, `load_state_dict`, `polyak_update`, `initialize` and `reset`
+        change them. Freezing is a setting: it is saved, copied and pickled with the model, and stays at
+        `reset`. Callbacks of a fit may call this.
+
+        The model's `inputs` are not layers: they go on training. The constructor's
+        ``Scale(lr_factor=0)``, for example, keeps them as they are.
 
         Parameters
         ----------
@@ -335,6 +341,7 @@ class MLP:
         core = self._core
         core.set_groups(frozen(core.settings.groups, layers, True, weights=weights, biases=biases))
 
+    @proposes_arguments("MLP.unfreeze")
     def unfreeze(
         self, layers: int | Iterable[int] | None = None, weights: bool = True, biases: bool = True
     ) -> None:
@@ -355,6 +362,7 @@ class MLP:
         core = self._core
         core.set_groups(frozen(core.settings.groups, layers, False, weights=weights, biases=biases))
 
+    @proposes_arguments("MLP.set_factors")
     def set_factors(
         self,
         layers: int | Iterable[int] | None = None,
@@ -372,7 +380,8 @@ class MLP:
         They train as a parameter group of PyTorch with ``lr=factor * optimizer.lr`` and
         ``weight_decay=factor * optimizer.weight_decay``; schedules are multiplied, too. The penalties `l1`
         and `l2` of the loss have no factors. A learning rate of 0 leaves the parameters, but not the
-        optimiser's states; `freeze` leaves both. Factors are settings as freezing is.
+        optimiser's states; `freeze` leaves both. Factors are settings as freezing is. The model's `inputs`
+        are not layers: they have `lr_factor` and `decay_factor` of their own.
 
         Parameters
         ----------
@@ -393,6 +402,7 @@ class MLP:
             with_factors(core.settings.groups, layers, lr, weight_decay, weights=weights, biases=biases)
         )
 
+    @proposes_arguments("MLP.set_ntk_factors")
     def set_ntk_factors(self, *, bias_scale: float = 1.0) -> None:
         """Set the factors with which the model trains as in the NTK parametrisation.
 
@@ -404,9 +414,9 @@ class MLP:
         c. Here W = s V and b = beta c: "lecun_normal" draws such W. By the chain rule the gradient by V is s
         times that by W, and W moves s times as far as V. So SGD on V with the rate lr is SGD on W with ``s**2
         * lr``; Adam, whose steps do not depend on the gradient's scale, is Adam on W with ``s * lr``; so are
-        AdamW, RMSprop and Adagrad, up to their eps, which is ``eps / s`` for V, and Adagrad's
-        `initial_accumulator_value`. Decay of V by lambda is decay of W by ``lambda / s**2``, and with AdamW
-        by ``lambda / s``. For b, beta takes the place of s.
+        AdamW, NAdam, RMSprop and Adagrad, up to their eps, which is ``eps / s`` for V, and Adagrad's
+        `initial_accumulator_value`. Decay of V by lambda is decay of W by ``lambda / s**2``, and decoupled
+        decay, of AdamW and of NAdam if asked for, by ``lambda / s``. For b, beta takes the place of s.
 
         This sets the factors of all layers for the present optimiser: call it again after another kind of
         optimiser was assigned.
@@ -423,24 +433,17 @@ class MLP:
         """
         core = self._core
         settings = core.settings
-        core.set_groups(
-            with_ntk_factors(settings.groups, settings.layers, settings.optimizer.rule, bias_scale)
-        )
+        core.set_groups(with_ntk_factors(settings.groups, settings.sizes, settings.optimizer, bias_scale))
 
     @property
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What `freeze` and `set_factors` have set: a dict per layer and kind of parameters.
 
         Each has "layer", "kind" ("weights" or "biases"), "lr" and "weight_decay", the factors, and "frozen".
-        Biases that a layer does not have are left out. Changes of the dicts have no effect.
+        Biases that a layer does not have are left out, and so are the model's `inputs`, which have factors
+        of their own. Changes of the dicts have no effect.
         """
-        settings = self._core.settings
-        return [
-            {"layer": l, "kind": kind, **group.by_name()}
-            for l, (layer, has_bias) in enumerate(zip(settings.groups, settings.bias, strict=True))
-            for kind, group in zip(KINDS, layer, strict=True)
-            if has_bias or kind != "biases"
-        ]
+        return listed(self._core.settings.groups, self._core.settings.bias)
 
     # Training ----------------------------------------------------------------------------------------
 
@@ -521,7 +524,7 @@ class MLP:
             an update, too.
         drop_last : bool
             Leave out the rows of an epoch that do not fill a mini-batch: the last ones of its order. Not with
-            an iterable of batches, and ValueError if `batch_size` exceeds the rows to train on.
+            an iterable of batches or `shards`, and ValueError if `batch_size` exceeds the rows to train on.
         ema : float, optional
             Keep an average of the parameters, ``ema * average + (1 - ema) * parameters`` after each update,
             from 0 to 1. Predictions, `get_weights` and files use the average, until a fit without one.
@@ -534,7 +537,8 @@ class MLP:
             If the checkpoint exists, continue from it up to the same total number of epochs; the result is
             the same to the bit as without the interruption. Otherwise start from the beginning. The model,
             the arguments of fit and the data must be the same, or a ValueError names the difference; the
-            settings of the optimiser, which a callback may have changed, are restored from the file.
+            settings of the optimiser, what is frozen and factors, which a callback may have changed, are
+            restored from the file.
             docs/training.md lists what is compared, and what may change.
         verbose : {"auto", 0, 1, 2} or bool
             "auto" draws a progress bar on a terminal and in a notebook, by tqdm if that is installed; 0 or
@@ -554,7 +558,8 @@ class MLP:
         comm : communicator of mpi4py, optional
             Train on its ranks (extra `mpi`), each of which is given its own rows of X, y, `sample_weight` and
             `validation_data`: those of `bpkern.distributed.own_rows`. `shards` is then by default the number
-            of ranks. docs/ranks.md says more.
+            of ranks. docs/ranks.md says more. Neither `shards` nor `comm` works with `validation_split`,
+            `drop_last`, a model with inputs or a loss that is a Python function.
 
         Returns
         -------
@@ -953,7 +958,7 @@ class MLP:
         Raises
         ------
         ValueError, TypeError, DivergedError, RuntimeError, MemoryError
-            As for `fit`.
+            As for `fit`; ValueError for a model with inputs.
         """
         from ._seeing.trace_training import traced
         from .trace import Trace
@@ -1040,6 +1045,7 @@ class MLP:
         own, others = of_inputs(checked_mapping(state))
         self._core.set_state({**own, **without_gaps(others, count)})
 
+    @proposes_arguments("MLP.polyak_update")
     def polyak_update(self, other: MLP, tau: float) -> None:
         """Move all parameters towards those of another model: ``(1 - tau) * own + tau * other's``.
 
@@ -1065,6 +1071,7 @@ class MLP:
             raise TypeError(f"other must be a bpkern.MLP, not {other!r}")
         self._core.blend(core_of(other), tau)
 
+    @proposes_arguments("MLP.initialize")
     def initialize(
         self,
         X: Any,
@@ -1077,8 +1084,9 @@ class MLP:
         >>> model.initialize(X)
         >>> history = model.fit(X, y)
 
-        The layers below have their new values when a layer is drawn, and dropout acts. The model's `inputs`
-        stay as they are. `reset` goes back to the initial values of the seed.
+        The layers below have their new values when a layer is drawn, and dropout acts. Frozen layers are
+        drawn, too; the model's `inputs` stay as they are. `reset` goes back to the initial values of the
+        seed.
 
         Parameters
         ----------
@@ -1236,7 +1244,7 @@ class MLP:
         Raises
         ------
         ValueError
-            For another type, a model of float64, a weight beyond 3.39e38, and as `copy`.
+            For another type, a model of float64 or with inputs, a weight beyond 3.39e38, and as `copy`.
         TypeError
             If this model is compressed already.
         RuntimeError

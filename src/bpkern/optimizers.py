@@ -95,16 +95,17 @@ class Optimizer(Slotted):
         super().__setstate__(state)
 
     def __repr__(self) -> str:
-        settings = ", ".join(
-            f"{name}={value}"
-            for name, value in self.settings().items()
-            if name not in _ADDED or value != _ADDED[name]
-        )
+        settings = ", ".join(f"{name}={value}" for name, value in needed(self.settings()).items())
         return f"{type(self).__name__}({settings})"
 
 
-# Settings that versions before 0.2 did not have, with the values that they meant, which no text shows.
+# Settings that versions before 0.2 did not have, with the values that they meant.
 _ADDED: dict[str, Any] = {"maximize": False, "dampening": 0.0}
+
+
+def needed(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that texts show and files hold: without `_ADDED`, so that version 0.1 reads the files."""
+    return {name: value for name, value in settings.items() if name not in _ADDED or value != _ADDED[name]}
 
 
 class SGD(Optimizer):

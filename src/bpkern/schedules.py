@@ -340,6 +340,11 @@ class CosLog4(Schedule):
         The highest rate, at least 0.
     iterations : int
         The length of the four waves together, at least 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind.
     """
 
     names = ("lr", "iterations")
@@ -348,6 +353,7 @@ class CosLog4(Schedule):
     lr: float
     iterations: int
 
+    @proposes_arguments("CosLog4")
     def __init__(self, lr: float, iterations: int) -> None:
         super().__init__(
             lr=_checks.real("lr", lr), iterations=_checks.whole("iterations", iterations, 1, MOST)
@@ -374,6 +380,11 @@ class FlatCos(Schedule):
         At least 0.
     iterations : int
         The length of both halves together, at least 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind.
     """
 
     names = ("lr", "iterations")
@@ -382,6 +393,7 @@ class FlatCos(Schedule):
     lr: float
     iterations: int
 
+    @proposes_arguments("FlatCos")
     def __init__(self, lr: float, iterations: int) -> None:
         super().__init__(
             lr=_checks.real("lr", lr), iterations=_checks.whole("iterations", iterations, 1, MOST)

@@ -224,7 +224,7 @@ def test_the_page_names_every_key_and_every_array(tmp_path):
     stopped = bpkern.MLP([1, 1], loss="mse", seed=0)
     stopped.fit([[1.0]], [1.0], epochs=9, callbacks=bpkern.callbacks.EarlyStopping("loss", 1, 1e9))
     stopped.save(tmp_path / "stopped.npz")
-    grouped = bpkern.MLP([5, 7, 3], loss="mse", bias=[False, True], seed=0)
+    grouped = bpkern.MLP([5, 7, 3], loss="mse", bias=[False, True], input_dropout=0.5, seed=0)
     grouped.freeze(0)
     grouped.save(tmp_path / "grouped.npz")
     inputs = [NumericEmbedding(columns=[0]), CategoryEmbedding(column=1, categories=4, dim=2), Scale()]
@@ -368,6 +368,33 @@ def test_the_table_of_versions():
         assert (GOLDEN / f"v{version}_classes.npz").exists()
         writes = bpkern.__version__.startswith(tuple(writers.split(", ")))
         assert writes or int(version) < container.VERSION
+
+
+# The keys and the settings of optimisers that version 0.1 knows; it refuses any other.
+KEYS_OF_0_1 = (
+    """layers activation output_activation loss optimizer dtype init l2 dropout l1 label_smoothing"""
+)
+SETTINGS_OF_0_1 = {
+    "sgd": "lr momentum nesterov weight_decay",
+    "rmsprop": "lr alpha eps weight_decay momentum centered",
+    "adagrad": "lr lr_decay weight_decay initial_accumulator_value eps",
+}
+
+
+@pytest.mark.parametrize("rule", SETTINGS_OF_0_1)
+def test_version_0_1_reads_files_of_models_that_it_can_have(rule, suffix, tmp_path):
+    path = tmp_path / f"net{suffix}"
+    model = trained(optimizer=rule)
+    model.save(path)
+    found = read(path)[0]["model"]
+    assert sorted(found) == sorted(KEYS_OF_0_1.split())
+    assert sorted(found["optimizer"]) == sorted(["rule", *SETTINGS_OF_0_1[rule].split()])
+    assert found["init"] in ("auto", "glorot_uniform")
+    loaded = bpkern.MLP.load(path)
+    assert repr(loaded) == repr(model)
+    for each in (model, loaded):
+        each.reset()
+    assert all(map(np.array_equal, sum(model.get_weights(), ()), sum(loaded.get_weights(), ())))
 
 
 def test_the_limits_of_the_page(suffix, tmp_path):

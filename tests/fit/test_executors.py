@@ -10,7 +10,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from executor_helpers import Count, Die, Fail, FailWithTwo, Keep, Record, squares
+from executor_helpers import Count, Die, Fail, FailWithTwo, Freeze, Keep, Record, squares
 from helpers import parameter_bits
 
 import bpkern
@@ -18,6 +18,7 @@ from bpkern._fit.carried import Carrier, MappedFile
 from bpkern._fit.worker import Origin
 from bpkern._model.core import core_of
 from bpkern.callbacks import Callback, CSVLogger, EarlyStopping, ReduceLROnPlateau
+from bpkern.inputs import NumericEmbedding, Scale
 
 RNG = np.random.default_rng(7)
 X = RNG.standard_normal((90, 6)).astype(np.float32)
@@ -46,6 +47,9 @@ def bits(model):
     history = None if model.history_ is None else (model.history_.columns(), model.history_.iterations)
     stores = {name: core.net.get_layers(name) for name in core.net.stores()}
     states = {name: [part.tobytes() for pair in layers for part in pair] for name, layers in stores.items()}
+    if core.settings.stage is not None:
+        states |= {f"inputs of {name}": core.net.get_inputs(name).tobytes() for name in core.net.stores()}
+    history = history, model.parameter_groups
     return parameter_bits(model), states, history, core.net.counts, core.net.moves, core.random.state()
 
 
@@ -77,6 +81,20 @@ def assert_as_serial(executor, make, **given):
 )
 def test_each_model_ends_as_in_the_serial_run(executor, made, given):
     assert_as_serial(executor, lambda: classifiers(**made), **{"epochs": 2} | given)
+
+
+@pytest.mark.parametrize("given", [{}, {"ema": 0.9}])
+def test_models_with_inputs(executor, given):
+    inputs = [NumericEmbedding([0, 1], hidden=3), Scale(lr_factor=6)]
+    assert_as_serial(executor, lambda: classifiers(2, inputs=inputs), epochs=2, **given)
+
+
+def test_groups_that_a_callback_changes_come_back(executor):
+    each = [{"callbacks": Freeze()}, {"callbacks": Freeze()}]
+    assert_as_serial(executor, lambda: classifiers(2), epochs=3, each=each)
+    models = classifiers(2)
+    bpkern.fit_many(models, X, LABELS, epochs=2, executor=executor, each=each)
+    assert [model.parameter_groups[0]["frozen"] for model in models] == [True, True]
 
 
 def test_models_of_all_kinds(executor):

@@ -135,7 +135,8 @@ def test_auto_is_saved_by_its_name(tmp_path):
     model.fit(X, np.zeros((len(X), 3)), verbose=0)
     model.save(path)
     config, _ = container.read(path)
-    assert config["model"]["init"] == "glorot_biased"
+    assert config["init"] == "glorot_biased"
+    assert config["model"]["init"] == "glorot_uniform"  # a name that version 0.1 reads
     loaded = bpkern.MLP.load(path)
     loaded.reset()
     assert all(

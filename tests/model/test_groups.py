@@ -14,6 +14,7 @@ import bpkern
 from bpkern import reference
 from bpkern._model.core import core_of
 from bpkern.callbacks import Callback
+from bpkern.inputs import NumericEmbedding, Scale
 
 OPTIMIZERS = [
     bpkern.SGD(0.05, weight_decay=0.1),
@@ -327,7 +328,7 @@ class ByV:
                 self.m[i] = optimizer.momentum * self.m[i] + g + decay * p
                 self.parameters[i] = p - lr * self.m[i]
                 continue
-            if optimizer.rule == "adamw":
+            if optimizer.rule == "adamw" or getattr(optimizer, "decoupled_weight_decay", False):
                 p = p * (1 - lr * decay)
             else:
                 g = g + decay * p
@@ -335,6 +336,11 @@ class ByV:
             self.m[i] = first * self.m[i] + (1 - first) * g
             self.v[i] = second * self.v[i] + (1 - second) * g**2
             mean, square = self.m[i] / (1 - first**self.t), self.v[i] / (1 - second**self.t)
+            if optimizer.rule == "nadam":
+                times = np.arange(1, self.t + 2)
+                momenta = first * (1 - 0.5 * 0.96 ** (times * optimizer.momentum_decay))
+                now, later = np.prod(momenta[:-1]), np.prod(momenta)
+                mean = (1 - momenta[-2]) * g / (1 - now) + momenta[-1] * self.m[i] / (1 - later)
             self.parameters[i] = p - lr * mean / (np.sqrt(square) + optimizer.eps)
 
 
@@ -344,6 +350,8 @@ class ByV:
         bpkern.SGD(0.1, 0.9, weight_decay=0.01),
         bpkern.Adam(0.01, eps=1e-30, weight_decay=0.1),
         bpkern.AdamW(0.01, eps=1e-30, weight_decay=0.3),
+        bpkern.NAdam(0.01, weight_decay=0.3, decoupled_weight_decay=True, eps=1e-30),
+        bpkern.NAdam(0.01, weight_decay=0.3, eps=1e-30),
     ],
     ids=repr,
 )
@@ -361,6 +369,17 @@ def test_ntk_factors_train_as_the_ntk_parametrisation(optimizer):
     groups = model.parameter_groups
     expected = 1 / layers[1] if optimizer.rule == "sgd" else layers[1] ** -0.5
     assert groups[2]["lr"] == pytest.approx(expected, rel=1e-15)
+
+
+def test_ntk_factors_of_a_model_with_inputs():
+    """The fan-in of layer 0 is what the inputs give, not the number of columns."""
+    inputs = [NumericEmbedding([0, 1], dim=4), Scale()]
+    for kind in (bpkern.MLP, reference.MLP):
+        model = kind([3, 8, 2], loss="mse", inputs=inputs)
+        assert model.get_weights()[0][0].shape == (8, 9)
+        model.set_ntk_factors()
+        found = [group["lr"] for group in model.parameter_groups if group["kind"] == "weights"]
+        np.testing.assert_allclose(found, [1 / 9, 1 / 8], rtol=1e-15)
 
 
 # Layers without biases -------------------------------------------------------------------------------------

@@ -357,6 +357,7 @@ def test_inputs_that_do_not_fit_are_refused(kind, inputs, error, message):
 BAD_SETTINGS = [
     (lambda: Scale(lr_factor=-1), ValueError, "lr_factor"),
     (lambda: Scale(decay_factor=np.inf), ValueError, "decay_factor"),
+    (lambda: Scale(lr_factor=1e101), ValueError, r"lr_factor must be from 0 to 1e\+100"),
     (lambda: CategoryEmbedding(-1, 5), ValueError, "column"),
     (lambda: CategoryEmbedding(0, 0), ValueError, "categories"),
     (lambda: CategoryEmbedding(0, 2**24 + 1), ValueError, "categories"),
@@ -394,8 +395,16 @@ def test_what_is_not_available_says_so():
         "by name": lambda: net.apply_gradients(net.gradients(x, y)[1]),
     }
     for name, call in calls.items():
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(ValueError, match=name) as error:
             call()
+        if name != "by name":
+            assert str(error.value).endswith("with inputs (NumericEmbedding, CategoryEmbedding, Scale)")
+
+
+def test_columns_may_be_any_iterable():
+    given = NumericEmbedding(column for column in (0, 2))
+    assert given.columns == [0, 2]
+    assert repr(model([given])) == repr(model([NumericEmbedding([0, 2])]))
 
 
 def test_states_that_do_not_fit_are_refused(stage):

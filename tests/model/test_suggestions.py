@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -114,6 +115,12 @@ def test_an_argument_of_fit_is_proposed(given, words):
         (bpkern.Adagrad, {"epsilon": 0.9}, "did you mean 'eps'?"),
         (bpkern.Adam, {"beta_1": 0.9}, "it is the first of betas=(0.9, 0.999)"),
         (bpkern.AdamW, {"weightdecay": 0.9}, "did you mean 'weight_decay'?"),
+        (bpkern.NAdam, {"learning_rate": 0.1}, "did you mean 'lr'?"),
+        (bpkern.NAdam, {"beta_1": 0.9}, "it is the first of betas=(0.9, 0.999)"),
+        (bpkern.activations.LeakyReLU, {"negative_slope": 0.1}, "did you mean 'slope'?"),
+        (bpkern.preprocessing.TableEncoder, {"scale": "robust"}, "did you mean 'scaling'?"),
+        (schedules.CosLog4, {"iteration": 10}, "unknown argument 'iteration' of CosLog4: allowed are lr, i"),
+        (schedules.FlatCos, {"total_steps": 10}, "did you mean 'iterations'?"),
         (schedules.Step, {"gamma": 0.5}, "unknown argument 'gamma' of Step: allowed are lr, every, factor"),
         (schedules.Step, {"step_size": 5}, "did you mean 'every'?"),
         (schedules.Exponential, {"gamma": 0.5}, "did you mean 'factor'?"),
@@ -145,14 +152,32 @@ def test_a_setting_of_another_optimiser_is_not_proposed(make, name):
 @pytest.mark.parametrize("whose", [name for name in ARGUMENTS if name not in ("fit_many", "each")])
 def test_every_proposed_argument_exists(whose):
     places = {
-        "MLP.fit": bpkern.MLP.fit,
-        "MLP.evaluate": bpkern.MLP.evaluate,
+        **{f"MLP.{name}": method for name, method in vars(bpkern.MLP).items()},
+        **vars(bpkern.activations),
+        **vars(bpkern.preprocessing),
         **vars(callbacks),
         **vars(schedules),
         **vars(bpkern),
     }
     proposed = {name for name in ARGUMENTS[whose].values() if " " not in name}
     assert proposed <= set(inspect.signature(places[whose]).parameters)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "words"),
+    [
+        ("freeze", {"layer": 0}, "did you mean 'layers'?"),
+        ("unfreeze", {"bias": False}, "did you mean 'biases'?"),
+        ("set_factors", {"learning_rate": 0.1}, "did you mean 'lr'?"),
+        ("set_ntk_factors", {"beta": 0.1}, "did you mean 'bias_scale'?"),
+        ("polyak_update", {"polyak": 0.1}, "did you mean 'tau'?"),
+        ("initialize", {"bias": "zeros"}, "unknown argument 'bias' of MLP.initialize: allowed are X, w"),
+    ],
+)
+def test_an_argument_of_a_method_is_proposed(method, given, words):
+    with pytest.raises(TypeError) as error:
+        getattr(model(), method)(**given)
+    assert words in str(error.value)
 
 
 def test_metrics_and_monitors_are_proposed():
@@ -168,6 +193,22 @@ def test_metrics_and_monitors_are_proposed():
 def test_an_argument_of_evaluate_is_explained(given):
     with pytest.raises(TypeError, match=f"unknown argument '{given}' of MLP.evaluate: allowed are X, y, .*;"):
         model().evaluate(X, Y, **{given: 1})
+
+
+def test_parameters_out_of_the_range_are_an_error_of_ours():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"leaky_relu\(1e\+300\) is out of the range of float32"):
+            model(activation="leaky_relu(1e300)")
+
+
+def test_biases_that_are_none():
+    trained = model()
+    weights = [(w, None) for w, _ in trained.get_weights()]
+    with pytest.raises(TypeError, match=r"b of layer 0 must be an array of shape \(\d+,\), not None: the l"):
+        trained.set_weights(weights)
+    with pytest.raises(TypeError, match=r"init: b of layer 0 must be an array .*: the layer has biases"):
+        model(init=weights)
 
 
 # Optimisers by name ------------------------------------------------------------------------------------

@@ -43,6 +43,10 @@ def test_text():
     assert str(summary()) == repr(summary()) == TEXT
 
 
+def test_input_dropout():
+    assert str(summary(input_dropout=0.5)) == TEXT.replace("\nMemory", "\nInput dropout: 0.5\nMemory")
+
+
 def test_numbers():
     made = summary(dtype=np.dtype("float64"), state_slots=1)
     assert made.parameters == 784 * 256 + 256 + 256 * 10 + 10

@@ -94,6 +94,7 @@ def test_names_of_modules_are_found():
 
 def test_public_names():
     assert dir(bpkern) == sorted(bpkern.__all__)
+    assert "distributed" in bpkern.__all__  # users have no other name for `own_rows`
     for name in bpkern.__all__:
         assert getattr(bpkern, name).__doc__ or name == "__version__"
 

@@ -26,7 +26,13 @@ def test_one_rank_fails(on_ranks, case):
 
 
 @pytest.mark.parametrize(
-    ("case", "text"), [("differs", "layers"), ("rows", "must give"), ("diverges", "DivergedError")]
+    ("case", "text"),
+    [
+        ("differs", "layers"),
+        ("rows", "must give"),
+        ("diverges", "DivergedError"),
+        ("groups", "layer 0: weights frozen, biases frozen"),
+    ],
 )
 def test_all_ranks_fail_alike(on_ranks, case, text):
     *lines, _ = on_ranks(2, "ranks_failures.py", case, 1)

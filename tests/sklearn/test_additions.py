@@ -243,8 +243,18 @@ def test_activations_of_the_core(name):
     assert model.score(X, y) > 0.6
 
 
+def test_an_activation_with_a_parameter_as_a_text():
+    named, made = (fitted(activation=each) for each in ("leaky_relu(0.2)", bpkern.activations.LeakyReLU(0.2)))
+    assert all(map(np.array_equal, named.coefs_, made.coefs_))
+    assert not np.array_equal(named.coefs_[0], fitted(activation="leaky_relu").coefs_[0])
+    for bad in ("elu(-1)", "elu(x)"):
+        refused(ValueError, "alpha", activation=bad)
+
+
 @pytest.mark.parametrize(
-    "bad", [["relu"], ["relu", "relu", "relu"], ["relu", "soft"], [], ["relu", 3]], ids=str
+    "bad",
+    [["relu"], ["relu", "relu", "relu"], ["relu", "soft"], [], ["relu", 3], "relu(2)"],
+    ids=str,
 )
 def test_bad_activations(bad):
     refused((ValueError, TypeError), "activation", activation=bad)

@@ -57,6 +57,15 @@ class Count(Callback):
                 file.write(b".")
 
 
+class Freeze(Callback):
+    """Freezes the first layer, and makes the next learn slower, after the first epoch."""
+
+    def on_epoch_end(self, model, epoch, logs):
+        if epoch == 0:
+            model.freeze(0)
+            model.set_factors(1, lr=0.5)
+
+
 class TwoArguments(Exception):
     """An error that pickle writes and cannot read."""
 

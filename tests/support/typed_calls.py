@@ -15,6 +15,7 @@ from bpkern import (
     activations,
     c_api,
     callbacks,
+    distributed,
     export,
     graph,
     kernels,
@@ -171,6 +172,12 @@ def groups_of(model: bpkern.MLP) -> list[dict[str, Any]]:
     model.set_factors(0, lr=0.1, weight_decay=0.0, biases=False)
     model.set_ntk_factors(bias_scale=0.1)
     return model.parameter_groups
+
+
+def rows_of_rank(comm: Any) -> Array:
+    """The rows of one rank."""
+    own = distributed.own_rows(100, comm, 4)
+    return np.zeros((100, 3), np.float32)[own]
 
 
 def other_parts() -> None:

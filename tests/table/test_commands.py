@@ -123,6 +123,17 @@ def test_classes_with_another_file_to_measure_by(bpkern):
     assert re.search(r"other\.csv, column 'ill', row \d+: 'oui' is no class of fit: 'no', 'yes'", err)
 
 
+def test_no_command_writes_over_what_it_reads(bpkern):
+    patients("a.csv")
+    assert bpkern("fit", "a.csv", "--target", "ill", "-o", "m.npz", "--time", "1")[0] == 0
+    Path("link.csv").symlink_to("a.csv")
+    before = [Path(name).read_bytes() for name in ("a.csv", "m.npz")]
+    for output in ("a.csv", "./a.csv", "link.csv", "m.npz"):
+        status, _, err = bpkern("predict", "m.npz", "a.csv", "-o", output)
+        assert (status, f"{output} is read by this command" in err) == (1, True)
+    assert [Path(name).read_bytes() for name in ("a.csv", "m.npz")] == before
+
+
 def test_gradient_boosting_beside(bpkern):
     """Its scores are those of scikit-learn's own call on the same rows, with gaps and categories."""
     pytest.importorskip("sklearn")

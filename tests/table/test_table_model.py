@@ -138,6 +138,21 @@ def test_parts_that_do_not_fit(arguments, kind, message):
         TableModel(encoder, model, classes=classes)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"center": 3}, "center and spread are for models of values, not for binary_cross_entropy"),
+        ({"spread": 0}, "spread must be finite and above 0, not 0"),
+        ({"spread": np.nan}, "spread must be finite and above 0, not nan"),
+        ({"center": np.inf}, "center must be finite"),
+    ],
+)
+def test_numbers_that_do_not_fit(given, message, saved):
+    whole = TableModel.load(saved)
+    with pytest.raises(ValueError, match=message):
+        TableModel(whole.encoder, whole.model, **given)
+
+
 def encoded_by_the_page(config, arrays, table):
     """A table encoded as docs/file-format.md says, value by value, for "robust"."""
     numbers, indicators, results, codes = [], [], [], []

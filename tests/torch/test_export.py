@@ -29,6 +29,12 @@ def test_out_and_back(number, tmp_path):
     assert np.array_equal(predictions(again, X), predictions(model, X))
 
 
+def test_probabilities_come_back_without_rounding():
+    model = bpkern.MLP([3, 4, 5, 1], loss="mse", dropout=[0.2, 0.3], input_dropout=0.2)
+    again = bpkern.MLP.from_torch(export.to_torch(model), loss="mse")
+    assert repr(again).replace(", init='(arrays)'", "") == repr(model)
+
+
 def test_every_activation_and_loss_is_among_them():
     models = [random_model(number)[0] for number in NETS]
     texts = " ".join(map(repr, models))

@@ -83,7 +83,7 @@ class Reader:
         if kind is nn.Linear:
             self._add_linear(name, module)
         elif kind is nn.Dropout and not self._weights:
-            self._input_dropout = 1 - (1 - self._input_dropout) * (1 - float(module.p))
+            self._input_dropout = _either(self._input_dropout, float(module.p))
         elif not self._weights:
             raise ValueError(f"module {name}: the first module must be a Linear or a Dropout, not {module}")
         elif kind in (nn.Softmax, nn.LogSoftmax):
@@ -132,7 +132,7 @@ class Reader:
     def _add_dropout(self, name: str, module: Any) -> None:
         if type(module) is self._torch.nn.AlphaDropout:
             raise ValueError(f"module {name}: AlphaDropout is not the dropout of bpkern")
-        self._dropout[-1] = 1 - (1 - self._dropout[-1]) * (1 - float(module.p))
+        self._dropout[-1] = _either(self._dropout[-1], float(module.p))
         # What follows would be applied to dropped activations.
         self._activations[-1] = self._activations[-1] or "identity"
 
@@ -177,6 +177,11 @@ class Reader:
             self._bias,
             self._input_dropout,
         )
+
+
+def _either(p: float, q: float) -> float:
+    """The probability that at least one of two Dropouts drops; q itself, without rounding, if p is 0."""
+    return 1 - (1 - p) * (1 - q) if p else q
 
 
 def _with_parameter(kind: type[Activation], value: Any) -> str | None:

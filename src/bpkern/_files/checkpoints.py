@@ -84,7 +84,7 @@ def resume(
     """
     config, arrays = found
     try:
-        _check_model(core.settings, config["model"])
+        _check_model(core.settings, config["model"] | {"init": state.init_in(config)})
         _check_fit(fingerprint, config)
         restored = state.checked_state(core.settings, config, arrays)
         epochs = _checks.whole("epochs", config["fit"]["epochs"], 1)
@@ -122,7 +122,8 @@ def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
 
 def _check_model(settings: Settings, found: state.Config) -> None:
     """Raise ValueError if the checkpoint is of a model with other settings."""
-    absent = state.ADDED | {"bias": [True] * len(settings.bias), "inputs": []}  # what files leave out
+    # What files leave out.
+    absent: state.Config = {"input_dropout": 0.0, "bias": [True] * len(settings.bias), "inputs": []}
     found = absent | found
     for name, given in (absent | state.model_config(settings)).items():
         other = found[name]

@@ -10,7 +10,7 @@ history are "history.loss", ..., of any lengths.
 The weights of a compressed model are "0.weight.bfloat16", ... (`bpkern._model.compression`), and its
 configuration holds the type, "bfloat16", under "compressed". Layers without biases have zeros as "0.bias".
 Groups of parameters that are not plain (`bpkern._model.groups`) are under "groups", outside of "model",
-because `MLP.freeze` may change them during a fit.
+because `MLP.freeze` may change them during a fit. So is the default of the initial weights, "init".
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -47,8 +47,9 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 # The largest number of updates in a file: 64 bits leave room to count on.
 MOST_COUNT = 1 << 62
 
-# The arguments that the configurations of earlier versions lack, and the values that they mean.
-ADDED: dict[str, Any] = {"input_dropout": 0.0}
+# What model.init holds if all weights are drawn by AUTO, a name that version 0.1 does not know. The weights
+# of both have the same distribution. The name itself is outside of "model", where 0.1 ignores it.
+INIT_OF_0_1 = "glorot_uniform"
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -73,8 +74,8 @@ def model_config(settings: Settings) -> Config:
         "dropout": settings.dropout,
         "l1": settings.l1,
         "label_smoothing": settings.label_smoothing,
-        "input_dropout": settings.input_dropout,
-        # Older versions read files that do not need this.
+        # Older versions read files that do not need these.
+        **({"input_dropout": settings.input_dropout} if settings.input_dropout else {}),
         **({} if all(settings.bias) else {"bias": settings.bias}),
     }
 
@@ -94,7 +95,8 @@ def _loss_config(settings: Settings) -> Any:
 
 def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
     """The settings and the rule of an optimiser."""
-    settings = _plain({name: value for name, value in optimizer.settings().items() if name != "lr"})
+    settings = _plain(optimizers.needed(optimizer.settings()))
+    del settings["lr"]
     lr = optimizer.lr
     # A schedule of a user's own class is treated as any other Python callable.
     if isinstance(lr, schedules.Schedule) and type(lr) in schedules.SCHEDULES.values():
@@ -127,7 +129,7 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     ------
     One of MALFORMED
     """
-    arguments = dict(config["model"])
+    arguments = {**config["model"], "init": init_in(config)}
     # Checked first: nothing is allocated for sizes that a file only claims.
     found = _sizes(arrays)
     if "inputs" in arguments:
@@ -140,6 +142,11 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     if arguments["init"] is None:
         arguments["init"] = _layers(arrays, "init.", len(arguments["layers"]) - 1)
     return arguments
+
+
+def init_in(config: Config) -> Any:
+    """The initial weights of a configuration, without arrays."""
+    return config.get("init", config["model"]["init"])
 
 
 def _sizes(arrays: Arrays) -> list[int]:
@@ -257,6 +264,8 @@ def model_state(core: Core) -> tuple[Config, Arrays]:
         if history is not None:
             training |= _ending(history)
     config: Config = {"model": model_config(settings), "training": training}
+    if config["model"]["init"] == AUTO:
+        config["model"]["init"], config["init"] = INIT_OF_0_1, AUTO
     if settings.groups != plain_groups(len(settings.groups)):
         config["groups"] = config_of(settings.groups)
     if settings.compressed is not None:
@@ -370,7 +379,7 @@ class State(NamedTuple):
     random: RandomState
     fitted_1d: bool
     history: History | None
-    inputs: Mapping[str, np.ndarray] = {}
+    inputs: Mapping[str, np.ndarray]
 
 
 def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
@@ -494,7 +503,7 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
     found = checked_state(settings, config, arrays)
     predicting = found.stores.get("average", found.stores["parameters"])
     new = Core(small)
-    restore(new, State({"parameters": predicting}, *found[1:]))
+    restore(new, found._replace(stores={"parameters": predicting}))
     if not all(np.isfinite(w).all() for w, _ in new.get_weights()):
         raise ValueError(f"the weights must be finite in {dtype}, whose largest number is 3.39e38")
     return new

@@ -154,7 +154,10 @@ class Remote:
         found = state.checked_state(core.settings, outcome.config, outcome.arrays)
         tape, random = core.tape, found.random.state()
         history = found.history if outcome.has_new_history else core.history
-        state.restore(core, state.State(*found[:3], core.random, found.fitted_1d, history))
+        groups = state.groups_in(outcome.config, len(core.settings.groups))
+        state.restore(core, found._replace(random=core.random, history=history))
+        if groups != core.settings.groups:
+            core.set_groups(groups)  # by a callback
         core.tape = tape  # gradients that wait for `step`
         core.random.go_back(random)  # the generator is the caller's
         if not core.fitting:  # otherwise it is that of the fit whose callback has called fit_many

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from .. import _checks
+from ..optimizers import Optimizer
 
 # In the order of bpk_kind in bpkern.h.
 KINDS = ("weights", "biases")
@@ -111,27 +112,29 @@ def with_factors(groups: Groups, layers: Any, lr: Any, weight_decay: Any, **kind
     return changed(groups, layers, kinds, lambda group: group.but(**factors))
 
 
-def with_ntk_factors(groups: Groups, sizes: Sequence[int], rule: str, bias_scale: Any) -> Groups:
-    """As `MLP.set_ntk_factors`, for an optimiser of this rule."""
+def with_ntk_factors(groups: Groups, sizes: Sequence[int], optimizer: Optimizer, bias_scale: Any) -> Groups:
+    """As `MLP.set_ntk_factors`, for layers of these sizes, the number of inputs of layer 0 first."""
     scale = _checks.positive("bias_scale", bias_scale)
     return tuple(
         tuple(
-            group.but(**_scaled(rule, s))
+            group.but(**_scaled(optimizer, s))
             for group, s in zip(layer, (1 / math.sqrt(fan_in), scale), strict=True)
         )
         for layer, (fan_in, _) in zip(groups, pairwise(sizes), strict=True)
     )
 
 
-def _scaled(rule: str, s: float) -> dict[str, Any]:
+def _scaled(optimizer: Optimizer, s: float) -> dict[str, Any]:
     """The factors for W with which it moves as s V does, if V is trained by the optimiser's settings.
 
     By the chain rule the gradient by V is s times that by W, and W moves s times as far as V.
     """
-    lr = s**2 if rule == "sgd" else s  # the steps of the others do not depend on the gradient's scale
-    # Decay of V adds lambda V = (lambda / s) W to the gradient by V, as (lambda / s^2) W to that by W. AdamW
-    # multiplies V and W by the same 1 - lr lambda.
-    return {"lr": lr, "weight_decay": 1 / s if rule == "adamw" else 1 / s**2}
+    # The steps of the other rules do not depend on the gradient's scale.
+    lr = s**2 if optimizer.rule == "sgd" else s
+    # Decay of V adds lambda V = (lambda / s) W to the gradient by V, as (lambda / s^2) W to that by W.
+    # Decoupled decay multiplies V and W by the same 1 - lr lambda.
+    is_decoupled = optimizer.rule == "adamw" or getattr(optimizer, "decoupled_weight_decay", False)
+    return {"lr": lr, "weight_decay": 1 / s if is_decoupled else 1 / s**2}
 
 
 def trained(groups: Groups, bias: Sequence[bool]) -> list[tuple[bool, bool]]:
@@ -139,6 +142,16 @@ def trained(groups: Groups, bias: Sequence[bool]) -> list[tuple[bool, bool]]:
     return [
         (not weights.frozen, has_bias and not biases.frozen)
         for (weights, biases), has_bias in zip(groups, bias, strict=True)
+    ]
+
+
+def listed(groups: Groups, bias: Sequence[bool]) -> list[dict[str, Any]]:
+    """As `MLP.parameter_groups`."""
+    return [
+        {"layer": l, "kind": kind, **group.by_name()}
+        for l, (layer, has_bias) in enumerate(zip(groups, bias, strict=True))
+        for kind, group in zip(KINDS, layer, strict=True)
+        if has_bias or kind != "biases"
     ]
 
 
@@ -183,7 +196,7 @@ def _text(group: Group) -> str:
     if group.frozen:
         return "frozen"
     factors = [
-        f"{name} x {value:g}"
+        f"{name} x {f'{value:g}' if float(f'{value:g}') == value else repr(value)}"
         for name, value in (("lr", group.lr), ("weight decay", group.weight_decay))
         if value != 1
     ]

@@ -67,6 +67,10 @@ def checked_weights(
         w = checked_array(f"{names[0]} of layer {l}", pair[0], (layers[l + 1], layers[l]), dtype, copy)
         b_name, b_shape = f"{names[1]} of layer {l}", (layers[l + 1],)
         if bias[l]:
+            if pair[1] is None:
+                raise TypeError(
+                    f"{b_name} must be an array of shape {b_shape}, not None: the layer has biases"
+                )
             b = checked_array(b_name, pair[1], b_shape, dtype, copy)
         else:
             if pair[1] is not None and checked_array(b_name, pair[1], b_shape, dtype, False).any():

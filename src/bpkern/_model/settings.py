@@ -212,7 +212,8 @@ class Settings:
 def refuse_inputs(settings: Settings, what: str) -> None:
     """Raise ValueError if the model has inputs, with which `what` does not work."""
     if settings.stage is not None:
-        raise ValueError(f"{what} is not available for a model with inputs, {settings.stage}")
+        kinds = ", ".join(dict.fromkeys(type(given).__name__ for given in settings.stage.inputs))
+        raise ValueError(f"{what} is not available for a model with inputs ({kinds})")
 
 
 def _layers(layers: Sequence[int]) -> list[int]:
@@ -261,7 +262,7 @@ def checked_activation(argument: str, given: Any) -> str:
 def _check_parameter(activation: str, dtype: "np.dtype[Any]") -> None:
     """Raise ValueError unless the parameter of an activation, if any, is 0 or normal in this dtype."""
     value, info = parts_of(activation)[1], np.finfo(dtype)
-    if value and not info.tiny <= value <= info.max:
+    if value and not float(info.tiny) <= value <= float(info.max):  # NumPy's float32 would overflow
         raise ValueError(f"the parameter of {activation} is out of the range of {dtype.name}")
 
 

@@ -51,6 +51,7 @@ def summary_of(core: Core, batch_size: int | None) -> "Summary":
         settings.groups,
         settings.layers[0],
         [(type(given).__name__, shapes, len(columns)) for given, columns, shapes in places],
+        settings.input_dropout,
     )
 
 
@@ -91,6 +92,8 @@ class Summary:
         The number of columns of X, if it is not the first of `layers`.
     inputs : sequence of (str, dict of str to tuple of int, int)
         What stands in front of layer 0: class, shapes of the parameters, and number of columns.
+    input_dropout : float
+        The probability of the inputs.
 
     Attributes
     ----------
@@ -120,6 +123,7 @@ class Summary:
         groups: Groups | None = None,
         columns: int | None = None,
         inputs: Sequence[tuple[str, Mapping[str, tuple[int, ...]], int]] = (),
+        input_dropout: float = 0.0,
     ) -> None:
         name = loss if isinstance(loss, str) else getattr(loss, "__name__", repr(loss))
         shown = [layers[0] if columns is None else columns, *layers[1:]]
@@ -181,6 +185,8 @@ class Summary:
         if self.activation_bytes is not None:
             note += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
         own: tuple[str, ...] = () if compressed else (f"Optimiser: {optimizer!r}",)
+        if input_dropout and not compressed:
+            own += (f"Input dropout: {input_dropout:g}",)
         if self.trained_parameters < self.parameters and not compressed:
             own += (f"Trained: {self.trained_parameters:,} of {self.parameters:,} parameters",)
         self._notes = (*own, *lines_of(groups, bias), note)

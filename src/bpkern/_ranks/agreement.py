@@ -14,6 +14,7 @@ import numpy as np
 from .. import _core
 from .._files import state
 from .._model.core import Core
+from .._model.groups import lines_of
 from .group import Group
 
 
@@ -24,10 +25,10 @@ def check_alike(group: Group, core: Core, others: Mapping[str, Any]) -> None:
         "NumPy": np.__version__,
         "the instruction set (BPKERN_ISA)": _core.isa(),
         **state.model_config(core.settings),
-        "frozen parameters and factors": core.settings.groups,
+        "frozen parameters and factors": groups_text(core),
         **others,
     }
-    # A learning rate that a callback changes is compared after each epoch.
+    # What callbacks change, learning rates and groups, is compared after each epoch.
     given = group.objects({name: _text(value) for name, value in own.items()})
     for rank, theirs in enumerate(given):
         for name, value in given[0].items():
@@ -37,6 +38,11 @@ def check_alike(group: Group, core: Core, others: Mapping[str, Any]) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=repr)
+
+
+def groups_text(core: Core) -> str:
+    """What is frozen, and the factors: the same text for the same groups alone."""
+    return "; ".join(lines_of(core.settings.groups, core.settings.bias)) or "none"
 
 
 def share_state(group: Group, core: Core) -> None:

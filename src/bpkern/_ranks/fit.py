@@ -259,7 +259,7 @@ class ShardFit(Fit):
         return {f"val_{name}": value for name, value in values.items()}
 
     def _end_epoch(self) -> None:
-        """Ranks stop together, and go on with the same settings of the optimiser."""
+        """Ranks stop together, and go on with the same settings of the optimiser and the same groups."""
         core, group = self._core, self._group
         if group.engine is None:
             return
@@ -268,7 +268,8 @@ class ShardFit(Fit):
         values = {
             name: "a function" if callable(each) else each for name, each in optimizer.settings().items()
         }
-        found = group.objects((bool(core.stop_training), f"{type(optimizer).__name__} with {values}"))
+        said = f"{type(optimizer).__name__} with {values}, frozen and factors: {agreement.groups_text(core)}"
+        found = group.objects((bool(core.stop_training), said))
         core.stop_training = any(stop for stop, _ in found)
         for rank, (_, other) in enumerate(found):
             if other != found[0][1]:

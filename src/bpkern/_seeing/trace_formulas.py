@@ -144,8 +144,8 @@ def slope_numbers(activation: str, z: Any, a: Any) -> str:
     return f"at z = {number(z)}"
 
 
-# The formulas of `LOSSES` with their numbers, from a, y and p (a probability or None), m and the loss's
-# parameter, all of one output.
+# The formulas of `LOSSES` with their numbers, except those of `_piece`, from a, y and p (a probability or
+# None), m and the loss's parameter, all of one output.
 _NUMBERS: dict[str, Callable[[str, str, Any, int, Any], str]] = {
     "mse": lambda a, y, p, m, parameter: f"2/{m} · ({a} − {y})",
     "squared_error": lambda a, y, p, m, parameter: f"{a} − {y}",
@@ -153,19 +153,30 @@ _NUMBERS: dict[str, Callable[[str, str, Any, int, Any], str]] = {
     "binary_cross_entropy": lambda a, y, p, m, parameter: f"1/{m} · ({number(p)} − {y})",
     "mae": lambda a, y, p, m, parameter: f"1/{m} · sign({a} − {y})",
     "huber": lambda a, y, p, m, parameter: f"1/{m} · ({a} − {y} clipped to ±{number(parameter)})",
-    "quantile": lambda a, y, p, m, parameter: f"1/{m} · (a = {a}, y = {y}, q = {number(parameter)})",
     "poisson": lambda a, y, p, m, parameter: f"1/{m} · (e^{a} − {y})",
     "log_cosh": lambda a, y, p, m, parameter: f"1/{m} · tanh({a} − {y})",
-    "hinge": lambda a, y, p, m, parameter: f"1/{m} · (a = {a}, y = {y})",
     "squared_hinge": lambda a, y, p, m, parameter: f"−2/{m} · {y} · max(0, 1 − {y} · {a})",
 }
+
+
+def _piece(loss: str, a: Any, y: Any, parameter: Any) -> str:
+    """The derivative of a loss of two lines, times m, on the line of these numbers."""
+    if loss == "hinge":
+        return factor(-y if y * a < 1 else 0)
+    if a == y:
+        return "0"
+    q = number(parameter)
+    return f"(1 − {q})" if a > y else f"(−{q})"
 
 
 def loss_numbers(loss: str, a: Any, y: Any, p: Any, m: int, parameter: Any, part: float) -> str:
     """The formula of `LOSSES` with its numbers, times `part`, the factor of the row in the mean."""
     if loss == "custom":
         return ""
-    shown = _NUMBERS[loss](number(a), factor(y), p, m, parameter)
+    if loss in ("hinge", "quantile"):
+        shown = f"1/{m} · {_piece(loss, a, y, parameter)}"
+    else:
+        shown = _NUMBERS[loss](number(a), factor(y), p, m, parameter)
     if part == 1:
         return shown
     return f"{shown if '·' in shown else f'({shown})'} · {number(part)}"

@@ -45,15 +45,24 @@ def _format(options: argparse.Namespace) -> Format:
     return Format(options.encoding, delimiter, options.decimal, options.missing)
 
 
+def _check_output(output: str, *read: str | None) -> None:
+    """Raise OSError if no file can be put there, ValueError if it is one that the command reads."""
+    check_place(output)
+    for path in read:
+        if path and os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise ValueError(f"{output} is read by this command: give another file for its output")
+
+
 # fit -------------------------------------------------------------------------------------------------------
 
 
 def _fit(options: argparse.Namespace) -> None:
     container.check_path(options.output)
+    _check_output(options.output, options.data, options.validation)
     if options.report:
         if os.path.splitext(options.report)[1].lower() != ".html":
             raise ValueError(f"the report's file must end in .html, not {options.report!r}")
-        check_place(options.report)
+        _check_output(options.report, options.data, options.validation)
     table = read_table(options.data, _format(options), dict.fromkeys(options.categorical, "text"))
     task = task_of(table, options.target, options.task)
     names = _inputs(table, task, options)
@@ -178,7 +187,7 @@ def _expected(kind: str) -> str:
 
 def _predict(options: argparse.Namespace) -> None:
     if options.output:
-        check_place(options.output)
+        _check_output(options.output, options.data, options.model)
     model, table, names = _loaded(options, with_target=False)
     encoded = model.encoder.transform(table.frame(names))
     predicted = model.__bpkern_predictions__(encoded)

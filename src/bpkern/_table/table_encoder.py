@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from .. import _checks
+from .._arguments import proposes_arguments
 from .encoder_state import Arrays, Config, encoding_of_plain, plain_encoding
 from .encoding import Category, Encoding, Number
 from .fitting import Choices, encoding_of
@@ -75,6 +76,7 @@ class TableEncoder:
 
     __module__ = "bpkern.preprocessing"  # where users import it, and pickles find it
 
+    @proposes_arguments("TableEncoder")
     def __init__(
         self,
         *,

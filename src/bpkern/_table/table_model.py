@@ -3,11 +3,13 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, Self
 
 import numpy as np
 
+from .. import _checks
 from .._files import container, model_file
 from .._files.state import MALFORMED
 from .._model.core import core_of
@@ -35,7 +37,7 @@ class TableModel:
     classes : sequence of str, int, float or bool, optional
         The label of each class; by default an estimator's, and otherwise the numbers of the classes.
     center, spread : float
-        Of values: predictions are ``center + spread * output``.
+        Of values: predictions are ``center + spread * output``, with a spread above 0.
     target : str, optional
         The name of the column that it predicts.
 
@@ -81,7 +83,11 @@ class TableModel:
         if model.layers[0] != count:
             raise ValueError(f"the encoder has {count} results, and the model {model.layers[0]} inputs")
         self.encoder, self.model = encoder, model
-        self._target = Target(_classes_for(model, classes), float(center), float(spread), target)
+        center, spread = _checks.real("center", center, -math.inf), _checks.positive("spread", spread)
+        labels = _classes_for(model, classes)
+        if labels is not None and (center, spread) != (0, 1):
+            raise ValueError(f"center and spread are for models of values, not for {model.loss}")
+        self._target = Target(labels, center, spread, target)
 
     @property
     def target(self) -> str | None:

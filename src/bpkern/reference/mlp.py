@@ -11,7 +11,7 @@ from .._data.rows import as_rows, as_sample_weight, as_targets, classes_of
 from .._fit import data_init
 from .._fit.arguments import FitArguments
 from .._fit.progress import make_progress
-from .._model.groups import frozen, with_factors, with_ntk_factors
+from .._model.groups import frozen, listed, with_factors, with_ntk_factors
 from .._model.parameters import Weights, checked_weights
 from .._model.seeding import RandomState
 from .._model.settings import Settings
@@ -112,8 +112,12 @@ class MLP:
     def set_ntk_factors(self, *, bias_scale: Any = 1.0) -> None:
         """Train as in the NTK parametrisation; see `bpkern.MLP.set_ntk_factors`."""
         settings = self._settings
-        rule = settings.optimizer.rule
-        settings.groups = with_ntk_factors(settings.groups, settings.layers, rule, bias_scale)
+        settings.groups = with_ntk_factors(settings.groups, settings.sizes, settings.optimizer, bias_scale)
+
+    @property
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What `freeze` and `set_factors` have set; see `bpkern.MLP.parameter_groups`."""
+        return listed(self._settings.groups, self._settings.bias)
 
     @np.errstate(all="ignore")
     @proposes_arguments("MLP.fit")

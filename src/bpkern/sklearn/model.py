@@ -75,7 +75,7 @@ def new_model(
         random = RandomState.of(source.random.config())
         restore(
             core,
-            State({"parameters": core.get_weights(), **states}, counts, moves, random, False, None),
+            State({"parameters": core.get_weights(), **states}, counts, moves, random, False, None, {}),
         )
     core.fitted_1d, core.history = one_dimension, copy.deepcopy(history)
     return model

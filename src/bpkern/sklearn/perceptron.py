@@ -15,7 +15,6 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from .._core import ACTIVATIONS
 from .._data.rows import Rows
 from .._user_warnings import at_users_line
 from ..activations import Activation
@@ -24,7 +23,7 @@ from ..mlp import MLP
 from ..optimizers import OPTIMIZERS, Optimizer
 from .lbfgs import minimise
 from .model import new_model
-from .predictor import ALIASES
+from .predictor import ActivationNames
 from .protocol import Tasks, TasksSupportMixin, continuing, fitting
 from .shortcuts import are_allowed, compiled, validate_rows
 from .state import trainer_of
@@ -44,7 +43,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), Activation, list, tuple],
+        "activation": [ActivationNames(), Activation, list, tuple],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

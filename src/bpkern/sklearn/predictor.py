@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._param_validation import StrOptions
 
 from .. import _core
 from .._model.prediction import overflow
 from .._model.settings import checked_activation
-from ..activations import Activation
+from ..activations import BY_NAME, Activation
 from ..losses import Loss
 from ..mlp import MLP
 from .shortcuts import check_fitted, validate_rows
@@ -25,6 +26,21 @@ LOSS_OF_OUTPUT = {
     "identity": "squared_error",
     "exp": "poisson",
 }
+
+
+class ActivationNames(StrOptions):
+    """The constraint of names of activations, or texts with a parameter such as "leaky_relu(0.2)".
+
+    `Predictor._activations` checks the parameter.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({*_core.ACTIVATIONS, *ALIASES})
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Whether it is such a text."""
+        name, parenthesis, _ = val.partition("(") if isinstance(val, str) else (val, "", "")
+        return bool(super().is_satisfied_by(val)) or (bool(parenthesis) and name.strip() in BY_NAME)
 
 
 class Predictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
