@@ -143,10 +143,10 @@ def test_one_row_at_a_time(isa, dtype, name, settings, penalties, arguments):
 def test_one_row_of_a_wider_net(isa, name, settings, batch_size):
     """Steps of one row have kernels of their own, also at the end of an epoch of larger mini-batches."""
     made = optimizer(name, settings, "float64")
-    arguments = {"batch_size": batch_size, "shuffle": False}
+    arguments = {"batch_size": batch_size, "shuffle": False, "epochs": 1}
     (ours, loss), (theirs, expected) = both((40, 70, 3), made, "float64", arguments, rows=9)
-    assert close(ours, theirs, 1e-11)
-    assert loss == pytest.approx(expected, rel=1e-11)
+    assert close(ours, theirs, 1e-9)
+    assert loss == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("beta", "decay"), [(0.9, 0.004), (0.99, 0.5), (0.999, 5.0), (0.9999, 40.0)])
@@ -157,7 +157,7 @@ def test_the_product_of_nadams_momenta(beta, decay):
     X, y = rng.standard_normal((300, 1)), rng.standard_normal((300, 1))
     made = bpkern.NAdam(lr, (beta, keep_v), eps, momentum_decay=decay)
     model = bpkern.MLP([1, 1], loss="mse", optimizer=made, dtype="float64", seed=1)
-    p = np.ravel(model.get_weights()[0][0].tolist() + [[0.0]])
+    p = np.concatenate([np.ravel(array) for array in model.get_weights()[0]])
     m, v, product = 0, 0, 1
     for t, x in enumerate(X[:, 0], 1):
         g = 2 * (p @ (x, 1) - y[t - 1]) * (x, 1)
@@ -167,8 +167,7 @@ def test_the_product_of_nadams_momenta(beta, decay):
         mean = following * m / (1 - product * following) + (1 - now) * g / (1 - product)
         p = p - lr * mean / (np.sqrt(v / (1 - keep_v**t)) + eps)
     model.fit(X, y, batch_size=1, shuffle=False, verbose=0)
-    assert np.ravel(model.get_weights()[0][0]) == pytest.approx(p[:1], rel=1e-10)
-    assert model.get_weights()[0][1] == pytest.approx(p[1:], rel=1e-10)
+    assert np.concatenate([np.ravel(array) for array in model.get_weights()[0]]) == pytest.approx(p, rel=1e-9)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
