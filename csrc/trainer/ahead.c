@@ -85,8 +85,8 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, loss.cap);
     SERVED(net, loss.deviance);
     SERVED(net, loss_parameters);
-    REFUSED(net, input_dropout,
-            net->input_dropout > 0); /* step_forward applies it to the rows it has just gathered */
+    /* step_forward applies it to the rows it has just gathered. */
+    REFUSED(net, input_dropout, net->input_dropout > 0);
     SERVED(net, dropout_key);
     SERVED(net, counts.updates);
     SERVED(net, counts.batches);

@@ -28,13 +28,11 @@ struct bpk_shards {
 
     /* Of the present mini-batch. */
     ptrdiff_t all_rows, place; /* its rows on all ranks, and those of earlier ranks */
-    ptrdiff_t
-        *begin;   /* (count + 1,) the first row in the workspace of each shard of this rank, and the end */
-    double *sums; /* (shards, SHARD_SUMS) */
-    int agreed;   /* the ranks' common status */
-    void *const
-        *stores; /* (nodes,) where each of this rank's nodes' gradients go; NULL: they move the parameters */
-    int adds;    /* whether they are added there */
+    ptrdiff_t *begin;          /* (count + 1,) where this rank's shards begin in the workspace, and the end */
+    double *sums;              /* (shards, SHARD_SUMS) */
+    int agreed;                /* the ranks' common status */
+    void *const *stores;       /* (nodes,) where the nodes' gradients go; NULL: they move the parameters */
+    int adds;                  /* whether they are added there */
 
     void *scratch; /* (threads, levels + 1, region) */
     ptrdiff_t region, levels;

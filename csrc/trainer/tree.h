@@ -5,6 +5,8 @@
 #ifndef BPK_TREE_H
 #define BPK_TREE_H
 
+#include <stddef.h>
+
 /* The most nodes of the tree into which consecutive shards can be divided. */
 enum { MOST_NODES = 128 };
 
