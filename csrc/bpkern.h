@@ -35,7 +35,7 @@
  *     mish        z g, g = tanh(log(1 + e^z))    g + z (1 - g^2) sigmoid(z)
  *
  * No function prints or exits. The only global settings are the selected ISA and, on POSIX, a handler for
- * forks. After a kernel call, its helper threads may spin for 0.1 ms, waiting for another call. Every
+ * forks. After a kernel call, its helper threads may spin for 0.2 ms, waiting for another call. Every
  * function restores the floating-point control word that it found.
  *
  * A sum of K products differs from the exact one by at most K u (sum |a b| + |bias|), to first order, where u
@@ -45,8 +45,8 @@
  *
  * Defined in: names.c; kernels/dispatch.c (bpk_isa_...); platform/ (machine.c of each system);
  * trainer/plain.c (the kernels on plain matrices);
- * trainer/net.c, groups.c, workspace.c, optimizer.c, parameters.c, plan.c, train.c, epochs.c and tape.c, each
- * named below.
+ * trainer/net.c, inputs.c, groups.c, workspace.c, optimizer.c, parameters.c, plan.c, shards.c, train.c,
+ * epochs.c and tape.c, each named below.
  */
 #ifndef BPKERN_H
 #define BPKERN_H
@@ -478,17 +478,19 @@ double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate
 /* Shards (trainer/shards.h): rows are dealt to `shards` shards, row i to shard i modulo their number, and the
  * gradient of a mini-batch is the sum over shards in the order of a binary tree. `ranks` is a divisor of
  * `shards`; each rank has consecutive shards. In a run with shards, `rows` and `index` of the data are those
- * of the own shards, in the order of the mini-batches and shard by shard within one; `batch` is at least 2
- * and at least the most own rows of a mini-batch. No result depends on the number of ranks. */
+ * of this rank's shards, in the order of the mini-batches and shard by shard within one; `batch` is at least
+ * 2, and no mini-batch has more of this rank's rows. No result depends on the number of ranks. */
 typedef struct bpk_shards bpk_shards;
 
-/* The stages of a gradient's way between ranks: the own nodes of a layer are stored; all layers' nodes of all
- * ranks must have come; the own segments are summed, and those of all ranks must have come. */
+/* The stages of a gradient's way between ranks.
+ * BPK_SEND: this rank has stored its nodes of a layer.
+ * BPK_RECEIVE: wait for all ranks' nodes of all layers.
+ * BPK_SHARE: this rank has summed its segments; wait for all ranks'. */
 typedef enum { BPK_SEND, BPK_RECEIVE, BPK_SHARE } bpk_stage;
 
 /* What connects ranks; all NULL for one rank. A rank stores the gradients of node k of its shards from
- * element k bpk_net_size on in nodes[own rank]; sums its segments (bpk_shards_segment) from those of all
- * ranks; and writes them to results[own rank]. */
+ * element k bpk_net_size on in nodes[its rank]; sums its segments (bpk_shards_segment) from those of all
+ * ranks; and writes them to results[its rank]. */
 typedef struct {
     void *context;
     /* Exchanges each shard's three sums, sums (shards, 3), and the status of each rank: returns BPK_OK if all
@@ -550,7 +552,7 @@ typedef struct {
 
 typedef struct {
     ptrdiff_t next;    /* rows done */
-    ptrdiff_t batches; /* with shards: mini-batches done */
+    ptrdiff_t batches; /* mini-batches done, by which shards find theirs */
     ptrdiff_t updates; /* made in this pass */
     bpk_pending pending;
     double total_weight; /* of all rows; set by bpk_gradients when next is 0 */

@@ -85,7 +85,8 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, loss.cap);
     SERVED(net, loss.deviance);
     SERVED(net, loss_parameters);
-    REFUSED(net, input_dropout, net->input_dropout > 0); /* a step's, in step_forward */
+    /* step_forward applies it to the rows it has just gathered. */
+    REFUSED(net, input_dropout, net->input_dropout > 0);
     SERVED(net, dropout_key);
     SERVED(net, counts.updates);
     SERVED(net, counts.batches);
@@ -94,7 +95,7 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, saved); /* this and the next two are the snapshot's */
     SERVED(net, was_there);
     SERVED(net, saved_counts);
-    SERVED(net, has_groups); /* the moves are those of layer 0 */
+    SERVED(net, has_groups); /* the caller passes the moves of layer 0 */
     SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
     SERVED(net, updates_without);
     SERVED(net, size);

@@ -25,8 +25,7 @@ typedef struct {
     void *gradients;                /* the stored gradients; NULL: update the parameters */
     gradients_of wanted;            /* OF_TRAINED: the gradients of frozen parameters are left out */
     moves all;                      /* the moves of a layer without groups */
-    const moves *moves;             /* of the layer; and of `below`, if there are groups */
-    const moves *moves_below;
+    const moves *moves, *moves_below;    /* of the layer and of `below`: `all`, or by their groups */
     int moves_weights, moves_bias_below; /* whether W, and the bias of `below`, are not left out */
     void *states[BPK_STATES];            /* the optimiser's stores; NULL if it does not use the state */
 } backward;

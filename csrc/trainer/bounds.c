@@ -131,7 +131,8 @@ static double input_norm(const bpk_net *net, const step *s, int l) {
            MARGIN;
 }
 
-/* What |s'| may exceed 1.13 by as a factor: the factors of 2 cover less. */
+/* The largest |s'| as a multiple of 1.13, at least 1. Slopes up to 1.13 are covered by the factors of 2 in
+ * `follow`. */
 static double steepness(const net_layer *layer) {
     if (layer->parametric) return fmax(1, layer->parameter);
     return layer->activation == BPK_SELU ? 1.76 : 1;

@@ -10,7 +10,7 @@
 
 #include "trainer/step.h"
 
-/* The parameters of one bpk_input, and how they differ from others in an update. */
+/* The parameters of one bpk_input, and the factors by which they are updated. */
 typedef struct {
     ptrdiff_t at, size; /* in the parameters of the stage */
     bpk_group factors;

@@ -17,8 +17,8 @@ static inline columns_of_block block_at(const step *s, ptrdiff_t columns, ptrdif
     return (columns_of_block){block * s->rows + j - block, width, smaller(block + width, columns) - j};
 }
 
-/* Numbers are embedded so many rows at a time, in a scratch of (width + 1, PIECE_ROWS): the column itself,
- * the outputs of the linear map, and backward the derivative by the column. */
+/* Rows whose numbers are embedded at once, in a scratch of (width + 1, PIECE_ROWS): the column itself, the
+ * outputs of the linear map, and backward the derivative by the column. */
 enum { PIECE_ROWS = 256 };
 
 static inline void *own_scratch(const step *s) {

@@ -18,8 +18,9 @@ static ptrdiff_t total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns) {
     return sum;
 }
 
-/* Whether the inputs or any layer are wider than a vector. In other nets no layer is narrow: online.c makes
- * their steps of one row in registers, and reads every W as (in, out). */
+/* Whether the columns of X or any layer's outputs are wider than a vector. If not, nor the inputs of layer 0
+ * behind an input stage, no layer is narrow: online.c makes such a net's steps of one row in registers, and
+ * reads every W as (in, out). */
 static int has_wide(const bpk_kernels *kernels, int layers, const ptrdiff_t *sizes) {
     for (int l = 0; l <= layers; l++)
         if (sizes[l] > kernels->vector) return 1;
@@ -63,7 +64,7 @@ static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t
     net->kernels = kernels;
     net->count = layers;
     net->compressed = compressed;
-    int wide = has_wide(kernels, layers, sizes);
+    int wide = has_wide(kernels, layers, sizes) || (inputs && inputs->width > kernels->vector);
     for (int l = 0; l < layers; l++) {
         /* For larger sizes, rounding up to whole vectors could overflow. */
         if (sizes[l] > PTRDIFF_MAX / 2 || sizes[l + 1] > PTRDIFF_MAX / 2) net->size = -1;

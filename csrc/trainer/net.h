@@ -38,8 +38,7 @@ struct bpk_net {
     int has_bounds;      /* whether the norms of the layers are bounds of the present numbers */
     int updates_without; /* the number of updates for which no bounds are tried */
     ptrdiff_t size;      /* elements of a store */
-    net_inputs
-        *inputs; /* the stage in front of layer 0, whose parameters follow those of the layers; or NULL */
+    net_inputs *inputs;  /* the stage in front of layer 0, or NULL; its parameters follow the layers' */
     int count;
     net_layer layers[];
 };

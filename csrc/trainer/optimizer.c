@@ -16,13 +16,17 @@ static double nadam_momentum(const bpk_optimizer *o, double t) {
 }
 
 /* P_t of nadam: a function of the settings and t, so that no file need hold it. It only occurs in 1 - P_t,
- * and the product ends where that is 1: usually after 60 factors, and without any if even momentum^t is so
- * small. */
+ * and the product ends where that is 1: with the default momentum_decay after 60 factors, and without any if
+ * even momentum^t is so small. With a larger one, all factors after number 917 / momentum_decay are
+ * `momentum`: 0.96^917 is below 2^-54, and half of it does not change 1. */
 static double nadam_product(const bpk_optimizer *o, double t) {
     const double least = 0x1p-60;
     double product = 1;
     if (pow(o->momentum, t) < least) return 0;
-    for (double i = 1; i <= t && product >= least; i++) product *= nadam_momentum(o, i);
+    for (double i = 1; i <= t && product >= least; i++) {
+        if (i * o->momentum_decay > 917) return product * pow(o->momentum, t - i + 1);
+        product *= nadam_momentum(o, i);
+    }
     return product;
 }
 

@@ -15,8 +15,11 @@ typedef struct {
  * batch. */
 moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight);
 
-/* The moves of a layer with these groups; and one of them, if `penalty` is that part of its decay. */
+/* `all` as it is for a layer with these groups. */
 moves layer_moves(const moves *all, const bpk_group groups[BPK_N_KINDS]);
+
+/* One move, by a group's factors; `penalty` is the part of move->decay that comes from a penalty and has no
+ * factor. */
 bpk_move group_move(const bpk_move *move, const bpk_group *group, double penalty);
 
 /* Moves that add `factor` times a gradient to stored gradients: plain SGD with a learning rate of -factor. */

@@ -60,21 +60,27 @@ static chunk own_chunks(const step *s) { return (chunk){.step = s, .number = -1}
 
 static int is_own(const chunk *c) { return c->number % c->step->me.count == c->step->me.index; }
 
+/* The next CHUNK of `size` parameters from `first` on, or what is left of them, is the current chunk. Returns
+ * whether it is the last of them. */
+static int emit(chunk *c, const bpk_group *group, int is_bias, const void *first, ptrdiff_t size) {
+    c->number++;
+    c->group = group;
+    c->is_bias = is_bias;
+    c->parameters = element(c->step->net->kernels, first, c->next_offset);
+    c->n = smaller(size - c->next_offset, CHUNK);
+    c->next_offset += CHUNK;
+    if (c->next_offset < size) return 0;
+    c->next_offset = 0;
+    return 1;
+}
+
 /* next_chunk after the layers. */
 static int next_of_inputs(chunk *c) {
     const bpk_net *net = c->step->net;
     while (c->next_group < net->inputs->groups) {
         const input_group *group = &net->inputs->group[c->next_group];
-        c->group = &group->factors;
-        c->number++;
-        c->is_bias = 1;
-        c->parameters = element(net->kernels, net->inputs->values, group->at + c->next_offset);
-        c->n = smaller(group->size - c->next_offset, CHUNK);
-        c->next_offset += CHUNK;
-        if (c->next_offset >= group->size) {
-            c->next_offset = 0;
-            c->next_group++;
-        }
+        const void *first = element(net->kernels, net->inputs->values, group->at);
+        c->next_group += emit(c, &group->factors, 1, first, group->size);
         if (is_own(c)) return 1;
     }
     return 0;
@@ -85,17 +91,12 @@ static int next_chunk(chunk *c) {
     const bpk_net *net = c->step->net;
     while (c->next_layer < net->count) {
         const net_layer *layer = &net->layers[c->next_layer];
-        ptrdiff_t size = size_of(net, c->next_layer, c->next_is_bias);
-        c->number++;
-        c->is_bias = c->next_is_bias;
-        c->group = &layer->groups[c->is_bias ? BPK_BIASES : BPK_WEIGHTS];
-        c->parameters = element(net->kernels, c->is_bias ? layer->b : layer->w, c->next_offset);
-        c->n = smaller(size - c->next_offset, CHUNK);
-        c->next_offset += CHUNK;
-        if (c->next_offset >= size) {
-            c->next_offset = 0;
-            c->next_layer += c->is_bias;
-            c->next_is_bias = !c->is_bias;
+        const int is_bias = c->next_is_bias;
+        const ptrdiff_t size = size_of(net, c->next_layer, is_bias);
+        if (emit(c, &layer->groups[is_bias ? BPK_BIASES : BPK_WEIGHTS], is_bias,
+                 is_bias ? layer->b : layer->w, size)) {
+            c->next_layer += is_bias;
+            c->next_is_bias = !is_bias;
         }
         if (is_own(c)) return 1;
     }

@@ -9,7 +9,8 @@
 #include "trainer/products.h"
 #include "trainer/tree.h"
 
-/* Row i of a pass is dealt to shard i modulo `shards`: so many of its first `rows` rows are a shard's. */
+/* The number of a pass's first `rows` rows that belong to `shard`: row i belongs to shard i modulo `shards`.
+ */
 static ptrdiff_t dealt(int shards, int shard, ptrdiff_t rows) { return (rows + shards - 1 - shard) / shards; }
 
 int bpk_shards_nodes(int shards, int ranks, int rank) {
@@ -56,7 +57,7 @@ void bpk_shards_set_rows(bpk_shards *h, ptrdiff_t rows, ptrdiff_t batch) {
     h->batch = batch;
 }
 
-/* The first element of layer l in a store. */
+/* The element of a store at which a parameter stands. */
 static ptrdiff_t place_of(const bpk_net *net, const void *parameter) {
     return ((const char *)parameter - (const char *)net->stores[BPK_PARAMETERS]) /
            (ptrdiff_t)net->kernels->real_size;
@@ -121,7 +122,7 @@ bpk_status shards_agree(step *s, bpk_status status) {
     return BPK_OK;
 }
 
-/* Gradients of own shards ---------------------------------------------------------------------------- */
+/* Gradients of this rank's shards -------------------------------------------------------------------- */
 
 /* A part of a store: `runs` runs of `length` elements, `ld` apart. Its scratch copies have the gaps, too. */
 typedef struct {
@@ -182,7 +183,7 @@ static void sum_node(const region *r, int64_t first, int level, void *sum) {
     kernels->move(&r->add, r->size, scratch_of(r, level - 1), sum, NO_STATES);
 }
 
-/* Spends a region whose first parameter is at `parameters`. */
+/* Moves the parameters of a region, the first of which is at `parameters`, or stores its gradients. */
 static void spend(region *r, const bpk_move *move, void *const state[BPK_STATES], void *parameters) {
     const step *s = r->s;
     const bpk_shards *h = r->h = s->request->shards;
@@ -280,7 +281,7 @@ static void share(const step *s, ptrdiff_t *from, ptrdiff_t *to) {
     *from += first;
 }
 
-/* Own segments of all layers, summed by the team. */
+/* This rank's segments of all layers, summed by the team. */
 static void sum_segments(const step *s) {
     const bpk_shards *h = s->request->shards;
     const bpk_kernels *kernels = h->net->kernels;

@@ -1,45 +1,38 @@
 /* Mini-batches whose gradient is the sum over shards of the rows, in the order of a fixed binary tree; and
  * ranks, which are processes that each have some of the shards. Defined in shards.c; the tree in tree.c.
  *
- * Everything that depends on a row is computed for all own rows at once, by kernels whose bits for a row do
- * not depend on other rows. Everything that adds up rows is computed shard by shard: no bit depends on the
- * number of ranks. The loss's derivatives are not divided by the weight of the mini-batch, which another rank
- * may not know yet; the sum of the gradients is. */
+ * Everything that depends on a row is computed for all of this rank's rows at once, by kernels whose bits for
+ * a row do not depend on other rows. Everything that adds up rows is computed shard by shard: no bit depends
+ * on the number of ranks. The loss's derivatives are not divided by the weight of the mini-batch, which
+ * another rank may not know yet; the sum of the gradients is. */
 #ifndef BPK_SHARDS_H
 #define BPK_SHARDS_H
 
 #include "kernels/kernels.h"
 #include "trainer/optimizer.h"
 #include "trainer/step.h"
+#include "trainer/tree.h"
 
 /* Each shard's sums over its rows of a mini-batch. */
 enum { SHARD_WEIGHT, SHARD_LOSS, SHARD_ACCURACY, SHARD_SUMS };
 
-/* The most nodes of the tree into which consecutive shards can be divided. */
-enum { MOST_NODES = 128 };
-
-/* A node of the tree: shards `first` to `first` + 2^level, as far as they exist. */
-typedef struct {
-    int first, level;
-} tree_node;
-
 struct bpk_shards {
     const bpk_net *net;
     int shards, ranks, rank;
-    int count, first; /* own shards */
+    int count, first; /* this rank's shards */
     int threads;
     ptrdiff_t rows, batch; /* of all ranks: rows of the pass, and of a mini-batch */
     bpk_link link;
-    int nodes; /* those of the own shards */
+    int nodes; /* those of this rank's shards */
     tree_node node[MOST_NODES];
 
     /* Of the present mini-batch. */
     ptrdiff_t all_rows, place; /* its rows on all ranks, and those of earlier ranks */
-    ptrdiff_t *begin;          /* (count + 1,) each own shard's first row in the workspace, and the end */
+    ptrdiff_t *begin;          /* (count + 1,) where this rank's shards begin in the workspace, and the end */
     double *sums;              /* (shards, SHARD_SUMS) */
     int agreed;                /* the ranks' common status */
-    void *const *stores; /* (nodes,) where each own node's gradients go; NULL: they move the parameters */
-    int adds;            /* whether they are added there */
+    void *const *stores;       /* (nodes,) where the nodes' gradients go; NULL: they move the parameters */
+    int adds;                  /* whether they are added there */
 
     void *scratch; /* (threads, levels + 1, region) */
     ptrdiff_t region, levels;
@@ -48,15 +41,15 @@ struct bpk_shards {
 /* Whether the pass has another mini-batch. If so, sets its rows. */
 int shards_begin(step *step);
 
-/* Each own shard's sums, from the losses in the workspace. */
+/* The sums of each shard of this rank, from the losses in the workspace. */
 void shards_sums(const step *step);
 
-/* Exchanges the sums of all ranks and each one's status; the step has the totals then. Returns the own status
- * if it is an error, BPK_STOPPED if another rank has one. Passes barriers. */
+/* Exchanges the sums of all ranks and each one's status; the step has the totals then. Returns this rank's
+ * status if it is an error, BPK_STOPPED if another rank has one. Passes barriers. */
 bpk_status shards_agree(step *step, bpk_status status);
 
-/* Spends the gradient of a part of W or of a bias: args as for the kernel, of all own rows, with the state
- * and move of the parameters at `parameters`. */
+/* Moves a part of W or of a bias along its gradient, or stores the gradient: args as for the kernel, of all
+ * rows of this rank, with the state and move of the parameters at `parameters`. */
 void shards_update(const step *step, const bpk_update_args *args, void *parameters);
 void shards_update_bias(const step *step, const bpk_bias_args *args, void *parameters);
 

@@ -15,7 +15,7 @@
 #include "trainer/shards.h"
 
 /* The weight of the batch, sum w, and scale[i] = slope_factor w_i / sum w of the member's rows, negative if
- * the loss is maximised. The sum is
+ * the loss is maximised. With shards, it is not divided: the sum over all ranks is not known yet. The sum is
  * over the gathered copy: the caller may change the original array meanwhile, and members with different sums
  * would take different branches. */
 static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
@@ -27,9 +27,9 @@ static void weigh(step *s, ptrdiff_t from, ptrdiff_t to) {
     }
     const double sign = s->request->update.optimizer.maximize ? -1 : 1;
     const double factor = sign * s->net->loss.slope_factor;
-    for (ptrdiff_t i = from; i < to && s->request->shards; i++) ws->scale[i] = factor * ws->row_weight[i];
-    for (ptrdiff_t i = from; i < to && !s->request->shards; i++)
-        ws->scale[i] = s->weight > 0 ? factor * (ws->row_weight[i] / s->weight) : 0;
+    const double divisor = s->request->shards ? 1 : s->weight;
+    for (ptrdiff_t i = from; i < to; i++)
+        ws->scale[i] = divisor > 0 ? factor * (ws->row_weight[i] / divisor) : 0;
 }
 
 /* Whether targets are read where the caller keeps them. */

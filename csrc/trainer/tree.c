@@ -1,6 +1,8 @@
 /* The binary tree that fixes the order of sums over shards. */
 #include "trainer/tree.h"
 
+#include <stdint.h>
+
 int tree_levels(int shards) {
     int level = 0;
     while ((int64_t)1 << level < shards) level++;

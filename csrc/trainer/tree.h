@@ -5,7 +5,15 @@
 #ifndef BPK_TREE_H
 #define BPK_TREE_H
 
-#include "trainer/shards.h"
+#include <stddef.h>
+
+/* The most nodes of the tree into which consecutive shards can be divided. */
+enum { MOST_NODES = 128 };
+
+/* A node of the tree: shards `first` to `first` + 2^level, as far as they exist. */
+typedef struct {
+    int first, level;
+} tree_node;
 
 /* The level of the node that has all of `shards`. */
 int tree_levels(int shards);

@@ -347,6 +347,10 @@ class MLP:
     ) -> None:
         """Train parameters again that `freeze` has frozen, with the optimiser's states that they had.
 
+        Formulas of optimisers that count updates, such as the bias correction of `Adam` and the dampening of
+        `SGD`, count those of the model. In PyTorch, a parameter's own updates count. So the first steps of
+        parameters that were frozen from the beginning differ: one of `Adam` may be three times as long.
+
         Parameters
         ----------
         layers : int or iterable of int, optional
@@ -987,7 +991,8 @@ class MLP:
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
         """Set all weights and biases.
 
-        An average is dropped. The rest of the model's state stays, and so do the parameters of its `inputs`.
+        An average is dropped. The rest of the model's state stays. So do the parameters of its `inputs`, with the
+        values that predict: those of the average, if there is one.
 
         Parameters
         ----------

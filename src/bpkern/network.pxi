@@ -537,7 +537,7 @@ cdef class Network:
         `rates` is the learning rate, or float64 (updates or more,) if it changes. `pace` is kept from epoch to epoch of a
         fit. `watcher` has `before()` and `after(rows, loss, weight)`, called around slices of the epoch. `outputs` (n,
         out) gets the outputs before each update. With `more`, pending gradients are kept for the next call. With
-        `shards`, `index` is in their order, and `batch` is the most own rows of a mini-batch, at least 2.
+        `shards`, `index` is in their order, and `batch` is at least 2, and the most rows of a mini-batch that this rank has.
         Returns the sums over rows of weight * loss, weight * accuracy and weight.
         """
         cdef bpk_run run

@@ -118,6 +118,8 @@ class SGD(Optimizer):
         w <- w - lr * v                       plain momentum
         w <- w - lr * (g + momentum * v)      Nesterov
 
+    The first update is that of the model, also for parameters that are unfrozen later.
+
     An optimiser holds settings only: models may share one. A changed attribute takes effect at the next call
     of `fit`, `train_on_batch` or `step`; if a callback changes it during a fit, from the next epoch on.
 

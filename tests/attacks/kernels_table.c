@@ -266,21 +266,27 @@ static void call_few_rows(calls *c) {
     finish(c, "few_rows");
 }
 
-/* A random move, and which states it uses. */
+/* A random move, and which states it uses. Often it is that of plain SGD, for which kernels have other loops.
+ */
 static bpk_move random_move(calls *c, int uses[BPK_STATES]) {
+    const int plain = one_in(&c->random, 3);
     bpk_optimizer optimizer = {
         .rule = (bpk_rule)whole(&c->random, 0, BPK_N_RULES - 1), .momentum = 0.9, .square_decay = 0.99};
     optimizer.centered = one_in(&c->random, 2), optimizer.amsgrad = one_in(&c->random, 2);
     optimizer.nesterov = one_in(&c->random, 2);
+    if (plain) optimizer.rule = BPK_SGD, optimizer.nesterov = 0;
     bpk_move move = {.optimizer = optimizer,
                      .scale = 0.5,
                      .limit = 1.5,
-                     .decay = one_in(&c->random, 2) ? 0.1 : 0,
-                     .l1 = one_in(&c->random, 2) ? 0.01 : 0,
-                     .shrink = one_in(&c->random, 2) ? 0.9 : 1,
+                     .decay = !plain && one_in(&c->random, 2) ? 0.1 : 0,
+                     .l1 = !plain && one_in(&c->random, 2) ? 0.01 : 0,
+                     .shrink = !plain && one_in(&c->random, 2) ? 0.9 : 1,
                      .lr = 0.1,
                      .eps = 1e-8,
-                     .correction = 0.5};
+                     .correction = 0.5,
+                     .dampening = one_in(&c->random, 2) ? 0.3 : 0,
+                     .gradient_part = 0.4,
+                     .mean_part = 0.7};
     /* Half of the time there is no velocity: its pointer, not move.momentum, tells kernels whether it is
      * used. */
     if (one_in(&c->random, 2)) optimizer.momentum = 0;
@@ -363,7 +369,8 @@ static void sweep_in_two(const bpk_kernels *kernels, const bpk_sweep_args *args,
     if (args->next_k) kernels->forward(&forward);
 }
 
-/* Sweep moves whole padded rows of W, and reads the bias and writes the activations with their padding. */
+/* Sweep moves whole padded rows of W, and reads the bias and writes the activations with their padding. Plain
+ * SGD between batches of one row is made by sweep_row.h. */
 static void call_sweep(calls *c) {
     const bpk_kernels *kernels = c->t->kernels;
     int uses[BPK_STATES];
@@ -371,8 +378,9 @@ static void call_sweep(calls *c) {
     ptrdiff_t in = up_to(c, 120), n = whole(&c->random, 1, kernels->panel), width = padded(kernels, n);
     ptrdiff_t x_rows = whole(&c->random, 1, 12);
     bpk_sweep_args args = {.to = in, .in = in, .n = n, .x_rows = x_rows, .ldd = width, .move = &move};
-    args.k = one_in(&c->random, 2) ? 1 : up_to(c, x_rows);
-    args.next_k = up_to(c, one_in(&c->random, 2) ? 1 : x_rows);
+    const int single = one_in(&c->random, 2);
+    args.k = single ? 1 : up_to(c, x_rows);
+    args.next_k = up_to(c, single ? 1 : x_rows);
     args.lda = width + up_to(c, 3);
     if (args.next_k == 0) random_rows(c, in, &args.from, &args.to);
     args.activation = (bpk_activation)whole(&c->random, 0, BPK_N_ACTIVATIONS - 1);
@@ -506,6 +514,44 @@ static void call_activations(calls *c) {
     }
 }
 
+/* leaky_relu and elu with a parameter: a has the same bits with and without the slope. */
+static void call_parametric(calls *c) {
+    static const bpk_activation parametric[] = {BPK_LEAKY_RELU, BPK_ELU};
+    for (int i = 0; i < 2; i++) {
+        ptrdiff_t m = up_to(c, 5), n = up_to(c, 70), lda = n + up_to(c, 3), lds = n + up_to(c, 3);
+        const double parameter = between(&c->random, 0.1, 2);
+        const matrix *a = reals_from(c, m, n, lda, WRITTEN, -6, 6), *alone = copy_of(c, a),
+                     *slope = reals(c, m, n, lds, WRITTEN);
+        c->t->kernels->activate_parametric(parametric[i], parameter, m, n, a->at, lda, slope->at, lds);
+        c->t->kernels->activate_parametric(parametric[i], parameter, m, n, alone->at, lda, NULL, 0);
+        for (ptrdiff_t k = 0; k < m * n; k++)
+            if (get(a, k / n, k % n) != get(alone, k / n, k % n)) {
+                fail("%s %s: activate_parametric without the slope has other bits", c->t->isa,
+                     dtype_name(c->t->dtype));
+                break;
+            }
+        finish(c, "activate_parametric");
+    }
+}
+
+/* Whether rows `first` on of a batch (all_rows, n) are equal to a (rows, n), both in blocks; with `copies`,
+ * after copying a there. */
+static int rows_of_batch(const calls *c, const matrix *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t first,
+                         const matrix *batch, ptrdiff_t all_rows, int copies) {
+    int equal = 1;
+    for (ptrdiff_t j = 0, width; j < n; j += width) {
+        width = block_width(c->t->kernels, n - j);
+        for (ptrdiff_t i = 0; i < rows * width; i++) {
+            const ptrdiff_t at = j * all_rows + first * width + i;
+            const double number = get(a, 0, j * rows + i);
+            if (copies) set(batch, 0, at, number);
+            equal &= i % width >= n - j || get(batch, 0, at) == number;
+        }
+    }
+    return equal;
+}
+
+/* With and without a slope. Rows from `first` on are treated as those rows of a larger batch. */
 static void call_dropout(calls *c) {
     ptrdiff_t rows = whole(&c->random, 1, 30), n = up_to(c, 200);
     bpk_dropout_args args = {.key = draw(&c->random),
@@ -513,11 +559,22 @@ static void call_dropout(calls *c) {
                              .layer = 3,
                              .probability = 0.4,
                              .n = n,
-                             .rows = rows};
+                             .rows = rows,
+                             .first = one_in(&c->random, 2) ? up_to(c, 20) : 0};
     random_rows(c, rows, &args.from, &args.to);
-    args.a = in_blocks(c, rows, n, WRITTEN, 0)->at;
-    args.slope = in_blocks(c, rows, n, WRITTEN, 0)->at;
+    const ptrdiff_t all_rows = args.first + rows;
+    const matrix *a = in_blocks(c, rows, n, WRITTEN, 0), *batch = in_blocks(c, all_rows, n, WRITTEN, 0);
+    rows_of_batch(c, a, rows, n, args.first, batch, all_rows, 1);
+    args.a = a->at;
+    args.slope = one_in(&c->random, 2) ? in_blocks(c, rows, n, WRITTEN, 0)->at : NULL;
     c->t->kernels->dropout(&args);
+    bpk_dropout_args same = args;
+    same.from += args.first, same.to += args.first, same.first = 0, same.rows = all_rows;
+    same.a = batch->at, same.slope = NULL;
+    c->t->kernels->dropout(&same);
+    if (!rows_of_batch(c, a, rows, n, args.first, batch, all_rows, 0))
+        fail("%s %s: dropout from row %td on differs from that of the whole batch", c->t->isa,
+             dtype_name(c->t->dtype), args.first);
     finish(c, "dropout");
 }
 
@@ -611,9 +668,9 @@ static void call_inputs(calls *c) {
 
 static void make_calls(const table *t, place where, rng random, calls *c) {
     static void (*const families[])(calls *) = {
-        call_forward,     call_rows,    call_pairs,       call_delta, call_dot,        call_few_rows,
-        call_update,      call_sweep,   call_update_bias, call_moves, call_reductions, call_layouts,
-        call_activations, call_dropout, call_losses,      call_inputs};
+        call_forward,     call_rows,       call_pairs,       call_delta,  call_dot,        call_few_rows,
+        call_update,      call_sweep,      call_update_bias, call_moves,  call_reductions, call_layouts,
+        call_activations, call_parametric, call_dropout,     call_losses, call_inputs};
     c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,

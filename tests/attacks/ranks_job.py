@@ -19,12 +19,25 @@ import numpy as np
 
 import bpkern
 from bpkern._model.core import core_of
+from bpkern.activations import ELU, LeakyReLU
 from bpkern.callbacks import Callback, EarlyStopping
 from bpkern.distributed import own_rows
 
 SHARDS = 8
-OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
-LOSSES = ("mse", "squared_error", "mae", "huber", "poisson", "cross_entropy", "binary_cross_entropy")
+OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW", "NAdam")
+LOSSES = (
+    "mse",
+    "squared_error",
+    "mae",
+    "huber",
+    "log_cosh",
+    "poisson",
+    "hinge",
+    "squared_hinge",
+    "cross_entropy",
+    "binary_cross_entropy",
+)
+ACTIVATIONS = ("relu", "tanh", "gelu", "sigmoid", "leaky_relu", "selu", "mish", LeakyReLU(0.3), ELU(1.7))
 
 
 def communicator() -> Any:
@@ -72,18 +85,27 @@ def random_fit(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, np.n
     if loss == "cross_entropy":
         widths[-1] = max(widths[-1], 2)
     rate = float(10 ** rng.uniform(-4, -2))
-    optimizer = getattr(bpkern, str(rng.choice(OPTIMIZERS)))(lr=rate)
+    maximize = bool(rng.random() < 0.2)
+    optimizer = getattr(bpkern, str(rng.choice(OPTIMIZERS)))(lr=rate, maximize=maximize)
     if isinstance(optimizer, bpkern.SGD) and rng.random() < 0.6:
+        nesterov = bool(rng.integers(2))
         optimizer = bpkern.SGD(
-            bpkern.schedules.Cosine(rate, 30), momentum=0.9, nesterov=bool(rng.integers(2))
+            bpkern.schedules.Cosine(rate, 30),
+            momentum=0.9,
+            nesterov=nesterov,
+            dampening=0.0 if nesterov or rng.random() < 0.5 else 0.3,
+            maximize=maximize,
         )
+    bias = True if rng.random() < 0.7 else [bool(rng.random() < 0.7) for _ in widths[1:]]
     model = {
         "layers": widths,
-        "activation": str(rng.choice(["relu", "tanh", "gelu", "sigmoid", "leaky_relu"])),
+        "activation": ACTIVATIONS[int(rng.integers(len(ACTIVATIONS)))],
+        "bias": bias,
         "loss": loss,
         "optimizer": optimizer,
         "dtype": str(rng.choice(["float32", "float64"])),
         "dropout": float(rng.choice([0.0, 0.0, 0.3])),
+        "input_dropout": float(rng.choice([0.0, 0.0, 0.25])),
         "l2": float(rng.choice([0.0, 1e-3])),
         "l1": float(rng.choice([0.0, 0.0, 1e-4])),
         "label_smoothing": 0.1 if loss == "cross_entropy" and rng.random() < 0.3 else 0.0,
@@ -95,6 +117,8 @@ def random_fit(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, np.n
         targets = rng.random((count, widths[-1]))
         if loss == "cross_entropy":
             targets = rng.integers(0, widths[-1], count)
+        if "hinge" in loss:
+            targets = 2 * targets.round() - 1
         data[f"{part}y"] = targets.round() if loss == "binary_cross_entropy" else targets
         data[f"{part}w"] = np.where(rng.random(count) < 0.2, 0.0, rng.random(count) + 0.01)
     fit = {
@@ -111,7 +135,20 @@ def random_fit(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, np.n
         fit["class_weight"] = "balanced" if rng.integers(2) else {0: 3.0}
     fit["uses"] = [bool(rng.integers(2)), bool(rng.integers(2))]  # weights, validation data
     fit["n_stop"] = bool(rng.random() < 0.2)
+    fit["groups"] = random_groups(rng, len(widths) - 1)
     return model, data, fit
+
+
+def random_groups(rng: np.random.Generator, layers: int) -> list[tuple[str, int, dict[str, Any]]]:
+    """Calls that freeze parameters or give them factors: name, layer and arguments."""
+    calls: list[tuple[str, int, dict[str, Any]]] = []
+    for layer in range(layers if rng.random() < 0.5 else 0):
+        kinds = {"weights": bool(rng.integers(2)), "biases": bool(rng.integers(2))}
+        if rng.random() < 0.3:
+            calls.append(("freeze", layer, kinds))
+        elif rng.random() < 0.5:
+            calls.append(("set_factors", layer, {"lr": 3.0, "weight_decay": 0.5}))
+    return calls
 
 
 def trained(seed: int, trial: int, n_threads: int) -> str:
@@ -121,6 +158,8 @@ def trained(seed: int, trial: int, n_threads: int) -> str:
     rows = own_rows(len(data["X"]), COMM, SHARDS)
     held_out = own_rows(len(data["val_X"]), COMM, SHARDS)
     model = bpkern.MLP(**arguments)
+    for name, layer, chosen in fit.pop("groups"):
+        getattr(model, name)(layer, **chosen)
     validation = tuple(data[f"val_{name}"][held_out] for name in ("X", "y", "w")[: 2 + uses_weights])
     callbacks = [EarlyStopping("loss", patience=1)] if fit.pop("n_stop") else []
     with warnings.catch_warnings():

@@ -211,6 +211,27 @@ def test_a_loss_in_python_trains_the_inputs():
         np.testing.assert_allclose(ours.state_dict()[name], array, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("average", [{}, {"ema": 0.9}], ids=["trained", "average"])
+def test_set_weights_of_get_weights_predicts_the_same(stage, average):
+    net = model(stage, optimizer="adam")
+    net.fit(X, Y, epochs=2, verbose=0, **average)
+    state, predicted = net.state_dict(), net.predict(X)
+    net.set_weights(net.get_weights())
+    assert net.predict(X).tobytes() == predicted.tobytes()
+    assert all(net.state_dict()[name].tobytes() == array.tobytes() for name, array in state.items())
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_layers_behind_a_wide_stage_have_the_bits_of_a_wide_net(outputs):
+    """Which few columns of X become many inputs: layer 0 is stored and summed by their number."""
+    codes = np.arange(20.0).reshape(-1, 1) % 7
+    behind = bpkern.MLP([1, outputs], inputs=[CategoryEmbedding(0, 7, dim=200)], loss="mse", seed=1)
+    plain = bpkern.MLP([200, outputs], loss="mse")
+    plain.set_weights(behind.get_weights())
+    table = behind.state_dict()["inputs.0.weight"]
+    assert behind.predict(codes).tobytes() == plain.predict(table[codes[:, 0].astype(int)]).tobytes()
+
+
 @pytest.mark.parametrize("suffix", ["npz", "pickle", "copy"])
 def test_a_saved_model_continues_to_the_bit(stage, suffix, tmp_path):
     net = model(stage, optimizer=bpkern.Adam(0.01, amsgrad=True))

@@ -13,6 +13,7 @@ ISAS = bpkern.available_isas()
 OPTIMIZERS = (
     bpkern.SGD(lr=0.001),
     bpkern.SGD(lr=0.001, momentum=0.9),
+    bpkern.SGD(lr=0.001, momentum=0.9, dampening=0.3),
     bpkern.SGD(lr=0.001, momentum=0.9, nesterov=True, weight_decay=0.01),
     bpkern.RMSprop(lr=0.001, centered=True),
     bpkern.Adagrad(lr=0.001),

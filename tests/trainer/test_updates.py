@@ -27,6 +27,8 @@ OPTIMIZERS = {
     "sgd": ("SGD", {"lr": 0.1}),
     "sgd-decay": ("SGD", {"lr": 0.1, "weight_decay": 0.1}),
     "sgd-momentum": ("SGD", {"lr": 0.1, "momentum": 0.8}),
+    "sgd-dampening": ("SGD", {"lr": 0.1, "momentum": 0.8, "dampening": 0.4}),
+    "sgd-maximize": ("SGD", {"lr": 0.02, "momentum": 0.8, "maximize": True}),
     "sgd-nesterov": ("SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
     "rmsprop": ("RMSprop", {"alpha": 0.9}),
     "rmsprop-momentum": ("RMSprop", {"momentum": 0.7, "weight_decay": 0.1}),
@@ -47,6 +49,11 @@ OPTIMIZERS = {
         {"lr": 0.01, "betas": (0.3, 0.4), "amsgrad": True, "eps": 0.1, "eps_hat": True, "weight_decay": 0.5},
     ),
     "adamw-amsgrad": ("AdamW", {"lr": 0.01, "betas": (0.3, 0.4), "amsgrad": True, "weight_decay": 0.5}),
+    "nadam": ("NAdam", {"lr": 0.01, "betas": (0.8, 0.9), "momentum_decay": 0.3, "weight_decay": 0.1}),
+    "nadam-decoupled": (
+        "NAdam",
+        {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.5, "decoupled_weight_decay": True},
+    ),
 }
 
 EVERY = pytest.mark.parametrize(("name", "settings"), OPTIMIZERS.values(), ids=OPTIMIZERS)
@@ -81,9 +88,9 @@ def close(got, expected, tolerance):
     return True
 
 
-def both(sizes, made, dtype, arguments, **model):
+def both(sizes, made, dtype, arguments, rows=23, **model):
     """(weights, losses) of a fit of each trainer, each of which must have moved its weights."""
-    X, y = data(sizes, dtype)
+    X, y = data(sizes, dtype, rows)
     trained = []
     for trainer in (bpkern.MLP, reference.MLP):
         twin = trainer(
@@ -129,6 +136,38 @@ def test_one_row_at_a_time(isa, dtype, name, settings, penalties, arguments):
         )
         assert close(ours, theirs, 5 * TOLERANCE[dtype]), sizes
         assert loss == pytest.approx(expected, rel=5 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("batch_size", [1, 8], ids=["every batch", "the last batch"])
+@EVERY
+def test_one_row_of_a_wider_net(isa, name, settings, batch_size):
+    """Steps of one row have kernels of their own, also at the end of an epoch of larger mini-batches."""
+    made = optimizer(name, settings, "float64")
+    arguments = {"batch_size": batch_size, "shuffle": False, "epochs": 1}
+    (ours, loss), (theirs, expected) = both((40, 70, 3), made, "float64", arguments, rows=9)
+    assert close(ours, theirs, 1e-9)
+    assert loss == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("beta", "decay"), [(0.9, 0.004), (0.99, 0.5), (0.999, 5.0), (0.9999, 40.0)])
+def test_the_product_of_nadams_momenta(beta, decay):
+    """Against the plain product of the definition. With a large decay, all but its first factors are beta."""
+    lr, keep_v, eps = 0.003, 0.99, 1e-6
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((300, 1)), rng.standard_normal((300, 1))
+    made = bpkern.NAdam(lr, (beta, keep_v), eps, momentum_decay=decay)
+    model = bpkern.MLP([1, 1], loss="mse", optimizer=made, dtype="float64", seed=1)
+    p = np.concatenate([np.ravel(array) for array in model.get_weights()[0]])
+    m, v, product = 0, 0, 1
+    for t, x in enumerate(X[:, 0], 1):
+        g = 2 * (p @ (x, 1) - y[t - 1]) * (x, 1)
+        now, following = (beta * (1 - 0.5 * 0.96 ** (i * decay)) for i in (t, t + 1))
+        product *= now
+        m, v = beta * m + (1 - beta) * g, keep_v * v + (1 - keep_v) * g**2
+        mean = following * m / (1 - product * following) + (1 - now) * g / (1 - product)
+        p = p - lr * mean / (np.sqrt(v / (1 - keep_v**t)) + eps)
+    model.fit(X, y, batch_size=1, shuffle=False, verbose=0)
+    assert np.concatenate([np.ravel(array) for array in model.get_weights()[0]]) == pytest.approx(p, rel=1e-9)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])

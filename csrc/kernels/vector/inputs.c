@@ -41,7 +41,7 @@ void BPK_NAME(scale_sums)(const bpk_scale_args *args) {
     if (j < args->n) vstore_first(sums + j, args->n - j, product_sums(args, j, args->n - j));
 }
 
-/* The row of the table that code i names, at most the last one: the caller has checked the codes. */
+/* The row of the table that code i names. The caller has checked that the table has it. */
 static inline stored *row_of_code(const bpk_lookup_args *args, ptrdiff_t i) {
     return (stored *)args->table + (ptrdiff_t)((const stored *)args->codes)[i * args->ldc] * args->ldt;
 }

@@ -215,12 +215,12 @@ static double hinge_row(const row *r, double *accuracy) {
 
 static double squared_hinge_row(const row *r, double *accuracy) { return hinge_row(r, accuracy); }
 
-/* With p = sigmoid(z), the loss of z is -t log p - (1-t) log(1-p) = max(z, 0) - z t + log(1 + e^-|z|). */
 /* The targets of two classes with label smoothing: (1 - smoothing) t + smoothing / 2. */
 static ALWAYS_INLINE vec smoothed(double smoothing, vec t) {
     return vfma(vset1((real)(1 - smoothing)), t, vset1((real)(smoothing / 2)));
 }
 
+/* With p = sigmoid(z), the loss of z is -t log p - (1-t) log(1-p) = max(z, 0) - z t + log(1 + e^-|z|). */
 static ALWAYS_INLINE vec binary_some(const row *r, ptrdiff_t j, ptrdiff_t n, loss_sums *sums) {
     vec unit = vset1(1), cap = vset1((real)r->settings->cap);
     vec z = vload_first(r->a + j, n), t = vload_first(r->t + j, n), e = vexp(vneg(vabs(z)));

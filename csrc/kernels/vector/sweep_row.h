@@ -1,6 +1,6 @@
-/* The sweep of plain SGD, if the batch is one row and the next one is one row or none. It goes row by row and
- * not in tiles: on AVX2, the registers of a tile would leave none for the sums, and each sum waits for its
- * term before. The formulas are those of spend.h and sweep.c. Included by sweep.c; defined here.
+/* The sweep of plain SGD, if the batch is one row and the next batch, if any, is one row, too. It goes row by
+ * row and not in tiles: on AVX2, the registers of a tile would leave none for the sums, and each sum waits
+ * for its term before. The formulas are those of spend.h and sweep.c. Included by sweep.c; defined here.
  */
 #ifndef BPK_SWEEP_ROW_H
 #define BPK_SWEEP_ROW_H
@@ -8,7 +8,7 @@
 static inline int sweeps_by_rows(const bpk_sweep_args *args) {
     const bpk_move *move = args->move;
     return args->k == 1 && args->next_k <= 1 && move->optimizer.rule == BPK_SGD && move->l1 == 0 &&
-           move->shrink == 1 && move->decay == 0 && !move->optimizer.nesterov;
+           move->shrink == 1 && move->decay == 0 && !move->optimizer.nesterov && move->dampening == 0;
 }
 
 /* has_m and next: whether there are velocities, and a next row. */

@@ -10,8 +10,8 @@
 #include "platform/threads.h"
 
 /* An affinity without the caller's processor moves a thread that waits there. It stays where it was moved to
- * when it gets the caller's affinity. A thread that has already ended has no number, which makes the caller
- * the one that is moved. */
+ * when it gets the caller's affinity. If the thread has already ended, its id is 0, and the calls apply to
+ * the caller: it is moved, and then gets its own affinity back. */
 void thread_to_another_processor(thread *started) {
 #ifdef __ANDROID__ /* has no pthread_setaffinity_np */
     (void)started;

@@ -158,7 +158,10 @@ class Core:
             return self.net.get_layers("average" if self.net.has_average else "parameters")
 
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
-        """Set all weights and biases after checking them, and drop the average of the parameters."""
+        """Set all weights and biases after checking them, and drop the average of the parameters.
+
+        The input stage keeps the parameters with which it predicts: the average's, if there is one.
+        """
         layers = checked_weights(weights, self.settings.sizes, self.settings.dtype, self.settings.bias)
         self._set(layers, None)
 
@@ -191,6 +194,8 @@ class Core:
 
     def _set(self, layers: Weights, inputs: np.ndarray | None) -> None:
         with self.net.writing():
+            if inputs is None and self.settings.stage is not None and self.net.has_average:
+                inputs = self.net.get_inputs("average")
             self.net.set_layers(layers, inputs=inputs)
             self.net.discard_average()
 
