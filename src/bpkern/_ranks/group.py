@@ -25,7 +25,7 @@ class Link(Protocol):
 
     def connect(
         self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]: ...
+    ) -> tuple[list[np.ndarray], list[np.ndarray | None]]: ...
 
     def travel(self, stage: int, layer: int) -> None: ...
 
@@ -162,7 +162,7 @@ class Group:
 
     def connect(
         self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """As the link. All ranks call it at the same place."""
         assert self.engine is not None
         self.meet(At.OBJECTS)
