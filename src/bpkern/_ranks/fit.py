@@ -268,7 +268,9 @@ class ShardFit(Fit):
         values = {
             name: "a function" if callable(each) else each for name, each in optimizer.settings().items()
         }
-        found = group.objects((bool(core.stop_training), f"{type(optimizer).__name__} with {values}"))
+        own = bool(core.stop_training), f"{type(optimizer).__name__} with {values}"
+        # Held until all ranks have drawn the next epoch's order and are in its first step.
+        found = group.objects(own, held=True)
         core.stop_training = any(stop for stop, _ in found)
         for rank, (_, other) in enumerate(found):
             if other != found[0][1]:
