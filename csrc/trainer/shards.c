@@ -300,16 +300,32 @@ static void sum_segments(const step *s) {
     }
 }
 
+/* Whether ranks exchange sums. Otherwise each adds up all elements as it spends them. */
+static int has_results(const bpk_shards *h) { return h->link.results[h->rank] != NULL; }
+
 bpk_status shards_reduce(step *s) {
     bpk_shards *h = s->request->shards;
     if (!s->me.index) h->agreed = travel(h, BPK_RECEIVE, 0);
     team_barrier(s->me);
     if (h->agreed) return BPK_STOPPED;
+    if (!has_results(h)) return BPK_OK;
     sum_segments(s);
     team_barrier(s->me);
     if (!s->me.index) h->agreed = travel(h, BPK_SHARE, 0);
     team_barrier(s->me);
     return h->agreed ? BPK_STOPPED : BPK_OK;
+}
+
+/* The sum of all ranks' gradients, of `n` elements from `at` on in a rank's segment: at most a region. */
+static const void *total(const step *s, int rank, ptrdiff_t at, ptrdiff_t n) {
+    const bpk_shards *h = s->request->shards;
+    const bpk_kernels *kernels = h->net->kernels;
+    if (has_results(h)) return element(kernels, h->link.results[rank], at);
+    char *scratch = element(kernels, h->scratch, s->me.index * (h->levels + 1) * h->region);
+    void *sum = element(kernels, scratch, h->levels * h->region);
+    const bpk_move add = adding(1).weights;
+    sum_ranks(h, &add, 0, (int)h->levels, at, n, scratch, sum);
+    return sum;
 }
 
 void shards_collect(const step *s, int adds) {
@@ -321,12 +337,15 @@ void shards_collect(const step *s, int adds) {
             ptrdiff_t from, to;
             bpk_shards_segment(h->net, l, h->ranks, rank, &from, &to);
             share(s, &from, &to);
-            const void *sum = element(kernels, h->link.results[rank], from);
-            void *stored = element(kernels, s->ws->gradients, from);
-            if (adds)
-                kernels->move(&add, to - from, sum, stored, NO_STATES);
-            else
-                memcpy(stored, sum, (size_t)(to - from) * kernels->real_size);
+            for (ptrdiff_t n; from < to; from += n) {
+                n = smaller(to - from, h->region);
+                const void *sum = total(s, rank, from, n);
+                void *stored = element(kernels, s->ws->gradients, from);
+                if (adds)
+                    kernels->move(&add, n, sum, stored, NO_STATES);
+                else
+                    memcpy(stored, sum, (size_t)n * kernels->real_size);
+            }
         }
 }
 
@@ -341,13 +360,16 @@ static void move_segment(const step *s, int l, int rank, ptrdiff_t first, ptrdif
     to = smaller(to, last);
     if (from >= to) return;
     share(s, &from, &to);
-    void *states[BPK_STATES];
-    for (int i = 0; i < BPK_STATES; i++) {
-        const int used = bpk_uses(&s->request->update.optimizer, BPK_M + i);
-        states[i] = used ? element(net->kernels, net->stores[BPK_M + i], from) : NULL;
+    for (ptrdiff_t n; from < to; from += n) {
+        n = smaller(to - from, h->region);
+        void *states[BPK_STATES];
+        for (int i = 0; i < BPK_STATES; i++) {
+            const int used = bpk_uses(&s->request->update.optimizer, BPK_M + i);
+            states[i] = used ? element(net->kernels, net->stores[BPK_M + i], from) : NULL;
+        }
+        net->kernels->move(move, n, total(s, rank, from, n),
+                           element(net->kernels, net->stores[BPK_PARAMETERS], from), states);
     }
-    net->kernels->move(move, to - from, element(net->kernels, h->link.results[rank], from),
-                       element(net->kernels, net->stores[BPK_PARAMETERS], from), states);
 }
 
 void shards_move(const step *s, const moves *all) {

@@ -56,8 +56,8 @@ void shards_update_bias(const step *step, const bpk_bias_args *args, void *param
 /* The gradients of layer l are complete on this rank. Passes no barrier: one member calls it. */
 void shards_send(const step *step, int l);
 
-/* Adds up the gradients of all ranks; each rank has those of its segments then, and reads the others'.
- * Returns BPK_STOPPED if the link is broken. Passes barriers. */
+/* Waits for the gradients of all ranks. If the link has results, adds them up; each rank has those of its
+ * segments then, and reads the others'. Returns BPK_STOPPED if the link is broken. Passes barriers. */
 bpk_status shards_reduce(step *step);
 
 /* Copies or adds the sum of all ranks' gradients to the stored gradients. A barrier must follow. */

@@ -14,7 +14,7 @@ cdef class Shards:
     A link has the number of ranks `size`, a divisor of `shards`, and this rank's number `rank`. ``connect(dtype, size, nodes,
     segments)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is the elements of a store,
     `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first element of each rank's part of a
-    layer and its end. ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and
+    layer and its end. All results may be None: then each rank adds up all nodes itself, and must see them whole. ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and
     ``travel(stage, layer)`` is called at each stage of a gradient. What these raise ends the step, whose update is then
     not made, and `Network.train` raises it.
     """
@@ -47,13 +47,15 @@ cdef class Shards:
             stored, results = link.connect(network.dtype, size, nodes, segments)
             for i in range(ranks):
                 check_contiguous("nodes", stored[i], network.typenum, (nodes[i] * size,), True)
-                check_contiguous("results", results[i], network.typenum, (size,), True)
+                if results[i] is not None:
+                    check_contiguous("results", results[i], network.typenum, (size,), True)
             self.arrays = (stored, results)
             self.pointers = <void **>calloc(2 * ranks, sizeof(void *))
             if self.pointers == NULL:
                 raise MemoryError("no memory for a link")
             for i in range(ranks):
-                self.pointers[i], self.pointers[ranks + i] = data(stored[i]), data(results[i])
+                self.pointers[i] = data(stored[i])
+                self.pointers[ranks + i] = NULL if results[i] is None else data(results[i])
             c.context = <void *>self
             c.agree, c.travel = agree_of_link, travel_of_link
             c.nodes, c.results = self.pointers, self.pointers + ranks

@@ -14,5 +14,9 @@ def test_two_ranks(on_ranks):
     assert on_ranks(2, "ranks_fits.py", NUMBERS, 2) == wanted()
 
 
+def test_four_ranks(on_ranks):
+    assert on_ranks(4, "ranks_fits.py", "0-2", 1) == wanted()[:2]
+
+
 def test_four_ranks_by_messages(on_ranks):
     assert on_ranks(4, "ranks_fits.py", NUMBERS, 1, "messages") == wanted()

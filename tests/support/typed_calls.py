@@ -61,7 +61,7 @@ def train(folder: Path) -> bpkern.MLP:
     values = X[:, :2].copy()
     model = bpkern.MLP(
         [4, 8, 3],
-        activation=["tanh"],
+        activation=[activations.ELU(1.5)],
         output_activation="identity",
         loss="cross_entropy",
         optimizer="adam",
@@ -164,7 +164,7 @@ def exchange(model: bpkern.MLP, path: str) -> bpkern.MLP:
     return bpkern.MLP.from_torch(sequential, loss="mse") or bpkern.MLP.from_onnx(path, loss="mse")
 
 
-def groups_of(model: bpkern.MLP) -> list[dict[str, Any]]:
+def groups_of(model: bpkern.MLP, X: Array) -> list[dict[str, Any]]:
     """Freezing and factors."""
     model.initialize(X)
     model.freeze([0, -1], weights=False)

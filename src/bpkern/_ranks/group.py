@@ -25,7 +25,7 @@ class Link(Protocol):
 
     def connect(
         self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]: ...
+    ) -> tuple[list[np.ndarray], list[np.ndarray | None]]: ...
 
     def travel(self, stage: int, layer: int) -> None: ...
 
@@ -110,7 +110,7 @@ class Group:
             return self._meet(place, values, status)
         finally:
             if not self._interrupts.abandoned:
-                self._interrupts.release()
+                self._interrupts.leave()
 
     def _meet(self, place: At, values: Any, status: int) -> np.ndarray:
         assert self.engine is not None
@@ -131,8 +131,8 @@ class Group:
             )
         return records[:, 2 : 2 + len(values)].copy()
 
-    def objects(self, own: Any) -> list[Any]:
-        """An object of each rank."""
+    def objects(self, own: Any, held: bool = False) -> list[Any]:
+        """An object of each rank. With `held`, Ctrl-C waits from now on until the next meeting."""
         if self.engine is None:
             return [own]
         self._interrupts.hold()
@@ -141,7 +141,7 @@ class Group:
             return self._objects(own)
         finally:
             if not self._interrupts.abandoned:
-                self._interrupts.release()
+                self._interrupts.leave(held)
 
     def _objects(self, own: Any) -> list[Any]:
         assert self.engine is not None
@@ -162,7 +162,7 @@ class Group:
 
     def connect(
         self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """As the link. All ranks call it at the same place."""
         assert self.engine is not None
         self.meet(At.OBJECTS)

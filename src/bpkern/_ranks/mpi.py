@@ -13,18 +13,21 @@ from mpi4py import MPI
 from .group import Link
 from .mpi_gradients import Messages, SharedMemory
 
-# A rank that waits looks again at once for about this many seconds, and then sleeps in between, so that it
+# A rank that waits looks again without a pause for SPIN seconds: most waits between steps are shorter than
+# even a sleep of 0 seconds. Until EAGER, it sleeps for 0 seconds in between, and then for SLEEP, so that it
 # leaves the processor to others: one may be at work for long in a callback.
-EAGER, SLEEP = 0.002, 0.0005
+SPIN, EAGER, SLEEP = 0.0003, 0.002, 0.0005
 
 
 def wait(*requests: Any) -> None:
     """Wait for requests of MPI."""
-    end = None
+    start = None
     while not MPI.Request.Testall(list(requests)):
-        if end is None:
-            end = time.perf_counter() + EAGER
-        time.sleep(0 if time.perf_counter() < end else SLEEP)
+        now = time.perf_counter()
+        if start is None:
+            start = now
+        if now > start + SPIN:
+            time.sleep(0 if now < start + EAGER else SLEEP)
 
 
 class MpiEngine:
