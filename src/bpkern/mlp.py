@@ -991,8 +991,8 @@ class MLP:
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
         """Set all weights and biases.
 
-        An average is dropped. The rest of the model's state stays. So do the parameters of its `inputs`, with the
-        values that predict: those of the average, if there is one.
+        An average is dropped. The rest of the model's state stays. So do the parameters of its `inputs`, with
+        the values that predict: those of the average, if there is one.
 
         Parameters
         ----------

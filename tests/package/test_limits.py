@@ -368,8 +368,8 @@ def test_memory_of_a_compressed_model(tmp_path):
 )
 def test_states_of_the_optimisers(optimizer, states, tmp_path):
     """ "SGD has no state, and one with momentum; Adagrad has one, RMSprop one to three, NAdam two, Adam
-    two, and three with `amsgrad`", and "training, for a copy to restore after a failed step; `train_on_batch` only if the
-    step might overflow | *M*" """
+    two, and three with `amsgrad`", and "training, for a copy to restore after a failed step; `train_on_batch`
+    only if the step might overflow | *M*" """
     code = f"""
         model = net(optimizer=bpkern.{optimizer})
         _, used = peak(lambda: model.train_on_batch(X[:1], y[:1]))
