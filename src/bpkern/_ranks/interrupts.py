@@ -57,8 +57,8 @@ class Interrupts:
         self._held = True
 
     def leave(self, held: bool = False) -> None:
-        """After a meeting: a Ctrl-C that has come meanwhile waits for the next one, because the other ranks go
-        on to it and would be ahead of this one. New ones, too, if `held`."""
+        """After a meeting: a Ctrl-C that has come meanwhile waits for the next one, because other ranks go on
+        to it and would be ahead of this one. New ones, too, if `held`."""
         self._held = held
 
     def release(self) -> None:
