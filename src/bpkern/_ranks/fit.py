@@ -269,8 +269,7 @@ class ShardFit(Fit):
             name: "a function" if callable(each) else each for name, each in optimizer.settings().items()
         }
         said = f"{type(optimizer).__name__} with {values}, frozen and factors: {agreement.groups_text(core)}"
-        # Held until all ranks have drawn the next epoch's order and are in its first step.
-        found = group.objects((bool(core.stop_training), said), held=True)
+        found = group.objects((bool(core.stop_training), said))
         core.stop_training = any(stop for stop, _ in found)
         for rank, (_, other) in enumerate(found):
             if other != found[0][1]:

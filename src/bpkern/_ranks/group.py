@@ -110,7 +110,7 @@ class Group:
             return self._meet(place, values, status)
         finally:
             if not self._interrupts.abandoned:
-                self._interrupts.leave()
+                self._interrupts.release()
 
     def _meet(self, place: At, values: Any, status: int) -> np.ndarray:
         assert self.engine is not None
@@ -131,8 +131,8 @@ class Group:
             )
         return records[:, 2 : 2 + len(values)].copy()
 
-    def objects(self, own: Any, held: bool = False) -> list[Any]:
-        """An object of each rank. With `held`, Ctrl-C waits from now on until the next meeting."""
+    def objects(self, own: Any) -> list[Any]:
+        """An object of each rank."""
         if self.engine is None:
             return [own]
         self._interrupts.hold()
@@ -141,7 +141,7 @@ class Group:
             return self._objects(own)
         finally:
             if not self._interrupts.abandoned:
-                self._interrupts.leave(held)
+                self._interrupts.release()
 
     def _objects(self, own: Any) -> list[Any]:
         assert self.engine is not None

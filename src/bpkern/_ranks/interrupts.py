@@ -56,11 +56,6 @@ class Interrupts:
             self.release()
         self._held = True
 
-    def leave(self, held: bool = False) -> None:
-        """After a meeting: a Ctrl-C that has come meanwhile waits for the next one, because other ranks go on
-        to it and would be ahead of this one. New ones, too, if `held`."""
-        self._held = held
-
     def release(self) -> None:
         """Handle a Ctrl-C that waits, and each new one at once."""
         self._held = False
