@@ -40,7 +40,7 @@ NAMES = "identity, relu, leaky_relu, sigmoid, tanh, elu, selu, softplus, gelu, g
         (
             {"optimizer": 0.1},
             TypeError,
-            "optimizer must be one of bpkern's SGD, RMSprop, Adagrad, Adam, AdamW, NAdam, a name such as 'adam', or",
+            "optimizer must be one of bpkern's SGD, RMSprop, Adagrad, Adam, AdamW, NAdam, a name such as",
         ),
         ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64, not 'float16'"),
         ({"dtype": "number"}, ValueError, "dtype must be float32 or float64, not 'number'"),
