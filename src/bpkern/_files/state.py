@@ -381,6 +381,10 @@ class State(NamedTuple):
     history: History | None
     inputs: Mapping[str, np.ndarray]
 
+    def but(self, **changes: Any) -> State:
+        """The state with other values of the named attributes."""
+        return self._replace(**changes)
+
 
 def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     """The state of a model of these settings.
@@ -503,7 +507,7 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
     found = checked_state(settings, config, arrays)
     predicting = found.stores.get("average", found.stores["parameters"])
     new = Core(small)
-    restore(new, found._replace(stores={"parameters": predicting}))
+    restore(new, found.but(stores={"parameters": predicting}))
     if not all(np.isfinite(w).all() for w, _ in new.get_weights()):
         raise ValueError(f"the weights must be finite in {dtype}, whose largest number is 3.39e38")
     return new

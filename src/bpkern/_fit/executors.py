@@ -155,7 +155,7 @@ class Remote:
         tape, random = core.tape, found.random.state()
         history = found.history if outcome.has_new_history else core.history
         groups = state.groups_in(outcome.config, len(core.settings.groups))
-        state.restore(core, found._replace(random=core.random, history=history))
+        state.restore(core, found.but(random=core.random, history=history))
         if groups != core.settings.groups:
             core.set_groups(groups)  # by a callback
         core.tape = tape  # gradients that wait for `step`
