@@ -281,7 +281,7 @@ class MLP:
         return {name: value.copy() for name, value in zip(names, values, strict=True)}
 
     def set_weights(self, weights: Any) -> None:
-        """Set the weights from [(W, b), ...]. The parameters in front of layer 0 keep the values that predict.
+        """Set the weights from [(W, b), ...]. Parameters in front of layer 0 keep the values that predict.
         An average starts again at the next update."""
         settings, average = self._settings, self._update.average
         pairs = checked_weights(weights, settings.sizes, settings.dtype, settings.bias)
