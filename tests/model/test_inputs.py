@@ -211,14 +211,14 @@ def test_a_loss_in_python_trains_the_inputs():
         np.testing.assert_allclose(ours.state_dict()[name], array, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", [bpkern.MLP, reference.MLP])
 @pytest.mark.parametrize("average", [{}, {"ema": 0.9}], ids=["trained", "average"])
-def test_set_weights_of_get_weights_predicts_the_same(stage, average):
-    net = model(stage, optimizer="adam")
+def test_set_weights_of_get_weights_predicts_the_same(stage, kind, average):
+    net = model(stage, kind, optimizer=bpkern.Adam(0.01))
     net.fit(X, Y, epochs=2, verbose=0, **average)
-    state, predicted = net.state_dict(), net.predict(X)
+    predicted = net.predict(X)
     net.set_weights(net.get_weights())
     assert net.predict(X).tobytes() == predicted.tobytes()
-    assert all(net.state_dict()[name].tobytes() == array.tobytes() for name, array in state.items())
 
 
 @pytest.mark.parametrize("outputs", [1, 2])

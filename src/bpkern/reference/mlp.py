@@ -285,13 +285,18 @@ class MLP:
         return {name: value.copy() for name, value in zip(names, values, strict=True)}
 
     def set_weights(self, weights: Any) -> None:
-        """Set the weights from [(W, b), ...]. An average starts again at the next update."""
-        settings = self._settings
+        """Set the weights from [(W, b), ...]. Parameters in front of layer 0 keep the values that predict.
+        An average starts again at the next update."""
+        settings, average = self._settings, self._update.average
         pairs = checked_weights(weights, settings.sizes, settings.dtype, settings.bias)
         for parameter, given in zip(
             self._of_layers(self._parameters), (w for pair in pairs for w in pair), strict=True
         ):
             parameter[...] = given
+        if average is not None:
+            count = 2 * len(settings.activations)
+            for parameter, averaged in zip(self._parameters[count:], average[count:], strict=True):
+                parameter[...] = averaged
         self._update.average = None
 
     @np.errstate(all="ignore")
