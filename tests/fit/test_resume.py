@@ -534,10 +534,11 @@ def test_files_that_are_no_checkpoints(tmp_path):
     refused(tmp_path, r"checkpoint\.npz is no bpkern file, or was damaged")
     checkpoint_of(tmp_path)
     content = (tmp_path / "checkpoint.npz").read_bytes()
+    _, arrays = container.read(tmp_path / "checkpoint.npz")
     (tmp_path / "checkpoint.npz").write_bytes(content[:-7])
     refused(tmp_path, "damaged")
     damaged = bytearray(content)
-    damaged[len(damaged) // 2] ^= 4
+    damaged[content.index(arrays["0.weight"].tobytes())] ^= 4  # the middle of the file may be a date
     (tmp_path / "checkpoint.npz").write_bytes(damaged)
     refused(tmp_path, "damaged")
 
