@@ -236,7 +236,7 @@ def test_batches_of_all_rows_are_one_size(tmp_path):
 def older(path):
     """Take the fingerprint out of a checkpoint."""
     config, arrays = container.read(path)
-    del config["fit"]["settings"], config["fit"]["data"], config["model"]["input_dropout"]
+    del config["fit"]["settings"], config["fit"]["data"]
     container.write(path, config, arrays)
 
 
