@@ -1,4 +1,4 @@
-"""Fits on ranks of MPI: the same bits on any number, and no rank that hangs when another fails or is killed."""
+"""Fits on ranks of MPI: the same bits on any number, and none hangs when another one fails or is killed."""
 
 import importlib.util
 import os
@@ -76,7 +76,7 @@ def failures(journal: Journal) -> str:
 
 @attack(trials=20)
 def kills(journal: Journal) -> str:
-    """After SIGKILL of one of 4 ranks, the last checkpoint resumes on 2 ranks, to the bits of an unbroken fit."""
+    """After SIGKILL of one of 4 ranks, the checkpoint resumes on 2, to the bits of an unbroken fit."""
     epochs = 60
     for trial in journal:
         drawn = random.Random(trial)

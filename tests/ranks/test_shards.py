@@ -56,7 +56,7 @@ def test_the_tree_adds_halves(shards):
             return Text(f"({self.text}+{other.text})")
 
     values = np.array([Text(str(i)) for i in range(shards)], object)
-    assert parts.tree_sum(values).text == node(0, shards)
+    assert parts.tree_sum(values).item().text == node(0, shards)
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 5, 8])

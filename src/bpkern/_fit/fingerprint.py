@@ -13,7 +13,7 @@ from .._data.rows import Rows
 from .arguments import FitArguments
 
 # The arguments of `fit` that determine its bits, besides data, metrics and `batch_size`.
-ARGUMENTS = ("shuffle", "accumulate", "clip_norm", "clip_value", "ema", "validation_split", "shards")
+ARGUMENTS = ("shuffle", "accumulate", "clip_norm", "clip_value", "ema", "validation_split")
 
 
 class Fingerprint(NamedTuple):

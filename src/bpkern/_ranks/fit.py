@@ -298,6 +298,7 @@ class ShardFit(Fit):
         own.settings["batch_size"] = (
             None if self._data is None else min(self.arguments.batch_size, self._count)
         )
+        own.settings["shards"] = self._group.shards
         return own._replace(data=digests)
 
     def _digests(self, arrays: Mapping[str, Any], rows: int) -> dict[str, str | None]:
