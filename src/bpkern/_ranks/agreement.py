@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, _core
+from .. import _core
 from .._files import state
 from .._model.core import Core
 from .group import Group
@@ -20,7 +20,7 @@ from .group import Group
 def check_alike(group: Group, core: Core, others: Mapping[str, Any]) -> None:
     """Raise ValueError, on all ranks alike, if a rank has another version, model or argument than rank 0."""
     own = {
-        "bpkern": __version__,
+        "bpkern": _core.__version__,
         "NumPy": np.__version__,
         "the instruction set (BPKERN_ISA)": _core.isa(),
         **state.model_config(core.settings),

@@ -299,7 +299,7 @@ class ShardFit(Fit):
             None if self._data is None else min(self.arguments.batch_size, self._count)
         )
         own.settings["shards"] = self._group.shards
-        return own._replace(data=digests)
+        return type(own)(own.settings, digests, own.columns)
 
     def _digests(self, arrays: Mapping[str, Any], rows: int) -> dict[str, str | None]:
         """A digest of each array, from those of its shards."""
