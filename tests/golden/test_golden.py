@@ -150,6 +150,7 @@ def test_a_checkpoint_of_version_0_1_resumes_with_auto(tmp_path, monkeypatch):
     model.fit(X, y, epochs=2, checkpoint=path, verbose=0)
     config, arrays = container.read(path)
     config["model"]["init"] = "auto"
+    del config["init"]
     container.write(path, config, arrays)
     again = bpkern.MLP([5, 7, 3], loss="mse", seed=5)
     again.fit(X, y, epochs=3, checkpoint=path, resume=True, verbose=0)

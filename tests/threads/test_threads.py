@@ -97,7 +97,8 @@ def test_predictions_and_gradients_by_several_threads():
 
 
 def threads_of_this_process():
-    return len(os.listdir("/proc/self/task"))
+    """Their numbers: threads of other tests may end meanwhile."""
+    return set(os.listdir("/proc/self/task"))
 
 
 def settles(condition):
@@ -116,18 +117,18 @@ def test_no_thread_outlives_a_call():
 
     def watch():
         while not stopped.is_set():
-            most[0] = max(most[0], threads_of_this_process())
+            most[0] = max(most[0], len(threads_of_this_process() - before))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     # Long calls: on a busy machine, the watcher does not get its turn in the midst of each short one.
     model, until, (x, y) = make(), time.monotonic() + 60, (np.tile(X, (40, 1)), np.tile(Y, 40))
-    while most[0] < before + 4 and time.monotonic() < until:
+    while most[0] < 4 and time.monotonic() < until:
         model.fit(x, y, n_threads=4)
     stopped.set()
     watcher.join()
-    assert most[0] >= before + 4  # three threads of the team and the watcher
-    assert settles(lambda: threads_of_this_process() == before)
+    assert most[0] >= 4  # three threads of the team and the watcher
+    assert settles(lambda: threads_of_this_process() <= before)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])

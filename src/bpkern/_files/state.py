@@ -146,7 +146,12 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
 
 def init_in(config: Config) -> Any:
     """The initial weights of a configuration, without arrays."""
-    return config.get("init", config["model"]["init"])
+    own = config["model"]["init"]
+    if "init" not in config:
+        return own
+    if own != INIT_OF_0_1:
+        raise ValueError(f"model.init must be {INIT_OF_0_1!r} beside init, not {own!r}")
+    return config["init"]
 
 
 def _sizes(arrays: Arrays) -> list[int]:
