@@ -123,6 +123,8 @@ class Problem:
             return self.rng.integers(0, shape[1], self.rows)
         if self.loss in ("binary_cross_entropy", "poisson"):
             return np.asarray(self.rng.random(shape), self.dtype)
+        if self.loss in ("hinge", "squared_hinge"):
+            return np.asarray(self.rng.choice([-1.0, 1.0], shape), self.dtype)
         return np.asarray(self.rng.standard_normal(shape), self.dtype)
 
     def model(self) -> bpkern.MLP:
