@@ -490,7 +490,7 @@ typedef enum { BPK_SEND, BPK_RECEIVE, BPK_SHARE } bpk_stage;
 
 /* What connects ranks; all NULL for one rank. A rank stores the gradients of node k of its shards from
  * element k bpk_net_size on in nodes[its rank]; sums its segments (bpk_shards_segment) from those of all
- * ranks; and writes them to results[its rank]. */
+ * ranks; and writes them to results[its rank]. If all results are NULL, each rank adds up all elements. */
 typedef struct {
     void *context;
     /* Exchanges each shard's three sums, sums (shards, 3), and the status of each rank: returns BPK_OK if all

@@ -6,21 +6,27 @@ from typing import Any, Self
 class Slotted:
     """A base class of settings. Its subclasses have slots, so that setting a misspelt attribute is an error.
 
+    ``__slots__`` of a subclass names the constructor's arguments in their order, or `settings` is its own.
+
     Python's own `__getstate__` serves pickles of such objects from protocol 2 on. Protocols 0 and 1, and
     skops, which calls `__reduce__`, want a method of the class.
     """
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def settings(self) -> dict[str, Any]:
-        """The present attributes by name.
+        """The constructor's arguments by name.
 
         Returns
         -------
         dict
             In the order of the constructor.
         """
-        raise NotImplementedError
+        return {argument: getattr(self, argument) for argument in self.__slots__}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value}" for name, value in self.settings().items())
+        return f"{type(self).__name__}({arguments})"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings by name, so that scikit-learn can search over ``optimizer__lr``.

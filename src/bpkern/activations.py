@@ -4,7 +4,7 @@ A layer's activation is kept as a text: a name alone, or with a parameter that i
 "leaky_relu(0.2)". `MLP` takes these texts, too; models show them, and files hold them.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from . import _checks
 from ._arguments import proposes_arguments
@@ -34,16 +34,6 @@ class Activation(Slotted):
         """Every subclass has one parameter, of its own name."""
         raise NotImplementedError
 
-    def settings(self) -> dict[str, Any]:
-        """The constructor's arguments by name.
-
-        Returns
-        -------
-        dict
-            In the order of the constructor.
-        """
-        return {argument: getattr(self, argument) for argument in self.__slots__}
-
     def check(self) -> None:
         """Raise ValueError or TypeError if the present parameter is not allowed."""
         [(argument, value)] = self.settings().items()
@@ -54,10 +44,6 @@ class Activation(Slotted):
         self.check()
         [value] = self.settings().values()
         return self.name if value == self._default else f"{self.name}({float(value)!r})"
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value}" for name, value in self.settings().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 class LeakyReLU(Activation):

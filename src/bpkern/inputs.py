@@ -8,7 +8,7 @@ other columns stay as they are. The inputs of layer 0 are the result.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from . import _checks
 from ._arguments import proposes_arguments
@@ -39,16 +39,6 @@ class Input(Slotted):
     lr_factor: float
     decay_factor: float
 
-    def settings(self) -> dict[str, Any]:
-        """The constructor's arguments by name.
-
-        Returns
-        -------
-        dict
-            In the order of the constructor.
-        """
-        return {argument: getattr(self, argument) for argument in self.__slots__}
-
     def check(self) -> None:
         """Raise ValueError or TypeError if the present attributes are not allowed."""
         raise NotImplementedError
@@ -56,10 +46,6 @@ class Input(Slotted):
     def _check_factors(self) -> None:
         for name in ("lr_factor", "decay_factor"):
             _checks.real(name, getattr(self, name), 0.0, MOST_FACTOR)
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 class Scale(Input):

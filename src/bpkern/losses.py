@@ -1,7 +1,7 @@
 """The losses that have a parameter, for ``MLP(loss=...)``. The kernels compute them."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,16 +23,6 @@ class Loss(Slotted):
 
     name: ClassVar[str]
 
-    def settings(self) -> dict[str, Any]:
-        """The constructor's arguments by name.
-
-        Returns
-        -------
-        dict
-            In the order of the constructor.
-        """
-        return {argument: getattr(self, argument) for argument in self.__slots__}
-
     def check(self) -> None:
         """Raise ValueError or TypeError if the present attributes are not allowed."""
         raise NotImplementedError
@@ -51,10 +41,6 @@ class Loss(Slotted):
         if values.ndim and values.shape != (outputs,):
             raise ValueError(f"{name} must be one number, or one per output, {outputs}, not {values.size}")
         return np.full(outputs, values)
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value}" for name, value in self.settings().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 class Huber(Loss):

@@ -11,10 +11,11 @@ cdef class Network
 cdef class Shards:
     """`shards` parts of the rows of a network's training, of which this process has a rank's; without a link, all.
 
-    A link has the number of ranks `size`, a divisor of `shards`, and this rank's number `rank`. ``connect(dtype, size, nodes,
-    segments)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is the elements of a store,
-    `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first element of each rank's part of a
-    layer and its end. All results may be None: then each rank adds up all nodes itself, and must see them whole. ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and
+    A link has the number of ranks `size`, a divisor of `shards`, and this rank's number `rank`. ``connect(dtype, size,
+    nodes, segments)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is the elements of a
+    store, `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first element of each rank's
+    part of a layer and its end. All results may be None: then each rank adds up all nodes itself, and must see them
+    whole. ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and
     ``travel(stage, layer)`` is called at each stage of a gradient. What these raise ends the step, whose update is then
     not made, and `Network.train` raises it.
     """

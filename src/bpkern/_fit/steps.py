@@ -117,13 +117,26 @@ class Steps:
             The updates of earlier mini-batches have been made.
         """
         rows = len(data[0]) if index is None else len(index)
+        return self._pass(data, index, rows, min(self.batch_size, rows), outputs, more)
+
+    def _pass(
+        self,
+        data: Rows,
+        index: np.ndarray | None,
+        rows: int,
+        height: int,
+        outputs: np.ndarray | None,
+        more: bool,
+        shards: _core.Shards | None = None,
+    ) -> Sums:
+        """`train` of mini-batches of `rows` rows in all, in a workspace of this height."""
         first = self._net.counts[0]  # updates so far
         # Rates for the largest possible number of updates: batches without weight make none.
         lr = rates(self.optimizer.lr, first, -(-self.iterations(rows) // self._update.accumulate))
         sums = self._net.train(
             _core.Data(*data),
             index,
-            min(self.batch_size, rows),
+            height,
             self._update,
             lr,
             self.threads,
@@ -131,6 +144,7 @@ class Steps:
             self._watcher,
             outputs,
             more,
+            shards,
         )
         self._note(lr, self._net.counts[0] - first)
         return sums

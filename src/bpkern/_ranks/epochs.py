@@ -16,7 +16,6 @@ from .._fit.epochs import Epochs, Seen, joined, with_more
 from .._fit.steps import Steps, Sums
 from .._model.seeding import RandomState
 from .._model.settings import Settings
-from ..schedules import rates
 from . import rows as parts
 from .group import At, Group
 
@@ -46,23 +45,8 @@ class ShardSteps(Steps):
         """As `Steps.train`, for the own rows in the order of `rows.layout`."""
         batch = min(self.batch_size, self.rows)
         self._shards.set_rows(self.rows, batch)
-        first = self._net.counts[0]
-        lr = rates(self.optimizer.lr, first, -(-self.iterations(self.rows) // self._update.accumulate))
-        sums = self._net.train(
-            _core.Data(*data),
-            index,
-            parts.height(batch, self._group.shards, self._group.size),
-            self._update,
-            lr,
-            self.threads,
-            self._pace,
-            self._watcher,
-            outputs,
-            more,
-            self._shards,
-        )
-        self._note(lr, self._net.counts[0] - first)
-        return sums
+        height = parts.height(batch, self._group.shards, self._group.size)
+        return self._pass(data, index, self.rows, height, outputs, more, self._shards)
 
 
 class ShardRows(Epochs):
