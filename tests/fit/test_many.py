@@ -562,7 +562,7 @@ def test_the_rows_are_not_kept_after_an_error(kind):
 
 
 CTRL_C = """
-import os, signal, sys, threading, time
+import _thread, os, signal, sys, threading, time
 import numpy as np
 import bpkern
 from bpkern._model.core import core_of
@@ -601,7 +601,7 @@ if kind == "validation":  # 2**40 rows, so that nearly all the time is spent the
     models = [bpkern.MLP([20, 2], loss="mse", seed=seed) for seed in range(5)]
     y, given["validation_data"] = rng.standard_normal((20_000, 2)), (many, targets)
 own = [{"callbacks": (Validates if kind == "validation" else Begun)()} for _ in models]
-if kind == "helpers":  # the caller's thread has finished its model and waits
+if kind in ("helpers", "asleep"):  # the caller's thread has finished its model and waits
     own[0]["epochs"] = 1
     models, own = models[:2], own[:2]
 if kind == "nested":
@@ -618,7 +618,10 @@ pressed = []
 def press():
     begun.acquire(), begun.acquire()
     pressed.append(time.perf_counter())
-    os.kill(os.getpid(), signal.SIGINT)
+    if kind == "asleep":  # as if the signal had come just before the caller's thread fell asleep
+        _thread.interrupt_main()
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 threading.Thread(target=press).start()
@@ -634,7 +637,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("kind", ["training", "custom", "validation", "helpers", "nested"])
+@pytest.mark.parametrize("kind", ["training", "custom", "validation", "helpers", "asleep", "nested"])
 def test_ctrl_c_stops_all(kind):
     """In a separate process: the main thread gets the signal and stops the others."""
     done = subprocess.run(

@@ -13,8 +13,8 @@ Item = TypeVar("Item")
 # The most seconds that closing waits for the thread after Ctrl-C.
 PATIENCE = 0.5
 
-# Seconds after which a thread that waits for an item wakes up, so that Python handles signals.
-AWAKE = 0.2
+# Seconds after which a thread that waits for another wakes up, so that Python handles signals.
+AWAKE = 0.1
 
 
 class Prefetched(Generic[Item]):

@@ -9,12 +9,13 @@ import pickle
 import shutil
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from .._data.prefetch import AWAKE
 from .._files import state
 from .._model.core import Core, core_of
 from ..history import History
@@ -74,8 +75,12 @@ class Remote:
                     pass
                 self._progress.begin(len(self._calls), None, 0)
                 self._submit(payloads, folder)
-                for future in as_completed(self._numbers):
-                    self._end(future)
+                left = set(self._numbers)
+                while left:
+                    # A signal that comes just before the thread sleeps does not wake it: it wakes by itself.
+                    done, left = wait(left, AWAKE, FIRST_COMPLETED)
+                    for future in done:
+                        self._end(future)
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(going_on)

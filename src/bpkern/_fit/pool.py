@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from .. import _core
+from .._data.prefetch import AWAKE
 from ..history import History
 from .fit import Fit
 from .progress import Progress
@@ -46,7 +47,9 @@ class Pool:
             self._work()
             # Not by `join`: in Python 3.11, a signal that interrupts it makes the thread count as ended.
             for _ in range(started):
-                self._ended.acquire()
+                # A signal that comes just before the thread sleeps does not wake it: it wakes by itself.
+                while not self._ended.acquire(timeout=AWAKE):
+                    pass
         except BaseException as error:
             self._end(error)
         finally:
