@@ -296,7 +296,7 @@ static void update(const backward *b) {
     const bpk_kernels *kernels = s->net->kernels;
     ptrdiff_t in = b->layer->in, out = b->layer->out, first, last, together = in;
     int blocks = blocks_together(b, in, second_level_cache() / 2);
-    if (blocks > 1 && !b->sweeps) together = blocks * kernels->panel;
+    if (!b->sweeps && (blocks > 1 || in > out)) together = blocks * kernels->panel;
     team_share(s->me, count_blocks(kernels, out) * in, 1, &first, &last);
     for (ptrdiff_t i = 0; i < in; i += together) {
         ptrdiff_t from = first, to = last;
