@@ -39,15 +39,18 @@ typedef struct {
     ptrdiff_t place;           /* the element (0, j), if the matrix has the rows of the batch */
 } columns;
 
-static columns some_columns(ptrdiff_t count, ptrdiff_t from, ptrdiff_t to) {
-    return (columns){.count = count, .from = from, .to = to};
+/* All blocks but the last two are as wide as a panel, so the first wanted one is found at once. */
+static columns some_columns(const step *s, ptrdiff_t count, ptrdiff_t from, ptrdiff_t to) {
+    const bpk_kernels *kernels = s->net->kernels;
+    const ptrdiff_t regular = larger(0, smaller(from, count - 2 * kernels->vector));
+    return (columns){.count = count, .from = from, .to = to, .next = regular / kernels->panel * kernels->panel};
 }
 
 /* The member's share of `count` columns, in whole vectors. */
 static columns own_columns(const step *s, ptrdiff_t count) {
     ptrdiff_t from, to;
     team_share(s->me, count, s->net->kernels->vector, &from, &to);
-    return some_columns(count, from, to);
+    return some_columns(s, count, from, to);
 }
 
 /* Advances to the next block with wanted columns; returns 0 after the last. */
@@ -241,13 +244,13 @@ typedef struct {
 } group;
 
 /* How many blocks of columns of x to update together, if all `columns` of another matrix of the batch's rows
- * are read for each group: one if the other matrix takes at most `limit` bytes, otherwise as many as fit in a
- * quarter of the second-level cache. */
+ * are read for each group: as many as fit in half of the second-level cache; 0, for no groups, if the other
+ * matrix takes at most `limit` bytes. */
 static int blocks_together(const backward *b, ptrdiff_t columns, ptrdiff_t limit) {
     const bpk_kernels *kernels = b->step->net->kernels;
     ptrdiff_t column = larger(b->step->m, 1) * (ptrdiff_t)kernels->real_size; /* a rank may have no rows */
-    if (columns <= limit / column) return 1;
-    return (int)larger(1, smaller(MOST_BLOCKS, second_level_cache() / 4 / column / kernels->panel));
+    if (columns <= limit / column) return 0;
+    return (int)larger(1, smaller(MOST_BLOCKS, second_level_cache() / 2 / column / kernels->panel));
 }
 
 static void update_group(const backward *b, group *g) {
@@ -272,7 +275,7 @@ static void delta_and_update(const backward *b) {
     part p = first_part(kernels, s->m, b->layer->out, uses_dots(s, b->layer) ? DEPTH : kernels->depth);
     /* A group of one block finds the rows of W that delta_columns has read still in the cache. This is worth
      * more than reading delta less often, unless delta is so large that it comes from memory. */
-    group g = {.most = blocks_together(b, b->layer->out, 4 * second_level_cache())};
+    group g = {.most = larger(1, blocks_together(b, b->layer->out, 4 * second_level_cache()))};
     int more;
     do {
         part now = p;
@@ -296,7 +299,7 @@ static void update(const backward *b) {
     const bpk_kernels *kernels = s->net->kernels;
     ptrdiff_t in = b->layer->in, out = b->layer->out, first, last, together = in;
     int blocks = blocks_together(b, in, second_level_cache() / 2);
-    if (blocks > 1 && !b->sweeps) together = blocks * kernels->panel;
+    if (!b->sweeps && blocks && (blocks > 1 || in > out)) together = blocks * kernels->panel;
     team_share(s->me, count_blocks(kernels, out) * in, 1, &first, &last);
     for (ptrdiff_t i = 0; i < in; i += together) {
         ptrdiff_t from = first, to = last;
@@ -305,7 +308,7 @@ static void update(const backward *b) {
                 sweep_rows(b, k, 0, larger(from, 0), smaller(to, in));
                 continue;
             }
-            for (columns c = some_columns(in, larger(from, i), smaller(to, smaller(i + together, in)));
+            for (columns c = some_columns(s, in, larger(from, i), smaller(to, smaller(i + together, in)));
                  next_columns(s, &c);) {
                 if (team_stopped(s->me)) return;
                 if (b->fetches) fetch_targets(s, k, block_width(kernels, out - k), 1);
