@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
-from bpkern._files import container
 from bpkern.preprocessing import TableEncoder, TableModel
 
 FOLDER = Path(__file__).resolve().parent
@@ -51,7 +50,7 @@ def main() -> None:
         model.save(path)
         recorded[f"{scaling}.inputs"] = model.encoder.transform(TABLE)
         recorded[f"{scaling}.outputs"] = model.model.forward(recorded[f"{scaling}.inputs"])
-    np.savez(FOLDER / f"v1_table_predictions.npz", **recorded)
+    np.savez(FOLDER / "v1_table_predictions.npz", **recorded)
 
 
 if __name__ == "__main__":
