@@ -24,7 +24,7 @@ typedef struct {
     int sweeps;                     /* whether W is updated by the kernel `sweep` */
     void *gradients;                /* the stored gradients; NULL: update the parameters */
     gradients_of wanted;            /* OF_TRAINED: the gradients of frozen parameters are left out */
-    moves all;                      /* the moves of a layer without groups */
+    const moves *all;               /* the moves of a layer without groups */
     const moves *moves, *moves_below;    /* of the layer and of `below`: `all`, or by their groups */
     int moves_weights, moves_bias_below; /* whether W, and the bias of `below`, are not left out */
     void *states[BPK_STATES];            /* the optimiser's stores; NULL if it does not use the state */
@@ -275,7 +275,9 @@ static void delta_and_update(const backward *b) {
     part p = first_part(kernels, s->m, b->layer->out, uses_dots(s, b->layer) ? DEPTH : kernels->depth);
     /* A group of one block finds the rows of W that delta_columns has read still in the cache. This is worth
      * more than reading delta less often, unless delta is so large that it comes from memory. */
-    group g = {.most = larger(1, blocks_together(b, b->layer->out, 4 * second_level_cache()))};
+    group g; /* its blocks are not initialised, which would take longer than a small layer */
+    g.count = 0;
+    g.most = larger(1, blocks_together(b, b->layer->out, 4 * second_level_cache()));
     int more;
     do {
         part now = p;
@@ -326,8 +328,8 @@ static int is_wanted(const backward *b, const net_layer *layer, bpk_kind kind) {
 /* The moves of layer l; room is for those that differ. Stored gradients have no factors yet. */
 static const moves *moves_of(const backward *b, int l, moves *room) {
     const bpk_net *net = b->step->net;
-    if (!net->has_groups || b->gradients) return &b->all;
-    *room = layer_moves(&b->all, net->layers[l].groups);
+    if (!net->has_groups || b->gradients) return b->all;
+    *room = layer_moves(b->all, net->layers[l].groups);
     return room;
 }
 
@@ -348,34 +350,34 @@ static void find_below(backward *b, int l) {
 /* delta_and_update updates the biases of the layer below. Those of the last layer come first: its delta
  * exists. `next_rows` are the rows of the next mini-batch, 0 if there is none. Returns whether the update of
  * layer 0 has computed its activations. */
-static int all_layers(backward b, ptrdiff_t next_rows) {
-    const step *s = b.step;
+static int all_layers(backward *b, ptrdiff_t next_rows) {
+    const step *s = b->step;
     const bpk_net *net = s->net;
-    const int lowest = b.wanted == OF_TRAINED ? lowest_trained(net) : 0;
-    const int wants_x = b.wanted == OF_ALL_AND_X || net->inputs;
+    const int lowest = b->wanted == OF_TRAINED ? lowest_trained(net) : 0;
+    const int wants_x = b->wanted == OF_ALL_AND_X || net->inputs;
     moves own[2]; /* of two adjacent layers, if there are groups */
-    b.moves_below = moves_of(&b, net->count - 1, &own[net->count & 1]);
+    b->moves_below = moves_of(b, net->count - 1, &own[net->count & 1]);
     for (int l = net->count - 1; l >= lowest; l--) {
-        b.layer = &net->layers[l];
-        b.moves = b.moves_below;
-        if (l) b.moves_below = moves_of(&b, l - 1, &own[l & 1]);
-        b.moves_weights = is_wanted(&b, b.layer, BPK_WEIGHTS);
-        b.x = step_input(s, l);
-        b.delta = s->ws->layers[l].delta;
-        b.sweeps = !s->request->shards && step_sweeps(net, l, s->m);
-        b.fetches = l == net->count - 1 && s->ws->next_rows > 0;
-        if (l == net->count - 1 && is_wanted(&b, b.layer, BPK_BIASES))
-            for (columns c = own_columns(s, b.layer->out); next_columns(s, &c);) {
-                if (b.fetches) fetch_targets(s, c.j, c.n, 0);
-                update_bias(&b, b.layer, b.moves, b.delta, &c);
+        b->layer = &net->layers[l];
+        b->moves = b->moves_below;
+        if (l) b->moves_below = moves_of(b, l - 1, &own[l & 1]);
+        b->moves_weights = is_wanted(b, b->layer, BPK_WEIGHTS);
+        b->x = step_input(s, l);
+        b->delta = s->ws->layers[l].delta;
+        b->sweeps = !s->request->shards && step_sweeps(net, l, s->m);
+        b->fetches = l == net->count - 1 && s->ws->next_rows > 0;
+        if (l == net->count - 1 && is_wanted(b, b->layer, BPK_BIASES))
+            for (columns c = own_columns(s, b->layer->out); next_columns(s, &c);) {
+                if (b->fetches) fetch_targets(s, c.j, c.n, 0);
+                update_bias(b, b->layer, b->moves, b->delta, &c);
             }
-        find_below(&b, l);
+        find_below(b, l);
         if (l > lowest || wants_x)
-            delta_and_update(&b);
-        else if (next_rows && ahead_update(s, next_rows, &b.moves->weights, b.states))
+            delta_and_update(b);
+        else if (next_rows && ahead_update(s, next_rows, &b->moves->weights, b->states))
             return 1;
-        else if (b.moves_weights)
-            update(&b);
+        else if (b->moves_weights)
+            update(b);
         if (l || s->request->shards) team_barrier(s->me);
         if (s->request->shards && !s->me.index) shards_send(s, l);
     }
@@ -384,20 +386,23 @@ static int all_layers(backward b, ptrdiff_t next_rows) {
 
 void step_backward_update(step *s) {
     const bpk_update_settings *update = &s->request->update;
-    backward b = {.step = s, .all = next_moves(s->request, s->counts, s->cursor.updates, s->weight)};
-    if (s->request->shards) b.all.weights.scale = b.all.biases.scale = 1 / s->weight;
+    moves all;
+    next_moves(s->request, s->counts, s->cursor.updates, s->weight, &all);
+    if (s->request->shards) all.weights.scale = all.biases.scale = 1 / s->weight;
+    backward b = {.step = s, .all = &all};
     for (int i = 0; i < BPK_STATES; i++)
         if (bpk_uses(&update->optimizer, BPK_M + i)) b.states[i] = s->net->stores[BPK_M + i];
     int asks = s->me.asks;
     s->me.asks = 0; /* an update is not broken off */
-    s->is_ahead = all_layers(b, ahead_gather(s));
+    s->is_ahead = all_layers(&b, ahead_gather(s));
     if (s->is_ahead) s->turn = !s->turn;
-    if (s->net->inputs) inputs_backward(s, &b.all.biases, NULL, b.states, 0);
+    if (s->net->inputs) inputs_backward(s, &all.biases, NULL, b.states, 0);
     s->me.asks = asks;
 }
 
 void step_backward_store(const step *s, double factor, gradients_of wanted) {
-    backward b = {.step = s, .gradients = s->ws->gradients, .wanted = wanted, .all = adding(factor)};
-    all_layers(b, 0);
-    if (s->net->inputs) inputs_backward(s, &b.all.biases, b.gradients, b.states, wanted == OF_ALL_AND_X);
+    const moves all = adding(factor);
+    backward b = {.step = s, .gradients = s->ws->gradients, .wanted = wanted, .all = &all};
+    all_layers(&b, 0);
+    if (s->net->inputs) inputs_backward(s, &all.biases, b.gradients, b.states, wanted == OF_ALL_AND_X);
 }

@@ -141,7 +141,8 @@ static double steepness(const net_layer *layer) {
 /* Computes the bounds after the update, from the kept ones, in `after` of each layer. */
 static int follow(bpk_net *net, const step *s) {
     const range range = range_of(net->kernels);
-    const moves moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight);
+    moves moves;
+    next_moves(s->request, s->counts, s->cursor.updates, s->weight, &moves);
     const net_layer *last = last_layer(net);
     double delta =
         sqrt(squares_of_blocks(net->kernels, s->rows, s->m, last->out, s->ws->layers[net->count - 1].delta)) *

@@ -245,8 +245,9 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
         if (bpk_uses(&request->update.optimizer, BPK_M + i)) mover.stores[i] = net->stores[BPK_M + i];
     bpk_counts counts = net->counts;
     if (steps <= 0 || cursor->next >= data.rows) return BPK_OK; /* there is no rate for another update */
-    bpk_move move = next_moves(request, counts, cursor->updates, 1).weights;
-    constants c = constants_of(&move);
+    moves moves;
+    next_moves(request, counts, cursor->updates, 1, &moves);
+    constants c = constants_of(&moves.weights);
     const int is_squares = net->loss.loss == BPK_MSE || net->loss.loss == BPK_SQUARED_ERROR;
     const double unit = 1;
     const vec largest = vset1(REAL_MAX);
@@ -302,16 +303,16 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
 
         if (!is_sgd || request->rates) {
             ptrdiff_t updates = cursor->updates + counts.updates - net->counts.updates;
-            move = next_moves(request, counts, updates, 1).weights;
-            c = constants_of(&move);
+            next_moves(request, counts, updates, 1, &moves);
+            c = constants_of(&moves.weights);
         }
         d = vmul(d, online_derivative(last->activation, y));
         for (int l = net->count - 1; l > 0; l--) {
             vec below = layer_delta(&net->layers[l], lane, d);
-            layer_update(&net->layers[l], mover, &c, &move, a[l], d);
+            layer_update(&net->layers[l], mover, &c, &moves.weights, a[l], d);
             d = vmul(below, online_derivative(net->layers[l - 1].activation, vload(a[l])));
         }
-        layer_update(first, mover, &c, &move, a[0], d);
+        layer_update(first, mover, &c, &moves.weights, a[0], d);
         results->loss_sum += row_loss;
         results->accuracy_sum += row_accuracy;
         results->weight_sum += 1;

@@ -39,42 +39,51 @@ int bpk_uses(const bpk_optimizer *o, bpk_store store) {
     }
 }
 
-moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight) {
+void next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight,
+                moves *next) {
     const bpk_update_settings *update = &request->update;
     const bpk_optimizer *o = &update->optimizer;
-    double lr = request->rates ? request->rates[updates] : o->lr, t = (double)counts.moves + 1;
-    bpk_move move = {.optimizer = *o,
-                     .scale = 1,
-                     .limit = INFINITY,
-                     .decay = is_decoupled(o) ? 0 : o->weight_decay,
-                     .shrink = is_decoupled(o) ? 1 - lr * o->weight_decay : 1,
-                     .lr = lr,
-                     .eps = o->eps,
-                     .correction = 1,
-                     .dampening = t > 1 ? o->dampening : 0};
-    move.optimizer.lr = lr; /* for group_move */
-    if (o->rule == BPK_ADAGRAD) move.lr /= 1 + (t - 1) * o->lr_decay;
+    const double rate = request->rates ? request->rates[updates] : o->lr, t = (double)counts.moves + 1;
+    double lr = rate, eps = o->eps, correction = 1, gradient_part = 0, mean_part = 0, penalty = 0, l1 = 0;
+    if (o->rule == BPK_ADAGRAD) lr /= 1 + (t - 1) * o->lr_decay;
     if (is_adam(o)) {
-        move.lr /= 1 - pow(o->momentum, t);
-        move.correction = sqrt(1 - pow(o->square_decay, t));
+        lr /= 1 - pow(o->momentum, t);
+        correction = sqrt(1 - pow(o->square_decay, t));
         /* sqrt(v) / correction + eps / correction is (sqrt(v) + eps) / correction. */
-        if (o->eps_hat) move.eps /= move.correction;
+        if (o->eps_hat) eps /= correction;
     }
     if (o->rule == BPK_NADAM) {
-        const double now = nadam_momentum(o, t), next = nadam_momentum(o, t + 1),
+        const double now = nadam_momentum(o, t), after = nadam_momentum(o, t + 1),
                      product = nadam_product(o, t);
-        move.correction = sqrt(1 - pow(o->square_decay, t));
-        move.gradient_part = (1 - now) / (1 - product);
-        move.mean_part = next / (1 - product * next);
+        correction = sqrt(1 - pow(o->square_decay, t));
+        gradient_part = (1 - now) / (1 - product);
+        mean_part = after / (1 - product * after);
     }
-    moves both = {move, move, 0};
     if (!bpk_stores_gradients(update)) { /* otherwise step_spend adds the penalties to the stored gradients */
         double part = penalty_part(update, weight);
-        both.penalty = 2 * update->l2 * part; /* the gradient of l2 sum W^2 is 2 l2 W */
-        both.weights.decay += both.penalty;
-        both.weights.l1 = update->l1 * part;
+        penalty = 2 * update->l2 * part; /* the gradient of l2 sum W^2 is 2 l2 W */
+        l1 = update->l1 * part;
     }
-    return both;
+    const double decay = is_decoupled(o) ? 0 : o->weight_decay;
+    /* Every member is named, for both: clearing a move first, or copying one that was just written, takes
+     * longer than all else here. */
+    for (int kind = 0; kind < BPK_N_KINDS; kind++) {
+        bpk_move *move = kind == BPK_WEIGHTS ? &next->weights : &next->biases;
+        *move = (bpk_move){.optimizer = *o,
+                           .scale = 1,
+                           .limit = INFINITY,
+                           .decay = kind == BPK_WEIGHTS ? decay + penalty : decay,
+                           .l1 = kind == BPK_WEIGHTS ? l1 : 0,
+                           .shrink = is_decoupled(o) ? 1 - rate * o->weight_decay : 1,
+                           .lr = lr,
+                           .eps = eps,
+                           .correction = correction,
+                           .dampening = t > 1 ? o->dampening : 0,
+                           .gradient_part = gradient_part,
+                           .mean_part = mean_part};
+        move->optimizer.lr = rate; /* for group_move */
+    }
+    next->penalty = penalty;
 }
 
 /* As an optimiser whose learning rate and weight decay are multiplied by the group's factors. */

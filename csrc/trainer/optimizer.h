@@ -11,9 +11,9 @@ typedef struct {
     double penalty; /* the part of weights.decay that is a penalty's gradient, and has no factor */
 } moves;
 
-/* The moves of the next update: number `updates` of the pass, counted from 0. `weight` is the weight of its
- * batch. */
-moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight);
+/* Sets `next` to the moves of the next update: number `updates` of the pass, counted from 0. `weight` is the
+ * weight of its batch. */
+void next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates, double weight, moves *next);
 
 /* `all` as it is for a layer with these groups. */
 moves layer_moves(const moves *all, const bpk_group groups[BPK_N_KINDS]);

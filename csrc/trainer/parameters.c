@@ -168,7 +168,9 @@ void step_spend(const step *s, double scale) {
     }
     team_barrier(s->me);
     /* Weights move like biases here: `collect` has added the penalties to the gradients. */
-    bpk_move move = next_moves(s->request, s->counts, s->cursor.updates, 1).biases;
+    moves moves;
+    next_moves(s->request, s->counts, s->cursor.updates, 1, &moves);
+    bpk_move move = moves.biases;
     if (isfinite(update->clip_norm)) move.scale = clipping(s, update->clip_norm);
     move.limit = update->clip_value;
     for (chunk c = own_chunks(s); next_chunk(&c);) {
@@ -178,7 +180,8 @@ void step_spend(const step *s, double scale) {
 }
 
 void step_move(const step *s) {
-    moves moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight);
+    moves moves;
+    next_moves(s->request, s->counts, s->cursor.updates, s->weight, &moves);
     team_barrier(s->me);
     for (chunk c = own_chunks(s); next_chunk(&c);)
         if (c.is_bias)

@@ -145,7 +145,8 @@ static bpk_status update_by_shards(step *s) {
     }
     if (!stores) {
         if (s->weight == 0) return BPK_OK;
-        moves moves = next_moves(s->request, s->counts, s->cursor.updates, s->weight);
+        moves moves;
+        next_moves(s->request, s->counts, s->cursor.updates, s->weight, &moves);
         moves.weights.scale = moves.biases.scale = 1 / s->weight;
         shards_move(s, &moves);
         updated(s);

@@ -19,10 +19,9 @@ from . import _config
 _config.resolve_isa()  # first: an unknown instruction set ends the import
 
 # `_old_names` is imported for its effect: it registers the former names of modules.
-from . import _old_names, _threadpoolctl, activations, callbacks, kernels, losses, schedules  # noqa: E402, F401
+from . import _old_names, _threadpoolctl, activations, callbacks, losses, schedules  # noqa: E402, F401
 from ._config import show_config  # noqa: E402
 from ._core import __version__, available_isas, isa  # noqa: E402
-from ._fit.many import fit_many  # noqa: E402
 from ._threads import get_num_threads, set_num_threads  # noqa: E402
 from .errors import DivergedError  # noqa: E402
 from .history import History  # noqa: E402
@@ -30,7 +29,8 @@ from .mlp import MLP  # noqa: E402
 from .optimizers import SGD, Adagrad, Adam, AdamW, NAdam, RMSprop  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import c_api, distributed, export, graph, inputs, preprocessing, reference, trace
+    from . import c_api, distributed, export, graph, inputs, kernels, preprocessing, reference, trace
+    from ._fit.many import fit_many
     from .c_api import get_include
     from .trace import Trace
 
@@ -76,9 +76,11 @@ _LATER = {
     "c_api": ".c_api",
     "distributed": ".distributed",
     "export": ".export",
+    "fit_many": "._fit.many",
     "get_include": ".c_api",
     "graph": ".graph",
     "inputs": ".inputs",
+    "kernels": ".kernels",
     "preprocessing": ".preprocessing",
     "reference": ".reference",
     "sklearn": ".sklearn",
@@ -94,6 +96,8 @@ def __getattr__(name: str) -> Any:
 
         module = import_module(_LATER[name], __name__)
         return module if _LATER[name] == f".{name}" else getattr(module, name)
+    from . import kernels
+
     message = f"module {__name__!r} has no attribute {name!r}"
     for module in (callbacks, schedules, losses, activations, kernels):
         if getattr(vars(module).get(name), "__module__", None) == module.__name__:

@@ -586,22 +586,22 @@ class MLP:
         bpkern.distributed.RankError
             If another rank has failed.
         """
-        arguments: Any = dict(
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            validation_data=validation_data,
-            validation_split=validation_split,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-            accumulate=accumulate,
-            drop_last=drop_last,
-            ema=ema,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            resume=resume,
-            n_threads=n_threads,
-        )
+        arguments: Any = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "shuffle": shuffle,
+            "validation_data": validation_data,
+            "validation_split": validation_split,
+            "clip_norm": clip_norm,
+            "clip_value": clip_value,
+            "accumulate": accumulate,
+            "drop_last": drop_last,
+            "ema": ema,
+            "checkpoint": checkpoint,
+            "checkpoint_every": checkpoint_every,
+            "resume": resume,
+            "n_threads": n_threads,
+        }
         if shards is not None or comm is not None:
             from ._ranks.fit import fit as fit_shards
 

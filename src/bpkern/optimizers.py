@@ -46,7 +46,12 @@ class Optimizer(Slotted):
 
     rule: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
+    _read: ClassVar[Callable[[Any], tuple[Any, ...]]]  # the attributes of these names, of an optimiser
     weight_decay: float  # a slot of each subclass
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._read = attrgetter(*cls.names)
 
     def __init__(self, lr: LearningRate, maximize: bool = False) -> None:
         self.lr = lr
@@ -64,8 +69,7 @@ class Optimizer(Slotted):
 
     def values(self) -> tuple[Any, ...]:
         """The present attributes, in the order of the constructor."""
-        values: tuple[Any, ...] = attrgetter(*self.names)(self)
-        return values
+        return type(self)._read(self)
 
     def settings(self) -> dict[str, Any]:
         """The present attributes by name.

@@ -112,4 +112,5 @@ cdef class Update:
     def set_optimizer(self, optimizer):
         """Use other settings, or another learning rate, from the next update on."""
         self.c.optimizer = optimizer_of(optimizer)
-        self.initial_squares = getattr(optimizer, "initial_accumulator_value", 0.0)
+        has_initial = self.c.optimizer.rule == BPK_ADAGRAD
+        self.initial_squares = optimizer.initial_accumulator_value if has_initial else 0.0

@@ -68,13 +68,16 @@ def read_safetensors(path):
 def read(path):
     """(configuration, arrays) of either format, after comparison of the digest."""
     metadata, arrays = (read_npz if Path(path).suffix == ".npz" else read_safetensors)(path)
-    assert (metadata["format"], metadata["version"]) == ("bpkern", "1")
+    assert metadata["format"] == "bpkern"
+    config = json.loads(metadata["config"])
+    needs_2 = "groups" in config or {"inputs", "bias", "input_dropout"} & set(config.get("model", {}))
+    assert metadata["version"] == ("2" if needs_2 else "1")
     sha = hashlib.sha256(json.dumps([metadata[key] for key in ("format", "version", "config")]).encode())
     for name in sorted(arrays):
         array = arrays[name]
         sha.update(json.dumps([name, array.dtype.str, array.shape]).encode() + array.tobytes())
     assert metadata["sha256"] == sha.hexdigest()
-    return json.loads(metadata["config"]), arrays
+    return config, arrays
 
 
 def forward(config, arrays, x):
@@ -353,11 +356,44 @@ def test_a_reader_ignores_keys_that_it_does_not_know(suffix, tmp_path):
 
 def test_a_newer_version_is_refused(suffix, tmp_path, monkeypatch):
     """ "A file of a newer version is refused with a ValueError that names both versions." """
-    with monkeypatch.context() as context:
-        context.setattr(container, "VERSION", 7)
-        trained().save(tmp_path / f"net{suffix}")
-    with pytest.raises(ValueError, match=r"format 7.*reads up to 1"):
-        bpkern.MLP.load(tmp_path / f"net{suffix}")
+    path = tmp_path / f"net{suffix}"
+    trained().save(path)
+    container.write(path, *container.read(path), version=7)
+    with pytest.raises(ValueError, match=r"format 7.*reads up to 2"):
+        bpkern.MLP.load(path)
+
+
+# Arguments that version 0.1 does not have.
+OPTIONS_OF_2 = {
+    "bias": {"bias": [True, False]},
+    "inputs": {"inputs": [Scale()]},
+    "input_dropout": {"input_dropout": 0.1},
+}
+
+
+@pytest.mark.parametrize("change", ["freeze", "set_factors", "bias", "inputs", "input_dropout"])
+def test_version_0_1_refuses_what_it_would_train_otherwise(change, suffix, tmp_path, monkeypatch):
+    """ "Version 2 adds ...": a reader of version 1 names both versions, for a model and for a checkpoint."""
+    model = trained(**OPTIONS_OF_2.get(change, {}))
+    if change == "freeze":
+        model.freeze(0)
+    elif change == "set_factors":
+        model.set_factors(weights=False, weight_decay=0.0)
+    saved, checkpoint = tmp_path / f"net{suffix}", tmp_path / f"fit{suffix}"
+    model.save(saved)
+    model.fit(X, LABELS, checkpoint=checkpoint, verbose=0)
+    for path in (saved, checkpoint):
+        read(path)
+        assert repr(bpkern.MLP.load(path)) == repr(model)
+        with monkeypatch.context() as context:
+            context.setattr(container, "VERSION", 1)
+            with pytest.raises(ValueError, match=r"written by a newer bpkern \(format 2\).*reads up to 1"):
+                bpkern.MLP.load(path)
+    if change in ("freeze", "set_factors"):
+        model.unfreeze()
+        model.set_factors(lr=1.0, weight_decay=1.0)
+        model.save(saved)
+        read(saved)  # as version 1
 
 
 def test_the_table_of_versions():
@@ -365,7 +401,7 @@ def test_the_table_of_versions():
     rows = rows_of("Versions")[1:]
     assert [int(row[0]) for row in rows] == list(range(1, container.VERSION + 1))
     for version, writers, _ in rows:
-        assert (GOLDEN / f"v{version}_classes.npz").exists()
+        assert list(GOLDEN.glob(f"v{version}_*.npz"))
         writes = bpkern.__version__.startswith(tuple(writers.split(", ")))
         assert writes or int(version) < container.VERSION
 

@@ -522,8 +522,8 @@ def test_newer_files(path):
     assert container.read(path) == ({}, {})
     refused(
         path,
-        both(path, signed(version="2")),
-        rf"{path.name} was written by a newer bpkern \(format 2\): this one reads up to 1",
+        both(path, signed(version="3")),
+        rf"{path.name} was written by a newer bpkern \(format 3\): this one reads up to 2",
     )
 
 

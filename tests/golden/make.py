@@ -1,9 +1,9 @@
-"""Write the golden files: models in the current version of the file format, which all later versions read.
+"""Write the golden files: models in each version of the file format, which all later versions read.
 
 python tests/golden/make.py
 
 writes v<format>_<name>.npz and .safetensors, and v<format>_predictions.npz with the models' parameters,
-predictions and losses of one more epoch. It refuses to overwrite files. test_golden.py reads them.
+predictions and losses of one more epoch, for the versions that have no files yet. test_golden.py reads them.
 """
 
 from pathlib import Path
@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
-from bpkern import callbacks, losses, schedules
-from bpkern._files import container
+from bpkern import callbacks, inputs, losses, schedules
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -85,28 +84,67 @@ def fit_with(path: Path, epochs: int) -> bpkern.MLP:
     return model
 
 
-TARGETS = {"classes": CLASSES, "values": VALUES, "checkpoint": VALUES[:, 0]}
+def groups() -> bpkern.MLP:
+    """A trained model with a frozen layer, factors, layers without biases, and dropout of its inputs."""
+    model = bpkern.MLP(
+        [5, 6, 4, 3],
+        activation="tanh",
+        loss="mse",
+        optimizer=bpkern.AdamW(lr=0.01),
+        bias=[True, False, True],
+        input_dropout=0.25,
+        seed=2,
+    )
+    model.freeze(0, biases=False)
+    model.set_factors(-1, lr=0.5, weight_decay=2.0)
+    model.fit(X, VALUES, epochs=2, batch_size=4, verbose=0)
+    return model
 
 
-def main() -> None:
+def embedded() -> bpkern.MLP:
+    """A trained model with inputs of two kinds."""
+    stage = [inputs.NumericEmbedding([0, 3], hidden=4, dim=2), inputs.Scale(lr_factor=2.0)]
+    settings = {"loss": "cross_entropy", "optimizer": bpkern.SGD(0.05, momentum=0.9), "seed": 3}
+    model = bpkern.MLP([5, 4, 3], inputs=stage, **settings)
+    model.fit(X, CLASSES, epochs=2, batch_size=4, verbose=0)
+    return model
+
+
+# The names of each version's files.
+NAMES = {1: ("classes", "values", "checkpoint"), 2: ("groups", "embedded")}
+
+MODELS = {"classes": classes, "values": values, "groups": groups, "embedded": embedded}
+
+TARGETS = {
+    "classes": CLASSES,
+    "values": VALUES,
+    "checkpoint": VALUES[:, 0],
+    "groups": VALUES,
+    "embedded": CLASSES,
+}
+
+
+def write(version: int) -> None:
+    """Write the files of a version of the format."""
     recorded = {}
-    for name, y in TARGETS.items():
+    for name in NAMES[version]:
+        y = TARGETS[name]
         for suffix in (".npz", ".safetensors"):
-            path = FOLDER / f"v{container.VERSION}_{name}{suffix}"
-            if path.exists():
-                raise SystemExit(f"{path.name} exists, and is never overwritten")
+            path = FOLDER / f"v{version}_{name}{suffix}"
             if name == "checkpoint":
                 fit_with(path, epochs=2)
             else:
-                {"classes": classes, "values": values}[name]().save(path)
+                MODELS[name]().save(path)
         model = bpkern.MLP.load(path)
         recorded[f"{name}.forward"] = model.forward(X)
         recorded[f"{name}.predict"] = model.predict(X)
         recorded |= {f"{name}.{key}": array for key, array in model.state_dict().items()}
         # One more epoch: its loss depends on the optimiser's states, dropout and the order of the rows.
         recorded[f"{name}.loss"] = np.array(model.fit(X, y, batch_size=4, verbose=0)["loss"])
-    np.savez_compressed(FOLDER / f"v{container.VERSION}_predictions.npz", **recorded)
+    np.savez_compressed(FOLDER / f"v{version}_predictions.npz", **recorded)
 
 
 if __name__ == "__main__":
-    main()
+    for version in NAMES:
+        if not list(FOLDER.glob(f"v{version}_*")):
+            write(version)

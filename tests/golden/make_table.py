@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 import bpkern
-from bpkern._files import container
 from bpkern.preprocessing import TableEncoder, TableModel
 
 FOLDER = Path(__file__).resolve().parent
@@ -44,14 +43,14 @@ def trained(scaling: str) -> TableModel:
 def main() -> None:
     recorded = {}
     for scaling in ("robust", "standard", "quantile"):
-        path = FOLDER / f"v{container.VERSION}_table_{scaling}.npz"
+        path = FOLDER / f"v1_table_{scaling}.npz"
         if path.exists():
             raise FileExistsError(f"{path} is there already; golden files are never rewritten")
         model = trained(scaling)
         model.save(path)
         recorded[f"{scaling}.inputs"] = model.encoder.transform(TABLE)
         recorded[f"{scaling}.outputs"] = model.model.forward(recorded[f"{scaling}.inputs"])
-    np.savez(FOLDER / f"v{container.VERSION}_table_predictions.npz", **recorded)
+    np.savez(FOLDER / "v1_table_predictions.npz", **recorded)
 
 
 if __name__ == "__main__":

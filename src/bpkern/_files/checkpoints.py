@@ -45,7 +45,7 @@ def write(core: Core, path: str, callbacks: CallbackList, fingerprint: Fingerpri
         "settings": fingerprint.settings,
         "data": fingerprint.data,
     }
-    container.write(path, config, arrays)
+    container.write(path, config, arrays, state.version_of(config))
 
 
 def find(path: str) -> tuple[state.Config, state.Arrays] | None:

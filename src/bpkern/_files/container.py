@@ -21,7 +21,10 @@ from .text import METADATA, MOST_CONTAINERS, MOST_TEXT, containers, parse
 
 Arrays = dict[str, np.ndarray]
 
-FORMAT, VERSION = "bpkern", 1
+FORMAT = "bpkern"
+
+# The latest version of the format. A file has the first one whose readers understand it.
+VERSION = 2
 
 # Both formats hold booleans, integers and floats of up to 8 bytes.
 KINDS, MOST_ITEM_SIZE = "biuf", 8
@@ -37,7 +40,12 @@ class NewerError(Exception):
     """The file has a later version of the format. The message continues a sentence after the path."""
 
 
-def write(path: "str | os.PathLike[str]", config: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: "str | os.PathLike[str]",
+    config: dict[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    version: int = 1,
+) -> None:
     """Write or replace a file. At any moment either the old or the new file exists, complete.
 
     Parameters
@@ -49,6 +57,8 @@ def write(path: "str | os.PathLike[str]", config: dict[str, Any], arrays: Mappin
         None.
     arrays : mapping of str to ndarray
         Booleans, integers or floats of up to 8 bytes, of any shape.
+    version : int
+        The first version of the format whose readers understand the configuration.
 
     Raises
     ------
@@ -60,7 +70,7 @@ def write(path: "str | os.PathLike[str]", config: dict[str, Any], arrays: Mappin
         If the file cannot be written, as for `replacing.replace`.
     """
     kind = _format(path)
-    metadata, stored = _checked(config, arrays)
+    metadata, stored = _checked(config, arrays, version)
     with naming(path):
         replace(path, lambda file: kind.write(file, metadata, stored))
 
@@ -113,7 +123,9 @@ def _format(path: "str | os.PathLike[str]") -> ModuleType:
     return FORMATS[suffix]
 
 
-def _checked(config: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, str], Arrays]:
+def _checked(
+    config: dict[str, Any], arrays: Mapping[str, np.ndarray], version: int
+) -> tuple[dict[str, str], Arrays]:
     """The metadata, and the arrays as both formats store them: sorted, little-endian, in C order."""
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
     if json.loads(text) != config:
@@ -135,7 +147,7 @@ def _checked(config: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[
             raise ValueError(f"an array cannot have the name {name!r} in a file")
         _check_type(name, array.dtype)
         stored[name] = np.asarray(array, little_endian(array.dtype), order="C")
-    metadata = {"format": FORMAT, "version": str(VERSION), "config": text}
+    metadata = {"format": FORMAT, "version": str(version), "config": text}
     return metadata | {"sha256": digest(metadata, stored)}, stored
 
 

@@ -17,7 +17,7 @@ from .state import Arrays, Config
 def save(core: Core, path: str | os.PathLike[str], more: tuple[Config, Arrays] = ({}, {})) -> None:
     """As `MLP.save`; `more` has further keys and arrays for the file, which `MLP.load` ignores."""
     config, arrays = state.loadable_state(core)
-    container.write(path, config | more[0], arrays | more[1])
+    container.write(path, config | more[0], arrays | more[1], state.version_of(config))
 
 
 def load(

@@ -51,6 +51,9 @@ MOST_COUNT = 1 << 62
 # of both have the same distribution. The name itself is outside of "model", where 0.1 ignores it.
 INIT_OF_0_1 = "glorot_uniform"
 
+# What version 2 of the format has added to the constructor's arguments.
+ARGUMENTS_OF_2 = ("inputs", "bias", "input_dropout")
+
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
@@ -78,6 +81,11 @@ def model_config(settings: Settings) -> Config:
         **({"input_dropout": settings.input_dropout} if settings.input_dropout else {}),
         **({} if all(settings.bias) else {"bias": settings.bias}),
     }
+
+
+def version_of(config: Config) -> int:
+    """The version of the format for a configuration: a reader of version 1 would train what is frozen."""
+    return 2 if "groups" in config or any(name in config["model"] for name in ARGUMENTS_OF_2) else 1
 
 
 def _plain_init(init: Any) -> Any:

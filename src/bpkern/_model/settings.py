@@ -261,8 +261,11 @@ def checked_activation(argument: str, given: Any) -> str:
 
 def _check_parameter(activation: str, dtype: "np.dtype[Any]") -> None:
     """Raise ValueError unless the parameter of an activation, if any, is 0 or normal in this dtype."""
-    value, info = parts_of(activation)[1], np.finfo(dtype)
-    if value and not float(info.tiny) <= value <= float(info.max):  # NumPy's float32 would overflow
+    value = parts_of(activation)[1]
+    if not value:
+        return
+    info = np.finfo(dtype)
+    if not float(info.tiny) <= value <= float(info.max):  # NumPy's float32 would overflow
         raise ValueError(f"the parameter of {activation} is out of the range of {dtype.name}")
 
 
