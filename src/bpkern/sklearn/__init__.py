@@ -18,10 +18,20 @@ except ModuleNotFoundError as error:
 from .classifier import MLPClassifier
 from .conversion import from_sklearn
 from .hummingbird import register_hummingbird
+from .realmlp_classifier import RealMLPClassifier
+from .realmlp_regressor import RealMLPRegressor
 from .regressor import MLPRegressor
 from .skl2onnx import register_skl2onnx
 
-__all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "register_hummingbird", "register_skl2onnx"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "RealMLPClassifier",
+    "RealMLPRegressor",
+    "from_sklearn",
+    "register_hummingbird",
+    "register_skl2onnx",
+]
 
 if "skl2onnx" in sys.modules:
     register_skl2onnx()
