@@ -1,4 +1,4 @@
-"""What a network becomes of its epochs: the best one kept, an end in time, and the progress of several fits."""
+"""Callbacks of training on a table: the best epoch kept, an end in time, the progress of several fits."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations

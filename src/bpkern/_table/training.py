@@ -1,4 +1,4 @@
-"""Networks for an encoded table by a recipe: their rows, their epochs within a time, and the best of these."""
+"""Networks trained on an encoded table by a recipe, within a time, with the best of their epochs."""
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training of `RealMLPClassifier` and `RealMLPRegressor`: their parameters, their tables, and the way to files."""
+"""The common part of `RealMLPClassifier` and `RealMLPRegressor`: parameters, tables, training, files."""
 
 import time
 from abc import abstractmethod
@@ -180,6 +180,8 @@ class BaseRealMLP(BaseEstimator):
             if not len(own) or len(own) == len(used):
                 raise ValueError("there must be rows with a weight above 0 both in X and in X_val")
             return [Split(own, used[used >= rows])] * self.n_models
+        if not len(own):
+            raise ValueError("sample_weight must not be zero in every row")
         fewest = max(FEWEST_ROWS, self.n_models if self.n_models > 1 and self.ensemble == "folds" else 0)
         if self.validation_fraction == 0 and self.n_models == 1:
             fewest = 1

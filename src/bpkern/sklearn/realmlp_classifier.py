@@ -231,7 +231,8 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         ndarray of shape (n_samples,)
             Labels of `classes_`.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        chosen = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[chosen])
 
 
 def _labels(y: Any, name: str) -> np.ndarray:

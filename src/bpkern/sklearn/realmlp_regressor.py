@@ -17,8 +17,8 @@ class RealMLPRegressor(RegressorMixin, BaseRealMLP):
 
     Parameters
     ----------
-    recipe, hidden_layer_sizes, n_epochs, batch_size, learning_rate, n_models, ensemble, validation_fraction, \
-time_limit, categorical, random_state, verbose, n_threads : as for `RealMLPClassifier`
+    recipe, hidden_layer_sizes, n_epochs, batch_size, learning_rate, n_models, ensemble, \
+validation_fraction, time_limit, categorical, random_state, verbose, n_threads : as for `RealMLPClassifier`
         The mean squared error of the validation rows chooses the epoch, and predictions of several networks
         are averaged.
 
