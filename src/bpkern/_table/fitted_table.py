@@ -79,7 +79,6 @@ def fit_table(
         The number of classes; None for values.
     choices : Choices
     plan : Plan
-        Its `monitor` is ignored.
     seed : int
 
     Raises
@@ -94,7 +93,7 @@ def fit_table(
     parts = [encoder.__bpkern_matrix__(frame) for frame in frames]
     X = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if not X.shape[1]:
-        raise ValueError("X has no column that varies: there is nothing to learn from")
+        raise ValueError("the table has no column that varies, besides the target")
     outputs = classes or (1 if y.ndim == 1 else y.shape[1])
     center, spread = np.zeros(outputs), np.ones(outputs)
     if classes is None:
@@ -104,12 +103,9 @@ def fit_table(
     if choices.lr is not None:
         recipe = recipe._replace(lr=choices.lr)
     if choices.by_log_loss:
-        recipe = recipe._replace(label_smoothing=0.0)
-    by_loss = classes is None or choices.by_log_loss
+        recipe = recipe._replace(label_smoothing=0.0, monitor="val_loss")
     shape = Shape(X.shape[1], outputs, choices.hidden, "mse" if classes is None else "cross_entropy")
-    plan = plan._replace(
-        monitor="val_loss" if by_loss else "val_accuracy", calibrates=plan.calibrates and classes is not None
-    )
+    plan = plan._replace(calibrates=plan.calibrates and classes is not None)
     return FittedTable(encoder, train(recipe, shape, Rows(X, y, weights), splits, plan, seed), center, spread)
 
 

@@ -163,7 +163,7 @@ class Selected(Frame):
         values = self._frame.values(column, first, int(index[-1]) + 1 if len(index) else 0)
         if isinstance(values, Coded):
             return Coded(values.codes[index - first], values.categories)
-        return values[index - first]
+        return np.asarray(values[index - first])
 
 
 def as_frame(X: Any) -> Frame:

@@ -36,15 +36,18 @@ class Recipe(NamedTuple):
     lr : float
         The highest learning rate.
     label_smoothing : float
+    monitor : str
+        "val_accuracy" or "val_loss", which chooses the epoch.
     """
 
     activation: str
     lr: float
     label_smoothing: float
+    monitor: str
 
 
-OF_CLASSES = {"td-s": Recipe("selu", 0.04, 0.1)}
-OF_VALUES = {"td-s": Recipe("mish", 0.07, 0.0)}
+OF_CLASSES = {"td-s": Recipe("selu", 0.04, 0.1, "val_accuracy")}
+OF_VALUES = {"td-s": Recipe("mish", 0.07, 0.0, "val_loss")}
 
 
 class Shape(NamedTuple):

@@ -31,7 +31,7 @@ def bags(rows: int, count: int, generator: np.random.Generator) -> list[Split]:
 
     Breiman, "Bagging predictors" (1996).
     """
-    found = []
+    found: list[Split] = []
     while len(found) < count:
         drawn = generator.integers(0, rows, rows)
         others = np.setdiff1d(np.arange(rows), drawn)

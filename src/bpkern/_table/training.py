@@ -63,8 +63,6 @@ class Plan(NamedTuple):
     ----------
     epochs, batch : int
         At most; a mini-batch has no more rows than there are.
-    monitor : str
-        "val_accuracy" or "val_loss", by which the epoch is chosen.
     calibrates : bool
         Whether to calibrate the probabilities of classes.
     until : float or None
@@ -76,7 +74,6 @@ class Plan(NamedTuple):
 
     epochs: int
     batch: int
-    monitor: str
     calibrates: bool
     until: float | None = None
     n_threads: int | None = None
@@ -90,7 +87,7 @@ class Trained(NamedTuple):
     ----------
     model : MLP
     score : float or None
-        The value of `Plan.monitor` in that epoch.
+        The value of `Recipe.monitor` in that epoch.
     temperature : float
         By which its outputs were divided.
     """
@@ -135,7 +132,7 @@ def train(
     for split, own in zip(splits, seeds, strict=False):
         updates = epochs * (len(split.training) // batch)
         models.append(new_network(recipe, shape, updates, np.random.default_rng(own)))
-        best.append(None if split.choosing is None else BestEpoch(plan.monitor))
+        best.append(None if split.choosing is None else BestEpoch(recipe.monitor))
     display = make_progress(plan.verbose)
     count = Count(display)
     stopped: BaseException | None = None

@@ -146,7 +146,6 @@ class BaseRealMLP(BaseEstimator):
         plan = Plan(
             epochs=self.n_epochs,
             batch=self.batch_size,
-            monitor="",
             calibrates=calibrates,
             until=None if self.time_limit is None else began + self.time_limit,
             n_threads=self.n_threads,
