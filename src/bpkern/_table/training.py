@@ -159,8 +159,8 @@ def train(
     if stopped is not None:
         if not kept:
             raise stopped
-        what = "interrupted" if isinstance(stopped, KeyboardInterrupt) else f"ended early: {stopped}"
-        warn(f"training was {what}; kept are the best epochs of {len(kept)} of {len(models)} networks so far")
+        what = "was interrupted" if isinstance(stopped, KeyboardInterrupt) else f"diverged ({stopped})"
+        warn(f"training {what}; kept are the best epochs of {len(kept)} of {len(models)} networks so far")
     return [_finished(models[i], best[i], rows, splits[i], plan) for i in kept]
 
 
