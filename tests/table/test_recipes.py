@@ -1,7 +1,7 @@
 """RealMLP's recipes: what a network does by them, the rows and epochs that they choose, and the temperature.
 
-The oracle of training is the recipe as its paper writes it, in float64: the NTK parametrisation, whose weights
-are divided by the root of the layer's inputs, and Adam with a rate for each kind of parameters
+The oracle of training is the recipe as its paper writes it, in float64: the NTK parametrisation, whose
+weights are divided by the root of the layer's inputs, and Adam with a rate for each kind of parameters
 (docs/design-inputs.md).
 """
 
@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bpkern import export
 from bpkern._table import splits, temperature, training
 from bpkern._table.best_epoch import BestEpoch
 from bpkern._table.fitted_table import Choices, fit_table
 from bpkern._table.frames import as_frame
-from bpkern._table.recipes import OF_CLASSES, OF_VALUES, Shape, new_network
+from bpkern._table.recipes import OF_CLASSES, OF_VALUES, Shape, new_network, without_scale
 from bpkern.errors import DivergedError
 from bpkern.preprocessing import TableEncoder
 
@@ -109,9 +110,22 @@ def test_td_s_trains_as_published(loss, recipe, activation, highest, outputs):
 def test_initial_weights_of_td_s():
     model = new_network(OF_VALUES["td-s"], Shape(400, 2, (300, 300), "mse"), 1, np.random.default_rng(0))
     *hidden, (w, b) = model.get_weights()
-    assert not w.any() and not b.any()
+    assert not w.any()
+    assert not b.any()
     for w, b in hidden:
-        assert np.isclose(w.std() * np.sqrt(w.shape[1]), 1, atol=0.02) and np.isclose(b.std(), 1, atol=0.2)
+        assert np.isclose(w.std() * np.sqrt(w.shape[1]), 1, atol=0.02)
+        assert np.isclose(b.std(), 1, atol=0.2)
+
+
+def test_the_factors_of_the_inputs_go_into_the_first_layer():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=40)
+    model = new_network(OF_VALUES["td-s"], Shape(5, 1, (7, 6), "mse"), 9, rng)
+    model.fit(x, y, epochs=9, batch_size=40, verbose=0, n_threads=1)
+    plain = without_scale(model, OF_VALUES["td-s"])
+    np.testing.assert_allclose(plain.predict(x), model.predict(x), rtol=0, atol=1e-5)
+    assert plain.history_ is model.history_
+    assert export.to_c(plain)
 
 
 # The rows ------------------------------------------------------------------------------------------------
@@ -125,8 +139,8 @@ def test_each_row_chooses_in_one_fold(rows, count, seed, stratify):
     assert sorted(np.concatenate([each.choosing for each in found]).tolist()) == list(range(rows))
     sizes = [len(each.choosing) for each in found]
     assert max(sizes) - min(sizes) <= 1
-    for training, choosing in found:
-        assert sorted([*training, *choosing]) == list(range(rows))
+    for trained, choosing in found:
+        assert sorted([*trained, *choosing]) == list(range(rows))
         if stratify:
             for label in range(3):
                 part = (y[choosing] == label).sum()
@@ -135,9 +149,11 @@ def test_each_row_chooses_in_one_fold(rows, count, seed, stratify):
 
 @given(rows=st.integers(2, 40), seed=st.integers(0, 99))
 def test_bags_are_drawn_with_replacement_and_the_others_choose(rows, seed):
-    for training, choosing in splits.bags(rows, 3, np.random.default_rng(seed)):
-        assert len(training) == rows and len(choosing)
-        assert sorted({*training, *choosing}) == list(range(rows)) and not {*training} & {*choosing}
+    for trained, choosing in splits.bags(rows, 3, np.random.default_rng(seed)):
+        assert len(trained) == rows
+        assert len(choosing)
+        assert sorted({*trained, *choosing}) == list(range(rows))
+        assert not {*trained} & {*choosing}
 
 
 # The temperature -----------------------------------------------------------------------------------------
@@ -193,7 +209,8 @@ def job(epochs=6, rows=60, until=None, n=1, y=None, **choices):
 def test_without_time_there_is_one_update():
     [trained] = job(until=0.0).trained
     history = trained.model.history_
-    assert len(history["loss"]) == 1 and history.iterations == 1
+    assert len(history["loss"]) == 1
+    assert history.iterations == 1
 
 
 def test_an_interrupt_keeps_the_best_epochs(monkeypatch):
@@ -245,4 +262,5 @@ def test_values_of_any_size_are_learned_alike():
     assert np.isclose(large.spread[0] / plain.spread[0], 3e150)
     assert np.isclose(plain.trained[0].score, large.trained[0].score, rtol=1e-3)
     constant = job(y=np.full(60, 0.1))
-    assert constant.spread[0] == 1 and np.isclose(constant.center[0], 0.1)
+    assert constant.spread[0] == 1
+    assert np.isclose(constant.center[0], 0.1)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._model.core import core_of
 from ..inputs import Scale
 from ..mlp import MLP
 from ..optimizers import Adam
@@ -107,3 +108,24 @@ def _initial(sizes: list[int], generator: np.random.Generator) -> list[tuple[Any
         for n_in, n_out in pairwise(sizes[:-1])
     ]
     return [*layers, (np.zeros((sizes[-1], sizes[-2]), np.float32), np.zeros(sizes[-1], np.float32))]
+
+
+def without_scale(model: MLP, recipe: Recipe) -> MLP:
+    """The same function as a network without `inputs`, which exports and traces take.
+
+    The factors of the inputs are multiplied into the weights of the first layer. Optimiser and states are new.
+    """
+    [(w, b), *others] = model.get_weights()
+    core = core_of(model)
+    plain = MLP(
+        model.layers,
+        activation=recipe.activation,
+        loss=model.loss,
+        optimizer=Adam(),
+        label_smoothing=recipe.label_smoothing,
+        init=[(w * model.state_dict()["inputs.0.scale"], b), *others],
+        seed=core.random.generator,
+    )
+    own = core_of(plain)
+    own.fitted_1d, own.history = core.fitted_1d, core.history
+    return plain

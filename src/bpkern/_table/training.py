@@ -18,7 +18,7 @@ from ..callbacks import Callback
 from ..errors import DivergedError
 from ..mlp import MLP
 from .best_epoch import BestEpoch, Count, Deadline, Shown
-from .recipes import Recipe, Shape, new_network
+from .recipes import Recipe, Shape, new_network, without_scale
 from .temperature import calibrate
 
 # Mini-batches whose time is measured, before the number of epochs is chosen.
@@ -161,7 +161,7 @@ def train(
             raise stopped
         what = "was interrupted" if isinstance(stopped, KeyboardInterrupt) else f"diverged ({stopped})"
         warn(f"training {what}; kept are the best epochs of {len(kept)} of {len(models)} networks so far")
-    return [_finished(models[i], best[i], rows, splits[i], plan) for i in kept]
+    return [_finished(models[i], best[i], rows, splits[i], recipe, plan) for i in kept]
 
 
 def _callbacks(best: BestEpoch | None, count: Count, until: float | None) -> list[Callback]:
@@ -183,10 +183,13 @@ def _kept(models: Sequence[MLP], best: Sequence[BestEpoch | None], epochs: int) 
     return [i for i in usable if done[i] >= epochs * FIRST_WAVE] or usable
 
 
-def _finished(model: MLP, best: BestEpoch | None, rows: Rows, split: Split, plan: Plan) -> Trained:
+def _finished(
+    model: MLP, best: BestEpoch | None, rows: Rows, split: Split, recipe: Recipe, plan: Plan
+) -> Trained:
     if best is None or split.choosing is None:
-        return Trained(model, None)
+        return Trained(without_scale(model, recipe), None)
     best.restore(model)
+    model = without_scale(model, recipe)
     temperature = calibrate(model, *rows.taken(split.choosing)) if plan.calibrates else 1.0
     return Trained(model, best.best, temperature)
 
