@@ -107,6 +107,11 @@ class Encoding:
         return dict(enumerate(counts, self._before_codes))
 
     @property
+    def number_count(self) -> int:
+        """The number of the matrix's columns that hold scaled numbers."""
+        return len(self._kept)
+
+    @property
     def left_out(self) -> list[int]:
         """The columns of the table of which nothing is in the matrix."""
         used = {*self._kept, *self._indicators, *self._lookups}

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import scores
+from .fitted_table import Choices, fit_table
 from .reading import Table
+from .recipes import BATCH, EPOCHS
 from .scores import Scores
 from .table_encoder import TableEncoder
 from .table_model import TableModel
 from .task import Task, split
-from .training import train_network
+from .training import Plan, Split
 
 # The parts of the rows that measure the model, and of the others, that choose its epoch.
 TEST, VALIDATION = 0.2, 0.15
@@ -106,15 +108,18 @@ def measured(
     names : list of str
         The columns that it gets.
     parts : Parts
-    seconds, seed, verbose : various
-        As for `train_network`.
+    seconds : float
+        About the longest time of training.
+    seed : int
+    verbose : various
+        As for `MLP.fit`.
     compare : bool
         Whether to measure gradient boosting, which needs scikit-learn.
 
     Raises
     ------
-    ValueError
-        If no column varies.
+    ValueError, TypeError, DivergedError
+        As `fit_table`.
     """
     began = time.monotonic()
     model = _trained(table, task, names, parts, seconds=seconds, seed=seed, verbose=verbose)
@@ -139,26 +144,22 @@ def measured(
 def _trained(
     table: Table, task: Task, names: list[str], parts: Parts, *, seconds: float, seed: int, verbose: Any
 ) -> TableModel:
-    encoder = TableEncoder(max_categories=MOST_CATEGORIES)
-    X = encoder.fit_transform(table.frame(names, task.kept[parts.training]))
-    if not X.shape[1]:
-        raise ValueError(f"{table.path} has no column that varies, besides the target")
-    X_choosing = encoder.transform(table.frame(names, task.kept[parts.choosing]))
-    y, center, spread = task.y, 0.0, 1.0
-    if task.classes is None:
-        center = float(y[parts.training].mean())
-        spread = float(y[parts.training].std()) or 1.0
-        y = (y - center) / spread
-    network = train_network(
-        X,
-        y[parts.training],
-        (X_choosing, y[parts.choosing]),
+    until = time.monotonic() + seconds
+    rows = np.concatenate([parts.training, parts.choosing])
+    count = len(parts.training)
+    encoder, [trained], center, spread = fit_table(
+        TableEncoder(max_categories=MOST_CATEGORIES),
+        [table.frame(names, task.kept[rows])],
+        task.y[rows],
+        None,
+        [Split(np.arange(count), np.arange(count, len(rows)))],
         None if task.classes is None else len(task.classes),
-        seconds=seconds,
-        seed=seed,
-        verbose=verbose,
+        Choices("td-s", by_log_loss=True),
+        Plan(EPOCHS, BATCH, calibrates=True, until=until, verbose=verbose),
+        seed,
     )
-    return TableModel(encoder, network, classes=task.classes, center=center, spread=spread, target=task.name)
+    values = {} if task.classes is not None else {"center": float(center[0]), "spread": float(spread[0])}
+    return TableModel(encoder, trained.model, classes=task.classes, target=task.name, **values)
 
 
 def trivial_name(task: Task, y: np.ndarray) -> str:

@@ -143,6 +143,29 @@ class Arrow(Frame):
         return np.asarray(part.to_numpy(zero_copy_only=False))
 
 
+class Selected(Frame):
+    """Some rows of a table.
+
+    Parameters
+    ----------
+    frame : Frame
+    index : ndarray
+        Numbers of rows in ascending order.
+    """
+
+    def __init__(self, frame: Frame, index: np.ndarray) -> None:
+        self._frame, self._index = frame, index
+        self.names, self.rows, self.width = frame.names, len(index), frame.width
+
+    def values(self, column: int, start: int, stop: int) -> np.ndarray | Coded:
+        index = self._index[start:stop]
+        first = int(index[0]) if len(index) else 0
+        values = self._frame.values(column, first, int(index[-1]) + 1 if len(index) else 0)
+        if isinstance(values, Coded):
+            return Coded(values.codes[index - first], values.categories)
+        return np.asarray(values[index - first])
+
+
 def as_frame(X: Any) -> Frame:
     """A table of any kind.
 

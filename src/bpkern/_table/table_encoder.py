@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _checks
 from .._arguments import proposes_arguments
+from .columns import check_columns, check_not_empty
 from .encoder_state import Arrays, Config, encoding_of_plain, plain_encoding
 from .encoding import Category, Encoding, Number
 from .fitting import Choices, encoding_of
@@ -138,11 +139,7 @@ class TableEncoder:
 
     def _fit(self, frame: Frame) -> None:
         choices = self._choices(frame)
-        if frame.rows == 0 or frame.width == 0:
-            raise ValueError(
-                f"Found array with {frame.rows} sample(s) and {frame.width} feature(s) "
-                f"(shape=({frame.rows}, {frame.width})) while a minimum of 1 is required."
-            )
+        check_not_empty(frame)
         self._keep(encoding_of(frame, choices), frame.names)
 
     def _choices(self, frame: Frame) -> Choices:
@@ -212,28 +209,8 @@ class TableEncoder:
             column.
         """
         encoding, frame = self._fitted(), as_frame(X)
-        self._check_columns(frame)
+        check_columns(frame, self._names(), self.n_features_in_, type(self).__name__)
         return encoding.transform(frame)
-
-    def _check_columns(self, frame: Frame) -> None:
-        names = self._names()
-        if names is not None and frame.names is not None and frame.names != names:
-            raise ValueError(_other_columns(frame.names, names))
-        if frame.width != self.n_features_in_:
-            raise ValueError(
-                f"X has {frame.width} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
-        if (names is None) != (frame.names is None):
-            from .._user_warnings import warn
-
-            if names is None:
-                warn(f"X has feature names, but {type(self).__name__} was fitted without feature names")
-            else:
-                warn(
-                    f"X does not have valid feature names, but {type(self).__name__} was fitted with "
-                    "feature names"
-                )
 
     def _names(self) -> list[str] | None:
         names = getattr(self, "feature_names_in_", None)
@@ -364,6 +341,14 @@ class TableEncoder:
             state["_encoding"] = {"config": config, "arrays": arrays}
         return state
 
+    def __bpkern_matrix__(self, frame: Frame) -> np.ndarray:
+        """As `transform`, of a table whose columns are known to be those of `fit`."""
+        return self._fitted().transform(frame)
+
+    def __bpkern_numbers__(self) -> int:
+        """How many columns of the result are scaled numbers: they are the first."""
+        return self._fitted().number_count
+
     def __bpkern_sources__(self) -> np.ndarray:
         """The column of the table that each column of the result is made of."""
         return self._fitted().sources
@@ -404,22 +389,3 @@ class TableEncoder:
 
 
 _PARAMETERS = ("scaling", "categorical", "max_one_hot", "max_categories")
-
-
-def _other_columns(given: list[str], fitted: list[str]) -> str:
-    """The message about names of columns that are not those of fit, in scikit-learn's words."""
-    lines = ["The feature names should match those that were passed during fit."]
-    for title, names in (
-        ("Feature names unseen at fit time:", sorted(set(given) - set(fitted))),
-        ("Feature names seen at fit time, yet now missing:", sorted(set(fitted) - set(given))),
-    ):
-        if names:
-            shown = [f"- {name}" for name in names[:5]] + ["- ..."] * (len(names) > 5)
-            lines += [title, *shown]
-    if len(lines) == 1:
-        lines.append("Feature names must be in the same order as they were in fit.")
-        for place, (name, other) in enumerate(zip(given, fitted, strict=False)):
-            if name != other:
-                lines.append(f"Column {place} is {name!r}, and was {other!r}.")
-                break
-    return "\n".join(lines) + "\n"

@@ -5,7 +5,11 @@
 
 `MLPClassifier` and `MLPRegressor` have scikit-learn's parameters, draw the same random numbers, and follow
 its definitions: with equal parameters they make the same steps, up to rounding. Additional parameters are off
-by default. `from_sklearn` and the method `to_sklearn` convert fitted estimators. Needs the extra ``sklearn``.
+by default. `from_sklearn` and the method `to_sklearn` convert fitted estimators.
+
+`RealMLPClassifier` and `RealMLPRegressor` learn raw tables without tuning: RealMLP by its published settings.
+
+All need the extra ``sklearn``.
 """
 
 import sys
@@ -18,10 +22,20 @@ except ModuleNotFoundError as error:
 from .classifier import MLPClassifier
 from .conversion import from_sklearn
 from .hummingbird import register_hummingbird
+from .realmlp_classifier import RealMLPClassifier
+from .realmlp_regressor import RealMLPRegressor
 from .regressor import MLPRegressor
 from .skl2onnx import register_skl2onnx
 
-__all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "register_hummingbird", "register_skl2onnx"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "RealMLPClassifier",
+    "RealMLPRegressor",
+    "from_sklearn",
+    "register_hummingbird",
+    "register_skl2onnx",
+]
 
 if "skl2onnx" in sys.modules:
     register_skl2onnx()

@@ -1,0 +1,129 @@
+"""From a table to trained networks: the encoder, the target, the networks of a recipe."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .frames import Frame, Selected
+from .recipes import HIDDEN, OF_CLASSES, OF_VALUES, Shape
+from .table_encoder import TableEncoder
+from .training import Plan, Rows, Split, Trained, train
+
+
+class Choices(NamedTuple):
+    """What a user chooses of a recipe, checked.
+
+    Attributes
+    ----------
+    recipe : str
+        One of `recipes.OF_CLASSES`.
+    by_log_loss : bool
+        Whether the probabilities of classes matter more than the most likely class. Then there is no label
+        smoothing, and the log loss chooses the epoch, as the authors recommend.
+    hidden : tuple of int
+    lr : float or None
+        The highest learning rate; None is the recipe's.
+    """
+
+    recipe: str
+    by_log_loss: bool = False
+    hidden: tuple[int, ...] = HIDDEN
+    lr: float | None = None
+
+
+class FittedTable(NamedTuple):
+    """What has learned a table.
+
+    Attributes
+    ----------
+    encoder : TableEncoder
+    trained : list of Trained
+    center, spread : ndarray, shape (out,)
+        Values are ``center + spread * outputs``; 0 and 1 for classes.
+    """
+
+    encoder: TableEncoder
+    trained: list[Trained]
+    center: np.ndarray
+    spread: np.ndarray
+
+
+def fit_table(
+    encoder: TableEncoder,
+    frames: Sequence[Frame],
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    splits: Sequence[Split],
+    classes: int | None,
+    choices: Choices,
+    plan: Plan,
+    seed: int,
+) -> FittedTable:
+    """Encode a table, and train networks on it.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Not fitted. It is fitted to the rows of the first table that any network trains on.
+    frames : sequence of Frame
+        One, or a second one of validation rows, which count on from those of the first.
+    y : ndarray, shape (n,) or (n, out)
+        Class numbers, or values as float64.
+    weights : ndarray, shape (n,), or None
+    splits : sequence of Split
+    classes : int or None
+        The number of classes; None for values.
+    choices : Choices
+    plan : Plan
+    seed : int
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `TableEncoder`, and if no column varies.
+    DivergedError, KeyboardInterrupt
+        As `train`.
+    """
+    basis = np.unique(np.concatenate([split.training for split in splits]))
+    _fit_encoder(encoder, frames[0], basis)
+    parts = [encoder.__bpkern_matrix__(frame) for frame in frames]
+    X = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if not X.shape[1]:
+        raise ValueError("the table has no column that varies, besides the target")
+    outputs = classes or (1 if y.ndim == 1 else y.shape[1])
+    center, spread = np.zeros(outputs), np.ones(outputs)
+    if classes is None:
+        center, spread = _moments(y[basis], None if weights is None else weights[basis], outputs)
+        y = (y - (center if y.ndim == 2 else center[0])) / (spread if y.ndim == 2 else spread[0])
+    recipe = (OF_VALUES if classes is None else OF_CLASSES)[choices.recipe]
+    if choices.lr is not None:
+        recipe = recipe._replace(lr=choices.lr)
+    if choices.by_log_loss:
+        recipe = recipe._replace(label_smoothing=0.0, monitor="val_loss")
+    shape = Shape(X.shape[1], outputs, choices.hidden, "mse" if classes is None else "cross_entropy")
+    plan = plan._replace(calibrates=plan.calibrates and classes is not None)
+    return FittedTable(encoder, train(recipe, shape, Rows(X, y, weights), splits, plan, seed), center, spread)
+
+
+def _fit_encoder(encoder: TableEncoder, frame: Frame, basis: np.ndarray) -> None:
+    try:
+        encoder.fit(Selected(frame, basis))
+    except (TypeError, ValueError):
+        encoder.fit(frame)  # whose message has the number of the row in the whole table
+        raise
+
+
+def _moments(y: np.ndarray, weights: np.ndarray | None, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column of the values; 1 for a constant one."""
+    y = y.reshape(len(y), outputs)
+    # In units of the largest number, squares neither overflow nor underflow.
+    unit = np.abs(y).max(axis=0)
+    unit[unit == 0] = 1.0
+    scaled = y / unit
+    center = np.average(scaled, axis=0, weights=weights)
+    spread = np.sqrt(np.average(np.square(scaled - center), axis=0, weights=weights)) * unit
+    return center * unit, np.where((y != y[0]).any(axis=0), spread, 1.0)

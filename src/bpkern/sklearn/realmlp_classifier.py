@@ -1,0 +1,242 @@
+"""`RealMLPClassifier`."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_y
+
+from .realmlp import BaseRealMLP
+
+
+class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
+    """RealMLP for classes: a network that learns raw tables well without tuning.
+
+    It scales numbers, encodes categories, fills gaps, holds out rows to choose the best epoch by, and has
+    settings that were tuned on many tables, once, by its authors.
+
+    Parameters
+    ----------
+    recipe : {"td-s"}, default="td-s"
+        The published settings. "td-s" is the simpler one of the two.
+    hidden_layer_sizes : sequence of int, default=(256, 256, 256)
+        The widths of the hidden layers.
+    n_epochs : int, default=256
+        Epochs, over which the learning rate goes from 0 to its maximum and back four times.
+    batch_size : int, default=256
+        Rows of a mini-batch, at most those that are trained on. Those of an epoch that do not fill one are
+        left out, others in each epoch.
+    learning_rate : float or None, default=None
+        The highest learning rate; None is the recipe's.
+    metric : {"accuracy", "log_loss"}, default="accuracy"
+        What matters most. For "accuracy", as published, that of the validation rows chooses the epoch, and
+        targets are smoothed by 0.1. For "log_loss" their log loss chooses it, and there is no smoothing: the
+        authors recommend this where probabilities matter.
+    calibrate : bool, default=True
+        Divide the outputs by a temperature, so that the probabilities fit the validation rows. It changes
+        the output layers of the networks, and no most likely class. Off in pytabkit.
+    n_models : int, default=1
+        The networks, trained side by side; predictions are the mean of their probabilities.
+    ensemble : {"folds", "bags"}, default="folds"
+        The rows of several networks. "folds": each part of the rows in turn chooses the epoch of one network,
+        and the others train it. "bags": each network trains on as many rows as there are, drawn with
+        replacement, and those not drawn choose its epoch. With own validation rows, all train on all of X.
+    validation_fraction : float, default=0.2
+        The part of the rows that chooses the epoch of a single network; of each class in proportion. With 0,
+        the last epoch is kept, and nothing is calibrated.
+    time_limit : float or None, default=None
+        About the longest time of `fit` in seconds. The epochs are then as many as there is time for, at most
+        `n_epochs`, and of a large table part of an epoch. After a fifteenth of the time, the learning rate
+        has fallen to 0 for the first time, and the network is usable; an interrupt keeps it.
+    categorical : sequence of str or int, default=()
+        Columns of whole numbers that are categories, by name or number. Texts, categoricals and booleans
+        always are.
+    random_state : int, RandomState instance or None, default=None
+        For the split, the initial weights and the order of the rows.
+    verbose : {"auto", 0, 1, 2} or bool, default=0
+        Show the epochs of all networks, as `MLP.fit`.
+    n_threads : int or None, default=None
+        None uses up to `bpkern.get_num_threads()`, shared with other fits that run in this process. The
+        result does not depend on it, unless there is a time limit.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels in order.
+    encoder_ : bpkern.preprocessing.TableEncoder
+        Fitted to the rows that are trained on.
+    models_ : list of bpkern.MLP
+        The fitted networks. They read what `encoder_` returns; the probabilities of their `predict_proba` are
+        calibrated. Each has its history in ``history_``.
+    model_ : bpkern.MLP
+        The first network.
+    validation_scores_ : ndarray of shape (number of networks,)
+        Of the epoch that is kept: the accuracy, or the negative log loss; NaN without validation rows.
+    n_features_in_ : int
+        The number of the table's columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if it has names.
+
+    Raises
+    ------
+    ValueError, TypeError
+        From `fit`, for parameters and tables that are not allowed.
+
+    Notes
+    -----
+    Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on
+    tabular data" (2024), arXiv:2407.04491; the settings are those of `RealMLP_TD_S_Classifier` of pytabkit
+    1.8.0. Differences: gaps in numbers are filled, and marked in another column; validation rows are
+    stratified; probabilities are calibrated; the encoder of several networks is fitted to all of their rows.
+
+    The calibration is Guo et al., "On Calibration of Modern Neural Networks" (2017), arXiv:1706.04599.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from bpkern.sklearn import RealMLPClassifier
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> classifier = RealMLPClassifier(random_state=0).fit(X, y)
+    >>> classifier.predict(X[:3])
+    array([0, 0, 0])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseRealMLP._parameter_constraints,
+        "metric": [StrOptions({"accuracy", "log_loss"})],
+        "calibrate": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        recipe: str = "td-s",
+        *,
+        hidden_layer_sizes: Any = (256, 256, 256),
+        n_epochs: int = 256,
+        batch_size: int = 256,
+        learning_rate: float | None = None,
+        metric: str = "accuracy",
+        calibrate: bool = True,
+        n_models: int = 1,
+        ensemble: str = "folds",
+        validation_fraction: float = 0.2,
+        time_limit: float | None = None,
+        categorical: Any = (),
+        random_state: Any = None,
+        verbose: Any = 0,
+        n_threads: int | None = None,
+    ) -> None:
+        super().__init__(
+            recipe=recipe,
+            hidden_layer_sizes=hidden_layer_sizes,
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            metric=metric,
+            calibrate=calibrate,
+            n_models=n_models,
+            ensemble=ensemble,
+            validation_fraction=validation_fraction,
+            time_limit=time_limit,
+            categorical=categorical,
+            random_state=random_state,
+            verbose=verbose,
+            n_threads=n_threads,
+        )
+
+    # Training ----------------------------------------------------------------------------------------
+
+    def _targets(self, y: Any, y_val: Any) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
+        labels = _labels(y, "y")
+        classes, numbers = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"The number of classes has to be greater than one; got {len(classes)} class in y"
+            )
+        if y_val is None:
+            return numbers, None, {"classes_": classes}
+        place = {label: number for number, label in enumerate(classes.tolist())}
+        try:
+            found = np.array([place[label] for label in _labels(y_val, "y_val").tolist()], np.int64)
+        except KeyError as error:
+            raise ValueError(f"y_val holds {error.args[0]!r}, which is no class of y") from None
+        return numbers, found, {"classes_": classes}
+
+    def _kind(self) -> tuple[bool, bool]:
+        return self.metric == "log_loss", self.calibrate
+
+    def _score(self, value: float | None) -> float:
+        if value is None:
+            return np.nan
+        return -value if self.metric == "log_loss" else value
+
+    def _meaning(self) -> dict[str, Any]:
+        return {"classes": self.classes_}
+
+    # Prediction --------------------------------------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            As for `fit`, with the same columns in the same order.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_classes)
+            The mean of the networks' probabilities.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            For other columns, and for values that the encoder refuses; the message names the column.
+        """
+        encoded = self._encoded(X)
+        found = [model.predict_proba(encoded) for model in self.models_]
+        return found[0] if len(found) == 1 else np.mean(found, axis=0)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithms of `predict_proba`.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            As for `predict_proba`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        with np.errstate(divide="ignore"):  # the logarithm of 0 is -infinity
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most likely classes.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            As for `predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels of `classes_`.
+        """
+        chosen = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[chosen])
+
+
+def _labels(y: Any, name: str) -> np.ndarray:
+    """Labels of any kind as an array. Raises ValueError for gaps, values, and several columns."""
+    checked = _check_y(column_or_1d(y, warn=True), multi_output=False, y_numeric=False)
+    check_classification_targets(checked)
+    return np.asarray(checked)
