@@ -391,7 +391,8 @@ void bpk_net_set_activation_parameter(bpk_net *net, int l, double parameter);
 
 /* Dropout in training: the probability that an activation of hidden layer l becomes zero, at least 0 and
  * below 1, and the key of the random numbers (kernels/philox.h). A workspace has no room for a layer's
- * dropout if the probability was 0 when the workspace was made, and then drops nothing: set it before. */
+ * dropout if the probability was 0 when the workspace was made, and then drops nothing: set it before. A net
+ * whose probabilities a request gives has any above 0. */
 void bpk_net_set_dropout(bpk_net *net, int l, double probability);
 void bpk_net_set_input_dropout(bpk_net *net, double probability); /* the same for the inputs */
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
@@ -534,8 +535,12 @@ typedef struct {
     /* Training. */
     bpk_shards *shards; /* or NULL; not together with `undoable` */
     bpk_update_settings update;
-    const double *rates; /* learning rates, one per update of this pass; NULL: the optimiser's lr */
-    int more;            /* gradients pending at the end of the data stay pending, for another pass */
+    const double *rates;  /* learning rates, one per update of this pass; NULL: the optimiser's lr */
+    const double *decays; /* weight decays, one per update; NULL: the optimiser's weight_decay */
+    /* (updates, layers), probabilities of dropout: those of the hidden layers, and of the inputs in the last
+     * column. Each is 0, or the net's own probability is above 0. NULL: the net's own. */
+    const double *dropouts;
+    int more;         /* gradients pending at the end of the data stay pending, for another pass */
     int mean_by_rows; /* results count a batch by its rows, not its weight; batches of weight 0 not at all */
     /* Of a pass of one step: right before the update, take a snapshot (bpk_net_snapshot), unless it is proved
      * that no number can overflow (trainer/bounds.h). results.bounded says so. */
@@ -630,7 +635,8 @@ void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace)
  *     backward  after forward with the same request; from grad (rows, outputs), the derivative of the loss
  *               with respect to the outputs: adds to the stored gradients, and writes dx (rows, inputs),
  *               the derivative with respect to x, unless dx is NULL
- *     update    by `scale` times the stored gradients, which are zero afterwards; rates must be NULL
+ *     update    by `scale` times the stored gradients, which are zero afterwards; rates and decays must be
+ *               NULL
  *     get       after forward, and for delta after backward, with the same request: a copy of layer l's
  *               inputs x (rows, in), activations a (rows, out), derivatives da/dz (rows, out) or delta (rows,
  *               out), contiguous; a and da/dz after dropout

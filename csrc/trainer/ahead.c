@@ -28,6 +28,8 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     SERVED(run, request.stop_context);
     REFUSED(run, request.shards, run->request.shards);
     SERVED(run, request.rates);
+    SERVED(run, request.decays);
+    SERVED(run, request.dropouts); /* as layer.dropout */
     SERVED(run, request.more);
     SERVED(run, request.undoable); /* a pass of one step, so nothing is ahead */
     SERVED(run, request.mean_by_rows);

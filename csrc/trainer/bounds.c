@@ -154,7 +154,7 @@ static int follow(bpk_net *net, const step *s) {
             !move_bounds(&move, range, (double)size_of(net, layer), g, layer->norms, layer->after))
             return 0;
         delta *= 2 * layer->norms[BPK_PARAMETERS];
-        if (l) delta *= steepness(&net->layers[l - 1]) / (1 - net->layers[l - 1].dropout);
+        if (l) delta *= steepness(&net->layers[l - 1]) / (1 - dropout_of(s, l - 1));
         if (!(delta <= range.largest)) return 0;
     }
     return 1;

@@ -31,7 +31,9 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     SERVED(run, request.stop_context);
     REFUSED(run, request.shards, run->request.shards);
     SERVED(run, request.rates);
-    SERVED(run, request.more); /* concerns pending gradients */
+    SERVED(run, request.decays);
+    SERVED(run, request.dropouts); /* dropout is refused below */
+    SERVED(run, request.more);     /* concerns pending gradients */
     REFUSED(run, request.undoable, run->request.undoable);
     SERVED(run, request.mean_by_rows); /* one row of weight 1 counts 1 either way */
     SERVED(run, request.averaged);     /* of evaluation and prediction */
@@ -300,7 +302,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
         }
         if (!isfinite(row_loss)) return BPK_DIVERGED;
 
-        if (!is_sgd || request->rates) {
+        if (!is_sgd || request->rates || request->decays) {
             ptrdiff_t updates = cursor->updates + counts.updates - net->counts.updates;
             move = next_moves(request, counts, updates, 1).weights;
             c = constants_of(&move);

@@ -138,13 +138,14 @@ static bpk_status gather_batch(step *s) {
 static ptrdiff_t first_row(const step *s) { return s->request->shards ? s->request->shards->place : 0; }
 
 void step_drop_inputs(const step *s, int64_t batch, void *x) {
-    if (s->net->input_dropout == 0) return;
+    const double probability = input_dropout_of(s);
+    if (probability == 0) return;
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
     bpk_dropout_args args = {.key = s->net->dropout_key,
                              .batch = (uint64_t)batch,
                              .layer = PHILOX_INPUTS,
-                             .probability = s->net->input_dropout,
+                             .probability = probability,
                              .n = s->net->layers[0].in,
                              .rows = s->rows,
                              .first = first_row(s),
@@ -186,11 +187,12 @@ static void activate(const step *s, int l) {
         activate_rows(kernels, layer, to - from, smaller(width, layer->out - j), element(kernels, a, start),
                       slope ? element(kernels, slope, start) : NULL, width);
     }
-    if (!s->training || layer->dropout == 0) return;
+    const double probability = s->training ? dropout_of(s, l) : 0;
+    if (probability == 0) return;
     bpk_dropout_args args = {.key = s->net->dropout_key,
                              .batch = (uint64_t)s->counts.batches,
                              .layer = (uint32_t)l,
-                             .probability = layer->dropout,
+                             .probability = probability,
                              .n = layer->out,
                              .rows = s->rows,
                              .first = first_row(s),

@@ -175,6 +175,8 @@ cdef extern from "bpkern.h" nogil:
         bpk_shards *shards
         bpk_update_settings update
         const double *rates
+        const double *decays
+        const double *dropouts
         int more
         int mean_by_rows
         int undoable

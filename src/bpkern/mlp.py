@@ -33,6 +33,7 @@ from .callbacks import Callback
 from .history import History
 from .losses import Loss
 from .optimizers import Optimizer
+from .schedules import Schedule
 
 if TYPE_CHECKING:
     from ._model.summary import Summary
@@ -93,9 +94,10 @@ class MLP:
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights but not for
         biases.
-    dropout : float or sequence of float
+    dropout : float, schedule of `bpkern.schedules`, or sequence of them
         The probability that a hidden activation is dropped in training, from 0 to below 1: one for all hidden
-        layers, or one per hidden layer. Activations that are kept are divided by 1 minus the probability.
+        layers, or one per hidden layer. Activations that are kept are divided by 1 minus the probability. A
+        schedule gives the probability in each mini-batch, by the number of updates that the model has made.
     l1 : float
         Adds ``l1 * sum(abs(W))`` to the loss and ``l1 * sign(W)`` to the gradient, for weights but not for
         biases.
@@ -112,7 +114,7 @@ class MLP:
         ``layers[0]`` is the number of columns of X; W of the first layer has as many columns as the inputs
         have outputs. Not with `input_dropout`; and `compress`, `trace`, `bpkern.export` and fits with
         `shards` or `comm` refuse a model with inputs.
-    input_dropout : float
+    input_dropout : float or schedule
         As `dropout`, for the inputs: the probability that a number of a row is dropped in training. Not for a
         model with `inputs`.
     seed : None, int, SeedSequence or Generator
@@ -165,12 +167,12 @@ class MLP:
         dtype: Any = "float32",
         init: str | tuple[str, float] | Sequence[str | tuple[Any, Any]] = "auto",
         l2: float = 0.0,
-        dropout: float | Sequence[float] = 0.0,
+        dropout: float | Schedule | Sequence[float | Schedule] = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
         bias: bool | Sequence[bool] = True,
         inputs: Sequence[Input] = (),
-        input_dropout: float = 0.0,
+        input_dropout: float | Schedule = 0.0,
         seed: Any = None,
     ) -> None:
         if "_core" in vars(self) and self._core.fitting:
@@ -1171,10 +1173,10 @@ class MLP:
         loss: str | Loss | Callable[..., Any],
         optimizer: Optimizer | str | None = None,
         l2: float = 0.0,
-        dropout: float | Sequence[float] = 0.0,
+        dropout: float | Schedule | Sequence[float | Schedule] = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
-        input_dropout: float = 0.0,
+        input_dropout: float | Schedule = 0.0,
         seed: Any = None,
     ) -> Self:
         """A model with the layers, activations, dtype and weights of an ONNX file.

@@ -24,6 +24,14 @@ cdef ptrdiff_t most_updates(const bpk_run *run, ptrdiff_t batches) noexcept:
     return (batches - 1) // max(run.request.update.accumulate, 1) + 1 if batches else 0
 
 
+cdef cnp.ndarray per_update(str what, given, ptrdiff_t least):
+    """Values by update, float64, at least that many. Raises TypeError or ValueError."""
+    cdef cnp.ndarray found = vector(what, given, cnp.NPY_DOUBLE, sizeof(double), -1)
+    if cnp.PyArray_DIM(found, 0) < least:
+        raise ValueError(f"{what} must be given for each update, {least} in all, not {cnp.PyArray_DIM(found, 0)}")
+    return found
+
+
 cdef ptrdiff_t rows_done(const bpk_run *run, Shards shards) noexcept:
     """The rows that a run has done, on all ranks."""
     return run.cursor.next if shards is None else min(run.cursor.batches * shards.batch, shards.rows)
@@ -386,7 +394,8 @@ cdef class Network:
         self.free_workspace()
 
     def set_dropout(self, probabilities, uint64_t key, double inputs=0.0):
-        """Set the probability for each hidden layer and for the inputs, and the key of the generator of the masks."""
+        """Set the probability for each hidden layer and for the inputs, and the key of the generator of the masks. Those
+        that every pass gives by `dropouts` are any number above 0 here."""
         if len(probabilities) != len(self.sizes) - 2 or not all(0 <= p < 1 for p in probabilities):
             raise ValueError(f"there must be a probability from 0 to below 1 per hidden layer, not {probabilities}")
         if not 0 <= inputs < 1:
@@ -398,6 +407,14 @@ cdef class Network:
             bpk_net_set_dropout(self.net, l, probability)
         bpk_net_set_input_dropout(self.net, inputs)
         bpk_net_set_dropout_key(self.net, key)
+
+    cdef cnp.ndarray probabilities(self, dropouts, ptrdiff_t updates):
+        """Probabilities of dropout (updates or more, layers), as a vector. Raises TypeError or ValueError."""
+        cdef ptrdiff_t layers = len(self.sizes) - 1
+        found = plain("dropouts", dropouts)
+        if cnp.PyArray_NDIM(<cnp.ndarray>found) != 2 or cnp.PyArray_DIM(<cnp.ndarray>found, 1) != layers:
+            raise ValueError(f"dropouts must have {layers} columns, not shape {shape_of(found)}")
+        return per_update("the probabilities of dropout", found.reshape(-1), updates * layers)
 
     def set_group(self, int l, int kind, double lr, double decay, bint frozen):
         """Set how training moves the parameters of a kind, in the order of `bpk_kind`, of layer l: by factors of the
@@ -529,12 +546,14 @@ cdef class Network:
 
     def train(
         self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
-        outputs=None, bint more=False, Shards shards=None,
+        outputs=None, bint more=False, Shards shards=None, decays=None, dropouts=None,
     ):
         """Train for one epoch, in the order of `index` (int64) or of the rows. `reserve` has been called with this
         `batch` and `update`, and has returned at least `threads`. This thread is inside `writing()`.
 
-        `rates` is the learning rate, or float64 (updates or more,) if it changes. `pace` is kept from epoch to epoch of a
+        `rates` is the learning rate, or float64 (updates or more,) if it changes. `decays`, of the same shape, replaces the
+        weight decay of `update`; `dropouts` (updates or more, layers) the probabilities of dropout, of the inputs in the
+        last column. `pace` is kept from epoch to epoch of a
         fit. `watcher` has `before()` and `after(rows, loss, weight)`, called around slices of the epoch. `outputs` (n,
         out) gets the outputs before each update. With `more`, pending gradients are kept for the next call. With
         `shards`, `index` is in their order, and `batch` is at least 2, and the most rows of a mini-batch that this rank has.
@@ -558,13 +577,14 @@ cdef class Network:
         if isinstance(rates, float):
             request.update.optimizer.lr = rates
         else:
-            rates = vector("the learning rates", rates, cnp.NPY_DOUBLE, sizeof(double), -1)
-            if cnp.PyArray_DIM(<cnp.ndarray>rates, 0) < most_updates(&run, batches):
-                raise ValueError(
-                    f"there must be a learning rate per update, {most_updates(&run, batches)}, "
-                    f"not shape {shape_of(rates)}"
-                )
+            rates = per_update("the learning rates", rates, most_updates(&run, batches))
             request.rates = <const double *>data(rates)
+        if decays is not None:
+            decays = per_update("the weight decays", decays, most_updates(&run, batches))
+            request.decays = <const double *>data(decays)
+        if dropouts is not None:
+            dropouts = self.probabilities(dropouts, most_updates(&run, batches))
+            request.dropouts = <const double *>data(dropouts)
         if outputs is not None:
             outputs = plain("outputs", outputs)
             check_contiguous("outputs", outputs, self.typenum, (request.data.rows, self.outputs), True)

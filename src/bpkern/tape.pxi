@@ -12,6 +12,7 @@ cdef class Tape:
     cdef ptrdiff_t rows
     cdef int threads
     cdef bpk_run run  # of the last forward pass
+    cdef cnp.ndarray dropouts  # those of the last forward pass, into which `run` points, or None
     cdef Data targets  # the rows of the last forward pass if it has targets: `loss` reads them where they are
     cdef bint has_forward  # whether there was a forward pass since the last update
     cdef bint has_backward  # whether there was a backward pass since the last forward pass
@@ -24,9 +25,10 @@ cdef class Tape:
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
 
-    def forward(self, Data rows, index, n_threads=None):
+    def forward(self, Data rows, index, n_threads=None, dropouts=None):
         """The outputs (n, out) of a forward pass as in training, with dropout, over all rows as one mini-batch. `index`
-        is int64 (n,), or None for all rows. Targets and weights are only for `loss`."""
+        is int64 (n,), or None for all rows. Targets and weights are only for `loss`. `dropouts` (1, layers) is that of
+        `Network.train`."""
         cdef bpk_run run
         cdef bpk_status status
         cdef cnp.npy_intp shape[2]
@@ -41,6 +43,9 @@ cdef class Tape:
         shape[0], shape[1] = run.request.batch, self.network.outputs
         out = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
         cdef void *outputs = data(out)
+        if dropouts is not None:
+            dropouts = self.network.probabilities(dropouts, 1)
+            run.request.dropouts = <const double *>data(dropouts)
         with self.network.writing():
             while True:
                 self.reserve(run.request.batch, run.request.threads)  # each time: a handler may have used this tape
@@ -52,6 +57,7 @@ cdef class Tape:
                     break
                 look_for_signals()  # if no handler raises anything, once more
             self.run, self.has_forward, self.changes = run, True, self.network.changes
+            self.dropouts = dropouts
             self.targets = rows if rows.c.labels != NULL or rows.c.y.data != NULL else None
         return out
 

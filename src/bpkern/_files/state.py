@@ -71,11 +71,11 @@ def model_config(settings: Settings) -> Config:
         "dtype": settings.dtype.name,
         "init": None if has_arrays(settings.init) else _plain_init(settings.init),
         "l2": settings.l2,
-        "dropout": settings.dropout,
+        "dropout": [_scheduled_config(each) for each in settings.dropout],
         "l1": settings.l1,
         "label_smoothing": settings.label_smoothing,
         # Older versions read files that do not need these.
-        **({"input_dropout": settings.input_dropout} if settings.input_dropout else {}),
+        **({"input_dropout": _scheduled_config(settings.input_dropout)} if settings.input_dropout else {}),
         **({} if all(settings.bias) else {"bias": settings.bias}),
     }
 
@@ -95,16 +95,27 @@ def _loss_config(settings: Settings) -> Any:
 
 def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
     """The settings and the rule of an optimiser."""
-    settings = _plain(optimizers.needed(optimizer.settings()))
-    del settings["lr"]
-    lr = optimizer.lr
-    # A schedule of a user's own class is treated as any other Python callable.
-    if isinstance(lr, schedules.Schedule) and type(lr) in schedules.SCHEDULES.values():
-        rate: Any = {"schedule": type(lr).__name__, **_plain(lr.settings())}
-    else:
-        rate = CALLABLE if callable(lr) else float(lr)
+    settings = optimizers.needed(optimizer.settings())
+    plain = _plain({name: value for name, value in settings.items() if not callable(value)})
+    scheduled = {name: _scheduled_config(value) for name, value in settings.items() if callable(value)}
     own = _own_class(optimizer, optimizers.OPTIMIZERS.values())
-    return {"rule": optimizer.rule, "lr": rate, **settings} | own
+    return {"rule": optimizer.rule, **plain, "lr": _scheduled_config(optimizer.lr)} | scheduled | own
+
+
+def _scheduled_config(value: Any) -> Any:
+    """A setting that may change from update to update: a number, a schedule or CALLABLE."""
+    # A schedule of a user's own class is treated as any other Python callable.
+    if isinstance(value, schedules.Schedule) and type(value) in schedules.SCHEDULES.values():
+        return {"schedule": type(value).__name__, **_plain(value.settings())}
+    return CALLABLE if callable(value) else float(value)
+
+
+def _scheduled(config: Any) -> Any:
+    """The inverse of `_scheduled_config`, except for CALLABLE; other values as they are."""
+    if not isinstance(config, dict):
+        return config
+    settings = dict(config)
+    return schedules.SCHEDULES[settings.pop("schedule")](**settings)
 
 
 def _own_class(given: Any, known: Iterable[type]) -> Config:
@@ -137,6 +148,8 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     if arguments["layers"] != found:
         raise ValueError(f"the layers must be those of the arrays, {found}")
     _checks.one_of("dtype", arguments["dtype"], DTYPES)
+    arguments["dropout"] = [_scheduled(each) for each in arguments["dropout"]]
+    arguments["input_dropout"] = _scheduled(arguments.get("input_dropout", 0.0))
     arguments["loss"] = loss_of(arguments["loss"]) if loss is None else loss
     arguments["optimizer"] = optimizer_of(arguments["optimizer"]) if optimizer is None else optimizer
     if arguments["init"] is None:
@@ -219,15 +232,14 @@ def optimizer_of(config: Config) -> optimizers.Optimizer:
             f"the model's optimiser is of the class {settings[OWN_CLASS]}, which no file holds: "
             "give optimizer="
         )
-    kind, lr = optimizers.OPTIMIZERS[settings.pop("rule")], settings.pop("lr")
-    if lr == CALLABLE:
-        raise ValueError(
-            "the model has a Python function as its learning rate, which no file holds: give optimizer="
-        )
-    if isinstance(lr, dict):
-        schedule = dict(lr)
-        lr = schedules.SCHEDULES[schedule.pop("schedule")](**schedule)
-    return kind(lr=lr, **settings)
+    kind = optimizers.OPTIMIZERS[settings.pop("rule")]
+    for name, what in (("lr", "learning rate"), ("weight_decay", "weight decay")):
+        if settings[name] == CALLABLE:
+            raise ValueError(
+                f"the model has a Python function as its {what}, which no file holds: give optimizer="
+            )
+        settings[name] = _scheduled(settings[name])
+    return kind(**settings)
 
 
 # The state of training -------------------------------------------------------------------------------------
@@ -308,7 +320,9 @@ def loadable_state(core: Core) -> tuple[Config, Arrays]:
 def needs_python(config: Any) -> bool:
     """Whether `load` needs the loss or optimiser of this configuration as an argument."""
     return isinstance(config, dict) and (
-        config == CALLABLE or config.get("lr") == CALLABLE or OWN_CLASS in config
+        config == CALLABLE
+        or CALLABLE in (config.get("lr"), config.get("weight_decay"))
+        or OWN_CLASS in config
     )
 
 
@@ -554,7 +568,8 @@ def restore(core: Core, state: State) -> None:
             # their own could change these arrays meanwhile, and pickles are trusted.
             net.set_layers(layers, store, finite=False, inputs=state.inputs.get(store))
         net.counts, net.moves = state.counts, state.moves
-        net.set_dropout(core.settings.dropout, state.random.dropout_key, core.settings.input_dropout)
+        hidden, of_inputs = core.settings.nominal_dropout
+        net.set_dropout(hidden, state.random.dropout_key, of_inputs)
         core.random, core.history = state.random, state.history
         core.fitted_1d, core.stop_training = state.fitted_1d, False
 

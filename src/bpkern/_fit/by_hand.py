@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from .._model.core import Core
 from .._model.parameters import checked_weights, of_inputs, weights_of
+from .._model.scheduled import WEIGHT_DECAY
 from ..errors import DivergedError
 from ..schedules import rate
 from .arguments import limit
@@ -76,6 +77,8 @@ def _spend(
         core.check_may_snapshot()
         net.snapshot()
         first = net.counts[0]  # updates so far
+        if callable(optimizer.weight_decay):
+            update.set_weight_decay(rate(optimizer.weight_decay, first, WEIGHT_DECAY))
         tape.update(update, rate(optimizer.lr, first), 1.0)
         if not restore_unless_finite(net):
             raise DivergedError(

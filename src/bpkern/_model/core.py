@@ -95,7 +95,8 @@ class Core:
             random.draw_dropout_key()
         self.random, self.tape = random, tape
         self.net.forget()
-        self.net.set_dropout(settings.dropout, random.dropout_key, settings.input_dropout)
+        hidden, of_inputs = settings.nominal_dropout
+        self.net.set_dropout(hidden, random.dropout_key, of_inputs)
         self.fitted_1d = False
         self.history = None
         self.stop_training = False

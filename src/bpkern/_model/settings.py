@@ -12,6 +12,7 @@ from .._core import ACTIVATIONS, LOSSES
 from ..activations import Activation
 from ..losses import BY_NAME, Loss
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
+from ..schedules import SCHEDULES, Schedule
 from .activation_texts import parsed, parts_of
 from .conventions import Conventions
 from .groups import plain_groups
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from .input_stage import InputStage
 
 DTYPES = ("float32", "float64")
+
+# Of dropout.
+Probability = float | Schedule
 
 
 class Settings:
@@ -50,10 +54,13 @@ class Settings:
     dtype : numpy.dtype
     init : str, list of (name, gain) or list of (W, b)
     l2, l1 : float
-    dropout : list of float
+    dropout : list of (float or Schedule)
         One probability per hidden layer.
-    input_dropout : float
+    input_dropout : float or Schedule
         The probability of the inputs.
+    scheduled : bool
+        Whether the learning rate, the weight decay or a probability changes from update to update; as of the
+        last `current_optimizer`.
     label_smoothing : float
     bias : list of bool
         Whether each layer has biases.
@@ -70,8 +77,9 @@ class Settings:
         For sizes, names and numbers that are not allowed.
     """
 
-    # Pickles of `reference.MLP` by earlier versions lack it.
-    input_dropout: float = 0.0
+    # Pickles of `reference.MLP` by earlier versions lack these.
+    input_dropout: Probability = 0.0
+    scheduled = False
 
     def __init__(
         self,
@@ -83,12 +91,12 @@ class Settings:
         dtype: Any,
         init: Any,
         l2: float,
-        dropout: float | Sequence[float],
+        dropout: Probability | Sequence[Probability],
         l1: float,
         label_smoothing: float,
         bias: bool | Sequence[bool] = True,
         inputs: Any = (),
-        input_dropout: float = 0.0,
+        input_dropout: Probability = 0.0,
     ) -> None:
         self.layers = _layers(layers)
         self.stage = _stage(inputs, self.layers[0])
@@ -109,7 +117,7 @@ class Settings:
             _check_range(self.dtype, self.loss_parameters)
         self.l2 = _checks.real("l2", l2)
         self.dropout = _dropout(dropout, len(self.layers) - 2)
-        self.input_dropout = _checks.fraction("input_dropout", input_dropout)
+        self.input_dropout = _probability("input_dropout", input_dropout)
         if self.input_dropout:
             refuse_inputs(self, "input_dropout")
         self.l1 = _checks.real("l1", l1)
@@ -137,7 +145,16 @@ class Settings:
     @property
     def has_dropout(self) -> bool:
         """Whether training drops inputs or hidden activations."""
-        return any(self.dropout) or self.input_dropout > 0
+        return any(self.dropout) or bool(self.input_dropout)
+
+    @property
+    def nominal_dropout(self) -> tuple[list[float], float]:
+        """As `dropout` and `input_dropout`, with a number above 0 for each schedule: for the network in C,
+        whose passes get the probabilities of schedules."""
+        *hidden, inputs = (
+            each if isinstance(each, float) else 0.5 for each in (*self.dropout, self.input_dropout)
+        )
+        return hidden, inputs
 
     def current_optimizer(self) -> Optimizer:
         """A checked copy of the optimiser with its settings as they are now.
@@ -155,10 +172,14 @@ class Settings:
             if kind is kind_before and all(map(is_, values, before)):
                 return checked
         checked = self.optimizer.checked_copy()
+        scheduled = any(map(callable, (*self.dropout, self.input_dropout)))
         for name in ("lr", "weight_decay"):
             value = getattr(checked, name)
-            if not callable(value):
+            if callable(value):
+                scheduled = True
+            else:
                 _checks.real(name, value, 0.0, float(np.finfo(self.dtype).max))
+        self.scheduled = scheduled
         self._checked = kind, values, checked
         return checked
 
@@ -295,14 +316,26 @@ def _check_range(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
             raise ValueError(f"the loss's parameter {value} is out of the range of {dtype.name}")
 
 
-def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
+def _probability(name: str, value: Any) -> Probability:
+    """A checked probability, or a schedule of one. Raises ValueError or TypeError."""
+    if isinstance(value, Schedule) and type(value) in SCHEDULES.values():
+        _checks.fraction(f"{name}={value!r}, at iteration 0,", value(0))
+        return value
+    if callable(value):
+        raise TypeError(
+            f"{name} must be a probability or a schedule, one of {', '.join(SCHEDULES)}, not {value!r}"
+        )
+    return _checks.fraction(name, value)
+
+
+def _dropout(dropout: Probability | Sequence[Probability], hidden: int) -> list[Probability]:
     if isinstance(dropout, (list, tuple)):
         if len(dropout) != hidden:
             raise ValueError(
                 f"dropout must have one probability per hidden layer, {hidden}, not {len(dropout)}"
             )
-        return [_checks.fraction("dropout", each) for each in dropout]
-    return [_checks.fraction("dropout", dropout)] * hidden
+        return [_probability("dropout", each) for each in dropout]
+    return [_probability("dropout", dropout)] * hidden
 
 
 def _bias(bias: bool | Sequence[bool], count: int) -> list[bool]:

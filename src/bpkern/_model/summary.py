@@ -162,7 +162,7 @@ class Summary:
                     str(l),
                     f"{fan_in} -> {fan_out}",
                     activations[l],
-                    f"{rates[l]:g}" if rates[l] else "-",
+                    _number(rates[l]) if rates[l] else "-",
                     f"{parameters:,}",
                     _size(memory),
                     f"{forward:,}",
@@ -186,7 +186,7 @@ class Summary:
             note += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
         own: tuple[str, ...] = () if compressed else (f"Optimiser: {optimizer!r}",)
         if input_dropout and not compressed:
-            own += (f"Input dropout: {input_dropout:g}",)
+            own += (f"Input dropout: {_number(input_dropout)}",)
         if self.trained_parameters < self.parameters and not compressed:
             own += (f"Trained: {self.trained_parameters:,} of {self.parameters:,} parameters",)
         self._notes = (*own, *lines_of(groups, bias), note)
@@ -223,6 +223,11 @@ class Summary:
             f"<tfoot>{_html_row(self._total, 'th')}"
             f'<tr><td colspan="{len(HEADER)}" style="text-align: left">{notes}</td></tr></tfoot></table>'
         )
+
+
+def _number(value: Any) -> str:
+    """A number, or a schedule by its class and settings."""
+    return repr(value) if callable(value) else f"{value:g}"
 
 
 def _line(cells: Iterable[str], widths: Iterable[int]) -> str:

@@ -13,6 +13,7 @@ from .._fit.arguments import FitArguments
 from .._fit.progress import make_progress
 from .._model.groups import frozen, listed, with_factors, with_ntk_factors
 from .._model.parameters import Weights, checked_weights
+from .._model.scheduled import probabilities
 from .._model.seeding import RandomState
 from .._model.settings import Settings
 from ..errors import DivergedError
@@ -235,11 +236,11 @@ class MLP:
     def _draw_masks(self, batch):
         """Draw the masks of dropout of the next mini-batch, and drop its inputs."""
         settings, key = self._settings, self._random.dropout_key
-        if settings.input_dropout:
-            batch.x *= drop.mask(
-                settings.input_dropout, settings.dtype, key, self._batches, drop.INPUTS, *batch.x.shape
-            )
-        for l, p in enumerate(settings.dropout):
+        hidden, of_inputs = probabilities(settings, self._update.iterations)
+        if of_inputs:
+            batch.x *= drop.mask(of_inputs, settings.dtype, key, self._batches, drop.INPUTS, *batch.x.shape)
+        for l, p in enumerate(hidden):
+            batch.masks[l] = None
             if p:
                 batch.masks[l] = drop.mask(p, settings.dtype, key, self._batches, l, *batch.a[l].shape)
         self._batches += 1
@@ -308,11 +309,11 @@ class MLP:
         batch = Batch(min(len(x), data_init.MOST_ROWS), settings, labels=True)
         np.take(x, data_init.some_rows(generator, len(x)), axis=0, out=batch.x)
         layers = _pairs(self._of_layers(self._parameters))
+        self._update = Update(self._net, self._parameters)
         for l, (w, b) in enumerate(layers):
             self._draw_masks(batch)
             self._net.forward(batch)
             data_init.draw_layer(generator, batch.below(l), w, b, weights, biases)
-        self._update = Update(self._net, self._parameters)
         self._batches, self.history_ = 0, None
 
     def _of_layers(self, parameters):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .._model.groups import Group
+from .._model.scheduled import as_of
 from ..schedules import rate
 from .optimizers import STEPS, new_state
 
@@ -72,6 +73,8 @@ class Update:
         if value_limit is not None:
             clip_value(gradients, value_limit)
         lr = self.rate = rate(optimizer.lr, self.iterations)
+        if callable(optimizer.weight_decay):
+            optimizer = as_of(optimizer, self.iterations)
         self.iterations += 1
         move = STEPS[optimizer.rule]
         for i in moved:
