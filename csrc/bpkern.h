@@ -45,8 +45,8 @@
  *
  * Defined in: names.c; kernels/dispatch.c (bpk_isa_...); platform/ (machine.c of each system);
  * trainer/plain.c (the kernels on plain matrices);
- * trainer/net.c, inputs.c, groups.c, workspace.c, optimizer.c, parameters.c, plan.c, shards.c, train.c,
- * epochs.c and tape.c, each named below.
+ * trainer/net.c, inputs.c, extra.c, groups.c, workspace.c, optimizer.c, parameters.c, plan.c, shards.c,
+ * train.c, epochs.c and tape.c, each named below.
  */
 #ifndef BPKERN_H
 #define BPKERN_H
@@ -335,7 +335,6 @@ bpk_status bpk_net_create_with_inputs(const bpk_kernels *kernels, int count, con
                                       int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
                                       const bpk_loss_settings *loss, bpk_net **net);
 ptrdiff_t bpk_net_inputs_width(const bpk_net *net);
-ptrdiff_t bpk_net_inputs_size(const bpk_net *net); /* number of parameters in front of layer 0; 0: none */
 
 /* The bytes of each weight of layer l. */
 size_t bpk_net_weight_size(const bpk_net *net, int l);
@@ -356,10 +355,12 @@ void *bpk_net_buffer(const bpk_net *net);
 void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b);
 int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer);
 
-/* The same for the parameters in front of layer 0, contiguous (trainer/inputs.c). */
-void bpk_net_set_inputs(bpk_net *net, bpk_store store, const void *values);
-void bpk_net_get_inputs(const bpk_net *net, bpk_store store, void *values);
-void bpk_net_buffer_inputs(const bpk_net *net, void *buffer, const void *values);
+/* The same for the extra parameters, which are no layer's weights or biases, contiguous: those in front of
+ * layer 0, then those of bpk_net_mix, layer by layer (trainer/extra.c). */
+ptrdiff_t bpk_net_extra_size(const bpk_net *net);
+void bpk_net_set_extra(bpk_net *net, bpk_store store, const void *values);
+void bpk_net_get_extra(const bpk_net *net, bpk_store store, void *values);
+void bpk_net_buffer_extra(const bpk_net *net, void *buffer, const void *values);
 
 void bpk_free(void *buffer); /* which may be NULL */
 
@@ -388,6 +389,12 @@ void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
 /* Gives layer l, of leaky_relu or elu, a parameter at least 0, finite as a real: p in z < 0 ? p z : z, or in
  * z < 0 ? p (e^z - 1) : z. Workspaces made before must not be used any more. */
 void bpk_net_set_activation_parameter(bpk_net *net, int l, double parameter);
+
+/* Makes the activation of hidden layer l a share of its own, z + mix (s(z) - z), with a trained mix (out) for
+ * each unit. In an update, the factors multiply the learning rate and the weight decay. The parameters become
+ * zeros; after BPK_NO_MEMORY, the net can only be freed. Its mini-batches are trained by the general path
+ * alone, and not with shards (trainer/extra.c). */
+bpk_status bpk_net_mix(bpk_net *net, int l, double lr_factor, double decay_factor);
 
 /* Dropout in training: the probability that an activation of hidden layer l becomes zero, at least 0 and
  * below 1, and the key of the random numbers (kernels/philox.h). A workspace has no room for a layer's
@@ -621,8 +628,8 @@ bpk_status bpk_forward(const bpk_net *net, bpk_workspace *workspace, bpk_run *ru
 void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db);
 void bpk_workspace_set_layer(const bpk_net *net, bpk_workspace *workspace, int l, const void *dw,
                              const void *db);
-void bpk_workspace_get_inputs(const bpk_net *net, const bpk_workspace *workspace, void *gradients);
-void bpk_workspace_set_inputs(const bpk_net *net, bpk_workspace *workspace, const void *gradients);
+void bpk_workspace_get_extra(const bpk_net *net, const bpk_workspace *workspace, void *gradients);
+void bpk_workspace_set_extra(const bpk_net *net, bpk_workspace *workspace, const void *gradients);
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from);
 void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace);
 

@@ -163,7 +163,7 @@ static int follow(bpk_net *net, const step *s) {
 /* The weights above the first layer, which bound its delta, grow out of proportion first: they are measured
  * before the others. */
 static int proves(bpk_net *net, const step *s) {
-    if (bpk_stores_gradients(&s->request->update) || net->inputs) return 0;
+    if (bpk_stores_gradients(&s->request->update) || net->extra_size) return 0;
     if (net->has_bounds) {
         if (follow(net, s)) return 1;
         for (int l = 1; l < net->count; l++) measure(net, &net->layers[l], BPK_PARAMETERS);

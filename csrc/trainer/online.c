@@ -104,7 +104,9 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
     SERVED(net, updates_without);
     SERVED(net, size);
-    REFUSED(net, inputs, net->inputs);
+    SERVED(net, inputs); /* this and the next are refused with extra_size */
+    SERVED(net, extra);
+    REFUSED(net, extra_size, net->extra_size > 0);
     SERVED(net, compressed); /* never trained */
     REFUSED(net, count, net->count > ONLINE_LAYERS);
     return 1;
@@ -117,6 +119,9 @@ static int serves_layer(const net_layer *layer) {
     REFUSED(layer, activation, bpk_needs_z(layer->activation));
     REFUSED(layer, parametric, layer->parametric);
     SERVED(layer, parameter);
+    SERVED(layer, mixes); /* this and the next two are refused with net.extra_size */
+    SERVED(layer, mix);
+    SERVED(layer, mix_group);
     REFUSED(layer, dropout, layer->dropout > 0);
     SERVED(layer, narrow); /* no layer of such a net is narrow (net.c) */
     SERVED(layer, pairs);  /* of compressed nets */

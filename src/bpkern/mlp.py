@@ -18,7 +18,7 @@ from ._fit.fit import SHORT, Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
 from ._model.groups import frozen, listed, with_factors, with_ntk_factors
-from ._model.parameters import Weights, checked_mapping, of_inputs, weights_of, without_gaps
+from ._model.parameters import Weights, checked_mapping, extra_of, weights_of, without_gaps
 from ._model.prediction import (
     any_forward,
     check_probabilistic,
@@ -59,7 +59,8 @@ class MLP:
         ``activations.LeakyReLU(0.2)``, which may be written "leaky_relu(0.2)"; elu is exp(z) - 1 below 0, and
         selu is elu with the published scales; gelu is z times the cumulative normal distribution, and
         gelu_tanh its approximation by tanh; silu is z times the sigmoid, also known as swish; mish is z times
-        tanh(softplus(z)).
+        tanh(softplus(z)). ``activations.Parametric("selu")`` has a trained share of its function for
+        each unit.
     output_activation : str or activation of `bpkern.activations`
         Of the last layer, applied before any loss. Leave it "identity" with the two cross-entropies, which
         contain their own softmax or sigmoid.
@@ -1046,10 +1047,10 @@ class MLP:
         """
         settings = self._core.settings
         count = len(settings.bias)
-        if settings.stage is None:
+        if settings.extra is None:
             self.set_weights(weights_of(without_gaps(state, count), count, settings.bias))
             return
-        own, others = of_inputs(checked_mapping(state))
+        own, others = extra_of(checked_mapping(state))
         self._core.set_state({**own, **without_gaps(others, count)})
 
     @proposes_arguments("MLP.polyak_update")
@@ -1091,7 +1092,7 @@ class MLP:
         >>> model.initialize(X)
         >>> history = model.fit(X, y)
 
-        The layers below have their new values when a layer is drawn, and dropout acts. Frozen layers are
+        The layers below have their new values when a layer is drawn. Nothing is dropped. Frozen layers are
         drawn, too; the model's `inputs` stay as they are. `reset` goes back to the initial values of the
         seed.
 

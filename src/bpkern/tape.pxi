@@ -185,33 +185,33 @@ cdef class Tape:
         if total > 0:
             self.update(update, lr, 1 / total)
 
-    def set_gradients(self, layers, inputs=None):
+    def set_gradients(self, layers, extra=None):
         """Store gradients [(dW, db), ...] of the network's shapes and dtype, C-contiguous, in place of those of
-        `backward`; and those of the parameters in front of layer 0, flat, if there are any. Raises RuntimeError if those wait for an update."""
+        `backward`; and those of the extra parameters, flat, if there are any. Raises RuntimeError if those wait for an update."""
         pairs = [self.network.fitting(l, pair) for l, pair in enumerate(layers)]
         self.network.check_count(len(pairs))
-        if self.network.input_size:
-            inputs = plain("inputs", inputs)
-            check_contiguous("inputs", inputs, self.network.typenum, (self.network.input_size,))
+        if self.network.extra_size:
+            extra = plain("extra", extra)
+            check_contiguous("extra", extra, self.network.typenum, (self.network.extra_size,))
         with self.network.writing():
             if self.stored:
                 raise RuntimeError("gradients of backward wait for step, and these would replace them")
             self.reserve(1, 1)
             for l, (dw, db) in enumerate(pairs):
                 bpk_workspace_set_layer(self.network.net, self.workspace, l, data(dw), data(db))
-            if self.network.input_size:
-                bpk_workspace_set_inputs(self.network.net, self.workspace, data(inputs))
+            if self.network.extra_size:
+                bpk_workspace_set_extra(self.network.net, self.workspace, data(extra))
             self.stored = True
 
     def gradients(self):
-        """Copies of the stored gradients [(dW, db), ...], and of those of the parameters in front of layer 0, flat."""
+        """Copies of the stored gradients [(dW, db), ...], and of those of the extra parameters, flat."""
         gradients = self.network.empty_layers()
-        inputs = np.empty(self.network.input_size, self.network.dtype)
+        extra = np.empty(self.network.extra_size, self.network.dtype)
         with self.network.reading():
             if self.workspace == NULL:
                 raise RuntimeError("there are no gradients before forward(X, train=True)")
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.network.net, self.workspace, l, data(dw), data(db))
-            if self.network.input_size:
-                bpk_workspace_get_inputs(self.network.net, self.workspace, data(inputs))
-        return gradients, inputs
+            if self.network.extra_size:
+                bpk_workspace_get_extra(self.network.net, self.workspace, data(extra))
+        return gradients, extra

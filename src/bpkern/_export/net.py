@@ -11,7 +11,7 @@ import numpy as np
 from .._model.core import Core
 from .._model.parameters import Weights
 from .._model.scheduled import probabilities
-from .._model.settings import refuse_inputs
+from .._model.settings import refuse_extra
 
 # By loss: the function of the outputs that `MLP.predict_proba` applies. Other losses have none.
 FINAL = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
@@ -90,7 +90,7 @@ class Net:
 def net_of_core(core: Core) -> Net:
     """The network of a `bpkern.MLP`, with copies of the weights that predict."""
     settings = core.settings
-    refuse_inputs(settings, "export")
+    refuse_extra(settings, "export")
     dropout, input_dropout = probabilities(settings, core.net.counts[0])
     return Net(
         core.get_weights(),

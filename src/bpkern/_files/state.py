@@ -5,8 +5,9 @@ The arrays "0.weight", "0.bias", ... are the parameters that predict. If these a
 parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" (bpkern.h), in the shapes of
 the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
 given as arrays are "init.0.weight", ...; the parameters in front of layer 0 are "inputs.0.scale", ... with
-the same prefixes, and their settings stand under "inputs" of the model's configuration; the columns of the
-history are "history.loss", ..., of any lengths.
+the same prefixes, and their settings stand under "inputs" of the model's configuration; the shares of
+parametric activations are "activations.0.alpha", ... with the same prefixes; the columns of the history are
+"history.loss", ..., of any lengths.
 The weights of a compressed model are "0.weight.bfloat16", ... (`bpkern._model.compression`), and its
 configuration holds the type, "bfloat16", under "compressed". Layers without biases have zeros as "0.bias".
 Groups of parameters that are not plain (`bpkern._model.groups`) are under "groups", outside of "model",
@@ -29,7 +30,7 @@ from .._model.groups import Groups, config_of, groups_of, plain_groups
 from .._model.initializers import AUTO, has_arrays, of_version_0_1
 from .._model.parameters import Weights, checked_weights, state_of, weights_of
 from .._model.seeding import RandomState
-from .._model.settings import DTYPES, Settings, refuse_inputs
+from .._model.settings import DTYPES, Settings, refuse_extra
 from ..history import History
 
 # Replaces a Python callable, which no file can hold.
@@ -64,7 +65,7 @@ def model_config(settings: Settings) -> Config:
     inputs: Config = {} if settings.stage is None else {"inputs": settings.stage.config()}
     return inputs | {
         "layers": settings.layers,
-        "activation": settings.activations[:-1],
+        "activation": settings.activation_texts[:-1],
         "output_activation": settings.activations[-1],
         "loss": _loss_config(settings),
         "optimizer": optimizer_config(settings.optimizer),
@@ -388,8 +389,8 @@ class State(NamedTuple):
     fitted_1d : bool
         As `Core.fitted_1d`.
     history : History or None
-    inputs : dict of str to ndarray
-        For each of the stores, the parameters in front of layer 0, flat, if there are any.
+    extra : dict of str to ndarray
+        For each of the stores, the extra parameters, flat, if there are any.
     """
 
     stores: dict[str, Weights]
@@ -398,7 +399,7 @@ class State(NamedTuple):
     random: RandomState
     fitted_1d: bool
     history: History | None
-    inputs: Mapping[str, np.ndarray]
+    extra: Mapping[str, np.ndarray]
 
     def but(self, **changes: Any) -> State:
         """The state with other values of the named attributes."""
@@ -420,10 +421,10 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     prefixes = {"parameters": "trained.", "average": ""} if has_average else {"parameters": ""}
     prefixes |= {store: f"{store}." for store in STATES if f"{store}.0.weight" in arrays}
     count = len(settings.layers) - 1
-    stores, inputs = {}, {}
+    stores, extra = {}, {}
     for store, prefix in prefixes.items():
-        if settings.stage is not None:
-            inputs[store] = _inputs(settings, arrays, prefix)
+        if settings.extra is not None:
+            extra[store] = _extra(settings, arrays, prefix)
         layers = _layers(arrays, prefix, count, settings.compressed is not None)
         if any(array.dtype != settings.dtype for pair in layers for array in pair):
             raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
@@ -440,18 +441,18 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
         RandomState.of(training["random"]),
         _checks.flag("one_dimension", training["one_dimension"]),
         None if training["iterations"] is None else _history(training, arrays),
-        inputs,
+        extra,
     )
 
 
-def _inputs(settings: Settings, arrays: Arrays, prefix: str) -> np.ndarray:
-    """The parameters in front of layer 0 whose names begin with a prefix, flat. Raises ValueError."""
-    assert settings.stage is not None
-    named = {name: arrays.get(f"{prefix}{name}") for name in settings.stage.shapes}
+def _extra(settings: Settings, arrays: Arrays, prefix: str) -> np.ndarray:
+    """The extra parameters whose names begin with a prefix, flat. Raises ValueError."""
+    assert settings.extra is not None
+    named = {name: arrays.get(f"{prefix}{name}") for name in settings.extra.shapes}
     missing = [name for name, array in named.items() if array is None]
     if missing:
         raise ValueError(f"there is no array {prefix}{missing[0]}")
-    return settings.stage.flat(named, settings.dtype)
+    return settings.extra.flat(named, settings.dtype)
 
 
 def _history(training: Config, arrays: Arrays) -> History:
@@ -511,7 +512,7 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
     settings = core.settings
     _checks.one_of("dtype", dtype, (BFLOAT16,))
     core.net.check_trains()
-    refuse_inputs(settings, "compress")
+    refuse_extra(settings, "compress")
     if settings.dtype != np.float32:
         raise ValueError(
             f"compress is for models of float32, not {settings.dtype.name}: make one, "
@@ -549,8 +550,8 @@ def training_copy(core: Core, settings: Settings) -> Core:
     net = core.net
     with net.reading():
         stores = {name: net.get_layers(name) for name in net.stores()}
-        inputs = {name: net.get_inputs(name) for name in net.stores()} if core.settings.stage else {}
-        state = State(stores, net.counts, net.moves, core.random, core.fitted_1d, None, inputs)
+        extra = {name: net.get_extra(name) for name in net.stores()} if core.settings.extra else {}
+        state = State(stores, net.counts, net.moves, core.random, core.fitted_1d, None, extra)
     new = Core(settings)
     restore(new, state)
     return new
@@ -566,7 +567,7 @@ def restore(core: Core, state: State) -> None:
         for store, layers in state.stores.items():
             # Already checked; another check would need memory for a copy. Only who unpickles with buffers of
             # their own could change these arrays meanwhile, and pickles are trusted.
-            net.set_layers(layers, store, finite=False, inputs=state.inputs.get(store))
+            net.set_layers(layers, store, finite=False, extra=state.extra.get(store))
         net.counts, net.moves = state.counts, state.moves
         hidden, of_inputs = core.settings.nominal_dropout
         net.set_dropout(hidden, state.random.dropout_key, of_inputs)

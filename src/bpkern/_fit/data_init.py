@@ -13,7 +13,6 @@ import numpy as np
 from .. import _checks, _core
 from .._data.rows import as_rows, bad_row
 from .._model.core import Core
-from .._model.scheduled import dropouts
 
 # The most rows that are used; of more, as many are chosen at random.
 MOST_ROWS = 1 << 14
@@ -84,9 +83,9 @@ def draw_layer(
 
 
 def _inputs_of(core: Core, data: _core.Data, index: np.ndarray, l: int) -> np.ndarray:
-    """The inputs of layer l in these rows (n, in), after dropout, as a training step has them."""
+    """The inputs of layer l in these rows (n, in), without dropout."""
     tape = _core.Tape(core.net)
-    tape.forward(data, index, dropouts=dropouts(core.settings, 0, 1))
+    tape.forward(data, index, dropouts=np.zeros((1, len(core.settings.bias))))
     return tape.matrix("x", l)
 
 

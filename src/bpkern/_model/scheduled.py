@@ -40,10 +40,11 @@ def dropouts(settings: Settings, first: int, count: int) -> np.ndarray | None:
 
 def as_of(optimizer: Optimizer, update: int) -> Optimizer:
     """A copy of the optimiser whose learning rate and weight decay are the numbers of this update."""
-    own = optimizer.checked_copy()
-    own.lr = rate(optimizer.lr, update)
-    own.weight_decay = rate(optimizer.weight_decay, update, WEIGHT_DECAY)
-    return own
+    numbers = {
+        "lr": rate(optimizer.lr, update),
+        "weight_decay": rate(optimizer.weight_decay, update, WEIGHT_DECAY),
+    }
+    return type(optimizer)(**(optimizer.settings() | numbers))
 
 
 def probabilities(settings: Settings, update: int) -> tuple[list[float], float]:

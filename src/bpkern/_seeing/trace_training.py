@@ -18,7 +18,7 @@ from .._fit.update import make_update
 from .._model.core import Core
 from .._model.parameters import Weights
 from .._model.scheduled import as_of, dropouts, probabilities
-from .._model.settings import Settings, refuse_inputs
+from .._model.settings import Settings, refuse_extra
 from ..kernels import delta_backward, linear_forward
 from ..optimizers import Optimizer
 from ..schedules import rate
@@ -36,7 +36,7 @@ def traced(core: Core, X: Any, y: Any, sample_weight: Any, steps: int) -> tuple[
     """
     core.net.check_trains()
     count = _checks.whole("steps", steps, 1)
-    refuse_inputs(core.settings, "trace")
+    refuse_extra(core.settings, "trace")
     settings = copy.copy(core.settings)
     # Copies: several steps read the rows, and nobody may change them in between.
     data = owned(read_rows(X, y, sample_weight, settings))

@@ -89,14 +89,14 @@ class Update:
                 self.average[i] += np.multiply(w, 1 - ema, out=spare)
 
     def _groups(self):
-        """The group of each parameter, also of the inputs; biases that a layer does not have are frozen."""
+        """The group of each parameter, also of extra ones; biases that a layer does not have are frozen."""
         settings = self._network.settings
         groups = [group for layer in settings.groups for group in layer]
         for l, has_bias in enumerate(settings.bias):
             if not has_bias:
                 groups[2 * l + 1] = Group(frozen=True)
-        if self._network.stage is not None:
-            groups += [Group(*factors) for factors in self._network.stage.factors()]
+        if settings.extra is not None:
+            groups += [Group(*factors) for factors in settings.extra.factors()]
         return groups
 
     def _begin_average(self, ema):
