@@ -44,6 +44,7 @@ void next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates
     const bpk_update_settings *update = &request->update;
     const bpk_optimizer *o = &update->optimizer;
     const double rate = request->rates ? request->rates[updates] : o->lr, t = (double)counts.moves + 1;
+    const double weight_decay = request->decays ? request->decays[updates] : o->weight_decay;
     double lr = rate, eps = o->eps, correction = 1, gradient_part = 0, mean_part = 0, penalty = 0, l1 = 0;
     if (o->rule == BPK_ADAGRAD) lr /= 1 + (t - 1) * o->lr_decay;
     if (is_adam(o)) {
@@ -64,7 +65,7 @@ void next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates
         penalty = 2 * update->l2 * part; /* the gradient of l2 sum W^2 is 2 l2 W */
         l1 = update->l1 * part;
     }
-    const double decay = is_decoupled(o) ? 0 : o->weight_decay;
+    const double decay = is_decoupled(o) ? 0 : weight_decay;
     /* Every member is named, for both: clearing a move first, or copying one that was just written, takes
      * longer than all else here. */
     for (int kind = 0; kind < BPK_N_KINDS; kind++) {
@@ -74,14 +75,15 @@ void next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t updates
                            .limit = INFINITY,
                            .decay = kind == BPK_WEIGHTS ? decay + penalty : decay,
                            .l1 = kind == BPK_WEIGHTS ? l1 : 0,
-                           .shrink = is_decoupled(o) ? 1 - rate * o->weight_decay : 1,
+                           .shrink = is_decoupled(o) ? 1 - rate * weight_decay : 1,
                            .lr = lr,
                            .eps = eps,
                            .correction = correction,
                            .dampening = t > 1 ? o->dampening : 0,
                            .gradient_part = gradient_part,
                            .mean_part = mean_part};
-        move->optimizer.lr = rate; /* for group_move */
+        move->optimizer.lr = rate; /* these two for group_move */
+        move->optimizer.weight_decay = weight_decay;
     }
     next->penalty = penalty;
 }
