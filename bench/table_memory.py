@@ -2,9 +2,9 @@
 
 python bench/table_memory.py [--rows 2000000] [--method "bpkern td-s"] [--epochs 1] [--threads 2]
 
-trains in a process of its own. Prints the bytes of the table, the peak of the process's memory beyond the table
-and what the imports take, and the training rows per second, encoding included. A fifth of the rows is for
-validation. "pytabkit td-s" needs pytabkit.
+trains in a process of its own. Prints the bytes of the table, the peak of the process's memory beyond the
+table and what the imports take, and the training rows per second, encoding included. A fifth of the rows is
+for validation. "pytabkit td-s" needs pytabkit.
 """
 
 import argparse
