@@ -23,6 +23,7 @@ class Scores:
         self._lines = {(line["method"], line["table"], line["seed"]): line for line in lines}
         self.tables = list(dict.fromkeys(line["table"] for line in lines))
         self.methods = list(dict.fromkeys(line["method"] for line in lines))
+        self.seeds = len({line["seed"] for line in lines})
 
     def any_line(self, table):
         return next(line for (_, name, _), line in self._lines.items() if name == table)
@@ -34,6 +35,15 @@ class Scores:
             for (own, name, seed), line in self._lines.items()
             if own == method and name == table and score in line["scores"]
         }
+
+    def seconds(self, method, table):
+        """The median time of a training; NaN if there is none."""
+        found = [
+            line["fit_seconds"]
+            for (own, name, _), line in self._lines.items()
+            if (own, name) == (method, table)
+        ]
+        return np.median(found) if found else math.nan
 
     def difference(self, one, other, table, score):
         """Mean and standard error of `one` - `other`; None with fewer than two seeds in common."""
@@ -60,6 +70,7 @@ def report(lines):
     for one, other in PAIRS:
         for score in [*OF_VALUES, *OF_CLASSES]:
             _compared(scores, one, other, score)
+        _times(scores, one, other)
     for one, _ in PAIRS:
         for rival in RIVALS:
             for score in [*OF_VALUES, *OF_CLASSES]:
@@ -67,16 +78,19 @@ def report(lines):
 
 
 def _means(scores, score):
-    tables = [table for table in scores.tables if score in scores.any_line(table)["scores"]]
-    print(f"\n{score}, means over the seeds\n{'table':20} {'rows':>5} {'columns':>7}", end="")
-    print("".join(f"{method:>15}" for method in scores.methods))
-    for table in tables:
+    print(f"\n{score}, means over the seeds\n")
+    print("| table | rows | columns |", " | ".join(scores.methods), "|")
+    print("| --- | ---: | ---: |" + " ---: |" * len(scores.methods))
+    for table in scores.tables:
         line = scores.any_line(table)
-        print(f"{table:20} {line['training']:5} {line['columns']:7}", end="")
+        if score not in line["scores"]:
+            continue
+        cells = []
         for method in scores.methods:
             found = list(scores.of(method, table, score).values())
-            print(f"{np.mean(found):12.4f} ({len(found)})"[:15].rjust(15) if found else f"{'-':>15}", end="")
-        print()
+            missing = f" ({len(found)} seeds)" if 0 < len(found) < scores.seeds else ""
+            cells.append(f"{np.mean(found):.3f}{missing}" if found else "-")
+        print(f"| {table} | {line['training']:,} | {line['columns']} |", " | ".join(cells), "|")
 
 
 def _compared(scores, one, other, score):
@@ -96,6 +110,17 @@ def _compared(scores, one, other, score):
         *(f"{word} on {verdicts.count(word)} of {len(found)}" for word in ("better", "tie", "worse")),
         sep=", ",
     )
+
+
+def _times(scores, one, other):
+    """How many times as fast the first method is, where both have been measured."""
+    ratios = [scores.seconds(other, table) / scores.seconds(one, table) for table in scores.tables]
+    ratios = [ratio for ratio in ratios if ratio > 0]
+    if ratios:
+        print(
+            f"{one} trains {np.median(ratios):.1f} times as fast as {other}: median of {len(ratios)} tables, "
+            f"{min(ratios):.1f} to {max(ratios):.1f}"
+        )
 
 
 def _counted(scores, one, other, score):
