@@ -6,7 +6,8 @@ QEMU counts the instructions of forward, delta and update of a layer 784 -> 256 
 the clocks of a stretch of the executed instructions, for models of processors: all data are in the first
 cache, and all branches are predicted. The peak of a model comes from independent fma. With the files of a
 Python and a NumPy for aarch64 under a folder, where tests/attacks/cross_built.py puts them, NumPy's products
-are counted, too. Needed: gcc-aarch64-linux-gnu, qemu-user (with plugins), CMake and llvm-mca 19.
+are counted, too. The C library is compiled first, in a temporary folder. Needed: gcc, gcc-aarch64-linux-gnu,
+qemu-user (with plugins), CMake, Make and llvm-mca 19.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def built(folder: Path) -> tuple[Path, Path]:
         "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
         f"-DCMAKE_C_COMPILER={compiler}",
     )
-    run("cmake", "-S", ROOT, "-B", folder, "-DBPKERN_EXTENSION=OFF", *cross)
+    run("cmake", "-S", ROOT, "-B", folder, "-DBPKERN_PYTHON=OFF", *cross)
     run("cmake", "--build", folder, "--target", "bpkern_c", "--parallel")
     program, plugin = folder / "layer_products", folder / "count_instructions.so"
     library = next(folder.rglob("libbpkern_c.a"))

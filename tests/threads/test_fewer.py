@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-# Preloaded, it starts STARTED threads, and no more. It needs no header and no library, so a compiler for another C
-# library than Python's can build it.
+# Preloaded, it starts STARTED threads, and no more. It needs no header and no library, so a compiler for
+# another C library than Python's can build it.
 SHIM = """
 void *dlsym(void *handle, const char *name);
 
