@@ -23,6 +23,12 @@ from .skl2onnx import register_skl2onnx
 
 __all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn", "register_hummingbird", "register_skl2onnx"]
 
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 if "skl2onnx" in sys.modules:
     register_skl2onnx()
 if "hummingbird.ml" in sys.modules:
