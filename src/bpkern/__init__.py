@@ -12,6 +12,7 @@ tables, `distributed` training, `graph`, backpropagation through expressions of 
 to torch, ONNX and plain C, and `c_api`, the functions for C, Cython and Numba.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _config
@@ -102,7 +103,7 @@ def __getattr__(name: str) -> Any:
     for module in (callbacks, schedules, losses, activations, kernels):
         if getattr(vars(module).get(name), "__module__", None) == module.__name__:
             message += f": it is {module.__name__}.{name}"
-    raise AttributeError(message, name=name)
+    raise AttributeError(message, name=name, obj=sys.modules[__name__])  # with which Python proposes a name
 
 
 def __dir__() -> list[str]:

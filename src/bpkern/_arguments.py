@@ -1,4 +1,4 @@
-"""Calls with an argument by name that a function does not have: the error proposes the one that was meant."""
+"""Calls with arguments that a function does not have: the error proposes what was meant."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,11 +8,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def proposes_arguments(whose: str) -> Callable[[Function], Function]:
-    """A decorator for a public function of the name `whose`. Python's own message names no other argument."""
+    """A decorator for a public function of the name `whose`. Python's own messages name no other argument."""
 
     def decorate(function: Function) -> Function:
         code = function.__code__
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        most, names = code.co_argcount, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
         @wraps(function)
         def call(*args: Any, **named: Any) -> Any:
@@ -20,11 +20,16 @@ def proposes_arguments(whose: str) -> Callable[[Function], Function]:
                 return function(*args, **named)
             except TypeError:
                 unknown = [name for name in named if name not in names]
-                if not unknown:
+                if not unknown and len(args) <= most:
                     raise
-            from ._suggestions import unknown_argument  # only for an error
+            from ._suggestions import too_many_arguments, unknown_argument  # only for an error
 
-            raise unknown_argument(whose, unknown, [name for name in names if name != "self"])
+            by_position, by_name = (
+                [name for name in part if name != "self"] for part in (names[:most], names[most:])
+            )
+            if unknown:
+                raise unknown_argument(whose, unknown, by_position + by_name)
+            raise too_many_arguments(whose, by_position, by_name)
 
         return cast(Function, call)
 

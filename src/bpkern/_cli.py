@@ -212,7 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_trace(commands)
     _add_export(commands)
     _add_tables(commands)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # with the usage of the command, which parse_args does not show
+        commands.choices.get(options.command, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.version:
         if options.verbose:
             show_config()

@@ -88,7 +88,7 @@ _SCHEDULE = {
     "initial_learning_rate": "lr",
     "last_epoch": "the iterations are counted by the model",
 }
-_LENGTH = {"total_steps": "iterations", "decay_steps": "iterations"}
+_LENGTH = dict.fromkeys(("total_steps", "decay_steps", "steps", "t_max"), "iterations")
 _EPS = {"epsilon": "eps"}
 _BETAS = {
     "beta1": "it is the first of betas=(0.9, 0.999)",
@@ -200,7 +200,22 @@ ARGUMENTS |= {
     | {"lr": "highest", "learning_rate": "highest", "max_lr": "highest"}
     | {"initial_learning_rate": "highest", "total_steps": "iterations"},
 }
+_WRITES_NOTHING = "it returns the text: pathlib.Path('net.c').write_text(bpkern.export.to_c(model))"
+ARGUMENTS["to_c"] = dict.fromkeys(("path", "file", "filename", "output"), _WRITES_NOTHING)
+_IN_TORCH = "it returns the Sequential: torch.save(bpkern.export.to_torch(model), 'net.pt')"
+ARGUMENTS["to_torch"] = dict.fromkeys(("path", "file", "filename", "output"), _IN_TORCH)
 ARGUMENTS["fit_many"] = ARGUMENTS["each"] = ARGUMENTS["MLP.fit"]
+
+
+# What was meant by more arguments by position than a function takes.
+BY_POSITION = {
+    "MLP": "layers is one list, as in MLP([3, 4, 2], loss='mse')",
+    "MLP.fit": "as in fit(X, y, epochs=10)",
+    "MLP.evaluate": "as in evaluate(X, y, sample_weight=w)",
+    "MLP.set_factors": "as in set_factors(0, lr=0.1)",
+    "to_c": _WRITES_NOTHING,
+    "to_torch": _IN_TORCH,
+}
 
 
 def suggestion(kind: str, given: str, allowed: Iterable[str]) -> str:
@@ -213,6 +228,14 @@ def unknown_argument(whose: str, given: Iterable[str], allowed: Iterable[str]) -
     names, name = list(allowed), next(iter(given))
     ending = _ending(ARGUMENTS.get(whose, {}), name, names)
     return TypeError(f"unknown argument {name!r} of {whose}: allowed are {', '.join(names)}{ending}")
+
+
+def too_many_arguments(whose: str, by_position: list[str], by_name: list[str]) -> TypeError:
+    """The error for more arguments by position than `whose` takes."""
+    taken = ", ".join(by_position) or "nothing"
+    others = f", and by name {', '.join(by_name)}" if by_name else ""
+    hint = f"; {BY_POSITION[whose]}" if whose in BY_POSITION else ""
+    return TypeError(f"{whose} takes {taken} by position{others}{hint}")
 
 
 def _ending(elsewhere: Mapping[str, str], given: str, allowed: list[str]) -> str:

@@ -11,6 +11,13 @@ from ._arguments import proposes_arguments
 from ._model.groups import MOST_FACTOR
 from ._slots import Slotted
 
+__all__ = ["ELU", "Activation", "LeakyReLU"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
 
 class Activation(Slotted):
     """The base class of activations with a parameter. ``__slots__`` of a subclass names the parameter.

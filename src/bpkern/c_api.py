@@ -23,6 +23,11 @@ from pathlib import Path
 __all__ = ["Api", "Data", "Report", "Training", "constants", "functions", "get_include"]
 
 
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 def get_include() -> str:
     """The folder of the headers bpkern.h and bpkern_python.h, for the compiler.
 

@@ -17,6 +17,14 @@ from ._model.core import core_of
 if TYPE_CHECKING:
     from ._files.logs import Log
 
+__all__ = ["CSVLogger", "Callback", "EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 MODES = ("auto", "min", "max")
 
 

@@ -15,6 +15,11 @@ from . import _checks
 __all__ = ["RankError", "own_rows"]
 
 
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 class RankError(RuntimeError):
     """Another rank has failed, and has ended the call on all of them. The model is as of a finished step.
 

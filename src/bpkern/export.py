@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _checks
+from ._arguments import proposes_arguments
 from ._data.interchange import as_numeric
 from ._export.net import Net, net_of_core
 from ._model.core import core_of
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["to_c", "to_onnx", "to_safetensors", "to_torch"]
 
 
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
+@proposes_arguments("to_torch")
 def to_torch(model: Any, *, logits: bool = False) -> torch.nn.Sequential:
     """A torch.nn.Sequential of Linear layers and activations that predicts as the model does.
 
@@ -60,6 +67,7 @@ def to_torch(model: Any, *, logits: bool = False) -> torch.nn.Sequential:
     return sequential(net_of(model), _checks.flag("logits", logits))
 
 
+@proposes_arguments("to_onnx")
 def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.ModelProto:
     """An ONNX model that predicts as the model does, in its dtype.
 
@@ -96,6 +104,7 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
     return model_of(net_of(model), None if path is None else _checks.path("path", path))
 
 
+@proposes_arguments("to_safetensors")
 def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     """Write the weights to a .safetensors file with the names that the Sequential of `to_torch` has.
 
@@ -125,6 +134,7 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     write_tensors(_checks.path("path", path), named_parameters(net_of(model)))
 
 
+@proposes_arguments("to_c")
 def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any = None) -> str:
     """One C file that predicts as the model does, in float32.
 

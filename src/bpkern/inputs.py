@@ -15,6 +15,14 @@ from ._arguments import proposes_arguments
 from ._model.groups import MOST_FACTOR
 from ._slots import Slotted
 
+__all__ = ["CategoryEmbedding", "Input", "NumericEmbedding", "Scale"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 # The codes of more categories would not be exact in float32.
 MOST_CATEGORIES = 1 << 24
 

@@ -16,6 +16,11 @@ from . import _checks, _core
 __all__ = ["delta_backward", "linear_forward", "sgd_update"]
 
 
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 def linear_forward(
     x: np.ndarray,
     w: np.ndarray,

@@ -9,6 +9,13 @@ from . import _checks
 from ._arguments import proposes_arguments
 from ._slots import Slotted
 
+__all__ = ["Huber", "Loss", "Quantile"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
 
 class Loss(Slotted):
     """The base class of losses with a parameter. ``__slots__`` of a subclass names the parameter.

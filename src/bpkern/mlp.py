@@ -395,7 +395,8 @@ class MLP:
         layers : int or iterable of int, optional
             As for `freeze`.
         lr, weight_decay : float, optional
-            The factors, from 0 to 1e100. They replace earlier ones; None leaves these.
+            The factors, from 0 to 1e100, of which at least one is given. They replace earlier ones; None
+            leaves these.
         weights, biases : bool
             Which parameters of these layers.
 

@@ -16,3 +16,8 @@ from ._table.table_encoder import TableEncoder
 from ._table.table_model import TableModel
 
 __all__ = ["TableEncoder", "TableModel"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)

@@ -22,6 +22,14 @@ import numpy as np
 from . import _checks
 from ._arguments import proposes_arguments
 
+__all__ = ["CosLog4", "Cosine", "Exponential", "FlatCos", "InverseScaling", "OneCycle", "Schedule", "Step"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 # The largest number of iterations, and the largest factor of a period: float64 holds their product.
 MOST = 2**62
 
@@ -327,7 +335,22 @@ class OneCycle(Schedule):
         return np.asarray(end + (start - end) / 2 * (np.cos(np.pi * part) + 1))
 
 
-class CosLog4(Schedule):
+class _Ending(Schedule):
+    """A schedule of a highest rate that ends at 0 after a number of iterations."""
+
+    names = ("lr", "iterations")
+    __slots__ = names
+
+    lr: float
+    iterations: int
+
+    def __init__(self, lr: float, iterations: int) -> None:
+        super().__init__(
+            lr=_checks.real("lr", lr), iterations=_checks.whole("iterations", iterations, 1, MOST)
+        )
+
+
+class CosLog4(_Ending):
     """Four cosine waves from 0 to `lr` and back to 0, each twice as long as the one before.
 
     ::
@@ -350,24 +373,18 @@ class CosLog4(Schedule):
         For values out of range or of the wrong kind.
     """
 
-    names = ("lr", "iterations")
-    __slots__ = names
-
-    lr: float
-    iterations: int
+    __slots__ = ()
 
     @proposes_arguments("CosLog4")
     def __init__(self, lr: float, iterations: int) -> None:
-        super().__init__(
-            lr=_checks.real("lr", lr), iterations=_checks.whole("iterations", iterations, 1, MOST)
-        )
+        super().__init__(lr, iterations)
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
         part = np.minimum(t / self.iterations, 1)
         return np.asarray(self.lr * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * part))) / 2)
 
 
-class FlatCos(Schedule):
+class FlatCos(_Ending):
     """`lr` for the first half, then half a cosine down to 0.
 
     ::
@@ -390,17 +407,11 @@ class FlatCos(Schedule):
         For values out of range or of the wrong kind.
     """
 
-    names = ("lr", "iterations")
-    __slots__ = names
-
-    lr: float
-    iterations: int
+    __slots__ = ()
 
     @proposes_arguments("FlatCos")
     def __init__(self, lr: float, iterations: int) -> None:
-        super().__init__(
-            lr=_checks.real("lr", lr), iterations=_checks.whole("iterations", iterations, 1, MOST)
-        )
+        super().__init__(lr, iterations)
 
     def _rate(self, t: np.ndarray) -> np.ndarray:
         part = np.clip(2 * t / self.iterations - 1, 0, 1)

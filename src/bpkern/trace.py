@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["Layer", "Step", "Trace"]
 
 
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 class Trace(TraceData):
     """The training steps that a model would make on some rows, with every number: see `MLP.trace`.
 

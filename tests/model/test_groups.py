@@ -566,7 +566,8 @@ def test_a_trace_has_frozen_and_scaled_parameters():
     [
         (lambda model: model.freeze(2), ValueError, "a layer must be at most 1, not 2"),
         (lambda model: model.freeze([0, -3]), ValueError, "a layer must be at least -2, not -3"),
-        (lambda model: model.freeze("0"), TypeError, "a layer must be a whole number, not '0'"),
+        (lambda model: model.freeze("0"), TypeError, "layers are counted from 0, .*: not '0'"),
+        (lambda model: model.freeze(["0"]), TypeError, "a layer must be a whole number, not '0'"),
         (lambda model: model.unfreeze(0.5), TypeError, "a layer must be a whole number, not 0.5"),
         (lambda model: model.freeze(True), TypeError, "a layer must be a whole number, not True"),
         (lambda model: model.freeze(weights=1), TypeError, "weights must be True or False, not 1"),

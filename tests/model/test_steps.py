@@ -124,7 +124,8 @@ def good():
         ([good()[0], (np.ones((3, 9)), np.full(3, np.nan))], "db of layer 1 must be finite in float32"),
         ([good()[0], (np.full((3, 9), 1e300), np.ones(3))], "dW of layer 1 must be finite in float32"),
         ([good()[0], (np.ones((3, 9), complex), np.ones(3))], "dW of layer 1 must cast safely to float64"),
-        (3, r"gradients must be a list of pairs \(dW, db\)"),
+        (3, r"gradients must be a list of pairs \(dW, db\)$"),
+        ((0.5, good()), r"pairs \(dW, db\): the method gradients returns \(loss, gradients\)"),
         # Flat, in the shapes of Keras and in those of this package: neither is a form of gradients.
         ([np.ones((4, 9)), np.ones(9), np.ones((9, 3)), np.ones(3)], r"must be a list of pairs \(dW, db\)"),
         ([each for pair in good() for each in pair], r"gradients must be a list of pairs \(dW, db\)"),

@@ -157,6 +157,7 @@ def test_every_proposed_argument_exists(whose):
         **vars(bpkern.preprocessing),
         **vars(callbacks),
         **vars(schedules),
+        **vars(bpkern.export),
         **vars(bpkern),
     }
     proposed = {name for name in ARGUMENTS[whose].values() if " " not in name}
@@ -178,6 +179,54 @@ def test_an_argument_of_a_method_is_proposed(method, given, words):
     with pytest.raises(TypeError) as error:
         getattr(model(), method)(**given)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: bpkern.MLP(3, 4, 2, loss="mse"),
+            "MLP takes layers by position, and by name activation, outp",
+        ),
+        (lambda: bpkern.MLP([3, 2], "relu", loss="mse"), "layers is one list, as in MLP([3, 4, 2], loss="),
+        (lambda: model().fit(X, Y, 10), "MLP.fit takes X, y by position, and by name epochs, batch_size,"),
+        (lambda: model().fit(X, Y, 10), "; as in fit(X, y, epochs=10)"),
+        (lambda: model().evaluate(X, Y, X[:, 0]), "as in evaluate(X, y, sample_weight=w)"),
+        (lambda: model().set_factors(0, 0.1), "MLP.set_factors takes layers by position, and by name lr, "),
+        (lambda: model().set_factors(0, 0.1), "as in set_factors(0, lr=0.1)"),
+        (lambda: model().polyak_update(model(), 0.5, 1), "MLP.polyak_update takes other, tau by position"),
+        (lambda: model().set_ntk_factors(0.1), "takes nothing by position, and by name bias_scale"),
+        (
+            lambda: bpkern.export.to_c(model(), "net.c"),
+            "it returns the text: pathlib.Path('net.c').write_text",
+        ),
+        (lambda: bpkern.export.to_c(model(), path="net.c"), "it returns the text: pathlib.Path('net.c')"),
+        (lambda: bpkern.export.to_torch(model(), "net.pt"), "it returns the Sequential: torch.save("),
+        (
+            lambda: model().freeze("0.weight"),
+            "layers are counted from 0, with -1 for the output, and have no",
+        ),
+    ],
+)
+def test_arguments_by_position_that_a_function_does_not_take(call, words):
+    with pytest.raises(TypeError) as error:
+        call()
+    assert words in str(error.value)
+
+
+def test_factors_that_are_none():
+    with pytest.raises(
+        ValueError, match=r"give the factor lr, the factor weight_decay, or both, as in set_f"
+    ):
+        model().set_factors(0)
+
+
+def test_an_error_within_a_call_stays_as_it_is():
+    def loss(outputs, y):
+        raise TypeError("of the user's function")
+
+    with pytest.raises(TypeError, match=r"^of the user's function$"):
+        model(loss=loss).fit(X, Y)
 
 
 def test_metrics_and_monitors_are_proposed():

@@ -1,15 +1,18 @@
 """The installed package: its exports, its dependencies, its command line."""
 
 import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from public_names import MODULES
 
 import bpkern
 from bpkern import _core
+from bpkern._cli import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,8 +95,32 @@ def test_names_of_modules_are_found():
         bpkern.Sequential  # noqa: B018
 
 
+def test_an_unknown_option_shows_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "data.csv", "--target", "y", "-o", "model.npz", "--epochs", "5"])
+    shown = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert shown.startswith("usage: bpkern fit ")
+    assert shown.endswith("bpkern fit: error: unrecognized arguments: --epochs 5\n")
+
+
+@pytest.mark.parametrize("name", ["bpkern.Adm", "bpkern.callbacks.ModelCheckPoint", "bpkern.export.to_onyx"])
+def test_python_proposes_a_public_name(name):
+    """Its traceback looks into `dir` of the module."""
+    [line] = run("-c", f"import bpkern; {name}").stderr.splitlines()[-1:]
+    assert re.search(r"Did you mean: '(Adam|ModelCheckpoint|to_onnx)'\?$", line)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_dir_lists_the_public_names_alone(module):
+    if module == "bpkern.sklearn":
+        pytest.importorskip("sklearn", reason="scikit-learn is what bpkern.sklearn needs")
+    found = importlib.import_module(module)
+    assert dir(found) == sorted(found.__all__)
+    assert all(hasattr(found, name) for name in found.__all__)
+
+
 def test_public_names():
-    assert dir(bpkern) == sorted(bpkern.__all__)
     assert "distributed" in bpkern.__all__  # users have no other name for `own_rows`
     for name in bpkern.__all__:
         assert getattr(bpkern, name).__doc__ or name == "__version__"

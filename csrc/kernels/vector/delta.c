@@ -4,7 +4,7 @@
 #define ARGS bpk_delta_args
 #define ALONG_ROWS 0
 #include "kernels/vector/activation_vectors.h"
-#include "kernels/vector/tile.h"
+#include "kernels/vector/tiles.h"
 
 static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, const ARGS *args, ptrdiff_t i) {
     vacc sums[TILE_ROWS_MAX][TILE_VECS];

@@ -6,7 +6,7 @@
 
 #define ARGS bpk_forward_args
 #define ALONG_ROWS 0
-#include "kernels/vector/tile.h"
+#include "kernels/vector/tiles.h"
 
 #include "kernels/vector/forward_tile.h"
 

@@ -15,7 +15,7 @@ typedef struct {
 
 #define ARGS x_block
 #define ALONG_ROWS 1
-#include "kernels/vector/tile.h"
+#include "kernels/vector/tiles.h"
 
 #include "kernels/vector/spend.h"
 #include "kernels/vector/sweep_row.h"
@@ -110,7 +110,7 @@ static ALWAYS_INLINE void sweep(int vecs, const bpk_sweep_args *args) {
     if (args->next_k) BPK_NAME(activate)(args->activation, args->next_k, args->n, args->a, args->lda);
 }
 
-/* Functions for the same reason as the kinds of blocks in tile.h. */
+/* Functions for the same reason as the kinds of blocks in tiles.h. */
 #define FUNCTION(vecs) \
     static NOINLINE void sweep_##vecs(const bpk_sweep_args *args) { sweep(vecs, args); }
 FUNCTION(1)

@@ -3,7 +3,7 @@
 
 #define ARGS bpk_update_args
 #define ALONG_ROWS 1
-#include "kernels/vector/tile.h"
+#include "kernels/vector/tiles.h"
 
 #include "kernels/vector/spend.h"
 

@@ -64,7 +64,11 @@ def layer_numbers(layers: Any, count: int) -> set[int]:
     """
     if layers is None:
         return set(range(count))
-    if isinstance(layers, (str, bytes)) or not hasattr(layers, "__iter__"):
+    if isinstance(layers, (str, bytes)):
+        raise TypeError(
+            f"layers are counted from 0, with -1 for the output, and have no names: not {layers!r}"
+        )
+    if not hasattr(layers, "__iter__"):
         layers = [layers]
     return {_checks.whole("a layer", l, -count, count - 1) % count for l in layers}
 
@@ -103,6 +107,8 @@ def frozen(groups: Groups, layers: Any, is_frozen: bool, **kinds: Any) -> Groups
 
 def with_factors(groups: Groups, layers: Any, lr: Any, weight_decay: Any, **kinds: Any) -> Groups:
     """As `MLP.set_factors`."""
+    if lr is None and weight_decay is None:
+        raise ValueError("give the factor lr, the factor weight_decay, or both, as in set_factors(0, lr=0.1)")
     given = {"lr": lr, "weight_decay": weight_decay}
     factors: Any = {
         name: _checks.real(f"the factor {name}", value, 0.0, MOST_FACTOR)

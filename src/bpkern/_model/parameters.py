@@ -57,7 +57,9 @@ def checked_weights(
     if is_list and weights and all(hasattr(each, "shape") for each in weights):
         weights = _from_keras(weights, layers, bias)
     if not isinstance(weights, (list, tuple)) or not all(isinstance(pair, (list, tuple)) for pair in weights):
-        raise TypeError(f"{whole} must be a list of pairs {pair_name}")
+        is_result = isinstance(weights, tuple) and len(weights) == 2 and isinstance(weights[1], list)
+        hint = ": the method gradients returns (loss, gradients)" if is_result else ""
+        raise TypeError(f"{whole} must be a list of pairs {pair_name}{hint}")
     if len(weights) != len(layers) - 1:
         raise ValueError(f"{whole} must hold {len(layers) - 1} pairs {pair_name}, not {len(weights)}")
     checked = []

@@ -15,3 +15,8 @@ from .kernels import delta_backward, linear_forward, sgd_update
 from .mlp import MLP
 
 __all__ = ["MLP", "delta_backward", "linear_forward", "sgd_update"]
+
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)

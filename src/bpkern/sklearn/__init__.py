@@ -37,6 +37,12 @@ __all__ = [
     "register_skl2onnx",
 ]
 
+
+def __dir__() -> list[str]:
+    """The public names alone, without imports."""
+    return sorted(__all__)
+
+
 if "skl2onnx" in sys.modules:
     register_skl2onnx()
 if "hummingbird.ml" in sys.modules:
