@@ -44,7 +44,8 @@ typedef struct {
 static columns some_columns(const step *s, ptrdiff_t count, ptrdiff_t from, ptrdiff_t to) {
     const bpk_kernels *kernels = s->net->kernels;
     const ptrdiff_t regular = larger(0, smaller(from, count - 2 * kernels->vector));
-    return (columns){.count = count, .from = from, .to = to, .next = regular / kernels->panel * kernels->panel};
+    return (columns){
+        .count = count, .from = from, .to = to, .next = regular / kernels->panel * kernels->panel};
 }
 
 /* The member's share of `count` columns, in whole vectors. */

@@ -1,9 +1,9 @@
 /* Row tiles: steps of thin nets in large batches, a part of the rows at a time.
  *
- * A thin net has few weights. In a large batch, its activations and deltas leave the cache between two
- * layers, and a step waits for memory most of the time. In tiles of a few rows, they stay in the second-level
- * cache from the gather to the update, together with the weights and their gradients. Each tile adds to the
- * stored gradients, and the update is made from them in the end.
+ * A thin net has few weights for its activations. In a large batch, its activations and deltas leave the
+ * cache between two layers, and a step waits for memory much of the time. In tiles of some rows, they stay in
+ * the second-level or third-level cache from the gather to the update. Each tile adds to the stored
+ * gradients, and the update is made from them in the end.
  *
  * A tile is a step of its own, from step_loss to step_backward_store: what these serve, tiles serve. */
 #include "trainer/row_tiles.h"
@@ -17,9 +17,14 @@
 
 /* The choice changes the order of sums, and so bits. Hence it depends on net, batch and layout alone: never
  * on the size of a cache, nor on the number of threads. A tile takes TILE_BYTES, half of a small second-level
- * cache, but at least LEAST_ROWS rows. A batch of fewer than LEAST_TILES tiles stays in the cache anyway. The
- * weights of a net with more than THIN_BYTES would leave it, with their gradients, in each tile. */
+ * cache, but at least LEAST_ROWS rows. A batch of fewer than LEAST_TILES tiles stays in the cache anyway.
+ *
+ * The weights of a net with more than THIN_BYTES leave the cache, with their gradients, in each tile. So its
+ * tiles have LARGE_TILE rows or more, whose arithmetic takes much longer than moving the weights. This pays
+ * if the net has no more weights than WEIGHTS_OF_ROWS rows have elements, and in batches of LARGE_BYTES or
+ * more, which would come from memory (measured). */
 enum { TILE_BYTES = 256 << 10, THIN_BYTES = TILE_BYTES / 2, LEAST_ROWS = 8, LEAST_TILES = 4 };
+enum { LARGE_TILE = 128, WEIGHTS_OF_ROWS = 80, LARGE_BYTES = 8 << 20 };
 
 /* Members share parts of the batch: consecutive tiles, which one member makes alone, with gradients of their
  * own. Members meet only after the last part. The division does not depend on their number, and the gradients
@@ -36,9 +41,15 @@ static double row_elements(const bpk_net *net) {
     return elements;
 }
 
+static double row_bytes(const bpk_net *net) { return row_elements(net) * (double)net->kernels->real_size; }
+
+static int is_thin(const bpk_net *net) {
+    return net->size <= THIN_BYTES / (ptrdiff_t)net->kernels->real_size;
+}
+
 static ptrdiff_t tile_rows(const bpk_net *net) {
-    double rows = TILE_BYTES / (row_elements(net) * (double)net->kernels->real_size);
-    return rows > LEAST_ROWS ? (ptrdiff_t)rows / LEAST_ROWS * LEAST_ROWS : LEAST_ROWS;
+    ptrdiff_t rows = (ptrdiff_t)(TILE_BYTES / row_bytes(net)) / LEAST_ROWS * LEAST_ROWS;
+    return larger(rows, is_thin(net) ? LEAST_ROWS : LARGE_TILE);
 }
 
 static ptrdiff_t tiles_of(ptrdiff_t rows, ptrdiff_t tile) { return (rows + tile - 1) / tile; }
@@ -54,8 +65,9 @@ ptrdiff_t most_parts(const bpk_net *net, ptrdiff_t rows) {
 }
 
 int has_row_tiles(const bpk_net *net, ptrdiff_t rows) {
-    return !net->extra_size && net->size <= THIN_BYTES / (ptrdiff_t)net->kernels->real_size &&
-           rows / LEAST_TILES >= tile_rows(net);
+    if (net->extra_size || rows / LEAST_TILES < tile_rows(net)) return 0;
+    return is_thin(net) || ((double)net->size <= WEIGHTS_OF_ROWS * row_elements(net) &&
+                            (double)rows * row_bytes(net) >= LARGE_BYTES);
 }
 
 /* Served are all losses, activations, optimisers and schedules; sample weights, penalties, clipping, the

@@ -74,6 +74,30 @@ def test_they_take_row_tiles(isa, dtype, sizes):
     assert bits[0] != bits[1]
 
 
+# Too many weights for small tiles. Batches of 8 MiB or more of activations go by tiles of 128 rows.
+HEAVIER = (24, 1800, 2)
+
+
+@pytest.mark.parametrize(("rows", "by_tiles"), [(640, True), (500, False)])
+def test_heavier_nets_take_tiles_of_more_rows(dtype, rows, by_tiles):
+    """As above; one step of the reference ends with the same weights; threads change no bit."""
+    rng = np.random.default_rng(rows)
+    X, y = (rng.standard_normal((rows, n)).astype(dtype) for n in (HEAVIER[0], HEAVIER[-1]))
+    settings = {"activation": "tanh", "loss": "mse", "optimizer": bpkern.SGD(0.1), "dtype": dtype, "seed": 3}
+    bits, weights = [], []
+    for arguments in ({}, {"n_threads": 3}, {"accumulate": 2}):
+        model = bpkern.MLP(HEAVIER, **settings)
+        model.fit(X, y, batch_size=rows, clip_value=1e30, verbose=0, **arguments)
+        bits.append(parameter_bits(model))
+        weights.append(np.concatenate([a.ravel() for pair in model.get_weights() for a in pair]))
+    assert bits[0] == bits[1]
+    assert (bits[0] != bits[2]) == by_tiles
+    twin = reference.MLP(HEAVIER, **settings)
+    twin.fit(X, y, batch_size=rows, verbose=0)
+    expected = np.concatenate([a.ravel() for pair in twin.get_weights() for a in pair])
+    assert np.abs(weights[0] - expected).max() <= TOLERANCE[dtype] / 100
+
+
 def test_few_rows_and_many_weights_take_none():
     for sizes, rows in (((3, 700, 1, 90), 60), ((64, 400, 400, 300), ROWS)):
         X, y = data(sizes)
