@@ -242,7 +242,7 @@ static void update_bias(const backward *b, const net_layer *layer, const moves *
 static void move_mix(const backward *b, const columns *c) {
     const mixed_columns of = {.j = c->j, .n = c->n, .width = c->width, .place = c->place};
     const int l = (int)(b->below - b->step->net->layers);
-    mix_backward(b->step, l, &of, &b->all.biases, b->gradients, b->states);
+    mix_backward(b->step, l, &of, &b->all->biases, b->gradients, b->states);
 }
 
 /* Blocks of columns of a layer's input, whose rows of W are updated together. */

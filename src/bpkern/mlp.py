@@ -562,12 +562,12 @@ class MLP:
             The number of consecutive parts into which the rows are divided. Each mini-batch takes its share
             of rows from each part; its gradient is the sum over the parts in the order of a binary tree. The
             result is the same to the bit for any number of ranks that divides it. Not with
-            `validation_split`, `drop_last`, a loss that is a Python function, or a model with `inputs`.
+            `validation_split`, a loss that is a Python function, or a model with `inputs`.
         comm : communicator of mpi4py, optional
             Train on its ranks (extra `mpi`), each of which is given its own rows of X, y, `sample_weight` and
             `validation_data`: those of `bpkern.distributed.own_rows`. `shards` is then by default the number
             of ranks. docs/ranks.md says more. Neither `shards` nor `comm` works with `validation_split`,
-            `drop_last`, a model with inputs or a loss that is a Python function.
+            a model with inputs or a loss that is a Python function.
 
         Returns
         -------
@@ -607,10 +607,13 @@ class MLP:
             "n_threads": n_threads,
         }
         if shards is not None or comm is not None:
-            from ._ranks.fit import fit as fit_shards
+            from ._ranks.interrupts import Interrupts
 
             others = sample_weight, class_weight, metrics, callbacks, verbose
-            return fit_shards(self, X, y, *others, shards, comm, **arguments)
+            with Interrupts(comm is not None) as interrupts:
+                from ._ranks.fit import fit as fit_shards
+
+                return fit_shards(self, X, y, *others, shards, comm, interrupts, **arguments)
         arguments = FitArguments(**arguments)
         fit = Fit(self, X, y, sample_weight, class_weight, metrics, callbacks, verbose, arguments)
         if fit.rows * arguments.epochs > SHORT:
@@ -815,9 +818,12 @@ class MLP:
             As for `forward`; ValueError also if an output has overflowed.
         """
         if comm is not None:
-            from ._ranks.fit import predict
+            from ._ranks.interrupts import Interrupts
 
-            return predict(self, X, comm)
+            with Interrupts(True) as interrupts:
+                from ._ranks.fit import predict
+
+                return predict(self, X, comm, interrupts)
         outputs = self.forward(X)
         if not _core.all_finite(outputs):
             raise overflow(outputs)
@@ -881,9 +887,12 @@ class MLP:
             As for `fit`.
         """
         if shards is not None or comm is not None:
-            from ._ranks.fit import evaluate
+            from ._ranks.interrupts import Interrupts
 
-            return evaluate(self, X, y, sample_weight, metrics, shards, comm)
+            with Interrupts(comm is not None) as interrupts:
+                from ._ranks.fit import evaluate
+
+                return evaluate(self, X, y, sample_weight, metrics, shards, comm, interrupts)
         return measuring.evaluate(self._core, X, y, sample_weight, metrics)
 
     def losses(self, X: Any, y: Any) -> np.ndarray:

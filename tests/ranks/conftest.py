@@ -21,7 +21,7 @@ def mpiexec():
     return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def on_ranks():
     """on_ranks(number, program, *arguments): the lines that a program of tests/support prints."""
     if importlib.util.find_spec("mpi4py") is None or mpiexec() is None:

@@ -6,8 +6,8 @@ SEEDS = range(3)
 NUMBERS = f"{SEEDS.start}-{SEEDS.stop}"
 
 
-def wanted():
-    return [f"{seed} {ranks_fits.run(seed, None, 1)}" for seed in SEEDS]
+def wanted(streams=False):
+    return [f"{seed} {ranks_fits.run(seed, None, 1, streams)}" for seed in SEEDS]
 
 
 def test_two_ranks(on_ranks):
@@ -20,3 +20,7 @@ def test_four_ranks(on_ranks):
 
 def test_four_ranks_by_messages(on_ranks):
     assert on_ranks(4, "ranks_fits.py", NUMBERS, 1, "messages") == wanted()
+
+
+def test_streams_on_two_ranks(on_ranks):
+    assert on_ranks(2, "ranks_fits.py", NUMBERS, 1, "stream") == wanted(streams=True)

@@ -4,35 +4,58 @@ import re
 
 import pytest
 
-CASES = {
+import bpkern
+
+ERRORS = {
     "callback": "ZeroDivisionError",
+    "begin": "LookupError",
     "row": "ValueError",
     "argument": "ValueError",
+    "interrupt": "KeyboardInterrupt",
+}
+ALIKE = {
+    "differs": "layers",
+    "rows": "must give",
+    "diverges": "DivergedError",
+    "groups": "layer 0: weights frozen, biases frozen",
+    "shards": " has shards=",
+    "batches": "batches in an epoch",
+    "interrupts": "KeyboardInterrupt",
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_one_rank_fails(on_ranks, case):
-    *lines, last = on_ranks(2, "ranks_failures.py", case, 1)
+@pytest.fixture(scope="module")
+def endings(on_ranks):
+    """By case, the error of each rank, and the last line."""
+    lines = on_ranks(2, "ranks_failures.py", ",".join([*ERRORS, *ALIKE]), 1)
+    cases = dict(zip([*ERRORS, *ALIKE], zip(*[iter(lines)] * 3, strict=True), strict=True))
+    return {case: ([line.split(" ", 2)[2] for line in ranks], last) for case, (*ranks, last) in cases.items()}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_one_rank_fails(endings, case):
+    found, last = endings[case]
     failed = int(re.match(r"failed on (\d+): whole$", last)[1])
-    for rank, line in enumerate(lines):
-        number, _, got = line.split(" ", 2)
-        assert int(number) == rank
+    for rank, got in enumerate(found):
         if rank == failed:
-            assert got.startswith(CASES[case])
+            assert got.startswith(ERRORS[case])
+        elif case == "interrupt":
+            assert got == f"KeyboardInterrupt rank {failed}: KeyboardInterrupt"
         else:
-            assert got.startswith(f"RankError rank {failed}: {CASES[case]}")
+            assert got.startswith(f"RankError rank {failed}: {ERRORS[case]}")
 
 
-@pytest.mark.parametrize(
-    ("case", "text"),
-    [
-        ("differs", "layers"),
-        ("rows", "must give"),
-        ("diverges", "DivergedError"),
-        ("groups", "layer 0: weights frozen, biases frozen"),
-    ],
-)
-def test_all_ranks_fail_alike(on_ranks, case, text):
-    *lines, _ = on_ranks(2, "ranks_failures.py", case, 1)
-    assert all(text in line and "RankError" not in line for line in lines)
+@pytest.mark.parametrize("case", ALIKE)
+def test_all_ranks_fail_alike(endings, case):
+    found, last = endings[case]
+    assert all(ALIKE[case] in got and "RankError" not in got for got in found)
+    assert last.endswith(": whole") or case == "differs"
+
+
+@pytest.mark.skipif(bpkern.available_isas() == ("scalar",), reason="needs two instruction sets")
+def test_other_instruction_sets_are_refused(on_ranks):
+    first, second = on_ranks(2, "ranks_isa.py")
+    assert first.startswith(f"{bpkern.isa()}: ")
+    assert second.startswith("scalar: ")
+    assert first.split(": ")[1] == second.split(": ")[1]
+    assert "rank 1 has the instruction set (BPKERN_ISA)=scalar, and rank 0 has " in first

@@ -88,6 +88,36 @@ def test_without_shuffling_losses_are_those_without_shards(shards, batch_size):
         np.testing.assert_allclose(b, d, rtol=1e-6, atol=1e-9)
 
 
+def test_drop_last_leaves_out_the_mini_batch_that_is_not_full():
+    x, y, w = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50.0), np.ones(50)
+    kept = np.sort(dealt(50, 4)[:42])
+
+    def fitted(w, **arguments):
+        model = bpkern.MLP([3, 4, 1], loss="mse", dtype="float64", seed=0)
+        model.fit(x, y, sample_weight=w, batch_size=14, shuffle=False, shards=4, **arguments)
+        return model
+
+    # The mini-batch is not full, so it has no weight, and moves nothing.
+    w[np.setdiff1d(np.arange(50), kept)] = 0
+    dropped, whole = fitted(None, drop_last=True, epochs=2), fitted(w, epochs=2)
+    assert dropped.history_.iterations == 6
+    assert whole.history_.iterations == 8
+    assert dropped.history_["loss"] == whole.history_["loss"]
+    assert all((a == b).all() for a, b in zip(dropped.get_weights()[0], whole.get_weights()[0], strict=True))
+    with pytest.raises(ValueError, match="at most the number of rows of all ranks, 50, not 51"):
+        dropped.fit(x, y, batch_size=51, shards=4, drop_last=True)
+
+
+def test_batches_of_a_stream_have_the_losses_without_shards():
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(n, 5)), rng.integers(0, 3, n)) for n in (9, 30, 17)]
+    losses = []
+    for arguments in ({}, {"shards": 8}):
+        model = bpkern.MLP([5, 20, 3], loss="cross_entropy", optimizer="adam", dtype="float64", seed=0)
+        losses.append(model.fit(batches, epochs=3, **arguments)["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-12)
+
+
 @settings(max_examples=8)
 @given(st.integers(0, 10**6))
 def test_bits_do_not_depend_on_threads(seed):

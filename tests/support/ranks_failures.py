@@ -1,6 +1,7 @@
-"""One rank fails in a fit: python ranks_failures.py CASE SEED, for `mpiexec`. Each rank reports its error.
+"""One rank fails in a fit: python ranks_failures.py CASES SEED, for `mpiexec`. Each rank reports its error.
 
-The last line of rank 0 says "whole" if all ranks have the same finite model, and can train on.
+The last line of a case says "whole" if all ranks have the same finite model, and can train on. Cases are
+separated by commas.
 """
 
 import os
@@ -11,7 +12,7 @@ import time
 
 import numpy as np
 from mpi4py import MPI
-from ranks_fits import digest, state_of
+from ranks_fits import digest, drawn, state_of
 
 import bpkern
 from bpkern.callbacks import Callback
@@ -31,9 +32,19 @@ class Hook(Callback):
         self.steps += 1
         if comm.rank != self.rank or self.steps != self.after:
             return
-        self.when = time.monotonic()
+        if self.case not in ("asleep", "late"):
+            self.when = time.monotonic()
         if self.case == "callback":
             raise ZeroDivisionError("as the test wants it")
+        if self.case == "asleep":
+            time.sleep(60)
+        if self.case == "late":
+            time.sleep(2)
+
+    def on_epoch_begin(self, model, epoch):
+        if self.case == "begin" and comm.rank == self.rank and self.steps >= self.after:
+            self.when = time.monotonic()
+            raise LookupError("as the test wants it")
 
     def on_epoch_end(self, model, epoch, logs):
         if self.case == "epoch" and comm.rank == self.rank and self.steps >= self.after:
@@ -43,8 +54,24 @@ class Hook(Callback):
             model.freeze(0)
 
 
+def press(hook, wait, times=1, steps=0):
+    """Ctrl-C of this rank some time after so many steps of the fit, which then handles it."""
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler or hook.steps < steps:
+        time.sleep(0.0005)
+    time.sleep(wait)
+    hook.when = time.monotonic()
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+
+
 def main():
-    case, seed = sys.argv[1], int(sys.argv[2])
+    for case in sys.argv[1].split(","):
+        run(case, int(sys.argv[2]))
+
+
+def run(case, seed):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = np.random.default_rng(seed)
     rank, after, rows = int(rng.integers(comm.size)), int(rng.integers(1, 60)), 200 * comm.size
     x = np.random.default_rng(0).normal(size=(rows, 12))
@@ -66,15 +93,27 @@ def main():
         x = x[:, :5]
     if case == "rows" and comm.rank == rank:
         x, y = x[1:], y[1:]
-    if case == "interrupt" and comm.rank == rank:
-        wait = float(rng.uniform(0.05, 1.0))
-        threading.Timer(wait, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    if case == "interrupts" or (case in ("interrupt", "asleep") and comm.rank == rank):
+        wait = float(rng.uniform(0.0, drawn(rng, [0.03, 1.0])))  # half of them come while the fit starts
+        threading.Thread(target=press, args=(hook, wait), daemon=True).start()
+    if case == "late" and comm.rank == (rank + 1) % comm.size:  # it waits for the rank that is asleep
+        threading.Thread(target=press, args=(hook, 0.5, 2, after), daemon=True).start()
     start = time.monotonic()
-    callbacks = () if case == "interrupt" else hook
+    callbacks = () if case.startswith("interrupt") else hook
+    if case == "batches":  # one rank gives fewer
+        x, y = [(x, y)] * (3 - (comm.rank == rank)), None
+    rows_given = {} if case == "batches" else {"batch_size": 64}
     epochs = 3 if case == "groups" else 100000
     try:
         model.fit(
-            x, y, epochs=epochs, batch_size=64, shards=SHARDS, comm=comm, callbacks=callbacks, verbose=0
+            x,
+            y,
+            epochs=epochs,
+            **rows_given,
+            shards=SHARDS * (1 + (case == "shards" and comm.rank == rank)),
+            comm=comm,
+            callbacks=callbacks,
+            verbose=0,
         )
         got = "nothing"
     except RankError as error:
@@ -82,12 +121,14 @@ def main():
     except BaseException as error:  # reported, whatever it is
         got = f"{type(error).__name__} {error}"
     end = time.monotonic()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one of this rank may come after that of another
     at = [each for each in comm.allgather(hook.when) if each is not None]
     late = end - (min(at) if at else start)
     lines = comm.gather(f"{comm.rank} {late:.3f} {got}")
-    states = comm.allgather(digest(*state_of(model)))
+    history = None if model.history_ is None else model.history_.columns()
+    states = comm.allgather(digest(*state_of(model), history))
     whole = all(np.isfinite(each).all() for pair in model.get_weights() for each in pair)
-    if case not in ("argument", "rows", "differs", "row", "diverges", "groups"):
+    if case not in ("argument", "rows", "differs", "row", "diverges", "groups", "shards", "batches"):
         model.fit(x, y, shards=SHARDS, comm=comm, batch_size=64, verbose=0)
     if comm.rank == 0:
         print(*lines, sep="\n")

@@ -1,6 +1,7 @@
-"""Random fits on shards, as a program for `mpiexec`: python ranks_fits.py SEEDS [THREADS] [messages].
+"""Random fits on shards, as a program for `mpiexec`: ranks_fits.py SEEDS [THREADS] [messages] [stream].
 
-With `alone`, one process makes all shards. Rank 0 prints a line per seed: a digest of what the fit leaves.
+With `alone`, one process makes all shards; with `stream`, rows come as an iterable of batches. Rank 0 prints
+a line per seed: a digest of what the fit leaves.
 """
 
 import hashlib
@@ -93,7 +94,23 @@ def random_fit(seed):
     if name == "cross_entropy":
         arguments["class_weight"] = drawn(rng, [None, "balanced", {0: 3.0}])
         arguments["metrics"] = drawn(rng, [None, ["accuracy", "f1"]])
+    arguments["drop_last"] = bool(rng.integers(2)) and arguments["batch_size"] <= rows
     return model, arguments, data
+
+
+class Stream:
+    """A rank's rows of mini-batches of any sizes, the same ones in every epoch."""
+
+    def __init__(self, rows, comm, seed):
+        self.rows, self.comm, self.seed = rows, comm, seed
+
+    def __iter__(self):
+        rng, left = np.random.default_rng(self.seed), len(self.rows[0])
+        while left >= SHARDS:
+            count = int(rng.integers(SHARDS, left + 1))
+            batch = tuple(None if each is None else each[left - count : left] for each in self.rows)
+            yield tuple(each for each in part_of(batch, self.comm, SHARDS) if each is not None)
+            left -= count
 
 
 def part_of(rows, comm, shards):
@@ -118,10 +135,16 @@ def state_of(model):
     return [json.dumps(config["training"], sort_keys=True), *(arrays[name] for name in sorted(arrays))]
 
 
-def run(seed, comm, n_threads):
+def run(seed, comm, n_threads, streams=False):
     """The digest of one fit."""
     model, arguments, (train, held_out) = random_fit(seed)
     x, y, weights = part_of(train, comm, SHARDS)
+    if streams:
+        x, y, weights = Stream(train, comm, seed), None, None
+        for name in ("batch_size", "shuffle", "drop_last"):
+            del arguments[name]
+        if arguments.get("class_weight") == "balanced":
+            arguments["class_weight"] = {1: 2.0}
     validation = tuple(each for each in part_of(held_out, comm, SHARDS) if each is not None)
     with suppress(bpkern.DivergedError):
         model.fit(
@@ -152,7 +175,7 @@ def main():
             mpi.shares_memory = lambda engine: False
     first, last = map(int, seeds.split("-"))
     for seed in range(first, last):
-        found = run(seed, comm, n_threads)
+        found = run(seed, comm, n_threads, "stream" in sys.argv)
         if comm is not None:
             found = " ".join(sorted(set(comm.allgather(found))))
         if comm is None or comm.rank == 0:

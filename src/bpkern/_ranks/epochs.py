@@ -13,7 +13,7 @@ from .. import _checks, _core
 from .._data import streams
 from .._data.rows import Rows
 from .._fit.epochs import Epochs, Seen, joined, with_more
-from .._fit.steps import Steps, Sums
+from .._fit.steps import Steps, Sums, Watcher
 from .._model.seeding import RandomState
 from .._model.settings import Settings
 from . import rows as parts
@@ -35,6 +35,7 @@ class ShardSteps(Steps):
 
     def __init__(self, net: _core.Network, *others: Any, group: Group) -> None:
         super().__init__(net, *others)
+        self._watcher = AfterMeetings(self._watcher, group)
         self._group = group
         self.most_threads = self.threads
         self._shards = _core.Shards(net, group.shards, self.threads, None if group.engine is None else group)
@@ -49,6 +50,21 @@ class ShardSteps(Steps):
         return self._pass(data, index, self.rows, height, outputs, more, self._shards)
 
 
+class AfterMeetings(Watcher):
+    """A watcher that is called when a slice of steps has ended: the last meeting has, too."""
+
+    def __init__(self, watcher: Watcher, group: Group) -> None:
+        self._watcher, self._group = watcher, group
+        self.every_step = watcher.every_step
+
+    def before(self) -> None:
+        self._watcher.before()
+
+    def after(self, rows: int, loss: float, weight: float) -> None:
+        self._group.end_meeting()
+        self._watcher.after(rows, loss, weight)
+
+
 class ShardRows(Epochs):
     """Epochs over rows in memory.
 
@@ -61,6 +77,8 @@ class ShardRows(Epochs):
     group : Group
     random : RandomState or None
         Its generator draws a seed per shard and epoch, the same on all ranks; None keeps the rows' order.
+    drop_last : bool
+        As for `bpkern._fit.epochs.RowEpochs`.
     """
 
     _steps: ShardSteps
@@ -75,17 +93,26 @@ class ShardRows(Epochs):
         count: int,
         group: Group,
         random: RandomState | None,
+        drop_last: bool,
     ) -> None:
         super().__init__(net, settings, steps, keep_outputs)
         self._data, self._group, self._random = data, group, random
-        self.rows = steps.rows = count
-        self.iterations = steps.iterations(count)
         batch = min(steps.batch_size, count)
-        self._layout = parts.layout(count, batch, group.shards, group.size, group.rank)
+        if drop_last and batch < steps.batch_size:
+            raise ValueError(
+                f"drop_last leaves no mini-batch: batch_size must be at most the number of rows of all "
+                f"ranks, {count}, not {steps.batch_size}"
+            )
+        self._dropped = count % batch if drop_last else 0
+        self.rows = steps.rows = count - self._dropped
+        self.iterations = steps.iterations(self.rows)
+        self._layout = parts.layout(count, batch, group.shards, group.size, group.rank, drop_last)
         self._bounds = parts.own_bounds(count, group.shards, group.size, group.rank)
 
     def _train(self) -> Sums:
         sums = self._train_rows(self._data, self._order(), more=False)
+        if sums[2] == 0 and self._dropped:
+            raise ValueError("drop_last has left only rows of weight 0 in an epoch")
         if self.seen is not None:
             # By shards, an order that does not depend on the number of ranks.
             targets, outputs, weights = self.seen

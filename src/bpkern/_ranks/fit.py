@@ -3,7 +3,8 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -27,22 +28,31 @@ from . import agreement
 from . import rows as parts
 from .epochs import ShardRows, ShardSteps, ShardStream, check_counts
 from .group import Group
+from .interrupts import Interrupts
 from .measuring import gathered_metrics, measure
 
 if TYPE_CHECKING:
     from .._fit.fingerprint import Fingerprint
 
 
-def open_group(comm: Any, shards: Any) -> Group:
-    """The ranks of a call. Raises ValueError, TypeError, or ModuleNotFoundError without mpi4py."""
+@contextmanager
+def on_ranks(comm: Any, shards: Any, interrupts: Interrupts) -> Iterator[Group]:
+    """The ranks of a call, within their guard.
+
+    Raises ValueError, TypeError, or ModuleNotFoundError without mpi4py.
+    """
     from ..distributed import checked_shards
 
-    shards = checked_shards(shards, comm)[0]
-    if comm is None:
-        return Group(None, shards)
-    from .mpi import MpiEngine  # which imports mpi4py: a communicator has imported it before
+    checked_shards(None, comm)
+    engine = None
+    if comm is not None:
+        from .mpi import MpiEngine  # which imports mpi4py: a communicator has imported it before
 
-    return Group(MpiEngine(comm), shards)
+        engine = MpiEngine(comm)
+    group = Group(engine, interrupts)
+    with group.guard():
+        group.set_shards(checked_shards(shards, comm)[0])
+        yield group
 
 
 def fit(
@@ -56,11 +66,11 @@ def fit(
     verbose: Any,
     shards: Any,
     comm: Any,
+    interrupts: Interrupts,
     **arguments: Any,
 ) -> History:
     """As `MLP.fit` with `shards` or `comm`."""
-    group = open_group(comm, shards)
-    with group.guard():
+    with on_ranks(comm, shards, interrupts) as group:
         checked = FitArguments(**arguments)
         checked.shards = group.shards
         if checked.validation_split:
@@ -69,8 +79,6 @@ def fit(
             )
         settings = core_of(model).settings
         refuse_extra(settings, "a fit with shards")
-        if checked.drop_last:
-            raise ValueError("drop_last is not available for a fit with shards")
         if settings.custom_loss:
             raise ValueError("shards need a loss of bpkern.losses or a name, not a Python function")
         own = ShardFit(model, group, X, y, sample_weight, class_weight, metrics, callbacks, verbose, checked)
@@ -123,6 +131,7 @@ class ShardFit(Fit):
         data, validation = self._data, self._validation
         agreement.check_alike(group, core, self._in_common())
         agreement.share_state(group, core)
+        group.core = core
         self._optimizer = self._settings.current_optimizer()
         self._count = 0
         if data is not None:
@@ -141,7 +150,16 @@ class ShardFit(Fit):
     def _in_common(self) -> dict[str, Any]:
         """What must be the same on all ranks, besides the model."""
         arguments, data, validation = self.arguments, self._data, self._validation
-        names = ("epochs", "batch_size", "shuffle", "clip_norm", "clip_value", "accumulate", "ema")
+        names = (
+            "epochs",
+            "batch_size",
+            "shuffle",
+            "clip_norm",
+            "clip_value",
+            "accumulate",
+            "ema",
+            "drop_last",
+        )
         common = {name: getattr(arguments, name) for name in names}
         common |= {"shards": self._group.shards, "checkpoint": arguments.checkpoint is not None}
         common |= {name: getattr(arguments, name) for name in ("checkpoint_every", "resume")}
@@ -237,7 +255,8 @@ class ShardFit(Fit):
                 net, settings, steps, keeps, self._batches, self._read_batch, prepare, self._group
             )
         random = self._core.random if self.arguments.shuffle else None
-        return ShardRows(net, settings, steps, keeps, self._data, self._count, self._group, random)
+        drop_last = self.arguments.drop_last
+        return ShardRows(net, settings, steps, keeps, self._data, self._count, self._group, random, drop_last)
 
     def _metrics_of(
         self, targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
@@ -334,12 +353,19 @@ class ShardFit(Fit):
 
 
 def evaluate(
-    model: HasCore, X: Any, y: Any, sample_weight: Any, metrics: Any, shards: Any, comm: Any
+    model: HasCore,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    metrics: Any,
+    shards: Any,
+    comm: Any,
+    interrupts: Interrupts,
 ) -> dict[str, float]:
     """As `MLP.evaluate` with `shards` or `comm`."""
-    core, group = core_of(model), open_group(comm, shards)
+    core = core_of(model)
     settings = core.settings
-    with group.guard():
+    with on_ranks(comm, shards, interrupts) as group:
         asked = make_metrics(metrics, settings.loss, settings.layers[-1])
         data = read_rows(X, y, sample_weight, settings, is_part=True)
         agreement.check_alike(
@@ -357,8 +383,7 @@ def evaluate(
         return measure(core, group, data, int(rows.sum()), asked, None, most)
 
 
-def predict(model: Any, X: Any, comm: Any) -> np.ndarray:
+def predict(model: Any, X: Any, comm: Any, interrupts: Interrupts) -> np.ndarray:
     """As `MLP.predict` with `comm`."""
-    group = open_group(comm, None)
-    with group.guard():
+    with on_ranks(comm, None, interrupts) as group:
         return np.concatenate(group.objects(model.predict(X)))

@@ -11,11 +11,12 @@ import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from .. import _core
+from .._model.core import Core
 from ..distributed import RankError
 from .interrupts import Interrupts
 
@@ -58,6 +59,12 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free what the engine has made; all ranks call it."""
 
+    def leave(self) -> None:
+        """Go without the other ranks: when they wait for this one, `OtherRankLeft` is raised there."""
+
+    def abandon(self) -> None:
+        """Keep the memory of messages that will not end, after `OtherRankLeft`."""
+
 
 class At(IntEnum):
     """Where ranks meet."""
@@ -69,12 +76,26 @@ class At(IntEnum):
     END = 5
 
 
+MOST_VALUES = 4  # of a meeting, unless it has 3 per own shard
 STOPPED = _core.STOPPED  # a step is broken off, and made again unless a signal handler raises an error
 FAILED = 1000
 
 
 class OtherRankFailed(Exception):
     """Raised on the ranks that have not failed, until `Group.guard` knows what has happened."""
+
+
+class OtherRankLeft(Exception):
+    """Raised on a rank that waits for another one, which has left the call without a meeting.
+
+    Attributes
+    ----------
+    rank : int
+    """
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(rank)
+        self.rank = rank
 
 
 class Group:
@@ -84,33 +105,50 @@ class Group:
     ----------
     engine : Engine or None
         None is one process.
-    shards : int
-        A multiple of the number of ranks.
+    interrupts : Interrupts
+        The context of the call.
+
+    Attributes
+    ----------
+    size, rank, shards : int
+        The ranks, this one, and the shards: a multiple of the ranks. Set by `set_shards`.
+    core : Core or None
+        The model, since it has begun as on all other ranks.
     """
 
-    def __init__(self, engine: Engine | None, shards: int) -> None:
-        self.engine, self.shards = engine, shards
+    def __init__(self, engine: Engine | None, interrupts: Interrupts) -> None:
+        self.engine, self._interrupts = engine, interrupts
         self.size = 1 if engine is None else engine.size
         self.rank = 0 if engine is None else engine.rank
-        self._own = slice(self.rank * (shards // self.size), (self.rank + 1) * (shards // self.size))
-        width = 2 + max(4, 3 * shards // self.size)
-        self._record, self._records = np.zeros(width), np.zeros((self.size, width))
+        self.core: Core | None = None
         self._failed = False
-        self._interrupts = Interrupts()
         self._link: Link | None = None
+        self._record, self._records = self._new_records(MOST_VALUES)
+
+    def _new_records(self, values: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(2 + values), np.zeros((self.size, 2 + values))
+
+    def set_shards(self, shards: int) -> None:
+        """Raise ValueError, on all ranks alike, if they have other numbers of shards."""
+        given = self.objects(shards)
+        for rank, theirs in enumerate(given):
+            if theirs != given[0]:
+                raise ValueError(f"rank {rank} has shards={theirs}, and rank 0 has {given[0]}")
+        self.shards, count = shards, shards // self.size
+        self._own = slice(self.rank * count, (self.rank + 1) * count)
+        self._record, self._records = self._new_records(max(MOST_VALUES, 3 * count))
 
     # Meetings ----------------------------------------------------------------------------------------
 
     def meet(self, place: At, values: Sequence[float] = (), status: int = 0) -> np.ndarray:
-        """Each rank's values, (size, number of values): at most 4 values, or 3 per own shard."""
+        """Each rank's values, (size, number of values): at most MOST_VALUES, or 3 per own shard."""
         if self.engine is None:
             return np.array([values])
         self._interrupts.hold()
         try:
             return self._meet(place, values, status)
         finally:
-            if not self._interrupts.abandoned:
-                self._interrupts.release()
+            self._interrupts.release()
 
     def _meet(self, place: At, values: Any, status: int) -> np.ndarray:
         assert self.engine is not None
@@ -140,8 +178,7 @@ class Group:
             self._meet(At.OBJECTS, (), 0)
             return self._objects(own)
         finally:
-            if not self._interrupts.abandoned:
-                self._interrupts.release()
+            self._interrupts.release()
 
     def _objects(self, own: Any) -> list[Any]:
         assert self.engine is not None
@@ -172,7 +209,7 @@ class Group:
     def agree(self, status: int, sums: np.ndarray) -> int:
         """Exchange each shard's sums and the status of a step.
 
-        After a good one, Ctrl-C waits until the next meeting: the others count on this rank's gradients.
+        A good one goes on until `end_meeting`: the others count on this rank's gradients.
         """
         self._interrupts.hold()
         own = sums[self._own]
@@ -182,6 +219,10 @@ class Group:
             return 0
         self._interrupts.release()
         return STOPPED
+
+    def end_meeting(self) -> None:
+        """The last step has ended."""
+        self._interrupts.release()
 
     def travel(self, stage: int, layer: int) -> None:
         """As the link."""
@@ -203,27 +244,56 @@ class Group:
             yield
             return
         error: BaseException | None = None
-        with self._interrupts:
+        try:
             try:
                 yield
                 self.meet(At.END)
             except OtherRankFailed:
                 pass
+            except OtherRankLeft:
+                raise
             except BaseException as own:
-                error = own
                 if self._interrupts.abandoned:
                     raise
+                error = own
             self._interrupts.hold(to_the_end=True)
-            if error is not None and not self._failed:
-                self._meet(At.END, (), FAILED)
-            errors = self._objects(_described(error)) if self._failed else []
-            if self._link is not None:
-                self._link.close()
-            self.engine.close()
+            self._leave_together(error)
+        except OtherRankLeft as other:
+            self.engine.abandon()
+            raise KeyboardInterrupt(f"rank {other.rank} has left the call") from None
+        except BaseException:
+            if self._interrupts.abandoned:
+                self.engine.leave()
+            raise
         if error is not None:
             raise error
-        if errors:
-            _raise_for(errors)
+
+    def _leave_together(self, error: BaseException | None) -> None:
+        """Free what the ranks have made. Raises the error of another rank, unless this one has its own."""
+        assert self.engine is not None
+        if error is not None and not self._failed:
+            self._meet(At.END, (), FAILED)
+        found = []
+        if self._failed:
+            found = self._objects((_described(error), None if self.core is None else _progress(self.core)))
+        if self._link is not None:
+            self._link.close()
+        self.engine.close()
+        if not found:
+            return
+        failed, (told, progress) = next(
+            (rank, each) for rank, each in enumerate(found) if each[0] is not None
+        )
+        # A rank may have failed before or after others did what one process does: all are as that rank.
+        have_all = all(each is not None for _, each in found)
+        if self.core is not None and have_all and found[self.rank][1] != progress:
+            _go_back(self.core, progress)
+        if error is not None:
+            return
+        is_interrupt, text = told
+        if is_interrupt:
+            raise KeyboardInterrupt(f"rank {failed}: {text}")
+        raise RankError(failed, text)
 
 
 def _described(error: BaseException | None) -> tuple[bool, str] | None:
@@ -233,9 +303,12 @@ def _described(error: BaseException | None) -> tuple[bool, str] | None:
     return isinstance(error, KeyboardInterrupt), f"{type(error).__name__}: {error}".rstrip(": ")
 
 
-def _raise_for(errors: Sequence[tuple[bool, str] | None]) -> NoReturn:
-    """Raise the error of the first rank that has failed."""
-    rank, error = next((rank, error) for rank, error in enumerate(errors) if error is not None)
-    if error[0]:
-        raise KeyboardInterrupt(f"rank {rank}: {error[1]}")
-    raise RankError(rank, error[1])
+def _progress(core: Core) -> bytes:
+    """What a fit changes besides its steps, on which ranks agree: the generator and the history."""
+    return pickle.dumps((core.random.state(), core.history, core.fitted_1d), pickle.HIGHEST_PROTOCOL)
+
+
+def _go_back(core: Core, progress: bytes) -> None:
+    """Restore what `_progress` has described, of another rank."""
+    state, core.history, core.fitted_1d = pickle.loads(progress)
+    core.random.go_back(state)

@@ -10,24 +10,13 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from .group import Link
+from .group import Link, OtherRankLeft
 from .mpi_gradients import Messages, SharedMemory
 
 # A rank that waits looks again without a pause for SPIN seconds: most waits between steps are shorter than
 # even a sleep of 0 seconds. Until EAGER, it sleeps for 0 seconds in between, and then for SLEEP, so that it
 # leaves the processor to others: one may be at work for long in a callback.
 SPIN, EAGER, SLEEP = 0.0003, 0.002, 0.0005
-
-
-def wait(*requests: Any) -> None:
-    """Wait for requests of MPI."""
-    start = None
-    while not MPI.Request.Testall(list(requests)):
-        now = time.perf_counter()
-        if start is None:
-            start = now
-        if now > start + SPIN:
-            time.sleep(0 if now < start + EAGER else SLEEP)
 
 
 class MpiEngine:
@@ -38,13 +27,23 @@ class MpiEngine:
             raise TypeError(
                 f"comm must be a communicator of mpi4py, as MPI.COMM_WORLD, or None, not {comm!r}"
             )
-        self._comm = comm.Dup()
+        self._comm: Any = None
         self.size, self.rank = comm.size, comm.rank
-        self._machine = self._comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
-        self.local = self._machine.allgather(self.rank)
+        self._unfinished: list[Any] = []
+        self._link: Link | None = None
+        # Others may come late. MPI would wait in C, where Python handles no Ctrl-C.
+        copy, request = comm.Idup()
+        self._wait(request)
+        self._comm = copy
+        try:
+            self._machine = self._comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
+            self.local = self._machine.allgather(self.rank)
+        except BaseException:
+            self.leave()
+            raise
 
     def allgather(self, own: np.ndarray, of_all: np.ndarray) -> None:
-        wait(self._comm.Iallgather(own, of_all))
+        self._wait(self._comm.Iallgather(own, of_all))
 
     def objects(self, own: bytes) -> list[bytes]:
         sizes = np.zeros(self.size)
@@ -59,20 +58,51 @@ class MpiEngine:
                 part = found[starts[rank] + at : starts[rank] + min(at + MOST_BYTES, count)]
                 if rank == self.rank:
                     part[:] = given[at : at + len(part)]
-                wait(self._comm.Ibcast(part, rank))
+                self._wait(self._comm.Ibcast(part, rank))
         return [found[start:end].tobytes() for start, end in pairwise(starts.tolist())]
 
     def link(self) -> Link:
-        if shares_memory(self):
-            return SharedMemory(self._comm, wait)
-        return Messages(self._comm, wait)
+        way = SharedMemory if shares_memory(self) else Messages
+        self._link = way(self._comm, self._wait)
+        return self._link
 
     def close(self) -> None:
         self._machine.Free()
         self._comm.Free()
 
+    def leave(self) -> None:
+        if self._comm is not None:
+            others = (rank for rank in range(self.size) if rank != self.rank)
+            self._unfinished += [self._comm.Isend(np.empty(0, np.uint8), rank, LEFT) for rank in others]
+            self.abandon()
+
+    def abandon(self) -> None:
+        # Other ranks may still write here. The communicator is not freed, so its attributes live on.
+        self._comm.Set_attr(MPI.Comm.Create_keyval(), self)
+
+    def _wait(self, *requests: Any) -> None:
+        """Wait for requests of MPI. Raises OtherRankLeft, and whatever a handler of a signal raises."""
+        start = None
+        try:
+            while not MPI.Request.Testall(list(requests)):
+                now = time.perf_counter()
+                if start is None:
+                    start = now
+                if now > start + SPIN:
+                    self._look_for_others()
+                    time.sleep(0 if now < start + EAGER else SLEEP)
+        except BaseException:
+            self._unfinished += requests
+            raise
+
+    def _look_for_others(self) -> None:
+        status = MPI.Status()
+        if self._comm is not None and self._comm.Iprobe(MPI.ANY_SOURCE, LEFT, status):
+            raise OtherRankLeft(status.source)
+
 
 MOST_BYTES = 1 << 30
+LEFT = 0  # the tag of the message that a rank has left; those of gradients are larger
 
 
 def shares_memory(engine: MpiEngine) -> bool:

@@ -21,18 +21,20 @@ def own_bounds(rows: int, shards: int, ranks: int, rank: int) -> np.ndarray:
     return np.asarray(part - part[0])
 
 
-def layout(rows: int, batch: int, shards: int, ranks: int, rank: int) -> np.ndarray:
+def layout(rows: int, batch: int, shards: int, ranks: int, rank: int, drop_last: bool = False) -> np.ndarray:
     """A rank's rows in the order of an epoch without shuffling, counted from its first row: int64 (rows,).
 
-    They are sorted by mini-batch, then by shard, then by their place in the shard.
+    They are sorted by mini-batch, then by shard, then by their place in the shard. With `drop_last`, those of
+    a mini-batch that is not full are left out.
     """
     count, starts = shards // ranks, own_bounds(rows, shards, ranks, rank)
     places = [np.arange(size, dtype=np.int64) for size in np.diff(starts)]
     order = np.concatenate([start + place for start, place in zip(starts, places, strict=False)])
-    batches = [
-        (place * shards + rank * count + shard) // batch for shard, place in enumerate(places)
-    ]  # the mini-batch of each row
-    return order[np.argsort(np.concatenate(batches), kind="stable")]
+    batches = np.concatenate(
+        [(place * shards + rank * count + shard) // batch for shard, place in enumerate(places)]
+    )  # the mini-batch of each row
+    order = order[np.argsort(batches, kind="stable")]
+    return order[: np.count_nonzero(batches < rows // batch)] if drop_last else order
 
 
 def height(batch: int, shards: int, ranks: int) -> int:
