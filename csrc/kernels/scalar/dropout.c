@@ -16,8 +16,8 @@ void BPK_NAME(dropout)(const bpk_dropout_args *args) {
         for (ptrdiff_t j = 0; j < args->n; j++) {
             int kept = number_of(at, args->first + i, j) >= philox_threshold(args->probability);
             real factor = kept ? (real)(1 / (1 - args->probability)) : 0;
-            const ptrdiff_t at = place(args->rows, i, j);
+            const ptrdiff_t here = place(args->rows, i, j);
             for (int k = 0; k < 3; k++)
-                if (matrices[k]) matrices[k][at] = kept ? matrices[k][at] * factor : 0;
+                if (matrices[k]) matrices[k][here] = kept ? matrices[k][here] * factor : 0;
         }
 }
