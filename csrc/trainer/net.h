@@ -9,9 +9,6 @@ typedef struct {
     bpk_activation activation;
     int parametric; /* whether leaky_relu or elu has its `parameter` in place of 0.01 or 1 */
     double parameter;
-    int mixes;               /* whether the activation is z + mix (s(z) - z) */
-    void *mix;               /* (out,) in the store of the parameters; NULL without */
-    bpk_group mix_group;     /* its factors */
     double dropout;          /* probability */
     int narrow;              /* so few outputs that W is stored as (out, in) */
     int pairs;               /* W is stored in pairs (kernels/bfloat16.h): compressed, and not narrow */
@@ -20,6 +17,11 @@ typedef struct {
     bpk_group groups[BPK_N_KINDS];
     /* Bounds of the norms of W and b together, by store; and those that an update will leave (bounds.h). */
     double norms[BPK_N_STORES], after[BPK_N_STORES];
+    /* Whether the activation is z + mix (s(z) - z); mix (out,), in the store of the parameters; its factors.
+     */
+    int mixes;
+    void *mix;
+    bpk_group mix_group;
 } net_layer;
 
 typedef struct net_inputs net_inputs; /* trainer/inputs.h */

@@ -260,7 +260,7 @@ bpk_status step_forward(step *s, int layers) {
     for (int l = 0; l < layers; l++) {
         const net_layer *layer = &net->layers[l];
         const void *w = counterpart(net, store, layer->w), *b = counterpart(net, store, layer->b);
-        const int own_pass = ws->layers[l].slope || layer->parametric || layer->mixes;
+        const int own_pass = ws->layers[l].slope || layer->parametric || ws->layers[l].difference;
         if (l > 0 || !is_ahead) /* otherwise the product exists */
             layer_product(s, l, w, b, own_pass ? BPK_IDENTITY : layer->activation);
         team_barrier(s->me);
