@@ -201,7 +201,7 @@ def job(epochs=6, rows=60, until=None, n=1, y=None, **choices):
     y = (X[:, 0] > 0).astype(int) if y is None else y
     classes = 2 if y.dtype.kind == "i" else None
     parts = splits.folds(y, True, 4, rng)[:n]
-    plan = training.Plan(epochs, 16, True, until, n_threads=1, verbose=0)
+    plan = training.Plan(epochs, 16, classes is not None, until, n_threads=1, verbose=0)
     choices = Choices("td-s", hidden=(8,), **choices)
     return fit_table([as_frame(X)], y, None, parts, classes, choices, plan, 0)
 

@@ -64,7 +64,7 @@ class Plan(NamedTuple):
     epochs, batch : int
         At most; a mini-batch has no more rows than there are.
     calibrates : bool
-        Whether to calibrate the probabilities of classes.
+        Whether to calibrate the probabilities, of a network for classes.
     until : float or None
         The end of training on the monotonic clock.
     n_threads : int or None
