@@ -129,9 +129,13 @@ def new_network(
         "label_smoothing": recipe.label_smoothing,
         "seed": generator,
     }
-    # Adam adds eps to the root of squared gradients by V = sqrt(inputs) W, which are smaller by that factor than
-    # those by W. One eps for all is exact for the layers behind the first, if they have one width.
-    adam = {"lr": CosLog4(recipe.lr, updates), "betas": BETAS, "eps": EPS * math.sqrt(sizes[-2])}
+    # Adam adds eps to the roots of squared gradients by V = sqrt(inputs) W, which are smaller by that factor
+    # than those by W. One eps for all is exact for the layers behind the first, if they have one width.
+    adam: dict[str, Any] = {
+        "lr": CosLog4(recipe.lr, updates),
+        "betas": BETAS,
+        "eps": EPS * math.sqrt(sizes[-2]),
+    }
     if not recipe.is_full:
         model = MLP(
             sizes,
