@@ -264,7 +264,8 @@ def _affordable(
     threads = get_num_threads() if plan.n_threads is None else plan.n_threads
     together = min(threads, len(splits))
     part = Split(
-        training[: timed * batch], None if choosing is None else choosing[: len(choosing) * timed // steps]
+        training[: timed * batch],
+        None if choosing is None else choosing[: -(-len(choosing) * timed // steps)],
     )
     probe = new_network(recipe, shape, 2 * timed, generator, _some(rows.X, part, generator))
     for _ in range(2):  # the first time includes what first calls do
