@@ -205,7 +205,40 @@ def test_several_values_are_learned_together():
         model.to_table_model()
 
 
+def test_columns_of_more_than_8_categories_are_embedded_by_td():
+    X, value = table()
+    X |= {"street": np.random.default_rng(3).integers(0, 12, 80).astype(str)}
+    model = RealMLPRegressor(**SMALL).fit(X, value)
+    state = model.model_.state_dict()
+    assert [*model.encoder_.codes_.values()] == [13]
+    assert state["inputs.1.weight"].shape == (13, 8)
+    assert state["inputs.0.weight_1"].shape == (2, 16)  # of the sizes and the codes
+    assert np.isfinite(model.predict(X | {"street": np.array(["99"] * 80)})).all()
+    assert RealMLPRegressor("td-s", **SMALL).fit(X, value).encoder_.codes_ == {}
+
+
 # Training ------------------------------------------------------------------------------------------------
+
+
+def test_values_of_td_stay_in_the_range_of_training():
+    X, value = table()
+    kept = (value > 50) & (value < 90)
+    other = np.flatnonzero(~kept)
+    inner = {name: each[kept] for name, each in X.items()}
+    validation = {name: each[other] for name, each in X.items()}
+    settings = SMALL | {"n_epochs": 60}
+    model = RealMLPRegressor(**settings).fit(inner, value[kept], X_val=validation, y_val=value[other])
+    [limits] = model.limits_
+    np.testing.assert_allclose(limits[:, 0], [value[kept].min(), value[kept].max()], rtol=1e-6)
+    predicted = model.predict(X)
+    assert predicted.min() >= limits[0, 0]
+    assert predicted.max() <= limits[1, 0]
+    # The error that chose the epoch is that of these predictions.
+    error = np.square((predicted[other] - value[other]) / model.spread_[0]).mean()
+    assert np.isclose(model.validation_scores_[0], 1 - error, rtol=1e-4)
+    free = RealMLPRegressor("td-s", **settings).fit(inner, value[kept])
+    assert free.limits_ == [None]
+    assert free.predict(X).max() > value[kept].max()
 
 
 def test_the_last_of_the_most_accurate_epochs_is_kept():
@@ -221,7 +254,7 @@ def test_the_last_of_the_most_accurate_epochs_is_kept():
 def test_own_validation_rows_choose_and_all_of_X_trains():
     X, value = table()
     other, value_val = table(30, seed=1)
-    model = RealMLPRegressor(**SMALL).fit(X, value, X_val=other, y_val=value_val)
+    model = RealMLPRegressor("td-s", **SMALL).fit(X, value, X_val=other, y_val=value_val)
     assert np.isclose(model.center_[0], value.mean())
     assert np.isclose(model.spread_[0], value.std())
     error = np.square((model.predict(other) - value_val) / model.spread_[0]).mean()
@@ -261,7 +294,7 @@ def test_probabilities_are_those_of_the_network_and_calibrated():
     y = (value + np.random.default_rng(5).normal(0, 25, 80)) > 70
     other, value_val = table(60, seed=1)
     y_val = (value_val + np.random.default_rng(6).normal(0, 25, 60)) > 70
-    settings = SMALL | {"n_epochs": 60, "metric": "log_loss"}
+    settings = SMALL | {"n_epochs": 60, "metric": "log_loss", "recipe": "td-s"}
     losses = []
     for calibrate in (False, True):
         model = RealMLPClassifier(**settings, calibrate=calibrate).fit(X, y, X_val=other, y_val=y_val)
@@ -276,7 +309,7 @@ def test_probabilities_are_those_of_the_network_and_calibrated():
 @BOTH
 @pytest.mark.parametrize("ensemble", ["folds", "bags"])
 def test_several_networks_are_averaged(estimator, ensemble):
-    model, X, _ = fitted(estimator, n_models=3, ensemble=ensemble)
+    model, X, _ = fitted(estimator, n_models=3, ensemble=ensemble, recipe="td-s")
     assert len(model.models_) == len(model.validation_scores_) == 3
     assert model.model_ is model.models_[0]
     encoded = model.encoder_.transform(X)
@@ -284,7 +317,7 @@ def test_several_networks_are_averaged(estimator, ensemble):
         mean = np.mean([each.predict_proba(encoded) for each in model.models_], axis=0)
     else:
         outputs = np.mean([each.predict(encoded) for each in model.models_], axis=0)
-        mean = model.center_[0] + model.spread_[0] * outputs
+        mean = model.center_[0] + model.spread_[0] * outputs  # td-s has no limits
     np.testing.assert_allclose(answers(model, X), mean, rtol=1e-5)
     with pytest.raises(ValueError, match=r"one network, and this .* has 3"):
         model.to_table_model()
@@ -313,8 +346,9 @@ def test_progress_counts_the_epochs_of_all_networks(capsys):
 
 
 @BOTH
-def test_files_for_the_command_line(estimator, tmp_path):
-    model, X, _ = fitted(estimator)
+@pytest.mark.parametrize("recipe", ["td", "td-s"])
+def test_files_for_the_command_line(estimator, recipe, tmp_path):
+    model, X, _ = fitted(estimator, recipe=recipe, categorical=["code"])
     model.to_table_model("price").save(tmp_path / "model.npz")
     again = TableModel.load(tmp_path / "model.npz")
     assert again.target == "price"

@@ -104,7 +104,8 @@ def test_classes_with_another_file_to_measure_by(bpkern):
     patients("train.csv")
     patients("test.csv", 50, seed=1)
     command = ["fit", "train.csv", "--target", "ill", "-o", "m.npz"]
-    status, out, err = bpkern(*command, "--validation", "test.csv", "--report", "r.html")
+    more = ["--validation", "test.csv", "--report", "r.html", "--recipe", "td"]
+    status, out, err = bpkern(*command, *more)
     assert (status, err) == (0, "")
     assert "training on 102 rows, choosing the best epoch by 18, measuring on 50 of test.csv\n" in out
     assert float(re.search(r"accuracy +(\S+) %", out)[1]) > 85

@@ -17,7 +17,6 @@ from bpkern._table.fitted_table import Choices, fit_table
 from bpkern._table.frames import as_frame
 from bpkern._table.recipes import OF_CLASSES, OF_VALUES, Shape, new_network, without_scale
 from bpkern.errors import DivergedError
-from bpkern.preprocessing import TableEncoder
 
 UPDATES = 12
 BETAS = 0.9, 0.95
@@ -96,7 +95,7 @@ def test_td_s_trains_as_published(loss, recipe, activation, highest, outputs):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 5))
     y = rng.integers(0, 3, 40) if loss == "cross_entropy" else rng.normal(size=(40, 2))
-    model = new_network(recipe, Shape(5, outputs, (7, 6, 8), loss), UPDATES, rng)
+    model = new_network(recipe, Shape(5, outputs, (7, 6, 8), loss), UPDATES, rng, x)
     initial = [(w.astype(float), b.astype(float)) for w, b in model.get_weights()]
     model.fit(x, y, epochs=UPDATES, batch_size=40, verbose=0, n_threads=1)
     scale, layers = trained_by_formulas(x, y, loss, activation, highest, initial)
@@ -108,7 +107,8 @@ def test_td_s_trains_as_published(loss, recipe, activation, highest, outputs):
 
 
 def test_initial_weights_of_td_s():
-    model = new_network(OF_VALUES["td-s"], Shape(400, 2, (300, 300), "mse"), 1, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    model = new_network(OF_VALUES["td-s"], Shape(400, 2, (300, 300), "mse"), 1, rng, np.zeros((3, 400)))
     *hidden, (w, b) = model.get_weights()
     assert not w.any()
     assert not b.any()
@@ -120,7 +120,7 @@ def test_initial_weights_of_td_s():
 def test_the_factors_of_the_inputs_go_into_the_first_layer():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 5)), rng.normal(size=40)
-    model = new_network(OF_VALUES["td-s"], Shape(5, 1, (7, 6), "mse"), 9, rng)
+    model = new_network(OF_VALUES["td-s"], Shape(5, 1, (7, 6), "mse"), 9, rng, x)
     model.fit(x, y, epochs=9, batch_size=40, verbose=0, n_threads=1)
     plain = without_scale(model, OF_VALUES["td-s"])
     np.testing.assert_allclose(plain.predict(x), model.predict(x), rtol=0, atol=1e-5)
@@ -184,7 +184,7 @@ def test_no_other_factor_has_a_lower_loss(rows, classes, size, seed):
 
 def test_of_equally_good_epochs_the_last_is_kept():
     shape = Shape(2, 2, (3,), "cross_entropy")
-    model = new_network(OF_CLASSES["td-s"], shape, 10, np.random.default_rng(0))
+    model = new_network(OF_CLASSES["td-s"], shape, 10, np.random.default_rng(0), np.zeros((3, 2)))
     best, seen = BestEpoch("val_accuracy"), []
     for epoch, value in enumerate([0.5, np.nan, 0.8, 0.8, 0.7]):
         model.set_weights([(w + 1, b) for w, b in model.get_weights()])
@@ -201,9 +201,9 @@ def job(epochs=6, rows=60, until=None, n=1, y=None, **choices):
     y = (X[:, 0] > 0).astype(int) if y is None else y
     classes = 2 if y.dtype.kind == "i" else None
     parts = splits.folds(y, True, 4, rng)[:n]
-    plan = training.Plan(epochs, 16, True, until, n_threads=1, verbose=0)
+    plan = training.Plan(epochs, 16, classes is not None, until, n_threads=1, verbose=0)
     choices = Choices("td-s", hidden=(8,), **choices)
-    return fit_table(TableEncoder(), [as_frame(X)], y, None, parts, classes, choices, plan, 0)
+    return fit_table([as_frame(X)], y, None, parts, classes, choices, plan, 0)
 
 
 def test_without_time_there_is_one_update():

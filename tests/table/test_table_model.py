@@ -72,6 +72,14 @@ def test_values_have_their_units(tmp_path):
     assert np.array_equal(TableModel.load(tmp_path / "values.npz").predict(TABLE), expected)
     with pytest.raises(ValueError, match="predict_proba is for"):
         whole.predict_proba(TABLE)
+    low, high = np.quantile(expected, [0.3, 0.7])
+    TableModel(encoder, model, center=1e6, spread=2.0, limits=(low, high)).save(tmp_path / "cut.npz")
+    found = TableModel.load(tmp_path / "cut.npz").predict(TABLE)
+    assert np.array_equal(found, np.clip(expected, low, high))
+    assert not np.array_equal(found, expected)
+    for limits, kind in (((2, 1), ValueError), ((1, np.inf), ValueError), (3, TypeError)):
+        with pytest.raises(kind, match="limit"):
+            TableModel(encoder, model, limits=limits)
 
 
 def test_a_python_loss_is_given_again(tmp_path):
@@ -141,7 +149,8 @@ def test_parts_that_do_not_fit(arguments, kind, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"center": 3}, "center and spread are for models of values, not for binary_cross_entropy"),
+        ({"center": 3}, "center, spread and limits are for models of values, not for binary_cross_entropy"),
+        ({"limits": (0, 1)}, "center, spread and limits are for models of values"),
         ({"spread": 0}, "spread must be finite and above 0, not 0"),
         ({"spread": np.nan}, "spread must be finite and above 0, not nan"),
         ({"center": np.inf}, "center must be finite"),

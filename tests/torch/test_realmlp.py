@@ -56,7 +56,7 @@ class Published:
         return a
 
     def state(self):
-        found = {name: value.detach().numpy() for name, value in self.p.items()}
+        found = {name: value.detach().numpy().copy() for name, value in self.p.items()}
         for l in range(self.layers):
             found[f"{l}.weight"] = found[f"{l}.weight"] / math.sqrt(found[f"{l}.weight"].shape[1])
         return found

@@ -164,7 +164,7 @@ def _trained(
         [Split(np.arange(count), np.arange(count, len(rows)))],
         None if task.classes is None else len(task.classes),
         Choices(recipe, by_log_loss=True, max_categories=MOST_CATEGORIES),
-        Plan(EPOCHS, BATCH, calibrates=True, until=until, verbose=verbose),
+        Plan(EPOCHS, BATCH, calibrates=task.classes is not None, until=until, verbose=verbose),
         seed,
     )
     meaning = {"classes": task.classes} if task.classes is not None else _of_values(found)

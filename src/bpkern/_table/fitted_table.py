@@ -106,9 +106,9 @@ def fit_table(
     """
     recipe = (OF_VALUES if classes is None else OF_CLASSES)[choices.recipe]
     if choices.lr is not None:
-        recipe = recipe._replace(lr=choices.lr)
+        recipe = recipe.but(lr=choices.lr)
     if choices.by_log_loss:
-        recipe = recipe._replace(label_smoothing=0.0, monitor="val_loss")
+        recipe = recipe.but(label_smoothing=0.0, monitor="val_loss")
     encoder = TableEncoder(
         categorical=choices.categorical,
         max_one_hot=recipe.max_one_hot,
@@ -128,7 +128,6 @@ def fit_table(
     loss = "mse" if classes is None else "cross_entropy"
     numbers, codes = encoder.__bpkern_numbers__(), encoder.codes_
     shape = Shape(X.shape[1], outputs, choices.hidden, loss, numbers, codes)
-    plan = plan._replace(calibrates=plan.calibrates and classes is not None)
     return FittedTable(encoder, train(recipe, shape, Rows(X, y, weights), splits, plan, seed), center, spread)
 
 

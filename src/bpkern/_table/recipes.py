@@ -23,7 +23,7 @@ from ..schedules import CosLog4, FlatCos
 
 HIDDEN = (256, 256, 256)
 EPOCHS, BATCH = 256, 256
-BETAS = (0.9, 0.95)
+BETAS, EPS = (0.9, 0.95), 1e-8
 
 # Factors of the learning rate. In pytabkit's updates, weight decay is multiplied by their squares: one is in
 # the learning rate here, and the other a factor of the decay.
@@ -66,6 +66,10 @@ class Recipe(NamedTuple):
     def max_one_hot(self) -> int | None:
         """That of `TableEncoder`."""
         return MAX_ONE_HOT if self.is_full else None
+
+    def but(self, **changes: Any) -> Recipe:
+        """The recipe with other values of the named attributes."""
+        return self._replace(**changes)
 
 
 OF_CLASSES = {
@@ -125,12 +129,18 @@ def new_network(
         "label_smoothing": recipe.label_smoothing,
         "seed": generator,
     }
-    rate = CosLog4(recipe.lr, updates)
+    # Adam adds eps to the roots of squared gradients by V = sqrt(inputs) W, which are smaller by that factor
+    # than those by W. One eps for all is exact for the layers behind the first, if they have one width.
+    adam: dict[str, Any] = {
+        "lr": CosLog4(recipe.lr, updates),
+        "betas": BETAS,
+        "eps": EPS * math.sqrt(sizes[-2]),
+    }
     if not recipe.is_full:
         model = MLP(
             sizes,
             activation=recipe.activation,
-            optimizer=Adam(lr=rate, betas=BETAS),
+            optimizer=Adam(**adam),
             init=_initial(sizes, generator),
             inputs=[Scale(lr_factor=OF_SCALE)],
             **shared,
@@ -139,7 +149,7 @@ def new_network(
         model = MLP(
             sizes,
             activation=Parametric(recipe.activation, lr_factor=OF_ACTIVATIONS, decay_factor=OF_ACTIVATIONS),
-            optimizer=AdamW(lr=rate, betas=BETAS, weight_decay=FlatCos(DECAY, updates)),
+            optimizer=AdamW(**adam, weight_decay=FlatCos(DECAY, updates)),
             dropout=FlatCos(DROPOUT, updates),
             inputs=_embedded(shape),
             **shared,

@@ -64,7 +64,7 @@ class Plan(NamedTuple):
     epochs, batch : int
         At most; a mini-batch has no more rows than there are.
     calibrates : bool
-        Whether to calibrate the probabilities of classes.
+        Whether to calibrate the probabilities, of a network for classes.
     until : float or None
         The end of training on the monotonic clock.
     n_threads : int or None
@@ -264,7 +264,8 @@ def _affordable(
     threads = get_num_threads() if plan.n_threads is None else plan.n_threads
     together = min(threads, len(splits))
     part = Split(
-        training[: timed * batch], None if choosing is None else choosing[: len(choosing) * timed // steps]
+        training[: timed * batch],
+        None if choosing is None else choosing[: -(-len(choosing) * timed // steps)],
     )
     probe = new_network(recipe, shape, 2 * timed, generator, _some(rows.X, part, generator))
     for _ in range(2):  # the first time includes what first calls do

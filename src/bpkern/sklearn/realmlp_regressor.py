@@ -32,7 +32,7 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
         spread_ * outputs``.
     limits_ : list of ndarray of shape (2, n_outputs), or of None
         For each network, the least and the largest values that it has trained on: predictions beyond are cut
-        to these. None with "td-s".
+        to these, as published. None with "td-s".
     validation_scores_ : ndarray of shape (number of networks,)
         Of the epoch that is kept, 1 minus the mean squared error in units of ``spread_**2``; NaN without
         validation rows.
@@ -45,10 +45,10 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
     Notes
     -----
     Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on
-    tabular data" (2024), arXiv:2407.04491; the settings are those of `RealMLP_TD_S_Regressor` of pytabkit
-    1.8.0. Differences: gaps in numbers are filled, and marked in another column; the encoder and the scale of
-    the target of several networks are fitted to all of their rows; of several outputs, the error that chooses
-    the epoch is the mean of errors of scaled outputs.
+    tabular data" (2024), arXiv:2407.04491; the settings are those of `RealMLP_TD_Regressor` and
+    `RealMLP_TD_S_Regressor` of pytabkit 1.8.0. Differences: gaps in numbers are filled, and marked in another
+    column; the encoder and the scale of the target of several networks are fitted to all of their rows; of
+    several outputs, the error that chooses the epoch is the mean of errors of scaled outputs.
 
     Examples
     --------
@@ -62,7 +62,7 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
 
     def __init__(
         self,
-        recipe: str = "td-s",
+        recipe: str = "td",
         *,
         hidden_layer_sizes: Any = (256, 256, 256),
         n_epochs: int = 256,
