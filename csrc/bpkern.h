@@ -45,8 +45,8 @@
  *
  * Defined in: names.c; kernels/dispatch.c (bpk_isa_...); platform/ (machine.c of each system);
  * trainer/plain.c (the kernels on plain matrices);
- * trainer/net.c, inputs.c, groups.c, workspace.c, optimizer.c, parameters.c, plan.c, shards.c, train.c,
- * epochs.c and tape.c, each named below.
+ * trainer/net.c, inputs.c, extra.c, groups.c, workspace.c, optimizer.c, parameters.c, plan.c, shards.c,
+ * train.c, epochs.c and tape.c, each named below.
  */
 #ifndef BPKERN_H
 #define BPKERN_H
@@ -335,7 +335,6 @@ bpk_status bpk_net_create_with_inputs(const bpk_kernels *kernels, int count, con
                                       int layers, const ptrdiff_t *sizes, const bpk_activation *activations,
                                       const bpk_loss_settings *loss, bpk_net **net);
 ptrdiff_t bpk_net_inputs_width(const bpk_net *net);
-ptrdiff_t bpk_net_inputs_size(const bpk_net *net); /* number of parameters in front of layer 0; 0: none */
 
 /* The bytes of each weight of layer l. */
 size_t bpk_net_weight_size(const bpk_net *net, int l);
@@ -356,10 +355,12 @@ void *bpk_net_buffer(const bpk_net *net);
 void bpk_net_buffer_layer(const bpk_net *net, void *buffer, int l, const void *w, const void *b);
 int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer);
 
-/* The same for the parameters in front of layer 0, contiguous (trainer/inputs.c). */
-void bpk_net_set_inputs(bpk_net *net, bpk_store store, const void *values);
-void bpk_net_get_inputs(const bpk_net *net, bpk_store store, void *values);
-void bpk_net_buffer_inputs(const bpk_net *net, void *buffer, const void *values);
+/* The same for the extra parameters, which are no layer's weights or biases, contiguous: those in front of
+ * layer 0, then those of bpk_net_mix, layer by layer (trainer/extra.c). */
+ptrdiff_t bpk_net_extra_size(const bpk_net *net);
+void bpk_net_set_extra(bpk_net *net, bpk_store store, const void *values);
+void bpk_net_get_extra(const bpk_net *net, bpk_store store, void *values);
+void bpk_net_buffer_extra(const bpk_net *net, void *buffer, const void *values);
 
 void bpk_free(void *buffer); /* which may be NULL */
 
@@ -389,9 +390,16 @@ void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
  * z < 0 ? p (e^z - 1) : z. Workspaces made before must not be used any more. */
 void bpk_net_set_activation_parameter(bpk_net *net, int l, double parameter);
 
+/* Makes the activation of hidden layer l a share of its own, z + mix (s(z) - z), with a trained mix (out) for
+ * each unit. In an update, the factors multiply the learning rate and the weight decay. The parameters become
+ * zeros; after BPK_NO_MEMORY, the net can only be freed. Its mini-batches are trained by the general path
+ * alone, and not with shards (trainer/extra.c). */
+bpk_status bpk_net_mix(bpk_net *net, int l, double lr_factor, double decay_factor);
+
 /* Dropout in training: the probability that an activation of hidden layer l becomes zero, at least 0 and
  * below 1, and the key of the random numbers (kernels/philox.h). A workspace has no room for a layer's
- * dropout if the probability was 0 when the workspace was made, and then drops nothing: set it before. */
+ * dropout if the probability was 0 when the workspace was made, and then drops nothing: set it before. A net
+ * whose probabilities a request gives has any above 0. */
 void bpk_net_set_dropout(bpk_net *net, int l, double probability);
 void bpk_net_set_input_dropout(bpk_net *net, double probability); /* the same for the inputs */
 void bpk_net_set_dropout_key(bpk_net *net, uint64_t key);
@@ -534,8 +542,12 @@ typedef struct {
     /* Training. */
     bpk_shards *shards; /* or NULL; not together with `undoable` */
     bpk_update_settings update;
-    const double *rates; /* learning rates, one per update of this pass; NULL: the optimiser's lr */
-    int more;            /* gradients pending at the end of the data stay pending, for another pass */
+    const double *rates;  /* learning rates, one per update of this pass; NULL: the optimiser's lr */
+    const double *decays; /* weight decays, one per update; NULL: the optimiser's weight_decay */
+    /* (updates, layers), probabilities of dropout: those of the hidden layers, and of the inputs in the last
+     * column. Each is 0, or the net's own probability is above 0. NULL: the net's own. */
+    const double *dropouts;
+    int more;         /* gradients pending at the end of the data stay pending, for another pass */
     int mean_by_rows; /* results count a batch by its rows, not its weight; batches of weight 0 not at all */
     /* Of a pass of one step: right before the update, take a snapshot (bpk_net_snapshot), unless it is proved
      * that no number can overflow (trainer/bounds.h). results.bounded says so. */
@@ -616,8 +628,8 @@ bpk_status bpk_forward(const bpk_net *net, bpk_workspace *workspace, bpk_run *ru
 void bpk_workspace_get_layer(const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db);
 void bpk_workspace_set_layer(const bpk_net *net, bpk_workspace *workspace, int l, const void *dw,
                              const void *db);
-void bpk_workspace_get_inputs(const bpk_net *net, const bpk_workspace *workspace, void *gradients);
-void bpk_workspace_set_inputs(const bpk_net *net, bpk_workspace *workspace, const void *gradients);
+void bpk_workspace_get_extra(const bpk_net *net, const bpk_workspace *workspace, void *gradients);
+void bpk_workspace_set_extra(const bpk_net *net, bpk_workspace *workspace, const void *gradients);
 void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *from);
 void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace);
 
@@ -630,7 +642,8 @@ void bpk_workspace_clear_gradients(const bpk_net *net, bpk_workspace *workspace)
  *     backward  after forward with the same request; from grad (rows, outputs), the derivative of the loss
  *               with respect to the outputs: adds to the stored gradients, and writes dx (rows, inputs),
  *               the derivative with respect to x, unless dx is NULL
- *     update    by `scale` times the stored gradients, which are zero afterwards; rates must be NULL
+ *     update    by `scale` times the stored gradients, which are zero afterwards; rates and decays must be
+ *               NULL
  *     get       after forward, and for delta after backward, with the same request: a copy of layer l's
  *               inputs x (rows, in), activations a (rows, out), derivatives da/dz (rows, out) or delta (rows,
  *               out), contiguous; a and da/dz after dropout

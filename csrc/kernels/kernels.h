@@ -155,15 +155,15 @@ typedef struct {
     const bpk_move *move;
 } bpk_bias_args;
 
-/* Dropout on rows `from` to `to` of a (.., n) and slope (.., n), both in blocks of `rows` rows: some elements
- * become zero, the others are multiplied by 1 / (1 - probability). philox.h defines which elements: row i of
- * these is row `first` + i of the whole mini-batch. */
+/* Dropout on rows `from` to `to` of a (.., n), slope and difference, all in blocks of `rows` rows: some
+ * elements become zero, the others are multiplied by 1 / (1 - probability). philox.h defines which elements:
+ * row i of these is row `first` + i of the whole mini-batch. */
 typedef struct {
     uint64_t key, batch;
     uint32_t layer;
     double probability;
     ptrdiff_t from, to, n, rows, first;
-    void *a, *slope; /* slope may be NULL */
+    void *a, *slope, *difference; /* the last two may be NULL */
 } bpk_dropout_args;
 
 /* The losses and accuracies of m rows of n outputs a, and delta = scale * dloss/da. The caller multiplies
@@ -199,6 +199,18 @@ typedef struct {
     void *out;
     ptrdiff_t ldo;
 } bpk_scale_args;
+
+/* The share of an activation: with mix (n), s(z) in a (m, n) and z in difference (m, n),
+ *
+ *     difference <- s(z) - z    a <- z + mix difference    slope <- 1 + mix (slope - 1)
+ *
+ * slope (m, n) holds s'(z) or is NULL; the rows of all three are ld apart. */
+typedef struct {
+    ptrdiff_t m, n;
+    const void *mix;
+    void *a, *slope, *difference;
+    ptrdiff_t ld;
+} bpk_mix_args;
 
 /* Rows of a table by code: rows (m, n) = table[codes]; or, for `lookup_add`, table[codes] += rows, in the
  * order of the rows. codes (m) are reals, ldc apart, whole numbers that the table has. */
@@ -267,6 +279,7 @@ typedef struct {
     X(void, activate_parametric,                                                                            \
       (bpk_activation activation, double parameter, ptrdiff_t m, ptrdiff_t n, void *a, ptrdiff_t lda,       \
        void *slope, ptrdiff_t lds))                                                                         \
+    X(void, mix, (const bpk_mix_args *args))                                                                \
     X(void, dropout, (const bpk_dropout_args *args))                                                        \
     X(void, loss, (const bpk_loss_args *args))                                                              \
     X(void, scale, (const bpk_scale_args *args))                                                            \

@@ -28,6 +28,8 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     SERVED(run, request.stop_context);
     REFUSED(run, request.shards, run->request.shards);
     SERVED(run, request.rates);
+    SERVED(run, request.decays);
+    SERVED(run, request.dropouts); /* as layer.dropout */
     SERVED(run, request.more);
     SERVED(run, request.undoable); /* a pass of one step, so nothing is ahead */
     SERVED(run, request.mean_by_rows);
@@ -99,7 +101,9 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
     SERVED(net, updates_without);
     SERVED(net, size);
-    REFUSED(net, inputs, net->inputs);
+    SERVED(net, inputs); /* this and the next are refused with extra_size */
+    SERVED(net, extra);
+    REFUSED(net, extra_size, net->extra_size > 0);
     SERVED(net, compressed); /* never trained */
     /* Layer 1's backward half updates the bias of layer 0, and ends with the barrier. */
     REFUSED(net, count, net->count < 2);
@@ -113,6 +117,9 @@ static int serves_layer(const net_layer *layer) {
     SERVED(layer, activation); /* with an own pass, which the next step makes */
     SERVED(layer, parametric);
     SERVED(layer, parameter);
+    SERVED(layer, mixes); /* this and the next two are refused with net.extra_size */
+    SERVED(layer, mix);
+    SERVED(layer, mix_group);
     SERVED(layer, dropout); /* by the next step */
     SERVED(layer, narrow);  /* step_sweeps refuses it */
     SERVED(layer, pairs);   /* of compressed nets */

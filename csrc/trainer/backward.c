@@ -6,6 +6,7 @@
 #include "platform/caches.h"
 #include "platform/memory.h"
 #include "trainer/ahead.h"
+#include "trainer/extra.h"
 #include "trainer/groups.h"
 #include "trainer/inputs.h"
 #include "trainer/optimizer.h"
@@ -233,6 +234,13 @@ static void update_bias(const backward *b, const net_layer *layer, const moves *
         kernels->update_bias(&args);
 }
 
+/* Columns c of the shares of the activation below, and of the delta below. */
+static void move_mix(const backward *b, const columns *c) {
+    const mixed_columns of = {.j = c->j, .n = c->n, .width = c->width, .place = c->place};
+    const int l = (int)(b->below - b->step->net->layers);
+    mix_backward(b->step, l, &of, &b->all.biases, b->gradients, b->states);
+}
+
 /* Blocks of columns of a layer's input, whose rows of W are updated together. */
 enum { MOST_BLOCKS = 8 };
 typedef struct {
@@ -281,6 +289,7 @@ static void delta_and_update(const backward *b) {
             if (team_stopped(s->me)) return;
             delta_columns(b, &now, &c);
             if (more) continue;
+            if (b->below && b->below->mixes) move_mix(b, &c);
             if (b->moves_bias_below) update_bias(b, b->below, b->moves_below, b->delta_below, &c);
             if (b->moves_weights) add_to_group(b, &g, &c);
         }
@@ -340,6 +349,7 @@ static void find_below(backward *b, int l) {
         b->derivative = s->ws->layers[l - 1].slope;
         b->activation = BPK_SLOPE;
     }
+    if (l && b->below->mixes) b->activation = BPK_IDENTITY; /* mix_backward multiplies by s' */
 }
 
 /* delta_and_update updates the biases of the layer below. Those of the last layer come first: its delta

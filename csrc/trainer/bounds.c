@@ -154,7 +154,7 @@ static int follow(bpk_net *net, const step *s) {
             !move_bounds(&move, range, (double)size_of(net, layer), g, layer->norms, layer->after))
             return 0;
         delta *= 2 * layer->norms[BPK_PARAMETERS];
-        if (l) delta *= steepness(&net->layers[l - 1]) / (1 - net->layers[l - 1].dropout);
+        if (l) delta *= steepness(&net->layers[l - 1]) / (1 - dropout_of(s, l - 1));
         if (!(delta <= range.largest)) return 0;
     }
     return 1;
@@ -163,7 +163,7 @@ static int follow(bpk_net *net, const step *s) {
 /* The weights above the first layer, which bound its delta, grow out of proportion first: they are measured
  * before the others. */
 static int proves(bpk_net *net, const step *s) {
-    if (bpk_stores_gradients(&s->request->update) || net->inputs) return 0;
+    if (bpk_stores_gradients(&s->request->update) || net->extra_size) return 0;
     if (net->has_bounds) {
         if (follow(net, s)) return 1;
         for (int l = 1; l < net->count; l++) measure(net, &net->layers[l], BPK_PARAMETERS);

@@ -18,7 +18,7 @@ void bpk_net_set_group(bpk_net *net, int l, bpk_kind kind, bpk_group group) {
 static int is_trained(const net_layer *layer) {
     for (int kind = 0; kind < BPK_N_KINDS; kind++)
         if (!is_frozen(layer, (bpk_kind)kind)) return 1;
-    return 0;
+    return layer->mixes;
 }
 
 int lowest_trained(const bpk_net *net) {

@@ -9,7 +9,8 @@
 static inline int is_frozen(const net_layer *layer, bpk_kind kind) { return layer->groups[kind].frozen; }
 
 /* The lowest layer that training changes; the number of layers if all are frozen; 0 if there is an
- * input stage, which is always trained. No delta below it is needed, except for the stage. */
+ * input stage, which is always trained, as the shares of activations are. No delta below it is needed, except
+ * for the stage. */
 int lowest_trained(const bpk_net *net);
 
 #endif

@@ -97,33 +97,7 @@ void net_inputs_free(net_inputs *inputs) {
     free(inputs);
 }
 
-void bpk_net_get_inputs(const bpk_net *net, bpk_store store, void *values) {
-    memcpy(values, counterpart(net, net->stores[store], net->inputs->values),
-           (size_t)net->inputs->size * net->kernels->real_size);
-}
-
-void bpk_net_buffer_inputs(const bpk_net *net, void *buffer, const void *values) {
-    memcpy(counterpart(net, buffer, net->inputs->values), values,
-           (size_t)net->inputs->size * net->kernels->real_size);
-}
-
-void bpk_net_set_inputs(bpk_net *net, bpk_store store, const void *values) {
-    net_forget_bounds(net);
-    bpk_net_buffer_inputs(net, net->stores[store], values);
-}
-
-ptrdiff_t bpk_net_inputs_size(const bpk_net *net) { return net->inputs ? net->inputs->size : 0; }
-
 ptrdiff_t bpk_net_inputs_width(const bpk_net *net) { return net->layers[0].in; }
-
-void bpk_workspace_get_inputs(const bpk_net *net, const bpk_workspace *ws, void *gradients) {
-    memcpy(gradients, counterpart(net, ws->gradients, net->inputs->values),
-           (size_t)net->inputs->size * net->kernels->real_size);
-}
-
-void bpk_workspace_set_inputs(const bpk_net *net, bpk_workspace *ws, const void *gradients) {
-    bpk_net_buffer_inputs(net, ws->gradients, gradients);
-}
 
 ptrdiff_t inputs_scratch(const net_inputs *inputs) {
     ptrdiff_t rows = 0;

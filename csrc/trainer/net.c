@@ -9,8 +9,7 @@
 #include "trainer/inputs.h"
 #include "trainer/products.h"
 
-/* sum + rows * columns, or -1 if that overflows or sum is -1. */
-static ptrdiff_t total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns) {
+ptrdiff_t net_total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns) {
     ptrdiff_t product;
     if (sum < 0 || __builtin_mul_overflow(rows, columns, &product) ||
         __builtin_add_overflow(sum, product, &sum))
@@ -28,8 +27,8 @@ static int has_wide(const bpk_kernels *kernels, int layers, const ptrdiff_t *siz
 }
 
 /* The layout of a store: layer after layer, first the weights in blocks, then the bias; and at the end the
- * parameters of the input stage. */
-static void lay_out(bpk_net *net, void *memory) {
+ * extra parameters. */
+void net_lay_out(bpk_net *net, void *memory) {
     ptrdiff_t at = 0;
     for (int l = 0; l < net->count; l++) {
         net_layer *layer = &net->layers[l];
@@ -38,7 +37,15 @@ static void lay_out(bpk_net *net, void *memory) {
         layer->b = element(net->kernels, memory, at);
         at += layer->width;
     }
-    if (net->inputs) net->inputs->values = element(net->kernels, memory, at);
+    net->extra = element(net->kernels, memory, at);
+    if (net->inputs) net->inputs->values = net->extra;
+    at += net->inputs ? net->inputs->size : 0;
+    for (int l = 0; l < net->count; l++) {
+        net_layer *layer = &net->layers[l];
+        if (!layer->mixes) continue;
+        layer->mix = element(net->kernels, memory, at);
+        at += layer->out;
+    }
 }
 
 /* The net's own copy of the loss and its parameters, as reals. */
@@ -83,15 +90,16 @@ static bpk_status create(const bpk_kernels *kernels, int layers, const ptrdiff_t
                                              : in,
                              .columns = narrow ? in : out};
         for (int kind = 0; kind < BPK_N_KINDS; kind++) layer->groups[kind] = (bpk_group){.lr = 1, .decay = 1};
-        net->size = total(net->size, layer->rows, padded(kernels, layer->columns));
-        net->size = total(net->size, 1, layer->width);
+        net->size = net_total(net->size, layer->rows, padded(kernels, layer->columns));
+        net->size = net_total(net->size, 1, layer->width);
     }
-    if (inputs) net->size = total(net->size, 1, padded(kernels, inputs->size));
+    net->extra_size = inputs ? inputs->size : 0;
+    net->size = net_total(net->size, 1, padded(kernels, net->extra_size));
     if (bpk_net_make(net, BPK_PARAMETERS) != BPK_OK || copy_loss(net, loss, sizes[layers]) != BPK_OK) {
         bpk_net_free(net);
         return BPK_NO_MEMORY;
     }
-    lay_out(net, net->stores[BPK_PARAMETERS]);
+    net_lay_out(net, net->stores[BPK_PARAMETERS]);
     *result = net;
     return BPK_OK;
 }

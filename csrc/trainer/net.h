@@ -9,6 +9,9 @@ typedef struct {
     bpk_activation activation;
     int parametric; /* whether leaky_relu or elu has its `parameter` in place of 0.01 or 1 */
     double parameter;
+    int mixes;               /* whether the activation is z + mix (s(z) - z) */
+    void *mix;               /* (out,) in the store of the parameters; NULL without */
+    bpk_group mix_group;     /* its factors */
     double dropout;          /* probability */
     int narrow;              /* so few outputs that W is stored as (out, in) */
     int pairs;               /* W is stored in pairs (kernels/bfloat16.h): compressed, and not narrow */
@@ -38,7 +41,9 @@ struct bpk_net {
     int has_bounds;      /* whether the norms of the layers are bounds of the present numbers */
     int updates_without; /* the number of updates for which no bounds are tried */
     ptrdiff_t size;      /* elements of a store */
-    net_inputs *inputs;  /* the stage in front of layer 0, or NULL; its parameters follow the layers' */
+    net_inputs *inputs;  /* the stage in front of layer 0, or NULL */
+    void *extra; /* (extra_size,) parameters behind those of the layers: of the stage, and every mix */
+    ptrdiff_t extra_size;
     int count;
     net_layer layers[];
 };
@@ -53,7 +58,7 @@ static inline const net_layer *last_layer(const bpk_net *net) { return &net->lay
 
 /* Whether s and s' of a layer are computed together, after the product. */
 static inline int has_own_pass(const net_layer *layer) {
-    return bpk_needs_z(layer->activation) || layer->parametric;
+    return bpk_needs_z(layer->activation) || layer->parametric || layer->mixes;
 }
 
 /* Whether training stores the derivative s' of a layer: after dropout, and for activations with an own pass,
@@ -62,6 +67,12 @@ static inline int keeps_slope(const net_layer *layer) { return layer->dropout > 
 
 /* The parameters or the states have changed, and not by an update that `bounds_hold` has foreseen. */
 static inline void net_forget_bounds(bpk_net *net) { net->has_bounds = 0; }
+
+/* Sets where the parameters are, all in the memory of a store. */
+void net_lay_out(bpk_net *net, void *memory);
+
+/* sum + rows * columns, or -1 if that overflows or sum is -1. */
+ptrdiff_t net_total(ptrdiff_t sum, ptrdiff_t rows, ptrdiff_t columns);
 
 /* Copies layer l's weights (out, in) and bias (out) from a buffer of the parameters' layout to contiguous
  * arrays. */

@@ -31,7 +31,9 @@ static int serves_request(const bpk_net *net, const bpk_run *run) {
     SERVED(run, request.stop_context);
     REFUSED(run, request.shards, run->request.shards);
     SERVED(run, request.rates);
-    SERVED(run, request.more); /* concerns pending gradients */
+    SERVED(run, request.decays);
+    SERVED(run, request.dropouts); /* dropout is refused below */
+    SERVED(run, request.more);     /* concerns pending gradients */
     REFUSED(run, request.undoable, run->request.undoable);
     SERVED(run, request.mean_by_rows); /* one row of weight 1 counts 1 either way */
     SERVED(run, request.averaged);     /* of evaluation and prediction */
@@ -102,7 +104,9 @@ static int serves_net(const bpk_net *net) {
     SERVED(net, has_bounds); /* this and the next are of updates that can be undone */
     SERVED(net, updates_without);
     SERVED(net, size);
-    REFUSED(net, inputs, net->inputs);
+    SERVED(net, inputs); /* this and the next are refused with extra_size */
+    SERVED(net, extra);
+    REFUSED(net, extra_size, net->extra_size > 0);
     SERVED(net, compressed); /* never trained */
     REFUSED(net, count, net->count > ONLINE_LAYERS);
     return 1;
@@ -115,6 +119,9 @@ static int serves_layer(const net_layer *layer) {
     REFUSED(layer, activation, bpk_needs_z(layer->activation));
     REFUSED(layer, parametric, layer->parametric);
     SERVED(layer, parameter);
+    SERVED(layer, mixes); /* this and the next two are refused with net.extra_size */
+    SERVED(layer, mix);
+    SERVED(layer, mix_group);
     REFUSED(layer, dropout, layer->dropout > 0);
     SERVED(layer, narrow); /* no layer of such a net is narrow (net.c) */
     SERVED(layer, pairs);  /* of compressed nets */
@@ -300,7 +307,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
         }
         if (!isfinite(row_loss)) return BPK_DIVERGED;
 
-        if (!is_sgd || request->rates) {
+        if (!is_sgd || request->rates || request->decays) {
             ptrdiff_t updates = cursor->updates + counts.updates - net->counts.updates;
             move = next_moves(request, counts, updates, 1).weights;
             c = constants_of(&move);

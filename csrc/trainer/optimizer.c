@@ -43,16 +43,18 @@ moves next_moves(const bpk_request *request, bpk_counts counts, ptrdiff_t update
     const bpk_update_settings *update = &request->update;
     const bpk_optimizer *o = &update->optimizer;
     double lr = request->rates ? request->rates[updates] : o->lr, t = (double)counts.moves + 1;
+    double weight_decay = request->decays ? request->decays[updates] : o->weight_decay;
     bpk_move move = {.optimizer = *o,
                      .scale = 1,
                      .limit = INFINITY,
-                     .decay = is_decoupled(o) ? 0 : o->weight_decay,
-                     .shrink = is_decoupled(o) ? 1 - lr * o->weight_decay : 1,
+                     .decay = is_decoupled(o) ? 0 : weight_decay,
+                     .shrink = is_decoupled(o) ? 1 - lr * weight_decay : 1,
                      .lr = lr,
                      .eps = o->eps,
                      .correction = 1,
                      .dampening = t > 1 ? o->dampening : 0};
-    move.optimizer.lr = lr; /* for group_move */
+    move.optimizer.lr = lr; /* these two for group_move */
+    move.optimizer.weight_decay = weight_decay;
     if (o->rule == BPK_ADAGRAD) move.lr /= 1 + (t - 1) * o->lr_decay;
     if (is_adam(o)) {
         move.lr /= 1 - pow(o->momentum, t);

@@ -23,15 +23,16 @@ double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate
 }
 
 /* A chunk is a part of one layer's weights or of its bias, including their zero padding; or of a group of the
- * input stage, which is not penalised, like a bias. Chunks do not depend on the number of members, and so
- * neither do sums over them. */
+ * input stage or the shares of a layer's activation, which are not penalised, like a bias. Chunks do not
+ * depend on the number of members, and so neither do sums over them. */
 enum { CHUNK = 4096 };
 
 typedef struct {
     const step *step;
     int next_layer, next_is_bias; /* where the next chunk begins */
     ptrdiff_t next_offset;
-    int next_group;   /* after all layers */
+    int next_group;   /* of the input stage, after all layers */
+    int next_mix;     /* a layer, after these */
     ptrdiff_t number; /* the current chunk's, counted over all layers and groups */
     int is_bias;
     const bpk_group *group;
@@ -52,6 +53,8 @@ ptrdiff_t count_chunks(const bpk_net *net) {
         count += chunks_of(size_of(net, l, 0)) + chunks_of(size_of(net, l, 1));
     for (int g = 0; net->inputs && g < net->inputs->groups; g++)
         count += chunks_of(net->inputs->group[g].size);
+    for (int l = 0; l < net->count; l++)
+        if (net->layers[l].mixes) count += chunks_of(net->layers[l].out);
     return count;
 }
 
@@ -75,12 +78,21 @@ static int emit(chunk *c, const bpk_group *group, int is_bias, const void *first
 }
 
 /* next_chunk after the layers. */
-static int next_of_inputs(chunk *c) {
+static int next_of_extra(chunk *c) {
     const bpk_net *net = c->step->net;
-    while (c->next_group < net->inputs->groups) {
+    while (net->inputs && c->next_group < net->inputs->groups) {
         const input_group *group = &net->inputs->group[c->next_group];
         const void *first = element(net->kernels, net->inputs->values, group->at);
         c->next_group += emit(c, &group->factors, 1, first, group->size);
+        if (is_own(c)) return 1;
+    }
+    while (c->next_mix < net->count) {
+        const net_layer *layer = &net->layers[c->next_mix];
+        if (!layer->mixes) {
+            c->next_mix++;
+            continue;
+        }
+        c->next_mix += emit(c, &layer->mix_group, 1, layer->mix, layer->out);
         if (is_own(c)) return 1;
     }
     return 0;
@@ -100,7 +112,7 @@ static int next_chunk(chunk *c) {
         }
         if (is_own(c)) return 1;
     }
-    return net->inputs && next_of_inputs(c);
+    return net->extra_size && next_of_extra(c);
 }
 
 void step_penalties(const step *s, double l1, double l2) {
@@ -133,7 +145,7 @@ static void move_chunk(const chunk *c, const bpk_move *move, double penalty) {
     if (c->group->frozen) return;
     void *states[BPK_STATES];
     bpk_move own;
-    if (net->has_groups || net->inputs) {
+    if (net->has_groups || net->extra_size) {
         own = group_move(move, c->group, penalty);
         move = &own;
     }

@@ -54,7 +54,7 @@ ptrdiff_t most_parts(const bpk_net *net, ptrdiff_t rows) {
 }
 
 int has_row_tiles(const bpk_net *net, ptrdiff_t rows) {
-    return !net->inputs && net->size <= THIN_BYTES / (ptrdiff_t)net->kernels->real_size &&
+    return !net->extra_size && net->size <= THIN_BYTES / (ptrdiff_t)net->kernels->real_size &&
            rows / LEAST_TILES >= tile_rows(net);
 }
 

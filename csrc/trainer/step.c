@@ -138,13 +138,14 @@ static bpk_status gather_batch(step *s) {
 static ptrdiff_t first_row(const step *s) { return s->request->shards ? s->request->shards->place : 0; }
 
 void step_drop_inputs(const step *s, int64_t batch, void *x) {
-    if (s->net->input_dropout == 0) return;
+    const double probability = input_dropout_of(s);
+    if (probability == 0) return;
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
     bpk_dropout_args args = {.key = s->net->dropout_key,
                              .batch = (uint64_t)batch,
                              .layer = PHILOX_INPUTS,
-                             .probability = s->net->input_dropout,
+                             .probability = probability,
                              .n = s->net->layers[0].in,
                              .rows = s->rows,
                              .first = first_row(s),
@@ -158,44 +159,62 @@ void step_drop_inputs(const step *s, int64_t batch, void *x) {
 
 /* a (m, n) <- s(z) and, unless it is NULL, slope (m, n) <- s'(z); both have rows `ld` apart. a holds z
  * before. */
-static void activate_rows(const bpk_kernels *kernels, const net_layer *layer, ptrdiff_t m, ptrdiff_t n,
-                          void *a, void *slope, ptrdiff_t ld) {
+static void plain_activation(const bpk_kernels *kernels, const net_layer *layer, ptrdiff_t m, ptrdiff_t n,
+                             void *a, void *slope, ptrdiff_t ld) {
     if (layer->parametric)
         kernels->activate_parametric(layer->activation, layer->parameter, m, n, a, ld, slope, ld);
-    else
+    else if (slope)
         kernels->activate_with_slope(layer->activation, m, n, a, ld, slope, ld);
+    else
+        kernels->activate(layer->activation, m, n, a, ld);
 }
 
-/* The member's rows of layer l: a <- s(z) and, in training, slope <- s'(z), then dropout on both. a holds z
- * before. */
-static void activate(const step *s, int l) {
+/* The same for an activation that may be a share, mix (n): then also difference (m, n) <- s(z) - z, as needed
+ * by mix_backward (extra.h). */
+static void activate_rows(const bpk_kernels *kernels, const net_layer *layer, bpk_mix_args *args) {
+    if (layer->mixes) kernels->copy(args->m, args->n, args->a, args->ld, args->difference, args->ld);
+    plain_activation(kernels, layer, args->m, args->n, args->a, args->slope, args->ld);
+    if (layer->mixes) kernels->mix(args);
+}
+
+/* The member's rows of layer l, with its mix or NULL: a <- s(z) and, in training, slope <- s'(z), then
+ * dropout on both. a holds z before. */
+static void activate(const step *s, int l, const void *mix) {
     const bpk_kernels *kernels = s->net->kernels;
     const net_layer *layer = &s->net->layers[l];
-    void *a = s->ws->layers[l].a, *slope = s->ws->layers[l].slope;
+    void *a = s->ws->layers[l].a, *slope = s->ws->layers[l].slope, *difference = s->ws->layers[l].difference;
     ptrdiff_t from, to;
     team_share(s->me, s->m, 1, &from, &to);
     if (l == s->net->count - 1) {
         ptrdiff_t start = from * layer->width;
-        activate_rows(kernels, layer, to - from, layer->out, element(kernels, a, start),
-                      slope ? element(kernels, slope, start) : NULL, layer->width);
+        plain_activation(kernels, layer, to - from, layer->out, element(kernels, a, start),
+                         slope ? element(kernels, slope, start) : NULL, layer->width);
         return;
     }
     for (ptrdiff_t j = 0, width; j < layer->out && !team_stopped(s->me); j += width) {
         width = block_width(kernels, layer->out - j);
         ptrdiff_t start = j * s->rows + from * width;
-        activate_rows(kernels, layer, to - from, smaller(width, layer->out - j), element(kernels, a, start),
-                      slope ? element(kernels, slope, start) : NULL, width);
+        bpk_mix_args args = {.m = to - from,
+                             .n = smaller(width, layer->out - j),
+                             .mix = mix ? element(kernels, mix, j) : NULL,
+                             .a = element(kernels, a, start),
+                             .slope = slope ? element(kernels, slope, start) : NULL,
+                             .difference = difference ? element(kernels, difference, start) : NULL,
+                             .ld = width};
+        activate_rows(kernels, layer, &args);
     }
-    if (!s->training || layer->dropout == 0) return;
+    const double probability = s->training ? dropout_of(s, l) : 0;
+    if (probability == 0) return;
     bpk_dropout_args args = {.key = s->net->dropout_key,
                              .batch = (uint64_t)s->counts.batches,
                              .layer = (uint32_t)l,
-                             .probability = layer->dropout,
+                             .probability = probability,
                              .n = layer->out,
                              .rows = s->rows,
                              .first = first_row(s),
                              .a = a,
-                             .slope = slope};
+                             .slope = slope,
+                             .difference = difference};
     for (; from < to && !team_stopped(s->me); from = args.to) {
         args.from = from;
         args.to = smaller(from + MANY_ROWS, to);
@@ -241,12 +260,12 @@ bpk_status step_forward(step *s, int layers) {
     for (int l = 0; l < layers; l++) {
         const net_layer *layer = &net->layers[l];
         const void *w = counterpart(net, store, layer->w), *b = counterpart(net, store, layer->b);
-        const int own_pass = ws->layers[l].slope || layer->parametric;
+        const int own_pass = ws->layers[l].slope || layer->parametric || layer->mixes;
         if (l > 0 || !is_ahead) /* otherwise the product exists */
             layer_product(s, l, w, b, own_pass ? BPK_IDENTITY : layer->activation);
         team_barrier(s->me);
         if (own_pass) {
-            activate(s, l);
+            activate(s, l, counterpart(net, layer->mixes ? store : NULL, layer->mix));
             team_barrier(s->me);
         }
     }

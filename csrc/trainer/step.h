@@ -38,6 +38,16 @@ static inline void *step_input(const step *s, int l) {
     return l ? s->ws->layers[l - 1].a : s->ws->x[s->turn];
 }
 
+/* The probability of dropout in the batch under way: of hidden layer l, or of the inputs. */
+static inline double dropout_of(const step *s, int l) {
+    const double *given = s->request->dropouts;
+    return given ? given[s->cursor.updates * s->net->count + l] : s->net->layers[l].dropout;
+}
+
+static inline double input_dropout_of(const step *s) {
+    return s->request->dropouts ? dropout_of(s, s->net->count - 1) : s->net->input_dropout;
+}
+
 /* The member's row of ws->rows_of_threads. */
 static inline void *step_own_row(const step *s) {
     return element(s->net->kernels, s->ws->rows_of_threads, s->me.index * s->ws->row_size);

@@ -53,7 +53,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     size_t real = kernels->real_size;
     int training = purpose != BPK_FOR_FORWARD, stores = purpose == BPK_FOR_GRADIENTS;
     int has_x_delta = stores || (training && net->inputs);
-    ptrdiff_t deepest = 0, columns = net->inputs ? net->inputs->columns : net->layers[0].in;
+    ptrdiff_t deepest = 0, mixed = 0, columns = net->inputs ? net->inputs->columns : net->layers[0].in;
     ws->x[0] = carve(arena, ws->rows, padded(kernels, net->layers[0].in), real);
     if (training)
         ws->x[1] =
@@ -63,6 +63,10 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
         ws->layers[l].a = carve(arena, ws->rows, layer->width, real);
         if (training) ws->layers[l].delta = carve(arena, ws->rows, layer->width, real);
         if (training && keeps_slope(layer)) ws->layers[l].slope = carve(arena, ws->rows, layer->width, real);
+        if (layer->mixes) {
+            ws->layers[l].difference = carve(arena, ws->rows, layer->width, real);
+            mixed = larger(mixed, layer->out);
+        }
         if ((l > 0 || has_x_delta) && !layer->narrow) deepest = larger(deepest, layer->out);
     }
     ws->target_rows = carve(arena, ws->rows, 1, sizeof *ws->target_rows);
@@ -83,6 +87,7 @@ static void lay_out(bpk_workspace *ws, const bpk_net *net, bpk_purpose purpose, 
     ws->rows_of_threads = carve(arena, ws->threads, ws->row_size, real);
     ws->strip_size = training ? kernels->panel * smaller(deepest, DEPTH + kernels->panel) : 0;
     ws->strips = carve(arena, ws->threads, ws->strip_size, real);
+    if (training) ws->mix_gradients = carve(arena, mixed, 1, real);
     lay_out_inputs(ws, net, training, stores, arena);
     ptrdiff_t parts = training ? most_parts(net, ws->rows) : 0;
     if (!parts) return;

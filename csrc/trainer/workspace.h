@@ -39,6 +39,8 @@ struct bpk_workspace {
     /* Of the input stage (inputs.h), in blocks: (rows, columns of X), (rows, inputs) and, if x_delta is for
      * the caller, the derivative by the columns of X; the gradients of one mini-batch; scratch per thread. */
     void *gathered, *embedded, *columns_delta, *input_gradients, *input_scratch;
+    void *mix_gradients; /* (widest layer,) of the shares of a layer's activation, in one mini-batch (extra.h)
+                          */
     /* (threads,) the first bad row that each thread has found in the gather, or -1; and in the loss. */
     ptrdiff_t *bad, *bad_targets;
     int64_t batch;         /* the number of the mini-batch of the last forward pass by hand (tape.c) */
@@ -51,8 +53,9 @@ struct bpk_workspace {
     tiles_result *parts;
     ptrdiff_t view_size;
     struct {
-        void *a, *delta; /* delta in training only; the last layer's a is plain */
-        void *slope;     /* s', stored like a; in training, if keeps_slope(layer); otherwise NULL */
+        void *a, *delta;  /* delta in training only; the last layer's a is plain */
+        void *slope;      /* s', stored like a; in training, if keeps_slope(layer); otherwise NULL */
+        void *difference; /* s(z) - z, stored like a; if the layer mixes; otherwise NULL */
     } layers[];
 };
 

@@ -175,6 +175,8 @@ cdef extern from "bpkern.h" nogil:
         bpk_shards *shards
         bpk_update_settings update
         const double *rates
+        const double *decays
+        const double *dropouts
         int more
         int mean_by_rows
         int undoable
@@ -256,10 +258,11 @@ cdef extern from "bpkern.h" nogil:
         const bpk_kernels *kernels, int count, const bpk_input *inputs, int layers, const ptrdiff_t *sizes,
         const bpk_activation *activations, const bpk_loss_settings *loss, bpk_net **net)
     ptrdiff_t bpk_net_inputs_width(const bpk_net *net)
-    ptrdiff_t bpk_net_inputs_size(const bpk_net *net)
-    void bpk_net_set_inputs(bpk_net *net, bpk_store store, const void *values)
-    void bpk_net_get_inputs(const bpk_net *net, bpk_store store, void *values)
-    void bpk_net_buffer_inputs(const bpk_net *net, void *buffer, const void *values)
+    ptrdiff_t bpk_net_extra_size(const bpk_net *net)
+    void bpk_net_set_extra(bpk_net *net, bpk_store store, const void *values)
+    void bpk_net_get_extra(const bpk_net *net, bpk_store store, void *values)
+    void bpk_net_buffer_extra(const bpk_net *net, void *buffer, const void *values)
+    bpk_status bpk_net_mix(bpk_net *net, int l, double lr_factor, double decay_factor)
     size_t bpk_net_weight_size(const bpk_net *net, int l)
     void bpk_net_free(bpk_net *net)
     void bpk_free(void *buffer)
@@ -323,8 +326,8 @@ cdef extern from "bpkern.h" nogil:
         const bpk_net *net, const bpk_workspace *workspace, int l, void *dw, void *db)
     void bpk_workspace_set_layer(
         const bpk_net *net, bpk_workspace *workspace, int l, const void *dw, const void *db)
-    void bpk_workspace_get_inputs(const bpk_net *net, const bpk_workspace *workspace, void *gradients)
-    void bpk_workspace_set_inputs(const bpk_net *net, bpk_workspace *workspace, const void *gradients)
+    void bpk_workspace_get_extra(const bpk_net *net, const bpk_workspace *workspace, void *gradients)
+    void bpk_workspace_set_extra(const bpk_net *net, bpk_workspace *workspace, const void *gradients)
     void bpk_workspace_copy_gradients(const bpk_net *net, bpk_workspace *to, const bpk_workspace *source)
     bpk_status bpk_forward(
         const bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps, void *out)

@@ -149,6 +149,12 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     fit.add_argument(
         "--time", type=_seconds, default=60.0, help="approximate limit of training, in seconds (60)"
     )
+    fit.add_argument(
+        "--recipe",
+        choices=("td-s", "td"),
+        default="td-s",
+        help="settings of RealMLP: td takes about twice the time, and exports do not take it (td-s)",
+    )
     fit.add_argument("--validation", metavar="other.csv", help="rows that measure the network")
     fit.add_argument("--compare", action="store_true", help="measure scikit-learn's gradient boosting, too")
     fit.add_argument("--report", metavar="report.html", help="also write metrics and plots as a page")

@@ -1,4 +1,4 @@
-"""The activations that have a parameter, for ``MLP(activation=...)``. The kernels compute them.
+"""The activations that have parameters, for ``MLP(activation=...)``. The kernels compute them.
 
 A layer's activation is kept as a text: a name alone, or with a parameter that is not the default, as in
 "leaky_relu(0.2)". `MLP` takes these texts, too; models show them, and files hold them.
@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from . import _checks
 from ._arguments import proposes_arguments
+from ._model.groups import MOST_FACTOR
 from ._slots import Slotted
 
 
@@ -101,6 +102,60 @@ class ELU(Activation):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
         self.check()
+
+
+class Parametric(Activation):
+    """A trained share of an activation: ``z + alpha * (f(z) - z)``, with one alpha per unit, initially 1.
+
+    It is RealMLP's activation (Holzmüller et al., 2024). The shares are trained with the weights, by the
+    optimiser of the model, and without its penalties l1 and l2. They are "activations.0.alpha", of the shape
+    (units,), and so on in `MLP.state_dict`. Only hidden layers have them, and `MLP.compress`, `MLP.trace`,
+    `bpkern.export`, fits with `shards` or `comm` and the estimators refuse them.
+
+    Parameters
+    ----------
+    function : str or activation of `bpkern.activations`
+        The activation f.
+    lr_factor, decay_factor : float
+        At least 0. They multiply the learning rate and the weight decay of the optimiser for the shares. With
+        an `lr_factor` of 0, they stay as they are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values out of range or of the wrong kind. The model checks the name of the function.
+    """
+
+    names = ("function", "lr_factor", "decay_factor")
+    __slots__ = names
+
+    name = "parametric"
+
+    @proposes_arguments("Parametric")
+    def __init__(self, function: str | Activation, lr_factor: float = 1.0, decay_factor: float = 1.0) -> None:
+        self.function = function
+        self.lr_factor = lr_factor
+        self.decay_factor = decay_factor
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError if the present settings are not allowed."""
+        if isinstance(self.function, Parametric) or not isinstance(self.function, (str, Activation)):
+            raise TypeError(
+                f"function must be a name or an activation with a constant parameter, not {self.function!r}"
+            )
+        _checks.real("lr_factor", self.lr_factor, 0.0, MOST_FACTOR)
+        _checks.real("decay_factor", self.decay_factor, 0.0, MOST_FACTOR)
+
+    def __str__(self) -> str:
+        """The text of the activation, as in "parametric(mish, lr_factor=0.1)"."""
+        self.check()
+        factors = [
+            f", {name}={float(value)!r}"
+            for name, value in (("lr_factor", self.lr_factor), ("decay_factor", self.decay_factor))
+            if value != 1
+        ]
+        return f"{self.name}({self.function}{''.join(factors)})"
 
 
 # By the names that `MLP(activation=...)` takes. A name means the activation with its default parameter.

@@ -57,9 +57,9 @@ cdef int raise_for_epoch(Network net, const bpk_run *run, bpk_status status) exc
     return 0
 
 
-def train_batch(Network net, Data rows, Update update, double rate):
+def train_batch(Network net, Data rows, Update update, double rate, dropouts=None):
     """Make one step on all rows, by `rate`, and return the mean loss before it. Discards the average. This thread is
-    inside `writing()`.
+    inside `writing()`. `dropouts` (1, layers) is that of `Network.train`.
 
     Raises as `train_epochs`; then nothing has changed, unless a signal handler has changed the model.
     """
@@ -73,6 +73,9 @@ def train_batch(Network net, Data rows, Update update, double rate):
     cdef int made, i
     net.begin_run(&run, rows, None, rows.c.rows, True)
     run.request.threads = share_of(net.most_threads(None, work, 1), None)
+    if dropouts is not None:
+        dropouts = net.probabilities(dropouts, 1)
+        run.request.dropouts = <const double *>data(dropouts)
     if work >= FIRST_SLICE_WORK:
         run.request.stop = wants_to_stop
     memset(&epochs, 0, sizeof(epochs))

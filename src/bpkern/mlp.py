@@ -18,7 +18,7 @@ from ._fit.fit import SHORT, Fit
 from ._model.conventions import Conventions
 from ._model.core import Core, core_of
 from ._model.groups import frozen, listed, with_factors, with_ntk_factors
-from ._model.parameters import Weights, checked_mapping, of_inputs, weights_of, without_gaps
+from ._model.parameters import Weights, checked_mapping, extra_of, weights_of, without_gaps
 from ._model.prediction import (
     any_forward,
     check_probabilistic,
@@ -33,6 +33,7 @@ from .callbacks import Callback
 from .history import History
 from .losses import Loss
 from .optimizers import Optimizer
+from .schedules import Schedule
 
 if TYPE_CHECKING:
     from ._model.summary import Summary
@@ -58,7 +59,8 @@ class MLP:
         ``activations.LeakyReLU(0.2)``, which may be written "leaky_relu(0.2)"; elu is exp(z) - 1 below 0, and
         selu is elu with the published scales; gelu is z times the cumulative normal distribution, and
         gelu_tanh its approximation by tanh; silu is z times the sigmoid, also known as swish; mish is z times
-        tanh(softplus(z)).
+        tanh(softplus(z)). ``activations.Parametric("selu")`` has a trained share of its function for
+        each unit.
     output_activation : str or activation of `bpkern.activations`
         Of the last layer, applied before any loss. Leave it "identity" with the two cross-entropies, which
         contain their own softmax or sigmoid.
@@ -93,9 +95,10 @@ class MLP:
     l2 : float
         Adds ``l2 * sum(W**2)`` to the loss and ``2 * l2 * W`` to the gradient, for weights but not for
         biases.
-    dropout : float or sequence of float
+    dropout : float, schedule of `bpkern.schedules`, or sequence of them
         The probability that a hidden activation is dropped in training, from 0 to below 1: one for all hidden
-        layers, or one per hidden layer. Activations that are kept are divided by 1 minus the probability.
+        layers, or one per hidden layer. Activations that are kept are divided by 1 minus the probability. A
+        schedule gives the probability in each mini-batch, by the number of updates that the model has made.
     l1 : float
         Adds ``l1 * sum(abs(W))`` to the loss and ``l1 * sign(W)`` to the gradient, for weights but not for
         biases.
@@ -112,7 +115,7 @@ class MLP:
         ``layers[0]`` is the number of columns of X; W of the first layer has as many columns as the inputs
         have outputs. Not with `input_dropout`; and `compress`, `trace`, `bpkern.export` and fits with
         `shards` or `comm` refuse a model with inputs.
-    input_dropout : float
+    input_dropout : float or schedule
         As `dropout`, for the inputs: the probability that a number of a row is dropped in training. Not for a
         model with `inputs`.
     seed : None, int, SeedSequence or Generator
@@ -165,12 +168,12 @@ class MLP:
         dtype: Any = "float32",
         init: str | tuple[str, float] | Sequence[str | tuple[Any, Any]] = "auto",
         l2: float = 0.0,
-        dropout: float | Sequence[float] = 0.0,
+        dropout: float | Schedule | Sequence[float | Schedule] = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
         bias: bool | Sequence[bool] = True,
         inputs: Sequence[Input] = (),
-        input_dropout: float = 0.0,
+        input_dropout: float | Schedule = 0.0,
         seed: Any = None,
     ) -> None:
         if "_core" in vars(self) and self._core.fitting:
@@ -1044,10 +1047,10 @@ class MLP:
         """
         settings = self._core.settings
         count = len(settings.bias)
-        if settings.stage is None:
+        if settings.extra is None:
             self.set_weights(weights_of(without_gaps(state, count), count, settings.bias))
             return
-        own, others = of_inputs(checked_mapping(state))
+        own, others = extra_of(checked_mapping(state))
         self._core.set_state({**own, **without_gaps(others, count)})
 
     @proposes_arguments("MLP.polyak_update")
@@ -1089,7 +1092,7 @@ class MLP:
         >>> model.initialize(X)
         >>> history = model.fit(X, y)
 
-        The layers below have their new values when a layer is drawn, and dropout acts. Frozen layers are
+        The layers below have their new values when a layer is drawn. Nothing is dropped. Frozen layers are
         drawn, too; the model's `inputs` stay as they are. `reset` goes back to the initial values of the
         seed.
 
@@ -1171,10 +1174,10 @@ class MLP:
         loss: str | Loss | Callable[..., Any],
         optimizer: Optimizer | str | None = None,
         l2: float = 0.0,
-        dropout: float | Sequence[float] = 0.0,
+        dropout: float | Schedule | Sequence[float | Schedule] = 0.0,
         l1: float = 0.0,
         label_smoothing: float = 0.0,
-        input_dropout: float = 0.0,
+        input_dropout: float | Schedule = 0.0,
         seed: Any = None,
     ) -> Self:
         """A model with the layers, activations, dtype and weights of an ONNX file.

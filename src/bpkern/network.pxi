@@ -24,6 +24,14 @@ cdef ptrdiff_t most_updates(const bpk_run *run, ptrdiff_t batches) noexcept:
     return (batches - 1) // max(run.request.update.accumulate, 1) + 1 if batches else 0
 
 
+cdef cnp.ndarray per_update(str what, given, ptrdiff_t least):
+    """Values by update, float64, at least that many. Raises TypeError or ValueError."""
+    cdef cnp.ndarray found = vector(what, given, cnp.NPY_DOUBLE, sizeof(double), -1)
+    if cnp.PyArray_DIM(found, 0) < least:
+        raise ValueError(f"{what} must be given for each update, {least} in all, not {cnp.PyArray_DIM(found, 0)}")
+    return found
+
+
 cdef ptrdiff_t rows_done(const bpk_run *run, Shards shards) noexcept:
     """The rows that a run has done, on all ranks."""
     return run.cursor.next if shards is None else min(run.cursor.batches * shards.batch, shards.rows)
@@ -80,7 +88,7 @@ cdef class Network:
     cdef int reader_threads
     cdef tuple sizes  # of the layers: the first is the number of inputs of layer 0
     cdef ptrdiff_t inputs, outputs  # columns of X, and of the outputs
-    cdef ptrdiff_t input_size  # the number of parameters in front of layer 0
+    cdef ptrdiff_t extra_size  # the number of parameters that are no weights or biases
     cdef bpk_loss loss
     cdef tuple dropout
     cdef bint is_set  # whether the parameters have been set
@@ -129,7 +137,7 @@ cdef class Network:
         self.guard = Guard()
         self.inputs, self.outputs = sizes[0], sizes[layers]
         self.sizes = sizes if plan is None else (bpk_net_inputs_width(self.net), *sizes[1:])
-        self.input_size = bpk_net_inputs_size(self.net)
+        self.extra_size = bpk_net_extra_size(self.net)
         self.loss = loss.c.loss
         self.dropout = (0.0,) * (layers - 1)
         self.dtype = dtype.newbyteorder("=")
@@ -175,13 +183,13 @@ cdef class Network:
                 bpk_net_get_layer(self.net, c_store, l, data(w), data(b))
         return layers
 
-    def get_inputs(self, store=PARAMETERS):
-        """A copy of the parameters in front of layer 0 of a store, flat; of size 0 if there are none."""
+    def get_extra(self, store=PARAMETERS):
+        """A copy of the extra parameters of a store, flat: those in front of layer 0, then the shares of activations."""
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
-        values = np.empty(self.input_size, self.dtype)
-        if self.input_size:
+        values = np.empty(self.extra_size, self.dtype)
+        if self.extra_size:
             with self.reading():
-                bpk_net_get_inputs(self.net, c_store, data(values))
+                bpk_net_get_extra(self.net, c_store, data(values))
         return values
 
     def empty_layers(self):
@@ -189,9 +197,9 @@ cdef class Network:
         shapes = zip(self.sizes[1:], self.sizes)
         return [(np.empty(shape, self.dtype), np.empty(shape[0], self.dtype)) for shape in shapes]
 
-    def set_layers(self, layers, store=PARAMETERS, bint finite=True, inputs=None):
-        """Set all weights and biases [(W, b), ...], of the network's shapes and dtype and C-contiguous; and the parameters
-        in front of layer 0, flat, unless `inputs` is None.
+    def set_layers(self, layers, store=PARAMETERS, bint finite=True, extra=None):
+        """Set all weights and biases [(W, b), ...], of the network's shapes and dtype and C-contiguous; and the extra
+        parameters, flat, unless `extra` is None.
 
         An iterator may make each pair only when it is asked for it, so that one is in memory at a time. Raises TypeError
         or ValueError for arrays that do not fit. Then the network is unchanged, unless its parameters had never been set.
@@ -199,9 +207,9 @@ cdef class Network:
         """
         cdef bpk_store c_store = <bpk_store><int>STORES.index(store)
         cdef void *buffer = NULL
-        if inputs is not None:
-            inputs = plain("inputs", inputs)
-            check_contiguous("inputs", inputs, self.typenum, (self.input_size,))
+        if extra is not None:
+            extra = plain("extra", extra)
+            check_contiguous("extra", extra, self.typenum, (self.extra_size,))
         with self.writing():
             if self.is_set or c_store != BPK_PARAMETERS:
                 self.check_trains()
@@ -213,13 +221,13 @@ cdef class Network:
                 layers = [self.fitting(l, pair) for l, pair in enumerate(layers)]
                 self.check_count(len(layers))
             try:
-                self.fill(layers, c_store, buffer, inputs)
+                self.fill(layers, c_store, buffer, extra)
             finally:
                 bpk_free(buffer)
             self.is_set |= c_store == BPK_PARAMETERS
             self.changes += 1
 
-    cdef int fill(self, layers, bpk_store store, void *buffer, inputs) except -1:
+    cdef int fill(self, layers, bpk_store store, void *buffer, extra) except -1:
         """Set a store layer by layer, by way of a buffer unless it is NULL."""
         cdef int count = 0
         if buffer == NULL:
@@ -232,14 +240,14 @@ cdef class Network:
                 bpk_net_buffer_layer(self.net, buffer, count, data(w), data(b))
             count += 1
         self.check_count(count)
-        if self.input_size and inputs is not None and buffer == NULL:
-            bpk_net_set_inputs(self.net, store, data(inputs))
+        if self.extra_size and extra is not None and buffer == NULL:
+            bpk_net_set_extra(self.net, store, data(extra))
         if buffer == NULL:
             return 0
-        if self.input_size and inputs is None and bpk_net_has(self.net, store):
-            inputs = self.get_inputs(STORES[store])  # replaced with the layers, by the same numbers
-        if self.input_size and inputs is not None:
-            bpk_net_buffer_inputs(self.net, buffer, data(inputs))
+        if self.extra_size and extra is None and bpk_net_has(self.net, store):
+            extra = self.get_extra(STORES[store])  # replaced with the layers, by the same numbers
+        if self.extra_size and extra is not None:
+            bpk_net_buffer_extra(self.net, buffer, data(extra))
         is_new = not bpk_net_has(self.net, store)
         self.make(store)
         if not bpk_net_replace(self.net, store, buffer):
@@ -385,8 +393,17 @@ cdef class Network:
         bpk_net_set_activation_parameter(self.net, l, parameter)
         self.free_workspace()
 
+    def set_share(self, int l, double lr_factor, double decay_factor):
+        """Make the activation of hidden layer l a trained share of its own (bpk_net_mix); before the parameters are set."""
+        if not 0 <= l < len(self.sizes) - 2 or self.is_set:
+            raise ValueError(f"there must be a hidden layer of a new network, not {l}")
+        if bpk_net_mix(self.net, l, lr_factor, decay_factor) != BPK_OK:
+            self.no_memory(BPK_PARAMETERS)
+        self.extra_size = bpk_net_extra_size(self.net)
+
     def set_dropout(self, probabilities, uint64_t key, double inputs=0.0):
-        """Set the probability for each hidden layer and for the inputs, and the key of the generator of the masks."""
+        """Set the probability for each hidden layer and for the inputs, and the key of the generator of the masks. Those
+        that every pass gives by `dropouts` are any number above 0 here."""
         if len(probabilities) != len(self.sizes) - 2 or not all(0 <= p < 1 for p in probabilities):
             raise ValueError(f"there must be a probability from 0 to below 1 per hidden layer, not {probabilities}")
         if not 0 <= inputs < 1:
@@ -398,6 +415,14 @@ cdef class Network:
             bpk_net_set_dropout(self.net, l, probability)
         bpk_net_set_input_dropout(self.net, inputs)
         bpk_net_set_dropout_key(self.net, key)
+
+    cdef cnp.ndarray probabilities(self, dropouts, ptrdiff_t updates):
+        """Probabilities of dropout (updates or more, layers), as a vector. Raises TypeError or ValueError."""
+        cdef ptrdiff_t layers = len(self.sizes) - 1
+        found = plain("dropouts", dropouts)
+        if cnp.PyArray_NDIM(<cnp.ndarray>found) != 2 or cnp.PyArray_DIM(<cnp.ndarray>found, 1) != layers:
+            raise ValueError(f"dropouts must have {layers} columns, not shape {shape_of(found)}")
+        return per_update("the probabilities of dropout", found.reshape(-1), updates * layers)
 
     def set_group(self, int l, int kind, double lr, double decay, bint frozen):
         """Set how training moves the parameters of a kind, in the order of `bpk_kind`, of layer l: by factors of the
@@ -529,12 +554,14 @@ cdef class Network:
 
     def train(
         self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
-        outputs=None, bint more=False, Shards shards=None,
+        outputs=None, bint more=False, Shards shards=None, decays=None, dropouts=None,
     ):
         """Train for one epoch, in the order of `index` (int64) or of the rows. `reserve` has been called with this
         `batch` and `update`, and has returned at least `threads`. This thread is inside `writing()`.
 
-        `rates` is the learning rate, or float64 (updates or more,) if it changes. `pace` is kept from epoch to epoch of a
+        `rates` is the learning rate, or float64 (updates or more,) if it changes. `decays`, of the same shape, replaces the
+        weight decay of `update`; `dropouts` (updates or more, layers) the probabilities of dropout, of the inputs in the
+        last column. `pace` is kept from epoch to epoch of a
         fit. `watcher` has `before()` and `after(rows, loss, weight)`, called around slices of the epoch. `outputs` (n,
         out) gets the outputs before each update. With `more`, pending gradients are kept for the next call. With
         `shards`, `index` is in their order, and `batch` is at least 2, and the most rows of a mini-batch that this rank has.
@@ -558,13 +585,14 @@ cdef class Network:
         if isinstance(rates, float):
             request.update.optimizer.lr = rates
         else:
-            rates = vector("the learning rates", rates, cnp.NPY_DOUBLE, sizeof(double), -1)
-            if cnp.PyArray_DIM(<cnp.ndarray>rates, 0) < most_updates(&run, batches):
-                raise ValueError(
-                    f"there must be a learning rate per update, {most_updates(&run, batches)}, "
-                    f"not shape {shape_of(rates)}"
-                )
+            rates = per_update("the learning rates", rates, most_updates(&run, batches))
             request.rates = <const double *>data(rates)
+        if decays is not None:
+            decays = per_update("the weight decays", decays, most_updates(&run, batches))
+            request.decays = <const double *>data(decays)
+        if dropouts is not None:
+            dropouts = self.probabilities(dropouts, most_updates(&run, batches))
+            request.dropouts = <const double *>data(dropouts)
         if outputs is not None:
             outputs = plain("outputs", outputs)
             check_contiguous("outputs", outputs, self.typenum, (request.data.rows, self.outputs), True)
@@ -766,7 +794,7 @@ cdef class Network:
         return out
 
     def gradients(self, Data rows, ptrdiff_t batch=0, n_threads=None):
-        """The mean loss over all rows, its gradients [(dW, db), ...], and those of the parameters in front of layer 0,
+        """The mean loss over all rows, its gradients [(dW, db), ...], and those of the extra parameters,
         flat, without penalties and without dropout. Batches of `batch` rows need less memory than one batch of all rows, for which `batch` is 0."""
         cdef bpk_run run
         cdef bpk_status status
@@ -778,7 +806,7 @@ cdef class Network:
         cdef double steps = batches_of(&run), work = bpk_step_work(self.net, run.request.batch, BPK_FOR_TRAINING)
         if work >= FIRST_SLICE_WORK:
             run.request.stop = wants_to_stop
-        gradients, of_inputs = self.empty_layers(), np.empty(self.input_size, self.dtype)
+        gradients, of_extra = self.empty_layers(), np.empty(self.extra_size, self.dtype)
         cdef bint is_call = begin_call()
         try:
             run.request.threads = self.threads_for(n_threads, run.request.batch, steps, BPK_FOR_TRAINING)
@@ -798,10 +826,10 @@ cdef class Network:
                         bpk_workspace_clear_gradients(self.net, workspace)
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.net, workspace, l, data(dw), data(db))
-            if self.input_size:
-                bpk_workspace_get_inputs(self.net, workspace, data(of_inputs))
+            if self.extra_size:
+                bpk_workspace_get_extra(self.net, workspace, data(of_extra))
         finally:
             bpk_workspace_free(workspace)
             if is_call:
                 end_call()
-        return run.results.loss_sum / run.results.weight_sum, gradients, of_inputs
+        return run.results.loss_sum / run.results.weight_sum, gradients, of_extra

@@ -35,8 +35,8 @@ class Optimizer(Slotted):
     lr : float or callable
         The learning rate: a number of at least 0, a schedule of `bpkern.schedules`, or any other callable of
         the iteration, which is the number of updates that the model has made.
-    weight_decay : float
-        As the subclass defines it.
+    weight_decay : float or callable
+        As the subclass defines it. It may be a schedule or a callable, as `lr`.
     maximize : bool
         Make the loss larger. Penalties of the model and weight decay stay as they are.
     """
@@ -46,7 +46,7 @@ class Optimizer(Slotted):
 
     rule: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
-    weight_decay: float  # a slot of each subclass
+    weight_decay: LearningRate  # a slot of each subclass
 
     def __init__(self, lr: LearningRate, maximize: bool = False) -> None:
         self.lr = lr
@@ -54,12 +54,13 @@ class Optimizer(Slotted):
 
     def check(self) -> None:
         """Raise ValueError or TypeError if the present attributes are not allowed."""
-        if isinstance(self.lr, (type, str)) or self.lr is None:
-            raise TypeError(
-                f"lr must be a number, a schedule or a callable of the iteration, not {self.lr!r}"
-            )
-        if not callable(self.lr):
-            _checks.real("lr", self.lr)
+        for name, value in (("lr", self.lr), ("weight_decay", self.weight_decay)):
+            if isinstance(value, (type, str)) or value is None:
+                raise TypeError(
+                    f"{name} must be a number, a schedule or a callable of the iteration, not {value!r}"
+                )
+            if not callable(value):
+                _checks.real(name, value)
         _checks.flag("maximize", self.maximize)
 
     def values(self) -> tuple[Any, ...]:
@@ -131,8 +132,9 @@ class SGD(Optimizer):
         From 0, which is without momentum, to 1.
     nesterov : bool
         Use Nesterov's momentum; needs a momentum above 0.
-    weight_decay : float
-        At least 0; for weights and biases. (``MLP(l2=...)`` is for weights only.)
+    weight_decay : float or callable
+        At least 0, or a schedule or callable of the iteration; for weights and biases. (``MLP(l2=...)`` is
+        for weights only.)
     dampening : float
         From 0 to 1: the part of the gradient that the velocity does not take; 0 with Nesterov.
     maximize : bool
@@ -156,7 +158,7 @@ class SGD(Optimizer):
         lr: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        weight_decay: float = 0.0,
+        weight_decay: LearningRate = 0.0,
         dampening: float = 0.0,
         maximize: bool = False,
     ) -> None:
@@ -171,7 +173,6 @@ class SGD(Optimizer):
         """Raise ValueError or TypeError if the present attributes are not allowed."""
         super().check()
         _checks.real("momentum", self.momentum, 0.0, 1.0)
-        _checks.real("weight_decay", self.weight_decay)
         _checks.real("dampening", self.dampening, 0.0, 1.0)
         if _checks.flag("nesterov", self.nesterov) and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, not 0")
@@ -200,8 +201,8 @@ class RMSprop(Optimizer):
         The decay factor of the averages at each update, from 0 to 1.
     eps : float
         At least 0; added outside the root.
-    weight_decay : float
-        At least 0; for weights and biases.
+    weight_decay : float or callable
+        At least 0, or a schedule or callable of the iteration; for weights and biases.
     momentum : float
         From 0, which is without momentum, to 1.
     centered : bool
@@ -227,7 +228,7 @@ class RMSprop(Optimizer):
         lr: LearningRate = 0.01,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: LearningRate = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
         maximize: bool = False,
@@ -245,7 +246,6 @@ class RMSprop(Optimizer):
         super().check()
         _checks.real("alpha", self.alpha, 0.0, 1.0)
         _checks.real("eps", self.eps)
-        _checks.real("weight_decay", self.weight_decay)
         _checks.real("momentum", self.momentum, 0.0, 1.0)
         _checks.flag("centered", self.centered)
 
@@ -266,8 +266,8 @@ class Adagrad(Optimizer):
         The learning rate, at least 0, or a schedule or callable of the iteration.
     lr_decay : float
         At least 0; in addition to a schedule.
-    weight_decay : float
-        At least 0; for weights and biases.
+    weight_decay : float or callable
+        At least 0, or a schedule or callable of the iteration; for weights and biases.
     initial_accumulator_value : float
         At least 0. It is read when the sums are allocated, at the first update.
     eps : float
@@ -292,7 +292,7 @@ class Adagrad(Optimizer):
         self,
         lr: LearningRate = 0.01,
         lr_decay: float = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: LearningRate = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         maximize: bool = False,
@@ -307,7 +307,7 @@ class Adagrad(Optimizer):
     def check(self) -> None:
         """Raise ValueError or TypeError if the present attributes are not allowed."""
         super().check()
-        for name in ("lr_decay", "weight_decay", "initial_accumulator_value", "eps"):
+        for name in ("lr_decay", "initial_accumulator_value", "eps"):
             _checks.real(name, getattr(self, name))
 
 
@@ -336,8 +336,9 @@ class Adam(Optimizer):
         The decay factors of the two averages at each update: at least 0 and below 1.
     eps : float
         At least 0; added outside the root.
-    weight_decay : float
-        At least 0; for weights and biases. It is part of the gradient and thereby of the averages.
+    weight_decay : float or callable
+        At least 0, or a schedule or callable of the iteration; for weights and biases. It is part of the
+        gradient and thereby of the averages.
     amsgrad : bool
         Divide by the largest average of the squares so far.
     eps_hat : bool
@@ -363,7 +364,7 @@ class Adam(Optimizer):
         lr: LearningRate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: LearningRate = 0.0,
         amsgrad: bool = False,
         eps_hat: bool = False,
         maximize: bool = False,
@@ -382,7 +383,6 @@ class Adam(Optimizer):
         super().check()
         _check_betas(self.betas)
         _checks.real("eps", self.eps)
-        _checks.real("weight_decay", self.weight_decay)
         _checks.flag("amsgrad", self.amsgrad)
         _checks.flag("eps_hat", self.eps_hat)
 
@@ -411,8 +411,9 @@ class AdamW(Adam):
         As for `Adam`.
     eps : float
         As for `Adam`.
-    weight_decay : float
-        At least 0; for weights and biases, multiplied by the learning rate.
+    weight_decay : float or callable
+        At least 0, or a schedule or callable of the iteration; for weights and biases, multiplied by the
+        learning rate.
     amsgrad, eps_hat, maximize : bool
         As for `Adam`.
 
@@ -432,7 +433,7 @@ class AdamW(Adam):
         lr: LearningRate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.01,
+        weight_decay: LearningRate = 0.01,
         amsgrad: bool = False,
         eps_hat: bool = False,
         maximize: bool = False,
@@ -462,8 +463,8 @@ class NAdam(Optimizer):
         The decay factors of the two averages at each update: at least 0 and below 1.
     eps : float
         At least 0; added outside the root.
-    weight_decay : float
-        At least 0; for weights and biases.
+    weight_decay : float or callable
+        At least 0, or a schedule or callable of the iteration; for weights and biases.
     momentum_decay : float
         At least 0: how fast the momentum grows from half of beta1 to beta1.
     decoupled_weight_decay : bool
@@ -497,7 +498,7 @@ class NAdam(Optimizer):
         lr: LearningRate = 0.002,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: LearningRate = 0.0,
         momentum_decay: float = 0.004,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,
@@ -514,7 +515,7 @@ class NAdam(Optimizer):
         """Raise ValueError or TypeError if the present attributes are not allowed."""
         super().check()
         _check_betas(self.betas)
-        for name in ("eps", "weight_decay", "momentum_decay"):
+        for name in ("eps", "momentum_decay"):
             _checks.real(name, getattr(self, name))
         _checks.flag("decoupled_weight_decay", self.decoupled_weight_decay)
 

@@ -1,6 +1,9 @@
-"""Schedules of the learning rate: functions of the iteration, which is the number of updates made so far.
+"""Schedules: functions of the iteration, which is the number of updates made so far.
 
 >>> bpkern.Adam(lr=bpkern.schedules.Cosine(0.001, iterations=epochs * steps, warmup=500))
+
+The learning rate and the weight decay of an optimiser and the dropout of a model may be schedules. What is
+called the rate below, and `lr` in the arguments, is the weight decay or the probability there.
 
 An epoch of n rows (without those of the validation split) in batches of b has ceil(n / b) iterations, with
 ``drop_last`` floor(n / b), and with ``accumulate=k`` a k-th of that, rounded up. They are counted over the
@@ -410,8 +413,10 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }
 
 
-def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
-    """The learning rates of the next iterations.
+def rates(
+    lr: Any, first: int, count: int, what: str = "learning rate", below: float = math.inf
+) -> float | np.ndarray:
+    """The learning rates, or other values of a schedule, of the next iterations.
 
     Parameters
     ----------
@@ -421,6 +426,10 @@ def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
         The first iteration.
     count : int
         The number of iterations.
+    what : str
+        What the values are, for messages.
+    below : float
+        What all values are below.
 
     Returns
     -------
@@ -430,7 +439,7 @@ def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
     Raises
     ------
     ValueError
-        For a rate that is negative or not finite, and for rates of another shape.
+        For a rate that is negative, not finite or not below `below`, and for rates of another shape.
     TypeError
         For a rate that is not a number.
     """
@@ -439,12 +448,13 @@ def rates(lr: Any, first: int, count: int) -> float | np.ndarray:
     if isinstance(lr, Schedule):
         values = _as_rates(lr, lr(np.arange(first, first + count)), (count,))
     else:
-        values = np.array([_number(lr, iteration) for iteration in range(first, first + count)], np.float64)
-    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+        numbers = [_number(lr, iteration, what) for iteration in range(first, first + count)]
+        values = np.array(numbers, np.float64)
+    wrong = np.flatnonzero(~((values >= 0) & (values < below)))
     if wrong.size:
+        rule = f"at least 0 and below {below:g}" if below < math.inf else "finite and at least 0"
         raise ValueError(
-            f"the learning rate must be finite and at least 0: {lr!r} gives {values[wrong[0]]} at iteration "
-            f"{first + int(wrong[0])}"
+            f"the {what} must be {rule}: {lr!r} gives {values[wrong[0]]} at iteration {first + int(wrong[0])}"
         )
     return values
 
@@ -465,16 +475,16 @@ def _as_rates(schedule: Schedule, given: Any, shape: tuple[int, ...]) -> np.ndar
     return values
 
 
-def rate(lr: Any, iteration: int) -> float:
-    """The learning rate of one iteration; see `rates`."""
-    values = rates(lr, iteration, 1)
+def rate(lr: Any, iteration: int, what: str = "learning rate") -> float:
+    """The learning rate, or another value of a schedule, of one iteration; see `rates`."""
+    values = rates(lr, iteration, 1, what)
     return values if isinstance(values, float) else float(values[0])
 
 
-def _number(function: Any, iteration: int) -> float:
+def _number(function: Any, iteration: int, what: str) -> float:
     """The rate that a function returns. Raises TypeError unless it is a real number."""
     value = function(iteration)
     array = np.asarray(value)
     if array.ndim or array.dtype.kind not in "iuf":
-        raise TypeError(f"the learning rate must be a number: {function!r} gives {value!r} at {iteration}")
+        raise TypeError(f"the {what} must be a number: {function!r} gives {value!r} at {iteration}")
     return float(array)

@@ -34,12 +34,13 @@ cdef class LossSettings:
 
 
 cdef bpk_optimizer optimizer_of(optimizer) except *:
-    """The C settings of an optimiser. The learning rate of a schedule is left 0."""
+    """The C settings of an optimiser. A learning rate and a weight decay of a schedule are left 0."""
     cdef bpk_optimizer c
     memset(&c, 0, sizeof(c))
     lr = optimizer.lr
     c.lr = 0.0 if callable(lr) else lr
-    c.weight_decay = optimizer.weight_decay
+    decay = optimizer.weight_decay
+    c.weight_decay = 0.0 if callable(decay) else decay
     c.rule = <bpk_rule><int>OPTIMIZERS.index(optimizer.rule)
     c.maximize = optimizer.maximize
     if c.rule == BPK_SGD:
@@ -113,3 +114,7 @@ cdef class Update:
         """Use other settings, or another learning rate, from the next update on."""
         self.c.optimizer = optimizer_of(optimizer)
         self.initial_squares = getattr(optimizer, "initial_accumulator_value", 0.0)
+
+    def set_weight_decay(self, double weight_decay):
+        """Use this weight decay from the next update on."""
+        self.c.optimizer.weight_decay = weight_decay

@@ -12,6 +12,7 @@ cdef class Tape:
     cdef ptrdiff_t rows
     cdef int threads
     cdef bpk_run run  # of the last forward pass
+    cdef cnp.ndarray dropouts  # those of the last forward pass, into which `run` points, or None
     cdef Data targets  # the rows of the last forward pass if it has targets: `loss` reads them where they are
     cdef bint has_forward  # whether there was a forward pass since the last update
     cdef bint has_backward  # whether there was a backward pass since the last forward pass
@@ -24,9 +25,10 @@ cdef class Tape:
     def __dealloc__(self):
         bpk_workspace_free(self.workspace)
 
-    def forward(self, Data rows, index, n_threads=None):
+    def forward(self, Data rows, index, n_threads=None, dropouts=None):
         """The outputs (n, out) of a forward pass as in training, with dropout, over all rows as one mini-batch. `index`
-        is int64 (n,), or None for all rows. Targets and weights are only for `loss`."""
+        is int64 (n,), or None for all rows. Targets and weights are only for `loss`. `dropouts` (1, layers) is that of
+        `Network.train`."""
         cdef bpk_run run
         cdef bpk_status status
         cdef cnp.npy_intp shape[2]
@@ -41,6 +43,9 @@ cdef class Tape:
         shape[0], shape[1] = run.request.batch, self.network.outputs
         out = cnp.PyArray_EMPTY(2, shape, self.network.typenum, 0)
         cdef void *outputs = data(out)
+        if dropouts is not None:
+            dropouts = self.network.probabilities(dropouts, 1)
+            run.request.dropouts = <const double *>data(dropouts)
         with self.network.writing():
             while True:
                 self.reserve(run.request.batch, run.request.threads)  # each time: a handler may have used this tape
@@ -52,6 +57,7 @@ cdef class Tape:
                     break
                 look_for_signals()  # if no handler raises anything, once more
             self.run, self.has_forward, self.changes = run, True, self.network.changes
+            self.dropouts = dropouts
             self.targets = rows if rows.c.labels != NULL or rows.c.y.data != NULL else None
         return out
 
@@ -179,33 +185,33 @@ cdef class Tape:
         if total > 0:
             self.update(update, lr, 1 / total)
 
-    def set_gradients(self, layers, inputs=None):
+    def set_gradients(self, layers, extra=None):
         """Store gradients [(dW, db), ...] of the network's shapes and dtype, C-contiguous, in place of those of
-        `backward`; and those of the parameters in front of layer 0, flat, if there are any. Raises RuntimeError if those wait for an update."""
+        `backward`; and those of the extra parameters, flat, if there are any. Raises RuntimeError if those wait for an update."""
         pairs = [self.network.fitting(l, pair) for l, pair in enumerate(layers)]
         self.network.check_count(len(pairs))
-        if self.network.input_size:
-            inputs = plain("inputs", inputs)
-            check_contiguous("inputs", inputs, self.network.typenum, (self.network.input_size,))
+        if self.network.extra_size:
+            extra = plain("extra", extra)
+            check_contiguous("extra", extra, self.network.typenum, (self.network.extra_size,))
         with self.network.writing():
             if self.stored:
                 raise RuntimeError("gradients of backward wait for step, and these would replace them")
             self.reserve(1, 1)
             for l, (dw, db) in enumerate(pairs):
                 bpk_workspace_set_layer(self.network.net, self.workspace, l, data(dw), data(db))
-            if self.network.input_size:
-                bpk_workspace_set_inputs(self.network.net, self.workspace, data(inputs))
+            if self.network.extra_size:
+                bpk_workspace_set_extra(self.network.net, self.workspace, data(extra))
             self.stored = True
 
     def gradients(self):
-        """Copies of the stored gradients [(dW, db), ...], and of those of the parameters in front of layer 0, flat."""
+        """Copies of the stored gradients [(dW, db), ...], and of those of the extra parameters, flat."""
         gradients = self.network.empty_layers()
-        inputs = np.empty(self.network.input_size, self.network.dtype)
+        extra = np.empty(self.network.extra_size, self.network.dtype)
         with self.network.reading():
             if self.workspace == NULL:
                 raise RuntimeError("there are no gradients before forward(X, train=True)")
             for l, (dw, db) in enumerate(gradients):
                 bpk_workspace_get_layer(self.network.net, self.workspace, l, data(dw), data(db))
-            if self.network.input_size:
-                bpk_workspace_get_inputs(self.network.net, self.workspace, data(inputs))
-        return gradients, inputs
+            if self.network.extra_size:
+                bpk_workspace_get_extra(self.network.net, self.workspace, data(extra))
+        return gradients, extra

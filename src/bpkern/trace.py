@@ -33,8 +33,9 @@ class Trace(TraceData):
         The sizes of the layers, input first.
     activations : tuple of str
         One per layer after the input.
-    dropout : tuple of float
-        The probabilities, one per layer after the input; 0 for the output.
+    dropout : tuple of (float or schedule)
+        The probabilities, one per layer after the input; 0 for the output. Each layer of a step has the
+        number.
     loss : str
         The name of the loss; "custom" for a Python function.
     loss_parameters : ndarray of float64, shape (out,), or None

@@ -534,6 +534,17 @@ static void call_parametric(calls *c) {
     }
 }
 
+/* With and without a slope, which changes no other number. */
+static void call_mix(calls *c) {
+    ptrdiff_t m = up_to(c, 30), n = up_to(c, 200), ld = n + up_to(c, 3);
+    const matrix *mix = reals(c, 1, n, n, READ), *a = reals(c, m, n, ld, WRITTEN);
+    const matrix *difference = reals(c, m, n, ld, WRITTEN), *slope = reals(c, m, n, ld, WRITTEN);
+    bpk_mix_args args = {.m = m, .n = n, .mix = mix->at, .a = a->at, .difference = difference->at, .ld = ld};
+    if (one_in(&c->random, 2)) args.slope = slope->at;
+    c->t->kernels->mix(&args);
+    finish(c, "mix");
+}
+
 /* Whether rows `first` on of a batch (all_rows, n) are equal to a (rows, n), both in blocks; with `copies`,
  * after copying a there. */
 static int rows_of_batch(const calls *c, const matrix *a, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t first,
@@ -567,10 +578,11 @@ static void call_dropout(calls *c) {
     rows_of_batch(c, a, rows, n, args.first, batch, all_rows, 1);
     args.a = a->at;
     args.slope = one_in(&c->random, 2) ? in_blocks(c, rows, n, WRITTEN, 0)->at : NULL;
+    args.difference = one_in(&c->random, 2) ? in_blocks(c, rows, n, WRITTEN, 0)->at : NULL;
     c->t->kernels->dropout(&args);
     bpk_dropout_args same = args;
     same.from += args.first, same.to += args.first, same.first = 0, same.rows = all_rows;
-    same.a = batch->at, same.slope = NULL;
+    same.a = batch->at, same.slope = same.difference = NULL;
     c->t->kernels->dropout(&same);
     if (!rows_of_batch(c, a, rows, n, args.first, batch, all_rows, 0))
         fail("%s %s: dropout from row %td on differs from that of the whole batch", c->t->isa,
@@ -668,9 +680,9 @@ static void call_inputs(calls *c) {
 
 static void make_calls(const table *t, place where, rng random, calls *c) {
     static void (*const families[])(calls *) = {
-        call_forward,     call_rows,       call_pairs,       call_delta,  call_dot,        call_few_rows,
-        call_update,      call_sweep,      call_update_bias, call_moves,  call_reductions, call_layouts,
-        call_activations, call_parametric, call_dropout,     call_losses, call_inputs};
+        call_forward,     call_rows,       call_pairs,       call_delta,   call_dot,        call_few_rows,
+        call_update,      call_sweep,      call_update_bias, call_moves,   call_reductions, call_layouts,
+        call_activations, call_parametric, call_mix,         call_dropout, call_losses,     call_inputs};
     c->t = t, c->where = where, c->random = random, c->slots = 0, c->size = 0;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         doing("%s %s, family %zu of the table, %s", t->isa, dtype_name(t->dtype), i,

@@ -9,9 +9,9 @@ import pytest
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
 HEADERS = (CSRC / "bpkern.h", CSRC / "trainer" / "net.h")
 
-# Listed as a whole: is_plain decides on a source, saved_counts is a copy, groups are an array, and layers
+# Listed as a whole: is_plain decides on a source, saved_counts is a copy, groups are several, and layers
 # have their own list.
-WHOLE = {"bpk_source", "saved_counts", "groups", "layers"}
+WHOLE = {"bpk_source", "saved_counts", "groups", "mix_group", "layers"}
 
 
 def structs():

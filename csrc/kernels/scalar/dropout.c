@@ -11,12 +11,13 @@ static uint32_t number_of(philox_place at, ptrdiff_t row, ptrdiff_t column) {
 
 void BPK_NAME(dropout)(const bpk_dropout_args *args) {
     const philox_place at = {.key = args->key, .batch = args->batch, .layer = args->layer};
-    stored *a = args->a, *slope = args->slope; /* (.., n) in blocks of `rows` rows */
+    stored *matrices[] = {args->a, args->slope, args->difference}; /* (.., n) in blocks of `rows` rows */
     for (ptrdiff_t i = args->from; i < args->to; i++)
         for (ptrdiff_t j = 0; j < args->n; j++) {
             int kept = number_of(at, args->first + i, j) >= philox_threshold(args->probability);
             real factor = kept ? (real)(1 / (1 - args->probability)) : 0;
-            a[place(args->rows, i, j)] = kept ? a[place(args->rows, i, j)] * factor : 0;
-            if (slope) slope[place(args->rows, i, j)] = kept ? slope[place(args->rows, i, j)] * factor : 0;
+            const ptrdiff_t at = place(args->rows, i, j);
+            for (int k = 0; k < 3; k++)
+                if (matrices[k]) matrices[k][at] = kept ? matrices[k][at] * factor : 0;
         }
 }

@@ -1,4 +1,5 @@
-/* leaky_relu and elu with a parameter, one element at a time, by the C library's functions. */
+/* leaky_relu and elu with a parameter, by the C library's functions, and shares of activations: one element
+ * at a time. */
 #include <math.h>
 
 #include "vec.h"
@@ -14,5 +15,18 @@ void BPK_NAME(activate_parametric)(bpk_activation activation, double parameter, 
             const int is_elu = activation == BPK_ELU;
             if (d) d[i * lds + j] = z > 0 ? 1 : is_elu && z < 0 ? (real)(p * exp((double)z)) : p;
             if (z < 0) y[i * lda + j] = is_elu ? (real)(p * expm1((double)z)) : p * z;
+        }
+}
+
+void BPK_NAME(mix)(const bpk_mix_args *args) {
+    const real *mix = args->mix; /* (n,) */
+    real *a = args->a, *slope = args->slope, *difference = args->difference;
+    for (ptrdiff_t i = 0; i < args->m; i++)
+        for (ptrdiff_t j = 0; j < args->n; j++) {
+            const ptrdiff_t at = i * args->ld + j;
+            const real z = difference[at];
+            difference[at] = a[at] - z;
+            a[at] = z + mix[j] * difference[at];
+            if (slope) slope[at] = 1 + mix[j] * (slope[at] - 1);
         }
 }

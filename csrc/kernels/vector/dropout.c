@@ -24,6 +24,7 @@ void BPK_NAME(dropout)(const bpk_dropout_args *args) {
                 vmask kept = vnot_below(numbers + j % PHILOX_COLUMNS, threshold);
                 keep(kept, scale, (stored *)args->a + place);
                 if (args->slope) keep(kept, scale, (stored *)args->slope + place);
+                if (args->difference) keep(kept, scale, (stored *)args->difference + place);
             }
         }
     }

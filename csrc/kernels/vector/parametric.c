@@ -1,5 +1,5 @@
 /* leaky_relu and elu with a parameter: an own pass over z, which computes s and s' together. The activations
- * with their usual constants are in activation_vectors.h, and in the products. */
+ * with their usual constants are in activation_vectors.h, and in the products. And shares of activations. */
 #include "vec.h"
 
 #include "kernels/vector/vmath.h"
@@ -42,4 +42,24 @@ void BPK_NAME(activate_parametric)(bpk_activation activation, double parameter, 
         map(leaky_relu_of, parameter, m, n, a, lda, slope, lds);
     else
         map(elu_of, parameter, m, n, a, lda, slope, lds);
+}
+
+/* n <= VEC elements. */
+static ALWAYS_INLINE void mix_some(ptrdiff_t n, vec mix, stored *a, stored *slope, stored *difference) {
+    const vec z = vload_first(difference, n), part = vsub(vload_first(a, n), z), one = vset1(1);
+    vstore_first(difference, n, part);
+    vstore_first(a, n, vfma(mix, part, z));
+    if (slope) vstore_first(slope, n, vfma(mix, vsub(vload_first(slope, n), one), one));
+}
+
+void BPK_NAME(mix)(const bpk_mix_args *args) {
+    const stored *mix = args->mix;
+    for (ptrdiff_t i = 0; i < args->m; i++) {
+        stored *a = (stored *)args->a + i * args->ld, *difference = (stored *)args->difference + i * args->ld,
+               *slope = args->slope ? (stored *)args->slope + i * args->ld : NULL;
+        for (ptrdiff_t j = 0, n; j < args->n; j += n) {
+            n = args->n - j < VEC ? args->n - j : VEC;
+            mix_some(n, vload_first(mix + j, n), a + j, slope ? slope + j : NULL, difference + j);
+        }
+    }
 }

@@ -10,7 +10,8 @@ import numpy as np
 
 from .._model.core import Core
 from .._model.parameters import Weights
-from .._model.settings import refuse_inputs
+from .._model.scheduled import probabilities
+from .._model.settings import refuse_extra
 
 # By loss: the function of the outputs that `MLP.predict_proba` applies. Other losses have none.
 FINAL = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
@@ -38,7 +39,7 @@ class Net:
         Makes predictions of the outputs: probabilities, rates or, by "identity", the outputs themselves.
     dtype : numpy.dtype
     dropout : tuple of float
-        One per hidden layer.
+        One per hidden layer, that of a schedule as it is now.
     bias : tuple of bool
         Whether each layer has biases; others have b of zeros. Empty: all have.
     input_dropout : float
@@ -89,15 +90,16 @@ class Net:
 def net_of_core(core: Core) -> Net:
     """The network of a `bpkern.MLP`, with copies of the weights that predict."""
     settings = core.settings
-    refuse_inputs(settings, "export")
+    refuse_extra(settings, "export")
+    dropout, input_dropout = probabilities(settings, core.net.counts[0])
     return Net(
         core.get_weights(),
         tuple(settings.activations),
         FINAL.get(settings.loss, "identity"),
         settings.dtype,
-        tuple(settings.dropout),
+        tuple(dropout),
         tuple(settings.bias),
-        settings.input_dropout,
+        input_dropout,
     )
 
 

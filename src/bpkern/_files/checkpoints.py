@@ -112,11 +112,13 @@ def resume(
 def _optimizer(own: Optimizer, found: state.Config) -> Optimizer:
     """An optimiser with the settings of the checkpoint, which a callback may have changed during the fit.
 
-    A learning rate that is a function is kept.
+    A learning rate or a weight decay that is a function is kept.
     """
     settings = {name: value for name, value in found.items() if name not in ("rule", state.OWN_CLASS)}
-    if callable(own.lr) or not isinstance(settings["lr"], float):
-        settings["lr"] = own.lr
+    for name in ("lr", "weight_decay"):
+        given = getattr(own, name)
+        if callable(given) or isinstance(settings[name], dict):
+            settings[name] = given
     return type(own)(**settings)
 
 

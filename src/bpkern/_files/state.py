@@ -5,8 +5,9 @@ The arrays "0.weight", "0.bias", ... are the parameters that predict. If these a
 parameters are "trained.0.weight", .... The optimiser's states "m", "v" and "u" (bpkern.h), in the shapes of
 the parameters, are "m.0.weight", ..., "v.0.weight", ... and "u.0.weight", ...; initial weights that were
 given as arrays are "init.0.weight", ...; the parameters in front of layer 0 are "inputs.0.scale", ... with
-the same prefixes, and their settings stand under "inputs" of the model's configuration; the columns of the
-history are "history.loss", ..., of any lengths.
+the same prefixes, and their settings stand under "inputs" of the model's configuration; the shares of
+parametric activations are "activations.0.alpha", ... with the same prefixes; the columns of the history are
+"history.loss", ..., of any lengths.
 The weights of a compressed model are "0.weight.bfloat16", ... (`bpkern._model.compression`), and its
 configuration holds the type, "bfloat16", under "compressed". Layers without biases have zeros as "0.bias".
 Groups of parameters that are not plain (`bpkern._model.groups`) are under "groups", outside of "model",
@@ -29,7 +30,7 @@ from .._model.groups import Groups, config_of, groups_of, plain_groups
 from .._model.initializers import AUTO, has_arrays, of_version_0_1
 from .._model.parameters import Weights, checked_weights, state_of, weights_of
 from .._model.seeding import RandomState
-from .._model.settings import DTYPES, Settings, refuse_inputs
+from .._model.settings import DTYPES, Settings, refuse_extra
 from ..history import History
 
 # Replaces a Python callable, which no file can hold.
@@ -64,18 +65,18 @@ def model_config(settings: Settings) -> Config:
     inputs: Config = {} if settings.stage is None else {"inputs": settings.stage.config()}
     return inputs | {
         "layers": settings.layers,
-        "activation": settings.activations[:-1],
+        "activation": settings.activation_texts[:-1],
         "output_activation": settings.activations[-1],
         "loss": _loss_config(settings),
         "optimizer": optimizer_config(settings.optimizer),
         "dtype": settings.dtype.name,
         "init": None if has_arrays(settings.init) else _plain_init(settings.init),
         "l2": settings.l2,
-        "dropout": settings.dropout,
+        "dropout": [_scheduled_config(each) for each in settings.dropout],
         "l1": settings.l1,
         "label_smoothing": settings.label_smoothing,
         # Older versions read files that do not need these.
-        **({"input_dropout": settings.input_dropout} if settings.input_dropout else {}),
+        **({"input_dropout": _scheduled_config(settings.input_dropout)} if settings.input_dropout else {}),
         **({} if all(settings.bias) else {"bias": settings.bias}),
     }
 
@@ -95,16 +96,27 @@ def _loss_config(settings: Settings) -> Any:
 
 def optimizer_config(optimizer: optimizers.Optimizer) -> Config:
     """The settings and the rule of an optimiser."""
-    settings = _plain(optimizers.needed(optimizer.settings()))
-    del settings["lr"]
-    lr = optimizer.lr
-    # A schedule of a user's own class is treated as any other Python callable.
-    if isinstance(lr, schedules.Schedule) and type(lr) in schedules.SCHEDULES.values():
-        rate: Any = {"schedule": type(lr).__name__, **_plain(lr.settings())}
-    else:
-        rate = CALLABLE if callable(lr) else float(lr)
+    settings = optimizers.needed(optimizer.settings())
+    plain = _plain({name: value for name, value in settings.items() if not callable(value)})
+    scheduled = {name: _scheduled_config(value) for name, value in settings.items() if callable(value)}
     own = _own_class(optimizer, optimizers.OPTIMIZERS.values())
-    return {"rule": optimizer.rule, "lr": rate, **settings} | own
+    return {"rule": optimizer.rule, **plain, "lr": _scheduled_config(optimizer.lr)} | scheduled | own
+
+
+def _scheduled_config(value: Any) -> Any:
+    """A setting that may change from update to update: a number, a schedule or CALLABLE."""
+    # A schedule of a user's own class is treated as any other Python callable.
+    if isinstance(value, schedules.Schedule) and type(value) in schedules.SCHEDULES.values():
+        return {"schedule": type(value).__name__, **_plain(value.settings())}
+    return CALLABLE if callable(value) else float(value)
+
+
+def _scheduled(config: Any) -> Any:
+    """The inverse of `_scheduled_config`, except for CALLABLE; other values as they are."""
+    if not isinstance(config, dict):
+        return config
+    settings = dict(config)
+    return schedules.SCHEDULES[settings.pop("schedule")](**settings)
 
 
 def _own_class(given: Any, known: Iterable[type]) -> Config:
@@ -137,6 +149,8 @@ def arguments_of(config: Config, arrays: Arrays, loss: Any, optimizer: Any) -> d
     if arguments["layers"] != found:
         raise ValueError(f"the layers must be those of the arrays, {found}")
     _checks.one_of("dtype", arguments["dtype"], DTYPES)
+    arguments["dropout"] = [_scheduled(each) for each in arguments["dropout"]]
+    arguments["input_dropout"] = _scheduled(arguments.get("input_dropout", 0.0))
     arguments["loss"] = loss_of(arguments["loss"]) if loss is None else loss
     arguments["optimizer"] = optimizer_of(arguments["optimizer"]) if optimizer is None else optimizer
     if arguments["init"] is None:
@@ -219,15 +233,14 @@ def optimizer_of(config: Config) -> optimizers.Optimizer:
             f"the model's optimiser is of the class {settings[OWN_CLASS]}, which no file holds: "
             "give optimizer="
         )
-    kind, lr = optimizers.OPTIMIZERS[settings.pop("rule")], settings.pop("lr")
-    if lr == CALLABLE:
-        raise ValueError(
-            "the model has a Python function as its learning rate, which no file holds: give optimizer="
-        )
-    if isinstance(lr, dict):
-        schedule = dict(lr)
-        lr = schedules.SCHEDULES[schedule.pop("schedule")](**schedule)
-    return kind(lr=lr, **settings)
+    kind = optimizers.OPTIMIZERS[settings.pop("rule")]
+    for name, what in (("lr", "learning rate"), ("weight_decay", "weight decay")):
+        if settings[name] == CALLABLE:
+            raise ValueError(
+                f"the model has a Python function as its {what}, which no file holds: give optimizer="
+            )
+        settings[name] = _scheduled(settings[name])
+    return kind(**settings)
 
 
 # The state of training -------------------------------------------------------------------------------------
@@ -308,7 +321,9 @@ def loadable_state(core: Core) -> tuple[Config, Arrays]:
 def needs_python(config: Any) -> bool:
     """Whether `load` needs the loss or optimiser of this configuration as an argument."""
     return isinstance(config, dict) and (
-        config == CALLABLE or config.get("lr") == CALLABLE or OWN_CLASS in config
+        config == CALLABLE
+        or CALLABLE in (config.get("lr"), config.get("weight_decay"))
+        or OWN_CLASS in config
     )
 
 
@@ -374,8 +389,8 @@ class State(NamedTuple):
     fitted_1d : bool
         As `Core.fitted_1d`.
     history : History or None
-    inputs : dict of str to ndarray
-        For each of the stores, the parameters in front of layer 0, flat, if there are any.
+    extra : dict of str to ndarray
+        For each of the stores, the extra parameters, flat, if there are any.
     """
 
     stores: dict[str, Weights]
@@ -384,7 +399,7 @@ class State(NamedTuple):
     random: RandomState
     fitted_1d: bool
     history: History | None
-    inputs: Mapping[str, np.ndarray]
+    extra: Mapping[str, np.ndarray]
 
     def but(self, **changes: Any) -> State:
         """The state with other values of the named attributes."""
@@ -406,10 +421,10 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
     prefixes = {"parameters": "trained.", "average": ""} if has_average else {"parameters": ""}
     prefixes |= {store: f"{store}." for store in STATES if f"{store}.0.weight" in arrays}
     count = len(settings.layers) - 1
-    stores, inputs = {}, {}
+    stores, extra = {}, {}
     for store, prefix in prefixes.items():
-        if settings.stage is not None:
-            inputs[store] = _inputs(settings, arrays, prefix)
+        if settings.extra is not None:
+            extra[store] = _extra(settings, arrays, prefix)
         layers = _layers(arrays, prefix, count, settings.compressed is not None)
         if any(array.dtype != settings.dtype for pair in layers for array in pair):
             raise ValueError(f"the arrays must be of the model's dtype, {settings.dtype}")
@@ -426,18 +441,18 @@ def checked_state(settings: Settings, config: Config, arrays: Arrays) -> State:
         RandomState.of(training["random"]),
         _checks.flag("one_dimension", training["one_dimension"]),
         None if training["iterations"] is None else _history(training, arrays),
-        inputs,
+        extra,
     )
 
 
-def _inputs(settings: Settings, arrays: Arrays, prefix: str) -> np.ndarray:
-    """The parameters in front of layer 0 whose names begin with a prefix, flat. Raises ValueError."""
-    assert settings.stage is not None
-    named = {name: arrays.get(f"{prefix}{name}") for name in settings.stage.shapes}
+def _extra(settings: Settings, arrays: Arrays, prefix: str) -> np.ndarray:
+    """The extra parameters whose names begin with a prefix, flat. Raises ValueError."""
+    assert settings.extra is not None
+    named = {name: arrays.get(f"{prefix}{name}") for name in settings.extra.shapes}
     missing = [name for name, array in named.items() if array is None]
     if missing:
         raise ValueError(f"there is no array {prefix}{missing[0]}")
-    return settings.stage.flat(named, settings.dtype)
+    return settings.extra.flat(named, settings.dtype)
 
 
 def _history(training: Config, arrays: Arrays) -> History:
@@ -497,7 +512,7 @@ def compressed_core(core: Core, dtype: str, conventions: Callable[[Settings], Co
     settings = core.settings
     _checks.one_of("dtype", dtype, (BFLOAT16,))
     core.net.check_trains()
-    refuse_inputs(settings, "compress")
+    refuse_extra(settings, "compress")
     if settings.dtype != np.float32:
         raise ValueError(
             f"compress is for models of float32, not {settings.dtype.name}: make one, "
@@ -535,8 +550,8 @@ def training_copy(core: Core, settings: Settings) -> Core:
     net = core.net
     with net.reading():
         stores = {name: net.get_layers(name) for name in net.stores()}
-        inputs = {name: net.get_inputs(name) for name in net.stores()} if core.settings.stage else {}
-        state = State(stores, net.counts, net.moves, core.random, core.fitted_1d, None, inputs)
+        extra = {name: net.get_extra(name) for name in net.stores()} if core.settings.extra else {}
+        state = State(stores, net.counts, net.moves, core.random, core.fitted_1d, None, extra)
     new = Core(settings)
     restore(new, state)
     return new
@@ -552,9 +567,10 @@ def restore(core: Core, state: State) -> None:
         for store, layers in state.stores.items():
             # Already checked; another check would need memory for a copy. Only who unpickles with buffers of
             # their own could change these arrays meanwhile, and pickles are trusted.
-            net.set_layers(layers, store, finite=False, inputs=state.inputs.get(store))
+            net.set_layers(layers, store, finite=False, extra=state.extra.get(store))
         net.counts, net.moves = state.counts, state.moves
-        net.set_dropout(core.settings.dropout, state.random.dropout_key, core.settings.input_dropout)
+        hidden, of_inputs = core.settings.nominal_dropout
+        net.set_dropout(hidden, state.random.dropout_key, of_inputs)
         core.random, core.history = state.random, state.history
         core.fitted_1d, core.stop_training = state.fitted_1d, False
 

@@ -8,8 +8,8 @@ from typing import Any
 from .. import _core
 from .._data.rows import Rows, bad_row, is_1d, read_rows
 from .._model.core import Core
+from .._model.scheduled import as_of, dropouts
 from ..optimizers import Optimizer
-from ..schedules import rate
 from .epochs import RowEpochs, diverged
 from .rollback import Rollback
 from .steps import Watcher, make_steps
@@ -39,11 +39,14 @@ def train_on_batch(core: Core, X: Any, y: Any, sample_weight: Any) -> float:
 
 def step_in_c(core: Core, data: Rows, update: _core.Update, optimizer: Optimizer) -> float:
     """The step, in one call into C. This thread is inside `writing()` of the network. Returns the loss."""
-    net, settings, lr = core.net, core.settings, optimizer.lr
-    if callable(lr):
-        lr = rate(lr, net.counts[0])
+    net, settings, probabilities = core.net, core.settings, None
+    if settings.scheduled:
+        number = net.counts[0]
+        optimizer, probabilities = as_of(optimizer, number), dropouts(settings, number, 1)
+        update.set_optimizer(optimizer)
     try:
-        return _core.train_batch(net, _core.Data(*data), update, lr)
+        lr: Any = optimizer.lr
+        return _core.train_batch(net, _core.Data(*data), update, lr, probabilities)
     except _core.BadRowError as stop:
         raise bad_row(data, stop.row, settings) from None
     except _core.NonFiniteLossError as stop:

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import _core
 from .._model.core import Core
-from .._model.parameters import checked_weights, of_inputs, weights_of
+from .._model.parameters import checked_weights, extra_of, weights_of
+from .._model.scheduled import WEIGHT_DECAY
 from ..errors import DivergedError
 from ..schedules import rate
 from .arguments import limit
@@ -44,23 +45,24 @@ def apply_gradients(core: Core, gradients: Any, clip_norm: float | None, clip_va
     """As `MLP.apply_gradients`."""
     core.net.check_trains()
     limits = limit("clip_norm", clip_norm), limit("clip_value", clip_value)
-    settings, of_stage = core.settings, None
+    settings, of_extra = core.settings, None
     if isinstance(gradients, Mapping):
-        named, gradients = of_inputs(gradients)
+        named, gradients = extra_of(gradients)
         gradients = weights_of(gradients, len(settings.bias), settings.bias)
-        if settings.stage is not None:
-            of_stage = settings.stage.flat(named, settings.dtype)
+        if settings.extra is not None:
+            of_extra = settings.extra.flat(named, settings.dtype)
         elif named:
             raise ValueError(f"gradients must hold just the model's names, not {', '.join(named)}")
-    elif settings.stage is not None:
+    elif settings.extra is not None:
         raise ValueError(
-            "a model with inputs takes gradients by name, as gradients(X, y, by_name=True) returns them"
+            "a model with inputs or parametric activations takes gradients by name, as gradients(X, y, "
+            "by_name=True) returns them"
         )
     found = checked_weights(gradients, settings.sizes, settings.dtype, settings.bias, names=("dW", "db"))
     with core.net.writing():
         core.check_may_snapshot()
         tape = _core.Tape(core.net)  # that of the model may hold gradients that wait for `step`
-        tape.set_gradients(found, of_stage)
+        tape.set_gradients(found, of_extra)
         _spend(core, tape, *limits, penalised=False)
 
 
@@ -76,6 +78,8 @@ def _spend(
         core.check_may_snapshot()
         net.snapshot()
         first = net.counts[0]  # updates so far
+        if callable(optimizer.weight_decay):
+            update.set_weight_decay(rate(optimizer.weight_decay, first, WEIGHT_DECAY))
         tape.update(update, rate(optimizer.lr, first), 1.0)
         if not restore_unless_finite(net):
             raise DivergedError(

@@ -83,9 +83,9 @@ def draw_layer(
 
 
 def _inputs_of(core: Core, data: _core.Data, index: np.ndarray, l: int) -> np.ndarray:
-    """The inputs of layer l in these rows (n, in), after dropout, as a training step has them."""
+    """The inputs of layer l in these rows (n, in), without dropout."""
     tape = _core.Tape(core.net)
-    tape.forward(data, index)
+    tape.forward(data, index, dropouts=np.zeros((1, len(core.settings.bias))))
     return tape.matrix("x", l)
 
 

@@ -24,9 +24,9 @@ def gradients(core: Core, X: Any, y: Any, by_name: bool) -> tuple[float, Any]:
     try:
         with core.net.reading():
             if settings.custom_loss:
-                loss, found, of_inputs = _custom_gradients(core, data)
+                loss, found, of_extra = _custom_gradients(core, data)
             else:
-                loss, found, of_inputs = core.net.gradients(_core.Data(*data))
+                loss, found, of_extra = core.net.gradients(_core.Data(*data))
             if settings.penalised:
                 factor = settings.penalty_factor(len(data[0]))
                 loss += add_penalty(core.net, found, factor * settings.l1, factor * settings.l2)
@@ -37,7 +37,7 @@ def gradients(core: Core, X: Any, y: Any, by_name: bool) -> tuple[float, Any]:
     if not by_name:
         return loss, found
     named = state_of(found, settings.bias)
-    return loss, named if settings.stage is None else named | settings.stage.named(of_inputs)
+    return loss, named if settings.extra is None else named | settings.extra.named(of_extra)
 
 
 def clear_absent(gradients: Weights, settings: Settings) -> None:
@@ -73,7 +73,7 @@ def _custom_gradients(core: Core, data: Rows) -> tuple[float, Weights, np.ndarra
     settings = core.settings
     assert settings.custom_loss is not None
     net = new_network(settings)
-    net.set_layers(core.net.get_layers(), inputs=core.net.get_inputs())
+    net.set_layers(core.net.get_layers(), extra=core.net.get_extra())
     tape = _core.Tape(net)
     outputs = tape.forward(_core.Data(x), None)
     losses, gradient = row_losses(settings.custom_loss, outputs, targets, weighted=False)

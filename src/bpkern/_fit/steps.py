@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._data.rows import Rows
+from .._model.scheduled import WEIGHT_DECAY, decays, dropouts, is_scheduled
 from .._model.settings import Settings
 from ..history import History
 from ..optimizers import Optimizer
@@ -132,7 +133,8 @@ class Steps:
         """`train` of mini-batches of `rows` rows in all, in a workspace of this height."""
         first = self._net.counts[0]  # updates so far
         # Rates for the largest possible number of updates: batches without weight make none.
-        lr = rates(self.optimizer.lr, first, -(-self.iterations(rows) // self._update.accumulate))
+        most = -(-self.iterations(rows) // self._update.accumulate)
+        lr = rates(self.optimizer.lr, first, most)
         sums = self._net.train(
             _core.Data(*data),
             index,
@@ -145,14 +147,18 @@ class Steps:
             outputs,
             more,
             shards,
+            decays(self.optimizer, first, most),
+            dropouts(self._settings, first, most),
         )
         self._note(lr, self._net.counts[0] - first)
         return sums
 
     def quick(self, rows: int) -> bool:
-        """Whether `train_epochs` can train: the rate is a number, and epochs of `rows` rows are short."""
-        lr, batch = self.optimizer.lr, min(self.batch_size, rows)
-        return not callable(lr) and self._net.is_short(batch, self.iterations(rows), rows, self.threads)
+        """Whether `train_epochs` can train: nothing is scheduled, and epochs of `rows` rows are short."""
+        batch = min(self.batch_size, rows)
+        return not is_scheduled(self._settings, self.optimizer) and self._net.is_short(
+            batch, self.iterations(rows), rows, self.threads
+        )
 
     def train_epochs(
         self,
@@ -218,12 +224,14 @@ class CustomLossSteps(Steps):
             rollback = Rollback(self._net)
             first = rollback.counts[0]
             try:
-                batch_outputs = tape.forward(source, batch, self.threads)
+                batch_outputs = tape.forward(source, batch, self.threads, dropouts(self._settings, first, 1))
                 batch_weights = None if weights is None else weights[batch]
                 loss, weight = self._backward(batch_outputs, targets[batch], batch_weights)
                 if not np.isfinite(loss):
                     raise _core.NonFiniteLossError(start // self.batch_size)
                 lr = rate(self.optimizer.lr, first)
+                if callable(self.optimizer.weight_decay):
+                    self._update.set_weight_decay(rate(self.optimizer.weight_decay, first, WEIGHT_DECAY))
                 tape.spend(self._update, lr, weight, at_end=not more and end == len(order))
             except BaseException:
                 rollback.undo()

@@ -17,7 +17,7 @@ from ..history import History
 from ..optimizers import Optimizer
 from .activation_texts import parts_of
 from .groups import KINDS, Groups, plain_groups
-from .parameters import Weights, checked_weights, of_inputs, state_of, weights_of
+from .parameters import Weights, checked_weights, extra_of, state_of, weights_of
 from .seeding import RandomState
 from .settings import Settings, checked_optimizer
 
@@ -86,16 +86,17 @@ class Core:
     def start(self, random: RandomState) -> None:
         """Draw new parameters and forget all training. A MemoryError is raised before anything changes."""
         settings, tape = self.settings, _core.Tape(self.net)
-        inputs = None if settings.stage is None else random.initial_inputs(settings.stage, settings.dtype)
+        extra = None if settings.extra is None else random.initial_extra(settings.extra, settings.dtype)
         self.net.set_layers(
             random.each_initial_layer(settings.init, settings.sizes, settings.dtype, settings.bias),
-            inputs=inputs,
+            extra=extra,
         )
         if settings.has_dropout:
             random.draw_dropout_key()
         self.random, self.tape = random, tape
         self.net.forget()
-        self.net.set_dropout(settings.dropout, random.dropout_key, settings.input_dropout)
+        hidden, of_inputs = settings.nominal_dropout
+        self.net.set_dropout(hidden, random.dropout_key, of_inputs)
         self.fitted_1d = False
         self.history = None
         self.stop_training = False
@@ -160,7 +161,7 @@ class Core:
     def set_weights(self, weights: Sequence[tuple[Any, Any]]) -> None:
         """Set all weights and biases after checking them, and drop the average of the parameters.
 
-        The input stage keeps the parameters with which it predicts: the average's, if there is one.
+        The extra parameters stay those that predict: the average's, if there is one.
         """
         layers = checked_weights(weights, self.settings.sizes, self.settings.dtype, self.settings.bias)
         self._set(layers, None)
@@ -175,8 +176,8 @@ class Core:
             if store is None:
                 store = "average" if self.net.has_average else "parameters"
             state = state_of(self.net.get_layers(store), bias)
-            if self.settings.stage is not None:
-                state |= self.settings.stage.named(self.net.get_inputs(store))
+            if self.settings.extra is not None:
+                state |= self.settings.extra.named(self.net.get_extra(store))
         return state
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -184,19 +185,19 @@ class Core:
         self._set(*self._checked_state(state))
 
     def _checked_state(self, state: Mapping[str, Any]) -> tuple[Weights, np.ndarray | None]:
-        """Weights and biases; and the parameters in front of layer 0, or None. ValueError or TypeError."""
-        settings, inputs = self.settings, None
-        if settings.stage is not None:
-            own, state = of_inputs(state)
-            inputs = settings.stage.flat(own, settings.dtype)
+        """Weights and biases; and the extra parameters, or None. ValueError or TypeError."""
+        settings, extra = self.settings, None
+        if settings.extra is not None:
+            own, state = extra_of(state)
+            extra = settings.extra.flat(own, settings.dtype)
         layers = weights_of(state, len(settings.bias), settings.bias)
-        return checked_weights(layers, settings.sizes, settings.dtype, settings.bias), inputs
+        return checked_weights(layers, settings.sizes, settings.dtype, settings.bias), extra
 
-    def _set(self, layers: Weights, inputs: np.ndarray | None) -> None:
+    def _set(self, layers: Weights, extra: np.ndarray | None) -> None:
         with self.net.writing():
-            if inputs is None and self.settings.stage is not None and self.net.has_average:
-                inputs = self.net.get_inputs("average")
-            self.net.set_layers(layers, inputs=inputs)
+            if extra is None and self.settings.extra is not None and self.net.has_average:
+                extra = self.net.get_extra("average")
+            self.net.set_layers(layers, extra=extra)
             self.net.discard_average()
 
     def get_parameters(self) -> dict[str, np.ndarray]:
@@ -214,8 +215,8 @@ class Core:
         average = {name.removeprefix(AVERAGE): array for name, array in parameters.items() if name not in own}
         self.set_state(own)
         if average:
-            layers, inputs = self._checked_state(average)
-            self.net.set_layers(layers, "average", inputs=inputs)
+            layers, extra = self._checked_state(average)
+            self.net.set_layers(layers, "average", extra=extra)
 
     def blend(self, other: Core, tau: float) -> None:
         """Set the trained parameters to ``(1 - tau) * own + tau * other's``, and drop their average.
@@ -233,6 +234,10 @@ class Core:
             raise ValueError(
                 f"other must have the layers {mine.layers} in {mine.dtype.name}, "
                 f"not {theirs.layers} in {theirs.dtype.name}"
+            )
+        if [bool(each) for each in mine.parametric] != [bool(each) for each in theirs.parametric]:
+            raise ValueError(
+                f"other must have the activations {mine.activation_texts}, not {theirs.activation_texts}"
             )
         if mine.bias != theirs.bias:
             raise ValueError(f"other must have biases as this model, {mine.bias}, not {theirs.bias}")
@@ -276,4 +281,7 @@ def new_network(settings: Settings) -> _core.Network:
     for l, (_, parameter) in enumerate(activations):
         if parameter is not None:
             net.set_activation_parameter(l, parameter)
+    for l, given in enumerate(settings.parametric):
+        if given is not None:
+            net.set_share(l, given.lr_factor, given.decay_factor)
     return net

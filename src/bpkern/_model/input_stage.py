@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..inputs import BY_KIND, CategoryEmbedding, Input, NumericEmbedding, Scale
-from .parameters import INPUTS, checked_array
+from .named import Named
+from .parameters import INPUTS
 
 # The largest number of parameters: what a file claims cannot overflow in C.
 MOST_PARAMETERS = 1 << 48
@@ -25,7 +26,7 @@ class Place(NamedTuple):
     shapes: dict[str, tuple[int, ...]]
 
 
-class InputStage:
+class InputStage(Named):
     """The checked `inputs` of a model.
 
     The parameters are one flat array, as the network in C keeps them; `named` gives views of it.
@@ -68,12 +69,13 @@ class InputStage:
             Place(given, found, _shapes(given, len(found), self.width))
             for given, found in zip(self.inputs, taken, strict=True)
         ]
-        self.shapes = {
-            f"{INPUTS}{i}.{name}": shape
-            for i, place in enumerate(self.places)
-            for name, shape in place.shapes.items()
-        }
-        self.size = sum(math.prod(shape) for shape in self.shapes.values())
+        super().__init__(
+            {
+                f"{INPUTS}{i}.{name}": shape
+                for i, place in enumerate(self.places)
+                for name, shape in place.shapes.items()
+            }
+        )
         if self.size > MOST_PARAMETERS or self.width > MOST_PARAMETERS:
             raise ValueError(f"inputs must have at most 2**48 parameters, not {self.size}")
 
@@ -115,31 +117,9 @@ class InputStage:
             raise ValueError(f"a generator must draw parameters that are finite in {dtype.name}")
         return flat
 
-    def named(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Views of a flat array by name."""
-        views, at = {}, 0
-        for name, shape in self.shapes.items():
-            size = math.prod(shape)
-            views[name] = flat[at : at + size].reshape(shape)
-            at += size
-        return views
-
-    def flat(self, named: Mapping[str, Any], dtype: np.dtype[Any]) -> np.ndarray:
-        """A new flat array from arrays by name.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For missing and unknown names, and for arrays that do not fit or are not finite.
-        """
-        if set(named) != set(self.shapes):
-            missing = sorted(set(self.shapes) - set(named))
-            unknown = sorted(map(str, set(named) - set(self.shapes)))
-            raise ValueError(f"state must hold just the model's names: missing {missing}, unknown {unknown}")
-        flat = np.empty(self.size, dtype)
-        for name, view in self.named(flat).items():
-            view[...] = checked_array(name, named[name], view.shape, dtype, copy=False)
-        return flat
+    def factors(self) -> list[tuple[float, float]]:
+        """(lr_factor, decay_factor) of each array."""
+        return [(given.lr_factor, given.decay_factor) for given, _, shapes in self.places for _ in shapes]
 
     def wrong_code(self, row: np.ndarray) -> str | None:
         """What is wrong with the codes of a row of X, which is finite; None if nothing is."""

@@ -155,13 +155,15 @@ def weights_of(
     return [(state[f"{l}.weight"], state.get(f"{l}.bias")) for l in range(count)]
 
 
-# Before the names of the parameters in front of layer 0: "inputs.0.scale" is of the first of the inputs.
+# Before the names of extra parameters: "inputs.0.scale" is of the first of the inputs, and
+# "activations.0.alpha" of the activation of layer 0.
 INPUTS = "inputs."
+ACTIVATIONS = "activations."
 
 
-def of_inputs(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters in front of layer 0, and all others, by name."""
-    own = {name: array for name, array in state.items() if str(name).startswith(INPUTS)}
+def extra_of(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The extra parameters, and all others, by name."""
+    own = {name: array for name, array in state.items() if str(name).startswith((INPUTS, ACTIVATIONS))}
     return own, {name: array for name, array in state.items() if name not in own}
 
 

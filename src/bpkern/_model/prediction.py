@@ -10,6 +10,7 @@ import numpy as np
 from .. import _checks, _core
 from .._data.rows import as_rows, bad_row
 from .core import Core
+from .scheduled import dropouts
 
 # argmax returns numpy.intp, which is int64 except on 32-bit systems.
 INDICES_ARE_INT64 = np.dtype(np.intp) == np.int64
@@ -27,7 +28,8 @@ def any_forward(core: Core, X: Any, layer: int | None, train: bool, out: np.ndar
                 raise ValueError("give out or train=True, not both")
             if len(x) == 0:
                 raise ValueError("X has no rows")
-            return core.tape.forward(_core.Data(x), None)
+            probabilities = dropouts(core.settings, core.net.counts[0], 1)
+            return core.tape.forward(_core.Data(x), None, dropouts=probabilities)
         # 0 stands for all layers.
         layers = 0 if layer is None else _checked_layer(core, layer) + 1
         return core.net.forward_data(_core.Data(x), layers=layers, out=out)

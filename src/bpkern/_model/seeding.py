@@ -21,7 +21,7 @@ from .parameters import Weights
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from .input_stage import InputStage
+    from .named import Named
 else:
     Protocol = object  # a real one takes a fiftieth of the package's import
 
@@ -227,9 +227,9 @@ class RandomState:
         """`initializers.each_initial_layer` with this generator."""
         return initializers.each_initial_layer(init, layers, self.generator, dtype, bias)
 
-    def initial_inputs(self, stage: InputStage, dtype: np.dtype[Any]) -> np.ndarray:
-        """`InputStage.draw` with this generator."""
-        return stage.draw(self.generator, dtype)
+    def initial_extra(self, extra: Named, dtype: np.dtype[Any]) -> np.ndarray:
+        """`Named.draw` with this generator."""
+        return extra.draw(self.generator, dtype)
 
     def split(self, rows: int, fraction: float, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on and rows to validate on: int64, each in ascending order.

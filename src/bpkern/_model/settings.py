@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import _checks
 from .._core import ACTIVATIONS, LOSSES
-from ..activations import Activation
+from ..activations import Activation, Parametric
 from ..losses import BY_NAME, Loss
 from ..optimizers import OPTIMIZERS, SGD, Optimizer
+from ..schedules import SCHEDULES, Schedule
 from .activation_texts import parsed, parts_of
 from .conventions import Conventions
 from .groups import plain_groups
@@ -19,8 +20,12 @@ from .initializers import AUTO, checked_init, has_arrays
 
 if TYPE_CHECKING:
     from .input_stage import InputStage
+    from .named import Named
 
 DTYPES = ("float32", "float64")
+
+# Of dropout.
+Probability = float | Schedule
 
 
 class Settings:
@@ -37,7 +42,12 @@ class Settings:
         number of columns if embeddings stand in front.
     activations : list of str
         One per weight matrix: those of the hidden layers, then that of the output. A text of
-        `bpkern.activations`: a name, with a parameter that is not the default in parentheses.
+        `bpkern.activations`: a name, with a parameter that is not the default in parentheses. For a
+        parametric activation, that of its function.
+    parametric : list of (Parametric or None)
+        One per hidden layer.
+    extra : Named or None
+        The parameters besides weights and biases: those of `stage`, and of `parametric`.
     loss : str
         The name of the loss; "custom" for a Python callable.
     given_loss : str, Loss or callable
@@ -50,10 +60,13 @@ class Settings:
     dtype : numpy.dtype
     init : str, list of (name, gain) or list of (W, b)
     l2, l1 : float
-    dropout : list of float
+    dropout : list of (float or Schedule)
         One probability per hidden layer.
-    input_dropout : float
+    input_dropout : float or Schedule
         The probability of the inputs.
+    scheduled : bool
+        Whether the learning rate, the weight decay or a probability changes from update to update; as of the
+        last `current_optimizer`.
     label_smoothing : float
     bias : list of bool
         Whether each layer has biases.
@@ -70,8 +83,10 @@ class Settings:
         For sizes, names and numbers that are not allowed.
     """
 
-    # Pickles of `reference.MLP` by earlier versions lack it.
-    input_dropout: float = 0.0
+    # Pickles of `reference.MLP` by earlier versions lack these.
+    input_dropout: Probability = 0.0
+    scheduled = False
+    parametric: "Sequence[Parametric | None]" = ()
 
     def __init__(
         self,
@@ -83,17 +98,18 @@ class Settings:
         dtype: Any,
         init: Any,
         l2: float,
-        dropout: float | Sequence[float],
+        dropout: Probability | Sequence[Probability],
         l1: float,
         label_smoothing: float,
         bias: bool | Sequence[bool] = True,
         inputs: Any = (),
-        input_dropout: float = 0.0,
+        input_dropout: Probability = 0.0,
     ) -> None:
         self.layers = _layers(layers)
         self.stage = _stage(inputs, self.layers[0])
         self.sizes = self.layers if self.stage is None else [self.stage.width, *self.layers[1:]]
-        self.activations = _activations(activation, len(self.layers) - 2)
+        self.activations, self.parametric = _activations(activation, len(self.layers) - 2)
+        self.extra = _extra(self.stage, self.parametric, self.layers)
         self.activations.append(checked_activation("output_activation", output_activation))
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
         # A copy: the network keeps its loss parameters even if the caller changes the Loss object later.
@@ -109,9 +125,9 @@ class Settings:
             _check_range(self.dtype, self.loss_parameters)
         self.l2 = _checks.real("l2", l2)
         self.dropout = _dropout(dropout, len(self.layers) - 2)
-        self.input_dropout = _checks.fraction("input_dropout", input_dropout)
+        self.input_dropout = _probability("input_dropout", input_dropout)
         if self.input_dropout:
-            refuse_inputs(self, "input_dropout")
+            refuse_extra(self, "input_dropout", with_parametric=False)
         self.l1 = _checks.real("l1", l1)
         self.label_smoothing = _checks.real("label_smoothing", label_smoothing, 0.0, 1.0)
         if self.label_smoothing and not self.has_accuracy:
@@ -131,13 +147,30 @@ class Settings:
             "bias": [True] * count,
             "groups": plain_groups(count),
             "input_dropout": 0.0,
+            "parametric": [None] * (count - 1),
+            "extra": state.get("stage"),
         }
         vars(self).update(later | state)
 
     @property
     def has_dropout(self) -> bool:
         """Whether training drops inputs or hidden activations."""
-        return any(self.dropout) or self.input_dropout > 0
+        return any(self.dropout) or bool(self.input_dropout)
+
+    @property
+    def activation_texts(self) -> list[str]:
+        """As `activations`, with the texts of parametric activations."""
+        given = zip(self.activations[:-1], self.parametric, strict=True)
+        return [*(str(each) if each else text for text, each in given), self.activations[-1]]
+
+    @property
+    def nominal_dropout(self) -> tuple[list[float], float]:
+        """As `dropout` and `input_dropout`, with a number above 0 for each schedule: for the network in C,
+        whose passes get the probabilities of schedules."""
+        *hidden, inputs = (
+            each if isinstance(each, float) else 0.5 for each in (*self.dropout, self.input_dropout)
+        )
+        return hidden, inputs
 
     def current_optimizer(self) -> Optimizer:
         """A checked copy of the optimiser with its settings as they are now.
@@ -155,10 +188,14 @@ class Settings:
             if kind is kind_before and all(map(is_, values, before)):
                 return checked
         checked = self.optimizer.checked_copy()
+        scheduled = any(map(callable, (*self.dropout, self.input_dropout)))
         for name in ("lr", "weight_decay"):
             value = getattr(checked, name)
-            if not callable(value):
+            if callable(value):
+                scheduled = True
+            else:
                 _checks.real(name, value, 0.0, float(np.finfo(self.dtype).max))
+        self.scheduled = scheduled
         self._checked = kind, values, checked
         return checked
 
@@ -182,7 +219,7 @@ class Settings:
         return self.has_accuracy and self.activations[-1] == "sigmoid"
 
     def __repr__(self) -> str:
-        hidden, output = self.activations[:-1], self.activations[-1]
+        *hidden, output = self.activation_texts
         activation: str | list[str] = hidden[0] if len(set(hidden)) == 1 else hidden
         return (
             f"MLP({self.layers}, activation={activation!r}, output_activation={output!r}, "
@@ -209,8 +246,12 @@ class Settings:
         return text
 
 
-def refuse_inputs(settings: Settings, what: str) -> None:
-    """Raise ValueError if the model has inputs, with which `what` does not work."""
+def refuse_extra(settings: Settings, what: str, with_parametric: bool = True) -> None:
+    """Raise ValueError if the model has inputs or, optionally, parametric activations, with which `what` does
+    not work."""
+    if with_parametric and any(settings.parametric):
+        texts = ", ".join(dict.fromkeys(str(each) for each in settings.parametric if each))
+        raise ValueError(f"{what} is not available for a model with parametric activations ({texts})")
     if settings.stage is not None:
         kinds = ", ".join(dict.fromkeys(type(given).__name__ for given in settings.stage.inputs))
         raise ValueError(f"{what} is not available for a model with inputs ({kinds})")
@@ -234,14 +275,42 @@ def _stage(inputs: Any, columns: int) -> "InputStage | None":
     return checked_inputs(inputs, columns)
 
 
-def _activations(activation: str | Activation | Sequence[str | Activation], hidden: int) -> list[str]:
+def _activations(
+    activation: str | Activation | Sequence[str | Activation], hidden: int
+) -> "tuple[list[str], list[Parametric | None]]":
+    """The texts of the hidden layers' functions, and the parametric activations or None."""
     if isinstance(activation, (str, Activation, type)):
-        return [checked_activation("activation", activation)] * hidden
-    if not isinstance(activation, (list, tuple)):
+        found = [_hidden_activation(activation)] * hidden
+        if not hidden:
+            _hidden_activation(activation)
+    elif not isinstance(activation, (list, tuple)):
         raise TypeError(f"activation must be a name or a list of names, not {activation!r}")
-    if len(activation) != hidden:
+    elif len(activation) != hidden:
         raise ValueError(f"activation must have one name per hidden layer, {hidden}, not {len(activation)}")
-    return [checked_activation("activation", each) for each in activation]
+    else:
+        found = [_hidden_activation(each) for each in activation]
+    return [text for text, _ in found], [parametric for _, parametric in found]
+
+
+def _hidden_activation(given: Any) -> "tuple[str, Parametric | None]":
+    """The text of the function of an activation, and the activation itself if it is parametric."""
+    if isinstance(given, str) and "(" in given:
+        given = parsed(_checks.as_str(given)) or given
+    if not isinstance(given, Parametric):
+        return checked_activation("activation", given), None
+    given.check()
+    text = checked_activation("activation", given.function)
+    return text, Parametric(text, float(given.lr_factor), float(given.decay_factor))
+
+
+def _extra(
+    stage: "InputStage | None", parametric: "Sequence[Parametric | None]", layers: list[int]
+) -> "Named | None":
+    if not any(parametric):
+        return stage
+    from .extra import Shares  # few models have any
+
+    return Shares(stage, parametric, layers)
 
 
 def checked_activation(argument: str, given: Any) -> str:
@@ -253,6 +322,8 @@ def checked_activation(argument: str, given: Any) -> str:
         raise TypeError(f"{argument} must be an instance, as in {given.__name__}(), not {given!r}")
     if isinstance(given, str) and "(" in given:
         given = parsed(_checks.as_str(given)) or given
+    if isinstance(given, Parametric):
+        raise ValueError(f"{argument} must not be parametric here, only in the hidden layers of MLP: {given}")
     if isinstance(given, Activation):
         given = str(given)
         return _checks.one_of(argument, parts_of(given)[0], ACTIVATIONS) and given
@@ -295,14 +366,26 @@ def _check_range(dtype: "np.dtype[Any]", parameters: np.ndarray) -> None:
             raise ValueError(f"the loss's parameter {value} is out of the range of {dtype.name}")
 
 
-def _dropout(dropout: float | Sequence[float], hidden: int) -> list[float]:
+def _probability(name: str, value: Any) -> Probability:
+    """A checked probability, or a schedule of one. Raises ValueError or TypeError."""
+    if isinstance(value, Schedule) and type(value) in SCHEDULES.values():
+        _checks.fraction(f"{name}={value!r}, at iteration 0,", value(0))
+        return value
+    if callable(value):
+        raise TypeError(
+            f"{name} must be a probability or a schedule, one of {', '.join(SCHEDULES)}, not {value!r}"
+        )
+    return _checks.fraction(name, value)
+
+
+def _dropout(dropout: Probability | Sequence[Probability], hidden: int) -> list[Probability]:
     if isinstance(dropout, (list, tuple)):
         if len(dropout) != hidden:
             raise ValueError(
                 f"dropout must have one probability per hidden layer, {hidden}, not {len(dropout)}"
             )
-        return [_checks.fraction("dropout", each) for each in dropout]
-    return [_checks.fraction("dropout", dropout)] * hidden
+        return [_probability("dropout", each) for each in dropout]
+    return [_probability("dropout", dropout)] * hidden
 
 
 def _bias(bias: bool | Sequence[bool], count: int) -> list[bool]:

@@ -11,6 +11,7 @@ from .. import _checks
 from .._fit.update import make_update
 from .core import Core
 from .groups import Groups, lines_of, plain_groups, trained
+from .settings import Probability
 
 HEADER = (
     "layer",
@@ -38,7 +39,7 @@ def summary_of(core: Core, batch_size: int | None) -> "Summary":
     places = [] if settings.stage is None else settings.stage.places
     return Summary(
         settings.sizes,
-        settings.activations,
+        settings.activation_texts,
         settings.given_loss,
         settings.optimizer,
         settings.dtype,
@@ -52,6 +53,10 @@ def summary_of(core: Core, batch_size: int | None) -> "Summary":
         settings.layers[0],
         [(type(given).__name__, shapes, len(columns)) for given, columns, shapes in places],
         settings.input_dropout,
+        [
+            size if each else 0
+            for each, size in zip([*settings.parametric, None], settings.layers[1:], strict=True)
+        ],
     )
 
 
@@ -74,7 +79,7 @@ class Summary:
         The model's.
     dtype : numpy.dtype
         The model's.
-    dropout : sequence of float
+    dropout : sequence of (float or Schedule)
         One probability per hidden layer.
     state_slots : int
         Numbers that the optimiser stores for each parameter.
@@ -92,8 +97,10 @@ class Summary:
         The number of columns of X, if it is not the first of `layers`.
     inputs : sequence of (str, dict of str to tuple of int, int)
         What stands in front of layer 0: class, shapes of the parameters, and number of columns.
-    input_dropout : float
+    input_dropout : float or Schedule
         The probability of the inputs.
+    shares : sequence of int, optional
+        The numbers of parameters of the activations, by layer; None is no parameters.
 
     Attributes
     ----------
@@ -114,7 +121,7 @@ class Summary:
         loss: Any,
         optimizer: Any,
         dtype: "np.dtype[Any]",
-        dropout: Sequence[float],
+        dropout: Sequence[Probability],
         state_slots: int,
         batch_size: int | None = None,
         weight_sizes: Sequence[int] | None = None,
@@ -123,7 +130,8 @@ class Summary:
         groups: Groups | None = None,
         columns: int | None = None,
         inputs: Sequence[tuple[str, Mapping[str, tuple[int, ...]], int]] = (),
-        input_dropout: float = 0.0,
+        input_dropout: Probability = 0.0,
+        shares: Sequence[int] | None = None,
     ) -> None:
         name = loss if isinstance(loss, str) else getattr(loss, "__name__", repr(loss))
         shown = [layers[0] if columns is None else columns, *layers[1:]]
@@ -133,6 +141,7 @@ class Summary:
         self._rows = []
         self.parameters = self.flops_forward = self.flops_training = self.parameter_bytes = 0
         bias = [True] * (len(layers) - 1) if bias is None else bias
+        shares = [0] * (len(layers) - 1) if shares is None else shares
         groups = plain_groups(len(bias)) if groups is None else groups
         self.trained_parameters = 0
         for i, (kind, shapes, taken) in enumerate(inputs):
@@ -147,11 +156,12 @@ class Summary:
         rates = [*dropout, 0.0]
         for l, (fan_in, fan_out) in enumerate(pairwise(layers)):
             biases, forward = fan_out * bias[l], 2 * fan_in * fan_out
-            parameters = fan_in * fan_out + biases
+            parameters = fan_in * fan_out + biases + shares[l]
             size = dtype.itemsize if weight_sizes is None else weight_sizes[l]
-            memory = fan_in * fan_out * size + biases * dtype.itemsize
+            memory = fan_in * fan_out * size + (biases + shares[l]) * dtype.itemsize
             trained_weights, trained_biases = trained(groups, bias)[l]
             self.trained_parameters += fan_in * fan_out * trained_weights + biases * trained_biases
+            self.trained_parameters += shares[l]
             self.parameter_bytes += memory
             training = forward * (2 if l == 0 else 3)
             self.parameters += parameters
@@ -162,7 +172,7 @@ class Summary:
                     str(l),
                     f"{fan_in} -> {fan_out}",
                     activations[l],
-                    f"{rates[l]:g}" if rates[l] else "-",
+                    _number(rates[l]) if rates[l] else "-",
                     f"{parameters:,}",
                     _size(memory),
                     f"{forward:,}",
@@ -186,7 +196,7 @@ class Summary:
             note += f", activations of {batch_size} rows {_size(self.activation_bytes)}"
         own: tuple[str, ...] = () if compressed else (f"Optimiser: {optimizer!r}",)
         if input_dropout and not compressed:
-            own += (f"Input dropout: {input_dropout:g}",)
+            own += (f"Input dropout: {_number(input_dropout)}",)
         if self.trained_parameters < self.parameters and not compressed:
             own += (f"Trained: {self.trained_parameters:,} of {self.parameters:,} parameters",)
         self._notes = (*own, *lines_of(groups, bias), note)
@@ -223,6 +233,11 @@ class Summary:
             f"<tfoot>{_html_row(self._total, 'th')}"
             f'<tr><td colspan="{len(HEADER)}" style="text-align: left">{notes}</td></tr></tfoot></table>'
         )
+
+
+def _number(value: Any) -> str:
+    """A number, or a schedule by its class and settings."""
+    return repr(value) if callable(value) else f"{value:g}"
 
 
 def _line(cells: Iterable[str], widths: Iterable[int]) -> str:

@@ -19,7 +19,7 @@ from .._fit.metrics import make_metrics
 from .._fit.progress import make_progress
 from .._fit.steps import Steps, Watcher
 from .._model.core import HasCore, core_of
-from .._model.settings import Settings, refuse_inputs
+from .._model.settings import Settings, refuse_extra
 from .._threads import MOST, get_num_threads
 from ..callbacks import Callback
 from ..history import History
@@ -68,7 +68,7 @@ def fit(
                 "shards need validation_data: no rank has the rows that validation_split holds out"
             )
         settings = core_of(model).settings
-        refuse_inputs(settings, "a fit with shards")
+        refuse_extra(settings, "a fit with shards")
         if checked.drop_last:
             raise ValueError("drop_last is not available for a fit with shards")
         if settings.custom_loss:

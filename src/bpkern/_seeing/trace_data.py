@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._model.groups import Groups
+from ..schedules import Schedule
 
 # The arrays of a state for W (out, in) and b (out), by the state's name.
 States = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -80,7 +81,7 @@ class Setting:
 
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
-    dropout: tuple[float, ...]
+    dropout: tuple[float | Schedule, ...]
     loss: str
     loss_parameters: np.ndarray | None
     label_smoothing: float

@@ -25,7 +25,7 @@ def dict_of(trace: TraceData) -> dict[str, Any]:
         "model": {
             "sizes": list(trace.sizes),
             "activations": list(trace.activations),
-            "dropout": list(trace.dropout),
+            "dropout": _plain(trace.dropout),
             "loss": trace.loss,
             "loss_parameters": _plain(trace.loss_parameters),
             "label_smoothing": trace.label_smoothing,

@@ -42,10 +42,12 @@ def formulas(optimizer: Any) -> list[str]:
     if optimizer.maximize:
         lines.append("g ← −g, except in the penalties")
     if optimizer.weight_decay:
+        given = optimizer.weight_decay
+        decay = "weight_decay" if callable(given) else f"{given:g}"
         lines.append(
-            f"w ← (1 − lr · {optimizer.weight_decay:g}) w"
+            f"w ← (1 − lr · {decay}) w"
             if rule == "adamw" or getattr(optimizer, "decoupled_weight_decay", False)
-            else f"g ← g + {optimizer.weight_decay:g} w"
+            else f"g ← g + {decay} w"
         )
     every = {"sgd": _sgd, "rmsprop": _rmsprop, "adagrad": _adagrad, "nadam": _nadam}
     return lines + every.get(rule, _adam)(optimizer)

@@ -17,7 +17,8 @@ from .._fit.gradients import add_penalty, clear_absent
 from .._fit.update import make_update
 from .._model.core import Core
 from .._model.parameters import Weights
-from .._model.settings import Settings, refuse_inputs
+from .._model.scheduled import as_of, dropouts, probabilities
+from .._model.settings import Settings, refuse_extra
 from ..kernels import delta_backward, linear_forward
 from ..optimizers import Optimizer
 from ..schedules import rate
@@ -35,7 +36,7 @@ def traced(core: Core, X: Any, y: Any, sample_weight: Any, steps: int) -> tuple[
     """
     core.net.check_trains()
     count = _checks.whole("steps", steps, 1)
-    refuse_inputs(core.settings, "trace")
+    refuse_extra(core.settings, "trace")
     settings = copy.copy(core.settings)
     # Copies: several steps read the rows, and nobody may change them in between.
     data = owned(read_rows(X, y, sample_weight, settings))
@@ -85,9 +86,9 @@ def _step(core: Core, data: Rows, optimizer: Optimizer, number: int, setting: Se
     net, settings, custom_loss = core.net, core.settings, core.settings.custom_loss
     updates, _ = net.counts
     # The learning rate is asked for once, and a Python loss is called once: they may have a memory.
-    learning_rate = rate(optimizer.lr, updates)
-    settings.optimizer = optimizer.checked_copy()
-    settings.optimizer.lr = learning_rate
+    settings.optimizer = as_of(optimizer, updates)
+    learning_rate = rate(settings.optimizer.lr, updates)
+    hidden, _ = probabilities(settings, updates)
     update = make_update(settings, settings.optimizer)
     net.prepare(update)
     names = used_states(settings.optimizer)
@@ -120,7 +121,7 @@ def _step(core: Core, data: Rows, optimizer: Optimizer, number: int, setting: Se
         layers=tuple(
             Layer(
                 activation=settings.activations[l],
-                dropout=[*settings.dropout, 0.0][l],
+                dropout=[*hidden, 0.0][l],
                 W=parameters[l][0],
                 b=parameters[l][1],
                 z=linear_forward(matrices["x"], *parameters[l]),
@@ -152,11 +153,12 @@ def _forward(core: Core, tape: _core.Tape, data: Rows) -> tuple[np.ndarray, np.n
     """
     net, settings, (x, targets, weights) = core.net, core.settings, data
     counts, function = net.counts, settings.custom_loss
+    dropped = dropouts(settings, counts[0], 1)
     try:
         if not function:
-            outputs = tape.forward(_core.Data(x, targets, weights), None)
+            outputs = tape.forward(_core.Data(x, targets, weights), None, dropouts=dropped)
             return outputs, tape.loss()
-        outputs = tape.forward(_core.Data(x), None)
+        outputs = tape.forward(_core.Data(x), None, dropouts=dropped)
     finally:
         net.counts = counts  # dropout depends on the count of mini-batches
     losses, gradient = row_losses(function, outputs, targets, weights is not None)

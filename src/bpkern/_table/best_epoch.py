@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._fit.progress import Progress
@@ -24,6 +24,8 @@ class BestEpoch(Callback):
     ----------
     monitor : str
         "val_accuracy", which is maximised, or "val_loss".
+    measure : callable, optional
+        Computes another value of the model in place of that of the history, to be minimised.
 
     Attributes
     ----------
@@ -31,14 +33,15 @@ class BestEpoch(Callback):
         None before an epoch with a finite value.
     """
 
-    def __init__(self, monitor: str) -> None:
+    def __init__(self, monitor: str, measure: Callable[[Any], float] | None = None) -> None:
         self._monitor, self._sign = monitor, -1.0 if monitor == "val_accuracy" else 1.0
+        self._measure = measure
         self.best: float | None = None
         self._epoch = 0
         self._parameters: dict[str, Any] = {}
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
-        value = logs[self._monitor]
+        value = logs[self._monitor] if self._measure is None else self._measure(model)
         if math.isfinite(value) and (self.best is None or self._sign * value <= self._sign * self.best):
             self.best, self._epoch, self._parameters = value, epoch, core_of(model).get_parameters()
 

@@ -82,7 +82,14 @@ def _fit(options: argparse.Namespace) -> None:
         f"measuring on {len(parts.test_y):,}{f' of {options.validation}' if options.validation else ''}"
     )
     outcome = measured(
-        table, task, names, parts, seconds=options.time, seed=options.seed, compare=options.compare
+        table,
+        task,
+        names,
+        parts,
+        seconds=options.time,
+        seed=options.seed,
+        recipe=options.recipe,
+        compare=options.compare,
     )
     _say(f"{_about_training(outcome.model)}, {outcome.seconds:.1f} s\n")
     _say(scores.text_table(outcome.scores))

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import scores
-from .fitted_table import Choices, fit_table
+from .fitted_table import Choices, FittedTable, fit_table, meaning_of_values
 from .reading import Table
 from .recipes import BATCH, EPOCHS
 from .scores import Scores
-from .table_encoder import TableEncoder
 from .table_model import TableModel
 from .task import Task, split
 from .training import Plan, Split
@@ -96,6 +95,7 @@ def measured(
     *,
     seconds: float,
     seed: int,
+    recipe: str = "td-s",
     compare: bool = False,
     verbose: Any = "auto",
 ) -> Outcome:
@@ -111,6 +111,8 @@ def measured(
     seconds : float
         About the longest time of training.
     seed : int
+    recipe : str
+        One of `recipes.OF_CLASSES`.
     verbose : various
         As for `MLP.fit`.
     compare : bool
@@ -122,7 +124,8 @@ def measured(
         As `fit_table`.
     """
     began = time.monotonic()
-    model = _trained(table, task, names, parts, seconds=seconds, seed=seed, verbose=verbose)
+    until = began + seconds
+    model = _trained(table, task, names, parts, recipe, until=until, seed=seed, verbose=verbose)
     took = time.monotonic() - began
     encoded = model.encoder.transform(parts.test.frame(names, parts.test_rows))
     predicted = model.__bpkern_predictions__(encoded)
@@ -142,24 +145,34 @@ def measured(
 
 
 def _trained(
-    table: Table, task: Task, names: list[str], parts: Parts, *, seconds: float, seed: int, verbose: Any
+    table: Table,
+    task: Task,
+    names: list[str],
+    parts: Parts,
+    recipe: str,
+    *,
+    until: float,
+    seed: int,
+    verbose: Any,
 ) -> TableModel:
-    until = time.monotonic() + seconds
     rows = np.concatenate([parts.training, parts.choosing])
     count = len(parts.training)
-    encoder, [trained], center, spread = fit_table(
-        TableEncoder(max_categories=MOST_CATEGORIES),
+    found = fit_table(
         [table.frame(names, task.kept[rows])],
         task.y[rows],
         None,
         [Split(np.arange(count), np.arange(count, len(rows)))],
         None if task.classes is None else len(task.classes),
-        Choices("td-s", by_log_loss=True),
-        Plan(EPOCHS, BATCH, calibrates=True, until=until, verbose=verbose),
+        Choices(recipe, by_log_loss=True, max_categories=MOST_CATEGORIES),
+        Plan(EPOCHS, BATCH, calibrates=task.classes is not None, until=until, verbose=verbose),
         seed,
     )
-    values = {} if task.classes is not None else {"center": float(center[0]), "spread": float(spread[0])}
-    return TableModel(encoder, trained.model, classes=task.classes, target=task.name, **values)
+    meaning = {"classes": task.classes} if task.classes is not None else _of_values(found)
+    return TableModel(found.encoder, found.trained[0].model, target=task.name, **meaning)
+
+
+def _of_values(found: FittedTable) -> dict[str, Any]:
+    return meaning_of_values(found.center, found.spread, found.limits[0])
 
 
 def trivial_name(task: Task, y: np.ndarray) -> str:

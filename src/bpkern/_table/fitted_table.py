@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,12 +27,16 @@ class Choices(NamedTuple):
     hidden : tuple of int
     lr : float or None
         The highest learning rate; None is the recipe's.
+    categorical, max_categories : various
+        As for `TableEncoder`, which checks them.
     """
 
     recipe: str
     by_log_loss: bool = False
     hidden: tuple[int, ...] = HIDDEN
     lr: float | None = None
+    categorical: Any = ()
+    max_categories: int | None = None
 
 
 class FittedTable(NamedTuple):
@@ -51,9 +55,22 @@ class FittedTable(NamedTuple):
     center: np.ndarray
     spread: np.ndarray
 
+    @property
+    def limits(self) -> list[np.ndarray | None]:
+        """For each network, the least and the largest values that it predicts: (2, out), or None."""
+        return [
+            None if each.limits is None else self.center + self.spread * np.array(each.limits, np.float64)
+            for each in self.trained
+        ]
+
+
+def meaning_of_values(center: np.ndarray, spread: np.ndarray, limits: np.ndarray | None) -> dict[str, Any]:
+    """The arguments of `TableModel` for a network of one value, from those of `FittedTable`."""
+    ends = None if limits is None else (float(limits[0, 0]), float(limits[1, 0]))
+    return {"center": float(center[0]), "spread": float(spread[0]), "limits": ends}
+
 
 def fit_table(
-    encoder: TableEncoder,
     frames: Sequence[Frame],
     y: np.ndarray,
     weights: np.ndarray | None,
@@ -67,10 +84,9 @@ def fit_table(
 
     Parameters
     ----------
-    encoder : TableEncoder
-        Not fitted. It is fitted to the rows of the first table that any network trains on.
     frames : sequence of Frame
-        One, or a second one of validation rows, which count on from those of the first.
+        One, or a second one of validation rows, which count on from those of the first. The encoder is fitted
+        to the rows of the first that any network trains on.
     y : ndarray, shape (n,) or (n, out)
         Class numbers, or values as float64.
     weights : ndarray, shape (n,), or None
@@ -88,6 +104,16 @@ def fit_table(
     DivergedError, KeyboardInterrupt
         As `train`.
     """
+    recipe = (OF_VALUES if classes is None else OF_CLASSES)[choices.recipe]
+    if choices.lr is not None:
+        recipe = recipe.but(lr=choices.lr)
+    if choices.by_log_loss:
+        recipe = recipe.but(label_smoothing=0.0, monitor="val_loss")
+    encoder = TableEncoder(
+        categorical=choices.categorical,
+        max_one_hot=recipe.max_one_hot,
+        max_categories=choices.max_categories,
+    )
     basis = np.unique(np.concatenate([split.training for split in splits]))
     _fit_encoder(encoder, frames[0], basis)
     parts = [encoder.__bpkern_matrix__(frame) for frame in frames]
@@ -99,13 +125,9 @@ def fit_table(
     if classes is None:
         center, spread = _moments(y[basis], None if weights is None else weights[basis], outputs)
         y = (y - (center if y.ndim == 2 else center[0])) / (spread if y.ndim == 2 else spread[0])
-    recipe = (OF_VALUES if classes is None else OF_CLASSES)[choices.recipe]
-    if choices.lr is not None:
-        recipe = recipe._replace(lr=choices.lr)
-    if choices.by_log_loss:
-        recipe = recipe._replace(label_smoothing=0.0, monitor="val_loss")
-    shape = Shape(X.shape[1], outputs, choices.hidden, "mse" if classes is None else "cross_entropy")
-    plan = plan._replace(calibrates=plan.calibrates and classes is not None)
+    loss = "mse" if classes is None else "cross_entropy"
+    numbers, codes = encoder.__bpkern_numbers__(), encoder.codes_
+    shape = Shape(X.shape[1], outputs, choices.hidden, loss, numbers, codes)
     return FittedTable(encoder, train(recipe, shape, Rows(X, y, weights), splits, plan, seed), center, spread)
 
 

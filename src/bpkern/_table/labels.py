@@ -3,10 +3,12 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _checks
 from .encoder_state import Arrays, plain_texts, texts_of
 
 
@@ -21,18 +23,22 @@ class Target(NamedTuple):
         A value is ``center + spread * output``.
     name : str or None
         Of the column that is predicted.
+    limits : (low, high) or None
+        Between which values are cut.
     """
 
     classes: np.ndarray | None
     center: float = 0.0
     spread: float = 1.0
     name: str | None = None
+    limits: tuple[float, float] | None = None
 
     def labels(self, numbers: np.ndarray) -> np.ndarray:
         """The labels of class numbers, or the values of outputs in float64."""
         if self.classes is not None:
             return np.asarray(self.classes[numbers])
-        return np.asarray(self.center + self.spread * numbers.astype(np.float64))
+        values = self.center + self.spread * numbers.astype(np.float64)
+        return np.asarray(values if self.limits is None else np.clip(values, *self.limits))
 
     def numbers(self, labels: Any) -> np.ndarray:
         """The class numbers of labels (n,). Raises ValueError for a label that is no class."""
@@ -60,6 +66,18 @@ def checked_classes(classes: Any) -> np.ndarray:
     return np.array(given, np.bool_ if kinds == {bool} else np.int64 if kinds == {int} else np.float64)
 
 
+def checked_limits(limits: Any) -> tuple[float, float] | None:
+    """Limits of values: two numbers in order, or None. Raises TypeError or ValueError."""
+    if limits is None:
+        return None
+    if not isinstance(limits, (tuple, list)) or len(limits) != 2:
+        raise TypeError(f"limits must be the lowest and the highest value, not {limits!r}")
+    low, high = (_checks.real("a limit", limit, -math.inf) for limit in limits)
+    if low > high:
+        raise ValueError(f"limits must be in order, not {limits!r}")
+    return low, high
+
+
 def plain_target(target: Target) -> tuple[dict[str, Any], Arrays]:
     """A target for a file."""
     config: dict[str, Any] = {
@@ -67,6 +85,7 @@ def plain_target(target: Target) -> tuple[dict[str, Any], Arrays]:
         "center": target.center,
         "spread": target.spread,
         "name": target.name,
+        "limits": None if target.limits is None else list(target.limits),
     }
     if target.classes is None:
         return config, {}
@@ -85,7 +104,7 @@ def target_of_plain(config: dict[str, Any], arrays: Arrays) -> Target:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a text or null, not {name!r}")
     if kind is None:
-        return Target(None, center, spread, name)
+        return Target(None, center, spread, name, checked_limits(config.get("limits")))
     if kind == "text":
         labels: Any = texts_of({name: arrays[f"classes.{name}"] for name in ("text", "ends")})
     elif kind == "numbers":

@@ -14,7 +14,7 @@ from .._files import container, model_file
 from .._files.state import MALFORMED
 from .._model.core import core_of
 from ..mlp import MLP
-from .labels import Target, checked_classes, plain_target, target_of_plain
+from .labels import Target, checked_classes, checked_limits, plain_target, target_of_plain
 from .table_encoder import TableEncoder
 
 # Of what stands in a file for the encoder and the labels, beside the network.
@@ -40,6 +40,8 @@ class TableModel:
         Of values: predictions are ``center + spread * output``, with a spread above 0.
     target : str, optional
         The name of the column that it predicts.
+    limits : (low, high), optional
+        Of values: predictions beyond them are cut. Those of RealMLP are the range of its training rows.
 
     Attributes
     ----------
@@ -69,6 +71,7 @@ class TableModel:
         center: float = 0.0,
         spread: float = 1.0,
         target: str | None = None,
+        limits: tuple[float, float] | None = None,
     ) -> None:
         if not isinstance(encoder, TableEncoder):
             raise TypeError(f"encoder must be a bpkern.preprocessing.TableEncoder, not {encoder!r}")
@@ -85,9 +88,10 @@ class TableModel:
         self.encoder, self.model = encoder, model
         center, spread = _checks.real("center", center, -math.inf), _checks.positive("spread", spread)
         labels = _classes_for(model, classes)
-        if labels is not None and (center, spread) != (0, 1):
-            raise ValueError(f"center and spread are for models of values, not for {model.loss}")
-        self._target = Target(labels, center, spread, target)
+        limits = checked_limits(limits)
+        if labels is not None and (center, spread, limits) != (0, 1, None):
+            raise ValueError(f"center, spread and limits are for models of values, not for {model.loss}")
+        self._target = Target(labels, center, spread, target, limits)
 
     @property
     def target(self) -> str | None:
@@ -212,6 +216,7 @@ class TableModel:
                 center=target.center,
                 spread=target.spread,
                 target=target.name,
+                limits=target.limits,
             )
         except MALFORMED as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error

@@ -37,8 +37,11 @@ def calibrate(model: MLP, X: np.ndarray, y: np.ndarray, weights: np.ndarray | No
         The temperature, by which the outputs are divided.
     """
     factor = best_factor(model.forward(X), y, weights)
-    *hidden, (w, b) = model.get_weights()
-    model.set_weights([*hidden, (w * np.float32(factor), b * np.float32(factor))])
+    last = len(model.layers) - 2
+    state = model.state_dict()
+    for name in (f"{last}.weight", f"{last}.bias"):
+        state[name] *= np.float32(factor)
+    model.load_state_dict(state)
     return 1 / factor
 
 

@@ -18,7 +18,7 @@ from ..callbacks import Callback
 from ..errors import DivergedError
 from ..mlp import MLP
 from .best_epoch import BestEpoch, Count, Deadline, Shown
-from .recipes import Recipe, Shape, new_network
+from .recipes import INITIAL_ROWS, Recipe, Shape, new_network, without_scale
 from .temperature import calibrate
 
 # Mini-batches whose time is measured, before the number of epochs is chosen.
@@ -64,7 +64,7 @@ class Plan(NamedTuple):
     epochs, batch : int
         At most; a mini-batch has no more rows than there are.
     calibrates : bool
-        Whether to calibrate the probabilities of classes.
+        Whether to calibrate the probabilities, of a network for classes.
     until : float or None
         The end of training on the monotonic clock.
     n_threads : int or None
@@ -80,6 +80,17 @@ class Plan(NamedTuple):
     verbose: Any = "auto"
 
 
+class Limits(NamedTuple):
+    """The least and the largest values of each output in the training rows, float32, shape (out,)."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def cut(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs (n,) or (n, out) within the limits."""
+        return np.clip(outputs.reshape(len(outputs), -1), self.low, self.high).reshape(outputs.shape)
+
+
 class Trained(NamedTuple):
     """A network with the parameters of its best epoch.
 
@@ -90,11 +101,14 @@ class Trained(NamedTuple):
         The value of `Recipe.monitor` in that epoch.
     temperature : float
         By which its outputs were divided.
+    limits : Limits or None
+        Between which its outputs are cut.
     """
 
     model: MLP
     score: float | None
     temperature: float = 1.0
+    limits: Limits | None = None
 
 
 def train(
@@ -128,11 +142,13 @@ def train(
         generator = np.random.default_rng(seeds[-1])
         epochs, splits = _affordable(recipe, shape, rows, splits, plan, plan.until, generator)
     batch = min(plan.batch, *(len(split.training) for split in splits))
-    models, best = [], []
+    models, best, limits = [], [], []
     for split, own in zip(splits, seeds, strict=False):
+        generator = np.random.default_rng(own)
         updates = epochs * (len(split.training) // batch)
-        models.append(new_network(recipe, shape, updates, np.random.default_rng(own)))
-        best.append(None if split.choosing is None else BestEpoch(recipe.monitor))
+        models.append(new_network(recipe, shape, updates, generator, _some(rows.X, split, generator)))
+        limits.append(_limits(recipe, shape, rows.y[split.training]))
+        best.append(_best_epoch(recipe, rows, split, limits[-1]))
     display = make_progress(plan.verbose)
     count = Count(display)
     stopped: BaseException | None = None
@@ -159,9 +175,38 @@ def train(
     if stopped is not None:
         if not kept:
             raise stopped
-        what = "interrupted" if isinstance(stopped, KeyboardInterrupt) else f"ended early: {stopped}"
-        warn(f"training was {what}; kept are the best epochs of {len(kept)} of {len(models)} networks so far")
-    return [_finished(models[i], best[i], rows, splits[i], plan) for i in kept]
+        what = "was interrupted" if isinstance(stopped, KeyboardInterrupt) else f"diverged ({stopped})"
+        warn(f"training {what}; kept are the best epochs of {len(kept)} of {len(models)} networks so far")
+    return [_finished(models[i], best[i], rows, splits[i], recipe, plan, limits[i]) for i in kept]
+
+
+def _some(X: np.ndarray, split: Split, generator: np.random.Generator) -> np.ndarray:
+    """As many of the training rows as initial weights are chosen by."""
+    return np.asarray(X[generator.permutation(split.training)[:INITIAL_ROWS]])
+
+
+def _limits(recipe: Recipe, shape: Shape, y: np.ndarray) -> Limits | None:
+    """The range of the values to train on, if the recipe keeps predictions in it."""
+    if not recipe.is_full or shape.loss == "cross_entropy":
+        return None
+    y = y.reshape(len(y), -1).astype(np.float32)
+    return Limits(y.min(axis=0), y.max(axis=0))
+
+
+def _best_epoch(recipe: Recipe, rows: Rows, split: Split, limits: Limits | None) -> BestEpoch | None:
+    if split.choosing is None:
+        return None
+    if limits is None:
+        return BestEpoch(recipe.monitor)
+    X, y, weights = rows.taken(split.choosing)
+
+    def error(model: MLP) -> float:
+        """The mean squared error of predictions within the limits."""
+        outputs = model.forward(X)
+        squares = np.square(limits.cut(outputs) - y.reshape(outputs.shape)).mean(axis=1)
+        return float(np.average(squares, weights=weights))
+
+    return BestEpoch(recipe.monitor, error)
 
 
 def _callbacks(best: BestEpoch | None, count: Count, until: float | None) -> list[Callback]:
@@ -183,12 +228,23 @@ def _kept(models: Sequence[MLP], best: Sequence[BestEpoch | None], epochs: int) 
     return [i for i in usable if done[i] >= epochs * FIRST_WAVE] or usable
 
 
-def _finished(model: MLP, best: BestEpoch | None, rows: Rows, split: Split, plan: Plan) -> Trained:
+def _finished(
+    model: MLP,
+    best: BestEpoch | None,
+    rows: Rows,
+    split: Split,
+    recipe: Recipe,
+    plan: Plan,
+    limits: Limits | None,
+) -> Trained:
+    if best is not None:
+        best.restore(model)
+    if not recipe.is_full:
+        model = without_scale(model, recipe)
     if best is None or split.choosing is None:
-        return Trained(model, None)
-    best.restore(model)
+        return Trained(model, None, limits=limits)
     temperature = calibrate(model, *rows.taken(split.choosing)) if plan.calibrates else 1.0
-    return Trained(model, best.best, temperature)
+    return Trained(model, best.best, temperature, limits)
 
 
 def _affordable(
@@ -210,7 +266,7 @@ def _affordable(
     part = Split(
         training[: timed * batch], None if choosing is None else choosing[: len(choosing) * timed // steps]
     )
-    probe = new_network(recipe, shape, 2 * timed, generator)
+    probe = new_network(recipe, shape, 2 * timed, generator, _some(rows.X, part, generator))
     for _ in range(2):  # the first time includes what first calls do
         began = time.monotonic()
         fit_many(

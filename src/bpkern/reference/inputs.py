@@ -64,20 +64,13 @@ class Stage:
     def _outputs(self, column):
         return next((int(given.dim) for given, columns, _ in self._stage.places if column in columns), 1)
 
-    def factors(self):
-        """(lr_factor, decay_factor) of each parameter."""
-        return [
-            (given.lr_factor, given.decay_factor)
-            for given, values in zip(self._stage.inputs, self._values, strict=True)
-            for _ in values
-        ]
-
 
 def stage_of(settings, parameters):
-    """The stage of a model whose parameters are [W, b, ..., those of the inputs]; None without inputs."""
-    return (
-        None if settings.stage is None else Stage(settings.stage, parameters[2 * len(settings.activations) :])
-    )
+    """The stage of a model with the parameters [W, b, ..., those of the inputs, ...]; None without inputs."""
+    if settings.stage is None:
+        return None
+    start = 2 * len(settings.activations)
+    return Stage(settings.stage, parameters[start : start + len(settings.stage.shapes)])
 
 
 def _linear(x, i, weight_1, bias_1, weight_2, bias_2):

@@ -13,6 +13,7 @@ from .._fit.arguments import FitArguments
 from .._fit.progress import make_progress
 from .._model.groups import frozen, listed, with_factors, with_ntk_factors
 from .._model.parameters import Weights, checked_weights
+from .._model.scheduled import probabilities
 from .._model.seeding import RandomState
 from .._model.settings import Settings
 from ..errors import DivergedError
@@ -62,9 +63,9 @@ class MLP:
             input_dropout,
         )
         self._random = RandomState(seed)
-        stage, of_stage = settings.stage, np.empty(0)
-        if stage is not None:
-            of_stage = self._random.initial_inputs(stage, settings.dtype)
+        extra, of_extra = settings.extra, np.empty(0)
+        if extra is not None:
+            of_extra = self._random.initial_extra(extra, settings.dtype)
         # All at once: the key of dropout is drawn after the weights.
         initial = list(
             self._random.each_initial_layer(settings.init, settings.sizes, settings.dtype, settings.bias)
@@ -73,7 +74,7 @@ class MLP:
             self._random.draw_dropout_key()
         self._batches = 0  # mini-batches so far, the counter of dropout
         self._parameters = [array for pair in initial for array in pair]
-        self._parameters += [] if stage is None else stage.named(of_stage).values()
+        self._parameters += [] if extra is None else extra.named(of_extra).values()
         self._net = Network(settings, self._parameters)
         self._update = Update(self._net, self._parameters)
         self._fitted_1d = False
@@ -235,11 +236,11 @@ class MLP:
     def _draw_masks(self, batch):
         """Draw the masks of dropout of the next mini-batch, and drop its inputs."""
         settings, key = self._settings, self._random.dropout_key
-        if settings.input_dropout:
-            batch.x *= drop.mask(
-                settings.input_dropout, settings.dtype, key, self._batches, drop.INPUTS, *batch.x.shape
-            )
-        for l, p in enumerate(settings.dropout):
+        hidden, of_inputs = probabilities(settings, self._update.iterations)
+        if of_inputs:
+            batch.x *= drop.mask(of_inputs, settings.dtype, key, self._batches, drop.INPUTS, *batch.x.shape)
+        for l, p in enumerate(hidden):
+            batch.masks[l] = None
             if p:
                 batch.masks[l] = drop.mask(p, settings.dtype, key, self._batches, l, *batch.a[l].shape)
         self._batches += 1
@@ -278,14 +279,15 @@ class MLP:
         return _pairs([w.copy() for w in self._of_layers(self._parameters if average is None else average)])
 
     def get_inputs(self) -> dict[str, np.ndarray]:
-        """Copies of the parameters in front of layer 0 that predict, by their names in `MLP.state_dict`."""
+        """Copies of the extra parameters that predict, those in front of layer 0 and those of activations, by
+        their names in `MLP.state_dict`."""
         settings, average = self._settings, self._update.average
         values = (self._parameters if average is None else average)[2 * len(settings.activations) :]
-        names = [] if settings.stage is None else settings.stage.shapes
+        names = [] if settings.extra is None else settings.extra.shapes
         return {name: value.copy() for name, value in zip(names, values, strict=True)}
 
     def set_weights(self, weights: Any) -> None:
-        """Set the weights from [(W, b), ...]. Parameters in front of layer 0 keep the values that predict.
+        """Set the weights from [(W, b), ...]. Other parameters keep the values that predict.
         An average starts again at the next update."""
         settings, average = self._settings, self._update.average
         pairs = checked_weights(weights, settings.sizes, settings.dtype, settings.bias)
@@ -309,7 +311,6 @@ class MLP:
         np.take(x, data_init.some_rows(generator, len(x)), axis=0, out=batch.x)
         layers = _pairs(self._of_layers(self._parameters))
         for l, (w, b) in enumerate(layers):
-            self._draw_masks(batch)
             self._net.forward(batch)
             data_init.draw_layer(generator, batch.below(l), w, b, weights, biases)
         self._update = Update(self._net, self._parameters)

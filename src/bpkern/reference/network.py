@@ -6,6 +6,7 @@ from .activations import FROM_Z, functions_of
 from .inputs import stage_of
 from .kernels import delta_backward, linear_forward
 from .losses import LOSSES, custom, right
+from .shares import shares_of
 
 
 class Batch:
@@ -24,7 +25,9 @@ class Batch:
     a, delta : list of ndarray
         For each weight matrix, the activations and the derivative of the loss by their z.
     z : list of (ndarray or None)
-        The inputs of the activations of `FROM_Z`; None for others.
+        The inputs of the activations of `FROM_Z`, and of parametric ones; None for others.
+    difference : list of (ndarray or None)
+        For each layer, after `Network.forward`, f(z) - z of a parametric activation.
     dropped : list of (ndarray or None)
         For each hidden layer with dropout, its activations times the mask.
     scratch : list of ndarray
@@ -40,8 +43,13 @@ class Batch:
         self.a = [np.empty((n, size), dtype) for size in sizes[1:]]
         self.delta = [np.empty((n, size), dtype) for size in sizes[1:]]
         self.scratch = [np.empty((n, size), dtype) for size in sizes[1:]]
-        kept = [activation in FROM_Z for activation in settings.activations]
+        parametric = [*settings.parametric, None]
+        kept = [
+            bool(share) or activation in FROM_Z
+            for share, activation in zip(parametric, settings.activations, strict=True)
+        ]
         self.z = [np.empty_like(a) if z else None for a, z in zip(self.a, kept, strict=True)]
+        self.difference = [None] * len(self.a)
         self.dropped = [
             np.empty_like(a) if p else None for a, p in zip(self.a[:-1], settings.dropout, strict=True)
         ]
@@ -60,7 +68,7 @@ class Network:
     ----------
     settings : Settings
     parameters : list of ndarray
-        [W, b, W, b, ...], input first, and then those of the inputs.
+        [W, b, W, b, ...], input first, then those of the inputs, and the shares of parametric activations.
     """
 
     stage = None  # for pickles of version 0.1
@@ -70,14 +78,18 @@ class Network:
         of_layers = parameters[: 2 * len(settings.activations)]
         self.w, self.b = of_layers[0::2], of_layers[1::2]
         self.stage = stage_of(settings, parameters)
+        self.shares = shares_of(settings, parameters)
         self._loss_parameter = _loss_parameter(settings)
 
     def outputs(self, x):
         """The outputs (n, out) of x (n, in), without dropout."""
         if self.stage is not None:
             x, _ = self.stage.forward(x)
-        for w, b, activation in zip(self.w, self.b, self.settings.activations, strict=True):
-            x = linear_forward(x, w, b, activation)
+        for l, activation in enumerate(self.settings.activations):
+            share = self.shares[l]
+            x = linear_forward(x, self.w[l], self.b[l], "identity" if share else activation)
+            if share:
+                share.forward(x.copy(), x, np.empty_like(x))
         return x
 
     def forward(self, batch):
@@ -90,8 +102,11 @@ class Network:
                 linear_forward(batch.below(l), self.w[l], self.b[l], activation, a, scratch=batch.scratch[l])
             else:
                 linear_forward(batch.below(l), self.w[l], self.b[l], "identity", z)
-                np.copyto(a, z)
-                functions_of(activation)[0](a, batch.scratch[l])
+                if share := self.shares[l]:
+                    batch.difference[l] = share.forward(z, a, batch.scratch[l])
+                else:
+                    np.copyto(a, z)
+                    functions_of(activation)[0](a, batch.scratch[l])
             if l < len(batch.masks) and batch.masks[l] is not None:
                 np.multiply(a, batch.masks[l], out=batch.dropped[l])
 
@@ -131,7 +146,7 @@ class Network:
         self._through_activation(batch)
         for l in reversed(range(len(self.w))):
             if l > 0:
-                self._delta(batch, l)
+                self._delta(batch, l, gradients, add)
             dw, db = (spare if add else gradients)[2 * l : 2 * l + 2]
             np.matmul(batch.delta[l].T, batch.below(l), out=dw)
             batch.delta[l].sum(axis=0, out=db)
@@ -140,7 +155,8 @@ class Network:
                 gradients[2 * l + 1] += db
         if self.stage is not None:
             found = self.stage.backward(batch.x, batch.embedded, batch.delta[0] @ self.w[0])
-            for gradient, new in zip(gradients[2 * len(self.w) :], found, strict=True):
+            first = 2 * len(self.w)
+            for gradient, new in zip(gradients[first : first + len(found)], found, strict=True):
                 gradient[...] = gradient + new if add else new
 
     def _through_activation(self, batch):
@@ -149,19 +165,24 @@ class Network:
         by = batch.z[-1] if activation in FROM_Z else batch.a[-1]
         functions_of(activation)[1](batch.delta[-1], by, batch.scratch[-1])
 
-    def _delta(self, batch, l):
-        """Compute the delta of layer l - 1 from that of layer l."""
+    def _delta(self, batch, l, gradients, add):
+        """Compute the delta of layer l - 1 from that of layer l, and the gradient of its share, if any."""
+        share = self.shares[l - 1]
         delta = delta_backward(
             batch.delta[l],
             self.w[l],
             batch.a[l - 1],
-            self.settings.activations[l - 1],
-            z=batch.z[l - 1],
+            "identity" if share else self.settings.activations[l - 1],
+            z=None if share else batch.z[l - 1],
             out=batch.delta[l - 1],
             scratch=batch.scratch[l - 1],
         )
         if batch.masks[l - 1] is not None:
             delta *= batch.masks[l - 1]
+        if share:
+            found = share.backward(delta, batch.z[l - 1], batch.difference[l - 1])
+            gradient = gradients[share.place]
+            gradient[...] = gradient + found if add else found
 
     def penalty(self):
         """l2 sum W^2 + l1 sum |W|."""

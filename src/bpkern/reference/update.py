@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .._model.groups import Group
+from .._model.scheduled import as_of
 from ..schedules import rate
 from .optimizers import STEPS, new_state
 
@@ -72,6 +73,8 @@ class Update:
         if value_limit is not None:
             clip_value(gradients, value_limit)
         lr = self.rate = rate(optimizer.lr, self.iterations)
+        if callable(optimizer.weight_decay):
+            optimizer = as_of(optimizer, self.iterations)
         self.iterations += 1
         move = STEPS[optimizer.rule]
         for i in moved:
@@ -86,14 +89,14 @@ class Update:
                 self.average[i] += np.multiply(w, 1 - ema, out=spare)
 
     def _groups(self):
-        """The group of each parameter, also of the inputs; biases that a layer does not have are frozen."""
+        """The group of each parameter, also of extra ones; biases that a layer does not have are frozen."""
         settings = self._network.settings
         groups = [group for layer in settings.groups for group in layer]
         for l, has_bias in enumerate(settings.bias):
             if not has_bias:
                 groups[2 * l + 1] = Group(frozen=True)
-        if self._network.stage is not None:
-            groups += [Group(*factors) for factors in self._network.stage.factors()]
+        if settings.extra is not None:
+            groups += [Group(*factors) for factors in settings.extra.factors()]
         return groups
 
     def _begin_average(self, ema):

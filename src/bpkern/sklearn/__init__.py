@@ -5,7 +5,11 @@
 
 `MLPClassifier` and `MLPRegressor` have scikit-learn's parameters, draw the same random numbers, and follow
 its definitions: with equal parameters they make the same steps, up to rounding. Additional parameters are off
-by default. `from_sklearn` and the method `to_sklearn` convert fitted estimators. Needs the extra ``sklearn``.
+by default. `from_sklearn` and the method `to_sklearn` convert fitted estimators.
+
+`RealMLPClassifier` and `RealMLPRegressor` learn raw tables without tuning: RealMLP by its published settings.
+
+All need the extra ``sklearn``.
 """
 
 import sys

@@ -16,7 +16,6 @@ from .._table.columns import check_columns, check_not_empty
 from .._table.fitted_table import Choices, FittedTable, fit_table
 from .._table.frames import Frame, as_frame
 from .._table.recipes import OF_CLASSES
-from .._table.table_encoder import TableEncoder
 from .._table.table_model import TableModel
 from .._table.training import Plan, Split
 from ..mlp import MLP
@@ -152,13 +151,12 @@ class BaseRealMLP(BaseEstimator):
             verbose=self.verbose,
         )
         return fit_table(
-            TableEncoder(categorical=self.categorical),
             frames,
             y,
             weights,
             parts,
             None if classes is None else len(classes),
-            Choices(self.recipe, by_log_loss, hidden, self.learning_rate),
+            Choices(self.recipe, by_log_loss, hidden, self.learning_rate, self.categorical),
             plan,
             int(generator.integers(LARGEST_SEED)),
         )

@@ -20,8 +20,10 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
 
     Parameters
     ----------
-    recipe : {"td-s"}, default="td-s"
-        The published settings. "td-s" is the simpler one of the two.
+    recipe : {"td", "td-s"}, default="td"
+        The published settings. "td" has embeddings of numbers and of columns with more than 8 categories,
+        trained activations, dropout and weight decay. "td-s" is simpler and faster, has one-hot columns, and
+        makes networks that `bpkern.export` takes.
     hidden_layer_sizes : sequence of int, default=(256, 256, 256)
         The widths of the hidden layers.
     n_epochs : int, default=256
@@ -88,9 +90,10 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
     Notes
     -----
     Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on
-    tabular data" (2024), arXiv:2407.04491; the settings are those of `RealMLP_TD_S_Classifier` of pytabkit
-    1.8.0. Differences: gaps in numbers are filled, and marked in another column; validation rows are
-    stratified; probabilities are calibrated; the encoder of several networks is fitted to all of their rows.
+    tabular data" (2024), arXiv:2407.04491; the settings are those of `RealMLP_TD_Classifier` and
+    `RealMLP_TD_S_Classifier` of pytabkit 1.8.0. Differences: gaps in numbers are filled, and marked in
+    another column; validation rows are stratified; probabilities are calibrated; the encoder of several
+    networks is fitted to all of their rows.
 
     The calibration is Guo et al., "On Calibration of Modern Neural Networks" (2017), arXiv:1706.04599.
 
@@ -112,7 +115,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
 
     def __init__(
         self,
-        recipe: str = "td-s",
+        recipe: str = "td",
         *,
         hidden_layer_sizes: Any = (256, 256, 256),
         n_epochs: int = 256,

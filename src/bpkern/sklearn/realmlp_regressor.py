@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array, column_or_1d
 
+from .._table.fitted_table import meaning_of_values
 from .realmlp import BaseRealMLP
 
 
@@ -29,6 +30,9 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
     center_, spread_ : ndarray of shape (n_outputs,)
         The mean and the standard deviation of the values that are trained on: a network predicts ``center_ +
         spread_ * outputs``.
+    limits_ : list of ndarray of shape (2, n_outputs), or of None
+        For each network, the least and the largest values that it has trained on: predictions beyond are cut
+        to these, as published. None with "td-s".
     validation_scores_ : ndarray of shape (number of networks,)
         Of the epoch that is kept, 1 minus the mean squared error in units of ``spread_**2``; NaN without
         validation rows.
@@ -41,10 +45,10 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
     Notes
     -----
     Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on
-    tabular data" (2024), arXiv:2407.04491; the settings are those of `RealMLP_TD_S_Regressor` of pytabkit
-    1.8.0. Differences: gaps in numbers are filled, and marked in another column; the encoder and the scale of
-    the target of several networks are fitted to all of their rows; of several outputs, the error that chooses
-    the epoch is the mean of errors of scaled outputs.
+    tabular data" (2024), arXiv:2407.04491; the settings are those of `RealMLP_TD_Regressor` and
+    `RealMLP_TD_S_Regressor` of pytabkit 1.8.0. Differences: gaps in numbers are filled, and marked in another
+    column; the encoder and the scale of the target of several networks are fitted to all of their rows; of
+    several outputs, the error that chooses the epoch is the mean of errors of scaled outputs.
 
     Examples
     --------
@@ -58,7 +62,7 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
 
     def __init__(
         self,
-        recipe: str = "td-s",
+        recipe: str = "td",
         *,
         hidden_layer_sizes: Any = (256, 256, 256),
         n_epochs: int = 256,
@@ -94,13 +98,11 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
     def _targets(self, y: Any, y_val: Any) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
         values = _values(y, "y")
         if y_val is None:
-            return values, None, {}
+            return values, None, {"_is_1d": values.ndim == 1}
         other = _values(y_val, "y_val")
         if other.shape[1:] != values.shape[1:]:
-            raise ValueError(
-                f"y_val must have the columns of y, shape (n, {values.shape[1:]}), not {other.shape}"
-            )
-        return values, other, {}
+            raise ValueError(f"y_val must have as many columns as y, of shape {values.shape}: {other.shape}")
+        return values, other, {"_is_1d": values.ndim == 1}
 
     def _kind(self) -> tuple[bool, bool]:
         return False, False
@@ -109,12 +111,13 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
         return np.nan if value is None else 1 - value
 
     def _keep(self, frame: Any, found: Any, fitted: dict[str, Any]) -> None:
-        super()._keep(frame, found, fitted | {"center_": found.center, "spread_": found.spread})
+        own = {"center_": found.center, "spread_": found.spread, "limits_": found.limits}
+        super()._keep(frame, found, fitted | own)
 
     def _meaning(self) -> dict[str, Any]:
         if len(self.center_) > 1:
             raise ValueError(f"a TableModel predicts one value, and this estimator {len(self.center_)}")
-        return {"center": float(self.center_[0]), "spread": float(self.spread_[0])}
+        return meaning_of_values(self.center_, self.spread_, self.limits_[0])
 
     # Prediction --------------------------------------------------------------------------------------
 
@@ -139,10 +142,14 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
             For other columns, and for values that the encoder refuses; the message names the column.
         """
         encoded = self._encoded(X)
-        outputs = [model.predict(encoded) for model in self.models_]
-        mean = np.mean(outputs, axis=0, dtype=np.float64)
-        one = mean.ndim == 1
-        return (self.center_[0] if one else self.center_) + (self.spread_[0] if one else self.spread_) * mean
+        found = []
+        for model, limits in zip(self.models_, self.limits_, strict=True):
+            values = self.center_ + self.spread_ * model.predict(encoded).reshape(len(encoded), -1).astype(
+                np.float64
+            )
+            found.append(values if limits is None else np.clip(values, *limits))
+        mean = np.mean(found, axis=0)
+        return mean[:, 0] if self._is_1d else mean
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
