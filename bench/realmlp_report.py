@@ -79,8 +79,8 @@ def report(lines):
 
 def _means(scores, score):
     print(f"\n{score}, means over the seeds\n")
-    print("| table | rows | columns |", " | ".join(scores.methods), "|")
-    print("| --- | ---: | ---: |" + " ---: |" * len(scores.methods))
+    print("| table | rows | columns |", " | ".join(scores.methods), "| beside boosting |")
+    print("| --- | ---: | ---: |" + " ---: |" * len(scores.methods), "--- |")
     for table in scores.tables:
         line = scores.any_line(table)
         if score not in line["scores"]:
@@ -90,6 +90,8 @@ def _means(scores, score):
             found = list(scores.of(method, table, score).values())
             missing = f" ({len(found)} seeds)" if 0 < len(found) < scores.seeds else ""
             cells.append(f"{np.mean(found):.3f}{missing}" if found else "-")
+        found = scores.difference(PAIRS[0][0], RIVALS[1], table, score)
+        cells.append(verdict(*found[:2]) if found else "-")
         print(f"| {table} | {line['training']:,} | {line['columns']} |", " | ".join(cells), "|")
 
 
