@@ -129,6 +129,7 @@ class History(dict[str, list[float]]):
 
         pyplot = needs("matplotlib.pyplot", "plot", "History.plot")
         from ._seeing.curves import panels_of
+        from ._seeing.notebook_figure import NotebookFigure
 
         if not self.lr:
             raise ValueError("there is nothing to plot: the fit has had no epoch")
@@ -139,7 +140,8 @@ class History(dict[str, list[float]]):
             return figure
         columns = 2 if len(panels) == 4 else min(len(panels), 3)
         rows = -(-len(panels) // columns)
-        figure = pyplot.figure(figsize=(4.4 * columns, 3.2 * rows), layout="constrained")
+        size = (4.4 * columns, 3.2 * rows)
+        figure = pyplot.figure(figsize=size, layout="constrained", FigureClass=NotebookFigure)
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for panel, each in zip(panels, axes, strict=False):
             _draw(each, panel)

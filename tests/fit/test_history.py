@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -103,6 +104,22 @@ def curves(ax):
         for line in ax.lines
         if not line.get_label().startswith("_")
     }
+
+
+def test_a_notebook_draws_a_figure_once(pyplot, monkeypatch):
+    """pyplot draws it at the end of its cell: its value there is silent, and in later cells a picture."""
+    shown = []
+    fake = types.SimpleNamespace(Image=lambda data: data, display=shown.append)
+    package = types.SimpleNamespace(get_ipython=lambda: None, __path__=[])  # matplotlib asks for it
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", fake)
+    figure = history(4).plot()
+    figure._ipython_display_()
+    assert shown == []
+    pyplot.close(figure)
+    pyplot.figure()  # with the number of the closed one
+    figure._ipython_display_()
+    assert [picture[:8] for picture in shown] == [b"\x89PNG\r\n\x1a\n"]
 
 
 def test_panels(pyplot):

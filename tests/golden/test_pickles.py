@@ -1,18 +1,22 @@
 """Pickles made by version 0.1.0 load: models and estimators predict the same, settings are equal."""
 
 import pickle
+import sys
 import warnings
 from pathlib import Path
 
-import make_reference_pickle as reference_data
 import numpy as np
 import pytest
-from make import CLASSES, VALUES, X
-from make_pickles import settings
 
 import bpkern
 
 FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER))
+
+import make_reference_pickle as reference_data  # noqa: E402
+from make import CLASSES, VALUES, X  # noqa: E402
+from make_pickles import settings  # noqa: E402
+
 PICKLED = pickle.loads((FOLDER / "pickles.pickle").read_bytes())
 MODELS = [name for name in PICKLED if name.startswith("model")]
 ESTIMATORS = [name for name in PICKLED if name.startswith(("classifier", "regressor"))]
