@@ -51,13 +51,15 @@ def lines_of(process: subprocess.Popen[str]) -> list[str]:
 @attack(trials=60)
 def bits(journal: Journal) -> str:
     """A random fit leaves the same bits in one process and on 2, 4 and 8 ranks, at 1 and 2 threads."""
-    for trial in journal:
-        seeds = f"{trial}-{trial + 1}"
+    for chunk in journal.chunks(10):
+        seeds = f"{chunk.start}-{chunk.stop}"
         wanted = lines_of(on_ranks(1, "ranks_fits.py", seeds, 1, "alone"))
         for ranks, threads, *way in ((2, 1), (2, 2), (4, 1, "messages"), (8, 1)):
             found = lines_of(on_ranks(ranks, "ranks_fits.py", seeds, threads, *way))
-            if found != wanted or len(found) != 1:
-                journal.fail(trial, f"{found} on {ranks} ranks of {threads} threads, {wanted} in one process")
+            for trial in chunk:
+                pair = [[each for each in lines if each.startswith(f"{trial} ")] for lines in (wanted, found)]
+                if pair[0] != pair[1] or len(pair[0]) != 1:
+                    journal.fail(trial, f"{pair[1]} on {ranks} ranks of {threads} threads, {pair[0]} alone")
     return f"{journal.trials} random fits"
 
 
