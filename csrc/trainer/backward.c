@@ -309,7 +309,8 @@ static void delta_and_update(const backward *b) {
 
 /* For the lowest layer, which needs no delta below. Its weights are shared and updated in the order of
  * memory, for each block of outputs all columns of the input, unless the input is so large that it is
- * divided. */
+ * divided. If not even two of its blocks fit together in the cache, the smaller matrix is read again and
+ * again: the delta if the layer has fewer outputs than inputs. */
 static void update(const backward *b) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
