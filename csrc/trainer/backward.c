@@ -38,14 +38,17 @@ typedef struct {
     ptrdiff_t block, width;    /* the current block: its first column and its width */
     ptrdiff_t j, n;            /* its wanted columns: j to j + n */
     ptrdiff_t place;           /* the element (0, j), if the matrix has the rows of the batch */
+    ptrdiff_t together;        /* blocks are taken together until they have so many columns */
 } columns;
 
-/* All blocks but the last two are as wide as a panel, so the first wanted one is found at once. */
 static columns some_columns(const step *s, ptrdiff_t count, ptrdiff_t from, ptrdiff_t to) {
     const bpk_kernels *kernels = s->net->kernels;
-    const ptrdiff_t regular = larger(0, smaller(from, count - 2 * kernels->vector));
-    return (columns){
-        .count = count, .from = from, .to = to, .next = regular / kernels->panel * kernels->panel};
+    columns c = {.count = count, .from = from, .to = to};
+    if (from < kernels->panel) return c;
+    /* All blocks but the last two are as wide as a panel, so the first wanted one is found at once. */
+    ptrdiff_t regular = larger(0, smaller(from, count - 2 * kernels->vector));
+    c.next = regular / kernels->panel * kernels->panel;
+    return c;
 }
 
 /* The member's share of `count` columns, in whole vectors. */
@@ -61,6 +64,8 @@ static int next_columns(const step *s, columns *c) {
         c->block = c->next;
         c->width = block_width(s->net->kernels, c->count - c->block);
         c->next += c->width;
+        while (c->next < c->to && c->next - c->block < c->together)
+            c->next += block_width(s->net->kernels, c->count - c->next);
         c->j = larger(c->from, c->block);
         c->n = smaller(c->to, c->next) - c->j;
         c->place = c->block * s->rows + c->j - c->block;
@@ -262,6 +267,15 @@ static int blocks_together(const backward *b, ptrdiff_t columns, ptrdiff_t limit
     return (int)larger(1, smaller(MOST_BLOCKS, second_level_cache() / 2 / column / kernels->panel));
 }
 
+/* The blocks of a single row are adjacent. In batches of one row, the kernels `dot` and `sweep` take many at
+ * once, as long as the rows of W that both read stay in the first-level cache in between. */
+static ptrdiff_t columns_together(const backward *b) {
+    enum { ROWS_BYTES = 16 << 10 };
+    const step *s = b->step;
+    if (s->rows > 1 || !b->sweeps || !uses_dots(s, b->layer)) return 0;
+    return ROWS_BYTES / (b->layer->width * (ptrdiff_t)s->net->kernels->real_size);
+}
+
 static void update_group(const backward *b, group *g) {
     const step *s = b->step;
     for (ptrdiff_t k = 0; k < b->layer->out; k += block_width(s->net->kernels, b->layer->out - k)) {
@@ -291,7 +305,8 @@ static void delta_and_update(const backward *b) {
     do {
         part now = p;
         more = next_part(kernels, &p);
-        for (columns c = own_columns(s, b->layer->in); next_columns(s, &c);) {
+        columns c = own_columns(s, b->layer->in);
+        for (c.together = columns_together(b); next_columns(s, &c);) {
             if (team_stopped(s->me)) return;
             delta_columns(b, &now, &c);
             if (more) continue;
@@ -305,7 +320,8 @@ static void delta_and_update(const backward *b) {
 
 /* For the lowest layer, which needs no delta below. Its weights are shared and updated in the order of
  * memory, for each block of outputs all columns of the input, unless the input is so large that it is
- * divided. */
+ * divided. If not even two of its blocks fit together in the cache, the smaller matrix is read again and
+ * again: the delta if the layer has fewer outputs than inputs. */
 static void update(const backward *b) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
