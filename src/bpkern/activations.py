@@ -11,7 +11,7 @@ from ._arguments import proposes_arguments
 from ._model.groups import MOST_FACTOR
 from ._slots import Slotted
 
-__all__ = ["ELU", "Activation", "LeakyReLU"]
+__all__ = ["ELU", "Activation", "LeakyReLU", "Parametric"]
 
 
 def __dir__() -> list[str]:

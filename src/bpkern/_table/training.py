@@ -88,7 +88,8 @@ class Limits(NamedTuple):
 
     def cut(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs (n,) or (n, out) within the limits."""
-        return np.clip(outputs.reshape(len(outputs), -1), self.low, self.high).reshape(outputs.shape)
+        cut: np.ndarray = np.clip(outputs.reshape(len(outputs), -1), self.low, self.high)
+        return cut.reshape(outputs.shape)
 
 
 class Trained(NamedTuple):
