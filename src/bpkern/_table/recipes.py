@@ -32,7 +32,7 @@ OF_BIASES, OF_SCALE, OF_EMBEDDINGS, OF_ACTIVATIONS = 0.1, 6.0, 0.1, 0.1
 # Of "td", at first: both fall to 0 in the second half.
 DROPOUT, DECAY = 0.15, 0.02
 # Its embeddings: of numbers, and of categories, of which columns with more than 8 get one.
-PERIODIC = {"hidden": 16, "dim": 4, "sigma": 0.1}
+PERIODIC: dict[str, Any] = {"hidden": 16, "dim": 4, "sigma": 0.1}
 CATEGORY_DIM, MAX_ONE_HOT = 8, 8
 
 # The most rows that initial weights are chosen by.
@@ -164,7 +164,7 @@ def _embedded(shape: Shape) -> list[Input]:
     """Embeddings of numbers and codes, and a factor for each of the results."""
     found: list[Input] = []
     if shape.numbers:
-        factors = {"lr_factor": OF_EMBEDDINGS, "decay_factor": OF_EMBEDDINGS}
+        factors: dict[str, Any] = {"lr_factor": OF_EMBEDDINGS, "decay_factor": OF_EMBEDDINGS}
         found.append(NumericEmbedding(range(shape.numbers), **PERIODIC, **factors))
     found += [CategoryEmbedding(column, count, CATEGORY_DIM) for column, count in shape.codes.items()]
     return [*found, Scale(lr_factor=OF_SCALE, decay_factor=OF_SCALE)]
