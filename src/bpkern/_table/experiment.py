@@ -167,7 +167,7 @@ def _trained(
         Plan(EPOCHS, BATCH, calibrates=task.classes is not None, until=until, verbose=verbose),
         seed,
     )
-    meaning = {"classes": task.classes} if task.classes is not None else _of_values(found)
+    meaning: dict[str, Any] = {"classes": task.classes} if task.classes is not None else _of_values(found)
     return TableModel(found.encoder, found.trained[0].model, target=task.name, **meaning)
 
 
