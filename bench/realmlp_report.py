@@ -115,7 +115,7 @@ def _compared(scores, one, other, score):
 
 
 def _times(scores, one, other):
-    """How many times as fast the first method is, where both have been measured."""
+    """How many times as fast the first method is: a fact only if nothing else ran on the machine."""
     ratios = [scores.seconds(other, table) / scores.seconds(one, table) for table in scores.tables]
     ratios = [ratio for ratio in ratios if ratio > 0]
     if ratios:
