@@ -48,7 +48,7 @@ def bits(model):
     stores = {name: core.net.get_layers(name) for name in core.net.stores()}
     states = {name: [part.tobytes() for pair in layers for part in pair] for name, layers in stores.items()}
     if core.settings.stage is not None:
-        states |= {f"inputs of {name}": core.net.get_inputs(name).tobytes() for name in core.net.stores()}
+        states |= {f"extra of {name}": core.net.get_extra(name).tobytes() for name in core.net.stores()}
     history = history, model.parameter_groups
     return parameter_bits(model), states, history, core.net.counts, core.net.moves, core.random.state()
 
