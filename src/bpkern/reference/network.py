@@ -71,7 +71,7 @@ class Network:
         [W, b, W, b, ...], input first, then those of the inputs, and the shares of parametric activations.
     """
 
-    stage = None  # for pickles of version 0.1
+    stage, shares = None, {}  # for pickles of version 0.1
 
     def __init__(self, settings, parameters):
         self.settings = settings
@@ -86,7 +86,7 @@ class Network:
         if self.stage is not None:
             x, _ = self.stage.forward(x)
         for l, activation in enumerate(self.settings.activations):
-            share = self.shares[l]
+            share = self.shares.get(l)
             x = linear_forward(x, self.w[l], self.b[l], "identity" if share else activation)
             if share:
                 share.forward(x.copy(), x, np.empty_like(x))
@@ -102,7 +102,7 @@ class Network:
                 linear_forward(batch.below(l), self.w[l], self.b[l], activation, a, scratch=batch.scratch[l])
             else:
                 linear_forward(batch.below(l), self.w[l], self.b[l], "identity", z)
-                if share := self.shares[l]:
+                if share := self.shares.get(l):
                     batch.difference[l] = share.forward(z, a, batch.scratch[l])
                 else:
                     np.copyto(a, z)
@@ -167,7 +167,7 @@ class Network:
 
     def _delta(self, batch, l, gradients, add):
         """Compute the delta of layer l - 1 from that of layer l, and the gradient of its share, if any."""
-        share = self.shares[l - 1]
+        share = self.shares.get(l - 1)
         delta = delta_backward(
             batch.delta[l],
             self.w[l],
