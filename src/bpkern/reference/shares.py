@@ -43,8 +43,10 @@ class Share:
 
 
 def shares_of(settings, parameters):
-    """The `Share` of each layer that has one, by the layer's number. The parameters are [W, b, ...], then those
-    of the inputs, and then those of the activations."""
+    """The `Share` of each layer that has one, by the layer's number.
+
+    The parameters are [W, b, ...], those of the inputs, and those of the activations.
+    """
     place = 2 * len(settings.activations) + (0 if settings.stage is None else len(settings.stage.shapes))
     mixed = [l for l, given in enumerate(settings.parametric) if given]
     return {l: Share(settings.activations[l], parameters[place + i], place + i) for i, l in enumerate(mixed)}
