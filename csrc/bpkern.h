@@ -390,10 +390,11 @@ void bpk_net_set_counts(bpk_net *net, bpk_counts counts);
  * z < 0 ? p (e^z - 1) : z. Workspaces made before must not be used any more. */
 void bpk_net_set_activation_parameter(bpk_net *net, int l, double parameter);
 
-/* Makes the activation of hidden layer l a share of its own, z + mix (s(z) - z), with a trained mix (out) for
- * each unit. In an update, the factors multiply the learning rate and the weight decay. The parameters become
- * zeros; after BPK_NO_MEMORY, the net can only be freed. Its mini-batches are trained by the general path
- * alone, and not with shards (trainer/extra.c). */
+/* Replaces the activation s of hidden layer l by z + mix (s(z) - z), with a trained mix (out) for each unit.
+ * In an update, the factors multiply the learning rate and the weight decay. To be called once for a layer,
+ * before any other store and any workspace is made. The parameters become zeros; after BPK_NO_MEMORY, the net
+ * can only be freed. Its mini-batches are trained by the general path alone, and not with shards
+ * (trainer/extra.c). */
 bpk_status bpk_net_mix(bpk_net *net, int l, double lr_factor, double decay_factor);
 
 /* Dropout in training: the probability that an activation of hidden layer l becomes zero, at least 0 and

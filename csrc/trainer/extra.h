@@ -1,12 +1,12 @@
-/* Parameters that are no layer's weights or biases; and the shares of activations among them, a = z + mix
- * (s(z)
- * - z). Forward, step.c computes them after the product. Defined in extra.c. */
+/* Parameters that are no layer's weights or biases. Among them are the shares of activations, mix in
+ * a = z + mix (s(z) - z), which step.c computes after the product. Defined in extra.c. */
 #ifndef BPK_EXTRA_H
 #define BPK_EXTRA_H
 
 #include "trainer/step.h"
 
-/* Columns j to j + n of a matrix in blocks, all in a block of this width; place: the element (0, j). */
+/* Columns j to j + n of a matrix in blocks; place: the element (0, j). All are in a block of this width, or
+ * the matrix has a single row, whose blocks are adjacent. */
 typedef struct {
     ptrdiff_t j, n, width, place;
 } mixed_columns;

@@ -17,8 +17,7 @@ typedef struct {
     bpk_group groups[BPK_N_KINDS];
     /* Bounds of the norms of W and b together, by store; and those that an update will leave (bounds.h). */
     double norms[BPK_N_STORES], after[BPK_N_STORES];
-    /* Whether the activation is z + mix (s(z) - z); mix (out,), in the store of the parameters; its factors.
-     */
+    /* Whether the activation is z + mix (s(z) - z); mix (out,), in the parameters' store; its factors. */
     int mixes;
     void *mix;
     bpk_group mix_group;

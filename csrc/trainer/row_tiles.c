@@ -29,7 +29,7 @@ enum { LARGE_TILE = 128, WEIGHTS_OF_ROWS = 80, LARGE_BYTES = 8 << 20 };
 /* Members share parts of the batch: consecutive tiles, which one member makes alone, with gradients of their
  * own. Members meet only after the last part. The division does not depend on their number, and the gradients
  * are added in the order of the parts. A part has about PART_TILES tiles or more, because its gradients cost
- * time too. */
+ * time too; so there are at most MOST_PARTS members, and LEAST_TILES of them for a few tiles. */
 enum { PART_TILES = 4, MOST_PARTS = 16 };
 
 /* The elements of a row: the input, each layer's activations, deltas and stored derivatives, and the targets.
@@ -106,7 +106,8 @@ static double weight_of(const step *s) {
 }
 
 /* The step of one member for the tile that begins at row `row` of the batch, in a workspace of its own. It
- * leaves the penalties to the batch, and is too short to be broken off. */
+ * leaves the penalties to the batch, and is not broken off: that of a thin net is short, and a heavier one
+ * has few rows. */
 static step tile_at(const step *s, bpk_workspace *own, ptrdiff_t row) {
     step t = *s;
     t.ws = own;

@@ -39,8 +39,7 @@ struct bpk_workspace {
     /* Of the input stage (inputs.h), in blocks: (rows, columns of X), (rows, inputs) and, if x_delta is for
      * the caller, the derivative by the columns of X; the gradients of one mini-batch; scratch per thread. */
     void *gathered, *embedded, *columns_delta, *input_gradients, *input_scratch;
-    void *mix_gradients; /* (widest layer,) of the shares of a layer's activation, in one mini-batch (extra.h)
-                          */
+    void *mix_gradients; /* (widest layer,) of the shares of one activation in a mini-batch (extra.h) */
     /* (threads,) the first bad row that each thread has found in the gather, or -1; and in the loss. */
     ptrdiff_t *bad, *bad_targets;
     int64_t batch;         /* the number of the mini-batch of the last forward pass by hand (tape.c) */

@@ -153,7 +153,7 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--recipe",
         choices=("td-s", "td"),
         default="td-s",
-        help="settings of RealMLP: td takes about twice the time, and exports do not take it (td-s)",
+        help="settings of RealMLP: td takes up to twice the time, and exports do not take it (td-s)",
     )
     fit.add_argument("--validation", metavar="other.csv", help="rows that measure the network")
     fit.add_argument("--compare", action="store_true", help="measure scikit-learn's gradient boosting, too")

@@ -57,8 +57,8 @@ def to_torch(model: Any, *, logits: bool = False) -> torch.nn.Sequential:
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or that is not fitted, and for the rates of an estimator's poisson
-        loss without `logits`.
+        For another model, one with inputs or a parametric activation, one that is not fitted, and for the
+        rates of an estimator's poisson loss without `logits`.
     ModuleNotFoundError
         If torch is not installed.
     """
@@ -92,8 +92,8 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs, for labels that are neither numbers nor strings, and for 2 GiB or
-        more.
+        For another model, one with inputs or a parametric activation, for labels that are neither numbers nor
+        strings, and for 2 GiB or more.
     OSError
         If the file cannot be written; an old file is unchanged.
     ModuleNotFoundError
@@ -122,7 +122,7 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs, or another suffix.
+        For another model, one with inputs or a parametric activation, or another suffix.
     OSError
         If the file cannot be written; an old file is unchanged.
     ModuleNotFoundError
@@ -163,8 +163,8 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs, another name or kind of weights; for data of another shape or not
-        finite; and for weights beyond float32.
+        For another model, one with inputs or a parametric activation, another name or kind of weights; for
+        data of another shape or not finite; and for weights beyond float32.
     """
     from ._export.c_file import c_text, checked_name
 

@@ -324,8 +324,8 @@ class MLP:
         change them. Freezing is a setting: it is saved, copied and pickled with the model, and stays at
         `reset`. Callbacks of a fit may call this.
 
-        The model's `inputs` are not layers: they go on training. The constructor's
-        ``Scale(lr_factor=0)``, for example, keeps them as they are.
+        The model's `inputs` and the shares of parametric activations are not layers: they go on training.
+        ``Scale(lr_factor=0)`` and ``Parametric(..., lr_factor=0)`` keep theirs as they are.
 
         Parameters
         ----------
@@ -562,12 +562,13 @@ class MLP:
             The number of consecutive parts into which the rows are divided. Each mini-batch takes its share
             of rows from each part; its gradient is the sum over the parts in the order of a binary tree. The
             result is the same to the bit for any number of ranks that divides it. Not with
-            `validation_split`, a loss that is a Python function, or a model with `inputs`.
+            `validation_split`, a loss that is a Python function, or a model with `inputs` or
+            a parametric activation.
         comm : communicator of mpi4py, optional
             Train on its ranks (extra `mpi`), each of which is given its own rows of X, y, `sample_weight` and
             `validation_data`: those of `bpkern.distributed.own_rows`. `shards` is then by default the number
             of ranks. docs/ranks.md says more. Neither `shards` nor `comm` works with `validation_split`,
-            a model with inputs or a loss that is a Python function.
+            a model with inputs or a parametric activation, or a loss that is a Python function.
 
         Returns
         -------
@@ -929,7 +930,8 @@ class MLP:
         X, y : array_like
             As for `fit`; all rows are one mini-batch, for which memory is allocated.
         by_name : bool
-            Return the gradients of all parameters, those of `inputs` included, by the names of `state_dict`.
+            Return the gradients of all parameters, those of `inputs` and activations included, by the names
+            of `state_dict`.
 
         Returns
         -------
@@ -975,7 +977,7 @@ class MLP:
         Raises
         ------
         ValueError, TypeError, DivergedError, RuntimeError, MemoryError
-            As for `fit`; ValueError for a model with inputs.
+            As for `fit`; ValueError for a model with inputs or a parametric activation.
         """
         from ._seeing.trace_training import traced
         from .trace import Trace
@@ -1262,7 +1264,8 @@ class MLP:
         Raises
         ------
         ValueError
-            For another type, a model of float64 or with inputs, a weight beyond 3.39e38, and as `copy`.
+            For another type, a model of float64, with inputs or a parametric activation, a weight beyond
+            3.39e38, and as `copy`.
         TypeError
             If this model is compressed already.
         RuntimeError

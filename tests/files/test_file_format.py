@@ -70,7 +70,10 @@ def read(path):
     metadata, arrays = (read_npz if Path(path).suffix == ".npz" else read_safetensors)(path)
     assert metadata["format"] == "bpkern"
     config = json.loads(metadata["config"])
-    needs_2 = "groups" in config or {"inputs", "bias", "input_dropout"} & set(config.get("model", {}))
+    model = config.get("model", {"dropout": [], "optimizer": {"weight_decay": 0}, "activation": []})
+    needs_2 = "groups" in config or {"inputs", "bias", "input_dropout"} & set(model)
+    needs_2 |= any(isinstance(each, dict) for each in [*model["dropout"], model["optimizer"]["weight_decay"]])
+    needs_2 |= any("parametric" in each for each in model["activation"])
     assert metadata["version"] == ("2" if needs_2 else "1")
     sha = hashlib.sha256(json.dumps([metadata[key] for key in ("format", "version", "config")]).encode())
     for name in sorted(arrays):

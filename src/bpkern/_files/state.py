@@ -85,8 +85,14 @@ def model_config(settings: Settings) -> Config:
 
 
 def version_of(config: Config) -> int:
-    """The version of the format for a configuration: a reader of version 1 would train what is frozen."""
-    return 2 if "groups" in config or any(name in config["model"] for name in ARGUMENTS_OF_2) else 1
+    """The version of the format for a configuration. Readers of version 1 would ignore what needs version 2, or
+    fail without naming a version."""
+    model = config["model"]
+    may_be_scheduled = [*model["dropout"], model["optimizer"]["weight_decay"]]
+    is_scheduled = any(isinstance(each, dict) for each in may_be_scheduled)
+    is_parametric = any(each.startswith("parametric") for each in model["activation"])
+    has_more = "groups" in config or any(name in model for name in ARGUMENTS_OF_2)
+    return 2 if has_more or is_scheduled or is_parametric else 1
 
 
 def _plain_init(init: Any) -> Any:
