@@ -147,9 +147,14 @@ class Parametric(Activation):
 
     def check(self) -> None:
         """Raise ValueError or TypeError if the present settings are not allowed."""
-        if isinstance(self.function, Parametric) or not isinstance(self.function, (str, Activation)):
+        given = self.function
+        # Also as a text, such as "parametric(selu)".
+        nested = isinstance(given, Parametric) or (
+            isinstance(given, str) and given.partition("(")[0].strip() == self.name
+        )
+        if nested or not isinstance(given, (str, Activation)):
             raise TypeError(
-                f"function must be a name or an activation with a constant parameter, not {self.function!r}"
+                f"function must be a name or an activation with a constant parameter, not {given!r}"
             )
         _checks.real("lr_factor", self.lr_factor, 0.0, MOST_FACTOR)
         _checks.real("decay_factor", self.decay_factor, 0.0, MOST_FACTOR)

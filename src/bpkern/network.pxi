@@ -27,9 +27,14 @@ cdef ptrdiff_t most_updates(const bpk_run *run, ptrdiff_t batches) noexcept:
 cdef cnp.ndarray per_update(str what, given, ptrdiff_t least):
     """Values by update, float64, at least that many. Raises TypeError or ValueError."""
     cdef cnp.ndarray found = vector(what, given, cnp.NPY_DOUBLE, sizeof(double), -1)
+    check_per_update(what, found, least)
+    return found
+
+
+cdef int check_per_update(str what, cnp.ndarray found, ptrdiff_t least) except -1:
+    """Raise ValueError unless there are that many rows."""
     if cnp.PyArray_DIM(found, 0) < least:
         raise ValueError(f"{what} must be given for each update, {least} in all, not {cnp.PyArray_DIM(found, 0)}")
-    return found
 
 
 cdef ptrdiff_t rows_done(const bpk_run *run, Shards shards) noexcept:
@@ -422,7 +427,8 @@ cdef class Network:
         found = plain("dropouts", dropouts)
         if cnp.PyArray_NDIM(<cnp.ndarray>found) != 2 or cnp.PyArray_DIM(<cnp.ndarray>found, 1) != layers:
             raise ValueError(f"dropouts must have {layers} columns, not shape {shape_of(found)}")
-        return per_update("the probabilities of dropout", found.reshape(-1), updates * layers)
+        check_per_update("the probabilities of dropout", <cnp.ndarray>found, updates)
+        return vector("the probabilities of dropout", found.reshape(-1), cnp.NPY_DOUBLE, sizeof(double), -1)
 
     def set_group(self, int l, int kind, double lr, double decay, bint frozen):
         """Set how training moves the parameters of a kind, in the order of `bpk_kind`, of layer l: by factors of the

@@ -9,7 +9,7 @@ from ._arguments import proposes_arguments
 from ._slots import Slotted
 
 # A number, or a schedule or any other function of the iteration, which is the number of updates made so far.
-LearningRate = float | Callable[[int], Any]
+Rate = float | Callable[[int], Any]
 
 
 class Optimizer(Slotted):
@@ -47,13 +47,14 @@ class Optimizer(Slotted):
     rule: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     _read: ClassVar[Callable[[Any], tuple[Any, ...]]]  # the attributes of these names, of an optimiser
-    weight_decay: LearningRate  # a slot of each subclass
+    weight_decay: Rate  # a slot of each subclass
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._read = attrgetter(*cls.names)
+        if hasattr(cls, "names"):  # an abstract subclass may have none
+            cls._read = attrgetter(*cls.names)
 
-    def __init__(self, lr: LearningRate, maximize: bool = False) -> None:
+    def __init__(self, lr: Rate, maximize: bool = False) -> None:
         self.lr = lr
         self.maximize = maximize
 
@@ -159,10 +160,10 @@ class SGD(Optimizer):
     @proposes_arguments("SGD")
     def __init__(
         self,
-        lr: LearningRate = 0.01,
+        lr: Rate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        weight_decay: LearningRate = 0.0,
+        weight_decay: Rate = 0.0,
         dampening: float = 0.0,
         maximize: bool = False,
     ) -> None:
@@ -229,10 +230,10 @@ class RMSprop(Optimizer):
     @proposes_arguments("RMSprop")
     def __init__(
         self,
-        lr: LearningRate = 0.01,
+        lr: Rate = 0.01,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: LearningRate = 0.0,
+        weight_decay: Rate = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
         maximize: bool = False,
@@ -294,9 +295,9 @@ class Adagrad(Optimizer):
     @proposes_arguments("Adagrad")
     def __init__(
         self,
-        lr: LearningRate = 0.01,
+        lr: Rate = 0.01,
         lr_decay: float = 0.0,
-        weight_decay: LearningRate = 0.0,
+        weight_decay: Rate = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         maximize: bool = False,
@@ -365,10 +366,10 @@ class Adam(Optimizer):
     @proposes_arguments("Adam")
     def __init__(
         self,
-        lr: LearningRate = 0.001,
+        lr: Rate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: LearningRate = 0.0,
+        weight_decay: Rate = 0.0,
         amsgrad: bool = False,
         eps_hat: bool = False,
         maximize: bool = False,
@@ -434,10 +435,10 @@ class AdamW(Adam):
     @proposes_arguments("AdamW")
     def __init__(
         self,
-        lr: LearningRate = 0.001,
+        lr: Rate = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: LearningRate = 0.01,
+        weight_decay: Rate = 0.01,
         amsgrad: bool = False,
         eps_hat: bool = False,
         maximize: bool = False,
@@ -499,10 +500,10 @@ class NAdam(Optimizer):
     @proposes_arguments("NAdam")
     def __init__(
         self,
-        lr: LearningRate = 0.002,
+        lr: Rate = 0.002,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: LearningRate = 0.0,
+        weight_decay: Rate = 0.0,
         momentum_decay: float = 0.004,
         decoupled_weight_decay: bool = False,
         maximize: bool = False,

@@ -486,9 +486,9 @@ def _as_rates(schedule: Schedule, given: Any, shape: tuple[int, ...]) -> np.ndar
     return values
 
 
-def rate(lr: Any, iteration: int, what: str = "learning rate") -> float:
+def rate(lr: Any, iteration: int, what: str = "learning rate", below: float = math.inf) -> float:
     """The learning rate, or another value of a schedule, of one iteration; see `rates`."""
-    values = rates(lr, iteration, 1, what)
+    values = rates(lr, iteration, 1, what, below)
     return values if isinstance(values, float) else float(values[0])
 
 

@@ -221,6 +221,28 @@ def test_learning_rates_that_do_not_fit(rates):
     assert parameter_bits(model) == before
 
 
+@pytest.mark.parametrize(
+    ("dropouts", "error", "message"),
+    [
+        (np.full((4, 2), 0.1), ValueError, "for each update, 5 in all, not 4"),
+        (np.full((2, 5), 0.1), ValueError, r"must have 2 columns, not shape \(2, 5\)"),
+        (np.full(10, 0.1), ValueError, r"must have 2 columns, not shape \(10,\)"),
+        (np.full((5, 2), 0.1, "f4"), TypeError, "must be float64, not float32"),
+        (liar(np.full((4, 2), 0.1), shape=(5, 2), size=10), ValueError, "5 in all, not 4"),
+        ([[0.1] * 2] * 5, TypeError, "must be a NumPy array"),
+    ],
+)
+def test_probabilities_that_do_not_fit(dropouts, error, message):
+    model = bpkern.MLP([3, 4, 2], loss="cross_entropy", seed=0, dropout=bpkern.schedules.FlatCos(0.1, 9))
+    core, update = core_of(model), _core.Update(model.optimizer)
+    core.net.reserve(8, 5, update, None)
+    before = parameter_bits(model)
+    given = (_core.Pace(), Nobody(), None, False, None, None, dropouts)
+    with core.net.writing(), pytest.raises(error, match=message):
+        core.net.train(_core.Data(X.astype("f4"), LABELS), None, 8, update, 0.1, 1, *given)
+    assert parameter_bits(model) == before
+
+
 def test_a_schedule_whose_rates_are_a_broadcast():
     class Constant(bpkern.schedules.Schedule):
         names = ()

@@ -7,6 +7,9 @@ import pytest
 
 import bpkern
 from bpkern import reference
+from bpkern._model.core import core_of
+from bpkern._model.settings import Settings
+from bpkern.activations import Parametric
 from bpkern.optimizers import OPTIMIZERS
 from bpkern.schedules import Cosine, CosLog4, Exponential, FlatCos, Step
 
@@ -178,6 +181,69 @@ def test_files_pickles_and_copies_keep_schedules(tmp_path, suffix):
         assert bits(fit(other)) == bits(net)
 
 
+def everything(kind=bpkern.MLP):
+    """A model with all that is scheduled, and with parametric activations."""
+    options = {"dropout": DROPOUT, "input_dropout": FlatCos(0.2, 9), "activation": Parametric("selu", 0.3)}
+    return model(scheduled("adamw"), kind, **options)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_streams_train_as_rows(accumulate):
+    how = {"accumulate": accumulate, "epochs": 3}
+    batches = [(X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10)]
+    stream = everything()
+    stream.fit(batches, verbose=0, **how)
+    rows, plain = (
+        fit(everything(kind), batch_size=10, shuffle=False, **how) for kind in (bpkern.MLP, reference.MLP)
+    )
+    assert bits(stream) == bits(rows)
+    assert_alike(rows, plain)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_batch_without_weight_is_no_update(accumulate):
+    weights = np.ones(50)
+    weights[10:20] = 0
+    how = {"batch_size": 10, "shuffle": False, "sample_weight": weights, "accumulate": accumulate}
+    ours, plain = (fit(everything(kind), **how) for kind in (bpkern.MLP, reference.MLP))
+    assert_alike(ours, plain)
+
+
+def test_a_copy_goes_on_and_a_reset_begins_again():
+    net = fit(everything(), epochs=2)
+    twin = net.copy()
+    assert bits(fit(net)) == bits(fit(twin))
+    net.reset()
+    assert bits(fit(net)) == bits(fit(everything()))
+
+
+@pytest.mark.parametrize("kind", [bpkern.MLP, reference.MLP])
+def test_functions_are_called_once_for_each_update(kind):
+    calls = {"lr": [], "weight_decay": []}
+
+    def noting(name, value):
+        def rate(t):
+            calls[name].append(t)
+            return value
+
+        return rate
+
+    fit(model(bpkern.AdamW(**{name: noting(name, 0.01) for name in calls}), kind), epochs=1, batch_size=25)
+    assert calls == {"lr": [0, 1], "weight_decay": [0, 1]}
+
+
+@pytest.mark.parametrize("options", [{"dropout": DROPOUT}, {"optimizer": bpkern.SGD(FlatCos(0.1, 9))}])
+def test_old_pickles_of_settings_find_what_is_scheduled(options):
+    """They have a checked optimiser, and no word on schedules."""
+    settings = core_of(model(**options)).settings
+    settings.current_optimizer()
+    state = {name: value for name, value in vars(settings).items() if name != "scheduled"}
+    old = Settings.__new__(Settings)
+    old.__setstate__(state)
+    old.current_optimizer()
+    assert old.scheduled
+
+
 def test_a_function_as_weight_decay(tmp_path):
     given = bpkern.AdamW(0.01, weight_decay=lambda t: 0.1 / (t + 1))
     ours = fit(model(given))
@@ -243,9 +309,25 @@ def test_a_wrong_value_of_weight_decay_is_refused_before_its_epoch(decay, error,
     assert bits(net) == before
 
 
+TOO_LARGE = r"dropout must be at least 0 and below 1: .* at iteration 8"
+
+
+def test_a_probability_that_grows_too_large_is_refused_by_the_reference():
+    with pytest.raises(ValueError, match=TOO_LARGE):
+        fit(model(kind=reference.MLP, dropout=Exponential(0.5, 1.1)), batch_size=5)
+
+
+def test_exports_ask_only_for_probabilities_that_they_need(tmp_path):
+    """A file of C has no dropout, and the names of a Sequential say where its dropout stands."""
+    net = fit(model(dropout=Exponential(0.5, 1.1)), epochs=1, batch_size=7)
+    assert "float" in bpkern.export.to_c(net)
+    with pytest.raises(ValueError, match=TOO_LARGE):
+        bpkern.export.to_safetensors(net, tmp_path / "net.safetensors")
+
+
 def test_a_probability_that_grows_too_large_is_refused_before_its_epoch():
     net = model(dropout=Exponential(0.5, 1.1))
     before = bits(net)
-    with pytest.raises(ValueError, match=r"dropout must be at least 0 and below 1: .* at iteration 8"):
+    with pytest.raises(ValueError, match=TOO_LARGE):
         fit(net, batch_size=5)
     assert bits(net) == before

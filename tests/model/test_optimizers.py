@@ -238,6 +238,19 @@ def test_lr_may_be_a_function_of_the_iteration(kind, lr):
     assert optimizer.checked_copy().lr is lr
 
 
+def test_an_abstract_subclass_has_no_names():
+    class Base(Optimizer):
+        __slots__ = ()
+
+    class Plain(Base):
+        names = ("lr", "weight_decay")
+        __slots__ = names[1:]
+
+    optimizer = Plain(0.1)
+    optimizer.weight_decay = 0.2
+    assert optimizer.settings() == {"lr": 0.1, "weight_decay": 0.2}
+
+
 def test_betas_in_a_list():
     """JSON files have lists, not tuples."""
     betas = [0.8, 0.9]

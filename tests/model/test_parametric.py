@@ -186,6 +186,29 @@ def test_a_loss_in_python_and_steps_by_hand():
             np.testing.assert_allclose(net.state_dict()[name], array, atol=1e-12, err_msg=name)
 
 
+def test_a_step_that_diverges_is_undone():
+    net = model("parametric(selu)", dtype="float32", optimizer=bpkern.SGD(1e20, momentum=0.9))
+    with pytest.raises(bpkern.DivergedError):  # noqa: PT012
+        for _ in range(5):
+            before = bits(net), pickle.dumps(net)
+            net.train_on_batch(X, Y)
+    assert (bits(net), pickle.dumps(net)) == before
+    assert (net.state_dict()[NAMES[0]] != 1).any()
+
+
+def test_threads_do_not_change_a_bit():
+    x, y = np.tile(X, (5, 1)), np.tile(Y, (5, 1))
+    for batch, sizes in ((100, [6, 300, 130, 2]), (1, [6, 700, 3, 2])):
+        found = set()
+        for threads in (1, 3):
+            net = bpkern.MLP(
+                sizes, activation="parametric(mish)", loss="mse", seed=0, optimizer=bpkern.AdamW(0.01)
+            )
+            net.fit(x[: 60 * batch], y[: 60 * batch], batch_size=batch, verbose=0, n_threads=threads)
+            found.add(bits(net))
+        assert len(found) == 1
+
+
 def test_initialize_by_the_data():
     nets = [model(None, kind, dropout=0.1) for kind in (bpkern.MLP, reference.MLP)]
     for net in nets:
@@ -271,7 +294,34 @@ def test_what_refuses_them():
         (lambda: Parametric(Parametric("selu")), TypeError, "function must be a name or an activation"),
         (lambda: Parametric(ELU), TypeError, "function must be a name or an activation"),
         (lambda: model(Parametric("sell")), ValueError, "unknown activation 'sell'.*selu"),
-        (lambda: model("parametric(selu, 0.1)"), ValueError, "parametric"),
+        (
+            lambda: model(Parametric(" parametric (selu)")),
+            TypeError,
+            "function must be a name or an activation",
+        ),
+        (
+            lambda: model("parametric(parametric(selu, lr_factor=2), lr_factor=3)"),
+            TypeError,
+            r"function must be .* with a constant parameter, not 'parametric\(selu, lr_factor=2\)'",
+        ),
+        (
+            lambda: model("parametric(selu, 0.1)"),
+            ValueError,
+            "takes lr_factor and decay_factor by name, not '0.1'",
+        ),
+        (lambda: model("parametric(selu,)"), ValueError, "takes lr_factor and decay_factor by name, not ''"),
+        (
+            lambda: model("parametric(selu, lr_factor=x)"),
+            ValueError,
+            "lr_factor .* must be a number, not 'x'",
+        ),
+        (
+            lambda: model("parametric(selu, lr_factor=1, lr_factor=2)"),
+            ValueError,
+            "lr_factor of parametric is given twice",
+        ),
+        (lambda: model("parametric"), ValueError, r"parametric needs a function, as in 'parametric\(selu\)'"),
+        (lambda: model(["selu", "relu", "parametric( )"]), ValueError, "parametric needs a function"),
         (lambda: model("parametric(selu, rate=0.1)"), ValueError, "no argument 'rate'"),
         (lambda: model(Parametric), TypeError, "activation must be an instance"),
         (lambda: model(output_activation=Parametric("tanh")), ValueError, "only in the hidden layers"),

@@ -10,8 +10,8 @@ import numpy as np
 
 from .._model.core import Core
 from .._model.parameters import Weights
-from .._model.scheduled import probabilities
-from .._model.settings import refuse_extra
+from .._model.scheduled import probability
+from .._model.settings import Probability, refuse_extra
 
 # By loss: the function of the outputs that `MLP.predict_proba` applies. Other losses have none.
 FINAL = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
@@ -38,11 +38,13 @@ class Net:
     final : {"identity", "softmax", "sigmoid", "exp"}
         Makes predictions of the outputs: probabilities, rates or, by "identity", the outputs themselves.
     dtype : numpy.dtype
-    dropout : tuple of float
-        One per hidden layer, that of a schedule as it is now.
+    dropout : tuple of (float or Schedule)
+        One per hidden layer.
     bias : tuple of bool
         Whether each layer has biases; others have b of zeros. Empty: all have.
-    input_dropout : float
+    input_dropout : float or Schedule
+    update : int
+        The number of the next update, for schedules.
     scaling : Scaling or None
         Applied to the inputs.
     classes : ndarray, shape (classes,), or None
@@ -55,9 +57,10 @@ class Net:
     activations: tuple[str, ...]
     final: str
     dtype: np.dtype[Any]
-    dropout: tuple[float, ...] = ()
+    dropout: tuple[Probability, ...] = ()
     bias: tuple[bool, ...] = ()
-    input_dropout: float = 0.0
+    input_dropout: Probability = 0.0
+    update: int = 0
     scaling: Scaling | None = None
     classes: np.ndarray | None = None
     estimator: str | None = None
@@ -71,6 +74,17 @@ class Net:
     def outputs(self) -> int:
         """The number of outputs of the last layer."""
         return len(self.weights[-1][1])
+
+    def probabilities(self) -> tuple[list[float], float]:
+        """The probabilities of dropout as they are now: of the hidden layers, and of the inputs.
+
+        Raises
+        ------
+        ValueError
+            For a schedule that gives no probability below 1. Exports without dropout do not ask.
+        """
+        hidden = [probability(each, self.update) for each in self.dropout]
+        return hidden, probability(self.input_dropout, self.update)
 
     def has_bias(self, l: int) -> bool:
         """Whether layer l has biases."""
@@ -91,15 +105,15 @@ def net_of_core(core: Core) -> Net:
     """The network of a `bpkern.MLP`, with copies of the weights that predict."""
     settings = core.settings
     refuse_extra(settings, "export")
-    dropout, input_dropout = probabilities(settings, core.net.counts[0])
     return Net(
         core.get_weights(),
         tuple(settings.activations),
         FINAL.get(settings.loss, "identity"),
         settings.dtype,
-        tuple(dropout),
+        tuple(settings.dropout),
         tuple(settings.bias),
-        input_dropout,
+        settings.input_dropout,
+        core.net.counts[0],
     )
 
 
@@ -124,10 +138,11 @@ def layer_positions(net: Net) -> list[int]:
     An activation stands between two of them, and a Dropout if the hidden layer has dropout; a Dropout stands
     before the first if the inputs have it.
     """
-    positions, at = [], int(net.input_dropout > 0)
+    dropout, of_inputs = net.probabilities()
+    positions, at = [], int(of_inputs > 0)
     for l in range(len(net.weights)):
         positions.append(at)
-        at += 3 if l < len(net.dropout) and net.dropout[l] else 2
+        at += 3 if l < len(dropout) and dropout[l] else 2
     return positions
 
 

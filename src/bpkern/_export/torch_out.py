@@ -20,8 +20,9 @@ def sequential(net: Net, logits: bool) -> Any:
     torch = needs("torch", "torch", "to_torch")
     net = unscaled(net)
     nn, modules = torch.nn, []
-    if net.input_dropout:
-        modules.append(nn.Dropout(net.input_dropout))
+    dropout, of_inputs = net.probabilities()
+    if of_inputs:
+        modules.append(nn.Dropout(of_inputs))
     for l, (w, b) in enumerate(net.weights):
         # On "meta" nothing is allocated or drawn from torch's generator.
         kind, has_bias = getattr(torch, net.dtype.name), net.has_bias(l)
@@ -33,8 +34,8 @@ def sequential(net: Net, logits: bool) -> Any:
         modules.append(linear)
         if not (last and net.activations[l] == "identity"):
             modules.append(_activation(nn, net.activations[l]))
-        if not last and net.dropout[l]:
-            modules.append(nn.Dropout(net.dropout[l]))
+        if not last and dropout[l]:
+            modules.append(nn.Dropout(dropout[l]))
     if not logits and net.final != "identity":
         modules.append(_final(nn, net.final))
     return nn.Sequential(*modules).eval()

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._data.rows import Rows
-from .._model.scheduled import WEIGHT_DECAY, decays, dropouts, is_scheduled
+from .._model.scheduled import WEIGHT_DECAY, decays, dropouts
 from .._model.settings import Settings
 from ..history import History
 from ..optimizers import Optimizer
@@ -156,7 +156,7 @@ class Steps:
     def quick(self, rows: int) -> bool:
         """Whether `train_epochs` can train: nothing is scheduled, and epochs of `rows` rows are short."""
         batch = min(self.batch_size, rows)
-        return not is_scheduled(self._settings, self.optimizer) and self._net.is_short(
+        return not self._settings.scheduled and self._net.is_short(
             batch, self.iterations(rows), rows, self.threads
         )
 

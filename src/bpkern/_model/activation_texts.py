@@ -19,12 +19,12 @@ def parsed(text: str) -> Activation | None:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         For a parameter that is not allowed.
     """
-    share = re.fullmatch(r"\s*parametric\s*\((.*)\)\s*", text, re.DOTALL)
+    share = re.fullmatch(r"\s*parametric\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
     if share is not None:
-        return _parsed_share(share[1])
+        return _parsed_share(share[1] or "")
     found = re.fullmatch(r"\s*(\w+)\s*\(\s*(?:(\w+)\s*=\s*)?([^()=]*?)\s*\)\s*", text)
     if found is None or found[1] not in BY_NAME:
         return None
@@ -40,17 +40,22 @@ def parsed(text: str) -> Activation | None:
 
 
 def _parsed_share(arguments: str) -> Parametric:
-    """The activation of a text such as "mish" or "leaky_relu(0.2), lr_factor=0.1". Raises ValueError."""
-    function, *factors = arguments.split(",")
-    named = {}
+    """The activation of "mish" or "leaky_relu(0.2), lr_factor=0.1". Raises ValueError or TypeError."""
+    # At the commas outside of parentheses.
+    function, *factors = (part.strip() for part in re.split(r",(?![^(]*\))", arguments))
+    if not function:
+        raise ValueError("parametric needs a function, as in 'parametric(selu)'")
+    named: dict[str, float] = {}
     for factor in factors:
-        name, equals, value = factor.partition("=")
+        name, equals, value = (part.strip() for part in factor.partition("="))
+        if not equals:
+            raise ValueError(f"parametric takes lr_factor and decay_factor by name, not {factor!r}")
+        if name not in Parametric.names[1:]:
+            raise ValueError(f"parametric has no argument {name!r}: it has lr_factor, decay_factor")
+        if name in named:
+            raise ValueError(f"{name} of parametric is given twice")
         try:
-            named[name.strip()] = float(value)
+            named[name] = float(value)
         except ValueError:
-            raise ValueError(
-                f"{name.strip()} of parametric must be a number, not {value.strip()!r}"
-            ) from None
-        if not equals or name.strip() not in Parametric.names[1:]:
-            raise ValueError(f"parametric has no argument {name.strip()!r}: it has lr_factor, decay_factor")
-    return Parametric(function.strip(), **named)
+            raise ValueError(f"{name} of parametric must be a number, not {value!r}") from None
+    return Parametric(function, **named)

@@ -3,15 +3,15 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..optimizers import Optimizer
 from ..schedules import rate, rates
-from .settings import Settings
+from .settings import Probability, Settings
 
+# What the values are, for messages.
 WEIGHT_DECAY = "weight decay"
+DROPOUT = "dropout"
 
 
 def decays(optimizer: Optimizer, first: int, count: int) -> np.ndarray | None:
@@ -34,7 +34,7 @@ def dropouts(settings: Settings, first: int, count: int) -> np.ndarray | None:
         return None
     found = np.empty((count, len(given)))
     for column, each in enumerate(given):
-        found[:, column] = rates(each, first, count, "dropout", below=1.0)
+        found[:, column] = rates(each, first, count, DROPOUT, below=1.0)
     return found
 
 
@@ -47,13 +47,12 @@ def as_of(optimizer: Optimizer, update: int) -> Optimizer:
     return type(optimizer)(**(optimizer.settings() | numbers))
 
 
+def probability(given: Probability, update: int) -> float:
+    """A probability of dropout in this update."""
+    return rate(given, update, DROPOUT, below=1.0)
+
+
 def probabilities(settings: Settings, update: int) -> tuple[list[float], float]:
     """The probabilities of dropout in this update: of the hidden layers, and of the inputs."""
-    *hidden, inputs = (rate(each, update, "dropout") for each in (*settings.dropout, settings.input_dropout))
-    return hidden, inputs
-
-
-def is_scheduled(settings: Settings, optimizer: Optimizer) -> bool:
-    """Whether anything changes from update to update."""
-    settings_of: tuple[Any, ...] = (optimizer.lr, optimizer.weight_decay, *settings.dropout)
-    return any(map(callable, (*settings_of, settings.input_dropout)))
+    hidden = [probability(each, update) for each in settings.dropout]
+    return hidden, probability(settings.input_dropout, update)

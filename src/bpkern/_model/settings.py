@@ -83,11 +83,6 @@ class Settings:
         For sizes, names and numbers that are not allowed.
     """
 
-    # Pickles of `reference.MLP` by earlier versions lack these.
-    input_dropout: Probability = 0.0
-    scheduled = False
-    parametric: "Sequence[Parametric | None]" = ()
-
     def __init__(
         self,
         layers: Sequence[int],
@@ -136,6 +131,7 @@ class Settings:
             )
         self.conventions = Conventions()
         self.compressed: str | None = None
+        self.scheduled = False
         # The class and the settings of the optimiser at its last check, and the checked copy.
         self._checked: tuple[type, tuple[Any, ...], Optimizer] | None = None
 
@@ -148,9 +144,11 @@ class Settings:
             "groups": plain_groups(count),
             "input_dropout": 0.0,
             "parametric": [None] * (count - 1),
+            "scheduled": False,
             "extra": state.get("stage"),
         }
-        vars(self).update(later | state)
+        # Without a checked optimiser, the next `current_optimizer` sets `scheduled`.
+        vars(self).update(later | state | {"_checked": None})
 
     @property
     def has_dropout(self) -> bool:
@@ -294,7 +292,7 @@ def _activations(
 
 def _hidden_activation(given: Any) -> "tuple[str, Parametric | None]":
     """The text of the function of an activation, and the activation itself if it is parametric."""
-    if isinstance(given, str) and "(" in given:
+    if isinstance(given, str):
         given = parsed(_checks.as_str(given)) or given
     if not isinstance(given, Parametric):
         return checked_activation("activation", given), None

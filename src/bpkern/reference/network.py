@@ -71,8 +71,6 @@ class Network:
         [W, b, W, b, ...], input first, then those of the inputs, and the shares of parametric activations.
     """
 
-    stage, shares = None, {}  # for pickles of version 0.1
-
     def __init__(self, settings, parameters):
         self.settings = settings
         of_layers = parameters[: 2 * len(settings.activations)]
@@ -80,6 +78,10 @@ class Network:
         self.stage = stage_of(settings, parameters)
         self.shares = shares_of(settings, parameters)
         self._loss_parameter = _loss_parameter(settings)
+
+    def __setstate__(self, state):
+        """Pickles of version 0.1 lack the stage and the shares, which it did not have."""
+        vars(self).update({"stage": None, "shares": {}} | state)
 
     def outputs(self, x):
         """The outputs (n, out) of x (n, in), without dropout."""

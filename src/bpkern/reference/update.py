@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .._model.groups import Group
-from .._model.scheduled import as_of
+from .._model.scheduled import WEIGHT_DECAY
 from ..schedules import rate
 from .optimizers import STEPS, new_state
 
@@ -74,7 +74,9 @@ class Update:
             clip_value(gradients, value_limit)
         lr = self.rate = rate(optimizer.lr, self.iterations)
         if callable(optimizer.weight_decay):
-            optimizer = as_of(optimizer, self.iterations)
+            decay = rate(optimizer.weight_decay, self.iterations, WEIGHT_DECAY)
+            optimizer = optimizer.checked_copy()
+            optimizer.weight_decay = decay
         self.iterations += 1
         move = STEPS[optimizer.rule]
         for i in moved:
