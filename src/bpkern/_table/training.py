@@ -182,7 +182,7 @@ def train(
 
 
 def _some(X: np.ndarray, split: Split, generator: np.random.Generator) -> np.ndarray:
-    """As many of the training rows as initial weights are chosen by."""
+    """At most INITIAL_ROWS random training rows."""
     return np.asarray(X[generator.permutation(split.training)[:INITIAL_ROWS]])
 
 

@@ -159,7 +159,14 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
 
 def _values(y: Any, name: str) -> np.ndarray:
     """Values (n,) or (n, outputs) as float64. Raises ValueError for others than finite numbers."""
-    values = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+    try:
+        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+    except (TypeError, ValueError) as error:
+        if any(isinstance(each, str) for each in np.asarray(y, object).ravel().tolist()):
+            raise ValueError(
+                f"{name} must hold numbers: {error}. Use RealMLPClassifier for labels"
+            ) from None
+        raise
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)
     return values
