@@ -6,9 +6,7 @@ from __future__ import annotations
 from .frames import Frame
 
 
-def check_columns(
-    frame: Frame, names: list[str] | None, count: int, who: str, which: str = "X"
-) -> None:
+def check_columns(frame: Frame, names: list[str] | None, count: int, who: str, which: str = "X") -> None:
     """Compare the columns of a table with those of `fit`.
 
     Parameters
@@ -31,7 +29,9 @@ def check_columns(
     if names is not None and frame.names is not None and frame.names != names:
         raise ValueError(("" if which == "X" else f"{which}: ") + _other_columns(frame.names, names))
     if frame.width != count:
-        raise ValueError(f"{which} has {frame.width} features, but {who} is expecting {count} features as input")
+        raise ValueError(
+            f"{which} has {frame.width} features, but {who} is expecting {count} features as input"
+        )
     if (names is None) != (frame.names is None):
         from .._user_warnings import warn
 

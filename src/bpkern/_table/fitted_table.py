@@ -58,10 +58,7 @@ class FittedTable(NamedTuple):
     @property
     def limits(self) -> list[np.ndarray | None]:
         """For each network, the least and the largest values that it predicts: (2, out), or None."""
-        return [
-            None if each.limits is None else self.center + self.spread * np.array(each.limits, np.float64)
-            for each in self.trained
-        ]
+        return [None if each.limits is None else each.limits.ends for each in self.trained]
 
 
 def meaning_of_values(center: np.ndarray, spread: np.ndarray, limits: np.ndarray | None) -> dict[str, Any]:
@@ -127,13 +124,16 @@ def fit_table(
         raise ValueError(f"no column varies in the {len(basis)} rows that are trained on")
     outputs = classes or (1 if y.ndim == 1 else y.shape[1])
     center, spread = np.zeros(outputs), np.ones(outputs)
+    values = None
     if classes is None:
+        values = y
         center, spread = _moments(y[basis], None if weights is None else weights[basis], outputs)
         y = (y - (center if y.ndim == 2 else center[0])) / (spread if y.ndim == 2 else spread[0])
     loss = "mse" if classes is None else "cross_entropy"
     numbers, codes = encoder.__bpkern_numbers__(), encoder.codes_
     shape = Shape(X.shape[1], outputs, choices.hidden, loss, numbers, codes)
-    return FittedTable(encoder, train(recipe, shape, Rows(X, y, weights), splits, plan, seed), center, spread)
+    rows = Rows(X, y, weights, values)
+    return FittedTable(encoder, train(recipe, shape, rows, splits, plan, seed), center, spread)
 
 
 def _fit_encoder(encoder: TableEncoder, frame: Frame, basis: np.ndarray) -> None:

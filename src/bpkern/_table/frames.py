@@ -210,7 +210,8 @@ def _from_array(X: Any, name: str) -> Frame:
     if array.ndim != 2:
         hint = ""
         if array.ndim == 1:
-            hint = f": give {name}.reshape(-1, 1) if it is one column, and {name}.reshape(1, -1) if it is one row"
+            hint = f": give {name}.reshape(-1, 1) if it is one column, and "
+            hint += f"{name}.reshape(1, -1) if it is one row"
             hint += ". Reshape your data"  # scikit-learn's words, which its checks look for
         raise ValueError(f"Expected 2D array, {name} has {array.ndim} dimensions{hint}")
     if np.iscomplexobj(array):

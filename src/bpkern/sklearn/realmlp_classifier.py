@@ -52,7 +52,8 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
     time_limit : float or None, default=None
         About the longest time of `fit` in seconds. The epochs are then as many as there is time for, at most
         `n_epochs`, and of a large table part of an epoch. After a fifteenth of the time, the learning rate
-        has fallen to 0 for the first time, and the network is usable; an interrupt keeps it.
+        has fallen to 0 for the first time, and the network is usable; an interrupt keeps it. Networks that
+        have not come so far are left out, with a warning, if others have.
     categorical : sequence of str or int, default=()
         Columns of whole numbers that are categories, by name or number. Texts, categoricals and booleans
         always are.
@@ -241,7 +242,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
 
 
 def _labels(y: Any, name: str) -> np.ndarray:
-    """Labels of one kind as an array. Raises ValueError for gaps and several columns, TypeError for mixtures."""
+    """Labels of one kind as an array. Raises ValueError for gaps and columns, TypeError for mixed kinds."""
     listed = isinstance(y, (list, tuple))
     # NumPy would make texts of a list's gaps and numbers beside texts.
     given = np.array(y, dtype=object) if listed else y if hasattr(y, "tocsr") else np.asarray(y)

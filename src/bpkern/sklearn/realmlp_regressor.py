@@ -163,9 +163,7 @@ def _values(y: Any, name: str) -> np.ndarray:
         values = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
     except (TypeError, ValueError) as error:
         if any(isinstance(each, str) for each in np.asarray(y, object).ravel().tolist()):
-            raise ValueError(
-                f"{name} must hold numbers: {error}. Use RealMLPClassifier for labels"
-            ) from None
+            raise ValueError(f"{name} must hold numbers: {error}. Use RealMLPClassifier for labels") from None
         raise
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)
