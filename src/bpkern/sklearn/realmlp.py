@@ -87,9 +87,9 @@ class BaseRealMLP(BaseEstimator):
             Whatever `bpkern.preprocessing.TableEncoder` takes: a DataFrame of pandas or polars, a table of
             pyarrow, a dictionary of columns, an array of numbers, texts or objects. Gaps are allowed.
         y : array-like of shape (n_samples,), or for values (n_samples, n_outputs)
-            Labels of classes, of any kind that can be ordered, or values.
+            Labels of classes without gaps (texts, numbers or booleans alone), or values.
         sample_weight : array-like of shape (n_samples,), default=None
-            At least 0, in the loss and in what chooses the epoch.
+            At least 0, in the loss and in what chooses the epoch. Only their ratios matter.
         X_val, y_val, sample_weight_val : optional
             Other rows that choose the epoch; then all of X is trained on.
 

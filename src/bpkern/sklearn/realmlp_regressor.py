@@ -26,7 +26,8 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
     Attributes
     ----------
     encoder_, models_, model_, n_features_in_, feature_names_in_ : as for `RealMLPClassifier`
-        The outputs of the networks are values of mean 0 and standard deviation 1.
+        The outputs of the networks are values of mean 0 and standard deviation 1. The ``val_loss`` of
+        ``history_`` is that of predictions within `limits_`.
     center_, spread_ : ndarray of shape (n_outputs,)
         The mean and the standard deviation of the values that are trained on: a network predicts ``center_ +
         spread_ * outputs``.
