@@ -21,9 +21,13 @@ from table_methods import METHODS, scores_of
 
 
 def read(path):
-    """The lines of a file of results, or of all files in a folder."""
+    """The lines of a file of results, or of all files in a folder.
+
+    A last line without an end is still being written by another process.
+    """
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.exists() else []
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    lines = [line for file in files for line in file.read_text().splitlines(keepends=True)]
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def run(method, table, data, seed, rows, threads):

@@ -187,12 +187,58 @@ def test_labels_of_pandas():
     [
         (["a"] * 80, "greater than one; got 1 class"),
         (np.linspace(0.1, 1, 80), "Unknown label type"),
-        (np.array(["a", np.nan] * 40, object), "NaN"),
+        (["a", "b"] * 39 + [None, "b"], "Input y contains NaN or None, in row 78: leave out rows without"),
+        ([np.nan] + ["a", "b"] * 39 + ["a"], "Input y contains NaN or None, in row 0"),
+        (np.array(["a", np.nan] * 40, object), "Input y contains NaN or None, in row 1"),
+        (np.array([0.0, np.nan] * 40), "Input y contains NaN or None, in row 1"),
+        ([1, "a"] * 40, "y must hold texts, numbers or booleans alone, not int and str"),
+        ([True, 2] * 40, "y must hold texts, numbers or booleans alone, not bool and int"),
     ],
 )
 def test_targets_that_are_no_classes(y, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         RealMLPClassifier(**SMALL).fit(table()[0], y)
+
+
+def test_gaps_among_labels_of_pandas():
+    pandas = pytest.importorskip("pandas", reason="has the labels")
+    X, _ = table()
+    for gap, kind in ((None, object), (pandas.NA, "string"), (np.nan, "category"), (pandas.NA, "Int64")):
+        some = [1, 2] if kind == "Int64" else ["a", "b"]
+        y = pandas.Series([*some, gap, *some * 39][:80], dtype=kind)
+        for given in (dict(y=y), dict(y=some * 40, X_val=X, y_val=y)):
+            name = "y_val" if "y_val" in given else "y"
+            with pytest.raises(ValueError, match=f"Input {name} contains NaN or None, in row 2:"):
+                RealMLPClassifier(**SMALL).fit(X, **given)
+
+
+def test_labels_in_a_list_of_objects_are_those_of_an_array():
+    X, value = table()
+    y = np.where(value > 70, "dear", "cheap")
+    assert RealMLPClassifier(**SMALL).fit(X, y.tolist()).classes_.dtype == y.dtype
+    numbers = (value > 70).astype(int)
+    assert RealMLPClassifier(**SMALL).fit(X, numbers.astype(object)).classes_.tolist() == [0, 1]
+
+
+def test_values_that_are_labels():
+    with pytest.raises(ValueError, match=r"y must hold numbers: .*Use RealMLPClassifier for labels"):
+        RealMLPRegressor(**SMALL).fit(table()[0], ["cheap", "dear"] * 40)
+
+
+def test_limits_are_exact():
+    X, value = table()
+    counts = np.maximum(0, np.rint(value / 10 - 5))
+    model = RealMLPRegressor(**SMALL, n_models=2).fit(X, np.stack([counts, value], axis=1))
+    for limits in model.limits_:
+        assert limits[0, 0] == 0
+        assert limits[1, 0] == counts.max()
+        assert set(limits[:, 1]) <= set(value)
+
+
+def test_a_column_of_pandas_is_no_table():
+    pandas = pytest.importorskip("pandas", reason="has the column")
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        RealMLPRegressor(**SMALL).fit(pandas.Series(np.arange(80.0)), np.arange(80.0))
 
 
 def test_several_values_are_learned_together():
@@ -229,13 +275,18 @@ def test_values_of_td_stay_in_the_range_of_training():
     settings = SMALL | {"n_epochs": 60}
     model = RealMLPRegressor(**settings).fit(inner, value[kept], X_val=validation, y_val=value[other])
     [limits] = model.limits_
-    np.testing.assert_allclose(limits[:, 0], [value[kept].min(), value[kept].max()], rtol=1e-6)
+    assert limits[:, 0].tolist() == [value[kept].min(), value[kept].max()]
     predicted = model.predict(X)
     assert predicted.min() >= limits[0, 0]
     assert predicted.max() <= limits[1, 0]
     # The error that chose the epoch is that of these predictions.
     error = np.square((predicted[other] - value[other]) / model.spread_[0]).mean()
     assert np.isclose(model.validation_scores_[0], 1 - error, rtol=1e-4)
+    # So is what the history shows.
+    history = model.model_.history_
+    assert len(history["val_loss"]) == len(history["loss"]) == 60
+    assert history["val_loss"][history.best_epoch] == min(history["val_loss"])
+    assert np.isclose(min(history["val_loss"]), error, rtol=1e-4)
     free = RealMLPRegressor("td-s", **settings).fit(inner, value[kept])
     assert free.limits_ == [None]
     assert free.predict(X).max() > value[kept].max()
@@ -262,7 +313,10 @@ def test_own_validation_rows_choose_and_all_of_X_trains():
     for wrong, message in (
         (dict(X_val=other), "go together"),
         (dict(X_val={"size": other["size"]}, y_val=value_val), "feature names should match"),
-        (dict(X_val=other, y_val=value_val[1:]), "inconsistent numbers of samples"),
+        (dict(X_val=other, y_val=value_val[1:]), "X_val and y_val have inconsistent numbers of samples"),
+        (dict(X_val=value_val, y_val=value_val), "Expected 2D array, X_val has 1 dim"),
+        (dict(X_val={**other, "size": np.full(30, np.inf)}, y_val=value_val), "X_val: column 'size', row 0"),
+        (dict(X_val=np.zeros((30, 3)), y_val=value_val), "X_val has 3 features"),
     ):
         with pytest.raises(ValueError, match=message):
             RealMLPRegressor(**SMALL).fit(X, value, **wrong)
@@ -277,6 +331,16 @@ def test_rows_of_weight_zero_are_as_if_they_were_not_there(estimator):
     weighted = estimator(**SMALL).fit(X, y, kept.astype(float), **validation)
     less = estimator(**SMALL).fit({name: each[kept] for name, each in X.items()}, y[kept], **validation)
     np.testing.assert_allclose(answers(weighted, X), answers(less, X), rtol=1e-4)
+
+
+@BOTH
+def test_only_ratios_of_weights_matter(estimator):
+    X, value = table()
+    y, weights = labels_or_values(estimator, value), np.random.default_rng(2).integers(1, 5, 80).astype(float)
+    one, other = (answers(estimator(**SMALL).fit(X, y, each), X) for each in (weights, weights * 2.0**1021))
+    assert (one == other).all()
+    with pytest.raises(ValueError, match="sample_weight must be numbers, one per row, not 'balanced'"):
+        estimator(**SMALL).fit(X, y, "balanced")
 
 
 def test_weights_move_the_probabilities():
@@ -319,7 +383,9 @@ def test_several_networks_are_averaged(estimator, ensemble):
         outputs = np.mean([each.predict(encoded) for each in model.models_], axis=0)
         mean = model.center_[0] + model.spread_[0] * outputs  # td-s has no limits
     np.testing.assert_allclose(answers(model, X), mean, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"one network, and this .* has 3"):
+    with pytest.raises(
+        ValueError, match=r"one network, and this .* has 3: pickle it, or fit with n_models=1"
+    ):
         model.to_table_model()
 
 

@@ -83,6 +83,7 @@ def test_from_a_file_to_predictions(bpkern):
     status, out, _ = bpkern("show", "m.npz")
     assert out.startswith("predicts values of Miete\nfrom 3 columns")
     assert "  Lage    text, 3: Mitte, Nord, Süd; am Fluss\n" in out
+    assert "Optimiser:" not in out
 
     page = Path("r.html").read_text(encoding="utf-8")
     for heading in ("Scores", "Learning curves", "Predictions", "Importance of the columns", "Columns"):

@@ -1,6 +1,7 @@
 """`TableEncoder`: the formulas of its scales, categories and gaps, tables of every library; refusals."""
 
 import datetime
+import json
 import pickle
 from fractions import Fraction
 
@@ -175,6 +176,11 @@ def test_whole_numbers_on_request():
     assert encoder.transform({"zip": [53112, 89073], "x": [1, 1]})[:, 1].tolist() == [0, 1]
     by_number = TableEncoder(categorical=[0], scaling="standard")
     assert np.array_equal(by_number.fit_transform(table), encoder.transform(table))
+    by_array = TableEncoder(categorical=np.array([0]), scaling="standard", max_categories=np.int64(5))
+    by_array.fit(table)
+    config, arrays = by_array.__bpkern_plain__()
+    again = TableEncoder.__bpkern_of_plain__(json.loads(json.dumps(config)), arrays)  # as in a file
+    assert np.array_equal(again.transform(table), encoder.transform(table))
     with pytest.raises(ValueError, match=r"column 'zip' is of categories, .* row 1 holds 1\.5"):
         encoder.transform({"zip": [1.0, 1.5], "x": [1, 2]})
 

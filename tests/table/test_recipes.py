@@ -5,6 +5,8 @@ weights are divided by the root of the layer's inputs, and Adam with a rate for 
 (docs/design-inputs.md).
 """
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from bpkern import export
 from bpkern._table import splits, temperature, training
-from bpkern._table.best_epoch import BestEpoch
+from bpkern._table.best_epoch import BestEpoch, Deadline
 from bpkern._table.fitted_table import Choices, fit_table
 from bpkern._table.frames import as_frame
 from bpkern._table.recipes import OF_CLASSES, OF_VALUES, Shape, new_network, without_scale
@@ -126,6 +128,7 @@ def test_the_factors_of_the_inputs_go_into_the_first_layer():
     np.testing.assert_allclose(plain.predict(x), model.predict(x), rtol=0, atol=1e-5)
     assert plain.history_ is model.history_
     assert export.to_c(plain)
+    assert (plain.optimizer.betas, plain.optimizer.eps) == (model.optimizer.betas, model.optimizer.eps)
 
 
 # The rows ------------------------------------------------------------------------------------------------
@@ -239,7 +242,10 @@ def test_an_interrupt_before_an_epoch_is_raised(monkeypatch):
 
 
 def test_a_network_that_diverges():
-    with pytest.warns(UserWarning, match="diverged .* kept are the best epochs of 1 of 1 networks"):
+    with pytest.warns(
+        UserWarning,
+        match="diverged in epoch . of 6: lower learning_rate; kept are the best epochs of 1 of 1 networks",
+    ):
         [trained] = job(lr=1e30).trained
     assert len(trained.model.history_["loss"]) < 6
     assert all(np.isfinite(w).all() and np.isfinite(b).all() for w, b in trained.model.get_weights())
@@ -256,6 +262,77 @@ def test_networks_without_a_first_wave_are_left_out_beside_others():
     assert training._kept(models[:1], best[:1], 40) == [0]
 
 
+def test_networks_that_are_left_out_are_counted(monkeypatch):
+    monkeypatch.setattr(training, "_affordable", lambda recipe, shape, rows, splits, *_: (40, splits, 16))
+    original = Deadline.on_epoch_end
+
+    def late(self, model, epoch, logs):
+        original(self, model, epoch, logs)
+        model.stop_training = model is not models[0]
+
+    models, new = [], training.new_network
+    monkeypatch.setattr(training, "new_network", lambda *given: models.append(new(*given)) or models[-1])
+    monkeypatch.setattr(Deadline, "on_epoch_end", late)
+    with pytest.warns(
+        UserWarning, match="^time_limit ended training: 2 of 3 networks had not .* are left out"
+    ):
+        [kept] = job(n=3, until=math.inf).trained
+    assert len(kept.model.history_["loss"]) == 40
+
+
+def test_what_there_is_time_for(monkeypatch):
+    """A clock that only the networks move: seconds for an initial row, a mini-batch, and a calibration."""
+    now, costs = [0.0], dict(row=0.001, batch=0.01, calibrating=0.0)
+    used = []
+
+    class Clock:
+        monotonic = perf_counter = staticmethod(lambda: now[0])
+
+    def new(*given):
+        now[0] += costs["row"] * len(given[-1])
+
+    def fit(models, X, y, *, splits, batch_size, **others):
+        [(trained, _)] = splits
+        used.append(len(trained) // batch_size)
+        now[0] += costs["batch"] * used[-1]
+
+    def calibrated(model, X, y, weights):
+        now[0] += costs["calibrating"] * len(X)
+
+    for name, own in (("time", Clock), ("new_network", new), ("fit_many", fit), ("calibrate", calibrated)):
+        monkeypatch.setattr(training, name, own)
+    rows = training.Rows(np.zeros((20_000, 2), np.float32), np.zeros(20_000, int))
+    parts = [training.Split(np.arange(16_000), np.arange(16_000, 20_000))] * 2
+    plan = training.Plan(256, 100, calibrates=True, n_threads=1, verbose=0)
+
+    def affordable(until):
+        now[0] = 0.0
+        used.clear()
+        found = training._affordable(
+            OF_CLASSES["td"], Shape(2, 2, (3,), "mse"), rows, parts, plan, until, np.random.default_rng(0)
+        )
+        left = 0.9 * (until - now[0]) - 2 * found.initial * costs["row"]
+        return *found, left
+
+    # An epoch of both networks takes 3.2 seconds.
+    epochs, splits, initial, left = affordable(400.0)
+    assert splits is parts
+    assert epochs == int(left / 3.2) > 90
+    assert initial == 16_000  # all
+    assert used == [8, 64]
+    costs["calibrating"] = 0.01  # 40 seconds for each network
+    assert affordable(400.0)[0] == int((affordable(400.0)[-1] - 80) / 3.2) < epochs
+    costs["calibrating"] = 0.0
+    epochs, splits, initial, left = affordable(3.0)
+    assert (epochs, used) == (1, [8, 9])  # 8 took 0.08, and 5 % of what is left is 0.09
+    assert initial == int(0.1 * (3.0 - 1.024) / (2 * 0.001))
+    for own in splits:
+        assert abs(len(own.training) - 16_000 * left / 3.2) <= 1
+        assert abs(len(own.choosing) - 4_000 * left / 3.2) <= 1
+    epochs, splits, initial, _ = affordable(1.5)
+    assert (epochs, used, initial) == (1, [8], 64)
+
+
 def test_values_of_any_size_are_learned_alike():
     y = np.random.default_rng(1).normal(size=60)
     plain, large = job(y=y), job(y=3e150 * y + 1e150)
@@ -264,3 +341,14 @@ def test_values_of_any_size_are_learned_alike():
     constant = job(y=np.full(60, 0.1))
     assert constant.spread[0] == 1
     assert np.isclose(constant.center[0], 0.1)
+    tiny = job(y=np.where(np.arange(60) == 7, 5e-324, 0.0))  # whose deviation underflows
+    assert tiny.spread[0] == 1
+    assert np.isfinite(tiny.trained[0].score)
+
+
+def test_without_a_column_that_varies():
+    parts = [training.Split(np.arange(3), np.arange(3, 5))]
+    table, y = as_frame(np.array([[1.0], [1], [1], [2], [3]])), np.arange(5.0)
+    plan = training.Plan(1, 2, calibrates=False)
+    with pytest.raises(ValueError, match="no column varies in the 3 rows that are trained on"):
+        fit_table([table], y, None, parts, None, Choices("td-s"), plan, 0)

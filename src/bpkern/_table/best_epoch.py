@@ -25,23 +25,30 @@ class BestEpoch(Callback):
     monitor : str
         "val_accuracy", which is maximised, or "val_loss".
     measure : callable, optional
-        Computes another value of the model in place of that of the history, to be minimised.
+        Computes the value of the model, to be minimised, in place of the fit, which has no validation rows.
+        The history gets it under the name `monitor`.
 
     Attributes
     ----------
+    measures : bool
+        Whether there is `measure`.
     best : float or None
         None before an epoch with a finite value.
     """
 
     def __init__(self, monitor: str, measure: Callable[[Any], float] | None = None) -> None:
         self._monitor, self._sign = monitor, -1.0 if monitor == "val_accuracy" else 1.0
-        self._measure = measure
+        self._measure, self.measures = measure, measure is not None
         self.best: float | None = None
         self._epoch = 0
         self._parameters: dict[str, Any] = {}
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
-        value = logs[self._monitor] if self._measure is None else self._measure(model)
+        if self._measure is None:
+            value = logs[self._monitor]
+        else:
+            value = self._measure(model)
+            _values_of(model, self._monitor).append(value)
         if math.isfinite(value) and (self.best is None or self._sign * value <= self._sign * self.best):
             self.best, self._epoch, self._parameters = value, epoch, core_of(model).get_parameters()
 
@@ -49,8 +56,19 @@ class BestEpoch(Callback):
         """Give the model the parameters of that epoch, also after an interrupt."""
         core = core_of(model)
         core.set_parameters(self._parameters)
-        if core.history is not None:
-            core.history.best_epoch = self._epoch
+        if core.history is None:
+            return
+        core.history.best_epoch = self._epoch
+        if self._measure is not None:  # an interrupt may have come between an epoch and its value
+            values = _values_of(model, self._monitor)
+            values += [math.nan] * (len(core.history.lr) - len(values))
+
+
+def _values_of(model: Any, name: str) -> list[float]:
+    """The list of this name in the history of a model."""
+    history = core_of(model).history
+    assert history is not None
+    return history.setdefault(name, [])
 
 
 class Deadline(Callback):
@@ -77,10 +95,12 @@ class Count:
 
 
 class Shown(Callback):
-    """Counts the epochs of one of several fits."""
+    """Counts the epochs of one of several fits, and shows what the history has of them."""
 
     def __init__(self, count: Count) -> None:
         self._count = count
 
     def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
-        self._count.epoch(logs)
+        history = core_of(model).history
+        assert history is not None
+        self._count.epoch({name: values[-1] for name, values in history.items()})

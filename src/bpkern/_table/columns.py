@@ -6,7 +6,7 @@ from __future__ import annotations
 from .frames import Frame
 
 
-def check_columns(frame: Frame, names: list[str] | None, count: int, who: str) -> None:
+def check_columns(frame: Frame, names: list[str] | None, count: int, who: str, which: str = "X") -> None:
     """Compare the columns of a table with those of `fit`.
 
     Parameters
@@ -18,6 +18,8 @@ def check_columns(frame: Frame, names: list[str] | None, count: int, who: str) -
         Their number.
     who : str
         The class that `fit` was called on, for messages.
+    which : str
+        What messages call the table.
 
     Raises
     ------
@@ -25,16 +27,18 @@ def check_columns(frame: Frame, names: list[str] | None, count: int, who: str) -
         For other columns. If one of the tables has no names, a warning says so.
     """
     if names is not None and frame.names is not None and frame.names != names:
-        raise ValueError(_other_columns(frame.names, names))
+        raise ValueError(("" if which == "X" else f"{which}: ") + _other_columns(frame.names, names))
     if frame.width != count:
-        raise ValueError(f"X has {frame.width} features, but {who} is expecting {count} features as input")
+        raise ValueError(
+            f"{which} has {frame.width} features, but {who} is expecting {count} features as input"
+        )
     if (names is None) != (frame.names is None):
         from .._user_warnings import warn
 
         if names is None:
-            warn(f"X has feature names, but {who} was fitted without feature names")
+            warn(f"{which} has feature names, but {who} was fitted without feature names")
         else:
-            warn(f"X does not have valid feature names, but {who} was fitted with feature names")
+            warn(f"{which} does not have valid feature names, but {who} was fitted with feature names")
 
 
 def check_not_empty(frame: Frame) -> None:

@@ -258,7 +258,9 @@ def _show(options: argparse.Namespace) -> None:
             found = categories[place]
             text += f", {len(found)}: {', '.join(map(str, found[:4]))}{', ...' if len(found) > 4 else ''}"
         lines.append(f"  {name:<{width}}  {text}")
-    _say("\n".join(lines) + f"\n\n{model.model.summary()}")
+    # A network of "td-s" has been put together anew: its optimiser has trained nothing.
+    summary = [line for line in str(model.model.summary()).splitlines() if not line.startswith("Optimiser:")]
+    _say("\n".join([*lines, "", *summary]))
 
 
 def _say(text: str) -> None:

@@ -40,7 +40,7 @@ class Choices(NamedTuple):
 
 
 class FittedTable(NamedTuple):
-    """What has learned a table.
+    """An encoder and the networks trained on its output.
 
     Attributes
     ----------
@@ -58,10 +58,7 @@ class FittedTable(NamedTuple):
     @property
     def limits(self) -> list[np.ndarray | None]:
         """For each network, the least and the largest values that it predicts: (2, out), or None."""
-        return [
-            None if each.limits is None else self.center + self.spread * np.array(each.limits, np.float64)
-            for each in self.trained
-        ]
+        return [None if each.limits is None else each.limits.ends for each in self.trained]
 
 
 def meaning_of_values(center: np.ndarray, spread: np.ndarray, limits: np.ndarray | None) -> dict[str, Any]:
@@ -116,19 +113,27 @@ def fit_table(
     )
     basis = np.unique(np.concatenate([split.training for split in splits]))
     _fit_encoder(encoder, frames[0], basis)
-    parts = [encoder.__bpkern_matrix__(frame) for frame in frames]
+    parts = [encoder.__bpkern_matrix__(frames[0])]
+    try:
+        parts += [encoder.__bpkern_matrix__(frame) for frame in frames[1:]]
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"X_val: {error}") from None
     X = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if not X.shape[1]:
-        raise ValueError("the table has no column that varies, besides the target")
+        raise ValueError(f"no column varies in the {len(basis)} rows that are trained on")
     outputs = classes or (1 if y.ndim == 1 else y.shape[1])
     center, spread = np.zeros(outputs), np.ones(outputs)
+    values = None
     if classes is None:
+        values = y
         center, spread = _moments(y[basis], None if weights is None else weights[basis], outputs)
         y = (y - (center if y.ndim == 2 else center[0])) / (spread if y.ndim == 2 else spread[0])
     loss = "mse" if classes is None else "cross_entropy"
     numbers, codes = encoder.__bpkern_numbers__(), encoder.codes_
     shape = Shape(X.shape[1], outputs, choices.hidden, loss, numbers, codes)
-    return FittedTable(encoder, train(recipe, shape, Rows(X, y, weights), splits, plan, seed), center, spread)
+    rows = Rows(X, y, weights, values)
+    return FittedTable(encoder, train(recipe, shape, rows, splits, plan, seed), center, spread)
 
 
 def _fit_encoder(encoder: TableEncoder, frame: Frame, basis: np.ndarray) -> None:
@@ -140,7 +145,7 @@ def _fit_encoder(encoder: TableEncoder, frame: Frame, basis: np.ndarray) -> None
 
 
 def _moments(y: np.ndarray, weights: np.ndarray | None, outputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column of the values; 1 for a constant one."""
+    """Mean and standard deviation of each column of the values; 1 if the deviation is 0."""
     y = y.reshape(len(y), outputs)
     # In units of the largest number, squares neither overflow nor underflow.
     unit = np.abs(y).max(axis=0)
@@ -148,4 +153,4 @@ def _moments(y: np.ndarray, weights: np.ndarray | None, outputs: int) -> tuple[n
     scaled = y / unit
     center = np.average(scaled, axis=0, weights=weights)
     spread = np.sqrt(np.average(np.square(scaled - center), axis=0, weights=weights)) * unit
-    return center * unit, np.where((y != y[0]).any(axis=0), spread, 1.0)
+    return center * unit, np.where((y != y[0]).any(axis=0) & (spread > 0), spread, 1.0)

@@ -166,8 +166,14 @@ class Selected(Frame):
         return np.asarray(values[index - first])
 
 
-def as_frame(X: Any) -> Frame:
+def as_frame(X: Any, name: str = "X") -> Frame:
     """A table of any kind.
+
+    Parameters
+    ----------
+    X : table
+    name : str
+        What messages call it.
 
     Raises
     ------
@@ -177,9 +183,9 @@ def as_frame(X: Any) -> Frame:
     if isinstance(X, Frame):
         return X
     if hasattr(X, "tocsr"):
-        raise TypeError(f"X must be a table or dense array, not a sparse {type(X).__name__}")
+        raise TypeError(f"{name} must be a table or dense array, not a sparse {type(X).__name__}")
     if hasattr(X, "to_native"):
-        return as_frame(X.to_native())
+        return as_frame(X.to_native(), name)
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return Pandas(X)
     if hasattr(X, "get_column") and hasattr(X, "columns"):
@@ -187,40 +193,42 @@ def as_frame(X: Any) -> Frame:
     if hasattr(X, "column_names") and hasattr(X, "column"):
         return Arrow(X)
     if isinstance(X, Mapping):
-        return Arrays({_name(name): _one_dimension(name, values) for name, values in X.items()})
-    if hasattr(X, "__arrow_c_stream__"):
-        return as_frame(_from_arrow_stream(X))
-    return _from_array(X)
+        return Arrays({_name(column): _one_dimension(column, values) for column, values in X.items()})
+    # A column of pandas or polars is no table, and exports Arrow's stream too.
+    if hasattr(X, "__arrow_c_stream__") and len(getattr(X, "shape", (0, 0))) == 2:
+        return as_frame(_from_arrow_stream(X), name)
+    return _from_array(X, name)
 
 
-def _from_array(X: Any) -> Frame:
+def _from_array(X: Any, name: str) -> Frame:
     if isinstance(X, np.ndarray) and X.dtype.names:
-        return Arrays({name: _one_dimension(name, X[name]) for name in X.dtype.names})
+        return Arrays({column: _one_dimension(column, X[column]) for column in X.dtype.names})
     if hasattr(X, "__dlpack__"):
-        array = X if isinstance(X, np.ndarray) and X.dtype.kind not in "biuf" else as_numeric("X", X)
+        array = X if isinstance(X, np.ndarray) and X.dtype.kind not in "biuf" else as_numeric(name, X)
     else:
-        array = np.asarray(X) if hasattr(X, "__array__") else _of_lists(X)
+        array = np.asarray(X) if hasattr(X, "__array__") else _of_lists(X, name)
     if array.ndim != 2:
         hint = ""
         if array.ndim == 1:
-            hint = ": give X.reshape(-1, 1) if it is one column, and X.reshape(1, -1) if it is one row"
+            hint = f": give {name}.reshape(-1, 1) if it is one column, and "
+            hint += f"{name}.reshape(1, -1) if it is one row"
             hint += ". Reshape your data"  # scikit-learn's words, which its checks look for
-        raise ValueError(f"Expected 2D array, X has {array.ndim} dimensions{hint}")
+        raise ValueError(f"Expected 2D array, {name} has {array.ndim} dimensions{hint}")
     if np.iscomplexobj(array):
-        raise ValueError("Complex data not supported: X holds complex numbers")
+        raise ValueError(f"Complex data not supported: {name} holds complex numbers")
     return Matrix(array)
 
 
-def _of_lists(X: Any) -> np.ndarray:
+def _of_lists(X: Any, name: str) -> np.ndarray:
     """Rows as an array that keeps numbers beside texts."""
     try:
         array = np.asarray(X)
     except ValueError as error:
-        raise ValueError(f"X must have rows of the same length: {error}") from None
+        raise ValueError(f"{name} must have rows of the same length: {error}") from None
     if array.dtype.kind in "US" or (array.dtype.kind == "O" and array.ndim == 1 and len(array)):
         array = np.array(X, dtype=object)
     if array.ndim == 0:
-        raise TypeError(f"X must be a table or an array, not {X!r}")
+        raise TypeError(f"{name} must be a table or an array, not {X!r}")
     return array
 
 

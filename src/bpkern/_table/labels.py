@@ -40,17 +40,6 @@ class Target(NamedTuple):
         values = self.center + self.spread * numbers.astype(np.float64)
         return np.asarray(values if self.limits is None else np.clip(values, *self.limits))
 
-    def numbers(self, labels: Any) -> np.ndarray:
-        """The class numbers of labels (n,). Raises ValueError for a label that is no class."""
-        assert self.classes is not None
-        place = {label: number for number, label in enumerate(self.classes.tolist())}
-        try:
-            return np.array([place[label] for label in np.asarray(labels).tolist()], np.int64)
-        except KeyError as error:
-            known = ", ".join(map(repr, self.classes.tolist()[:5]))
-            more = ", ..." if len(self.classes) > 5 else ""
-            raise ValueError(f"y holds {error.args[0]!r}, which is no class of fit: {known}{more}") from None
-
 
 def checked_classes(classes: Any) -> np.ndarray:
     """Labels as an array of one of the kinds of `Target`. Raises TypeError or ValueError."""

@@ -129,8 +129,8 @@ def new_network(
         "label_smoothing": recipe.label_smoothing,
         "seed": generator,
     }
-    # Adam adds eps to the roots of squared gradients by V = sqrt(inputs) W, which are smaller by that factor
-    # than those by W. One eps for all is exact for the layers behind the first, if they have one width.
+    # Adam adds eps to sqrt(in) times the root that pytabkit adds it to, so eps is multiplied by sqrt(width).
+    # One eps for all is exact for the layers behind the first, if they have one width.
     adam: dict[str, Any] = {
         "lr": CosLog4(recipe.lr, updates),
         "betas": BETAS,
@@ -187,15 +187,18 @@ def _initial(sizes: list[int], generator: np.random.Generator) -> list[tuple[Any
 def without_scale(model: MLP, recipe: Recipe) -> MLP:
     """The same function as a network without `inputs`, which exports and traces take, of a network of "td-s".
 
-    The factors of the inputs are multiplied into the weights of the first layer. The optimiser is new.
+    The factors of the inputs are multiplied into the weights of the first layer. The optimiser is new: it has
+    the recipe's `betas` and `eps`, and a constant learning rate.
     """
     [(w, b), *others] = model.get_weights()
     core = core_of(model)
+    trained = model.optimizer
+    assert isinstance(trained, Adam)
     plain = MLP(
         model.layers,
         activation=recipe.activation,
         loss=model.loss,
-        optimizer=Adam(),
+        optimizer=Adam(betas=trained.betas, eps=trained.eps),
         label_smoothing=recipe.label_smoothing,
         init=[(w * model.state_dict()["inputs.0.scale"], b), *others],
         seed=core.random.generator,

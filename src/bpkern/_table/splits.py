@@ -38,8 +38,3 @@ def bags(rows: int, count: int, generator: np.random.Generator) -> list[Split]:
         if len(others):  # of few rows, all may have been drawn
             found.append(Split(np.sort(drawn), others))
     return found
-
-
-def validated_by(training: int, validation: int, count: int) -> list[Split]:
-    """For each network the first rows to train on, and those after them to choose its epoch."""
-    return [Split(np.arange(training), np.arange(training, training + validation))] * count

@@ -367,7 +367,12 @@ class TableEncoder:
     def __bpkern_plain__(self) -> tuple[Config, Arrays]:
         """Parameters and the fitted state for files. Raises ValueError before `fit`."""
         config, arrays = plain_encoding(self._fitted(), self._names())
-        parameters = self.get_params() | {"categorical": list(self.categorical)}
+        chosen = [str(each) if isinstance(each, str) else int(each) for each in self.categorical]
+        limits = {
+            name: None if limit is None else int(limit)
+            for name, limit in (("max_one_hot", self.max_one_hot), ("max_categories", self.max_categories))
+        }
+        parameters = self.get_params() | {"categorical": chosen} | limits
         return config | {"parameters": parameters}, arrays
 
     @classmethod

@@ -18,7 +18,7 @@ HALVINGS = 40
 
 
 def calibrate(model: MLP, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-    """Multiply the output layer of a model for classes by the factor that these rows are most likely with.
+    """Multiply the output layer of a model for classes by the factor with the lowest log loss on these rows.
 
     So the probabilities are calibrated wherever the model is used: in files, exports, and other programs.
 

@@ -21,8 +21,13 @@ from .best_epoch import BestEpoch, Count, Deadline, Shown
 from .recipes import INITIAL_ROWS, Recipe, Shape, new_network, without_scale
 from .temperature import calibrate
 
-# Mini-batches whose time is measured, before the number of epochs is chosen.
-TIMED = 64
+# Before the number of epochs is chosen, the time of a few mini-batches is measured: once, with what first
+# calls do, and again for more of them, at most TIMED and this part of the time.
+FIRST_TIMED, TIMED = 8, 64
+TIMING = 0.05
+# Rows that choose the initial weights of the network that is timed, the part of the time in which those of
+# all networks may be chosen, and the fewest rows for that.
+FIRST_INITIAL, INITIALISING, FEWEST_INITIAL = 1024, 0.1, 64
 # The part of the time that is planned: the rest is for what takes longer than measured.
 PLANNED = 0.9
 # The part of the epochs at whose end the learning rate is 0 for the first time (`CosLog4`).
@@ -38,15 +43,18 @@ class Rows(NamedTuple):
     y : ndarray, shape (n,) or (n, out)
         Class numbers, or values of about mean 0 and deviation 1.
     weights : ndarray, shape (n,), or None
+    values : ndarray of float64, shape of y, or None
+        The values before they were scaled; None for classes.
     """
 
     X: np.ndarray
     y: np.ndarray
     weights: np.ndarray | None = None
+    values: np.ndarray | None = None
 
-    def taken(self, index: np.ndarray) -> Rows:
-        """Copies of some rows."""
-        return Rows(self.X[index], self.y[index], None if self.weights is None else self.weights[index])
+    def taken(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Copies of some rows: X, y and weights."""
+        return self.X[index], self.y[index], None if self.weights is None else self.weights[index]
 
 
 class Split(NamedTuple):
@@ -80,11 +88,37 @@ class Plan(NamedTuple):
     verbose: Any = "auto"
 
 
+class Affordable(NamedTuple):
+    """What there is time for.
+
+    Attributes
+    ----------
+    epochs : int
+    splits : sequence of Split
+        With fewer rows if there is not enough time for an epoch.
+    initial : int
+        The most rows that initial weights are chosen by.
+    """
+
+    epochs: int
+    splits: Sequence[Split]
+    initial: int
+
+
 class Limits(NamedTuple):
-    """The least and the largest values of each output in the training rows, float32, shape (out,)."""
+    """The least and the largest values of each output in the training rows.
+
+    Attributes
+    ----------
+    low, high : ndarray of float32, shape (out,)
+        In units of the outputs.
+    ends : ndarray of float64, shape (2, out)
+        In units of the values.
+    """
 
     low: np.ndarray
     high: np.ndarray
+    ends: np.ndarray
 
     def cut(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs (n,) or (n, out) within the limits."""
@@ -138,17 +172,19 @@ def train(
         If no epoch of any network was finished.
     """
     seeds = np.random.SeedSequence(seed).spawn(len(splits) + 1)
-    epochs = plan.epochs
+    epochs, initial = plan.epochs, INITIAL_ROWS
     if plan.until is not None:
         generator = np.random.default_rng(seeds[-1])
-        epochs, splits = _affordable(recipe, shape, rows, splits, plan, plan.until, generator)
+        epochs, splits, initial = _affordable(recipe, shape, rows, splits, plan, plan.until, generator)
     batch = min(plan.batch, *(len(split.training) for split in splits))
     models, best, limits = [], [], []
     for split, own in zip(splits, seeds, strict=False):
         generator = np.random.default_rng(own)
         updates = epochs * (len(split.training) // batch)
-        models.append(new_network(recipe, shape, updates, generator, _some(rows.X, split, generator)))
-        limits.append(_limits(recipe, shape, rows.y[split.training]))
+        models.append(
+            new_network(recipe, shape, updates, generator, _some(rows.X, split, generator, initial))
+        )
+        limits.append(_limits(recipe, rows, split.training))
         best.append(_best_epoch(recipe, rows, split, limits[-1]))
     display = make_progress(plan.verbose)
     count = Count(display)
@@ -160,7 +196,10 @@ def train(
             rows.X,
             rows.y,
             sample_weight=rows.weights,
-            splits=splits,
+            splits=[
+                (split.training, None if own is None or own.measures else split.choosing)
+                for split, own in zip(splits, best, strict=True)
+            ],
             each=[{"callbacks": _callbacks(each, count, plan.until)} for each in best],
             epochs=epochs,
             batch_size=batch,
@@ -176,22 +215,31 @@ def train(
     if stopped is not None:
         if not kept:
             raise stopped
-        what = "was interrupted" if isinstance(stopped, KeyboardInterrupt) else f"diverged ({stopped})"
+        what = "was interrupted"
+        if isinstance(stopped, DivergedError):
+            what = f"diverged in epoch {stopped.epoch + 1} of {epochs}: lower learning_rate"
         warn(f"training {what}; kept are the best epochs of {len(kept)} of {len(models)} networks so far")
+    elif plan.until is not None and len(kept) < len(models):
+        lost = len(models) - len(kept)
+        warn(
+            f"time_limit ended training: {lost} of {len(models)} networks had not finished their first wave "
+            "and are left out; raise time_limit or lower n_models"
+        )
     return [_finished(models[i], best[i], rows, splits[i], recipe, plan, limits[i]) for i in kept]
 
 
-def _some(X: np.ndarray, split: Split, generator: np.random.Generator) -> np.ndarray:
-    """As many of the training rows as initial weights are chosen by."""
-    return np.asarray(X[generator.permutation(split.training)[:INITIAL_ROWS]])
+def _some(X: np.ndarray, split: Split, generator: np.random.Generator, most: int) -> np.ndarray:
+    """At most `most` random training rows."""
+    return np.asarray(X[generator.permutation(split.training)[:most]])
 
 
-def _limits(recipe: Recipe, shape: Shape, y: np.ndarray) -> Limits | None:
+def _limits(recipe: Recipe, rows: Rows, training: np.ndarray) -> Limits | None:
     """The range of the values to train on, if the recipe keeps predictions in it."""
-    if not recipe.is_full or shape.loss == "cross_entropy":
+    if not recipe.is_full or rows.values is None:
         return None
-    y = y.reshape(len(y), -1).astype(np.float32)
-    return Limits(y.min(axis=0), y.max(axis=0))
+    y, values = (each[training].reshape(len(training), -1) for each in (rows.y, rows.values))
+    scaled = y.astype(np.float32)
+    return Limits(scaled.min(axis=0), scaled.max(axis=0), np.stack([values.min(axis=0), values.max(axis=0)]))
 
 
 def _best_epoch(recipe: Recipe, rows: Rows, split: Split, limits: Limits | None) -> BestEpoch | None:
@@ -211,9 +259,8 @@ def _best_epoch(recipe: Recipe, rows: Rows, split: Split, limits: Limits | None)
 
 
 def _callbacks(best: BestEpoch | None, count: Count, until: float | None) -> list[Callback]:
-    found: list[Callback] = [Shown(count)]
-    if best is not None:
-        found.append(best)
+    found: list[Callback] = [] if best is None else [best]  # first: it may add a value that is shown
+    found.append(Shown(count))
     if until is not None:
         found.append(Deadline(until))
     return found
@@ -256,36 +303,67 @@ def _affordable(
     plan: Plan,
     until: float,
     generator: np.random.Generator,
-) -> tuple[int, Sequence[Split]]:
+) -> Affordable:
     """The epochs for which there is time; if there is not enough for one, one of fewer rows."""
-    training, choosing = splits[0]
-    batch = min(plan.batch, len(training))
-    steps = len(training) // batch
-    timed = min(steps, TIMED)
+    whole, networks = splits[0], len(splits)
+    batch = min(plan.batch, len(whole.training))
+    steps = len(whole.training) // batch
     threads = get_num_threads() if plan.n_threads is None else plan.n_threads
-    together = min(threads, len(splits))
-    part = Split(
-        training[: timed * batch],
-        None if choosing is None else choosing[: -(-len(choosing) * timed // steps)],
-    )
-    probe = new_network(recipe, shape, 2 * timed, generator, _some(rows.X, part, generator))
-    for _ in range(2):  # the first time includes what first calls do
-        began = time.monotonic()
+    together = min(threads, networks)
+    began = time.perf_counter()
+    probe = new_network(recipe, shape, TIMED, generator, _some(rows.X, whole, generator, FIRST_INITIAL))
+    per_row = (time.perf_counter() - began) / min(FIRST_INITIAL, len(whole.training))
+    initial = int(INITIALISING * (until - time.monotonic()) / (networks * per_row))
+    initial = min(max(initial, FEWEST_INITIAL), INITIAL_ROWS, len(whole.training))
+
+    def seconds_of(timed: int) -> float:
+        """The time of an epoch, by that of some of its mini-batches and as many of the choosing rows."""
+        began = time.perf_counter()
         fit_many(
             [probe],
             rows.X,
             rows.y,
             sample_weight=rows.weights,
-            splits=[part],
+            splits=[_part(whole, timed * batch, timed / steps)],
             batch_size=batch,
             drop_last=True,
             n_threads=max(1, threads // together),
             verbose=0,
         )
-        seconds = (time.monotonic() - began) * steps / timed
-    left = PLANNED * (until - time.monotonic())
-    affordable = left / (seconds * math.ceil(len(splits) / together))
-    if affordable >= 1:
-        return min(plan.epochs, int(affordable)), splits
-    count = max(batch, int(affordable * len(training)))
-    return 1, [Split(generator.permutation(each.training)[:count], each.choosing) for each in splits]
+        return (time.perf_counter() - began) * steps / timed
+
+    timed = min(steps, FIRST_TIMED)
+    seconds = seconds_of(timed)
+    again = min(steps, TIMED, int(TIMING * (until - time.monotonic()) * steps / seconds))
+    if again >= timed:
+        seconds = seconds_of(again)
+    seconds *= math.ceil(networks / together)
+    calibrating = 0.0
+    choosing = _part(whole, batch, timed / steps).choosing
+    if plan.calibrates and choosing is not None and whole.choosing is not None:
+        began = time.perf_counter()
+        calibrate(probe, *rows.taken(choosing))
+        calibrating = networks * (time.perf_counter() - began) * len(whole.choosing) / len(choosing)
+    left = PLANNED * (until - time.monotonic()) - networks * per_row * initial
+    if left >= seconds + calibrating:
+        return Affordable(min(plan.epochs, int((left - calibrating) / seconds)), splits, initial)
+    part = max(0.0, left / (seconds + calibrating))
+    fewer = [
+        _part(
+            Split(
+                generator.permutation(own.training),
+                None if own.choosing is None else generator.permutation(own.choosing),
+            ),
+            max(batch, int(part * len(own.training))),
+            part,
+        )
+        for own in splits
+    ]
+    return Affordable(1, fewer, initial)
+
+
+def _part(split: Split, count: int, choosing: float) -> Split:
+    """The first `count` rows to train on, and the first part of those that choose the epoch, at least one."""
+    if split.choosing is None:
+        return Split(split.training[:count], None)
+    return Split(split.training[:count], split.choosing[: math.ceil(max(1, choosing * len(split.choosing)))])

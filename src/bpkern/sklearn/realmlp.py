@@ -87,9 +87,9 @@ class BaseRealMLP(BaseEstimator):
             Whatever `bpkern.preprocessing.TableEncoder` takes: a DataFrame of pandas or polars, a table of
             pyarrow, a dictionary of columns, an array of numbers, texts or objects. Gaps are allowed.
         y : array-like of shape (n_samples,), or for values (n_samples, n_outputs)
-            Labels of classes, of any kind that can be ordered, or values.
+            Labels of classes without gaps (texts, numbers or booleans alone), or values.
         sample_weight : array-like of shape (n_samples,), default=None
-            At least 0, in the loss and in what chooses the epoch.
+            At least 0, in the loss and in what chooses the epoch. Only their ratios matter.
         X_val, y_val, sample_weight_val : optional
             Other rows that choose the epoch; then all of X is trained on.
 
@@ -115,13 +115,16 @@ class BaseRealMLP(BaseEstimator):
         frame = as_frame(X)
         check_not_empty(frame)
         y, y_val, fitted = self._targets(y, y_val)
-        _check_rows(frame.rows, y)
+        check_consistent_length(np.empty(frame.rows), y)
         frames, ys = [frame], [y]
         weights = [_weights("sample_weight", sample_weight, frame.rows)]
         if y_val is not None:
-            other = as_frame(X_val)
-            _check_rows(other.rows, y_val)
-            check_columns(other, frame.names, frame.width, type(self).__name__)
+            other = as_frame(X_val, "X_val")
+            if other.rows != len(y_val):
+                raise ValueError(
+                    f"X_val and y_val have inconsistent numbers of samples: {other.rows} and {len(y_val)}"
+                )
+            check_columns(other, frame.names, frame.width, type(self).__name__, "X_val")
             frames, ys = [frame, other], [y, y_val]
             weights.append(_weights("sample_weight_val", sample_weight_val, other.rows))
         generator = np.random.default_rng(check_random_state(self.random_state).randint(LARGEST_SEED))
@@ -266,7 +269,8 @@ class BaseRealMLP(BaseEstimator):
         check_is_fitted(self, "models_")
         if len(self.models_) > 1:
             raise ValueError(
-                f"a TableModel has one network, and this {type(self).__name__} has {len(self.models_)}"
+                f"a TableModel has one network, and this {type(self).__name__} has {len(self.models_)}: "
+                "pickle it, or fit with n_models=1"
             )
         return TableModel(self.encoder_, self.model_, target=target, **self._meaning())
 
@@ -279,23 +283,23 @@ class BaseRealMLP(BaseEstimator):
         return tags
 
 
-def _check_rows(rows: int, y: np.ndarray) -> None:
-    """Raise ValueError, in scikit-learn's words, unless y has as many rows as X."""
-    check_consistent_length(np.empty(rows), y)
-
-
 def _weights(name: str, given: Any, rows: int) -> np.ndarray | None:
-    """Weights of rows as float64. Raises ValueError or TypeError."""
+    """Weights of rows as float64, the largest of which is 1. Raises ValueError."""
     if given is None:
         return None
-    weights = np.asarray(given, np.float64)
+    try:
+        weights = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        shown = repr(given) if isinstance(given, str) else f"a {type(given).__name__} of other things"
+        raise ValueError(f"{name} must be numbers, one per row, not {shown}") from None
     if weights.ndim == 0:
         weights = np.full(rows, float(weights))
     if weights.shape != (rows,):
         raise ValueError(f"{name} must have one number per row, shape ({rows},), not {weights.shape}")
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError(f"{name} must be finite and at least 0")
-    return weights
+    largest = weights.max(initial=0.0)
+    return weights / largest if largest > 0 else weights  # only ratios matter, and sums must not overflow
 
 
 def _joined(ys: list[np.ndarray], weights: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray | None]:

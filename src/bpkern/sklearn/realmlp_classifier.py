@@ -4,11 +4,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_y
 
+from .._table.values import MISSING_TYPES
 from .realmlp import BaseRealMLP
 
 
@@ -29,8 +29,8 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
     n_epochs : int, default=256
         Epochs, over which the learning rate goes from 0 to its maximum and back four times.
     batch_size : int, default=256
-        Rows of a mini-batch, at most those that are trained on. Those of an epoch that do not fill one are
-        left out, others in each epoch.
+        Rows of a mini-batch, at most the training rows. Each epoch leaves out the rows of an incomplete last
+        mini-batch; the rows differ from epoch to epoch.
     learning_rate : float or None, default=None
         The highest learning rate; None is the recipe's.
     metric : {"accuracy", "log_loss"}, default="accuracy"
@@ -39,7 +39,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         authors recommend this where probabilities matter.
     calibrate : bool, default=True
         Divide the outputs by a temperature, so that the probabilities fit the validation rows. It changes
-        the output layers of the networks, and no most likely class. Off in pytabkit.
+        the output layers of the networks and, of a single network, no most likely class. Off in pytabkit.
     n_models : int, default=1
         The networks, trained side by side; predictions are the mean of their probabilities.
     ensemble : {"folds", "bags"}, default="folds"
@@ -47,12 +47,13 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         and the others train it. "bags": each network trains on as many rows as there are, drawn with
         replacement, and those not drawn choose its epoch. With own validation rows, all train on all of X.
     validation_fraction : float, default=0.2
-        The part of the rows that chooses the epoch of a single network; of each class in proportion. With 0,
+        The part of the rows that chooses the epoch of a single network, stratified by class. With 0,
         the last epoch is kept, and nothing is calibrated.
     time_limit : float or None, default=None
         About the longest time of `fit` in seconds. The epochs are then as many as there is time for, at most
         `n_epochs`, and of a large table part of an epoch. After a fifteenth of the time, the learning rate
-        has fallen to 0 for the first time, and the network is usable; an interrupt keeps it.
+        has fallen to 0 for the first time, and the network is usable; an interrupt keeps it. Networks that
+        have not come so far are left out, with a warning, if others have.
     categorical : sequence of str or int, default=()
         Columns of whole numbers that are categories, by name or number. Texts, categoricals and booleans
         always are.
@@ -76,7 +77,8 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
     model_ : bpkern.MLP
         The first network.
     validation_scores_ : ndarray of shape (number of networks,)
-        Of the epoch that is kept: the accuracy, or the negative log loss; NaN without validation rows.
+        Of the epoch that is kept: the accuracy; with ``metric="log_loss"``, the negative log loss, before the
+        calibration. NaN without validation rows.
     n_features_in_ : int
         The number of the table's columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -154,6 +156,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
 
     def _targets(self, y: Any, y_val: Any) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
         labels = _labels(y, "y")
+        check_classification_targets(labels)
         classes, numbers = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
@@ -239,7 +242,34 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
 
 
 def _labels(y: Any, name: str) -> np.ndarray:
-    """Labels of any kind as an array. Raises ValueError for gaps, values, and several columns."""
-    checked = _check_y(column_or_1d(y, warn=True), multi_output=False, y_numeric=False)
-    check_classification_targets(checked)
-    return np.asarray(checked)
+    """Labels of one kind as an array. Raises ValueError for gaps and columns, TypeError for mixed kinds."""
+    listed = isinstance(y, (list, tuple))
+    # NumPy would make texts of a list's gaps and numbers beside texts.
+    given = np.array(y, dtype=object) if listed else y if hasattr(y, "tocsr") else np.asarray(y)
+    labels = np.asarray(column_or_1d(given, warn=True))
+    if labels.dtype.kind == "O":
+        labels = _of_objects(labels, name)
+    elif labels.dtype.kind == "f":
+        _refuse_gaps(np.isnan(labels), name)
+    assert_all_finite(labels, input_name=name)
+    return np.array(labels.tolist()) if listed and len(labels) else labels
+
+
+def _of_objects(labels: np.ndarray, name: str) -> np.ndarray:
+    """Objects of one kind: texts as objects, others as numbers."""
+    values = labels.tolist()
+    _refuse_gaps(
+        np.array([type(each).__name__ in MISSING_TYPES or each != each for each in values], bool), name
+    )
+    for kinds in ((str,), (bool, np.bool_), (int, float, np.number)):
+        if all(isinstance(each, kinds) and isinstance(each, bool) <= (bool in kinds) for each in values):
+            return labels if kinds == (str,) else np.array(values)
+    found = " and ".join(sorted({type(each).__name__ for each in values}))
+    raise TypeError(f"{name} must hold texts, numbers or booleans alone, not {found}")
+
+
+def _refuse_gaps(gaps: np.ndarray, name: str) -> None:
+    """Raise ValueError for the first True."""
+    if gaps.any():
+        row = int(gaps.argmax())
+        raise ValueError(f"Input {name} contains NaN or None, in row {row}: leave out rows without a label")

@@ -26,7 +26,8 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
     Attributes
     ----------
     encoder_, models_, model_, n_features_in_, feature_names_in_ : as for `RealMLPClassifier`
-        The outputs of the networks are values of mean 0 and standard deviation 1.
+        The outputs of the networks are values of mean 0 and standard deviation 1. The ``val_loss`` of
+        ``history_`` is that of predictions within `limits_`.
     center_, spread_ : ndarray of shape (n_outputs,)
         The mean and the standard deviation of the values that are trained on: a network predicts ``center_ +
         spread_ * outputs``.
@@ -159,7 +160,12 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
 
 def _values(y: Any, name: str) -> np.ndarray:
     """Values (n,) or (n, outputs) as float64. Raises ValueError for others than finite numbers."""
-    values = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+    try:
+        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+    except (TypeError, ValueError) as error:
+        if any(isinstance(each, str) for each in np.asarray(y, object).ravel().tolist()):
+            raise ValueError(f"{name} must hold numbers: {error}. Use RealMLPClassifier for labels") from None
+        raise
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)
     return values
