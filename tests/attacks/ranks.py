@@ -18,8 +18,9 @@ SUPPORT = ROOT / "tests" / "support"
 PATIENCE = 300
 MOST_LATE = 5.0  # seconds from a failure to the error on the last rank
 ERRORS = "callback", "begin"
-# On one rank, on all, while that rank is asleep in a callback, and twice while it waits for such a rank.
-INTERRUPTS = "interrupt", "interrupts", "asleep", "late"
+# On one rank, on all, while that rank is asleep in a callback, twice while it waits for such a rank, and
+# twice before others have come, and then on one of these.
+INTERRUPTS = "interrupt", "interrupts", "asleep", "late", "gone"
 
 
 def on_ranks(number: int, program: str, *arguments: object) -> subprocess.Popen[str]:

@@ -1,10 +1,13 @@
 """A failure of one rank ends the fit on all, and names the rank."""
 
+import _thread
 import re
+import signal
 
 import pytest
 
 import bpkern
+from bpkern._ranks.interrupts import Interrupts
 
 ERRORS = {
     "callback": "ZeroDivisionError",
@@ -21,6 +24,7 @@ ALIKE = {
     "shards": " has shards=",
     "batches": "batches in an epoch",
     "interrupts": "KeyboardInterrupt",
+    "gone": "KeyboardInterrupt",
 }
 
 
@@ -50,6 +54,25 @@ def test_all_ranks_fail_alike(endings, case):
     found, last = endings[case]
     assert all(ALIKE[case] in got and "RankError" not in got for got in found)
     assert last.endswith(": whole") or case == "differs"
+
+
+def test_ctrl_c_waits_for_the_next_meeting_if_the_system_starts_no_thread(monkeypatch):
+    def refuse(*arguments):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    waited = False
+    try:
+        with pytest.raises(KeyboardInterrupt), Interrupts(True) as interrupts:
+            interrupts.release()
+            signal.raise_signal(signal.SIGINT)
+            waited = True
+            interrupts.hold()
+            waited = False
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert waited
 
 
 @pytest.mark.skipif(bpkern.available_isas() == ("scalar",), reason="needs two instruction sets")
