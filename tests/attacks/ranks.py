@@ -74,6 +74,8 @@ def failures(journal: Journal) -> str:
         if not re.fullmatch(r"failed on \d: whole", last):
             journal.fail(trial, f"{case}: {last}")
             continue
+        if case in INTERRUPTS and any(line.split()[2] != "KeyboardInterrupt" for line in lines):
+            journal.fail(trial, f"{case}: {lines}")
         late = max(float(line.split()[1]) for line in lines)
         journal.keep(case, max, late)
         if late > MOST_LATE:

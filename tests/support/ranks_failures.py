@@ -55,15 +55,15 @@ class Hook(Callback):
             model.freeze(0)
 
 
-class Watched(MPI.Intracomm):
-    """`pressed` runs beside what follows the first exchange of a call, for which this rank may wait."""
+def watched(method, run):
+    """The communicator. `run` is called on a thread after each call of a method of it or of its copies."""
 
-    pressed = None
-
-    def Idup(self, info=None):
-        found = super().Idup(info)
-        threading.Thread(target=self.pressed, daemon=True).start()
+    def call(self, *arguments):
+        found = getattr(MPI.Intracomm, method)(self, *arguments)
+        threading.Thread(target=run, daemon=True).start()
         return found
+
+    return type("Watched", (MPI.Intracomm,), {method: call})(comm)
 
 
 def press(hook, wait, times=1, steps=0):
@@ -112,8 +112,8 @@ def run(case, seed):
         threading.Thread(target=press, args=(hook, 0.5, 2, after), daemon=True).start()
     ranks = comm
     if case == "gone" and comm.rank in (rank, (rank + 1) % comm.size):
-        ranks = Watched(comm)
-        ranks.pressed = partial(press, hook, 0.5, 2)
+        waits = "Idup" if comm.rank == rank else "Ibarrier"  # for the others, which have come to `Idup`
+        ranks = watched(waits, partial(press, hook, 0.0, 2))
     if case == "gone" and comm.rank != rank:
         comm.recv(source=rank)  # it has waited for this rank, in vain
     start = time.monotonic()

@@ -51,7 +51,8 @@ class ShardSteps(Steps):
 
 
 class AfterMeetings(Watcher):
-    """Tells the group that the last meeting has ended, and then calls the watcher: after each slice of steps."""
+    """Tells the group that the last meeting has ended, and then calls the watcher: after each slice of
+    steps."""
 
     def __init__(self, watcher: Watcher, group: Group) -> None:
         self._watcher, self._group = watcher, group

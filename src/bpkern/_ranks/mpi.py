@@ -48,6 +48,9 @@ class MpiEngine:
             self._wait(self._comm.Ibarrier())
             self._machine = self._comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
             self.local = self._machine.allgather(self.rank)
+        except OtherRankLeft as other:
+            self.abandon()
+            raise KeyboardInterrupt(str(other)) from None
         except BaseException:
             self.leave()
             raise
