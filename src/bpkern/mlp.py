@@ -562,13 +562,13 @@ class MLP:
             The number of consecutive parts into which the rows are divided. Each mini-batch takes its share
             of rows from each part; its gradient is the sum over the parts in the order of a binary tree. The
             result is the same to the bit for any number of ranks that divides it. Not with
-            `validation_split`, a loss that is a Python function, or a model with `inputs` or
-            a parametric activation.
+            `validation_split`, a loss that is a Python function, or a model with `inputs` or parametric
+            activations.
         comm : communicator of mpi4py, optional
             Train on its ranks (extra `mpi`), each of which is given its own rows of X, y, `sample_weight` and
             `validation_data`: those of `bpkern.distributed.own_rows`. `shards` is then by default the number
             of ranks. docs/ranks.md says more. Neither `shards` nor `comm` works with `validation_split`,
-            a model with inputs or a parametric activation, or a loss that is a Python function.
+            a model with inputs or parametric activations, or a loss that is a Python function.
 
         Returns
         -------

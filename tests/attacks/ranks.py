@@ -18,8 +18,9 @@ SUPPORT = ROOT / "tests" / "support"
 PATIENCE = 300
 MOST_LATE = 5.0  # seconds from a failure to the error on the last rank
 ERRORS = "callback", "begin"
-# On one rank, on all, while that rank is asleep in a callback, and twice while it waits for such a rank.
-INTERRUPTS = "interrupt", "interrupts", "asleep", "late"
+# On one rank, on all, while that rank is asleep in a callback, twice while it waits for such a rank, and
+# twice before others have come, and then on one of these.
+INTERRUPTS = "interrupt", "interrupts", "asleep", "late", "gone"
 
 
 def on_ranks(number: int, program: str, *arguments: object) -> subprocess.Popen[str]:
@@ -73,6 +74,8 @@ def failures(journal: Journal) -> str:
         if not re.fullmatch(r"failed on \d: whole", last):
             journal.fail(trial, f"{case}: {last}")
             continue
+        if case in INTERRUPTS and any(line.split()[2] != "KeyboardInterrupt" for line in lines):
+            journal.fail(trial, f"{case}: {lines}")
         late = max(float(line.split()[1]) for line in lines)
         journal.keep(case, max, late)
         if late > MOST_LATE:

@@ -1,10 +1,13 @@
 """A failure of one rank ends the fit on all, and names the rank."""
 
+import _thread
 import re
+import signal
 
 import pytest
 
 import bpkern
+from bpkern._ranks.interrupts import Interrupts
 
 ERRORS = {
     "callback": "ZeroDivisionError",
@@ -50,6 +53,39 @@ def test_all_ranks_fail_alike(endings, case):
     found, last = endings[case]
     assert all(ALIKE[case] in got and "RankError" not in got for got in found)
     assert last.endswith(": whole") or case == "differs"
+
+
+def test_ranks_that_come_after_one_has_gone_answer_ctrl_c(on_ranks):
+    """It has waited for them in vain. One of them gets Ctrl-C twice, which ends the call on all."""
+    *ranks, last = on_ranks(3, "ranks_failures.py", "gone", 1)
+    gone = int(re.match(r"failed on (\d): whole$", last)[1])
+    own, other = "KeyboardInterrupt ", f"KeyboardInterrupt rank {(gone + 1) % 3} has left the call"
+    found = [line.split(" ", 2)[2] for line in ranks]
+    assert found == [other if rank == (gone + 2) % 3 else own for rank in range(3)]
+
+
+def test_ctrl_c_waits_for_the_next_meeting_if_the_system_starts_no_thread(monkeypatch):
+    def refuse(*arguments):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    done = []
+
+    def call():
+        with Interrupts(True) as interrupts:
+            interrupts.release()
+            signal.raise_signal(signal.SIGINT)
+            done.append("steps")
+            interrupts.hold()
+            done.append("a meeting")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == ["steps"]
 
 
 @pytest.mark.skipif(bpkern.available_isas() == ("scalar",), reason="needs two instruction sets")

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 from mpi4py import MPI
@@ -52,6 +53,17 @@ class Hook(Callback):
             raise LookupError("as the test wants it")
         if self.case == "groups" and comm.rank == self.rank and epoch == 1:
             model.freeze(0)
+
+
+def watched(method, run):
+    """The communicator. `run` is called on a thread after each call of a method of it or of its copies."""
+
+    def call(self, *arguments):
+        found = getattr(MPI.Intracomm, method)(self, *arguments)
+        threading.Thread(target=run, daemon=True).start()
+        return found
+
+    return type("Watched", (MPI.Intracomm,), {method: call})(comm)
 
 
 def press(hook, wait, times=1, steps=0):
@@ -98,6 +110,12 @@ def run(case, seed):
         threading.Thread(target=press, args=(hook, wait), daemon=True).start()
     if case == "late" and comm.rank == (rank + 1) % comm.size:  # it waits for the rank that is asleep
         threading.Thread(target=press, args=(hook, 0.5, 2, after), daemon=True).start()
+    ranks = comm
+    if case == "gone" and comm.rank in (rank, (rank + 1) % comm.size):
+        waits = "Idup" if comm.rank == rank else "Ibarrier"  # for the others, which have come to `Idup`
+        ranks = watched(waits, partial(press, hook, 0.0, 2))
+    if case == "gone" and comm.rank != rank:
+        comm.recv(source=rank)  # it has waited for this rank, in vain
     start = time.monotonic()
     callbacks = () if case.startswith("interrupt") else hook
     if case == "batches":  # one rank gives fewer
@@ -111,7 +129,7 @@ def run(case, seed):
             epochs=epochs,
             **rows_given,
             shards=SHARDS * (1 + (case == "shards" and comm.rank == rank)),
-            comm=comm,
+            comm=ranks,
             callbacks=callbacks,
             verbose=0,
         )
@@ -121,6 +139,9 @@ def run(case, seed):
     except BaseException as error:  # reported, whatever it is
         got = f"{type(error).__name__} {error}"
     end = time.monotonic()
+    if case == "gone" and comm.rank == rank:
+        for other in set(range(comm.size)) - {rank}:
+            comm.send(None, other)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one of this rank may come after that of another
     at = [each for each in comm.allgather(hook.when) if each is not None]
     late = end - (min(at) if at else start)

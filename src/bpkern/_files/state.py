@@ -85,8 +85,8 @@ def model_config(settings: Settings) -> Config:
 
 
 def version_of(config: Config) -> int:
-    """The version of the format for a configuration. Readers of version 1 would ignore what needs version 2, or
-    fail without naming a version."""
+    """The version of the format for a configuration. Readers of version 1 would ignore what needs version 2,
+    or fail without naming a version."""
     model = config["model"]
     may_be_scheduled = [*model["dropout"], model["optimizer"]["weight_decay"]]
     is_scheduled = any(isinstance(each, dict) for each in may_be_scheduled)

@@ -51,7 +51,8 @@ class ShardSteps(Steps):
 
 
 class AfterMeetings(Watcher):
-    """A watcher that is called when a slice of steps has ended: the last meeting has, too."""
+    """Tells the group that the last meeting has ended, and then calls the watcher: after each slice of
+    steps."""
 
     def __init__(self, watcher: Watcher, group: Group) -> None:
         self._watcher, self._group = watcher, group

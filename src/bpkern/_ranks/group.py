@@ -88,14 +88,11 @@ class OtherRankFailed(Exception):
 class OtherRankLeft(Exception):
     """Raised on a rank that waits for another one, which has left the call without a meeting.
 
-    Attributes
-    ----------
-    rank : int
+    That was Ctrl-C there, and is KeyboardInterrupt here, with the same text.
     """
 
     def __init__(self, rank: int) -> None:
-        super().__init__(rank)
-        self.rank = rank
+        super().__init__(f"rank {rank} has left the call")
 
 
 class Group:
@@ -260,7 +257,7 @@ class Group:
             self._leave_together(error)
         except OtherRankLeft as other:
             self.engine.abandon()
-            raise KeyboardInterrupt(f"rank {other.rank} has left the call") from None
+            raise KeyboardInterrupt(str(other)) from None
         except BaseException:
             if self._interrupts.abandoned:
                 self.engine.leave()

@@ -78,8 +78,12 @@ class Interrupts:
             settled.acquire()
             ended.acquire()
             self._nudger = settled, ended
-            # Not by `threading`, one of whose locks the interrupted code may hold.
-            _thread.start_new_thread(self._nudge, self._nudger)
+            try:
+                # Not by `threading`, one of whose locks the interrupted code may hold.
+                _thread.start_new_thread(self._nudge, self._nudger)
+            except RuntimeError:
+                # The system starts no more threads: this Ctrl-C waits for the next meeting, however late.
+                self._nudger = None
             return
         self.abandoned = self._held
         self._settle()

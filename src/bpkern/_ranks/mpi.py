@@ -18,6 +18,10 @@ from .mpi_gradients import Messages, SharedMemory
 # leaves the processor to others: one may be at work for long in a callback.
 SPIN, EAGER, SLEEP = 0.0003, 0.002, 0.0005
 
+# Copies of communicators that a rank has not waited for: MPI writes into them when the last rank comes,
+# which may be after the call.
+_KEPT: list[Any] = []
+
 
 class MpiEngine:
     """The ranks of a communicator, of which it uses a copy: messages of the caller do not meet its own."""
@@ -33,11 +37,20 @@ class MpiEngine:
         self._link: Link | None = None
         # Others may come late. MPI would wait in C, where Python handles no Ctrl-C.
         copy, request = comm.Idup()
-        self._wait(request)
+        try:
+            self._wait(request)
+        except BaseException:
+            _KEPT.append((copy, request))
+            raise
         self._comm = copy
         try:
+            # All have come: none waits in C for a rank that has gone.
+            self._wait(self._comm.Ibarrier())
             self._machine = self._comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
             self.local = self._machine.allgather(self.rank)
+        except OtherRankLeft as other:
+            self.abandon()
+            raise KeyboardInterrupt(str(other)) from None
         except BaseException:
             self.leave()
             raise
