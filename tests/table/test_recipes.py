@@ -311,21 +311,21 @@ def test_what_there_is_time_for(monkeypatch):
         found = training._affordable(
             OF_CLASSES["td"], Shape(2, 2, (3,), "mse"), rows, parts, plan, until, np.random.default_rng(0)
         )
-        left = 0.9 * (until - now[0]) - 2 * found.initial * costs["row"]
+        left = 0.9 * (until - now[0]) - 2 * min(found.initial, 16_000) * costs["row"]
         return *found, left
 
     # An epoch of both networks takes 3.2 seconds.
     epochs, splits, initial, left = affordable(400.0)
     assert splits is parts
     assert epochs == int(left / 3.2) > 90
-    assert initial == 16_000  # all
+    assert initial == 16_384  # all
     assert used == [8, 64]
     costs["calibrating"] = 0.01  # 40 seconds for each network
     assert affordable(400.0)[0] == int((affordable(400.0)[-1] - 80) / 3.2) < epochs
     costs["calibrating"] = 0.0
     epochs, splits, initial, left = affordable(3.0)
-    assert (epochs, used) == (1, [8, 9])  # 8 took 0.08, and 5 % of what is left is 0.09
-    assert initial == int(0.1 * (3.0 - 1.024) / (2 * 0.001))
+    assert (epochs, used) == (1, [8, 14])  # 8 took 0.08, and 5 % of what is left is 0.143
+    assert initial == 64  # four times as many would take 0.51 seconds
     for own in splits:
         assert abs(len(own.training) - 16_000 * left / 3.2) <= 1
         assert abs(len(own.choosing) - 4_000 * left / 3.2) <= 1

@@ -25,9 +25,8 @@ from .temperature import calibrate
 # calls do, and again for more of them, at most TIMED and this part of the time.
 FIRST_TIMED, TIMED = 8, 64
 TIMING = 0.05
-# Rows that choose the initial weights of the network that is timed, the part of the time in which those of
-# all networks may be chosen, and the fewest rows for that.
-FIRST_INITIAL, INITIALISING, FEWEST_INITIAL = 1024, 0.1, 64
+# The fewest rows that choose initial weights, and the part of the time for those of all networks.
+FEWEST_INITIAL, INITIALISING = 64, 0.1
 # The part of the time that is planned: the rest is for what takes longer than measured.
 PLANNED = 0.9
 # The part of the epochs at whose end the learning rate is 0 for the first time (`CosLog4`).
@@ -310,11 +309,15 @@ def _affordable(
     steps = len(whole.training) // batch
     threads = get_num_threads() if plan.n_threads is None else plan.n_threads
     together = min(threads, networks)
-    began = time.perf_counter()
-    probe = new_network(recipe, shape, TIMED, generator, _some(rows.X, whole, generator, FIRST_INITIAL))
-    per_row = (time.perf_counter() - began) / min(FIRST_INITIAL, len(whole.training))
-    initial = int(INITIALISING * (until - time.monotonic()) / (networks * per_row))
-    initial = min(max(initial, FEWEST_INITIAL), INITIAL_ROWS, len(whole.training))
+    initial = FEWEST_INITIAL
+    while True:
+        began = time.perf_counter()
+        probe = new_network(recipe, shape, TIMED, generator, _some(rows.X, whole, generator, initial))
+        making = networks * (time.perf_counter() - began)
+        enough = initial >= min(INITIAL_ROWS, len(whole.training))
+        if enough or 4 * making > INITIALISING * (until - time.monotonic()):
+            break
+        initial *= 4
 
     def seconds_of(timed: int) -> float:
         """The time of an epoch, by that of some of its mini-batches and as many of the choosing rows."""
@@ -336,15 +339,17 @@ def _affordable(
     seconds = seconds_of(timed)
     again = min(steps, TIMED, int(TIMING * (until - time.monotonic()) * steps / seconds))
     if again >= timed:
-        seconds = seconds_of(again)
+        timed = again
+        seconds = seconds_of(timed)
     seconds *= math.ceil(networks / together)
     calibrating = 0.0
     choosing = _part(whole, batch, timed / steps).choosing
     if plan.calibrates and choosing is not None and whole.choosing is not None:
-        began = time.perf_counter()
-        calibrate(probe, *rows.taken(choosing))
+        for _ in range(2):  # the first time includes what first calls do
+            began = time.perf_counter()
+            calibrate(probe, *rows.taken(choosing))
         calibrating = networks * (time.perf_counter() - began) * len(whole.choosing) / len(choosing)
-    left = PLANNED * (until - time.monotonic()) - networks * per_row * initial
+    left = PLANNED * (until - time.monotonic()) - making
     if left >= seconds + calibrating:
         return Affordable(min(plan.epochs, int((left - calibrating) / seconds)), splits, initial)
     part = max(0.0, left / (seconds + calibrating))
