@@ -204,7 +204,7 @@ def test_threads_do_not_change_a_bit():
             net = bpkern.MLP(
                 sizes, activation="parametric(mish)", loss="mse", seed=0, optimizer=bpkern.AdamW(0.01)
             )
-            net.fit(x[: 60 * batch], y[: 60 * batch], batch_size=batch, verbose=0, n_threads=threads)
+            net.fit(x[: 20 * batch], y[: 20 * batch], batch_size=batch, verbose=0, n_threads=threads)
             found.add(bits(net))
         assert len(found) == 1
 
