@@ -13,7 +13,7 @@ import pytest
 from helpers import ACTIVATIONS
 
 import bpkern
-from bpkern import callbacks, losses, schedules
+from bpkern import activations, callbacks, losses, schedules
 from bpkern._files import container
 from bpkern.inputs import CategoryEmbedding, NumericEmbedding, Scale
 
@@ -71,9 +71,13 @@ def read(path):
     assert metadata["format"] == "bpkern"
     config = json.loads(metadata["config"])
     model = config.get("model", {"dropout": [], "optimizer": {"weight_decay": 0}, "activation": []})
-    needs_2 = "groups" in config or {"inputs", "bias", "input_dropout"} & set(model)
-    needs_2 |= any(isinstance(each, dict) for each in [*model["dropout"], model["optimizer"]["weight_decay"]])
-    needs_2 |= any("parametric" in each for each in model["activation"])
+    may_be_scheduled = [*model["dropout"], model["optimizer"]["weight_decay"]]
+    needs_2 = (
+        "groups" in config
+        or not {"inputs", "bias", "input_dropout"}.isdisjoint(model)
+        or any(isinstance(each, dict) for each in may_be_scheduled)
+        or any("parametric" in each for each in model["activation"])
+    )
     assert metadata["version"] == ("2" if needs_2 else "1")
     sha = hashlib.sha256(json.dumps([metadata[key] for key in ("format", "version", "config")]).encode())
     for name in sorted(arrays):
@@ -234,7 +238,8 @@ def test_the_page_names_every_key_and_every_array(tmp_path):
     grouped.freeze(0)
     grouped.save(tmp_path / "grouped.npz")
     inputs = [NumericEmbedding(columns=[0]), CategoryEmbedding(column=1, categories=4, dim=2), Scale()]
-    bpkern.MLP([3, 7, 1], loss="mse", inputs=inputs, seed=0).save(tmp_path / "inputs.npz")
+    share = activations.Parametric("selu")
+    bpkern.MLP([3, 7, 1], activation=share, loss="mse", inputs=inputs, seed=0).save(tmp_path / "extra.npz")
     for path in tmp_path.glob("*.npz"):
         config, arrays = read(path)
         keys |= keys_of(config)
@@ -371,10 +376,13 @@ OPTIONS_OF_2 = {
     "bias": {"bias": [True, False]},
     "inputs": {"inputs": [Scale()]},
     "input_dropout": {"input_dropout": 0.1},
+    "parametric": {"activation": activations.Parametric("selu")},
+    "dropout": {"dropout": schedules.FlatCos(0.1, 100)},
+    "weight_decay": {"optimizer": bpkern.AdamW(weight_decay=schedules.FlatCos(0.1, 100))},
 }
 
 
-@pytest.mark.parametrize("change", ["freeze", "set_factors", "bias", "inputs", "input_dropout"])
+@pytest.mark.parametrize("change", ["freeze", "set_factors", *OPTIONS_OF_2])
 def test_version_0_1_refuses_what_it_would_train_otherwise(change, suffix, tmp_path, monkeypatch):
     """ "Version 2 adds ...": a reader of version 1 names both versions, for a model and for a checkpoint."""
     model = trained(**OPTIONS_OF_2.get(change, {}))
