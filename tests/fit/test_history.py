@@ -110,7 +110,8 @@ def test_a_notebook_draws_a_figure_once(pyplot, monkeypatch):
     """pyplot draws it at the end of its cell: its value there is silent, and in later cells a picture."""
     shown = []
     fake = types.SimpleNamespace(Image=lambda data: data, display=shown.append)
-    package = types.SimpleNamespace(get_ipython=lambda: None, __path__=[])  # matplotlib asks for it
+    # matplotlib asks for these.
+    package = types.SimpleNamespace(get_ipython=lambda: None, version_info=(9, 0), __path__=[])
     monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", fake)
     figure = history(4).plot()
