@@ -11,12 +11,14 @@ import sys
 def _environment(threads: int) -> dict[str, str]:
     """The environment variables that the BLAS, OpenMP and XLA libraries read."""
     several = "true" if threads > 1 else "false"
+    given = os.environ.get("XLA_FLAGS", "")  # such as a limit of the instruction set
+    xla = f"--xla_cpu_multi_thread_eigen={several} intra_op_parallelism_threads={threads}"
     return {
         "OMP_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "NPROC": str(threads),
-        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={several} intra_op_parallelism_threads={threads}",
+        "XLA_FLAGS": given if xla in given else f"{given} {xla}".strip(),
         "JAX_PLATFORMS": "cpu",
     }
 

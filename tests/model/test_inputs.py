@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from differences import assert_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,18 +99,7 @@ def test_periodic_embeddings_of_large_and_small_numbers(isa, dtype):
 
 
 def test_gradients_are_finite_differences(isa, stage):
-    net = model(stage, l2=0.01)
-    _, gradients = net.gradients(X, Y, by_name=True)
-    state, step = net.state_dict(), 1e-6
-    assert list(gradients) == list(state)
-    for name, array in state.items():
-        for place in np.random.default_rng(0).integers(0, array.size, 3):
-            at, losses = np.unravel_index(place, array.shape), []
-            for change in (step, -2 * step, step):
-                array[at] += change
-                net.load_state_dict(state)
-                losses.append(net.evaluate(X, Y)["loss"])
-            assert gradients[name][at] == pytest.approx((losses[0] - losses[1]) / (2 * step), abs=1e-8), name
+    assert_gradients(model(stage, l2=0.01), X, Y, places=3, tolerance=1e-8)
 
 
 def test_the_derivative_by_x_is_finite_differences(isa, stage):
