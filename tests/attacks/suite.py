@@ -39,7 +39,6 @@ WITH_THREADS = [
     "fit/test_streams.py",
     "threads/test_sharing.py",
     "threads/test_fewer.py",
-    "threads/test_forks.py",
     "threads/test_threads.py",
 ]
 
