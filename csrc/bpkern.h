@@ -494,8 +494,9 @@ typedef struct bpk_shards bpk_shards;
 /* The stages of a gradient's way between ranks.
  * BPK_SEND: this rank has stored its nodes of a layer.
  * BPK_RECEIVE: wait for all ranks' nodes of all layers.
- * BPK_SHARE: this rank has summed its segments; wait for all ranks'. */
-typedef enum { BPK_SEND, BPK_RECEIVE, BPK_SHARE } bpk_stage;
+ * BPK_SHARE: this rank has summed its segments; wait for all ranks'.
+ * BPK_LOOK: this rank waits; look for signals, and for ranks that have left. */
+typedef enum { BPK_SEND, BPK_RECEIVE, BPK_SHARE, BPK_LOOK } bpk_stage;
 
 /* What connects ranks; all NULL for one rank. A rank stores the gradients of node k of its shards from
  * element k bpk_net_size on in nodes[its rank]; sums its segments (bpk_shards_segment) from those of all
@@ -508,6 +509,10 @@ typedef struct {
     int (*travel)(void *context, int stage, int layer); /* nonzero: the link is broken */
     void *const *nodes;                                 /* (ranks,) */
     void *const *results;                               /* (ranks,) */
+    /* For bpk_shards_lend, or NULL: bpk_shards_shared_size reals that all ranks see, the first cache line
+     * zero. */
+    void *shared;
+    int stores; /* that there is room for */
 } bpk_link;
 
 ptrdiff_t bpk_net_size(const bpk_net *net);            /* elements of a store */
@@ -516,6 +521,7 @@ void bpk_shards_segment(const bpk_net *net, int layer, int ranks, int rank, ptrd
 bpk_status bpk_shards_create(const bpk_net *net, int shards, int ranks, int rank, int threads,
                              const bpk_link *link, bpk_shards **shards_of_rank);
 void bpk_shards_free(bpk_shards *shards);
+ptrdiff_t bpk_shards_shared_size(const bpk_net *net, int stores); /* see bpk_link */
 
 /* The rows of the next pass, and of a mini-batch, on all ranks together. */
 void bpk_shards_set_rows(bpk_shards *shards, ptrdiff_t rows, ptrdiff_t batch);
@@ -589,6 +595,15 @@ typedef struct {
 
 /* Training. A batch of weight 0 makes no update. */
 bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
+
+/* Ranks that see the same memory need not move all parameters each (trainer/shared.h). bpk_shards_lend copies
+ * the parameters and the optimiser's states there, unless the update stores gradients or keeps an average.
+ * Until bpk_shards_take_back copies them from there, training with these shards reads and changes them there,
+ * and nothing else may change the net. If the link has broken, the net is then as before it was lent. All
+ * ranks make both calls; *lends says whether the first has lent anything. Returns BPK_OK, or BPK_STOPPED if
+ * the link is broken. */
+bpk_status bpk_shards_lend(bpk_shards *shards, bpk_net *net, const bpk_request *request, int *lends);
+void bpk_shards_take_back(bpk_shards *shards, bpk_net *net);
 
 /* Puts the numbers of the rows, data.index (n,), into the order of the next epoch. */
 typedef void bpk_order(void *context, int64_t *index, ptrdiff_t n);

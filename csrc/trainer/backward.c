@@ -12,6 +12,7 @@
 #include "trainer/optimizer.h"
 #include "trainer/products.h"
 #include "trainer/shards.h"
+#include "trainer/shared.h"
 
 /* The backward pass of one layer. */
 typedef struct {
@@ -25,6 +26,7 @@ typedef struct {
     int sweeps;                     /* whether W is updated by the kernel `sweep` */
     void *gradients;                /* the stored gradients; NULL: update the parameters */
     gradients_of wanted;            /* OF_TRAINED: the gradients of frozen parameters are left out */
+    shared_parts parts;             /* the others are left out, too */
     const moves *all;               /* the moves of a layer without groups */
     const moves *moves, *moves_below;    /* of the layer and of `below`: `all`, or by their groups */
     int moves_weights, moves_bias_below; /* whether W, and the bias of `below`, are not left out */
@@ -180,6 +182,12 @@ static void sweep_rows(const backward *b, ptrdiff_t k, ptrdiff_t block, ptrdiff_
     kernels->sweep(&args);
 }
 
+/* Whether a part of a layer, whose first parameter is at `first`, is left out. */
+static int is_left_out(const backward *b, const net_layer *layer, const void *first) {
+    if (b->parts == ALL_PARTS) return 0;
+    return shared_is_own(b->step->request->shards, layer, first) != (b->parts == OWN_PARTS);
+}
+
 /* Updates W for columns c of the layer's input, and the outputs of the block of delta that begins at column
  * k. */
 static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
@@ -193,6 +201,9 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     ptrdiff_t width = block_width(kernels, layer->out - k), outputs = smaller(width, layer->out - k), at;
     const void *x = element(kernels, b->x, c->place), *delta = element(kernels, b->delta, k * s->rows);
     bpk_update_args args = {.k = s->m, .move = &b->moves->weights};
+    /* Whose it is does not depend on the member's columns. */
+    at = layer->narrow ? c->block * layer->rows : k * layer->rows + c->block * width;
+    if (is_left_out(b, layer, element(kernels, layer->w, at))) return;
     if (layer->narrow) {
         args.to = outputs, args.n = args.filled = c->n;
         args.left = delta, args.ldl = width;
@@ -230,6 +241,7 @@ static void update_bias(const backward *b, const net_layer *layer, const moves *
                         const columns *c) {
     const bpk_kernels *kernels = b->step->net->kernels;
     const void *bias = element(kernels, layer->b, c->j);
+    if (is_left_out(b, layer, element(kernels, layer->b, c->block))) return;
     bpk_bias_args args = {.n = c->n,
                           .k = b->step->m,
                           .delta = element(kernels, delta, c->place),
@@ -318,6 +330,16 @@ static void delta_and_update(const backward *b) {
     update_group(b, &g);
 }
 
+/* As delta_and_update without the delta: a member's rows of W are those of its columns of the input. */
+static void update_columns(const backward *b) {
+    const step *s = b->step;
+    group g;
+    g.count = 0;
+    g.most = larger(1, blocks_together(b, b->layer->out, 4 * second_level_cache()));
+    for (columns c = own_columns(s, b->layer->in); next_columns(s, &c);) add_to_group(b, &g, &c);
+    update_group(b, &g);
+}
+
 /* For the lowest layer, which needs no delta below. Its weights are shared and updated in the order of
  * memory, for each block of outputs all columns of the input, unless the input is so large that it is
  * divided. If not even two of its blocks fit together in the cache, the smaller matrix is read again and
@@ -403,6 +425,8 @@ static int all_layers(backward *b, ptrdiff_t next_rows) {
             delta_and_update(b);
         else if (next_rows && ahead_update(s, next_rows, &b->moves->weights, b->states))
             return 1;
+        else if (b->moves_weights && b->parts != ALL_PARTS)
+            update_columns(b);
         else if (b->moves_weights)
             update(b);
         if (l || s->request->shards) team_barrier(s->me);
@@ -432,4 +456,31 @@ void step_backward_store(const step *s, double factor, gradients_of wanted) {
     backward b = {.step = s, .gradients = s->ws->gradients, .wanted = wanted, .all = &all};
     all_layers(&b, 0);
     if (s->net->inputs) inputs_backward(s, &all.biases, b.gradients, b.states, wanted == OF_ALL_AND_X);
+}
+
+void step_backward_others(const step *s) {
+    const moves all = adding(1);
+    backward b = {.step = s, .parts = OTHERS_PARTS, .all = &all};
+    all_layers(&b, 0);
+}
+
+void step_backward_own(const step *s) {
+    const bpk_net *net = s->net;
+    moves all, own;
+    next_moves(s->request, s->counts, s->cursor.updates, s->weight, &all);
+    all.weights.scale = all.biases.scale = 1 / s->weight;
+    backward b = {.step = s, .parts = OWN_PARTS, .all = &all};
+    for (int i = 0; i < BPK_STATES; i++)
+        if (bpk_uses(&s->request->update.optimizer, BPK_M + i)) b.states[i] = net->stores[BPK_M + i];
+    /* The deltas of the lower layers have been computed last, and may still be in the cache. */
+    for (int l = lowest_trained(net); l < net->count; l++) {
+        b.layer = &net->layers[l];
+        b.moves = moves_of(&b, l, &own);
+        b.x = step_input(s, l);
+        b.delta = s->ws->layers[l].delta;
+        if (is_wanted(&b, b.layer, BPK_BIASES))
+            for (columns c = own_columns(s, b.layer->out); next_columns(s, &c);)
+                update_bias(&b, b.layer, b.moves, b.delta, &c);
+        if (is_wanted(&b, b.layer, BPK_WEIGHTS)) update_columns(&b);
+    }
 }

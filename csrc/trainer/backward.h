@@ -15,4 +15,9 @@ typedef enum { OF_TRAINED, OF_ALL, OF_ALL_AND_X } gradients_of;
 /* The same, but adds `factor` times the gradients to the stored gradients. */
 void step_backward_store(const step *step, double factor, gradients_of wanted);
 
+/* The two halves of a step whose parameters are lent (shared.h): the deltas, and the gradients of the other
+ * ranks' parts, which are stored; and the update of this rank's own parts. */
+void step_backward_others(const step *step);
+void step_backward_own(const step *step);
+
 #endif

@@ -35,7 +35,7 @@ bpk_status bpk_shards_create(const bpk_net *net, int shards, int ranks, int rank
     h->nodes = tree_nodes(shards, h->first, h->count, h->node);
     h->begin = calloc((size_t)h->count + 1, sizeof *h->begin);
     h->sums = calloc((size_t)shards * SHARD_SUMS, sizeof *h->sums);
-    h->scratch = allocate_unset(threads * (h->levels + 1) * h->region, net->kernels->real_size);
+    h->scratch = allocate_unset(threads * (h->levels + 1 + h->nodes) * h->region, net->kernels->real_size);
     if (!h->begin || !h->sums || !h->scratch) {
         bpk_shards_free(h);
         return BPK_NO_MEMORY;
@@ -55,20 +55,6 @@ void bpk_shards_free(bpk_shards *h) {
 void bpk_shards_set_rows(bpk_shards *h, ptrdiff_t rows, ptrdiff_t batch) {
     h->rows = rows;
     h->batch = batch;
-}
-
-/* The element of a store at which a parameter stands. */
-static ptrdiff_t place_of(const bpk_net *net, const void *parameter) {
-    return ((const char *)parameter - (const char *)net->stores[BPK_PARAMETERS]) /
-           (ptrdiff_t)net->kernels->real_size;
-}
-
-void bpk_shards_segment(const bpk_net *net, int l, int ranks, int rank, ptrdiff_t *from, ptrdiff_t *to) {
-    const ptrdiff_t start = place_of(net, net->layers[l].w);
-    const ptrdiff_t end = place_of(net, net->layers[l].b) + net->layers[l].width;
-    const ptrdiff_t lines = (end - start) / CACHE_LINE;
-    *from = rank ? start + lines * rank / ranks * CACHE_LINE : start;
-    *to = rank + 1 < ranks ? start + lines * (rank + 1) / ranks * CACHE_LINE : end;
 }
 
 /* Mini-batches --------------------------------------------------------------------------------------- */
@@ -124,6 +110,8 @@ bpk_status shards_agree(step *s, bpk_status status) {
 
 /* Gradients of this rank's shards -------------------------------------------------------------------- */
 
+enum { MOST_LATER = 8 };
+
 /* A part of a store: `runs` runs of `length` elements, `ld` apart. Its scratch copies have the gaps, too. */
 typedef struct {
     const step *s;
@@ -133,6 +121,11 @@ typedef struct {
     ptrdiff_t runs, length, ld, size;
     char *scratch;
     bpk_move add;
+    /* What is read after the sums: the parameters, their states, other ranks' gradients. It comes from memory
+     * or from other processors' caches while the sums are computed, some of it before each shard. */
+    const char *later[MOST_LATER];
+    int laters;
+    ptrdiff_t fetched, step; /* bytes of each */
 } region;
 
 static void *const NO_STATES[BPK_STATES] = {NULL};
@@ -142,9 +135,25 @@ static void *scratch_of(const region *r, int level) {
     return element(r->h->net->kernels, r->scratch, level * r->h->region);
 }
 
+/* Where the sum of this rank's node number i is. */
+static void *own_sum(const region *r, int i) { return scratch_of(r, (int)r->h->levels + 1 + i); }
+
+static void fetch_later(region *r, const void *at) {
+    if (at && r->laters < MOST_LATER) r->later[r->laters++] = at;
+}
+
+/* Prefetches some of what is read later. */
+static void fetch_some(region *r) {
+    const ptrdiff_t size = r->size * (ptrdiff_t)r->h->net->kernels->real_size;
+    const ptrdiff_t end = smaller(r->fetched + r->step, size);
+    for (; r->fetched < end; r->fetched += CACHE_LINE)
+        for (int i = 0; i < r->laters; i++) __builtin_prefetch(r->later[i] + r->fetched, 0, 2);
+}
+
 /* sum (size) += the gradient of one shard, whose rows are added up in their order. */
-static void add_shard(const region *r, int64_t shard, void *sum) {
+static void add_shard(region *r, int64_t shard, void *sum) {
     const bpk_kernels *kernels = r->h->net->kernels;
+    if (r->laters) fetch_some(r);
     const ptrdiff_t *begin = r->h->begin + (shard - r->h->first);
     if (r->weights) {
         bpk_update_args args = *r->weights;
@@ -168,7 +177,7 @@ static void add_shard(const region *r, int64_t shard, void *sum) {
 
 /* sum (size) = the sum of a node. Depth first: the scratch sums of a region stay in the first cache. The
  * second of two leaves is added to the first as its tiles are computed. */
-static void sum_node(const region *r, int64_t first, int level, void *sum) {
+static void sum_node(region *r, int64_t first, int level, void *sum) {
     const bpk_kernels *kernels = r->h->net->kernels;
     const int64_t second = level ? first + ((int64_t)1 << (level - 1)) : r->h->shards;
     if (level <= 1) {
@@ -183,30 +192,47 @@ static void sum_node(const region *r, int64_t first, int level, void *sum) {
     kernels->move(&r->add, r->size, scratch_of(r, level - 1), sum, NO_STATES);
 }
 
+/* Begins to fetch what `spend` reads after the sums, to move the parameters at `w`. */
+static void fetch_for_move(region *r, void *const state[BPK_STATES], const void *w) {
+    const bpk_shards *h = r->h;
+    const ptrdiff_t bytes = r->size * (ptrdiff_t)h->net->kernels->real_size;
+    r->step = (bytes / h->count + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    fetch_later(r, w);
+    for (int i = 0; i < BPK_STATES; i++) fetch_later(r, state[i]);
+    for (int rank = 0; rank < h->ranks; rank++)
+        if (rank != h->rank) fetch_later(r, shards_stored(h, rank, 0, shards_place(h->net, w)));
+}
+
+/* Stores a run of gradients of one of this rank's nodes, of the parameters at `w`. */
+static void store(const region *r, int node, void *w, const void *from) {
+    const bpk_shards *h = r->h;
+    void *to = counterpart(h->net, h->stores[node], w);
+    if (h->adds)
+        h->net->kernels->move(&r->add, r->length, from, to, NO_STATES);
+    else
+        memcpy(to, from, (size_t)r->length * h->net->kernels->real_size);
+}
+
 /* Moves the parameters of a region, the first of which is at `parameters`, or stores its gradients. */
 static void spend(region *r, const bpk_move *move, void *const state[BPK_STATES], void *parameters) {
     const step *s = r->s;
     const bpk_shards *h = r->h = s->request->shards;
     const bpk_kernels *kernels = h->net->kernels;
-    r->scratch = element(kernels, h->scratch, s->me.index * (h->levels + 1) * h->region);
+    r->scratch = shards_scratch(s);
     r->add = adding(1).weights;
-    for (int i = 0; i < h->nodes; i++) {
-        char *sum = scratch_of(r, (int)h->levels);
-        sum_node(r, h->node[i].first, h->node[i].level, sum);
-        for (ptrdiff_t run = 0; run < r->runs; run++) {
-            const ptrdiff_t at = run * r->ld;
-            void *w = element(kernels, parameters, at), *from = element(kernels, sum, at);
-            if (!h->stores) {
-                void *states[BPK_STATES];
-                for (int j = 0; j < BPK_STATES; j++)
-                    states[j] = state[j] ? element(kernels, state[j], at) : NULL;
-                kernels->move(move, r->length, from, w, states);
-            } else if (h->adds) {
-                kernels->move(&r->add, r->length, from, counterpart(h->net, h->stores[i], w), NO_STATES);
-            } else {
-                memcpy(counterpart(h->net, h->stores[i], w), from, (size_t)r->length * kernels->real_size);
-            }
+    if (!h->stores) fetch_for_move(r, state, parameters);
+    for (int i = 0; i < h->nodes; i++) sum_node(r, h->node[i].first, h->node[i].level, own_sum(r, i));
+    for (ptrdiff_t run = 0; run < r->runs; run++) {
+        const ptrdiff_t at = run * r->ld;
+        void *w = element(kernels, parameters, at), *sums[MOST_NODES], *states[BPK_STATES];
+        for (int i = 0; i < h->nodes; i++) {
+            sums[i] = element(kernels, own_sum(r, i), at);
+            if (h->stores) store(r, i, w, sums[i]);
         }
+        if (h->stores) continue;
+        for (int j = 0; j < BPK_STATES; j++) states[j] = state[j] ? element(kernels, state[j], at) : NULL;
+        kernels->move(move, r->length, shards_total(h, shards_place(h->net, w), r->length, sums, r->scratch),
+                      w, states);
     }
 }
 
@@ -224,164 +250,4 @@ void shards_update(const step *s, const bpk_update_args *args, void *parameters)
 void shards_update_bias(const step *s, const bpk_bias_args *args, void *parameters) {
     region r = {.s = s, .bias = args, .runs = 1, .length = args->n, .size = args->n};
     spend(&r, args->move, args->state, parameters);
-}
-
-/* Gradients of all ranks ----------------------------------------------------------------------------- */
-
-static int travel(const bpk_shards *h, bpk_stage stage, int l) {
-    return h->link.travel(h->link.context, stage, l);
-}
-
-void shards_send(const step *s, int l) {
-    const bpk_shards *h = s->request->shards;
-    if (h->ranks > 1) travel(h, BPK_SEND, l);
-}
-
-/* A node's gradients as its rank has stored them. */
-static const void *stored_node(const bpk_shards *h, int64_t first, ptrdiff_t at) {
-    const int rank = (int)(first / h->count);
-    tree_node nodes[MOST_NODES];
-    const int count = tree_nodes(h->shards, rank * h->count, h->count, nodes);
-    int i = 0;
-    while (i < count - 1 && nodes[i].first != first) i++;
-    return element(h->net->kernels, h->link.nodes[rank], i * h->net->size + at);
-}
-
-/* Whether one rank has all shards of a node: as it is reached from above, one of its nodes. */
-static int has_one_rank(const bpk_shards *h, int64_t first, int level) {
-    const int64_t end = first + ((int64_t)1 << level), last = end < h->shards ? end : h->shards;
-    return last <= (first / h->count + 1) * h->count;
-}
-
-/* sum (n) = elements `at` to `at` + n of a node's gradients. */
-static void sum_ranks(const bpk_shards *h, const bpk_move *add, int64_t first, int level, ptrdiff_t at,
-                      ptrdiff_t n, char *scratch, void *sum) {
-    const bpk_kernels *kernels = h->net->kernels;
-    if (has_one_rank(h, first, level)) {
-        memcpy(sum, stored_node(h, first, at), (size_t)n * kernels->real_size);
-        return;
-    }
-    const int64_t second = first + ((int64_t)1 << (level - 1));
-    sum_ranks(h, add, first, level - 1, at, n, scratch, sum);
-    if (second >= h->shards) return;
-    if (has_one_rank(h, second, level - 1)) {
-        kernels->move(add, n, stored_node(h, second, at), sum, NO_STATES);
-        return;
-    }
-    void *other = element(kernels, scratch, (level - 1) * h->region);
-    sum_ranks(h, add, second, level - 1, at, n, scratch, other);
-    kernels->move(add, n, other, sum, NO_STATES);
-}
-
-/* The member's share of elements `from` to `to`. */
-static void share(const step *s, ptrdiff_t *from, ptrdiff_t *to) {
-    ptrdiff_t first, last;
-    team_share(s->me, *to - *from, CACHE_LINE, &first, &last);
-    *to = *from + last;
-    *from += first;
-}
-
-/* This rank's segments of all layers, summed by the team. */
-static void sum_segments(const step *s) {
-    const bpk_shards *h = s->request->shards;
-    const bpk_kernels *kernels = h->net->kernels;
-    char *scratch = element(kernels, h->scratch, s->me.index * (h->levels + 1) * h->region);
-    void *sum = element(kernels, scratch, h->levels * h->region);
-    const bpk_move add = adding(1).weights;
-    for (int l = h->net->count - 1; l >= 0; l--) {
-        ptrdiff_t from, to;
-        bpk_shards_segment(h->net, l, h->ranks, h->rank, &from, &to);
-        share(s, &from, &to);
-        for (ptrdiff_t n; from < to; from += n) {
-            n = smaller(to - from, h->region);
-            sum_ranks(h, &add, 0, (int)h->levels, from, n, scratch, sum);
-            memcpy(element(kernels, h->link.results[h->rank], from), sum, (size_t)n * kernels->real_size);
-        }
-    }
-}
-
-/* Whether ranks exchange sums. Otherwise each adds up all elements as it spends them. */
-static int has_results(const bpk_shards *h) { return h->link.results[h->rank] != NULL; }
-
-bpk_status shards_reduce(step *s) {
-    bpk_shards *h = s->request->shards;
-    if (!s->me.index) h->agreed = travel(h, BPK_RECEIVE, 0);
-    team_barrier(s->me);
-    if (h->agreed) return BPK_STOPPED;
-    if (!has_results(h)) return BPK_OK;
-    sum_segments(s);
-    team_barrier(s->me);
-    if (!s->me.index) h->agreed = travel(h, BPK_SHARE, 0);
-    team_barrier(s->me);
-    return h->agreed ? BPK_STOPPED : BPK_OK;
-}
-
-/* The sum of all ranks' gradients, of `n` elements from `at` on in a rank's segment: at most a region. */
-static const void *total(const step *s, int rank, ptrdiff_t at, ptrdiff_t n) {
-    const bpk_shards *h = s->request->shards;
-    const bpk_kernels *kernels = h->net->kernels;
-    if (has_results(h)) return element(kernels, h->link.results[rank], at);
-    char *scratch = element(kernels, h->scratch, s->me.index * (h->levels + 1) * h->region);
-    void *sum = element(kernels, scratch, h->levels * h->region);
-    const bpk_move add = adding(1).weights;
-    sum_ranks(h, &add, 0, (int)h->levels, at, n, scratch, sum);
-    return sum;
-}
-
-void shards_collect(const step *s, int adds) {
-    const bpk_shards *h = s->request->shards;
-    const bpk_kernels *kernels = h->net->kernels;
-    const bpk_move add = adding(1).weights;
-    for (int l = 0; l < h->net->count; l++)
-        for (int rank = 0; rank < h->ranks; rank++) {
-            ptrdiff_t from, to;
-            bpk_shards_segment(h->net, l, h->ranks, rank, &from, &to);
-            share(s, &from, &to);
-            for (ptrdiff_t n; from < to; from += n) {
-                n = smaller(to - from, h->region);
-                const void *sum = total(s, rank, from, n);
-                void *stored = element(kernels, s->ws->gradients, from);
-                if (adds)
-                    kernels->move(&add, n, sum, stored, NO_STATES);
-                else
-                    memcpy(stored, sum, (size_t)n * kernels->real_size);
-            }
-        }
-}
-
-/* Moves the member's share of those of a layer's elements `first` to `last` that are in a rank's segment. */
-static void move_segment(const step *s, int l, int rank, ptrdiff_t first, ptrdiff_t last,
-                         const bpk_move *move) {
-    const bpk_shards *h = s->request->shards;
-    const bpk_net *net = h->net;
-    ptrdiff_t from, to;
-    bpk_shards_segment(net, l, h->ranks, rank, &from, &to);
-    from = larger(from, first);
-    to = smaller(to, last);
-    if (from >= to) return;
-    share(s, &from, &to);
-    for (ptrdiff_t n; from < to; from += n) {
-        n = smaller(to - from, h->region);
-        void *states[BPK_STATES];
-        for (int i = 0; i < BPK_STATES; i++) {
-            const int used = bpk_uses(&s->request->update.optimizer, BPK_M + i);
-            states[i] = used ? element(net->kernels, net->stores[BPK_M + i], from) : NULL;
-        }
-        net->kernels->move(move, n, total(s, rank, from, n),
-                           element(net->kernels, net->stores[BPK_PARAMETERS], from), states);
-    }
-}
-
-void shards_move(const step *s, const moves *all) {
-    const bpk_shards *h = s->request->shards;
-    const bpk_net *net = h->net;
-    for (int l = 0; l < net->count; l++) {
-        const net_layer *layer = &net->layers[l];
-        const ptrdiff_t w = place_of(net, layer->w), b = place_of(net, layer->b);
-        const moves own = net->has_groups ? layer_moves(all, layer->groups) : *all;
-        for (int rank = 0; rank < h->ranks; rank++) {
-            if (!is_frozen(layer, BPK_WEIGHTS)) move_segment(s, l, rank, w, b, &own.weights);
-            if (!is_frozen(layer, BPK_BIASES)) move_segment(s, l, rank, b, b + layer->width, &own.biases);
-        }
-    }
 }

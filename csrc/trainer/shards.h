@@ -1,5 +1,6 @@
 /* Mini-batches whose gradient is the sum over shards of the rows, in the order of a fixed binary tree; and
- * ranks, which are processes that each have some of the shards. Defined in shards.c; the tree in tree.c.
+ * ranks, which are processes that each have some of the shards. Defined in shards.c; what adds up the ranks'
+ * gradients in rank_sums.c; the tree in tree.c.
  *
  * Everything that depends on a row is computed for all of this rank's rows at once, by kernels whose bits for
  * a row do not depend on other rows. Everything that adds up rows is computed shard by shard: no bit depends
@@ -34,9 +35,33 @@ struct bpk_shards {
     void *const *stores;       /* (nodes,) where the nodes' gradients go; NULL: they move the parameters */
     int adds;                  /* whether they are added there */
 
-    void *scratch; /* (threads, levels + 1, region) */
+    void *scratch; /* (threads, levels + 1 + nodes, region) */
     ptrdiff_t region, levels;
+
+    /* Of ranks that lend their parameters (shared.h). */
+    int lent;                /* the stores that are lent: a set of bits */
+    void *kept[BPK_AVERAGE]; /* their own memory */
+    bpk_counts kept_counts;  /* as the parameters there are */
+    int64_t turn;            /* the places that this rank has come to */
+    int spins, broken;       /* of a waiting rank; whether the link is broken */
 };
+
+/* The member's scratch memory. */
+static inline char *shards_scratch(const step *s) {
+    const bpk_shards *h = s->request->shards;
+    return element(h->net->kernels, h->scratch, s->me.index * (h->levels + 1 + h->nodes) * h->region);
+}
+
+/* The element of a store at which a parameter stands. */
+static inline ptrdiff_t shards_place(const bpk_net *net, const void *parameter) {
+    return ((const char *)parameter - (const char *)net->stores[BPK_PARAMETERS]) /
+           (ptrdiff_t)net->kernels->real_size;
+}
+
+/* Where a rank has stored the gradients of one of its nodes, from element `at` of a store on. */
+static inline const void *shards_stored(const bpk_shards *h, int rank, int node, ptrdiff_t at) {
+    return element(h->net->kernels, h->link.nodes[rank], node * h->net->size + at);
+}
 
 /* Whether the pass has another mini-batch. If so, sets its rows. */
 int shards_begin(step *step);
@@ -55,6 +80,10 @@ void shards_update_bias(const step *step, const bpk_bias_args *args, void *param
 
 /* The gradients of layer l are complete on this rank. Passes no barrier: one member calls it. */
 void shards_send(const step *step, int l);
+
+/* Where the sum of all ranks' gradients is, of `n` elements of a store from `at` on: at most a region. This
+ * rank's own nodes (nodes,) are at `own`, and overwritten; NULL: where they are stored. */
+const void *shards_total(const bpk_shards *h, ptrdiff_t at, ptrdiff_t n, void *const *own, char *scratch);
 
 /* Waits for the gradients of all ranks. If the link has results, adds them up; each rank has those of its
  * segments then, and reads the others'. Returns BPK_STOPPED if the link is broken. Passes barriers. */

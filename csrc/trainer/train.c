@@ -15,6 +15,7 @@
 #include "trainer/products.h"
 #include "trainer/row_tiles.h"
 #include "trainer/shards.h"
+#include "trainer/shared.h"
 
 /* One call, shared by all members of its team. Only member 0 writes to it. */
 typedef struct {
@@ -121,6 +122,12 @@ static bpk_status update_by_shards(step *s) {
     const bpk_update_settings *update = &s->request->update;
     const int stores = bpk_stores_gradients(update), adds = s->cursor.pending.batches > 0;
     void *own[MOST_NODES];
+    if (shards->lent) {
+        if (s->weight == 0) return BPK_OK;
+        const bpk_status status = shared_update(s);
+        if (status == BPK_OK) updated(s);
+        return status;
+    }
     if (s->weight > 0 && shards->ranks == 1 && !stores) {
         if (!s->me.index) shards->stores = NULL;
         team_barrier(s->me);

@@ -156,6 +156,8 @@ cdef extern from "bpkern.h" nogil:
         int (*travel)(void *context, int stage, int layer) noexcept
         void **nodes
         void **results
+        void *shared
+        int stores
 
     ptrdiff_t bpk_net_size(const bpk_net *net)
     int bpk_shards_nodes(int shards, int ranks, int rank)
@@ -163,6 +165,7 @@ cdef extern from "bpkern.h" nogil:
     bpk_status bpk_shards_create(
         const bpk_net *net, int shards, int ranks, int rank, int threads, const bpk_link *link, bpk_shards **own)
     void bpk_shards_free(bpk_shards *shards)
+    ptrdiff_t bpk_shards_shared_size(const bpk_net *net, int stores)
     void bpk_shards_set_rows(bpk_shards *shards, ptrdiff_t rows, ptrdiff_t batch)
 
     ctypedef struct bpk_request:
@@ -307,6 +310,8 @@ cdef extern from "bpkern.h" nogil:
     int bpk_stores_gradients(const bpk_update_settings *update)
     double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate, int at_end)
     bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
+    bpk_status bpk_shards_lend(bpk_shards *shards, bpk_net *net, const bpk_request *request, int *lends)
+    void bpk_shards_take_back(bpk_shards *shards, bpk_net *net)
     ctypedef void bpk_order(void *context, int64_t *index, ptrdiff_t n) noexcept nogil
 
     ctypedef struct bpk_epochs:

@@ -13,6 +13,7 @@ cdef class Guard:
 
     cdef unsigned long writer  # number of the thread that writes, valid while writes > 0
     cdef int writes, reads  # how many sections are entered
+    cdef bint lent  # whether ranks share the parameters: not even the thread that writes may enter again to write
     cdef bint reader_taken  # whether a reader uses the network's kept workspace
     cdef unsigned long forks  # value of the global `forks` when the fields above were last valid
 
@@ -30,6 +31,9 @@ cdef class Guard:
                 self.writes += 1
         if not whole:
             raise_half_changed()
+        if free and self.lent:
+            self.end_write()
+            raise RuntimeError("the ranks share the parameters of this model until the end of the epoch: nothing else may change them")
         if not free:
             raise RuntimeError("another thread is using this model: give each thread its own, or take turns")
         return 0

@@ -609,26 +609,34 @@ cdef class Network:
         pace.guess(work, threads)
         cdef ptrdiff_t next
         cdef double loss, weight
-        while run.cursor.next < request.data.rows if shards is None else run.cursor.batches < batches:
-            next, loss, weight = rows_done(&run, shards), results.loss_sum, results.weight_sum
-            if pace.single and status != BPK_STOPPED:
-                watcher.before()
-            # A callback may have changed the optimiser, called reset, set weights, or trained in small batches.
+        if shards is not None:
             self.prepare(update)
-            self.make_workspace(batch, update, threads)
-            self.changes += 1  # in each slice: a callback may have made a forward pass since the last
-            pace.begin(&run)
-            with nogil:
-                status = bpk_train(self.net, self.workspace, &run, pace.steps)
+            self.guard.lent = shards.lend(self, request)
+        try:
+            while run.cursor.next < request.data.rows if shards is None else run.cursor.batches < batches:
+                next, loss, weight = rows_done(&run, shards), results.loss_sum, results.weight_sum
+                if pace.single and status != BPK_STOPPED:
+                    watcher.before()
+                # A callback may have changed the optimiser, called reset, set weights, or trained in small batches.
+                self.prepare(update)
+                self.make_workspace(batch, update, threads)
+                self.changes += 1  # in each slice: a callback may have made a forward pass since the last
+                pace.begin(&run)
+                with nogil:
+                    status = bpk_train(self.net, self.workspace, &run, pace.steps)
+                if shards is not None:
+                    shards.raise_error()
+                raise_for(status, &run)
+                pace.end()
+                look_for_signals()
+                # If no handler has raised anything, the next slice makes a step again that was broken off.
+                if rows_done(&run, shards) > next:
+                    next = rows_done(&run, shards) - next
+                    watcher.after(next, results.loss_sum - loss, results.weight_sum - weight)
+        finally:
+            self.guard.lent = False
             if shards is not None:
-                shards.raise_error()
-            raise_for(status, &run)
-            pace.end()
-            look_for_signals()
-            # If no handler has raised anything, the next slice makes a step again that was broken off.
-            if rows_done(&run, shards) > next:
-                next = rows_done(&run, shards) - next
-                watcher.after(next, results.loss_sum - loss, results.weight_sum - weight)
+                shards.take_back(self)
         update.end(&run)
         return results.loss_sum, results.accuracy_sum, results.weight_sum
 

@@ -12,24 +12,27 @@ cdef class Shards:
     """`shards` parts of the rows of a network's training, of which this process has a rank's; without a link, all.
 
     A link has the number of ranks `size`, a divisor of `shards`, and this rank's number `rank`. ``connect(dtype, size,
-    nodes, segments)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is the elements of a
-    store, `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first element of each rank's
-    part of a layer and its end. All results may be None: then each rank adds up all nodes itself, and must see them
-    whole. ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and
-    ``travel(stage, layer)`` is called at each stage of a gradient. What these raise ends the step, whose update is then
+    nodes, segments, shared)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is the elements
+    of a store, `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first element of each
+    rank's part of a layer and its end. All results may be None: then each rank adds up all nodes itself, and must see
+    them whole. The third that it returns is None, or an array (shared,) in memory of all ranks, whose first 64 bytes are zero: then each
+    rank moves its own part of the parameters there, unless `shared` is 0. That needs `states`, the number of the
+    optimiser's; None is never. ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and
+    ``travel(stage, layer)`` is called at each stage of a gradient. ``begin_pass()`` returns if all ranks have come to
+    where parameters are shared. What these raise ends the step, whose update is then
     not made, and `Network.train` raises it.
     """
 
     cdef bpk_shards *c
     cdef Network network
     cdef object link
-    cdef tuple arrays  # the pointers point into them
+    cdef tuple arrays  # the pointers, and those of the link, point into them
     cdef void **pointers  # (2 * ranks,) nodes and results
     cdef object error
     cdef int count, threads
     cdef ptrdiff_t rows, batch
 
-    def __cinit__(self, Network network, int shards, int threads, link=None):
+    def __cinit__(self, Network network, int shards, int threads, link=None, states=None):
         cdef bpk_link c
         cdef int i, l, ranks = 1 if link is None else link.size, rank = 0 if link is None else link.rank
         cdef ptrdiff_t start, end, size = bpk_net_size(network.net)
@@ -45,12 +48,17 @@ cdef class Shards:
                     bpk_shards_segment(network.net, l, ranks, i, &start, &end)
                     segments[l, i] = start, end
             nodes = [bpk_shards_nodes(shards, ranks, i) for i in range(ranks)]
-            stored, results = link.connect(network.dtype, size, nodes, segments)
+            stores = 0 if states is None else 1 + states
+            start = bpk_shards_shared_size(network.net, stores) if stores else 0
+            stored, results, shared = link.connect(network.dtype, size, nodes, segments, start)
             for i in range(ranks):
                 check_contiguous("nodes", stored[i], network.typenum, (nodes[i] * size,), True)
                 if results[i] is not None:
                     check_contiguous("results", results[i], network.typenum, (size,), True)
-            self.arrays = (stored, results)
+            if shared is not None and start:
+                check_contiguous("shared", shared, network.typenum, (start,), True)
+                c.shared, c.stores = data(shared), stores
+            self.arrays = (stored, results, shared)
             self.pointers = <void **>calloc(2 * ranks, sizeof(void *))
             if self.pointers == NULL:
                 raise MemoryError("no memory for a link")
@@ -74,6 +82,23 @@ cdef class Shards:
         self.rows, self.batch = rows, batch
         bpk_shards_set_rows(self.c, rows, batch)
 
+    cdef int lend(self, Network network, const bpk_request *request) except -1:
+        """Put the parameters where all ranks see and move them, until `take_back`; returns 0 if they do not."""
+        cdef bpk_status status
+        cdef int lends
+        if self.arrays is None or self.arrays[2] is None:
+            return 0
+        self.link.begin_pass()
+        with nogil:
+            status = bpk_shards_lend(self.c, network.net, request, &lends)
+        if status != BPK_OK:
+            self.raise_error()
+        return lends
+
+    cdef void take_back(self, Network network) noexcept:
+        """Put the parameters back."""
+        bpk_shards_take_back(self.c, network.net)
+
     cdef ptrdiff_t batches(self) noexcept:
         """The mini-batches of the run."""
         return (self.rows - 1) // self.batch + 1
@@ -95,6 +120,8 @@ cdef class Shards:
 cdef int agree_of_link(void *context, int status, double *sums) noexcept with gil:
     cdef Shards shards = <Shards>context
     cdef cnp.npy_intp shape[2]
+    if shards.error is not None:  # raised while this rank waited for others, which have then come
+        return BPK_STOPPED
     shape[0], shape[1] = shards.count, 3
     try:
         return shards.link.agree(status, cnp.PyArray_SimpleNewFromData(2, shape, cnp.NPY_DOUBLE, sums))

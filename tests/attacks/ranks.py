@@ -17,10 +17,10 @@ from journal import ROOT, Journal, Missing, attack, main
 SUPPORT = ROOT / "tests" / "support"
 PATIENCE = 300
 MOST_LATE = 5.0  # seconds from a failure to the error on the last rank
-ERRORS = "callback", "begin"
-# On one rank, on all, while that rank is asleep in a callback, twice while it waits for such a rank, and
-# twice before others have come, and then on one of these.
-INTERRUPTS = "interrupt", "interrupts", "asleep", "late", "gone"
+ERRORS = "callback", "begin", "between"
+# On one rank, on all, while that rank is asleep in a callback, twice while it waits for such a rank, twice
+# while it waits within a step, and twice before others have come, and then on one of these.
+INTERRUPTS = "interrupt", "interrupts", "asleep", "late", "within", "gone"
 
 
 def on_ranks(number: int, program: str, *arguments: object) -> subprocess.Popen[str]:

@@ -12,6 +12,7 @@ from bpkern._ranks.interrupts import Interrupts
 ERRORS = {
     "callback": "ZeroDivisionError",
     "begin": "LookupError",
+    "between": "LookupError",
     "row": "ValueError",
     "argument": "ValueError",
     "interrupt": "KeyboardInterrupt",

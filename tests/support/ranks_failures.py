@@ -16,6 +16,7 @@ from mpi4py import MPI
 from ranks_fits import digest, drawn, state_of
 
 import bpkern
+from bpkern._ranks.group import Group
 from bpkern.callbacks import Callback
 from bpkern.distributed import RankError, own_rows
 
@@ -53,6 +54,32 @@ class Hook(Callback):
             raise LookupError("as the test wants it")
         if self.case == "groups" and comm.rank == self.rank and epoch == 1:
             model.freeze(0)
+
+
+class Between(Callback):
+    """Fails as an epoch begins, without a hook of batches: ranks may share the parameters in an epoch."""
+
+    def __init__(self, rank):
+        self.rank, self.steps, self.when = rank, 0, None
+
+    def on_epoch_begin(self, model, epoch):
+        if comm.rank == self.rank and epoch == 2:
+            self.when = time.monotonic()
+            raise LookupError("as the test wants it")
+
+
+def slowly(hook, rank, after):
+    """All steps are counted; in one of them, after the ranks have agreed on it, a rank is asleep."""
+    agree = Group.agree
+
+    def counted(self, status, sums):
+        found = agree(self, status, sums)
+        hook.steps += 1
+        if comm.rank == rank and hook.steps == after:
+            time.sleep(2)
+        return found
+
+    Group.agree = counted
 
 
 def watched(method, run):
@@ -98,7 +125,10 @@ def run(case, seed):
     model = bpkern.MLP(
         [12, 30, 4], loss="cross_entropy", optimizer=bpkern.SGD(lr=lr), dtype="float64", seed=0
     )
-    hook = Hook(case, rank, after)
+    hook = Between(rank) if case in ("between", "within") else Hook(case, rank, after)
+    if case == "within":
+        hook.rank = None
+        slowly(hook, rank, after)
     if case == "differs":
         model = bpkern.MLP([12, 30 + (comm.rank == rank), 4], loss="cross_entropy", seed=0)
     if case == "argument" and comm.rank == rank:
@@ -108,7 +138,9 @@ def run(case, seed):
     if case == "interrupts" or (case in ("interrupt", "asleep") and comm.rank == rank):
         wait = float(rng.uniform(0.0, drawn(rng, [0.03, 1.0])))  # half of them come while the fit starts
         threading.Thread(target=press, args=(hook, wait), daemon=True).start()
-    if case == "late" and comm.rank == (rank + 1) % comm.size:  # it waits for the rank that is asleep
+    if (
+        case in ("late", "within") and comm.rank == (rank + 1) % comm.size
+    ):  # it waits for the rank that is asleep
         threading.Thread(target=press, args=(hook, 0.5, 2, after), daemon=True).start()
     ranks = comm
     if case == "gone" and comm.rank in (rank, (rank + 1) % comm.size):

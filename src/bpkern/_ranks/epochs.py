@@ -25,6 +25,11 @@ class ShardSteps(Steps):
 
     `batch_size` is that of all ranks together.
 
+    Parameters
+    ----------
+    shares : bool
+        Whether passes are long and call no hooks, so that ranks may share the parameters within one.
+
     Attributes
     ----------
     rows : int
@@ -33,12 +38,14 @@ class ShardSteps(Steps):
 
     rows = 0
 
-    def __init__(self, net: _core.Network, *others: Any, group: Group) -> None:
+    def __init__(self, net: _core.Network, *others: Any, group: Group, shares: bool) -> None:
         super().__init__(net, *others)
+        states = self._update.states if shares and not self._watcher.every_step else None
         self._watcher = AfterMeetings(self._watcher, group)
         self._group = group
         self.most_threads = self.threads
-        self._shards = _core.Shards(net, group.shards, self.threads, None if group.engine is None else group)
+        link = None if group.engine is None else group
+        self._shards = _core.Shards(net, group.shards, self.threads, link, states)
 
     def train(
         self, data: Rows, index: np.ndarray | None, outputs: np.ndarray | None = None, more: bool = False

@@ -239,9 +239,11 @@ class ShardFit(Fit):
         return threads
 
     def _make_steps(self, update: _core.Update, threads: int, watcher: Watcher) -> Steps:
-        batch_size = self.arguments.batch_size
-        others = update, self._optimizer, batch_size, threads, watcher
-        return ShardSteps(self._net, self._settings, *others, group=self._group)
+        arguments = self.arguments
+        others = update, self._optimizer, arguments.batch_size, threads, watcher
+        needs_all = (arguments.clip_norm, arguments.clip_value, arguments.ema) != (None,) * 3
+        shares = self._data is not None and not needs_all and arguments.accumulate == 1
+        return ShardSteps(self._net, self._settings, *others, group=self._group, shares=shares)
 
     def _begin_epochs(self, steps: Steps, update: _core.Update) -> Epochs:
         assert isinstance(steps, ShardSteps)

@@ -25,8 +25,8 @@ class Link(Protocol):
     """How gradients travel: `_core.Shards` calls these methods and explains them."""
 
     def connect(
-        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
-    ) -> tuple[list[np.ndarray], list[np.ndarray | None]]: ...
+        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]: ...
 
     def travel(self, stage: int, layer: int) -> None: ...
 
@@ -74,6 +74,7 @@ class At(IntEnum):
     BATCH = 3
     EPOCH = 4
     END = 5
+    PASS = 6
 
 
 MOST_VALUES = 4  # of a meeting, unless it has 3 per own shard
@@ -195,13 +196,18 @@ class Group:
     # A fit's steps (the link of `_core.Shards`) ----------------------------------------------------------
 
     def connect(
-        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray
-    ) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-        """As the link. All ranks call it at the same place."""
+        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]:
+        """As the link. All ranks call it at the same place; nothing is shared unless all want it."""
         assert self.engine is not None
-        self.meet(At.OBJECTS)
+        all_share = bool(self.meet(At.OBJECTS, (float(shared),)).all())
         self._link = self.engine.link()
-        return self._link.connect(dtype, size, nodes, segments)
+        return self._link.connect(dtype, size, nodes, segments, shared if all_share else 0)
+
+    def begin_pass(self) -> None:
+        """All ranks begin a pass in which they share the parameters: until its first step, no rank fails."""
+        self._interrupts.hold()
+        self._meet(At.PASS, (), 0)
 
     def agree(self, status: int, sums: np.ndarray) -> int:
         """Exchange each shard's sums and the status of a step.

@@ -76,7 +76,7 @@ class MpiEngine:
 
     def link(self) -> Link:
         way = SharedMemory if shares_memory(self) else Messages
-        self._link = way(self._comm, self._wait)
+        self._link = way(self._comm, self._wait, self._look_for_others)
         return self._link
 
     def close(self) -> None:

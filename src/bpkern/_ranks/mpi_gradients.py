@@ -9,36 +9,53 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-Arrays = tuple[list[np.ndarray], list[np.ndarray | None]]
-SEND, RECEIVE, SHARE = range(3)  # bpk_stage in csrc/bpkern.h
+Arrays = tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]
+SEND, RECEIVE, SHARE, LOOK = range(4)  # bpk_stage in csrc/bpkern.h
 
 
 class SharedMemory:
-    """All ranks read each other's gradients where they are: nothing is copied, and ranks only wait."""
+    """All ranks read each other's gradients where they are: nothing is copied, and ranks only wait.
 
-    def __init__(self, comm: Any, wait: Callable[..., None]) -> None:
-        self._comm, self._wait = comm, wait
+    `look` raises OtherRankLeft if a rank has left.
+    """
+
+    def __init__(self, comm: Any, wait: Callable[..., None], look: Callable[[], None]) -> None:
+        self._comm, self._wait, self._look = comm, wait, look
         self._window: Any = None
 
-    def connect(self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray) -> Arrays:
-        own = nodes[self._comm.rank] * size * dtype.itemsize
-        self._window = MPI.Win.Allocate_shared(own, dtype.itemsize, comm=self._comm)
+    def connect(
+        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
+    ) -> Arrays:
+        me = self._comm.rank
+        own = nodes[me] * size + (shared if me == 0 else 0)
+        self._window = MPI.Win.Allocate_shared(own * dtype.itemsize, dtype.itemsize, comm=self._comm)
         self._window.Lock_all()  # `Sync` is only allowed between this and `Unlock_all`
         stored = []
         for rank, count in enumerate(nodes):
             memory, _ = self._window.Shared_query(rank)
-            stored.append(np.frombuffer(memory, dtype, count * size))
+            array = np.frombuffer(memory, dtype)
+            if rank == 0:  # what all ranks share is in front of its gradients
+                of_all, array = array[:shared] if shared else None, array[shared:]
+            stored.append(array[: count * size])
         # Nobody writes the padding of parameters, which must be zero.
-        stored[self._comm.rank][:] = 0
+        stored[me][:] = 0
+        if of_all is not None:
+            if me == 0:
+                of_all[: 64 // dtype.itemsize] = 0
+            self._meet()
         if self._comm.size == 2:
             # To add up two arrays costs no more than to read their sums, and saves a meeting.
-            return stored, [None, None]
+            return stored, [None, None], of_all
         # A segment of a rank's first node is read by nobody else until the sum is written there.
-        return stored, [array[:size] for array in stored]
+        return stored, [array[:size] for array in stored], of_all
 
     def travel(self, stage: int, layer: int) -> None:
-        if stage == SEND:
-            return
+        if stage == LOOK:
+            self._look()
+        elif stage != SEND:
+            self._meet()
+
+    def _meet(self) -> None:
         self._window.Sync()
         self._wait(self._comm.Ibarrier())
         self._window.Sync()
@@ -55,18 +72,20 @@ class Messages:
     The gradients of the upper layers travel while those of the lower ones are computed.
     """
 
-    def __init__(self, comm: Any, wait: Callable[..., None]) -> None:
+    def __init__(self, comm: Any, wait: Callable[..., None], look: Callable[[], None]) -> None:
         self._comm, self._wait = comm, wait
         self._requests: list[Any] = []
 
-    def connect(self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray) -> Arrays:
+    def connect(
+        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
+    ) -> Arrays:
         self._size, self._nodes, self._segments = size, nodes, segments.tolist()
         # Only the own segments of other ranks' arrays are written: the rest of that memory does not exist.
         # Nobody writes the padding of parameters, which must be zero.
         self._stored = [np.zeros(count * size, dtype) for count in nodes]
         self._result = np.zeros(size, dtype)
         self._others = [rank for rank in range(self._comm.size) if rank != self._comm.rank]
-        return self._stored, [self._result] * self._comm.size
+        return self._stored, [self._result] * self._comm.size, None
 
     def travel(self, stage: int, layer: int) -> None:
         me, comm = self._comm.rank, self._comm
