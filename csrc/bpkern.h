@@ -491,11 +491,12 @@ double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate
  * 2, and no mini-batch has more of this rank's rows. No result depends on the number of ranks. */
 typedef struct bpk_shards bpk_shards;
 
-/* The stages of a gradient's way between ranks.
- * BPK_SEND: this rank has stored its nodes of a layer.
- * BPK_RECEIVE: wait for all ranks' nodes of all layers.
+/* What `travel` of a link is asked for. The stages of a gradient's way between ranks are
+ * BPK_SEND: this rank has stored its nodes of a layer;
+ * BPK_RECEIVE: wait for all ranks' nodes of all layers;
  * BPK_SHARE: this rank has summed its segments; wait for all ranks'.
- * BPK_LOOK: this rank waits; look for signals, and for ranks that have left. */
+ * Where parameters are lent, no gradient travels, and a rank that waits only asks from time to time
+ * BPK_LOOK: look for signals, and for ranks that have left. */
 typedef enum { BPK_SEND, BPK_RECEIVE, BPK_SHARE, BPK_LOOK } bpk_stage;
 
 /* What connects ranks; all NULL for one rank. A rank stores the gradients of node k of its shards from
@@ -512,7 +513,7 @@ typedef struct {
     /* For bpk_shards_lend, or NULL: bpk_shards_shared_size reals that all ranks see, the first cache line
      * zero. */
     void *shared;
-    int stores; /* that there is room for */
+    int stores; /* stores that fit in `shared` */
 } bpk_link;
 
 ptrdiff_t bpk_net_size(const bpk_net *net);            /* elements of a store */
@@ -596,14 +597,19 @@ typedef struct {
 /* Training. A batch of weight 0 makes no update. */
 bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps);
 
-/* Ranks that see the same memory need not move all parameters each (trainer/shared.h). bpk_shards_lend copies
- * the parameters and the optimiser's states there, unless the update stores gradients or keeps an average.
- * Until bpk_shards_take_back copies them from there, training with these shards reads and changes them there,
- * and nothing else may change the net. If the link has broken, the net is then as before it was lent. All
- * ranks make both calls; *lends says whether the first has lent anything. Returns BPK_OK, or BPK_STOPPED if
- * the link is broken. */
-bpk_status bpk_shards_lend(bpk_shards *shards, bpk_net *net, const bpk_request *request, int *lends);
-void bpk_shards_take_back(bpk_shards *shards, bpk_net *net);
+/* Ranks that see the same memory need not each move all parameters (trainer/shared.h). bpk_shards_lend copies
+ * the parameters and the optimiser's states there. Until bpk_shards_take_back copies them back, training with
+ * these shards reads and changes them there, and nothing else may change the net. All ranks make both calls,
+ * with the same stores, a set of bits that bpk_shards_lendable has returned on each: it returns 0, for none,
+ * if there is no memory for them, or the update stores gradients or keeps an average.
+ *
+ * bpk_shards_lend returns BPK_STOPPED, and has changed nothing, if a rank has left. After an error the other
+ * ranks may be in a step: bpk_shards_take_back then tells them that this one has left. All ranks have the
+ * parameters as of the last step that all have finished; or, if a rank has left in the middle of an update,
+ * as before they were lent. */
+int bpk_shards_lendable(const bpk_shards *shards, const bpk_net *net, const bpk_request *request);
+bpk_status bpk_shards_lend(bpk_shards *shards, bpk_net *net, int stores);
+void bpk_shards_take_back(bpk_shards *shards, bpk_net *net, int after_error);
 
 /* Puts the numbers of the rows, data.index (n,), into the order of the next epoch. */
 typedef void bpk_order(void *context, int64_t *index, ptrdiff_t n);

@@ -26,7 +26,7 @@ typedef struct {
     int sweeps;                     /* whether W is updated by the kernel `sweep` */
     void *gradients;                /* the stored gradients; NULL: update the parameters */
     gradients_of wanted;            /* OF_TRAINED: the gradients of frozen parameters are left out */
-    shared_parts parts;             /* the others are left out, too */
+    shared_parts parts;             /* which parts of the parameters are updated or stored */
     const moves *all;               /* the moves of a layer without groups */
     const moves *moves, *moves_below;    /* of the layer and of `below`: `all`, or by their groups */
     int moves_weights, moves_bias_below; /* whether W, and the bias of `below`, are not left out */
@@ -288,6 +288,14 @@ static ptrdiff_t columns_together(const backward *b) {
     return ROWS_BYTES / (b->layer->width * (ptrdiff_t)s->net->kernels->real_size);
 }
 
+/* A group of one block finds the rows of W that delta_columns has read still in the cache. This is worth more
+ * than reading delta less often, unless delta is so large that it comes from memory. The blocks are not
+ * initialised, which would take longer than a small layer. */
+static void begin_group(const backward *b, group *g) {
+    g->count = 0;
+    g->most = (int)larger(1, blocks_together(b, b->layer->out, 4 * second_level_cache()));
+}
+
 static void update_group(const backward *b, group *g) {
     const step *s = b->step;
     for (ptrdiff_t k = 0; k < b->layer->out; k += block_width(s->net->kernels, b->layer->out - k)) {
@@ -308,11 +316,8 @@ static void delta_and_update(const backward *b) {
     const step *s = b->step;
     const bpk_kernels *kernels = s->net->kernels;
     part p = first_part(kernels, s->m, b->layer->out, uses_dots(s, b->layer) ? DEPTH : kernels->depth);
-    /* A group of one block finds the rows of W that delta_columns has read still in the cache. This is worth
-     * more than reading delta less often, unless delta is so large that it comes from memory. */
-    group g; /* its blocks are not initialised, which would take longer than a small layer */
-    g.count = 0;
-    g.most = larger(1, blocks_together(b, b->layer->out, 4 * second_level_cache()));
+    group g;
+    begin_group(b, &g);
     int more;
     do {
         part now = p;
@@ -334,8 +339,7 @@ static void delta_and_update(const backward *b) {
 static void update_columns(const backward *b) {
     const step *s = b->step;
     group g;
-    g.count = 0;
-    g.most = larger(1, blocks_together(b, b->layer->out, 4 * second_level_cache()));
+    begin_group(b, &g);
     for (columns c = own_columns(s, b->layer->in); next_columns(s, &c);) add_to_group(b, &g, &c);
     update_group(b, &g);
 }

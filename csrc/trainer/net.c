@@ -192,11 +192,6 @@ void bpk_net_get_layer(const bpk_net *net, bpk_store store, int l, void *w, void
     net_get_layer(net, net->stores[store], l, w, b);
 }
 
-/* Store number n begins n STAGGER bytes after the beginning of its memory. An update stores the state of a
- * weight and then loads the weight: at equal places of two pages, some processors would take the load for one
- * of the number just stored, and let it wait. */
-enum { STAGGER = 17 * CACHE_LINE };
-
 bpk_status bpk_net_make(bpk_net *net, bpk_store store) {
     if (net->stores[store]) return BPK_OK;
     ptrdiff_t lead = store * STAGGER / (ptrdiff_t)net->kernels->real_size, size;

@@ -2,6 +2,7 @@
 #ifndef BPK_NET_H
 #define BPK_NET_H
 
+#include "platform/memory.h"
 #include "trainer/elements.h"
 
 typedef struct {
@@ -68,6 +69,11 @@ static inline int keeps_slope(const net_layer *layer) { return layer->dropout > 
 
 /* The parameters or the states have changed, and not by an update that `bounds_hold` has foreseen. */
 static inline void net_forget_bounds(bpk_net *net) { net->has_bounds = 0; }
+
+/* Store number n begins n STAGGER bytes after the beginning of its memory. An update stores the state of a
+ * weight and then loads the weight: at equal places of two pages, some processors would take the load for one
+ * of the number just stored, and let it wait. */
+enum { STAGGER = 17 * CACHE_LINE };
 
 /* Sets where the parameters are, all in the memory of a store. */
 void net_lay_out(bpk_net *net, void *memory);

@@ -6,8 +6,6 @@
 #include "trainer/products.h"
 #include "trainer/shards.h"
 
-static void *const NO_STATES[BPK_STATES] = {NULL};
-
 void bpk_shards_segment(const bpk_net *net, int l, int ranks, int rank, ptrdiff_t *from, ptrdiff_t *to) {
     const ptrdiff_t start = shards_place(net, net->layers[l].w);
     const ptrdiff_t end = shards_place(net, net->layers[l].b) + net->layers[l].width;
@@ -55,7 +53,8 @@ typedef struct {
     char *scratch;
 } addends;
 
-/* The sum of a node, in `room` or elsewhere. */
+/* The sum of a node, in `room` or elsewhere. The scratch sums of lower levels are overwritten meanwhile, and
+ * later by the caller: it reads none of them. */
 static sum sum_ranks(const addends *a, int64_t first, int level, void *room) {
     const bpk_shards *h = a->h;
     const bpk_kernels *kernels = h->net->kernels;
@@ -67,7 +66,9 @@ static sum sum_ranks(const addends *a, int64_t first, int level, void *room) {
     const int64_t second = first + ((int64_t)1 << (level - 1));
     sum left = sum_ranks(a, first, level - 1, room);
     if (second >= h->shards) return left;
-    sum right = sum_ranks(a, second, level - 1, element(kernels, a->scratch, (level - 1) * h->region));
+    /* The sum of both is in `left`, or if that is only read, in `right` or `room`. */
+    void *other = left.free ? element(kernels, a->scratch, (level - 1) * h->region) : room;
+    sum right = sum_ranks(a, second, level - 1, other);
     if (!left.free && !right.free) {
         left.at = memcpy(room, left.at, (size_t)a->n * kernels->real_size);
         left.free = room;

@@ -33,6 +33,8 @@ bpk_status bpk_shards_create(const bpk_net *net, int shards, int ranks, int rank
                       .levels = tree_levels(shards),
                       .region = net->kernels->panel * net->kernels->panel};
     h->nodes = tree_nodes(shards, h->first, h->count, h->node);
+    for (int i = 0; i < h->nodes && link->nodes; i++)
+        h->own[i] = element(net->kernels, link->nodes[rank], i * net->size);
     h->begin = calloc((size_t)h->count + 1, sizeof *h->begin);
     h->sums = calloc((size_t)shards * SHARD_SUMS, sizeof *h->sums);
     h->scratch = allocate_unset(threads * (h->levels + 1 + h->nodes) * h->region, net->kernels->real_size);
@@ -127,8 +129,6 @@ typedef struct {
     int laters;
     ptrdiff_t fetched, step; /* bytes of each */
 } region;
-
-static void *const NO_STATES[BPK_STATES] = {NULL};
 
 /* The scratch sum of a node of that level. */
 static void *scratch_of(const region *r, int level) {

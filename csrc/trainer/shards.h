@@ -26,6 +26,7 @@ struct bpk_shards {
     bpk_link link;
     int nodes; /* those of this rank's shards */
     tree_node node[MOST_NODES];
+    void *own[MOST_NODES]; /* of a link: where this rank stores the gradients of each */
 
     /* Of the present mini-batch. */
     ptrdiff_t all_rows, place; /* its rows on all ranks, and those of earlier ranks */
@@ -42,9 +43,13 @@ struct bpk_shards {
     int lent;                /* the stores that are lent: a set of bits */
     void *kept[BPK_AVERAGE]; /* their own memory */
     bpk_counts kept_counts;  /* as the parameters there are */
-    int64_t turn;            /* the places that this rank has come to */
-    int spins, broken;       /* of a waiting rank; whether the link is broken */
+    int64_t turn;            /* the barriers at which this rank has arrived */
+    int spins;               /* of a waiting rank */
+    int torn;                /* whether an update has been begun that not all ranks have finished */
 };
+
+/* For sums of gradients, which no optimiser moves. */
+static void *const NO_STATES[BPK_STATES] = {NULL};
 
 /* The member's scratch memory. */
 static inline char *shards_scratch(const step *s) {

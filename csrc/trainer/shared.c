@@ -11,7 +11,7 @@
 #include "trainer/products.h"
 
 /* The memory of all ranks: a number in a page of its own, and then the stores. */
-enum { PAGE = 4096, STAGGER = 17 * CACHE_LINE }; /* as in net.c */
+enum { PAGE = 4096 };
 
 static ptrdiff_t pages(ptrdiff_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
 
@@ -30,50 +30,52 @@ static void *lent_store(const bpk_shards *h, int i) {
 /* Waiting ------------------------------------------------------------------------------------------- */
 
 /* Spins of a waiting rank before it yields its processor, and the time between two looks for signals and for
- * ranks that have gone, in seconds. */
+ * ranks that have left, in seconds. */
 enum { SPINS = 20000 };
 static const double LOOK_SECONDS = 0.01;
 
-/* How often ranks have come to one of the places that all pass in the same order, all together; and whether
- * a rank has gone while others had not yet come. That is decided for all at once: those who have come to a
- * place all pass it, or none does. */
-enum { GONE = 1 };
-static const int64_t COME = 2;
+/* Arrivals at barriers, summed over ranks; bit 0: a rank has left, and none arrives any more.
+ *
+ * Atomics without locks work between processes as between threads (C11, 7.17.5). MPI maps the same memory for
+ * all ranks, so that what a rank writes there is never in a copy that MPI_Win_sync would have to bring up to
+ * date: acquire and release order the parameters, as they do for threads. */
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock would be of one process");
+enum { LEFT = 1 };
+static const int64_t ARRIVAL = 2;
 
-static _Atomic int64_t *comings(const bpk_shards *h) { return h->link.shared; }
+static _Atomic int64_t *arrivals(const bpk_shards *h) { return h->link.shared; }
 
-/* The value of the comings from which on this rank passes the place that it has come to. */
-static int64_t passes(const bpk_shards *h) { return h->turn * h->ranks * COME; }
+/* The arrivals with which this rank passes the barrier at which it has arrived. */
+static int64_t target(const bpk_shards *h) { return h->turn * h->ranks * ARRIVAL; }
 
-/* This rank has come to the next place, unless a rank has gone. */
-static void come(bpk_shards *h) {
+/* This rank is at the next barrier, and has arrived unless a rank has left. */
+static void arrive(bpk_shards *h) {
     h->turn++;
-    int64_t value = atomic_load_explicit(comings(h), memory_order_relaxed);
-    while (!(value & GONE) && !atomic_compare_exchange_weak(comings(h), &value, value + COME)) continue;
+    int64_t value = atomic_load_explicit(arrivals(h), memory_order_relaxed);
+    while (!(value & LEFT) && !atomic_compare_exchange_weak(arrivals(h), &value, value + ARRIVAL)) continue;
 }
 
-/* The link is broken unless all ranks have just come after all. */
-static void go(bpk_shards *h) {
-    int64_t value = atomic_load(comings(h));
-    while (!(value & GONE) && value < passes(h) &&
-           !atomic_compare_exchange_weak(comings(h), &value, value | GONE))
-        continue;
-    h->broken = value < passes(h);
+/* This rank leaves, unless all others have just arrived. */
+static void leave(bpk_shards *h) {
+    int64_t value = atomic_load(arrivals(h));
+    while (value < target(h) && !atomic_compare_exchange_weak(arrivals(h), &value, value | LEFT)) continue;
 }
 
-/* Waits until all ranks have come to the place of this rank. */
+/* Waits until all ranks have arrived at this rank's barrier. Returns BPK_STOPPED if one has left before. */
 static bpk_status wait_for_ranks(bpk_shards *h) {
     int spins = h->spins;
     double look = 0;
-    while (!h->broken && atomic_load_explicit(comings(h), memory_order_acquire) < passes(h)) {
+    for (;;) {
+        const int64_t value = atomic_load_explicit(arrivals(h), memory_order_acquire);
+        if (value >= target(h)) return BPK_OK;
+        if (value & LEFT) return BPK_STOPPED;
         thread_wait(&spins);
         if (spins > 0) continue;
         if (look == 0) look = now() + LOOK_SECONDS;
         if (now() < look) continue;
         look = 0;
-        if (h->link.travel(h->link.context, BPK_LOOK, 0)) go(h);
+        if (h->link.travel(h->link.context, BPK_LOOK, 0)) leave(h);
     }
-    return h->broken ? BPK_STOPPED : BPK_OK;
 }
 
 /* Lending ------------------------------------------------------------------------------------------- */
@@ -87,14 +89,17 @@ static int stores_of(const bpk_update_settings *update, int *count) {
     return stores;
 }
 
-bpk_status bpk_shards_lend(bpk_shards *h, bpk_net *net, const bpk_request *request, int *lends) {
+int bpk_shards_lendable(const bpk_shards *h, const bpk_net *net, const bpk_request *request) {
     int count;
-    *lends = 0;
     const int stores = stores_of(&request->update, &count);
     if (!h->link.shared || count > h->link.stores || bpk_stores_gradients(&request->update) ||
         net->stores[BPK_AVERAGE])
-        return BPK_OK;
-    h->spins = bpk_processors() < h->ranks ? 0 : SPINS;
+        return 0;
+    return stores;
+}
+
+bpk_status bpk_shards_lend(bpk_shards *h, bpk_net *net, int stores) {
+    h->spins = bpk_processors() < h->ranks * h->threads ? 0 : SPINS;
     if (wait_for_ranks(h) != BPK_OK) return BPK_STOPPED; /* some may still take back */
     const ptrdiff_t lines = (bytes_of_store(net) + CACHE_LINE - 1) / CACHE_LINE;
     const ptrdiff_t from = lines * h->rank / h->ranks * CACHE_LINE;
@@ -102,7 +107,7 @@ bpk_status bpk_shards_lend(bpk_shards *h, bpk_net *net, const bpk_request *reque
     for (int i = 0, n = 0; i < BPK_AVERAGE; i++)
         if (stores >> i & 1)
             memcpy((char *)lent_store(h, n++) + from, (char *)net->stores[i] + from, (size_t)(to - from));
-    come(h);
+    arrive(h);
     if (wait_for_ranks(h) != BPK_OK) return BPK_STOPPED;
     for (int i = 0, n = 0; i < BPK_AVERAGE; i++)
         if (stores >> i & 1) {
@@ -111,23 +116,23 @@ bpk_status bpk_shards_lend(bpk_shards *h, bpk_net *net, const bpk_request *reque
         }
     h->kept_counts = net->counts;
     h->lent = stores;
-    *lends = 1;
     net_lay_out(net, net->stores[BPK_PARAMETERS]);
     return BPK_OK;
 }
 
-void bpk_shards_take_back(bpk_shards *h, bpk_net *net) {
+void bpk_shards_take_back(bpk_shards *h, bpk_net *net, int after_error) {
+    if (after_error && h->link.shared) atomic_fetch_or(arrivals(h), LEFT);
     if (!h->lent) return;
     for (int i = 0; i < BPK_AVERAGE; i++)
         if (h->lent >> i & 1) {
-            if (!h->broken) memcpy(h->kept[i], net->stores[i], (size_t)bytes_of_store(net));
+            if (!h->torn) memcpy(h->kept[i], net->stores[i], (size_t)bytes_of_store(net));
             net->stores[i] = h->kept[i];
         }
-    if (h->broken) net->counts = h->kept_counts; /* of an update that only some ranks have made */
+    if (h->torn) net->counts = h->kept_counts;
     net_forget_bounds(net);
     net_lay_out(net, net->stores[BPK_PARAMETERS]);
     h->lent = 0;
-    come(h);
+    if (!after_error) arrive(h); /* nobody lends before all have read what this rank has */
 }
 
 /* Steps --------------------------------------------------------------------------------------------- */
@@ -143,26 +148,25 @@ static bpk_status meet(step *s) {
     bpk_shards *h = s->request->shards;
     team_barrier(s->me);
     if (!s->me.index) {
-        come(h);
-        wait_for_ranks(h);
+        arrive(h);
+        h->agreed = wait_for_ranks(h);
         h->stores = NULL;
     }
     team_barrier(s->me);
-    return h->broken ? BPK_STOPPED : BPK_OK;
+    return (bpk_status)h->agreed;
 }
 
 bpk_status shared_update(step *s) {
     bpk_shards *h = s->request->shards;
-    void *own[MOST_NODES];
-    for (int i = 0; i < h->nodes; i++)
-        own[i] = element(h->net->kernels, h->link.nodes[h->rank], i * h->net->size);
     if (!s->me.index) {
-        h->stores = own;
+        h->stores = h->own;
         h->adds = 0;
     }
     team_barrier(s->me);
     step_backward_others(s);
     if (meet(s) != BPK_OK) return BPK_STOPPED;
     step_backward_own(s);
-    return meet(s);
+    const bpk_status status = meet(s);
+    if (status != BPK_OK && !s->me.index) h->torn = 1;
+    return status;
 }

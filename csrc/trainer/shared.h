@@ -7,7 +7,11 @@
  * done so, it computes its gradients of its own parts, adds those that the others have stored, and moves the
  * parameters. Its own gradients are never stored, no parameter is moved twice, and none travels.
  *
- * The parameters' own memory keeps the numbers from before the run until bpk_shards_take_back. */
+ * The parameters' own memory keeps the numbers from before the run until bpk_shards_take_back.
+ *
+ * Ranks meet at barriers, which all pass in the same order: each is passed by all, or by none if a rank has
+ * left before all have arrived. So all ranks find alike that a step has ended in its first half, in which no
+ * parameter is moved, or in its second. */
 #ifndef BPK_SHARED_H
 #define BPK_SHARED_H
 
@@ -19,7 +23,7 @@ typedef enum { ALL_PARTS, OTHERS_PARTS, OWN_PARTS } shared_parts;
 /* Whether this rank moves a part of a layer, whose first parameter is at `first`. */
 int shared_is_own(const bpk_shards *h, const net_layer *layer, const void *first);
 
-/* Makes the update of a step, if the parameters are lent. Returns BPK_STOPPED if the link is broken. Passes
+/* Makes the update of a step, if the parameters are lent. Returns BPK_STOPPED if a rank has left. Passes
  * barriers. */
 bpk_status shared_update(step *step);
 

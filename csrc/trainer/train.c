@@ -121,7 +121,7 @@ static bpk_status update_by_shards(step *s) {
     bpk_shards *shards = s->request->shards;
     const bpk_update_settings *update = &s->request->update;
     const int stores = bpk_stores_gradients(update), adds = s->cursor.pending.batches > 0;
-    void *own[MOST_NODES];
+    void *gradients = s->ws->gradients;
     if (shards->lent) {
         if (s->weight == 0) return BPK_OK;
         const bpk_status status = shared_update(s);
@@ -136,12 +136,8 @@ static bpk_status update_by_shards(step *s) {
         return BPK_OK;
     }
     if (s->weight > 0) {
-        for (int i = 0; i < shards->nodes; i++)
-            own[i] = shards->ranks == 1
-                         ? s->ws->gradients
-                         : element(s->net->kernels, shards->link.nodes[shards->rank], i * s->net->size);
         if (!s->me.index) {
-            shards->stores = own;
+            shards->stores = shards->ranks == 1 ? &gradients : shards->own;
             shards->adds = adds && shards->ranks == 1;
         }
         team_barrier(s->me);

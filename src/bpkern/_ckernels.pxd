@@ -310,8 +310,9 @@ cdef extern from "bpkern.h" nogil:
     int bpk_stores_gradients(const bpk_update_settings *update)
     double bpk_pending_add(bpk_pending *pending, double weight, ptrdiff_t accumulate, int at_end)
     bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdiff_t steps)
-    bpk_status bpk_shards_lend(bpk_shards *shards, bpk_net *net, const bpk_request *request, int *lends)
-    void bpk_shards_take_back(bpk_shards *shards, bpk_net *net)
+    int bpk_shards_lendable(const bpk_shards *shards, const bpk_net *net, const bpk_request *request)
+    bpk_status bpk_shards_lend(bpk_shards *shards, bpk_net *net, int stores)
+    void bpk_shards_take_back(bpk_shards *shards, bpk_net *net, int after_error)
     ctypedef void bpk_order(void *context, int64_t *index, ptrdiff_t n) noexcept nogil
 
     ctypedef struct bpk_epochs:

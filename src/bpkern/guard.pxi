@@ -33,7 +33,9 @@ cdef class Guard:
             raise_half_changed()
         if free and self.lent:
             self.end_write()
-            raise RuntimeError("the ranks share the parameters of this model until the end of the epoch: nothing else may change them")
+            raise RuntimeError(
+                "the ranks share the parameters of this model until the end of the epoch: nothing else may change them"
+            )
         if not free:
             raise RuntimeError("another thread is using this model: give each thread its own, or take turns")
         return 0

@@ -609,15 +609,16 @@ cdef class Network:
         pace.guess(work, threads)
         cdef ptrdiff_t next
         cdef double loss, weight
-        if shards is not None:
-            self.prepare(update)
-            self.guard.lent = shards.lend(self, request)
         try:
+            if shards is not None:
+                self.prepare(update)
+                shards.lend(self, request)
             while run.cursor.next < request.data.rows if shards is None else run.cursor.batches < batches:
                 next, loss, weight = rows_done(&run, shards), results.loss_sum, results.weight_sum
                 if pace.single and status != BPK_STOPPED:
                     watcher.before()
-                # A callback may have changed the optimiser, called reset, set weights, or trained in small batches.
+                # Unless ranks share the parameters, a callback may have changed the optimiser, called reset, set
+                # weights, or trained in small batches.
                 self.prepare(update)
                 self.make_workspace(batch, update, threads)
                 self.changes += 1  # in each slice: a callback may have made a forward pass since the last
@@ -633,10 +634,12 @@ cdef class Network:
                 if rows_done(&run, shards) > next:
                     next = rows_done(&run, shards) - next
                     watcher.after(next, results.loss_sum - loss, results.weight_sum - weight)
-        finally:
-            self.guard.lent = False
+        except:
             if shards is not None:
-                shards.take_back(self)
+                shards.take_back(self, True)
+            raise
+        if shards is not None:
+            shards.take_back(self, False)
         update.end(&run)
         return results.loss_sum, results.accuracy_sum, results.weight_sum
 

@@ -12,15 +12,17 @@ cdef class Shards:
     """`shards` parts of the rows of a network's training, of which this process has a rank's; without a link, all.
 
     A link has the number of ranks `size`, a divisor of `shards`, and this rank's number `rank`. ``connect(dtype, size,
-    nodes, segments, shared)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is the elements
-    of a store, `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first element of each
-    rank's part of a layer and its end. All results may be None: then each rank adds up all nodes itself, and must see
-    them whole. The third that it returns is None, or an array (shared,) in memory of all ranks, whose first 64 bytes are zero: then each
-    rank moves its own part of the parameters there, unless `shared` is 0. That needs `states`, the number of the
-    optimiser's; None is never. ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and
-    ``travel(stage, layer)`` is called at each stage of a gradient. ``begin_pass()`` returns if all ranks have come to
-    where parameters are shared. What these raise ends the step, whose update is then
-    not made, and `Network.train` raises it.
+    nodes, segments, shared)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is the
+    elements of a store, `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first element
+    of each rank's part of a layer and its end. All results may be None: then each rank adds up all nodes itself, and
+    must see them whole. The third that it returns is an array (shared,) in memory of all ranks, whose first 64 bytes
+    are zero; or None on all ranks, as where `shared` is 0: then ranks share no parameters. `states` is the number of
+    the optimiser's; with None, nothing is shared. ``begin_pass(stores)`` returns whether ranks share the parameters in
+    a pass: if all give the same set of stores, and not 0.
+
+    ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and ``travel(stage,
+    layer)`` is called at each stage of a gradient (bpk_stage), and where ranks wait for each other. What these raise
+    ends the step, whose update is then not made, and `Network.train` raises it.
     """
 
     cdef bpk_shards *c
@@ -83,21 +85,25 @@ cdef class Shards:
         bpk_shards_set_rows(self.c, rows, batch)
 
     cdef int lend(self, Network network, const bpk_request *request) except -1:
-        """Put the parameters where all ranks see and move them, until `take_back`; returns 0 if they do not."""
+        """Put the parameters where all ranks see and move them, until `take_back`, if all ranks do."""
         cdef bpk_status status
-        cdef int lends
+        cdef int stores
         if self.arrays is None or self.arrays[2] is None:
             return 0
-        self.link.begin_pass()
+        stores = bpk_shards_lendable(self.c, network.net, request)
+        if not self.link.begin_pass(stores):
+            return 0
         with nogil:
-            status = bpk_shards_lend(self.c, network.net, request, &lends)
+            status = bpk_shards_lend(self.c, network.net, stores)
+        network.guard.lent = status == BPK_OK
         if status != BPK_OK:
-            self.raise_error()
-        return lends
+            self.raise_error()  # or another rank has one, and the first step meets it
+        return 0
 
-    cdef void take_back(self, Network network) noexcept:
-        """Put the parameters back."""
-        bpk_shards_take_back(self.c, network.net)
+    cdef void take_back(self, Network network, bint after_error) noexcept:
+        """Put the parameters back, if they are lent."""
+        network.guard.lent = False
+        bpk_shards_take_back(self.c, network.net, after_error)
 
     cdef ptrdiff_t batches(self) noexcept:
         """The mini-batches of the run."""

@@ -17,10 +17,19 @@ from journal import ROOT, Journal, Missing, attack, main
 SUPPORT = ROOT / "tests" / "support"
 PATIENCE = 300
 MOST_LATE = 5.0  # seconds from a failure to the error on the last rank
-ERRORS = "callback", "begin", "between"
+# The ranks and threads of a number of shards, of which each rank has several nodes of the tree or one.
+WAYS = {
+    8: ((2, 1), (2, 2), (4, 1, "messages"), (8, 1)),
+    18: ((6, 1), (3, 2)),
+    21: ((7, 1),),
+}
+# Those of an alarm: the error of a handler of a signal, on a rank that waits for a slow one.
+ALARMS = "alarm_entering", "alarm_ahead", "alarm_within", "alarm_torn"
+ERRORS = "callback", "begin", "between", *ALARMS
 # On one rank, on all, while that rank is asleep in a callback, twice while it waits for such a rank, twice
-# while it waits within a step, and twice before others have come, and then on one of these.
-INTERRUPTS = "interrupt", "interrupts", "asleep", "late", "within", "gone"
+# while it waits for a slow one at places of a step, and twice before others have come, and then on one of
+# these.
+INTERRUPTS = "interrupt", "interrupts", "asleep", "late", "entering", "ahead", "within", "torn", "gone"
 
 
 def on_ranks(number: int, program: str, *arguments: object) -> subprocess.Popen[str]:
@@ -51,16 +60,21 @@ def lines_of(process: subprocess.Popen[str]) -> list[str]:
 
 @attack(trials=60)
 def bits(journal: Journal) -> str:
-    """A random fit leaves the same bits in one process and on 2, 4 and 8 ranks, at 1 and 2 threads."""
+    """A random fit leaves the same bits in one process and on 2 to 8 ranks, at 1 and 2 threads."""
     for chunk in journal.chunks(10):
         seeds = f"{chunk.start}-{chunk.stop}"
-        wanted = lines_of(on_ranks(1, "ranks_fits.py", seeds, 1, "alone"))
-        for ranks, threads, *way in ((2, 1), (2, 2), (4, 1, "messages"), (8, 1)):
-            found = lines_of(on_ranks(ranks, "ranks_fits.py", seeds, threads, *way))
-            for trial in chunk:
-                pair = [[each for each in lines if each.startswith(f"{trial} ")] for lines in (wanted, found)]
-                if pair[0] != pair[1] or len(pair[0]) != 1:
-                    journal.fail(trial, f"{pair[1]} on {ranks} ranks of {threads} threads, {pair[0]} alone")
+        for shards, ways in WAYS.items():
+            given = f"shards={shards}"
+            wanted = lines_of(on_ranks(1, "ranks_fits.py", seeds, 1, given, "alone"))
+            for ranks, threads, *way in ways:
+                found = lines_of(on_ranks(ranks, "ranks_fits.py", seeds, threads, given, *way))
+                for trial in chunk:
+                    pair = [
+                        [each for each in lines if each.startswith(f"{trial} ")] for lines in (wanted, found)
+                    ]
+                    if pair[0] != pair[1] or len(pair[0]) != 1:
+                        where = f"{ranks} ranks of {threads} threads, {given} {way}"
+                        journal.fail(trial, f"{pair[1]} on {where}, {pair[0]} alone")
     return f"{journal.trials} random fits"
 
 

@@ -16,6 +16,10 @@ ERRORS = {
     "row": "ValueError",
     "argument": "ValueError",
     "interrupt": "KeyboardInterrupt",
+    "alarm_entering": "LookupError",
+    "alarm_ahead": "LookupError",
+    "alarm_within": "LookupError",
+    "alarm_torn": "LookupError",
 }
 ALIKE = {
     "differs": "layers",
@@ -25,6 +29,10 @@ ALIKE = {
     "shards": " has shards=",
     "batches": "batches in an epoch",
     "interrupts": "KeyboardInterrupt",
+    "entering": "KeyboardInterrupt",
+    "ahead": "KeyboardInterrupt",
+    "within": "KeyboardInterrupt",
+    "torn": "KeyboardInterrupt",
 }
 
 

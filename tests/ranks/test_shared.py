@@ -1,100 +1,85 @@
-"""Parameters that ranks share, on the one rank of an engine without MPI."""
-
-from contextlib import contextmanager
+"""Parameters that ranks share: ranks that are threads of this process, and of MPI."""
 
 import numpy as np
 import pytest
+import rank_threads
+from rank_threads import Machine
+from ranks_shared import EPOCHS, NETS, fitted, left_by
 
 import bpkern
 from bpkern._ranks import epochs, fit
-from bpkern._ranks.group import Group
-from bpkern._ranks.interrupts import Interrupts
+from bpkern.callbacks import Callback
 
 
-class Alone:
-    """An engine and its link, of one rank."""
-
-    size, rank, local = 1, 0, (0,)
-
-    def __init__(self):
-        self.shared = None
-
-    def allgather(self, own, of_all):
-        of_all[0] = own
-
-    def objects(self, own):
-        return [own]
-
-    def link(self):
-        return self
-
-    def connect(self, dtype, size, nodes, segments, shared):
-        self.shared = np.zeros(shared, dtype)
-        return [np.zeros(nodes[0] * size, dtype)], [None], self.shared
-
-    def travel(self, stage, layer):
-        pass
-
-    def close(self):
-        pass
+@pytest.fixture(autouse=True)
+def threads(monkeypatch):
+    """What `fit` gets as `comm` is a rank of a Machine."""
+    monkeypatch.setattr(fit, "on_ranks", rank_threads.on_ranks)
 
 
-@pytest.fixture
-def engine(monkeypatch):
-    own = Alone()
-
-    @contextmanager
-    def on_ranks(comm, shards, interrupts):
-        group = Group(own, Interrupts(False))
-        with group.guard():
-            group.set_shards(shards)
-            yield group
-
-    monkeypatch.setattr(fit, "on_ranks", on_ranks)
-    return own
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize(("ranks", "n_threads"), [(1, 2), (3, 1)])
+def test_the_bits_are_those_of_one_process(net, ranks, n_threads):
+    machine = Machine(ranks)
+    found = machine.run(lambda comm: left_by(fitted(net, comm, n_threads)))
+    assert np.any(machine.shared)  # the parameters have been there
+    assert set(found) == {left_by(fitted(net))}
 
 
-def fitted(optimizer, before=None, **settings):
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(150, 60)), rng.integers(0, 5, 150)
-    model = bpkern.MLP([60, 70, 20, 5], loss="cross_entropy", optimizer=optimizer, l2=1e-3, seed=0)
-    if before is not None:
-        before(model)
-    model.fit(X, y, epochs=3, batch_size=40, shards=6, verbose=0, **settings)
-    return model
+# Shards of a rank that are no node of the tree of all: a rank has several nodes.
+@pytest.mark.parametrize(("shards", "ranks"), [(18, 6), (24, 8), (21, 7), (20, 4)])
+@pytest.mark.parametrize("way", ["shared", "sums", "results"])
+def test_gradients_of_all_ranks_are_added_in_the_order_of_the_tree(shards, ranks, way):
+    net = [3, 9, 2], None, "adam"
+    machine = Machine(ranks, shares=way == "shared", has_results=way == "results")
+    found = machine.run(lambda comm: left_by(fitted(net, comm, shards=shards)))
+    assert set(found) == {left_by(fitted(net, shards=shards))}
 
 
-def numbers(model):
-    return [array for pair in model.get_weights() for array in pair] + [model.history_["loss"]]
+class OtherOptimizer(Callback):
+    """Sets it on one rank, which is an error only at the end of the epoch."""
+
+    def __init__(self, rank, optimizer):
+        self.rank, self.optimizer = rank, optimizer
+
+    def on_fit_begin(self, model):
+        if self.rank == 1:
+            model.optimizer = self.optimizer
 
 
-@pytest.mark.parametrize("optimizer", [bpkern.SGD(0.1, momentum=0.9), bpkern.Adam(amsgrad=True)])
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_the_bits_are_those_of_shards_alone(engine, monkeypatch, optimizer, n_threads):
-    def frozen(model):
-        model.freeze(1)
+@pytest.mark.parametrize(("optimizer", "other"), [("sgd", "adam"), ("adam", bpkern.SGD(0.1, momentum=0.9))])
+def test_ranks_that_would_share_different_stores_share_none(optimizer, other):
+    """There is room for as many stores as the first optimiser has."""
+    machine = Machine(2)
 
-    shared = [numbers(fitted(optimizer, before, n_threads=n_threads)) for before in (None, frozen)]
-    assert np.count_nonzero(engine.shared) > 5000  # the parameters have been there
-    monkeypatch.undo()
-    alone = [numbers(fitted(optimizer, before)) for before in (None, frozen)]
-    for one, other in zip(shared, alone, strict=True):
-        for got, wanted in zip(one, other, strict=True):
-            np.testing.assert_array_equal(got, wanted)
+    def work(comm):
+        with pytest.raises(RuntimeError, match="callbacks must decide alike"):
+            fitted(([30, 70, 5], None, optimizer), comm, callbacks=OtherOptimizer(comm.rank, other))
+
+    machine.run(work)
+    assert not np.any(machine.shared)
 
 
-def test_nothing_else_changes_shared_parameters(engine, monkeypatch):
+def test_nothing_else_changes_shared_parameters(monkeypatch):
     """A handler of a signal might try, between two steps."""
     models = []
+
+    class Known(Callback):
+        def on_fit_begin(self, model):
+            models.append(model)
 
     def after(self, rows, loss, weight):
         models[0].reset()
 
     monkeypatch.setattr(epochs.AfterMeetings, "after", after)
     with pytest.raises(RuntimeError, match="share the parameters"):
-        fitted(bpkern.SGD(0.1), models.append)
+        Machine(1).run(lambda comm: fitted(NETS[0], comm, callbacks=Known()))
     models[0].reset()
     np.testing.assert_array_equal(
-        models[0].get_weights()[0][0],
-        bpkern.MLP([60, 70, 20, 5], loss="cross_entropy", seed=0).get_weights()[0][0],
+        models[0].get_weights()[0][0], bpkern.MLP([30, 70, 20, 5], loss="mse", seed=0).get_weights()[0][0]
     )
+
+
+def test_on_two_ranks_of_mpi(on_ranks):
+    wanted = [f"{number} {EPOCHS} {left_by(fitted(net))}" for number, net in enumerate(NETS)]
+    assert on_ranks(2, "ranks_shared.py") == wanted

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -16,12 +17,15 @@ from mpi4py import MPI
 from ranks_fits import digest, drawn, state_of
 
 import bpkern
+from bpkern._model.core import core_of
 from bpkern._ranks.group import Group
+from bpkern._ranks.mpi_gradients import LOOK
 from bpkern.callbacks import Callback
 from bpkern.distributed import RankError, own_rows
 
 comm = MPI.COMM_WORLD
-SHARDS = comm.size
+SHARDS, BATCH = comm.size, 64
+PLACES = "entering", "ahead", "within", "torn"
 
 
 class Hook(Callback):
@@ -68,18 +72,89 @@ class Between(Callback):
             raise LookupError("as the test wants it")
 
 
-def slowly(hook, rank, after):
-    """All steps are counted; in one of them, after the ranks have agreed on it, a rank is asleep."""
-    agree = Group.agree
+class Slowly:
+    """A fit in which one rank waits for a slow one, and fails there. The slow one goes on after that.
 
-    def counted(self, status, sums):
-        found = agree(self, status, sums)
-        hook.steps += 1
-        if comm.rank == rank and hook.steps == after:
-            time.sleep(2)
-        return found
+    Parameters
+    ----------
+    place : str
+        Where the slow rank is meanwhile: "entering" a pass in which ranks share the parameters; "ahead" of
+        where ranks agree on a step; "within" the step, before its gradients are stored; or after that, while
+        the others update the parameters ("torn").
+    by_alarm : bool
+        Whether a handler of SIGALRM raises an error; otherwise, Ctrl-C comes twice.
+    rank, slow : int
+    after : int
+        The number of the step.
+    """
 
-    Group.agree = counted
+    def __init__(self, hook, place, by_alarm, rank, slow, after):
+        self.hook, self.place, self.by_alarm, self.rank, self.slow = hook, place, by_alarm, rank, slow
+        self.after, self.passes, self.begun = after, 2 + after // 20, 0
+
+    def __enter__(self):
+        self.methods = Group.begin_pass, Group.agree, Group.travel
+        begin_pass, agree, travel = self.methods
+
+        def begin_slowly(group, *stores):
+            self.begun += 1
+            if self.place == "entering" and self.begun == self.passes:
+                self.wait_or_fail()
+            return begin_pass(group, *stores)
+
+        def agree_slowly(group, status, sums):
+            if self.place == "ahead" and self.hook.steps + 1 == self.after:
+                self.wait_or_fail()
+            found = agree(group, status, sums)
+            self.hook.steps += found == 0
+            if self.hook.steps == self.after and self.place == "within":
+                self.wait_or_fail()
+            if self.hook.steps == self.after and self.place == "torn" and comm.rank == self.rank:
+                comm.recv(source=self.slow)
+                self.fail()
+            return found
+
+        def travel_slowly(group, stage, layer):
+            is_waiting = stage == LOOK and self.hook.steps == self.after
+            if is_waiting and self.place == "torn" and comm.rank == self.slow:
+                self.place = "has been torn"
+                comm.send(None, self.rank)  # which this rank has waited for: all others go on
+                comm.recv(source=self.rank)
+            travel(group, stage, layer)
+
+        Group.begin_pass, Group.agree, Group.travel = begin_slowly, agree_slowly, travel_slowly
+
+    def __exit__(self, kind, error, trace):
+        Group.begin_pass, Group.agree, Group.travel = self.methods
+        if comm.rank == self.rank and not self.by_alarm:
+            comm.send(None, self.slow)
+
+    def wait_or_fail(self):
+        if comm.rank == self.slow:
+            comm.recv(source=self.rank)
+        elif comm.rank == self.rank:
+            self.fail()
+
+    def fail(self):
+        """Begin to: this rank waits by then."""
+        if self.by_alarm:
+            signal.signal(signal.SIGALRM, self.alarm)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+        else:
+            threading.Thread(target=press, args=(self.hook, 0.1, 2), daemon=True).start()
+
+    def alarm(self, number, frame):
+        self.hook.when = time.monotonic()
+        comm.send(None, self.slow)
+        raise LookupError("as the test wants it")
+
+    def updates(self):
+        """Those that the models may have made in the end: all the same."""
+        steps = -(-200 * comm.size // BATCH)  # of an epoch
+        if self.place == "entering":
+            return [steps * (self.passes - 1)]
+        begun = (self.after - 1) // steps * steps  # before the epoch of the step
+        return [self.after - 1] if self.place in ("ahead", "within") else [begun, self.after - 1]
 
 
 def watched(method, run):
@@ -125,10 +200,13 @@ def run(case, seed):
     model = bpkern.MLP(
         [12, 30, 4], loss="cross_entropy", optimizer=bpkern.SGD(lr=lr), dtype="float64", seed=0
     )
-    hook = Between(rank) if case in ("between", "within") else Hook(case, rank, after)
-    if case == "within":
-        hook.rank = None
-        slowly(hook, rank, after)
+    place = case.removeprefix("alarm_")
+    hook = Hook(case, rank, after)
+    slowly = None
+    if case == "between" or place in PLACES:
+        hook = Between(rank if case == "between" else None)
+    if place in PLACES:
+        slowly = Slowly(hook, place, place != case, rank, (rank + 1) % comm.size, after)
     if case == "differs":
         model = bpkern.MLP([12, 30 + (comm.rank == rank), 4], loss="cross_entropy", seed=0)
     if case == "argument" and comm.rank == rank:
@@ -138,9 +216,7 @@ def run(case, seed):
     if case == "interrupts" or (case in ("interrupt", "asleep") and comm.rank == rank):
         wait = float(rng.uniform(0.0, drawn(rng, [0.03, 1.0])))  # half of them come while the fit starts
         threading.Thread(target=press, args=(hook, wait), daemon=True).start()
-    if (
-        case in ("late", "within") and comm.rank == (rank + 1) % comm.size
-    ):  # it waits for the rank that is asleep
+    if case == "late" and comm.rank == (rank + 1) % comm.size:  # it waits for the rank that is asleep
         threading.Thread(target=press, args=(hook, 0.5, 2, after), daemon=True).start()
     ranks = comm
     if case == "gone" and comm.rank in (rank, (rank + 1) % comm.size):
@@ -152,19 +228,20 @@ def run(case, seed):
     callbacks = () if case.startswith("interrupt") else hook
     if case == "batches":  # one rank gives fewer
         x, y = [(x, y)] * (3 - (comm.rank == rank)), None
-    rows_given = {} if case == "batches" else {"batch_size": 64}
+    rows_given = {} if case == "batches" else {"batch_size": BATCH}
     epochs = 3 if case == "groups" else 100000
     try:
-        model.fit(
-            x,
-            y,
-            epochs=epochs,
-            **rows_given,
-            shards=SHARDS * (1 + (case == "shards" and comm.rank == rank)),
-            comm=ranks,
-            callbacks=callbacks,
-            verbose=0,
-        )
+        with slowly or nullcontext():
+            model.fit(
+                x,
+                y,
+                epochs=epochs,
+                **rows_given,
+                shards=SHARDS * (1 + (case == "shards" and comm.rank == rank)),
+                comm=ranks,
+                callbacks=callbacks,
+                verbose=0,
+            )
         got = "nothing"
     except RankError as error:
         got = f"RankError {error}"
@@ -181,8 +258,10 @@ def run(case, seed):
     history = None if model.history_ is None else model.history_.columns()
     states = comm.allgather(digest(*state_of(model), history))
     whole = all(np.isfinite(each).all() for pair in model.get_weights() for each in pair)
+    if slowly is not None:
+        whole = whole and core_of(model).net.counts[0] in slowly.updates()
     if case not in ("argument", "rows", "differs", "row", "diverges", "groups", "shards", "batches"):
-        model.fit(x, y, shards=SHARDS, comm=comm, batch_size=64, verbose=0)
+        model.fit(x, y, shards=SHARDS, comm=comm, batch_size=BATCH, verbose=0)
     if comm.rank == 0:
         print(*lines, sep="\n")
         alike = len(set(states)) == 1 or case == "differs"

@@ -1,4 +1,4 @@
-"""Random fits on shards, as a program for `mpiexec`: ranks_fits.py SEEDS [THREADS] [messages] [stream].
+"""Random fits on shards, for `mpiexec`: ranks_fits.py SEEDS [THREADS] [shards=N] [messages] [stream].
 
 With `alone`, one process makes all shards; with `stream`, rows come as an iterable of batches. Rank 0 prints
 a line per seed: a digest of what the fit leaves.
@@ -43,7 +43,7 @@ def random_targets(rng, name, rows, outputs):
     return rng.normal(size=(rows, outputs))
 
 
-def random_fit(seed):
+def random_fit(seed, shards):
     """A model and its fits, all from a seed: the arguments besides the rows, and these for all ranks."""
     rng = np.random.default_rng(seed)
     outputs = int(rng.integers(1, 12))
@@ -75,7 +75,7 @@ def random_fit(seed):
         dropout=drawn(rng, [0.0, 0.0, 0.3]) if len(layers) > 2 else 0.0,
         seed=int(seed),
     )
-    rows, held_out = int(rng.integers(SHARDS, 400)), int(rng.integers(SHARDS, 60))
+    rows, held_out = int(rng.integers(shards, 400)), int(rng.integers(shards, 60))
     data = []
     for n in (rows, held_out):
         weights = rng.random(n) * (rng.random(n) > 0.3) + (np.arange(n) == 0)
@@ -101,15 +101,15 @@ def random_fit(seed):
 class Stream:
     """A rank's rows of mini-batches of any sizes, the same ones in every epoch."""
 
-    def __init__(self, rows, comm, seed):
-        self.rows, self.comm, self.seed = rows, comm, seed
+    def __init__(self, rows, comm, seed, shards):
+        self.rows, self.comm, self.seed, self.shards = rows, comm, seed, shards
 
     def __iter__(self):
         rng, left = np.random.default_rng(self.seed), len(self.rows[0])
-        while left >= SHARDS:
-            count = int(rng.integers(SHARDS, left + 1))
+        while left >= self.shards:
+            count = int(rng.integers(self.shards, left + 1))
             batch = tuple(None if each is None else each[left - count : left] for each in self.rows)
-            yield tuple(each for each in part_of(batch, self.comm, SHARDS) if each is not None)
+            yield tuple(each for each in part_of(batch, self.comm, self.shards) if each is not None)
             left -= count
 
 
@@ -135,36 +135,39 @@ def state_of(model):
     return [json.dumps(config["training"], sort_keys=True), *(arrays[name] for name in sorted(arrays))]
 
 
-def run(seed, comm, n_threads, streams=False):
+def run(seed, comm, n_threads, streams=False, shards=SHARDS):
     """The digest of one fit."""
-    model, arguments, (train, held_out) = random_fit(seed)
-    x, y, weights = part_of(train, comm, SHARDS)
+    model, arguments, (train, held_out) = random_fit(seed, shards)
+    x, y, weights = part_of(train, comm, shards)
     if streams:
-        x, y, weights = Stream(train, comm, seed), None, None
+        x, y, weights = Stream(train, comm, seed, shards), None, None
         for name in ("batch_size", "shuffle", "drop_last"):
             del arguments[name]
         if arguments.get("class_weight") == "balanced":
             arguments["class_weight"] = {1: 2.0}
-    validation = tuple(each for each in part_of(held_out, comm, SHARDS) if each is not None)
+    validation = tuple(each for each in part_of(held_out, comm, shards) if each is not None)
     with suppress(bpkern.DivergedError):
         model.fit(
             x,
             y,
             sample_weight=weights,
             validation_data=validation,
-            shards=SHARDS,
+            shards=shards,
             comm=comm,
             n_threads=n_threads,
             verbose=0,
             **arguments,
         )
-    found = model.evaluate(*part_of((train[0], train[1]), comm, SHARDS), shards=SHARDS, comm=comm)
+    found = model.evaluate(*part_of((train[0], train[1]), comm, shards), shards=shards, comm=comm)
     return digest(*state_of(model), found)
 
 
 def main():
     seeds, n_threads = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    comm = None
+    comm, shards = None, SHARDS
+    for each in sys.argv[3:]:
+        if each.startswith("shards="):
+            shards = int(each.removeprefix("shards="))
     if "alone" not in sys.argv:
         from mpi4py import MPI
 
@@ -175,7 +178,7 @@ def main():
             mpi.shares_memory = lambda engine: False
     first, last = map(int, seeds.split("-"))
     for seed in range(first, last):
-        found = run(seed, comm, n_threads, "stream" in sys.argv)
+        found = run(seed, comm, n_threads, "stream" in sys.argv, shards)
         if comm is not None:
             found = " ".join(sorted(set(comm.allgather(found))))
         if comm is None or comm.rank == 0:

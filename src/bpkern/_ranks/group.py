@@ -153,7 +153,12 @@ class Group:
         record, records = self._record, self._records
         record[0], record[1] = place, status
         record[2 : 2 + len(values)] = values
-        self.engine.allgather(record, records)
+        try:
+            self.engine.allgather(record, records)
+        except BaseException:
+            # The messages may still be on their way. The others count on them; the next meeting has its own.
+            self._record, self._records = self._new_records(len(record) - 2)
+            raise
         statuses = records[:, 1]
         if ((statuses != 0) & (statuses != STOPPED)).any():
             self._failed = True
@@ -198,16 +203,20 @@ class Group:
     def connect(
         self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
     ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]:
-        """As the link. All ranks call it at the same place; nothing is shared unless all want it."""
+        """As the link. All ranks call it at the same place; nothing is shared unless all want the same."""
         assert self.engine is not None
-        all_share = bool(self.meet(At.OBJECTS, (float(shared),)).all())
+        sizes = self.meet(At.OBJECTS, (float(shared),))
         self._link = self.engine.link()
-        return self._link.connect(dtype, size, nodes, segments, shared if all_share else 0)
+        return self._link.connect(dtype, size, nodes, segments, shared if (sizes == shared).all() else 0)
 
-    def begin_pass(self) -> None:
-        """All ranks begin a pass in which they share the parameters: until its first step, no rank fails."""
+    def begin_pass(self, stores: int) -> bool:
+        """As the link. If ranks share the parameters, a Ctrl-C waits for the agreement on the first step."""
         self._interrupts.hold()
-        self._meet(At.PASS, (), 0)
+        found = self._meet(At.PASS, (float(stores),), 0)
+        shares = stores != 0 and bool((found == stores).all())
+        if not shares:
+            self._interrupts.release()
+        return shares
 
     def agree(self, status: int, sums: np.ndarray) -> int:
         """Exchange each shard's sums and the status of a step.
