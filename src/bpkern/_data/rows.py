@@ -11,21 +11,26 @@ import numpy as np
 
 from .. import _core
 from .._model.settings import Settings
+from .gathered import GatheredRows
 from .interchange import as_numeric
 from .sparse import SparseRows, sparse_rows
 
 # Checked X (n, in), y, and float64 weights (n,) or None. y is int64 labels (n,), for cross_entropy only; or
 # numbers of any real dtype (n, out); or, for a loss that is a Python function, numbers of any shape (n, ...).
-Rows = tuple[np.ndarray | SparseRows, np.ndarray, np.ndarray | None]
+Rows = tuple[np.ndarray | SparseRows | GatheredRows, np.ndarray, np.ndarray | None]
 
 # The sum of a row of class probabilities may differ from 1 by this much: enough for half precision.
 SUM_TOLERANCE = 1e-3
 
 
-def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
-    """X of shape (n, width), of any real dtype and strides, or sparse. Raises ValueError or TypeError."""
-    is_sparse = type(X) is not np.ndarray and hasattr(X, "tocsr")  # on an array, hasattr is slow
-    x = sparse_rows(X) if is_sparse else as_numeric("X", X)
+def as_rows(X: Any, width: int) -> np.ndarray | SparseRows | GatheredRows:
+    """X of shape (n, width), of any real dtype and strides, or of another kind. ValueError or TypeError."""
+    x: np.ndarray | SparseRows | GatheredRows
+    is_array = type(X) is np.ndarray  # of which hasattr is slow
+    if not is_array and hasattr(X, "tocsr"):
+        x = sparse_rows(X)
+    else:
+        x = X if not is_array and isinstance(X, GatheredRows) else as_numeric("X", X)
     if len(x.shape) != 2:
         reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
         hint = f": {reshaped}" if len(x.shape) == 1 else ""
@@ -169,7 +174,7 @@ def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: b
     return x, as_targets(y, len(x), settings), weights
 
 
-def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
+def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows | GatheredRows:
     """As `as_rows`, and at least one row."""
     x = as_rows(X, width)
     if len(x) == 0:
@@ -180,6 +185,7 @@ def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
 def owned(data: Rows) -> Rows:
     """The same rows in memory that nobody else writes into."""
     x, targets, weights = data
+    assert not isinstance(x, GatheredRows)
     return x.copy(), targets.copy(), weights
 
 
@@ -209,9 +215,10 @@ class Reader:
             ),
         )
 
-    def rows(self, X: Any, width: int) -> np.ndarray | SparseRows:
+    def rows(self, X: Any, width: int) -> np.ndarray | SparseRows | GatheredRows:
         """The result of `as_rows`, with at least one row."""
-        x: np.ndarray | SparseRows = self._once(lambda: _some_rows(X, width), X, ("X", width))
+        x: np.ndarray | SparseRows | GatheredRows
+        x = self._once(lambda: _some_rows(X, width), X, ("X", width))
         return x
 
     def _once(self, make: Callable[[], Any], given: Any, kind: tuple[Any, ...]) -> Any:
@@ -239,7 +246,7 @@ def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
 
 
 def bad_row(
-    data: tuple[np.ndarray | SparseRows, np.ndarray | None, Any],
+    data: tuple[np.ndarray | SparseRows | GatheredRows, np.ndarray | None, Any],
     row: int,
     settings: Settings,
 ) -> ValueError:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .gathered import GatheredRows
 from .sparse import SparseRows
 
 # A column whose root mean square is greater counts as large: 0 to 16, as in scikit-learn's digits, is not.
@@ -19,17 +20,17 @@ GLANCE, MOST = 16, 1000
 NAMED = 4
 
 
-def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows) -> None:
-    """Warn if columns of X are large. Sparse rows are not looked at.
+def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows) -> None:
+    """Warn if columns of X are large. Sparse and gathered rows are not looked at.
 
     Parameters
     ----------
     X : array_like
         As the caller has given it: a table has names of columns.
-    x : ndarray, shape (n, in), or SparseRows
+    x : ndarray, shape (n, in), or SparseRows or GatheredRows
         The same numbers as rows.
     """
-    if isinstance(x, SparseRows):
+    if not isinstance(x, np.ndarray):
         return
     few = x[:: max(1, len(x) // GLANCE)].ravel()
     # The sum of squares is the fastest to compute; but it overflows in small integers, and that of many

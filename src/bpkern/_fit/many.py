@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _checks, _core
 from .._data import streams
+from .._data.gathered import GatheredRows
 from .._data.rows import Reader
 from .._model.core import core_of
 from ..callbacks import CSVLogger
@@ -229,23 +230,27 @@ def _make_call(model: MLP, X: Any, split: Any, shared: Mapping[str, Any], own: A
     if not isinstance(own, Mapping):
         raise TypeError(f"each must hold mappings of fit's arguments, not {own!r}")
     _check_names(own, "each", SHARED | {"y"})
-    rows = None if split is None else _checked_split(split, len(read.rows(X, model.layers[0])))
+    rows = None if split is None else _checked_split(split, read.rows(X, model.layers[0]))
     return Call(model, X, rows, {**shared, **own})
 
 
-def _checked_split(split: Any, rows: int) -> Split:
-    """A pair (train, validation) as arrays of row numbers below `rows`. Raises ValueError or TypeError."""
+def _checked_split(split: Any, x: Any) -> Split:
+    """A pair (train, validation) as arrays of numbers of rows of x. Raises ValueError or TypeError."""
     if not isinstance(split, (tuple, list)) or len(split) != 2:
         raise ValueError(f"splits must hold pairs (train, validation), not {split!r}")
     train, validation = split
     return (
-        _checked_index("train", train, rows),
-        None if validation is None else _checked_index("validation", validation, rows),
+        _checked_index("train", train, x),
+        None if validation is None else _checked_index("validation", validation, x),
     )
 
 
-def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
-    """Row numbers as int64, contiguous and in range: C reads these rows without another check."""
+def _checked_index(part: str, index: Any, x: Any) -> np.ndarray:
+    """Row numbers as int64, contiguous and in range: C reads these rows without another check.
+
+    Of gathered rows, C reads none by their numbers, which keep their type.
+    """
+    rows = len(x)
     array = np.array(index)  # a copy before the checks: the caller may change the array meanwhile
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
@@ -259,4 +264,4 @@ def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
             f"the {part} rows of a split must be from 0 to {rows - 1}, "
             f"not from {array.min()} to {array.max()}"
         )
-    return array.astype(np.int64, copy=False)
+    return array if isinstance(x, GatheredRows) else array.astype(np.int64, copy=False)

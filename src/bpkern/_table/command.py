@@ -196,8 +196,7 @@ def _predict(options: argparse.Namespace) -> None:
     if options.output:
         _check_output(options.output, options.data, options.model)
     model, table, names = _loaded(options, with_target=False)
-    encoded = model.encoder.transform(table.frame(names))
-    predicted = model.__bpkern_predictions__(encoded)
+    predicted = model.__bpkern_answers__(table.frame(names))
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     title = model.target or "prediction"
@@ -223,7 +222,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     task = task_of(table, model.target, "regression" if labels is None else "classification", labels)
     if not len(task.y):
         raise ValueError(f"{table.path} has no value of {model.target!r}")
-    predicted = model.__bpkern_predictions__(model.encoder.transform(table.frame(names, task.kept)))
+    predicted = model.__bpkern_answers__(table.frame(names, task.kept))
     classes = None if labels is None else len(labels)
     trivial = scores.baseline(task.y, classes, len(task.y))
     _say(f"{len(task.y):,} rows of {table.path}\n")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from .. import _checks
 from .._arguments import proposes_arguments
 from .columns import check_columns, check_not_empty
+from .encoded_rows import EncodedTable
 from .encoder_state import Arrays, Config, encoding_of_plain, plain_encoding
 from .encoding import Category, Encoding, Number
 from .fitting import Choices, encoding_of
@@ -208,9 +209,14 @@ class TableEncoder:
             For other columns, values of another kind than in `fit`, and infinity. The message names the
             column.
         """
-        encoding, frame = self._fitted(), as_frame(X)
+        return self._fitted().transform(self._checked(X))
+
+    def _checked(self, X: Any) -> Frame:
+        """A table with the columns of `fit`."""
+        self._fitted()
+        frame = as_frame(X)
         check_columns(frame, self._names(), self.n_features_in_, type(self).__name__)
-        return encoding.transform(frame)
+        return frame
 
     def _names(self) -> list[str] | None:
         names = getattr(self, "feature_names_in_", None)
@@ -344,6 +350,14 @@ class TableEncoder:
     def __bpkern_matrix__(self, frame: Frame) -> np.ndarray:
         """As `transform`, of a table whose columns are known to be those of `fit`."""
         return self._fitted().transform(frame)
+
+    def __bpkern_table__(self, frame: Frame) -> EncodedTable:
+        """The rows of `__bpkern_matrix__`, computed when they are needed."""
+        return EncodedTable(self._fitted(), frame)
+
+    def __bpkern_blocks__(self, X: Any) -> Iterator[np.ndarray]:
+        """The rows of `transform` in blocks, at least one, in memory that the next block uses again."""
+        return self._fitted().blocks(self._checked(X))
 
     def __bpkern_numbers__(self) -> int:
         """How many columns of the result are scaled numbers: they are the first."""

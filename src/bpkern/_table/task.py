@@ -103,16 +103,20 @@ def _of_labels(
 def split(
     y: np.ndarray, stratify: bool, part: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two lists of rows in random order, the second of this part of all; of each class in proportion.
+    """Two arrays of rows in random order, the second of this part of all; of each class in proportion.
 
     Both have at least one row, if there are two.
     """
-    order = rng.permutation(len(y))
+    order = rng.permutation(len(y)).astype(np.int32 if len(y) < 1 << 31 else np.int64)
     if stratify:
-        # Rows at equal steps through the classes in order.
-        order = order[np.argsort(y[order], kind="stable")]
+        # Rows at equal steps through the classes in order. Few classes are sorted as small numbers.
+        classes = y.astype(np.min_scalar_type(y.max(initial=0))) if y.dtype.kind == "i" else y
+        order = order[np.argsort(classes[order], kind="stable")]
     count = min(max(1, round(part * len(y))), len(y) - 1)
     places = np.floor((np.arange(count) + rng.random()) * len(y) / count).astype(np.int64)
     chosen = np.zeros(len(y), bool)
     chosen[np.minimum(places, len(y) - 1)] = True
-    return rng.permutation(order[~chosen]), rng.permutation(order[chosen])
+    others, own = np.asarray(order[~chosen]), np.asarray(order[chosen])
+    rng.shuffle(others)
+    rng.shuffle(own)
+    return others, own
