@@ -201,9 +201,10 @@ class RandomState:
         ValueError
             For a bit generator that is not NumPy's.
         """
-        _check_name(self.generator.bit_generator.state["bit_generator"])
+        state = self.generator.bit_generator.state
+        _check_name(state["bit_generator"])
         return {
-            "generator": _state_to_plain(self.generator.bit_generator.state),
+            "generator": _state_to_plain(state),
             "start": _state_to_plain(self._start.bit_generator.state),
             "split_seed": self._split_seed,
             "dropout_key": self.dropout_key,
