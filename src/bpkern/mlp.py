@@ -274,6 +274,14 @@ class MLP:
     def stop_training(self, stop: bool) -> None:
         self._core.stop_training = stop
 
+    if not TYPE_CHECKING:  # checkers would take any attribute to be there
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, with what the attribute of another library is called here."""
+            from ._attributes import unknown_attribute  # only for an error
+
+            raise unknown_attribute("MLP", name, self)
+
     def __repr__(self) -> str:
         return repr(self._core.settings)
 
@@ -1088,7 +1096,7 @@ class MLP:
         """
         tau = _checks.real("tau", tau, 0.0, 1.0)
         if not isinstance(other, MLP):
-            raise TypeError(f"other must be a bpkern.MLP, not {other!r}")
+            raise TypeError(f"other must be a bpkern.MLP, not {type(other).__name__}")
         self._core.blend(core_of(other), tau)
 
     @proposes_arguments("MLP.initialize")
@@ -1393,3 +1401,13 @@ class MLP:
 
     def __copy__(self) -> Self:
         return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # The state is new already: only what the user gave is copied.
+        import copy  # few models are copied
+
+        make, (arguments, *state), others = self.__reduce__()
+        copied: Self = make(copy.deepcopy(arguments, memo), *state)
+        memo[id(self)] = copied
+        vars(copied).update(copy.deepcopy(others, memo))
+        return copied

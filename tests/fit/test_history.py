@@ -107,7 +107,7 @@ def curves(ax):
 
 
 def test_a_notebook_draws_a_figure_once(pyplot, monkeypatch):
-    """pyplot draws it at the end of its cell: its value there is silent, and in later cells a picture."""
+    """As the value of its cell or, if it is none, by pyplot at the end of the cell; and as a value later."""
     shown = []
     fake = types.SimpleNamespace(Image=lambda data: data, display=shown.append)
     # matplotlib asks for these.
@@ -115,12 +115,18 @@ def test_a_notebook_draws_a_figure_once(pyplot, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", fake)
     figure = history(4).plot()
+    other = pyplot.figure()
     figure._ipython_display_()
-    assert shown == []
-    pyplot.close(figure)
-    pyplot.figure()  # with the number of the closed one
+    assert pyplot.get_fignums() == [other.number]  # what pyplot will draw at the end of the cell
     figure._ipython_display_()
-    assert [picture[:8] for picture in shown] == [b"\x89PNG\r\n\x1a\n"]
+    assert [picture[:8] for picture in shown] == [b"\x89PNG\r\n\x1a\n"] * 2
+
+
+def test_a_notebook_with_a_backend_of_its_own_draws_the_figure(pyplot, monkeypatch):
+    figure = history(4).plot()
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "module://ipympl.backend_nbagg")
+    figure._ipython_display_()  # IPython is not needed
+    assert pyplot.fignum_exists(figure.number)
 
 
 def test_panels(pyplot):

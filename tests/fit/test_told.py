@@ -239,6 +239,35 @@ def test_notebooks_show_nothing_on_standard_error(missing, monkeypatch, capsys):
     assert len(captured.out.splitlines()) == 3
 
 
+def test_a_cell_keeps_the_last_state_of_a_line(monkeypatch):
+    """By IPython's display, whose updates replace the text in saved notebooks, too."""
+    states = []
+
+    class Handle:
+        def update(self, data, raw):
+            states.append((data["text/plain"], raw))
+
+    def display(data, raw, display_id):
+        states.append((data["text/plain"], raw))
+        return Handle()
+
+    ipython = type(sys)("IPython")
+    ipython.get_ipython, ipython.__path__ = ZMQInteractiveShell, []
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    ipython.display = type(sys)("IPython.display")
+    ipython.display.display = display
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython.display)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    pytest.importorskip("tqdm")
+    stopping = callbacks.EarlyStopping("loss", patience=1, min_delta=1e9)
+    model().fit(SCALED, LABELS, epochs=9, callbacks=stopping, verbose=1)
+    assert all(raw for _, raw in states)
+    bar, reason = states[-1][0].splitlines()
+    assert bar.startswith("epoch 2/9, loss ")
+    assert "|██████████|" in bar
+    assert reason.startswith("stopped after epoch 2 of 9: loss has not improved")
+
+
 def test_a_stopped_bar_is_full(monkeypatch):
     tqdm = pytest.importorskip("tqdm").tqdm
     bars = []

@@ -62,6 +62,8 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
         )
         is_column = settings.loss == "cross_entropy" and targets.shape[1:] == (1,)
         hint = ": y.ravel(), for labels" if is_column else ""
+        if settings.loss != "cross_entropy" and targets.shape == (rows,) and _may_be_labels(targets, width):
+            hint = ": for labels, loss='cross_entropy'"
         raise ValueError(f"y must have shape {(rows, width)}{also}, not {targets.shape}{hint}")
     if settings.loss in ("cross_entropy", "binary_cross_entropy") and targets.size:
         lowest, highest = targets.min(), targets.max()
@@ -110,6 +112,11 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
     return labels.astype(np.int64, copy=False)
 
 
+def _may_be_labels(targets: np.ndarray, classes: int) -> bool:
+    """Whether targets, one per row, are numbers of that many classes."""
+    return bool(np.isin(targets, np.arange(classes)).all())
+
+
 def _label_hint(labels: np.ndarray, classes: int) -> str:
     """What the labels, which are out of range, were meant for; empty if that is not known."""
     lowest, highest = labels.min(), labels.max()
@@ -120,6 +127,8 @@ def _label_hint(labels: np.ndarray, classes: int) -> str:
         )
     if lowest == 1 and highest == classes:
         return ": classes are counted from 0, y - 1"
+    if len(np.unique(labels)) <= classes:
+        return ": classes are counted from 0, numpy.unique(y, return_inverse=True)[1]"
     return ""
 
 
@@ -152,7 +161,8 @@ def as_sample_weight(
     with np.errstate(over="ignore", under="ignore"):
         weights = np.array(given, np.float64, order="C")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise ValueError("sample_weight must be finite and at least 0")
+        row = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0]
+        raise ValueError(f"sample_weight must be finite and at least 0: row {row} has {given[row]}")
     if is_part:
         return weights
     if not weights.any():

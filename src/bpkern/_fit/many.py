@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # The arguments of `MLP.fit` that `fit_many` takes for all models, or one model in `each`.
 SHARED = frozenset({*OTHERS, *(FitArguments.__init__.__kwdefaults__ or ())} - {"n_threads"})
 
+# Its own arguments, as its messages list them.
+OWN = ("models", "X", "y", "splits", "each", "executor", "n_threads", "verbose")
+
 Split = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -166,7 +169,8 @@ def fit_many(
 def _checked_models(models: Any) -> list[MLP]:
     """The models as a list. Raises TypeError for other objects, ValueError if two share a generator."""
     if not hasattr(models, "__iter__"):
-        raise TypeError(f"models must be a sequence of bpkern.MLP, not {models!r}")
+        hint = ": for one model, [model]" if isinstance(models, MLP) else ""
+        raise TypeError(f"models must be a sequence of bpkern.MLP, not {models!r}{hint}")
     listed = list(models)
     for model in listed:
         if not isinstance(model, MLP):
@@ -210,7 +214,8 @@ def _check_names(given: Iterable[str], whose: str, allowed: frozenset[str]) -> N
         if name not in allowed:
             from .._suggestions import unknown_argument  # only for an error
 
-            raise unknown_argument(whose, [name], sorted(allowed))
+            own = OWN if whose == "fit_many" else ()
+            raise unknown_argument(whose, [name], [*own, *sorted(allowed)])
 
 
 def _listed(name: str, given: Any, count: int, default: Any) -> list[Any]:

@@ -2,8 +2,12 @@
 
 import io
 
+import matplotlib
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.figure import Figure
+
+# Backends whose figures are still pictures in a notebook; others display their own, which react to the mouse.
+STILL = ("inline", "module://matplotlib_inline.backend_inline", "agg")
 
 
 class NotebookFigure(Figure):  # type: ignore[misc]
@@ -13,11 +17,15 @@ class NotebookFigure(Figure):  # type: ignore[misc]
     """
 
     def _ipython_display_(self) -> None:
-        """What IPython does with a value: nothing while pyplot will draw it, and in later cells a picture."""
-        if self.canvas.manager in Gcf.get_all_fig_managers():  # pyplot itself asks only for numbers
+        """What IPython does with a value, and pyplot at the end of a cell with its figures: a picture.
+
+        pyplot then forgets the figure, and so draws it no second time.
+        """
+        if matplotlib.get_backend().lower() not in STILL:
             return
         from IPython.display import Image, display
 
         picture = io.BytesIO()
         self.savefig(picture, format="png")
+        Gcf.destroy_fig(self)
         display(Image(picture.getvalue()))

@@ -118,7 +118,10 @@ def _inputs(table: Table, task: Task, options: argparse.Namespace) -> list[str]:
     """The columns that the network gets."""
     for name in (*options.drop, *options.categorical):
         if name not in table.columns:
-            raise ValueError(f"{table.path} has no column {name!r}")
+            from .._suggestions import suggestion  # only for an error
+
+            meant = suggestion("column", name, table.columns)
+            raise ValueError(f"{table.path} has no column {name!r}{meant}")
     names = [
         name
         for name, column in table.columns.items()
@@ -170,6 +173,9 @@ def _about(table: Table, task: Task, names: list[str]) -> str:
 
 def _loaded(options: argparse.Namespace, with_target: bool) -> tuple[TableModel, Table, list[str]]:
     """The model, the table with its columns, and their names."""
+    forms = tuple(container.FORMATS)
+    if options.data.endswith(forms) and not options.model.endswith(forms):
+        raise ValueError(f"the model comes first: bpkern {options.command} {options.data} {options.model}")
     model = TableModel.load(options.model)
     names = list(getattr(model.encoder, "feature_names_in_", ()))
     if not names:

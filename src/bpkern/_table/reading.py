@@ -193,7 +193,10 @@ def _check_columns(table: Table, kinds: Mapping[str, str]) -> None:
     for name, kind in kinds.items():
         if name not in table.columns:
             known = ", ".join(map(repr, list(table.columns)[:8])) + ", ..." * (len(table.columns) > 8)
-            raise ValueError(f"{table.path} has no column {name!r}: there are {known}")
+            from .._suggestions import suggestion  # only for an error
+
+            meant = suggestion("column", name, table.columns)
+            raise ValueError(f"{table.path} has no column {name!r}: there are {known}{meant}")
         column = table.columns[name]
         if kind == "text" and not isinstance(column, Coded) and column.dtype.kind == "f":
             raise ValueError(f"{table.path}, column {name!r} must hold texts, as in fit, and holds numbers")

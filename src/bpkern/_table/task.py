@@ -59,7 +59,10 @@ def task_of(table: Table, name: str, kind: str, classes: list[Any] | None = None
     """
     if name not in table.columns:
         known = ", ".join(map(repr, list(table.columns)[:8])) + ", ..." * (len(table.columns) > 8)
-        raise ValueError(f"{table.path} has no column {name!r}: there are {known}")
+        from .._suggestions import suggestion  # only for an error
+
+        meant = suggestion("column", name, table.columns)
+        raise ValueError(f"{table.path} has no column {name!r}: there are {known}{meant}")
     column = table.columns[name]
     title = f"{table.path}, column {name!r}"
     if isinstance(column, Coded):
