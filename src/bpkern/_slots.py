@@ -1,6 +1,6 @@
 """Objects that hold settings in slots: scikit-learn's way to read and set them, and their pickles."""
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 
 class Slotted:
@@ -13,14 +13,6 @@ class Slotted:
     """
 
     __slots__: tuple[str, ...] = ()
-
-    if not TYPE_CHECKING:  # checkers would take any attribute to be there
-
-        def __getattr__(self, name: str) -> Any:
-            """Raise AttributeError, with what the setting of another library is called here."""
-            from ._attributes import unknown_attribute  # only for an error
-
-            raise unknown_attribute(type(self).__name__, name, self)
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments by name.

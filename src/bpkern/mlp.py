@@ -274,14 +274,6 @@ class MLP:
     def stop_training(self, stop: bool) -> None:
         self._core.stop_training = stop
 
-    if not TYPE_CHECKING:  # checkers would take any attribute to be there
-
-        def __getattr__(self, name: str) -> Any:
-            """Raise AttributeError, with what the attribute of another library is called here."""
-            from ._attributes import unknown_attribute  # only for an error
-
-            raise unknown_attribute("MLP", name, self)
-
     def __repr__(self) -> str:
         return repr(self._core.settings)
 
