@@ -248,8 +248,9 @@ for _estimator in ("MLPClassifier", "MLPRegressor"):
     ARGUMENTS[f"{_estimator}.fit"] = {
         **dict.fromkeys(("eval_set", "validation_data"), _ROWS_ASIDE),
         **dict.fromkeys(("epochs", "n_epochs"), "max_iter of the estimator is the number of epochs"),
-        **dict.fromkeys(("batch_size", "callbacks", "class_weight", "verbose"), _OF_THE_ESTIMATOR),
+        **dict.fromkeys(("batch_size", "callbacks", "verbose"), _OF_THE_ESTIMATOR),
     }
+ARGUMENTS["MLPClassifier.fit"]["class_weight"] = _OF_THE_ESTIMATOR
 
 
 def suggestion(kind: str, given: str, allowed: Iterable[str]) -> str:

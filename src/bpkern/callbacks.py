@@ -18,6 +18,8 @@ if not TYPE_CHECKING:  # checkers would take any attribute to be there
 
     def __getattr__(name: str) -> Any:
         """Raise AttributeError, with what the callback of another library is called here."""
+        if name.startswith("__"):  # Python asks for some at each import
+            raise AttributeError(name)
         import sys
 
         from ._attributes import unknown_attribute

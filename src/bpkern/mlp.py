@@ -1393,13 +1393,3 @@ class MLP:
 
     def __copy__(self) -> Self:
         return self.copy()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # The state is new already: only what the user gave is copied.
-        import copy  # few models are copied
-
-        make, (arguments, *state), others = self.__reduce__()
-        copied: Self = make(copy.deepcopy(arguments, memo), *state)
-        memo[id(self)] = copied
-        vars(copied).update(copy.deepcopy(others, memo))
-        return copied

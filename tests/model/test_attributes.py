@@ -4,6 +4,8 @@ import copy
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,3 +96,8 @@ def test_a_deep_copy_shares_nothing():
     deep.optimizer.lr = 1.0
     assert np.array_equal(trained.forward(X), before)
     assert trained.optimizer.lr == 0.01
+
+
+def test_an_import_does_not_need_the_words():
+    code = "import sys, bpkern; assert 'bpkern._attributes' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -88,10 +88,21 @@ def test_large_columns_are_named_at_the_line_of_the_call(estimator):
     model = estimator(random_state=0)
     large = X * [1, 500, 1, 70]
     assert warned_at(
-        lambda: model.fit(large, y), UserWarning, r"2 of 4 columns of X hold large numbers: 1 \("
+        lambda: model.fit(large, y), UserWarning, "2 of 4 columns of X hold large numbers: 1, 3. Net"
     )
     assert not warned_at(lambda: model.fit(X, y), UserWarning, "columns of X")
     assert not warned_at(lambda: model.partial_fit(large, y), UserWarning, "columns of X")
+
+
+def test_the_fits_of_a_search_warn_of_large_columns_in_the_same_words():
+    """Which Python, by default, shows once."""
+    search = GridSearchCV(MLPRegressor(max_iter=20), {"alpha": [0.1, 0.2]}, cv=3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search.fit(X * [1, 500, 1, 70], Y)
+    assert len(caught) == 7
+    assert len({str(each.message) for each in caught}) == 1
 
 
 def test_a_column_of_labels_is_named_at_the_line_of_the_call():

@@ -20,7 +20,7 @@ GLANCE, MOST = 16, 1000
 NAMED = 4
 
 
-def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows) -> None:
+def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows, with_sizes: bool = True) -> None:
     """Warn if columns of X are large. Sparse and gathered rows are not looked at.
 
     Parameters
@@ -29,6 +29,9 @@ def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows) -> 
         As the caller has given it: a table has names of columns.
     x : ndarray, shape (n, in), or SparseRows or GatheredRows
         The same numbers as rows.
+    with_sizes : bool
+        Whether the largest columns are named, with their sizes. Without, the first are: the folds of a search
+        then warn in the same words, which Python shows once.
     """
     if not isinstance(x, np.ndarray):
         return
@@ -42,9 +45,8 @@ def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows) -> 
     with np.errstate(all="ignore"):
         some = x[:: max(1, len(x) // MOST)].astype(np.float64)
         sizes = np.sqrt(np.square(some).mean(axis=0))
-    large = np.flatnonzero(
-        sizes > LARGE
-    )  # neither NaN, which the fit refuses, nor anything else that is no number
+    # Neither NaN, which the fit refuses, nor anything else that is no number.
+    large = np.flatnonzero(sizes > LARGE)
     if not large.size:
         return
     from .._user_warnings import warn  # few fits need it
@@ -52,8 +54,11 @@ def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows) -> 
     names = list(getattr(X, "columns", ()))
     if len(names) != x.shape[1]:
         names = list(range(x.shape[1]))
-    first = large[np.argsort(-sizes[large], kind="stable")][:NAMED]
-    listed = ", ".join(f"{names[column]!r} (about {_rounded(sizes[column])})" for column in first)
+    if with_sizes:
+        first = large[np.argsort(-sizes[large], kind="stable")][:NAMED]
+        listed = ", ".join(f"{names[column]!r} (about {_rounded(sizes[column])})" for column in first)
+    else:
+        listed = ", ".join(repr(names[column]) for column in large[:NAMED])
     more = ", ..." if large.size > NAMED else ""
     warn(
         f"{large.size} of {x.shape[1]} columns of X hold large numbers: {listed}{more}. Networks train badly "

@@ -60,8 +60,6 @@ class FitArguments:
         self.ema = None if ema is None else _checks.real("ema", ema, 0.0, 1.0)
         self.checkpoint = None if checkpoint is None else _checks.path("checkpoint", checkpoint)
         self.checkpoint_every = _checks.whole("checkpoint_every", checkpoint_every, 1)
-        if checkpoint is None and self.checkpoint_every != 1:
-            raise ValueError("checkpoint_every needs the file to write, and checkpoint is None")
         if isinstance(resume, (str, os.PathLike)):
             raise TypeError(
                 f"resume must be True or False, not {resume!r}: the file is the argument checkpoint"

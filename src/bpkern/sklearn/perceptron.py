@@ -301,7 +301,7 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
             if not stochastic:
                 rows = trainer.checked(X, targets, weights)  # a stochastic run checks them itself
             if not incremental and len(targets) * self.max_iter > SHORT and isinstance(X, np.ndarray):
-                warn_of_large_columns(given[0], X)
+                warn_of_large_columns(given[0], X, with_sizes=False)
             if first:
                 self.coefs_, self.intercepts_ = coefs, intercepts
                 self._start(layers, out_activation)

@@ -41,9 +41,10 @@ def proposing(fit: Method, method: Any) -> Method:
     def call(self: Any, *args: Any, **named: Any) -> Any:
         unknown = [name for name in named if name not in names]
         if unknown:
-            from .._suggestions import unknown_argument  # only for an error
+            from .._suggestions import ARGUMENTS, unknown_argument  # only for an error
 
-            raise unknown_argument(f"{type(self).__name__}.fit", unknown, names)
+            methods = [f"{each.__name__}.fit" for each in type(self).__mro__]  # the user's class may be the first
+            raise unknown_argument(next(each for each in methods if each in ARGUMENTS), unknown, names)
         return fit(self, *args, **named)
 
     return cast(Method, call)
