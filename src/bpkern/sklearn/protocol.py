@@ -43,7 +43,8 @@ def proposing(fit: Method, method: Any) -> Method:
         if unknown:
             from .._suggestions import ARGUMENTS, unknown_argument  # only for an error
 
-            methods = [f"{each.__name__}.fit" for each in type(self).__mro__]  # the user's class may be the first
+            # The user's class may be the first.
+            methods = [f"{each.__name__}.fit" for each in type(self).__mro__]
             raise unknown_argument(next(each for each in methods if each in ARGUMENTS), unknown, names)
         return fit(self, *args, **named)
 
