@@ -6,6 +6,7 @@ import pytest
 import bpkern
 from bpkern._data import gathered
 from bpkern._data.gathered import GatheredRows
+from bpkern._fit import epochs
 
 ROWS, WIDTH = 900, 5
 RNG = np.random.default_rng(0)
@@ -86,6 +87,15 @@ def test_splits_of_several_models():
         bpkern.fit_many(models, rows, LABELS, splits=splits, epochs=2, batch_size=30, n_threads=2)
         found.append([values for each in models for values in bits(each)])
     assert all(map(np.array_equal, *found))
+
+
+def test_orders_of_many_rows_are_renumbered_in_place(monkeypatch):
+    found = []
+    for most in (epochs.RENUMBERED, 100):
+        monkeypatch.setattr(epochs, "RENUMBERED", most)
+        found.append(model())
+        found[-1].fit(X, LABELS, epochs=2, batch_size=50, validation_split=0.3, metrics=["f1"])
+    assert all(map(np.array_equal, *map(bits, found)))
 
 
 def test_a_divergence_has_the_number_of_its_step():
