@@ -716,8 +716,8 @@ cdef class Network:
         return 0
 
     def evaluate(self, Data rows, index, n_threads, row_losses=None, outputs=None, sums=(0.0, 0.0, 0.0)):
-        """The sums that `train` returns, without training and without penalties; of `sums` too. `row_losses`, float64 (n,), gets the
-        loss of each row, and `outputs` (n, out) the outputs."""
+        """The sums that `train` returns, without training and without penalties, added to `sums`, those of earlier
+        rows. `row_losses`, float64 (n,), gets the loss of each row, and `outputs` (n, out) the outputs."""
         cdef bpk_run run
         self.begin_run(&run, rows, index, READ_ROWS, True)
         run.results.loss_sum, run.results.accuracy_sum, run.results.weight_sum = sums

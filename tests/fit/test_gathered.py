@@ -6,6 +6,7 @@ import pytest
 import bpkern
 from bpkern._data import gathered
 from bpkern._data.gathered import GatheredRows
+from bpkern._fit import epochs
 
 ROWS, WIDTH = 900, 5
 RNG = np.random.default_rng(0)
@@ -63,6 +64,21 @@ def test_the_bits_of_an_array(arguments, settings):
     assert rows.most <= max(arguments["batch_size"], 256)
 
 
+def test_schedules_of_accumulated_gradients():
+    """Blocks of 4, 4 and 2 mini-batches: at the end of the second one, two wait for their update."""
+
+    def halving(update):
+        return 0.5 ** (1 + update)
+
+    for lr in (bpkern.schedules.FlatCos(0.01, 8), halving):
+        found = []
+        for rows in (X[:640], Taken(X[:640])):
+            optimizer = bpkern.AdamW(lr=lr, weight_decay=halving)
+            found.append(model(optimizer=optimizer, dropout=bpkern.schedules.Exponential(0.5, 0.9)))
+            found[-1].fit(rows, LABELS[:640], epochs=2, batch_size=64, accumulate=3)
+        assert all(map(np.array_equal, *map(bits, found)))
+
+
 def test_splits_of_several_models():
     splits = [(np.arange(i, 800, 2, np.int32), np.arange(800, ROWS, dtype=np.int32)) for i in range(2)]
     found = []
@@ -71,6 +87,15 @@ def test_splits_of_several_models():
         bpkern.fit_many(models, rows, LABELS, splits=splits, epochs=2, batch_size=30, n_threads=2)
         found.append([values for each in models for values in bits(each)])
     assert all(map(np.array_equal, *found))
+
+
+def test_orders_of_many_rows_are_renumbered_in_place(monkeypatch):
+    found = []
+    for most in (epochs.RENUMBERED, 100):
+        monkeypatch.setattr(epochs, "RENUMBERED", most)
+        found.append(model())
+        found[-1].fit(X, LABELS, epochs=2, batch_size=50, validation_split=0.3, metrics=["f1"])
+    assert all(map(np.array_equal, *map(bits, found)))
 
 
 def test_a_divergence_has_the_number_of_its_step():
@@ -96,6 +121,13 @@ def test_a_bad_row_has_its_number():
 
 def own_loss(outputs, targets):
     return outputs.sum(axis=1), np.ones_like(outputs)
+
+
+@pytest.mark.parametrize("call", ["forward", "predict", "evaluate", "losses", "train_on_batch", "trace"])
+def test_only_fits_take_them(call):
+    trained = model()
+    with pytest.raises(TypeError, match="this call needs X as an array"):
+        getattr(trained, call)(*((Taken(X),) if call in ("forward", "predict") else (Taken(X), LABELS)))
 
 
 def test_what_needs_all_rows_is_refused(tmp_path):

@@ -47,6 +47,15 @@ def test_large_columns_are_named_with_the_remedy():
     assert files == {__file__}
 
 
+def test_codes_of_categories_are_not_large():
+    inputs = [bpkern.inputs.CategoryEmbedding(1, 600, 2)]
+    X = SCALED.copy()
+    X[:, 1] = np.arange(len(X)) % 600
+    assert warned(lambda: model(inputs=inputs).fit(X, LABELS, epochs=20))[0] == []
+    [told] = warned(lambda: model(inputs=inputs).fit(X * [1, 1, 1, 1, 70], LABELS, epochs=20))[0]
+    assert told.startswith("1 of 5 columns of X hold large numbers: 4 (about ")
+
+
 def test_columns_of_a_table_are_named_by_their_names():
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(

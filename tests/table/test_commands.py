@@ -190,7 +190,10 @@ def test_a_network_that_finds_nothing(bpkern):
             "t.csv has no column 'z': there are 'x', 'y', 'name'",
         ),
         (["fit", "t.csv", "--target", "Name", "-o", "m.npz"], "'x', 'y', 'name'; did you mean 'name'?"),
-        (["fit", "t.csv", "--target", "y", "-o", "m.npz", "--drop", "X"], "no column 'X'; did you mean 'x'?"),
+        (
+            ["fit", "t.csv", "--target", "y", "-o", "m.npz", "--drop", "X"],
+            "no column 'X': there are 'x', 'y', 'name'; did you mean 'x'?",
+        ),
         (["predict", "t.csv", "net.npz"], "the model comes first: bpkern predict net.npz t.csv"),
         (["fit", "t.csv", "--target", "y", "-o", "m.txt"], "must end in .npz or .safetensors, not 'm.txt'"),
         (["fit", "t.csv", "--target", "y", "-o", "no/m.npz"], "No such file or directory: "),

@@ -1,6 +1,7 @@
 """Rows of a large table, encoded when they are needed: the same numbers as those of the whole matrix."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,21 +106,56 @@ def test_an_array_of_numbers_is_read_where_it_is(order):
     assert (rows.some(index)[:, 2] == encoder.transform(X)[index, 2]).all()
 
 
+class Counted:
+    """A column of pyarrow's that counts the calls of its methods."""
+
+    def __init__(self, column):
+        self._column, self.calls = column, []
+
+    def __getattr__(self, name):
+        if callable(getattr(self._column, name)):
+            self.calls.append(name)
+        return getattr(self._column, name)
+
+
+def test_chunks_are_joined_once():
+    """A `take` of several chunks joins them all, in each block of an epoch."""
+    pa = pytest.importorskip("pyarrow")
+    values = np.random.default_rng(0).normal(size=ROWS)
+    several = Counted(pa.chunked_array([values[:100], values[100:250], values[250:]]))
+    one = Counted(pa.chunked_array([values]))
+    columns = [several, one]
+    table = SimpleNamespace(column_names=["a", "b"], shape=(ROWS, 2), column=columns.__getitem__)
+    frame = as_frame(table)
+    index = np.random.default_rng(1).permutation(ROWS)
+    for part in (index[:50], index[50:], index):
+        for place in range(2):
+            assert (frame.values_at(place, part) == values[part]).all()
+            assert (frame.values(place, 90, 120) == values[90:120]).all()
+    assert several.calls == ["combine_chunks"]  # the result is what is read from then on
+    assert "combine_chunks" not in one.calls
+
+
 @KINDS
 def test_blocks_are_parts_of_the_matrix(kind):
     table = kind(columns())
     encoder = TableEncoder(categorical=["code"]).fit(table)
-    found = [block.copy() for block in encoder.__bpkern_blocks__(table)]
-    assert [len(block) for block in found] == [128, 128, 44]
-    assert (np.concatenate(found) == encoder.transform(table)).all()
+    sizes = []
+
+    def predict(block):
+        sizes.append(len(block))
+        return block.copy()
+
+    found = encoder.__bpkern_by_blocks__(as_frame(table), predict)
+    assert sizes == [128, 128, 44]
+    assert (found == encoder.transform(table)).all()
 
 
 def test_a_table_without_rows_is_one_block():
     encoder = TableEncoder().fit(columns())
     none = {name: values[:0] for name, values in columns().items()}
-    assert [block.shape for block in encoder.__bpkern_blocks__(none)] == [
-        (0, encoder.transform(none).shape[1])
-    ]
+    found = encoder.__bpkern_by_blocks__(as_frame(none), np.copy)
+    assert found.shape == (0, encoder.transform(none).shape[1])
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# Rows of a block: enough that a call of NumPy per column is cheap, few enough for the second cache. It is a
-# multiple of the rows that predictions and evaluations take at a time, so that these are the same ones.
+# Rows of a block: enough that a call of NumPy per column is cheap. A multiple of 256, the rows per step of
+# evaluation (READ_ROWS in network.pxi), so that sums have the same bits.
 BLOCK_ROWS = 4096
 
 
 class GatheredRows:
     """A matrix (n, columns) that is never in memory as a whole.
 
-    Fits by `Steps` and measurements take it as X. Losses that are Python functions, shards and checkpoints do
-    not.
+    Fits by `Steps` take it as X, also of their validation data. Losses that are Python functions, shards and
+    checkpoints do not, and neither does any other call.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class GatheredRows:
         return out
 
 
-def blocks(
+def gathered_blocks(
     x: GatheredRows,
     targets: np.ndarray,
     weights: np.ndarray | None,
@@ -58,7 +58,7 @@ def blocks(
     index : ndarray of int, shape (m,), or None
         The rows in their order; None is all of them.
     batch : int
-        The rows of a mini-batch, which no block divides.
+        The rows of a mini-batch; blocks hold whole ones.
 
     Yields
     ------

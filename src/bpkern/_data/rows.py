@@ -23,14 +23,21 @@ Rows = tuple[np.ndarray | SparseRows | GatheredRows, np.ndarray, np.ndarray | No
 SUM_TOLERANCE = 1e-3
 
 
-def as_rows(X: Any, width: int) -> np.ndarray | SparseRows | GatheredRows:
-    """X of shape (n, width), of any real dtype and strides, or of another kind. ValueError or TypeError."""
+def as_rows(X: Any, width: int, gathered: bool = False) -> np.ndarray | SparseRows | GatheredRows:
+    """X of shape (n, width), of any real dtype and strides, or sparse, or if asked for `GatheredRows`.
+
+    Raises ValueError or TypeError for others.
+    """
     x: np.ndarray | SparseRows | GatheredRows
     is_array = type(X) is np.ndarray  # of which hasattr is slow
     if not is_array and hasattr(X, "tocsr"):
         x = sparse_rows(X)
+    elif not is_array and isinstance(X, GatheredRows):
+        if not gathered:
+            raise TypeError("this call needs X as an array: rows that are gathered are for fits")
+        x = X
     else:
-        x = X if not is_array and isinstance(X, GatheredRows) else as_numeric("X", X)
+        x = as_numeric("X", X)
     if len(x.shape) != 2:
         reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
         hint = f": {reshaped}" if len(x.shape) == 1 else ""
@@ -179,14 +186,24 @@ def as_sample_weight(
 
 def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: bool = False) -> Rows:
     """The arguments of `fit` and `evaluate` as Rows, at least one row; `is_part` as in `as_sample_weight`."""
-    x = _some_rows(X, settings.layers[0])
+    return _with_targets(_some_rows(X, settings.layers[0]), y, sample_weight, settings, is_part)
+
+
+def rows_to_fit(X: Any, y: Any, sample_weight: Any, settings: Settings) -> Rows:
+    """As `read_rows`; X may be `GatheredRows`."""
+    return _with_targets(_some_rows(X, settings.layers[0], gathered=True), y, sample_weight, settings, False)
+
+
+def _with_targets(
+    x: np.ndarray | SparseRows | GatheredRows, y: Any, sample_weight: Any, settings: Settings, is_part: bool
+) -> Rows:
     weights = as_sample_weight(sample_weight, len(x), is_part, settings.conventions.penalty_per_weight)
     return x, as_targets(y, len(x), settings), weights
 
 
-def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows | GatheredRows:
+def _some_rows(X: Any, width: int, gathered: bool = False) -> np.ndarray | SparseRows | GatheredRows:
     """As `as_rows`, and at least one row."""
-    x = as_rows(X, width)
+    x = as_rows(X, width, gathered)
     if len(x) == 0:
         raise ValueError("X has no rows")
     return x
@@ -200,10 +217,7 @@ def owned(data: Rows) -> Rows:
 
 
 class Reader:
-    """`read_rows` for several fits of the same data: the same object is checked and converted once.
-
-    It takes no `is_part`.
-    """
+    """`rows_to_fit` for several fits of the same data: the same object is checked and converted once."""
 
     def __init__(self) -> None:
         # By id of the source object and kind of result: the source, kept alive so that no other object gets
@@ -228,7 +242,7 @@ class Reader:
     def rows(self, X: Any, width: int) -> np.ndarray | SparseRows | GatheredRows:
         """The result of `as_rows`, with at least one row."""
         x: np.ndarray | SparseRows | GatheredRows
-        x = self._once(lambda: _some_rows(X, width), X, ("X", width))
+        x = self._once(lambda: _some_rows(X, width, gathered=True), X, ("X", width))
         return x
 
     def _once(self, make: Callable[[], Any], given: Any, kind: tuple[Any, ...]) -> Any:

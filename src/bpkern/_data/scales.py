@@ -3,6 +3,7 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,12 @@ GLANCE, MOST = 16, 1000
 NAMED = 4
 
 
-def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows, with_sizes: bool = True) -> None:
+def warn_of_large_columns(
+    X: Any,
+    x: np.ndarray | SparseRows | GatheredRows,
+    codes: Sequence[int] = (),
+    with_sizes: bool = True,
+) -> None:
     """Warn if columns of X are large. Sparse and gathered rows are not looked at.
 
     Parameters
@@ -29,6 +35,8 @@ def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows, wit
         As the caller has given it: a table has names of columns.
     x : ndarray, shape (n, in), or SparseRows or GatheredRows
         The same numbers as rows.
+    codes : sequence of int
+        Columns that hold codes of categories, whose size means nothing.
     with_sizes : bool
         Whether the largest columns are named, with their sizes. Without, the first are: the folds of a search
         then warn in the same words, which Python shows once.
@@ -45,6 +53,7 @@ def warn_of_large_columns(X: Any, x: np.ndarray | SparseRows | GatheredRows, wit
     with np.errstate(all="ignore"):
         some = x[:: max(1, len(x) // MOST)].astype(np.float64)
         sizes = np.sqrt(np.square(some).mean(axis=0))
+    sizes[list(codes)] = 0.0
     # Neither NaN, which the fit refuses, nor anything else that is no number.
     large = np.flatnonzero(sizes > LARGE)
     if not large.size:

@@ -149,7 +149,7 @@ class RowEpochs(Epochs):
     Parameters
     ----------
     data : Rows
-    index : ndarray of int64 or None
+    index : ndarray of int64, or int32 with gathered rows, or None
         The rows to train on; None is all of them.
     shuffler : Shuffler or None
         The source of a new order for each epoch; None keeps the order of the rows.
@@ -248,7 +248,10 @@ class RowEpochs(Epochs):
         return finished
 
     def _order(self) -> np.ndarray | None:
-        """The rows of the next epoch in their order, int64; None for all rows in the order of the data."""
+        """The rows of the next epoch in their order, None for all rows in the order of the data.
+
+        They are int64, or of gathered rows int32.
+        """
         if self._shuffler is None:
             if self._used == self._count:
                 return self._index
@@ -256,7 +259,8 @@ class RowEpochs(Epochs):
         order = self._shuffler.permutation(self._count).astype(np.int64, copy=False)[: self._used]
         if self._index is None:
             return order
-        if not isinstance(self._shuffler, RandomState):  # which may keep its order
+        # scikit-learn's shuffler keeps the array that it returns.
+        if len(order) <= RENUMBERED or not isinstance(self._shuffler, RandomState):
             return np.asarray(self._index[order])
         for start in range(0, len(order), RENUMBERED):  # in place: of many rows, another order is large
             part = order[start : start + RENUMBERED]

@@ -14,7 +14,7 @@ import numpy as np
 from .. import _checks, _core
 from .._data import streams
 from .._data.gathered import GatheredRows
-from .._data.rows import Rows, classes_of, is_1d, owned, read_rows
+from .._data.rows import Rows, classes_of, is_1d, owned, read_rows, rows_to_fit
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
@@ -88,7 +88,7 @@ class Fit:
     shuffler : Shuffler, optional
         The source of the order of each epoch, if `arguments.shuffle`; the model's generator by default.
     read : callable
-        `read_rows`, or a `Reader`, called with (X, y, sample_weight, settings).
+        `rows_to_fit`, or a `Reader`, called with (X, y, sample_weight, settings).
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Fit:
         *,
         split: tuple[np.ndarray, np.ndarray | None] | None = None,
         shuffler: Shuffler | None = None,
-        read: Callable[[Any, Any, Any, Settings], Rows] = read_rows,
+        read: Callable[[Any, Any, Any, Settings], Rows] = rows_to_fit,
     ) -> None:
         self._model, self._core = model, core_of(model)
         self._net, self._settings = self._core.net, self._core.settings
@@ -237,7 +237,8 @@ class Fit:
         if passes * ROW_WORK + self.work >= CHECKED_WORK:
             from .._data.scales import warn_of_large_columns  # most fits are short
 
-            warn_of_large_columns(X, self._rows[0])
+            stage = self._settings.stage
+            warn_of_large_columns(X, self._rows[0], () if stage is None else stage.code_columns)
 
     # The fit -----------------------------------------------------------------------------------------
 

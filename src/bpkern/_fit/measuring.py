@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._data.gathered import GatheredRows, blocks
+from .._data.gathered import GatheredRows, gathered_blocks
 from .._data.rows import Rows, bad_row, read_rows
 from .._model.core import Core
 from .._model.prediction import predictions
@@ -49,7 +49,7 @@ def measure(
     ----------
     core : Core
     data : Rows
-    index : ndarray of int64 or None
+    index : ndarray of int64, or int32 with gathered rows, or None
         The rows to measure; None is all of them.
     metrics : sequence of Metric
         C computes the accuracy along with the loss; all others are computed from the outputs.
@@ -101,7 +101,7 @@ def _evaluate(
     if not isinstance(x, GatheredRows):
         return net.evaluate(_core.Data(*data), index, n_threads, outputs=outputs)
     sums = (0.0, 0.0, 0.0)
-    for start, numbers, block in blocks(x, targets, weights, index, batch=1):
+    for start, numbers, block in gathered_blocks(x, targets, weights, index, batch=1):
         own = None if outputs is None else outputs[start : start + len(numbers)]
         try:
             sums = net.evaluate(_core.Data(*block), None, n_threads, outputs=own, sums=sums)

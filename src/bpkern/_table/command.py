@@ -19,7 +19,7 @@ from ..errors import DivergedError
 from . import scores
 from .experiment import measured, parts_of, trivial_name
 from .frames import Coded
-from .reading import Format, Table, described, kind_of, read_table
+from .reading import Format, Table, described, kind_of, no_column, read_table
 from .table_model import TableModel
 from .task import Task, task_of
 
@@ -118,10 +118,7 @@ def _inputs(table: Table, task: Task, options: argparse.Namespace) -> list[str]:
     """The columns that the network gets."""
     for name in (*options.drop, *options.categorical):
         if name not in table.columns:
-            from .._suggestions import suggestion  # only for an error
-
-            meant = suggestion("column", name, table.columns)
-            raise ValueError(f"{table.path} has no column {name!r}{meant}")
+            raise no_column(table, name)
     names = [
         name
         for name, column in table.columns.items()

@@ -19,7 +19,7 @@ Codes = Callable[[np.ndarray], np.ndarray]
 
 
 class EncodedRows(GatheredRows):
-    """The rows of one table or of several, whose rows count on.
+    """The rows of one table, or of several one behind the other.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class EncodedTable:
     def _numbers_in(self, place: int, index: np.ndarray) -> np.ndarray:
         if place in self._numbers:
             return self._numbers[place].take(index)
-        found = self._frame.taken(place, index)
+        found = self._frame.values_at(place, index)
         assert isinstance(found, np.ndarray)
         return found
 
@@ -117,7 +117,7 @@ class _Translated:
         self._frame, self._place, self._table = frame, place, table
 
     def __call__(self, index: np.ndarray) -> np.ndarray:
-        found = self._frame.taken(self._place, index)
+        found = self._frame.values_at(self._place, index)
         assert isinstance(found, Coded)
         return np.asarray(self._table.take(np.maximum(found.codes, -1), mode="wrap"))
 

@@ -244,15 +244,15 @@ class Encoding:
         space = np.empty((2, len(self._kept), min(len(out), ROWS)))
         for first in range(0, len(out), ROWS):
             part = slice(first, first + ROWS)
-            self._write_numbers(out[part], _some(read, part), space, frame, rows[part])
-            self._write_categories(out[part], _some(codes, part))
+            self._write_numbers(out[part], _sliced(read, part), space, frame, rows[part])
+            self._write_categories(out[part], _sliced(codes, part))
 
     def check(self, read: Mapping[int, np.ndarray], frame: Frame, rows: Sequence[int] | np.ndarray) -> None:
         """Raise as `write`, without writing anything."""
         space, out = np.empty((2, len(self._kept), ROWS)), np.empty((ROWS, self._before_codes), np.float32)
         for first in range(0, len(rows), ROWS):
             part = slice(first, first + ROWS)
-            self._write_numbers(out[: len(rows[part])], _some(read, part), space, frame, rows[part])
+            self._write_numbers(out[: len(rows[part])], _sliced(read, part), space, frame, rows[part])
 
     def read_codes(self, frame: Frame, place: int, start: int, stop: int) -> np.ndarray:
         """The codes of a range of a column of categories. Raises as `Lookup.codes`."""
@@ -313,7 +313,7 @@ class Encoding:
             out[:, column] = codes[place]
 
 
-def _some(columns: Mapping[int, np.ndarray], part: slice) -> dict[int, np.ndarray]:
+def _sliced(columns: Mapping[int, np.ndarray], part: slice) -> dict[int, np.ndarray]:
     return {place: values[part] for place, values in columns.items()}
 
 

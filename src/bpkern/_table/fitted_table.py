@@ -133,15 +133,15 @@ def fit_table(
     numbers, codes = encoder.__bpkern_numbers__(), encoder.codes_
     shape = Shape(X.shape[1], outputs, choices.hidden, loss, numbers, codes)
 
-    def scaled(values: np.ndarray) -> np.ndarray:
+    def scale(values: np.ndarray) -> np.ndarray:
         """Values of mean 0 and deviation 1, as float64."""
         found = values - (center if values.ndim == 2 else center[0])
         found /= spread if values.ndim == 2 else spread[0]
         return found
 
     if values is not None:
-        y = scaled(values).astype(np.float32)
-    rows = Rows(X, y, weights, values, None if values is None else scaled)
+        y = scale(values).astype(np.float32)
+    rows = Rows(X, y, weights, values, None if values is None else scale)
     return FittedTable(encoder, train(recipe, shape, rows, splits, plan, seed), center, spread)
 
 
@@ -181,7 +181,7 @@ def _each(encode: Callable[[Frame], Encoded], frames: Sequence[Frame]) -> list[E
 
 
 def _moments(y: np.ndarray, weights: np.ndarray | None, outputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column of the values, which change; 1 if the deviation is 0."""
+    """Mean and standard deviation of each column; 1 if the deviation is 0. Overwrites `y`."""
     y = y.reshape(len(y), outputs)
     varies = (y != y[0]).any(axis=0)
     # In units of the largest number, squares neither overflow nor underflow.

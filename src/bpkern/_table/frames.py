@@ -49,7 +49,7 @@ class Frame:
         """A range of a column: an array (rows,) of any dtype, or codes."""
         raise NotImplementedError
 
-    def taken(self, column: int, index: np.ndarray) -> np.ndarray | Coded:
+    def values_at(self, column: int, index: np.ndarray) -> np.ndarray | Coded:
         """The values of a column in some rows, in any order, as `values` has them."""
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class Matrix(Frame):
     def values(self, column: int, start: int, stop: int) -> np.ndarray:
         return self._array[start:stop, column]
 
-    def taken(self, column: int, index: np.ndarray) -> np.ndarray:
+    def values_at(self, column: int, index: np.ndarray) -> np.ndarray:
         return in_rows(self._array[:, column], index)
 
 
@@ -94,7 +94,7 @@ class Arrays(Frame):
             return Coded(values.codes[start:stop], values.categories)
         return values[start:stop]
 
-    def taken(self, column: int, index: np.ndarray) -> np.ndarray | Coded:
+    def values_at(self, column: int, index: np.ndarray) -> np.ndarray | Coded:
         values = self._columns[column]
         if isinstance(values, Coded):
             return Coded(in_rows(values.codes, index), values.categories)
@@ -127,7 +127,7 @@ class Pandas(Frame):
             return values[start:stop]
         return self._array(values.iloc[start:stop])
 
-    def taken(self, column: int, index: np.ndarray) -> np.ndarray | Coded:
+    def values_at(self, column: int, index: np.ndarray) -> np.ndarray | Coded:
         values = self._columns[column]
         if isinstance(values, Coded):
             return Coded(in_rows(values.codes, index), values.categories)
@@ -153,7 +153,7 @@ class Polars(Frame):
     def values(self, column: int, start: int, stop: int) -> np.ndarray:
         return np.asarray(self._columns[column][start:stop].to_numpy())
 
-    def taken(self, column: int, index: np.ndarray) -> np.ndarray:
+    def values_at(self, column: int, index: np.ndarray) -> np.ndarray:
         return np.asarray(self._columns[column][index].to_numpy())
 
 
@@ -168,8 +168,12 @@ class Arrow(Frame):
     def values(self, column: int, start: int, stop: int) -> np.ndarray:
         return self._array(self._columns[column].slice(start, stop - start))
 
-    def taken(self, column: int, index: np.ndarray) -> np.ndarray:
-        return self._array(self._columns[column].take(index))
+    def values_at(self, column: int, index: np.ndarray) -> np.ndarray:
+        values = self._columns[column]
+        if getattr(values, "num_chunks", 1) != 1:
+            # `take` would join the chunks in each call.
+            values = self._columns[column] = values.combine_chunks()
+        return self._array(values.take(index))
 
     @staticmethod
     def _array(part: Any) -> np.ndarray:
@@ -200,8 +204,8 @@ class Selected(Frame):
             return Coded(values.codes[index - first], values.categories)
         return np.asarray(values[index - first])
 
-    def taken(self, column: int, index: np.ndarray) -> np.ndarray | Coded:
-        return self._frame.taken(column, self._index[index])
+    def values_at(self, column: int, index: np.ndarray) -> np.ndarray | Coded:
+        return self._frame.values_at(column, self._index[index])
 
 
 def in_rows(values: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -209,9 +209,9 @@ class TableEncoder:
             For other columns, values of another kind than in `fit`, and infinity. The message names the
             column.
         """
-        return self._fitted().transform(self._checked(X))
+        return self._fitted().transform(self.__bpkern_frame__(X))
 
-    def _checked(self, X: Any) -> Frame:
+    def __bpkern_frame__(self, X: Any) -> Frame:
         """A table with the columns of `fit`."""
         self._fitted()
         frame = as_frame(X)
@@ -355,9 +355,10 @@ class TableEncoder:
         """The rows of `__bpkern_matrix__`, computed when they are needed."""
         return EncodedTable(self._fitted(), frame)
 
-    def __bpkern_blocks__(self, X: Any) -> Iterator[np.ndarray]:
-        """The rows of `transform` in blocks, at least one, in memory that the next block uses again."""
-        return self._fitted().blocks(self._checked(X))
+    def __bpkern_by_blocks__(self, frame: Frame, predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """``predict(matrix)`` of `__bpkern_matrix__`, of a block of its rows at a time."""
+        found = [predict(block) for block in self._fitted().blocks(frame)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def __bpkern_numbers__(self) -> int:
         """How many columns of the result are scaled numbers: they are the first."""

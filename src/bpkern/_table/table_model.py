@@ -149,8 +149,7 @@ class TableModel:
 
     def _of_blocks(self, X: Any, predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """What is predicted for the rows of a table, which are encoded a block at a time."""
-        found = [predict(block) for block in self.encoder.__bpkern_blocks__(X)]
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        return self.encoder.__bpkern_by_blocks__(self.encoder.__bpkern_frame__(X), predict)
 
     def _probabilities(self, encoded: np.ndarray) -> np.ndarray:
         found = self.model.predict_proba(encoded)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .frames import Coded
-from .reading import Table
+from .reading import Table, no_column
 
 # The most distinct whole numbers that are taken for classes.
 MOST_CLASSES = 10
@@ -58,11 +58,7 @@ def task_of(table: Table, name: str, kind: str, classes: list[Any] | None = None
         of labels that are not known.
     """
     if name not in table.columns:
-        known = ", ".join(map(repr, list(table.columns)[:8])) + ", ..." * (len(table.columns) > 8)
-        from .._suggestions import suggestion  # only for an error
-
-        meant = suggestion("column", name, table.columns)
-        raise ValueError(f"{table.path} has no column {name!r}: there are {known}{meant}")
+        raise no_column(table, name)
     column = table.columns[name]
     title = f"{table.path}, column {name!r}"
     if isinstance(column, Coded):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.gathered import GatheredRows, blocks
+from .._data.gathered import GatheredRows, gathered_blocks
 from .._fit.many import fit_many
 from .._fit.progress import make_progress
 from .._threads import get_num_threads
@@ -45,7 +45,7 @@ class Rows(NamedTuple):
     weights : ndarray, shape (n,), or None
     values : ndarray of float64, shape of y, or None
         The values before they were scaled; None for classes.
-    scaled : callable, optional
+    scale : callable, optional
         Makes scaled values of some of them, as float64.
     """
 
@@ -53,7 +53,7 @@ class Rows(NamedTuple):
     y: np.ndarray
     weights: np.ndarray | None = None
     values: np.ndarray | None = None
-    scaled: Callable[[np.ndarray], np.ndarray] | None = None
+    scale: Callable[[np.ndarray], np.ndarray] | None = None
 
     def some(self, index: np.ndarray) -> np.ndarray:
         """A copy of some rows of X."""
@@ -67,7 +67,9 @@ class Rows(NamedTuple):
         """The outputs (m, out) of a model for some rows."""
         if not isinstance(self.X, GatheredRows):
             return model.forward(self.X[index])
-        found = [model.forward(block[0]) for _, _, block in blocks(self.X, self.y, None, index, batch=1)]
+        found = [
+            model.forward(block[0]) for _, _, block in gathered_blocks(self.X, self.y, None, index, batch=1)
+        ]
         return np.concatenate(found)
 
 
@@ -195,7 +197,9 @@ def train(
     for split, own in zip(splits, seeds, strict=False):
         generator = np.random.default_rng(own)
         updates = epochs * (len(split.training) // batch)
-        models.append(new_network(recipe, shape, updates, generator, _some(rows, split, generator, initial)))
+        models.append(
+            new_network(recipe, shape, updates, generator, _initial_rows(rows, split, generator, initial))
+        )
         limits.append(_limits(recipe, rows, split.training))
         best.append(_best_epoch(recipe, rows, split, limits[-1]))
     display = make_progress(plan.verbose)
@@ -240,7 +244,7 @@ def train(
     return [_finished(models[i], best[i], rows, splits[i], recipe, plan, limits[i]) for i in kept]
 
 
-def _some(rows: Rows, split: Split, generator: np.random.Generator, most: int) -> np.ndarray:
+def _initial_rows(rows: Rows, split: Split, generator: np.random.Generator, most: int) -> np.ndarray:
     """At most `most` random training rows."""
     return rows.some(generator.permutation(split.training)[:most])
 
@@ -260,8 +264,8 @@ def _best_epoch(recipe: Recipe, rows: Rows, split: Split, limits: Limits | None)
         return BestEpoch(recipe.monitor)
     choosing = split.choosing
     assert rows.values is not None
-    assert rows.scaled is not None
-    y = rows.scaled(rows.values[choosing])
+    assert rows.scale is not None
+    y = rows.scale(rows.values[choosing])
     _, weights = rows.targets(choosing)
 
     def error(model: MLP) -> float:
@@ -313,7 +317,7 @@ def _finished(
 
 
 def _calibrated(model: MLP, rows: Rows, index: np.ndarray) -> float:
-    """`calibrate` by some rows."""
+    """The temperature that `calibrate` finds for these rows."""
     return calibrate(model, rows.outputs(model, index), *rows.targets(index))
 
 
@@ -335,7 +339,7 @@ def _affordable(
     initial = FEWEST_INITIAL
     while True:
         began = time.perf_counter()
-        probe = new_network(recipe, shape, TIMED, generator, _some(rows, whole, generator, initial))
+        probe = new_network(recipe, shape, TIMED, generator, _initial_rows(rows, whole, generator, initial))
         making = networks * (time.perf_counter() - began)
         enough = initial >= min(INITIAL_ROWS, len(whole.training))
         if enough or 4 * making > INITIALISING * (until - time.monotonic()):

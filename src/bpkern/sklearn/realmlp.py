@@ -246,8 +246,7 @@ class BaseRealMLP(BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         check_columns(frame, None if names is None else list(names), self.n_features_in_, type(self).__name__)
         check_not_empty(frame)
-        found = [predict(block) for block in self.encoder_.__bpkern_blocks__(frame)]
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        return self.encoder_.__bpkern_by_blocks__(frame, predict)
 
     @abstractmethod
     def _meaning(self) -> dict[str, Any]:
