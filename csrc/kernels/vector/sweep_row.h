@@ -1,9 +1,8 @@
 /* The sweep of plain SGD, if the batch is one row and the next batch, if any, is one row, too. It goes row by
  * row and not in tiles: on AVX2, the registers of a tile would leave none for the sums, and each sum waits
  * for its term before. The formulas are those of spend.h and sweep.c, to the same bits: only a gradient that
- * underflows is 0 here and may be -0 there. On Zen 4, stores take turns with fma, whose third operand they
- * read through the same port, but not with products and sums: hence no fma for the step. Included by sweep.c;
- * defined here.
+ * underflows is 0 here and may be -0 there. On Zen 4, stores take turns with fma, as measured, but not with
+ * products and sums: hence no fma for the step. Included by sweep.c; defined here.
  */
 #ifndef BPK_SWEEP_ROW_H
 #define BPK_SWEEP_ROW_H

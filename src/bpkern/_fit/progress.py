@@ -121,7 +121,7 @@ class CellText:
             self._display = self._make(shown, raw=True, display_id=True)
 
     def flush(self) -> None:
-        """Nothing: `write` shows the text at once."""
+        """Do nothing: `write` shows the text at once."""
 
 
 class Unfailing(Progress):

@@ -152,7 +152,12 @@ class Group:
         record, records = self._record, self._records
         record[0], record[1] = place, status
         record[2 : 2 + len(values)] = values
-        self.engine.allgather(record, records)
+        try:
+            self.engine.allgather(record, records)
+        except BaseException:
+            # The messages may still be on their way. The others count on them; the next meeting has its own.
+            self._record, self._records = self._new_records(len(record) - 2)
+            raise
         statuses = records[:, 1]
         if ((statuses != 0) & (statuses != STOPPED)).any():
             self._failed = True
