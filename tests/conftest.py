@@ -1,5 +1,6 @@
 """Fixtures and settings for all tests."""
 
+import gc
 import random
 
 import hypothesis
@@ -23,6 +24,10 @@ def pytest_report_header(config):
         f"instruction sets: {', '.join(_core.available_isas())}",
         f"to repeat: --hypothesis-seed={config.option.hypothesis_seed}",
     ]
+
+
+def pytest_collection_finish():
+    gc.freeze()  # some 25,000 tests, which every full collection would look through
 
 
 @pytest.fixture(params=ISAS)

@@ -255,6 +255,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
     moves moves;
     next_moves(request, counts, cursor->updates, 1, &moves);
     constants c = constants_of(&moves.weights);
+    const int new_moves = !is_sgd || request->rates || request->decays;
     const int is_squares = net->loss.loss == BPK_MSE || net->loss.loss == BPK_SQUARED_ERROR;
     const double unit = 1;
     const vec largest = vset1(REAL_MAX);
@@ -308,7 +309,7 @@ static ALWAYS_INLINE bpk_status one_by_one(const bpk_net *net, bpk_run *run, ptr
         }
         if (!isfinite(row_loss)) return BPK_DIVERGED;
 
-        if (!is_sgd || request->rates || request->decays) {
+        if (new_moves) {
             ptrdiff_t updates = cursor->updates + counts.updates - net->counts.updates;
             next_moves(request, counts, updates, 1, &moves);
             c = constants_of(&moves.weights);

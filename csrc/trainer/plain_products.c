@@ -96,9 +96,10 @@ static void few_rows(void *context, worker *me) {
 /* Blocks ------------------------------------------------------------------------------------------------- */
 
 /* The depth of a part. Copied to a panel, a part of a block of w stays in the first-level cache on AVX2,
- * where a tile has the fewest multiply-adds for each vector of w that it loads. Otherwise it is read where it
- * is: with few rows of the left matrix, little arithmetic hides the time that memory takes, and only few
- * distant rows are read at once. */
+ * where a tile has the fewest multiply-adds for each vector of w that it loads. There, all parts are about
+ * equally deep: a short last one would read and write the sums for little arithmetic. Otherwise w is read
+ * where it is: with few rows of the left matrix, little arithmetic hides the time that memory takes, and only
+ * few distant rows are read at once. */
 enum { PANEL_ROW = 96 };
 
 /* Rows of the left matrix that are copied at once. */
@@ -106,8 +107,11 @@ enum { COPIED_ROWS = 8 };
 
 static ptrdiff_t depth_of_part(const call *c) {
     const bpk_kernels *kernels = c->kernels;
-    if (c->is_forward || c->n > reused_rows(kernels))
-        return kernels->panel * (ptrdiff_t)kernels->real_size <= PANEL_ROW ? DEPTH / 2 : DEPTH;
+    if (c->is_forward || c->n > reused_rows(kernels)) {
+        const ptrdiff_t most = kernels->panel * (ptrdiff_t)kernels->real_size <= PANEL_ROW ? 256 : 512;
+        const ptrdiff_t parts = larger((c->k + most - 1) / most, 1);
+        return (c->k + parts - 1) / parts;
+    }
     if (c->columns <= kernels->panel) return c->k;
     return c->n < 8 ? 16 * larger(c->n, 1) : 128;
 }

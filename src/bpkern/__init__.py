@@ -98,8 +98,9 @@ def __getattr__(name: str) -> Any:
         module = import_module(_LATER[name], __name__)
         return module if _LATER[name] == f".{name}" else getattr(module, name)
     from . import kernels
+    from ._attributes import unknown_attribute
 
-    message = f"module {__name__!r} has no attribute {name!r}"
+    message = str(unknown_attribute(f"module {__name__!r}", name, sys.modules[__name__]))
     for module in (callbacks, schedules, losses, activations, kernels):
         if getattr(vars(module).get(name), "__module__", None) == module.__name__:
             message += f": it is {module.__name__}.{name}"

@@ -193,10 +193,14 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     for command in (fit, predict, evaluate):
         csv = command.add_argument_group("CSV files", "Options that are not given are detected.")
         csv.add_argument("--encoding", help="such as cp1252 or latin-1 (utf-8, or by its mark)")
-        csv.add_argument("--delimiter", help="between fields: , ; | or tab")
+        csv.add_argument("--delimiter", "--sep", help="between fields: , ; | or tab")
         csv.add_argument("--decimal", choices=(".", ","), help="the decimal sign")
         csv.add_argument(
-            "--missing", action="append", default=[], metavar="TEXT", help="also means a gap, as NA and ? do"
+            "--missing",
+            action="append",
+            default=[],
+            metavar="TEXT",
+            help="also means a gap, as NA and ? do",
         )
 
 

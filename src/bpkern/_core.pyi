@@ -252,6 +252,7 @@ class Network:
         shards: Shards | None = None,
         decays: np.ndarray | None = None,
         dropouts: np.ndarray | None = None,
+        sums: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> tuple[float, float, float]: ...
     def evaluate(
         self,
@@ -260,6 +261,7 @@ class Network:
         n_threads: int | None,
         row_losses: np.ndarray | None = None,
         outputs: np.ndarray | None = None,
+        sums: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> tuple[float, float, float]: ...
     def forward(self, X: Any) -> np.ndarray | None: ...
     def forward_into(self, X: Any, out: np.ndarray) -> np.ndarray | None: ...

@@ -27,6 +27,13 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "nll": "cross_entropy",
         "log_loss": "cross_entropy",
         "softmax": "cross_entropy",
+        "nllloss": "cross_entropy",
+        "crossentropyloss": "cross_entropy",
+        "bceloss": "binary_cross_entropy",
+        "bcewithlogitsloss": "binary_cross_entropy",
+        "mseloss": "mse",
+        "l1loss": "mae",
+        "smoothl1loss": "huber",
         "binary_crossentropy": "binary_cross_entropy",
         "bce": "binary_cross_entropy",
         "bce_with_logits": "binary_cross_entropy",
@@ -60,6 +67,15 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "zeros": "units with equal weights stay equal, so weights are drawn; biases begin at 0",
     },
     "optimizer": {"momentum": "sgd", "nesterov": "sgd"},
+    "solver": {
+        name: f"give optimizer=bpkern.{kind}(), which replaces the solver"
+        for name, kind in (
+            ("adamw", "AdamW"),
+            ("nadam", "NAdam"),
+            ("rmsprop", "RMSprop"),
+            ("adagrad", "Adagrad"),
+        )
+    },
     "hook": {
         "on_train_begin": "on_fit_begin",
         "on_train_end": "on_fit_end",
@@ -81,6 +97,8 @@ _RATES = {
     "params": "an optimiser holds settings only: MLP(optimizer=...) brings it to its parameters",
     "clipnorm": "clipping is fit(clip_norm=...)",
     "clipvalue": "clipping is fit(clip_value=...)",
+    "max_norm": "clipping is fit(clip_norm=...)",
+    "clip_norm": "clipping is fit(clip_norm=...)",
 }
 _SCHEDULE = {
     "optimizer": "the optimiser gets the schedule as its lr, as in bpkern.Adam(lr=...)",
@@ -123,6 +141,8 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "validation_split": _FIT,
         "validation_fraction": "it is the argument validation_split of fit",
         "n_threads": _FIT,
+        "clip_norm": _FIT,
+        "clip_value": _FIT,
         "early_stopping": "give fit a callback, as in callbacks=bpkern.callbacks.EarlyStopping(patience=10)",
     },
     "MLP.fit": {
@@ -133,6 +153,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "eval_set": "validation_data",
         "n_jobs": "n_threads",
         "workers": "n_threads",
+        "num_workers": "n_threads",
         "grad_clip": "clip_norm",
         "clipnorm": "clip_norm",
         "max_grad_norm": "clip_norm",
@@ -201,7 +222,10 @@ ARGUMENTS |= {
     | {"initial_learning_rate": "highest", "total_steps": "iterations"},
 }
 _WRITES_NOTHING = "it returns the text: pathlib.Path('net.c').write_text(bpkern.export.to_c(model))"
+_INT8 = "as in to_c(model, weights='int8', data=X)"
 ARGUMENTS["to_c"] = dict.fromkeys(("path", "file", "filename", "output"), _WRITES_NOTHING)
+ARGUMENTS["to_c"] |= dict.fromkeys(("int8", "quantize", "quantization", "dtype"), _INT8)
+ARGUMENTS["to_c"] |= {"prefix": "name", "calibration": "data", "X": "data", "x": "data"}
 _IN_TORCH = "it returns the Sequential: torch.save(bpkern.export.to_torch(model), 'net.pt')"
 ARGUMENTS["to_torch"] = dict.fromkeys(("path", "file", "filename", "output"), _IN_TORCH)
 ARGUMENTS["fit_many"] = ARGUMENTS["each"] = ARGUMENTS["MLP.fit"]
@@ -216,6 +240,17 @@ BY_POSITION = {
     "to_c": _WRITES_NOTHING,
     "to_torch": _IN_TORCH,
 }
+
+
+_ROWS_ASIDE = "the rows set aside are X_val and y_val"
+_OF_THE_ESTIMATOR = "it is a parameter of the estimator"
+for _estimator in ("MLPClassifier", "MLPRegressor"):
+    ARGUMENTS[f"{_estimator}.fit"] = {
+        **dict.fromkeys(("eval_set", "validation_data"), _ROWS_ASIDE),
+        **dict.fromkeys(("epochs", "n_epochs"), "max_iter of the estimator is the number of epochs"),
+        **dict.fromkeys(("batch_size", "callbacks", "verbose"), _OF_THE_ESTIMATOR),
+    }
+ARGUMENTS["MLPClassifier.fit"]["class_weight"] = _OF_THE_ESTIMATOR
 
 
 def suggestion(kind: str, given: str, allowed: Iterable[str]) -> str:

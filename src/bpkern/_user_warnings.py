@@ -3,19 +3,33 @@
 import warnings
 from collections.abc import Callable
 from inspect import currentframe
-from types import FunctionType, SimpleNamespace
+from types import FrameType, FunctionType, SimpleNamespace
 from typing import Any
 
 # joblib calls the fits of scikit-learn's searches and ensembles.
 PACKAGES = ("bpkern", "sklearn", "joblib")
 
+# Below these, the stack of a worker process or thread has no line of the user.
+WORKERS = ("multiprocessing", "concurrent", "threading")
+
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line of the nearest caller outside of these packages."""
-    level, frame = 1, currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in PACKAGES:
+    """Warn at the line of the nearest caller outside of these packages.
+
+    A worker of joblib has none: there it is the line of these packages that calls this one.
+    """
+    level, calling, frame = 1, 1, currentframe()
+    while frame is not None and (package := _package_of(frame)) in PACKAGES:
         level, frame = level + 1, frame.f_back
+        calling = level if package == "bpkern" else calling
+    if frame is None or package in WORKERS:
+        level = min(calling, level - 1)
     warnings.warn(message, category, stacklevel=level)
+
+
+def _package_of(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
 
 
 def at_users_line(function: Any) -> Callable[..., Any]:

@@ -14,6 +14,19 @@ from ._fit.hooks import check_hooks
 from ._fit.metrics import MAXIMISED
 from ._model.core import core_of
 
+if not TYPE_CHECKING:  # checkers would take any attribute to be there
+
+    def __getattr__(name: str) -> Any:
+        """Raise AttributeError, with what the callback of another library is called here."""
+        if name.startswith("__"):  # Python asks for some at each import
+            raise AttributeError(name)
+        import sys
+
+        from ._attributes import unknown_attribute
+
+        raise unknown_attribute(f"module {__name__!r}", name, sys.modules[__name__])
+
+
 if TYPE_CHECKING:
     from ._files.logs import Log
 

@@ -1,7 +1,7 @@
 """The record of a fit: for each metric a list with one value per epoch."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
@@ -46,6 +46,17 @@ class History(dict[str, list[float]]):
         super().__init__()
         self.iterations = 0
         self.lr: list[float] = []
+
+    if not TYPE_CHECKING:  # checkers would take any attribute to be there
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, with where the metric of that name is."""
+            from ._attributes import unknown_attribute  # only for an error
+
+            error = unknown_attribute("History", name, self)
+            if name in self:
+                error.args = (f"{error}: it is history[{name!r}]",)
+            raise error
 
     def add_epoch(self, metrics: Mapping[str, float], iterations: int, lr: float) -> None:
         """Append an epoch: its metrics, its number of mini-batches, and its last learning rate."""

@@ -1088,7 +1088,7 @@ class MLP:
         """
         tau = _checks.real("tau", tau, 0.0, 1.0)
         if not isinstance(other, MLP):
-            raise TypeError(f"other must be a bpkern.MLP, not {other!r}")
+            raise TypeError(f"other must be a bpkern.MLP, not {type(other).__name__}")
         self._core.blend(core_of(other), tau)
 
     @proposes_arguments("MLP.initialize")

@@ -560,7 +560,7 @@ cdef class Network:
 
     def train(
         self, Data rows, index, ptrdiff_t batch, Update update, rates, int threads, Pace pace, watcher,
-        outputs=None, bint more=False, Shards shards=None, decays=None, dropouts=None,
+        outputs=None, bint more=False, Shards shards=None, decays=None, dropouts=None, sums=(0.0, 0.0, 0.0),
     ):
         """Train for one epoch, in the order of `index` (int64) or of the rows. `reserve` has been called with this
         `batch` and `update`, and has returned at least `threads`. This thread is inside `writing()`.
@@ -571,7 +571,7 @@ cdef class Network:
         fit. `watcher` has `before()` and `after(rows, loss, weight)`, called around slices of the epoch. `outputs` (n,
         out) gets the outputs before each update. With `more`, pending gradients are kept for the next call. With
         `shards`, `index` is in their order, and `batch` is at least 2, and the most rows of a mini-batch that this rank has.
-        Returns the sums over rows of weight * loss, weight * accuracy and weight.
+        Returns the sums over rows of weight * loss, weight * accuracy and weight, added to `sums` of earlier rows.
         """
         cdef bpk_run run
         cdef bpk_request *request = &run.request
@@ -581,6 +581,7 @@ cdef class Network:
         if batch < 1 or not 1 <= threads <= BPK_MAX_THREADS:
             raise ValueError(f"a batch has at least 1 row and 1 to {BPK_MAX_THREADS} threads, not {batch} and {threads}")
         self.begin_run(&run, rows, index, batch, True)
+        results.loss_sum, results.accuracy_sum, results.weight_sum = sums
         update.begin(&run)
         request.more = more
         request.threads = threads
@@ -725,11 +726,12 @@ cdef class Network:
             look_for_signals()
         return 0
 
-    def evaluate(self, Data rows, index, n_threads, row_losses=None, outputs=None):
-        """The sums that `train` returns, without training and without penalties. `row_losses`, float64 (n,), gets the
-        loss of each row, and `outputs` (n, out) the outputs."""
+    def evaluate(self, Data rows, index, n_threads, row_losses=None, outputs=None, sums=(0.0, 0.0, 0.0)):
+        """The sums that `train` returns, without training and without penalties, added to `sums`, those of earlier
+        rows. `row_losses`, float64 (n,), gets the loss of each row, and `outputs` (n, out) the outputs."""
         cdef bpk_run run
         self.begin_run(&run, rows, index, READ_ROWS, True)
+        run.results.loss_sum, run.results.accuracy_sum, run.results.weight_sum = sums
         run.request.batch = min(run.request.batch, run.request.data.rows)
         if row_losses is not None:
             row_losses = plain("row_losses", row_losses)

@@ -60,6 +60,14 @@ class Trace(TraceData):
         and ``.frozen``, as `MLP.freeze` and `MLP.set_factors` have set them.
     """
 
+    if not TYPE_CHECKING:  # checkers would take any attribute to be there
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, with where the number of that name is."""
+            from ._attributes import unknown_attribute  # only for an error
+
+            raise unknown_attribute("Trace", name, self)
+
     def __repr__(self) -> str:
         sizes, losses = "-".join(map(str, self.sizes)), [step.loss for step in self.steps]
         last = f" to {losses[-1]:.6g}" if len(losses) > 1 else ""

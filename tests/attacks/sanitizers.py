@@ -278,7 +278,7 @@ def races(journal):
     if "data race" not in reports_in(folder):
         sys.exit("the thread sanitizer did not report a data race")
     for trial in journal:
-        # The thread sanitizer ends or blocks a child of a process with several threads, those just ended included.
+        # The sanitizer may end or block a child of a process with several threads, just ended ones included.
         failure = run_tests(journal, trial, ["-m", "pytest", "-k", "not fork"], env, WITH_THREADS)
         report = reports_in(folder)
         if failure or report:

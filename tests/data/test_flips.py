@@ -143,7 +143,7 @@ def test_class_weights(bad):
 def test_rows_of_a_split(dtype, bad):
     def make():
         given = np.arange(ROWS).astype(dtype)
-        return given, lambda: _checked_index("train", given, ROWS)
+        return given, lambda: _checked_index("train", given, np.empty((ROWS, 1)))
 
     for index in results_of_all_flips(make, bad):
         assert index.dtype == np.int64

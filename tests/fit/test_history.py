@@ -4,7 +4,6 @@ import copy
 import pickle
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -107,20 +106,20 @@ def curves(ax):
 
 
 def test_a_notebook_draws_a_figure_once(pyplot, monkeypatch):
-    """pyplot draws it at the end of its cell: its value there is silent, and in later cells a picture."""
-    shown = []
-    fake = types.SimpleNamespace(Image=lambda data: data, display=shown.append)
-    # matplotlib asks for these.
-    package = types.SimpleNamespace(get_ipython=lambda: None, version_info=(9, 0), __path__=[])
-    monkeypatch.setitem(sys.modules, "IPython", package)
-    monkeypatch.setitem(sys.modules, "IPython.display", fake)
+    """As a value by IPython, which pyplot then does not at the end of the cell."""
     figure = history(4).plot()
+    other = pyplot.figure()
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "module://matplotlib_inline.backend_inline")
+    with pytest.raises(NotImplementedError):  # IPython goes on to the formats of figures
+        figure._ipython_display_()
+    assert pyplot.get_fignums() == [other.number]
+
+
+def test_a_notebook_with_a_backend_of_its_own_draws_the_figure(pyplot, monkeypatch):
+    figure = history(4).plot()
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "module://ipympl.backend_nbagg")
     figure._ipython_display_()
-    assert shown == []
-    pyplot.close(figure)
-    pyplot.figure()  # with the number of the closed one
-    figure._ipython_display_()
-    assert [picture[:8] for picture in shown] == [b"\x89PNG\r\n\x1a\n"]
+    assert pyplot.fignum_exists(figure.number)
 
 
 def test_panels(pyplot):

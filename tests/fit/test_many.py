@@ -368,7 +368,7 @@ def one(**given):
     [
         ({"verbose": 3}, ValueError, "unknown verbose 3"),
         ({"n_threads": 0}, ValueError, "n_threads must be at least 1, not 0"),
-        ({"epoch": 2}, TypeError, "unknown argument 'epoch' of fit_many: allowed are accumulate,"),
+        ({"epoch": 2}, TypeError, "unknown argument 'epoch' of fit_many: allowed are models, X, y, splits,"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
         ({"each": {"epochs": 2}}, TypeError, "each must be a sequence with an item for each model, not {"),
         ({"each": [{}] * 3}, ValueError, "each must have an item for each of the 4 models, not 3"),

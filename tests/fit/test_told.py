@@ -47,6 +47,15 @@ def test_large_columns_are_named_with_the_remedy():
     assert files == {__file__}
 
 
+def test_codes_of_categories_are_not_large():
+    inputs = [bpkern.inputs.CategoryEmbedding(1, 600, 2)]
+    X = SCALED.copy()
+    X[:, 1] = np.arange(len(X)) % 600
+    assert warned(lambda: model(inputs=inputs).fit(X, LABELS, epochs=20))[0] == []
+    [told] = warned(lambda: model(inputs=inputs).fit(X * [1, 1, 1, 1, 70], LABELS, epochs=20))[0]
+    assert told.startswith("1 of 5 columns of X hold large numbers: 4 (about ")
+
+
 def test_columns_of_a_table_are_named_by_their_names():
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(
@@ -237,6 +246,35 @@ def test_notebooks_show_nothing_on_standard_error(missing, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert captured.err == ""
     assert len(captured.out.splitlines()) == 3
+
+
+def test_a_cell_keeps_the_last_state_of_a_line(monkeypatch):
+    """By IPython's display, whose updates replace the text in saved notebooks, too."""
+    states = []
+
+    class Handle:
+        def update(self, data, raw):
+            states.append((data["text/plain"], raw))
+
+    def display(data, raw, display_id):
+        states.append((data["text/plain"], raw))
+        return Handle()
+
+    ipython = type(sys)("IPython")
+    ipython.get_ipython, ipython.__path__ = ZMQInteractiveShell, []
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    ipython.display = type(sys)("IPython.display")
+    ipython.display.display = display
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython.display)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    pytest.importorskip("tqdm")
+    stopping = callbacks.EarlyStopping("loss", patience=1, min_delta=1e9)
+    model().fit(SCALED, LABELS, epochs=9, callbacks=stopping, verbose=1)
+    assert all(raw for _, raw in states)
+    bar, reason = states[-1][0].splitlines()
+    assert bar.startswith("epoch 2/9, loss ")
+    assert "|██████████|" in bar
+    assert reason.startswith("stopped after epoch 2 of 9: loss has not improved")
 
 
 def test_a_stopped_bar_is_full(monkeypatch):

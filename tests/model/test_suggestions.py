@@ -37,6 +37,9 @@ def model(**settings):
         ({"loss": "crossentropy"}, "did you mean 'cross_entropy'?"),
         ({"loss": "BCE"}, "did you mean 'binary_cross_entropy'?"),
         ({"loss": "MSE"}, "did you mean 'mse'?"),
+        ({"loss": "BCEWithLogitsLoss"}, "did you mean 'binary_cross_entropy'?"),
+        ({"loss": "NLLLoss"}, "did you mean 'cross_entropy'?"),
+        ({"loss": "SmoothL1Loss"}, "did you mean 'huber'?"),
         ({"loss": "mean_squared_error"}, "did you mean 'mse'?"),
         ({"init": "xavier_uniform"}, "did you mean 'glorot_uniform'?"),
         ({"init": "Xavier"}, "did you mean 'glorot_uniform'?"),
@@ -69,6 +72,7 @@ def test_nothing_is_proposed_for_a_name_that_is_like_no_other(name):
         ({"random_state": 0}, "did you mean 'seed'?"),
         ({"learning_rate": 0.1}, "a setting of the optimiser, as in optimizer=bpkern.Adam(lr=0.001)"),
         ({"epochs": 3}, "it is an argument of fit"),
+        ({"clip_norm": 1.0}, "it is an argument of fit"),
         ({"early_stopping": True}, STOPPING),
     ],
 )
@@ -88,6 +92,7 @@ def test_an_argument_of_the_model_is_proposed(kind, given, words):
         ({"early_stopping": True}, STOPPING),
         ({"lr": 0.1}, "set model.optimizer.lr"),
         ({"seed": 0}, "it is an argument of MLP"),
+        ({"num_workers": 2}, "did you mean 'n_threads'?"),
     ],
 )
 def test_an_argument_of_fit_is_proposed(given, words):
@@ -114,6 +119,7 @@ def test_an_argument_of_fit_is_proposed(given, words):
         (bpkern.RMSprop, {"rho": 0.9}, "did you mean 'alpha'?"),
         (bpkern.Adagrad, {"epsilon": 0.9}, "did you mean 'eps'?"),
         (bpkern.Adam, {"beta_1": 0.9}, "it is the first of betas=(0.9, 0.999)"),
+        (bpkern.Adam, {"max_norm": 1}, "clipping is fit(clip_norm=...)"),
         (bpkern.AdamW, {"weightdecay": 0.9}, "did you mean 'weight_decay'?"),
         (bpkern.NAdam, {"learning_rate": 0.1}, "did you mean 'lr'?"),
         (bpkern.NAdam, {"beta_1": 0.9}, "it is the first of betas=(0.9, 0.999)"),
@@ -149,7 +155,19 @@ def test_a_setting_of_another_optimiser_is_not_proposed(make, name):
         make(**{name: 0.5})
 
 
-@pytest.mark.parametrize("whose", [name for name in ARGUMENTS if name not in ("fit_many", "each")])
+# Those of the last two are in sentences alone.
+ELSEWHERE = ("fit_many", "each", "MLPClassifier.fit", "MLPRegressor.fit")
+
+
+def test_the_parameters_of_estimators_exist():
+    sklearn = pytest.importorskip("bpkern.sklearn", reason="scikit-learn is not installed")
+    for estimator in (sklearn.MLPClassifier, sklearn.MLPRegressor):
+        meant = ARGUMENTS[f"{estimator.__name__}.fit"]
+        parameters = {name for name, words in meant.items() if words == "it is a parameter of the estimator"}
+        assert parameters <= set(estimator().get_params())
+
+
+@pytest.mark.parametrize("whose", [name for name in ARGUMENTS if name not in ELSEWHERE])
 def test_every_proposed_argument_exists(whose):
     places = {
         **{f"MLP.{name}": method for name, method in vars(bpkern.MLP).items()},
@@ -201,6 +219,7 @@ def test_an_argument_of_a_method_is_proposed(method, given, words):
             "it returns the text: pathlib.Path('net.c').write_text",
         ),
         (lambda: bpkern.export.to_c(model(), path="net.c"), "it returns the text: pathlib.Path('net.c')"),
+        (lambda: bpkern.export.to_c(model(), quantize=True), "as in to_c(model, weights='int8', data=X)"),
         (lambda: bpkern.export.to_torch(model(), "net.pt"), "it returns the Sequential: torch.save("),
         (
             lambda: model().freeze("0.weight"),
@@ -236,6 +255,12 @@ def test_metrics_and_monitors_are_proposed():
         model().fit(X, Y, validation_split=0.2, callbacks=callbacks.EarlyStopping("val_acc"))
     with pytest.raises(TypeError, match=r"unknown argument 'epoch' of fit_many.*; did you mean 'epochs'\?"):
         bpkern.fit_many([model()], X, Y, epoch=2)
+    with pytest.raises(TypeError, match=r"allowed are models, X, y, .*; did you mean 'n_threads'\?"):
+        bpkern.fit_many([model()], X, Y, n_jobs=2)
+    with pytest.raises(
+        TypeError, match=r"must be a sequence of bpkern.MLP, not MLP\(.*\): for one model, \[m"
+    ):
+        bpkern.fit_many(model(), X, Y)
 
 
 @pytest.mark.parametrize("given", ["batch_size", "verbose", "return_dict", "sample_weights"])
@@ -417,3 +442,47 @@ def test_labels_out_of_range():
         model(layers=[3, 1]).fit(X, Y)
     with pytest.raises(ValueError, match="not from 1 to 2: classes are counted from 0, y - 1"):
         model().fit(X, Y + 1)
+    with pytest.raises(ValueError, match=r"from -1 to 1: .* numpy.unique\(y, return_inverse=True\)\[1\]"):
+        model().fit(X, 2 * Y - 1)
+    with pytest.raises(ValueError, match=r"not from 0 to 2$"):  # three classes are too many for two outputs
+        model().fit(X, np.arange(len(X)) % 3)
+
+
+def test_labels_without_a_loss_for_classes():
+    with pytest.raises(
+        ValueError, match=r"y must have shape \(20, 2\), not \(20,\): for labels, loss='cross"
+    ):
+        model(loss="mse").fit(X, Y)
+    with pytest.raises(ValueError, match=r"y must have shape \(20, 2\), not \(20,\)$"):
+        model(loss="mse").fit(X, X[:, 0])
+
+
+def test_weights_that_are_refused_are_named():
+    weights = np.ones(len(X))
+    weights[7] = -0.5
+    with pytest.raises(ValueError, match=r"sample_weight must be finite and at least 0: row 7 has -0\.5"):
+        model().fit(X, Y, sample_weight=weights)
+
+
+def test_objects_are_named_by_their_kind():
+    with pytest.raises(TypeError, match=r"^other must be a bpkern.MLP, not list$"):
+        model().polyak_update(model().get_weights(), 0.1)
+
+
+# Checkpoints and callbacks ---------------------------------------------------------------------------------
+
+
+def test_the_file_of_a_resumed_fit_is_the_argument_checkpoint(tmp_path):
+    with pytest.raises(TypeError, match=r"not 'fit.npz': the file is the argument checkpoint$"):
+        model().fit(X, Y, resume="fit.npz")
+
+
+def test_callbacks_that_are_none():
+    class Hooks:
+        def on_epoch_end(self, logs):
+            """Not of the package's kind."""
+
+    with pytest.raises(TypeError, match=r": derive its class from bpkern.callbacks.Callback$"):
+        model().fit(X, Y, callbacks=[Hooks()])
+    with pytest.raises(TypeError, match=r": make it the method on_epoch_end\(self, model, epoch, logs\) of"):
+        model().fit(X, Y, callbacks=[print])

@@ -48,6 +48,7 @@ def their_checks():
                 yield pytest.param(estimator, check, id=" ".join([repr(model), known.__name__, *keywords]))
 
 
+@pytest.mark.filterwarnings("ignore:.* columns of X hold large numbers")
 @pytest.mark.parametrize(("estimator", "check"), list(their_checks()))
 def test_their_checks(estimator, check):
     """No check is expected to fail."""

@@ -149,6 +149,28 @@ def test_whole_numbers_become_categories_on_request(estimator):
     assert 3 not in fitted(estimator)[0].encoder_.categories_
 
 
+def test_codes_of_categories_are_no_large_numbers():
+    """Its user cannot scale them; a table of this size is looked at."""
+    X = {"place": np.arange(600) % 300, "size": np.arange(600) % 7}
+    model = RealMLPRegressor(**SMALL | {"n_epochs": 11}, recipe="td", categorical=["place"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, np.arange(600) % 5.0)
+
+
+@BOTH
+def test_columns_without_names_are_told_once(estimator):
+    model, X, _ = fitted(estimator)
+    unnamed = np.array(list(X.values()), object).T
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert (model.predict(unnamed) == model.predict(X)).all()
+    [told] = [str(each.message) for each in caught]
+    assert (
+        told == f"X does not have valid feature names, but {estimator.__name__} was fitted with feature names"
+    )
+
+
 @BOTH
 def test_an_infinite_number_is_named_by_its_row(estimator):
     X, value = table()

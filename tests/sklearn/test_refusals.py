@@ -139,3 +139,51 @@ def test_callbacks_of_scikit_learn_have_a_place_of_their_own():
 
     with pytest.raises(TypeError, match="set_callbacks takes those"):
         MLPClassifier(**SMALL | {"callbacks": [Theirs()]}).fit(*data())
+
+
+# What was meant -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"solver": "Adam"}, "Got 'Adam' instead. Did you mean 'adam'?"),
+        ({"solver": "adamw"}, "Give optimizer=bpkern.AdamW(), which replaces the solver"),
+        ({"activation": "Relu"}, "Got 'Relu' instead. Did you mean 'relu'?"),
+        ({"activation": "zigzag"}, "Got 'zigzag' instead."),
+        ({"learning_rate": "adaptiv"}, "Did you mean 'adaptive'?"),
+    ],
+)
+def test_a_parameter_is_proposed(settings, words):
+    with pytest.raises(ValueError, match="parameter of MLPClassifier must be") as error:
+        MLPClassifier(**settings).fit([[0.0], [1.0]], [0, 1])
+    assert str(error.value).endswith(words)
+
+
+def test_sizes_by_position():
+    with pytest.raises(ValueError, match=r"The first argument is the loss: .* hidden_layer_sizes=\(64,\)$"):
+        MLPRegressor((64,)).fit([[0.0], [1.0]], [0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"eval_set": []}, "X_val and y_val"),
+        ({"epochs": 3}, "max_iter of the estimator is"),
+        ({"sample_weights": [1]}, "did you mean 'sample_weight'?"),
+    ],
+)
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_an_argument_of_fit_is_proposed(estimator, given, words):
+    [name] = given
+    with pytest.raises(
+        TypeError, match=f"unknown argument '{name}' of {estimator.__name__}.fit: al"
+    ) as error:
+        estimator().fit([[0.0], [1.0]], [0, 1], **given)
+    assert words in str(error.value)
+
+
+def test_values_that_are_no_classes():
+    """In one line: scikit-learn's own estimator shows all of y."""
+    with pytest.raises(ValueError, match=r"^Unknown label type: continuous\. .*$"):
+        MLPClassifier().fit(np.eye(9), np.linspace(0, 1, 9))

@@ -1,6 +1,7 @@
 """Warnings of the estimators name the line of the user's call, through scikit-learn's wrappers too."""
 
 import re
+import threading
 import warnings
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.6", reason="scikit-learn is not installed")
 
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -79,3 +80,43 @@ def test_the_line_of_a_search():
         warnings.simplefilter("always")
         search.fit(X, Y)
     assert [each.filename for each in caught] == [__file__] * 2
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_large_columns_are_named_at_the_line_of_the_call(estimator):
+    y = LABELS if estimator is MLPClassifier else Y
+    model = estimator(random_state=0)
+    large = X * [1, 500, 1, 70]
+    assert warned_at(
+        lambda: model.fit(large, y), UserWarning, "2 of 4 columns of X hold large numbers: 1, 3. Net"
+    )
+    assert not warned_at(lambda: model.fit(X, y), UserWarning, "columns of X")
+    assert not warned_at(lambda: model.partial_fit(large, y), UserWarning, "columns of X")
+
+
+def test_the_fits_of_a_search_warn_of_large_columns_in_the_same_words():
+    """Which Python, by default, shows once."""
+    search = GridSearchCV(MLPRegressor(max_iter=20), {"alpha": [0.1, 0.2]}, cv=3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search.fit(X * [1, 500, 1, 70], Y)
+    assert len(caught) == 7
+    assert len({str(each.message) for each in caught}) == 1
+
+
+def test_a_column_of_labels_is_named_at_the_line_of_the_call():
+    model = MLPClassifier(random_state=0)
+    assert warned_at(lambda: model.fit(X, LABELS[:, None]), DataConversionWarning, "A column-vector y was")
+
+
+def test_a_thread_has_no_line_of_the_user():
+    """As a process of joblib: the line that calls this package is named, not one of Python's threads."""
+    model = MLPRegressor(max_iter=2)
+    thread = threading.Thread(target=model.fit, args=(X, Y))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        thread.start()
+        thread.join()
+    [told] = [each.filename for each in caught if each.category is ConvergenceWarning]
+    assert not told.endswith("threading.py")

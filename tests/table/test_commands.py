@@ -189,6 +189,12 @@ def test_a_network_that_finds_nothing(bpkern):
             ["fit", "t.csv", "--target", "z", "-o", "m.npz"],
             "t.csv has no column 'z': there are 'x', 'y', 'name'",
         ),
+        (["fit", "t.csv", "--target", "Name", "-o", "m.npz"], "'x', 'y', 'name'; did you mean 'name'?"),
+        (
+            ["fit", "t.csv", "--target", "y", "-o", "m.npz", "--drop", "X"],
+            "no column 'X': there are 'x', 'y', 'name'; did you mean 'x'?",
+        ),
+        (["predict", "t.csv", "net.npz"], "the model comes first: bpkern predict net.npz t.csv"),
         (["fit", "t.csv", "--target", "y", "-o", "m.txt"], "must end in .npz or .safetensors, not 'm.txt'"),
         (["fit", "t.csv", "--target", "y", "-o", "no/m.npz"], "No such file or directory: "),
         (["fit", "no.csv", "--target", "y", "-o", "m.npz"], "No such file or directory: 'no.csv'"),

@@ -150,10 +150,15 @@ def test_doubts_that_are_answered(read):
         read(text, Format(delimiter=":"))
 
 
+@pytest.mark.parametrize("gap", ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "null", "?"])
+def test_usual_texts_of_gaps(read, gap):
+    assert plain(read(f"a,b\n1,2\n{gap},3\n4,5\n"))["a"] == [1.0, None, 4.0]
+
+
 def test_columns_that_must_be_there(read):
     with pytest.raises(ValueError, match=r"t\.csv has no column 'c': there are 'a', 'b'"):
         read("a,b\n1,2\n", kinds={"c": "number"})
-    with pytest.raises(ValueError, match=r"column 'a', row 3: 'x' is no number, as all were in fit"):
+    with pytest.raises(ValueError, match=r"column 'a', row 3: 'x' is no number, as all .* --missing 'x' if"):
         read("a,b\n1,2\nx,3\n", kinds={"a": "number"})
 
 

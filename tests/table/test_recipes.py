@@ -296,10 +296,10 @@ def test_what_there_is_time_for(monkeypatch):
         used.append(len(trained) // batch_size)
         now[0] += costs["batch"] * used[-1]
 
-    def calibrated(model, X, y, weights):
-        now[0] += costs["calibrating"] * len(X)
+    def calibrated(model, rows, index):
+        now[0] += costs["calibrating"] * len(index)
 
-    for name, own in (("time", Clock), ("new_network", new), ("fit_many", fit), ("calibrate", calibrated)):
+    for name, own in (("time", Clock), ("new_network", new), ("fit_many", fit), ("_calibrated", calibrated)):
         monkeypatch.setattr(training, name, own)
     rows = training.Rows(np.zeros((20_000, 2), np.float32), np.zeros(20_000, int))
     parts = [training.Split(np.arange(16_000), np.arange(16_000, 20_000))] * 2

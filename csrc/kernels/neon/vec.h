@@ -39,6 +39,7 @@ typedef vec vacc; /* of `acc` */
 #define UPDATE_ROWS_3 8
 #define TILE_ROWS_MAX 8
 #define CONSTANT_TAILS
+#define ADDRESS_PER_ROW
 #define ONLINE BPK_NAME(online)
 #define NARROW (VEC / 2)
 #define DOT_SUMS 16

@@ -13,6 +13,24 @@ typedef struct {
     ptrdiff_t n;
 } tile_weights;
 
+/* ROW(p, r, ld) is row r of the tile at p, after ROWS(p, ld). With ADDRESS_PER_ROW a load adds either
+ * a register or a constant to an address. There the compiler must not see that all rows are parts of one
+ * matrix: it would compute the address of each vector from that of the first one, and these are too many for
+ * the registers. */
+#ifdef ADDRESS_PER_ROW
+#define ROWS(p, ld)                        \
+    __typeof__(p) p##_rows[TILE_ROWS_MAX]; \
+    UNROLL                                 \
+    for (int r = 0; r < rows; r++) {       \
+        p##_rows[r] = p + r * (ld);        \
+        __asm__("" : "+r"(p##_rows[r]));   \
+    }
+#define ROW(p, r, ld) p##_rows[r]
+#else
+#define ROWS(p, ld)
+#define ROW(p, r, ld) (p + r * (ld))
+#endif
+
 /* gradient <- the step of SGD along it, which also updates the velocities m unless m is NULL. Each part of
  * the formula is one loop over the registers, so that its condition is tested once per tile. Without decay
  * the weights are not read: 0 times an infinite weight would be NaN. */
@@ -21,15 +39,17 @@ static ALWAYS_INLINE void sgd_steps(int rows, int vecs, int last, ptrdiff_t tail
                                     vacc gradient[TILE_ROWS_MAX][TILE_VECS]) {
     if (move->decay != 0) {
         vec decay = vset1((real)move->decay);
+        ROWS(w, ldw)
         EACH_ACCUMULATOR (r, j)
-            gradient[r][j] = vfma(decay, tile_load(w + r * ldw, j, vecs, last, tail), gradient[r][j]);
+            gradient[r][j] = vfma(decay, tile_load(ROW(w, r, ldw), j, vecs, last, tail), gradient[r][j]);
     }
     if (!m) return;
     vec momentum = vset1((real)move->optimizer.momentum);
     int nesterov = move->optimizer.nesterov;
+    ROWS(m, ldm)
     EACH_ACCUMULATOR (r, j) {
-        vec velocity = vfma(momentum, tile_load(m + r * ldm, j, vecs, last, tail), gradient[r][j]);
-        tile_store(m + r * ldm, velocity, j, vecs, last, tail);
+        vec velocity = vfma(momentum, tile_load(ROW(m, r, ldm), j, vecs, last, tail), gradient[r][j]);
+        tile_store(ROW(m, r, ldm), velocity, j, vecs, last, tail);
         gradient[r][j] = nesterov ? vfma(momentum, velocity, gradient[r][j]) : velocity;
     }
 }
@@ -63,9 +83,10 @@ static ALWAYS_INLINE void spend_tile(int rows, int vecs, int last, ptrdiff_t tai
     sgd_steps(rows, vecs, last, tail, move, w, to->ldw, m, to->ld_state, tile);
     __asm__("" : "+r"(w)); /* otherwise gcc loads the tile before the branches above, and spills it */
     vec lr = vset1((real)move->lr);
+    ROWS(w, to->ldw)
     EACH_ACCUMULATOR (r, j) {
-        tile[r][j] = vfnma(lr, tile[r][j], tile_load(w + r * to->ldw, j, vecs, last, tail));
-        tile_store(w + r * to->ldw, tile[r][j], j, vecs, last, tail);
+        tile[r][j] = vfnma(lr, tile[r][j], tile_load(ROW(w, r, to->ldw), j, vecs, last, tail));
+        tile_store(ROW(w, r, to->ldw), tile[r][j], j, vecs, last, tail);
     }
 }
 

@@ -11,21 +11,33 @@ import numpy as np
 
 from .. import _core
 from .._model.settings import Settings
+from .gathered import GatheredRows
 from .interchange import as_numeric
 from .sparse import SparseRows, sparse_rows
 
 # Checked X (n, in), y, and float64 weights (n,) or None. y is int64 labels (n,), for cross_entropy only; or
 # numbers of any real dtype (n, out); or, for a loss that is a Python function, numbers of any shape (n, ...).
-Rows = tuple[np.ndarray | SparseRows, np.ndarray, np.ndarray | None]
+Rows = tuple[np.ndarray | SparseRows | GatheredRows, np.ndarray, np.ndarray | None]
 
 # The sum of a row of class probabilities may differ from 1 by this much: enough for half precision.
 SUM_TOLERANCE = 1e-3
 
 
-def as_rows(X: Any, width: int) -> np.ndarray | SparseRows:
-    """X of shape (n, width), of any real dtype and strides, or sparse. Raises ValueError or TypeError."""
-    is_sparse = type(X) is not np.ndarray and hasattr(X, "tocsr")  # on an array, hasattr is slow
-    x = sparse_rows(X) if is_sparse else as_numeric("X", X)
+def as_rows(X: Any, width: int, gathered: bool = False) -> np.ndarray | SparseRows | GatheredRows:
+    """X of shape (n, width), of any real dtype and strides, or sparse, or if asked for `GatheredRows`.
+
+    Raises ValueError or TypeError for others.
+    """
+    x: np.ndarray | SparseRows | GatheredRows
+    is_array = type(X) is np.ndarray  # of which hasattr is slow
+    if not is_array and hasattr(X, "tocsr"):
+        x = sparse_rows(X)
+    elif not is_array and isinstance(X, GatheredRows):
+        if not gathered:
+            raise TypeError("this call needs X as an array: rows that are gathered are for fits")
+        x = X
+    else:
+        x = as_numeric("X", X)
     if len(x.shape) != 2:
         reshaped = "X.reshape(-1, 1)" if width == 1 else f"X.reshape(1, {width}), for one row"
         hint = f": {reshaped}" if len(x.shape) == 1 else ""
@@ -57,6 +69,8 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
         )
         is_column = settings.loss == "cross_entropy" and targets.shape[1:] == (1,)
         hint = ": y.ravel(), for labels" if is_column else ""
+        if settings.loss != "cross_entropy" and targets.shape == (rows,) and _may_be_labels(targets, width):
+            hint = ": for labels, loss='cross_entropy'"
         raise ValueError(f"y must have shape {(rows, width)}{also}, not {targets.shape}{hint}")
     if settings.loss in ("cross_entropy", "binary_cross_entropy") and targets.size:
         lowest, highest = targets.min(), targets.max()
@@ -105,6 +119,11 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
     return labels.astype(np.int64, copy=False)
 
 
+def _may_be_labels(targets: np.ndarray, classes: int) -> bool:
+    """Whether targets, one per row, are numbers of that many classes."""
+    return bool(np.isin(targets, np.arange(classes)).all())
+
+
 def _label_hint(labels: np.ndarray, classes: int) -> str:
     """What the labels, which are out of range, were meant for; empty if that is not known."""
     lowest, highest = labels.min(), labels.max()
@@ -115,6 +134,8 @@ def _label_hint(labels: np.ndarray, classes: int) -> str:
         )
     if lowest == 1 and highest == classes:
         return ": classes are counted from 0, y - 1"
+    if len(np.unique(labels)) <= classes:
+        return ": classes are counted from 0, numpy.unique(y, return_inverse=True)[1]"
     return ""
 
 
@@ -147,7 +168,8 @@ def as_sample_weight(
     with np.errstate(over="ignore", under="ignore"):
         weights = np.array(given, np.float64, order="C")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise ValueError("sample_weight must be finite and at least 0")
+        row = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0]
+        raise ValueError(f"sample_weight must be finite and at least 0: row {row} has {given[row]}")
     if is_part:
         return weights
     if not weights.any():
@@ -164,14 +186,24 @@ def as_sample_weight(
 
 def read_rows(X: Any, y: Any, sample_weight: Any, settings: Settings, is_part: bool = False) -> Rows:
     """The arguments of `fit` and `evaluate` as Rows, at least one row; `is_part` as in `as_sample_weight`."""
-    x = _some_rows(X, settings.layers[0])
+    return _with_targets(_some_rows(X, settings.layers[0]), y, sample_weight, settings, is_part)
+
+
+def rows_to_fit(X: Any, y: Any, sample_weight: Any, settings: Settings) -> Rows:
+    """As `read_rows`; X may be `GatheredRows`."""
+    return _with_targets(_some_rows(X, settings.layers[0], gathered=True), y, sample_weight, settings, False)
+
+
+def _with_targets(
+    x: np.ndarray | SparseRows | GatheredRows, y: Any, sample_weight: Any, settings: Settings, is_part: bool
+) -> Rows:
     weights = as_sample_weight(sample_weight, len(x), is_part, settings.conventions.penalty_per_weight)
     return x, as_targets(y, len(x), settings), weights
 
 
-def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
+def _some_rows(X: Any, width: int, gathered: bool = False) -> np.ndarray | SparseRows | GatheredRows:
     """As `as_rows`, and at least one row."""
-    x = as_rows(X, width)
+    x = as_rows(X, width, gathered)
     if len(x) == 0:
         raise ValueError("X has no rows")
     return x
@@ -180,14 +212,12 @@ def _some_rows(X: Any, width: int) -> np.ndarray | SparseRows:
 def owned(data: Rows) -> Rows:
     """The same rows in memory that nobody else writes into."""
     x, targets, weights = data
+    assert not isinstance(x, GatheredRows)
     return x.copy(), targets.copy(), weights
 
 
 class Reader:
-    """`read_rows` for several fits of the same data: the same object is checked and converted once.
-
-    It takes no `is_part`.
-    """
+    """`rows_to_fit` for several fits of the same data: the same object is checked and converted once."""
 
     def __init__(self) -> None:
         # By id of the source object and kind of result: the source, kept alive so that no other object gets
@@ -209,9 +239,10 @@ class Reader:
             ),
         )
 
-    def rows(self, X: Any, width: int) -> np.ndarray | SparseRows:
+    def rows(self, X: Any, width: int) -> np.ndarray | SparseRows | GatheredRows:
         """The result of `as_rows`, with at least one row."""
-        x: np.ndarray | SparseRows = self._once(lambda: _some_rows(X, width), X, ("X", width))
+        x: np.ndarray | SparseRows | GatheredRows
+        x = self._once(lambda: _some_rows(X, width, gathered=True), X, ("X", width))
         return x
 
     def _once(self, make: Callable[[], Any], given: Any, kind: tuple[Any, ...]) -> Any:
@@ -239,7 +270,7 @@ def classes_of(targets: np.ndarray, settings: Settings) -> np.ndarray | None:
 
 
 def bad_row(
-    data: tuple[np.ndarray | SparseRows, np.ndarray | None, Any],
+    data: tuple[np.ndarray | SparseRows | GatheredRows, np.ndarray | None, Any],
     row: int,
     settings: Settings,
 ) -> ValueError:

@@ -1,5 +1,6 @@
 """The arguments of `MLP.fit` that are not data, checked."""
 
+import os
 from typing import Any
 
 from .. import _checks
@@ -59,6 +60,10 @@ class FitArguments:
         self.ema = None if ema is None else _checks.real("ema", ema, 0.0, 1.0)
         self.checkpoint = None if checkpoint is None else _checks.path("checkpoint", checkpoint)
         self.checkpoint_every = _checks.whole("checkpoint_every", checkpoint_every, 1)
+        if isinstance(resume, (str, os.PathLike)):
+            raise TypeError(
+                f"resume must be True or False, not {resume!r}: the file is the argument checkpoint"
+            )
         self.resume = _checks.flag("resume", resume)
         if self.resume and checkpoint is None:
             raise ValueError("resume needs the checkpoint to resume from, and checkpoint is None")

@@ -145,6 +145,11 @@ class CallbackList:
 
 
 def _hint(given: Any) -> str:
-    """The end of an error about a class in place of its instance; empty for any other value."""
-    is_class = isinstance(given, type) and issubclass(given, Callback)
-    return f": give an instance, as in {given.__name__}()" if is_class else ""
+    """The end of an error about what is no callback; empty if nothing is known about it."""
+    if isinstance(given, type) and issubclass(given, Callback):
+        return f": give an instance, as in {given.__name__}()"
+    if hasattr(given, "on_epoch_end"):
+        return ": derive its class from bpkern.callbacks.Callback"
+    if callable(given):
+        return ": make it the method on_epoch_end(self, model, epoch, logs) of a class derived from Callback"
+    return ""

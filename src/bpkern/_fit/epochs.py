@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _checks, _core
 from .._data import streams
+from .._data.gathered import GatheredRows
 from .._data.rows import Rows, bad_row
 from .._model.seeding import RandomState, Shuffler
 from .._model.settings import Settings
@@ -19,6 +20,9 @@ from ..history import History
 from ..optimizers import Optimizer
 from .rollback import restore_unless_finite
 from .steps import Steps, Sums
+
+# Row numbers that are replaced at once.
+RENUMBERED = 1 << 16
 
 # Targets, outputs before each update, and weights or None, in the order of the steps.
 Seen = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -145,7 +149,7 @@ class RowEpochs(Epochs):
     Parameters
     ----------
     data : Rows
-    index : ndarray of int64 or None
+    index : ndarray of int64, or int32 with gathered rows, or None
         The rows to train on; None is all of them.
     shuffler : Shuffler or None
         The source of a new order for each epoch; None keeps the order of the rows.
@@ -198,6 +202,7 @@ class RowEpochs(Epochs):
             has_orders
             and self._used == self._count
             and not self._keep_outputs
+            and not isinstance(self._data[0], GatheredRows)
             and self._steps.quick(self._count)
         )
 
@@ -243,13 +248,24 @@ class RowEpochs(Epochs):
         return finished
 
     def _order(self) -> np.ndarray | None:
-        """The rows of the next epoch in their order, int64; None for all rows in the order of the data."""
+        """The rows of the next epoch in their order, None for all rows in the order of the data.
+
+        They are int64, or of gathered rows int32.
+        """
         if self._shuffler is None:
             if self._used == self._count:
                 return self._index
             return np.arange(self._used) if self._index is None else self._index[: self._used]
         order = self._shuffler.permutation(self._count).astype(np.int64, copy=False)[: self._used]
-        return order if self._index is None else np.asarray(self._index[order])
+        if self._index is None:
+            return order
+        # scikit-learn's shuffler keeps the array that it returns.
+        if len(order) <= RENUMBERED or not isinstance(self._shuffler, RandomState):
+            return np.asarray(self._index[order])
+        for start in range(0, len(order), RENUMBERED):  # in place: of many rows, another order is large
+            part = order[start : start + RENUMBERED]
+            part[:] = self._index[part]
+        return order
 
 
 class StreamEpochs(Epochs):

@@ -79,9 +79,10 @@ def fingerprint(
     settings["metrics"] = list(metrics)
     settings["seed"] = seed
     x, y, sample_weight = (None, None, None) if data is None else data
-    of_rows = {"X": x, "y": y, "sample_weight": sample_weight, "class_weight": weights}
+    of_rows: dict[str, Any] = {"X": x, "y": y, "sample_weight": sample_weight, "class_weight": weights}
     digests = {name: None if array is None else digest_of(array) for name, array in of_rows.items()}
-    digests["validation_data"] = None if validation is None else digest_of(*validation)
+    of_validation: tuple[Any, ...] = () if validation is None else validation
+    digests["validation_data"] = digest_of(*of_validation) if of_validation else None
     parts = list(split)
     digests["split"] = digest_of(*parts) if parts else None
     names = ["loss", *settings["metrics"]]

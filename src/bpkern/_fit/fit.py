@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import _checks, _core
 from .._data import streams
-from .._data.rows import Rows, classes_of, is_1d, owned, read_rows
+from .._data.gathered import GatheredRows
+from .._data.rows import Rows, classes_of, is_1d, owned, read_rows, rows_to_fit
 from .._model.core import HasCore, core_of
 from .._model.seeding import Shuffler
 from .._model.settings import Settings
@@ -87,7 +88,7 @@ class Fit:
     shuffler : Shuffler, optional
         The source of the order of each epoch, if `arguments.shuffle`; the model's generator by default.
     read : callable
-        `read_rows`, or a `Reader`, called with (X, y, sample_weight, settings).
+        `rows_to_fit`, or a `Reader`, called with (X, y, sample_weight, settings).
 
     Attributes
     ----------
@@ -119,7 +120,7 @@ class Fit:
         *,
         split: tuple[np.ndarray, np.ndarray | None] | None = None,
         shuffler: Shuffler | None = None,
-        read: Callable[[Any, Any, Any, Settings], Rows] = read_rows,
+        read: Callable[[Any, Any, Any, Settings], Rows] = rows_to_fit,
     ) -> None:
         self._model, self._core = model, core_of(model)
         self._net, self._settings = self._core.net, self._core.settings
@@ -155,6 +156,7 @@ class Fit:
             raise ValueError("y is missing: fit takes X and y, or for both an iterable of batches (X, y)")
         else:
             self._rows = read(X, y, sample_weight, self._settings)
+            self._check_gathered()
             if split is not None:
                 self._take_split(*split)
             self._data = self._weighted(self._rows, self._index)
@@ -165,6 +167,13 @@ class Fit:
                 self._validation = read(X, y, weights[0] if weights else None, self._settings)
             except (ValueError, TypeError) as error:
                 raise _checks.within("validation_data", error) from None
+
+    def _check_gathered(self) -> None:
+        """Raise TypeError for gathered rows with what needs all rows in memory."""
+        arguments = self.arguments
+        needs_all = self._settings.custom_loss or arguments.checkpoint is not None or arguments.shards
+        if needs_all and isinstance(self._rows[0], GatheredRows):
+            raise TypeError("checkpoints, shards and losses that are Python functions need X as an array")
 
     def _check_stream(self, batches: Any, sample_weight: Any) -> None:
         """Keep the iterable, after checking the arguments that go with one."""
@@ -228,7 +237,8 @@ class Fit:
         if passes * ROW_WORK + self.work >= CHECKED_WORK:
             from .._data.scales import warn_of_large_columns  # most fits are short
 
-            warn_of_large_columns(X, self._rows[0])
+            stage = self._settings.stage
+            warn_of_large_columns(X, self._rows[0], () if stage is None else stage.code_columns)
 
     # The fit -----------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _checks, _core
 from .._data import streams
+from .._data.gathered import GatheredRows
 from .._data.rows import Reader
 from .._model.core import core_of
 from ..callbacks import CSVLogger
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # The arguments of `MLP.fit` that `fit_many` takes for all models, or one model in `each`.
 SHARED = frozenset({*OTHERS, *(FitArguments.__init__.__kwdefaults__ or ())} - {"n_threads"})
+
+# Its own arguments, as its messages list them.
+OWN = ("models", "X", "y", "splits", "each", "executor", "n_threads", "verbose")
 
 Split = tuple[np.ndarray, np.ndarray | None]
 
@@ -165,7 +169,8 @@ def fit_many(
 def _checked_models(models: Any) -> list[MLP]:
     """The models as a list. Raises TypeError for other objects, ValueError if two share a generator."""
     if not hasattr(models, "__iter__"):
-        raise TypeError(f"models must be a sequence of bpkern.MLP, not {models!r}")
+        hint = ": for one model, [model]" if isinstance(models, MLP) else ""
+        raise TypeError(f"models must be a sequence of bpkern.MLP, not {models!r}{hint}")
     listed = list(models)
     for model in listed:
         if not isinstance(model, MLP):
@@ -209,7 +214,8 @@ def _check_names(given: Iterable[str], whose: str, allowed: frozenset[str]) -> N
         if name not in allowed:
             from .._suggestions import unknown_argument  # only for an error
 
-            raise unknown_argument(whose, [name], sorted(allowed))
+            own = OWN if whose == "fit_many" else ()
+            raise unknown_argument(whose, [name], [*own, *sorted(allowed)])
 
 
 def _listed(name: str, given: Any, count: int, default: Any) -> list[Any]:
@@ -229,23 +235,27 @@ def _make_call(model: MLP, X: Any, split: Any, shared: Mapping[str, Any], own: A
     if not isinstance(own, Mapping):
         raise TypeError(f"each must hold mappings of fit's arguments, not {own!r}")
     _check_names(own, "each", SHARED | {"y"})
-    rows = None if split is None else _checked_split(split, len(read.rows(X, model.layers[0])))
+    rows = None if split is None else _checked_split(split, read.rows(X, model.layers[0]))
     return Call(model, X, rows, {**shared, **own})
 
 
-def _checked_split(split: Any, rows: int) -> Split:
-    """A pair (train, validation) as arrays of row numbers below `rows`. Raises ValueError or TypeError."""
+def _checked_split(split: Any, x: Any) -> Split:
+    """A pair (train, validation) as arrays of numbers of rows of x. Raises ValueError or TypeError."""
     if not isinstance(split, (tuple, list)) or len(split) != 2:
         raise ValueError(f"splits must hold pairs (train, validation), not {split!r}")
     train, validation = split
     return (
-        _checked_index("train", train, rows),
-        None if validation is None else _checked_index("validation", validation, rows),
+        _checked_index("train", train, x),
+        None if validation is None else _checked_index("validation", validation, x),
     )
 
 
-def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
-    """Row numbers as int64, contiguous and in range: C reads these rows without another check."""
+def _checked_index(part: str, index: Any, x: Any) -> np.ndarray:
+    """Row numbers as int64, contiguous and in range: C reads these rows without another check.
+
+    Of gathered rows, C reads none by their numbers, which keep their type.
+    """
+    rows = len(x)
     array = np.array(index)  # a copy before the checks: the caller may change the array meanwhile
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
@@ -259,4 +269,4 @@ def _checked_index(part: str, index: Any, rows: int) -> np.ndarray:
             f"the {part} rows of a split must be from 0 to {rows - 1}, "
             f"not from {array.min()} to {array.max()}"
         )
-    return array.astype(np.int64, copy=False)
+    return array if isinstance(x, GatheredRows) else array.astype(np.int64, copy=False)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._data.gathered import GatheredRows, gathered_blocks
 from .._data.rows import Rows, bad_row, read_rows
 from .._model.core import Core
 from .._model.prediction import predictions
@@ -48,7 +49,7 @@ def measure(
     ----------
     core : Core
     data : Rows
-    index : ndarray of int64 or None
+    index : ndarray of int64, or int32 with gathered rows, or None
         The rows to measure; None is all of them.
     metrics : sequence of Metric
         C computes the accuracy along with the loss; all others are computed from the outputs.
@@ -68,7 +69,7 @@ def measure(
             else:
                 if others:
                     outputs = np.empty((rows, settings.layers[-1]), settings.dtype)
-                loss, accuracy, weight = net.evaluate(_core.Data(*data), index, n_threads, outputs=outputs)
+                loss, accuracy, weight = _evaluate(net, data, index, n_threads, outputs)
     except _core.BadRowError as error:
         raise bad_row(data, error.row, settings) from None
     if index is not None:
@@ -86,6 +87,27 @@ def measure(
     if others:
         logs |= metrics_of(core, others, targets, outputs, weights)
     return logs
+
+
+def _evaluate(
+    net: _core.Network,
+    data: Rows,
+    index: np.ndarray | None,
+    n_threads: int | None,
+    outputs: np.ndarray | None,
+) -> tuple[float, float, float]:
+    """As `Network.evaluate`, also of gathered rows."""
+    x, targets, weights = data
+    if not isinstance(x, GatheredRows):
+        return net.evaluate(_core.Data(*data), index, n_threads, outputs=outputs)
+    sums = (0.0, 0.0, 0.0)
+    for start, numbers, block in gathered_blocks(x, targets, weights, index, batch=1):
+        own = None if outputs is None else outputs[start : start + len(numbers)]
+        try:
+            sums = net.evaluate(_core.Data(*block), None, n_threads, outputs=own, sums=sums)
+        except _core.BadRowError as error:
+            raise _core.BadRowError(int(numbers[error.row]), error.step) from None
+    return sums
 
 
 def metrics_of(

@@ -82,8 +82,46 @@ def _in_notebook(noun: str, delay: float) -> Progress:
             from tqdm import tqdm
         except ModuleNotFoundError:
             return Lines(noun, in_place=True, on_stdout=True)
-        return Bar(tqdm, noun, delay=delay, file=sys.stdout)
+        return Bar(tqdm, noun, delay=delay, file=_cell())
     return Bar(tqdm, noun, delay=delay)
+
+
+def _cell() -> Any:
+    """A stream for a bar of text: a part of the cell's output, or without IPython's display all of it."""
+    try:
+        return CellText()
+    except Exception:  # what is loaded under the name IPython may be any module
+        return sys.stdout
+
+
+class CellText:
+    """A stream whose lines are a part of a notebook's cell. A saved notebook has their last state alone.
+
+    In the output of a cell itself, a line that is overwritten stays in saved notebooks.
+    """
+
+    encoding = "utf-8"  # tqdm draws with blocks
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._make, self._display = display, None
+        self._lines, self._line = "", ""
+
+    def write(self, text: str) -> None:
+        """Append the text. As on a terminal, a carriage return begins the line anew."""
+        *ended, last = (self._line + text).split("\n")
+        for line in ended:
+            self._lines += line.rpartition("\r")[2].rstrip() + "\n"
+        self._line = last.rpartition("\r")[2]
+        shown = {"text/plain": (self._lines + self._line).rstrip()}
+        if self._display is not None:
+            self._display.update(shown, raw=True)
+        elif shown["text/plain"]:
+            self._display = self._make(shown, raw=True, display_id=True)
+
+    def flush(self) -> None:
+        """Do nothing: `write` shows the text at once."""
 
 
 class Unfailing(Progress):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._data.gathered import GatheredRows, gathered_blocks
 from .._data.rows import Rows
 from .._model.scheduled import WEIGHT_DECAY, decays, dropouts
 from .._model.settings import Settings
@@ -100,7 +101,7 @@ class Steps:
         Parameters
         ----------
         data : Rows
-        index : ndarray of int64 or None
+        index : ndarray of int64, or int32 with gathered rows, or None
             The rows to train on, in this order; None is all of them.
         outputs : ndarray, shape (rows, out), or None
             Receives the outputs before each update.
@@ -118,7 +119,23 @@ class Steps:
             The updates of earlier mini-batches have been made.
         """
         rows = len(data[0]) if index is None else len(index)
-        return self._pass(data, index, rows, min(self.batch_size, rows), outputs, more)
+        x, targets, weights = data
+        if not isinstance(x, GatheredRows):
+            return self._pass(data, index, rows, min(self.batch_size, rows), outputs, more)
+        sums, height = (0.0, 0.0, 0.0), min(self.batch_size, rows)
+        for start, numbers, block in gathered_blocks(x, targets, weights, index, height):
+            stop = start + len(numbers)
+            own = None if outputs is None else outputs[start:stop]
+            pending = min(start // height, self._update.accumulate - 1)
+            try:
+                sums = self._pass(
+                    block, None, len(numbers), height, own, more or stop < rows, before=sums, pending=pending
+                )
+            except _core.BadRowError as error:
+                raise _core.BadRowError(int(numbers[error.row]), start // height + error.step) from None
+            except _core.NonFiniteLossError as error:
+                raise _core.NonFiniteLossError(start // height + error.step) from None
+        return sums
 
     def _pass(
         self,
@@ -129,11 +146,16 @@ class Steps:
         outputs: np.ndarray | None,
         more: bool,
         shards: _core.Shards | None = None,
+        before: Sums = (0.0, 0.0, 0.0),
+        pending: int = 0,
     ) -> Sums:
-        """`train` of mini-batches of `rows` rows in all, in a workspace of this height."""
+        """`train` of mini-batches of `rows` rows in all, in a workspace of this height, with sums added.
+
+        At most `pending` earlier mini-batches of the epoch wait for their update.
+        """
         first = self._net.counts[0]  # updates so far
         # Rates for the largest possible number of updates: batches without weight make none.
-        most = -(-self.iterations(rows) // self._update.accumulate)
+        most = -(-(pending + self.iterations(rows)) // self._update.accumulate)
         lr = rates(self.optimizer.lr, first, most)
         sums = self._net.train(
             _core.Data(*data),
@@ -149,6 +171,7 @@ class Steps:
             shards,
             decays(self.optimizer, first, most),
             dropouts(self._settings, first, most),
+            before,
         )
         self._note(lr, self._net.counts[0] - first)
         return sums

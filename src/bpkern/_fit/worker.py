@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .. import _core
-from .._data.rows import read_rows
+from .._data.rows import rows_to_fit
 from .._files import state
 from .._model.core import core_of
 from ..callbacks import Callback
@@ -147,7 +147,7 @@ def _outcome(call: Call, folder: str, number: int) -> Outcome:
     settings = optimizer.settings()
     try:
         with stoppable(folder, number):
-            call.fit(read_rows).run()
+            call.fit(rows_to_fit).run()
     except BaseException as error:
         raised = _portable(error)
     config, arrays = state.model_state(core)

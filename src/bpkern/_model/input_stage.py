@@ -121,6 +121,11 @@ class InputStage(Named):
         """(lr_factor, decay_factor) of each array."""
         return [(given.lr_factor, given.decay_factor) for given, _, shapes in self.places for _ in shapes]
 
+    @property
+    def code_columns(self) -> list[int]:
+        """The columns of X that hold codes of categories."""
+        return [place.columns[0] for place in self.places if isinstance(place.given, CategoryEmbedding)]
+
     def wrong_code(self, row: np.ndarray) -> str | None:
         """What is wrong with the codes of a row of X, which is finite; None if nothing is."""
         for given, found, _ in self.places:

@@ -8,7 +8,7 @@ has any; one number for validation splits, at the first split; one permutation p
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-import copy
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ def make_generator(seed: Any) -> np.random.Generator:
 def _copy_at_start(generator: np.random.Generator, seed: Any) -> np.random.Generator:
     """A copy of a generator that `make_generator` has just returned for this seed."""
     if isinstance(seed, np.random.Generator):
+        import copy  # few seeds are generators
+
         return copy.deepcopy(generator)
     # The same numbers again, in a sixth of the time of a copy, which is a third of that of a small model.
     source: Any = generator.bit_generator.seed_seq
@@ -112,8 +114,14 @@ def _generator_in(state: dict[str, Any]) -> np.random.Generator:
     name = state["bit_generator"]
     _check_name(name)
     bit_generator = getattr(np.random, name)(0)
-    bit_generator.state = _state_from_plain(state, _state_to_plain(bit_generator.state))
+    bit_generator.state = _state_from_plain(state, _example(name))
     return np.random.Generator(bit_generator)
+
+
+@functools.cache
+def _example(name: str) -> Any:
+    """The form of the plain states of a bit generator."""
+    return _state_to_plain(getattr(np.random, name)(0).state)
 
 
 def _check_name(name: Any) -> None:
@@ -166,6 +174,8 @@ class RandomState:
 
     def at_start(self) -> RandomState:
         """A new object in the initial state. It does not advance a Generator that the caller gave as seed."""
+        import copy  # few models are reset
+
         fresh = RandomState(copy.deepcopy(self._start), start=self._start, dropout_key=self.dropout_key)
         fresh.seed = self.seed
         return fresh
@@ -191,9 +201,10 @@ class RandomState:
         ValueError
             For a bit generator that is not NumPy's.
         """
-        _check_name(self.generator.bit_generator.state["bit_generator"])
+        state = self.generator.bit_generator.state
+        _check_name(state["bit_generator"])
         return {
-            "generator": _state_to_plain(self.generator.bit_generator.state),
+            "generator": _state_to_plain(state),
             "start": _state_to_plain(self._start.bit_generator.state),
             "split_seed": self._split_seed,
             "dropout_key": self.dropout_key,

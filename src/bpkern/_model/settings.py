@@ -1,6 +1,5 @@
 """The constructor's arguments, checked once for the kernels and the reference."""
 
-import copy
 from collections.abc import Callable, Sequence
 from operator import is_
 from typing import TYPE_CHECKING, Any
@@ -108,7 +107,7 @@ class Settings:
         self.activations.append(checked_activation("output_activation", output_activation))
         self.loss, self.loss_parameters, self.custom_loss = _loss(loss, self.layers[-1])
         # A copy: the network keeps its loss parameters even if the caller changes the Loss object later.
-        self.given_loss = copy.deepcopy(loss) if isinstance(loss, Loss) else checked_loss(loss)
+        self.given_loss = _copied(loss) if isinstance(loss, Loss) else checked_loss(loss)
         self.optimizer = SGD() if optimizer is None else checked_optimizer(optimizer)
         self.dtype = _dtype(dtype)
         self.bias = _bias(bias, len(self.layers) - 1)
@@ -253,6 +252,12 @@ def refuse_extra(settings: Settings, what: str, with_parametric: bool = True) ->
     if settings.stage is not None:
         kinds = ", ".join(dict.fromkeys(type(given).__name__ for given in settings.stage.inputs))
         raise ValueError(f"{what} is not available for a model with inputs ({kinds})")
+
+
+def _copied(loss: Loss) -> Loss:
+    import copy  # few losses have parameters
+
+    return copy.deepcopy(loss)
 
 
 def _layers(layers: Sequence[int]) -> list[int]:

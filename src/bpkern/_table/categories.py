@@ -94,6 +94,21 @@ class Lookup:
             return np.asarray(table[found.values])
         return self._of_coded(found.values)
 
+    def table(self, coded: Coded, title: str) -> np.ndarray | None:
+        """What the codes of `coded`, and of other ranges of its column, become: int32, at -1 for gaps.
+
+        None if they are not of texts, as the categories are.
+        """
+        if self._kind != "text" or read_values(coded, title, 0).kind != "text":
+            return None
+        return self._table_of(coded)
+
+    def _table_of(self, coded: Coded) -> np.ndarray:
+        if self._seen[0] is not coded.categories:
+            codes = [self._codes.get(name, 0) for name in coded.categories]
+            self._seen = (coded.categories, np.array([*codes, 0], np.int32))
+        return self._seen[1]
+
     def _of_texts(self, values: np.ndarray, title: str, start: int) -> np.ndarray:
         try:
             codes = np.fromiter(map(self._codes.get, values.tolist(), repeat(0)), np.int32, len(values))
@@ -116,10 +131,7 @@ class Lookup:
         return np.where(self._integers[place] == values, place + 1, 0).astype(np.int32)
 
     def _of_coded(self, coded: Coded) -> np.ndarray:
-        if self._seen[0] is not coded.categories:
-            codes = [self._codes.get(name, 0) for name in coded.categories]
-            self._seen = (coded.categories, np.array([*codes, 0], np.int32))
-        return np.asarray(self._seen[1][np.maximum(coded.codes, -1)])
+        return np.asarray(self._table_of(coded)[np.maximum(coded.codes, -1)])
 
 
 def _whole(values: np.ndarray, title: str, start: int) -> np.ndarray:

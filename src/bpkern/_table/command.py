@@ -19,7 +19,7 @@ from ..errors import DivergedError
 from . import scores
 from .experiment import measured, parts_of, trivial_name
 from .frames import Coded
-from .reading import Format, Table, described, kind_of, read_table
+from .reading import Format, Table, described, kind_of, no_column, read_table
 from .table_model import TableModel
 from .task import Task, task_of
 
@@ -118,7 +118,7 @@ def _inputs(table: Table, task: Task, options: argparse.Namespace) -> list[str]:
     """The columns that the network gets."""
     for name in (*options.drop, *options.categorical):
         if name not in table.columns:
-            raise ValueError(f"{table.path} has no column {name!r}")
+            raise no_column(table, name)
     names = [
         name
         for name, column in table.columns.items()
@@ -170,6 +170,9 @@ def _about(table: Table, task: Task, names: list[str]) -> str:
 
 def _loaded(options: argparse.Namespace, with_target: bool) -> tuple[TableModel, Table, list[str]]:
     """The model, the table with its columns, and their names."""
+    forms = tuple(container.FORMATS)
+    if options.data.endswith(forms) and not options.model.endswith(forms):
+        raise ValueError(f"the model comes first: bpkern {options.command} {options.data} {options.model}")
     model = TableModel.load(options.model)
     names = list(getattr(model.encoder, "feature_names_in_", ()))
     if not names:
@@ -196,8 +199,7 @@ def _predict(options: argparse.Namespace) -> None:
     if options.output:
         _check_output(options.output, options.data, options.model)
     model, table, names = _loaded(options, with_target=False)
-    encoded = model.encoder.transform(table.frame(names))
-    predicted = model.__bpkern_predictions__(encoded)
+    predicted = model.__bpkern_answers__(table.frame(names))
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     title = model.target or "prediction"
@@ -223,7 +225,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     task = task_of(table, model.target, "regression" if labels is None else "classification", labels)
     if not len(task.y):
         raise ValueError(f"{table.path} has no value of {model.target!r}")
-    predicted = model.__bpkern_predictions__(model.encoder.transform(table.frame(names, task.kept)))
+    predicted = model.__bpkern_answers__(table.frame(names, task.kept))
     classes = None if labels is None else len(labels)
     trivial = scores.baseline(task.y, classes, len(task.y))
     _say(f"{len(task.y):,} rows of {table.path}\n")

@@ -14,7 +14,7 @@ import numpy as np
 
 from .frames import Coded
 
-GAPS = frozenset(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"])
+GAPS = frozenset(["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "?"])
 
 # With a decimal comma: "1.234.567,8", "12,5", "12", "-0,5e3".
 WITH_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?")
@@ -152,5 +152,8 @@ def not_a_number(title: str, texts: list[str], rows: list[int], gaps: Collection
     """The error for a text in a column that must hold numbers."""
     for text, row in zip(texts, rows, strict=True):
         if text.strip() not in gaps and not (_is_number(text) or WITH_COMMA.fullmatch(text.strip())):
-            return ValueError(f"{title}, row {row}: {text!r} is no number, as all were in fit")
+            return ValueError(
+                f"{title}, row {row}: {text!r} is no number, as all were in fit: correct it, or give "
+                f"--missing {text!r} if it means a gap"
+            )
     return ValueError(f"{title} holds numbers with a decimal point and such with a comma")

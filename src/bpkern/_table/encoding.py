@@ -7,6 +7,7 @@ numbers that had any; the categories that are one-hot; the codes of the other ca
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,49 @@ class Category(NamedTuple):
         return 1 if self.results.ndim == 1 else self.results.shape[1]
 
 
+class OneHot(NamedTuple):
+    """What a row of all one-hot columns is made by: numbers where all are off, and one to write per category.
+
+    Attributes
+    ----------
+    columns : slice
+        Those of the matrix.
+    off : ndarray of float32, shape (columns,)
+    starts : ndarray of int, shape (table's columns, 1)
+        Where the codes of each column of the table begin in the following arrays.
+    places : ndarray of int
+        By code, the column of the matrix that is written.
+    values : ndarray of float32
+        And the number in it; that of code 0, which is no category, is the same as in `off`.
+    """
+
+    columns: slice
+    off: np.ndarray
+    starts: np.ndarray
+    places: np.ndarray
+    values: np.ndarray
+
+
+def _one_hot_table(results: list[Any], first: int) -> OneHot:
+    """For `Category.results` of columns whose results stand side by side, from column `first` on."""
+    off, starts, places, values, column, start = [np.zeros(0)], [], [np.zeros(0)], [np.zeros(0)], first, 0
+    for each in results:
+        single = each.ndim == 1
+        codes = np.arange(len(each) if single else each.shape[1] + 1)
+        off.append(each[:1] if single else each[0])
+        places.append(column + (0 * codes if single else np.maximum(codes - 1, 0)))
+        values.append(each if single else np.concatenate([each[0, :1], each[1]]))
+        starts.append(start)
+        start, column = start + len(codes), column + len(off[-1])
+    return OneHot(
+        slice(first, column),
+        np.concatenate(off).astype(np.float32),
+        np.array(starts, np.intp).reshape(-1, 1),
+        np.concatenate(places).astype(np.intp),
+        np.concatenate(values).astype(np.float32),
+    )
+
+
 class Encoding:
     """The columns of a table in order, fitted.
 
@@ -73,6 +117,13 @@ class Encoding:
     columns : list of Number or Category
     scaling : str
         One of `scaling.SCALINGS`.
+
+    Attributes
+    ----------
+    number_places : list of int
+        The columns of numbers of which something is in the matrix.
+    lookups : dict of int to Lookup
+        By column of categories of which something is in the matrix.
     """
 
     def __init__(self, columns: list[Number | Category], scaling: str) -> None:
@@ -80,19 +131,22 @@ class Encoding:
         numbers = [(place, column) for place, column in enumerate(columns) if isinstance(column, Number)]
         self._kept = [place for place, column in numbers if column.scale.factor]
         self._indicators = [place for place, column in numbers if column.gaps]
+        self.number_places = sorted({*self._kept, *self._indicators})
         scales = [columns[place].scale for place in self._kept]  # type: ignore[union-attr]
         self._center = np.array([scale.center for scale in scales]).reshape(-1, 1)
         self._factor = np.array([scale.factor for scale in scales]).reshape(-1, 1)
         self._knots = [(row, scale.knots) for row, scale in enumerate(scales) if scale.knots is not None]
-        self._lookups: dict[int, Lookup] = {}
+        self.lookups: dict[int, Lookup] = {}
         for place, column in enumerate(columns):
             if isinstance(column, Category) and (column.results is None or column.width):
-                self._lookups[place] = Lookup(column.kind, column.categories)
-        self._one_hot = [place for place in self._lookups if self.category(place).results is not None]
-        self._coded = [place for place in self._lookups if self.category(place).results is None]
+                self.lookups[place] = Lookup(column.kind, column.categories)
+        self._one_hot = [place for place in self.lookups if self.category(place).results is not None]
+        self._coded = [place for place in self.lookups if self.category(place).results is None]
         one_hot = sum(self.category(place).width for place in self._one_hot)
         self._before_codes = len(self._kept) + len(self._indicators) + one_hot
         self.width = self._before_codes + len(self._coded)
+        results = [self.category(place).results for place in self._one_hot]
+        self._one_hot_table = _one_hot_table(results, len(self._kept) + len(self._indicators))
 
     def category(self, place: int) -> Category:
         """A column that is of categories."""
@@ -114,7 +168,7 @@ class Encoding:
     @property
     def left_out(self) -> list[int]:
         """The columns of the table of which nothing is in the matrix."""
-        used = {*self._kept, *self._indicators, *self._lookups}
+        used = {*self._kept, *self._indicators, *self.lookups}
         return [place for place in range(len(self.columns)) if place not in used]
 
     @property
@@ -142,24 +196,70 @@ class Encoding:
             For values of another kind and infinite ones; it names the column, and the row where it can.
         """
         out = np.empty((frame.rows, self.width), np.float32)
-        numbers = sorted({*self._kept, *self._indicators})
-        space = np.empty((2, len(self._kept), ROWS))
         for start in range(0, frame.rows, READ):
-            stop = min(start + READ, frame.rows)
-            read = {place: self._numbers(frame, place, start, stop) for place in numbers}
-            codes = {
-                place: lookup.codes(frame.values(place, start, stop), frame.title(place), start)
-                for place, lookup in self._lookups.items()
-            }
-            for first in range(0, stop - start, ROWS):
-                rows = slice(first, min(first + ROWS, stop - start))
-                block = out[start + rows.start : start + rows.stop]
-                part = {place: values[rows] for place, values in read.items()}
-                self._write_numbers(block, part, space, frame, start + first)
-                self._write_categories(block, {place: each[rows] for place, each in codes.items()})
+            self._write_range(frame, start, out[start : start + READ])
         return out
 
-    def _numbers(self, frame: Frame, place: int, start: int, stop: int) -> np.ndarray:
+    def blocks(self, frame: Frame) -> Iterator[np.ndarray]:
+        """The rows of `transform`, READ at a time, in memory that is used again. Raises the same."""
+        out = np.empty((min(frame.rows, READ), self.width), np.float32)
+        for start in range(0, max(frame.rows, 1), READ):  # of no rows, one block without rows
+            block = out[: min(frame.rows - start, READ)]
+            self._write_range(frame, start, block)
+            yield block
+
+    def _write_range(self, frame: Frame, start: int, out: np.ndarray) -> None:
+        """Write the rows from `start` on."""
+        stop = start + len(out)
+        read = {place: self.read_numbers(frame, place, start, stop) for place in self.number_places}
+        codes = {place: self.read_codes(frame, place, start, stop) for place in self.lookups}
+        self.write(out, read, codes, frame, range(start, stop))
+
+    def write(
+        self,
+        out: np.ndarray,
+        read: Mapping[int, np.ndarray],
+        codes: Mapping[int, np.ndarray],
+        frame: Frame,
+        rows: Sequence[int] | np.ndarray,
+    ) -> None:
+        """Write rows of the matrix whose values have been read.
+
+        Parameters
+        ----------
+        out : ndarray of float32, shape (n, width)
+        read : mapping of int to ndarray, shape (n,)
+            The numbers of the columns `number_places`.
+        codes : mapping of int to ndarray of integers, shape (n,)
+            Of the columns in `lookups`.
+        frame : Frame
+        rows : sequence of int
+            The rows of the frame that these are, for messages.
+
+        Raises
+        ------
+        ValueError
+            For numbers that are infinite, or too far from those of the fit.
+        """
+        space = np.empty((2, len(self._kept), min(len(out), ROWS)))
+        for first in range(0, len(out), ROWS):
+            part = slice(first, first + ROWS)
+            self._write_numbers(out[part], _sliced(read, part), space, frame, rows[part])
+            self._write_categories(out[part], _sliced(codes, part))
+
+    def check(self, read: Mapping[int, np.ndarray], frame: Frame, rows: Sequence[int] | np.ndarray) -> None:
+        """Raise as `write`, without writing anything."""
+        space, out = np.empty((2, len(self._kept), ROWS)), np.empty((ROWS, self._before_codes), np.float32)
+        for first in range(0, len(rows), ROWS):
+            part = slice(first, first + ROWS)
+            self._write_numbers(out[: len(rows[part])], _sliced(read, part), space, frame, rows[part])
+
+    def read_codes(self, frame: Frame, place: int, start: int, stop: int) -> np.ndarray:
+        """The codes of a range of a column of categories. Raises as `Lookup.codes`."""
+        return self.lookups[place].codes(frame.values(place, start, stop), frame.title(place), start)
+
+    def read_numbers(self, frame: Frame, place: int, start: int, stop: int) -> np.ndarray:
+        """A range of a column of numbers, NaN in gaps. Raises TypeError for values of another kind."""
         values = frame.values(place, start, stop)
         if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
             return values
@@ -171,7 +271,12 @@ class Encoding:
         return np.asarray(found.values)
 
     def _write_numbers(
-        self, out: np.ndarray, read: dict[int, np.ndarray], space: np.ndarray, frame: Frame, start: int
+        self,
+        out: np.ndarray,
+        read: dict[int, np.ndarray],
+        space: np.ndarray,
+        frame: Frame,
+        rows: Sequence[int] | np.ndarray,
     ) -> None:
         count = len(out)
         block, scratch = space[0, :, :count], space[1, :, :count]
@@ -179,7 +284,7 @@ class Encoding:
             block[row] = read[place]
         if np.isinf(block).any():
             row, at = map(int, np.argwhere(np.isinf(block))[0])
-            raise infinite(frame.title(self._kept[row]), start + at)
+            raise infinite(frame.title(self._kept[row]), rows[at])
         for column, place in enumerate(self._indicators, len(self._kept)):
             out[:, column] = np.isnan(read[place])
         for row, knots in self._knots:
@@ -192,28 +297,24 @@ class Encoding:
             at, row = map(int, np.argwhere(too_large)[0])
             title, value = frame.title(self._kept[row]), read[self._kept[row]][at]
             raise ValueError(
-                f"column {title}, row {start + at} holds {value!s}: too far from the numbers of the fit, its "
+                f"column {title}, row {rows[at]} holds {value!s}: too far from the numbers of the fit, its "
                 "scaled value is beyond float32"
             )
 
     def _write_categories(self, out: np.ndarray, codes: dict[int, np.ndarray]) -> None:
-        column = len(self._kept) + len(self._indicators)
-        rows = np.arange(len(out))
-        for place in self._one_hot:
-            results = self.category(place).results
-            assert results is not None
-            if results.ndim == 1:
-                out[:, column] = results[codes[place]]
-                column += 1
-                continue
-            off, on = results
-            out[:, column : column + len(off)] = off
-            known = codes[place] > 0
-            chosen = codes[place][known] - 1
-            out[rows[known], column + chosen] = on[chosen]
-            column += len(off)
+        count, table = len(out), self._one_hot_table
+        if table.starts.size:
+            out[:, table.columns] = table.off
+            at = np.array([codes[place] for place in self._one_hot], np.intp) + table.starts
+            # Of a row-major block, whose rows are `width` apart.
+            places = table.places.take(at) + np.arange(0, count * self.width, self.width)
+            out.reshape(-1)[places] = table.values.take(at)
         for column, place in enumerate(self._coded, self._before_codes):
             out[:, column] = codes[place]
+
+
+def _sliced(columns: Mapping[int, np.ndarray], part: slice) -> dict[int, np.ndarray]:
+    return {place: values[part] for place, values in columns.items()}
 
 
 def infinite(title: str, row: int) -> ValueError:

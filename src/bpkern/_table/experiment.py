@@ -10,6 +10,7 @@ import numpy as np
 
 from . import scores
 from .fitted_table import Choices, FittedTable, fit_table, meaning_of_values
+from .importance import MOST_ROWS
 from .reading import Table
 from .recipes import BATCH, EPOCHS
 from .scores import Scores
@@ -49,8 +50,10 @@ class Outcome(NamedTuple):
     Attributes
     ----------
     model : TableModel
-    encoded, predicted : ndarray
-        The rows of the test, encoded and predicted (`TableModel.predict_proba`, or values).
+    encoded : ndarray
+        The first rows of the test, at most `importance.MOST_ROWS`.
+    predicted : ndarray
+        For all of its rows, `TableModel.predict_proba`, or values.
     scores : dict of str to Scores
         "network", the trivial prediction, and "gradient boosting" if it was asked for.
     seconds : float
@@ -127,8 +130,8 @@ def measured(
     until = began + seconds
     model = _trained(table, task, names, parts, recipe, until=until, seed=seed, verbose=verbose)
     took = time.monotonic() - began
-    encoded = model.encoder.transform(parts.test.frame(names, parts.test_rows))
-    predicted = model.__bpkern_predictions__(encoded)
+    encoded = model.encoder.transform(parts.test.frame(names, parts.test_rows[:MOST_ROWS]))
+    predicted = model.__bpkern_answers__(parts.test.frame(names, parts.test_rows))
     classes = None if task.classes is None else len(task.classes)
     known = np.concatenate([parts.training, parts.choosing])
     y = task.y[known]

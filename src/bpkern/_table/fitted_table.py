@@ -3,15 +3,21 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from .encoded_rows import EncodedRows
 from .frames import Frame, Selected
 from .recipes import HIDDEN, OF_CLASSES, OF_VALUES, Shape
 from .table_encoder import TableEncoder
 from .training import Plan, Rows, Split, Trained, train
+
+# A matrix of more bytes is never in memory as a whole: its rows are encoded again in each epoch.
+WHOLE_BYTES = 64 << 20
+
+Encoded = TypeVar("Encoded")
 
 
 class Choices(NamedTuple):
@@ -111,15 +117,9 @@ def fit_table(
         max_one_hot=recipe.max_one_hot,
         max_categories=choices.max_categories,
     )
-    basis = np.unique(np.concatenate([split.training for split in splits]))
+    basis = _rows_of(splits)
     _fit_encoder(encoder, frames[0], basis)
-    parts = [encoder.__bpkern_matrix__(frames[0])]
-    try:
-        parts += [encoder.__bpkern_matrix__(frame) for frame in frames[1:]]
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"X_val: {error}") from None
-    X = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    X = _encoded(encoder, frames)
     if not X.shape[1]:
         raise ValueError(f"no column varies in the {len(basis)} rows that are trained on")
     outputs = classes or (1 if y.ndim == 1 else y.shape[1])
@@ -128,11 +128,20 @@ def fit_table(
     if classes is None:
         values = y
         center, spread = _moments(y[basis], None if weights is None else weights[basis], outputs)
-        y = (y - (center if y.ndim == 2 else center[0])) / (spread if y.ndim == 2 else spread[0])
+    del basis  # as large as a column
     loss = "mse" if classes is None else "cross_entropy"
     numbers, codes = encoder.__bpkern_numbers__(), encoder.codes_
     shape = Shape(X.shape[1], outputs, choices.hidden, loss, numbers, codes)
-    rows = Rows(X, y, weights, values)
+
+    def scale(values: np.ndarray) -> np.ndarray:
+        """Values of mean 0 and deviation 1, as float64."""
+        found = values - (center if values.ndim == 2 else center[0])
+        found /= spread if values.ndim == 2 else spread[0]
+        return found
+
+    if values is not None:
+        y = scale(values).astype(np.float32)
+    rows = Rows(X, y, weights, values, None if values is None else scale)
     return FittedTable(encoder, train(recipe, shape, rows, splits, plan, seed), center, spread)
 
 
@@ -144,13 +153,43 @@ def _fit_encoder(encoder: TableEncoder, frame: Frame, basis: np.ndarray) -> None
         raise
 
 
+def _rows_of(splits: Sequence[Split]) -> np.ndarray:
+    """The rows that any network trains on, in ascending order."""
+    used = np.zeros(1 + max(int(split.training.max()) for split in splits), bool)
+    for split in splits:
+        used[split.training] = True
+    return np.flatnonzero(used)
+
+
+def _encoded(encoder: TableEncoder, frames: Sequence[Frame]) -> np.ndarray | EncodedRows:
+    """The rows of all tables, as a matrix if it is not too large."""
+    rows, width = sum(frame.rows for frame in frames), len(encoder.__bpkern_sources__())
+    if rows * width * np.dtype(np.float32).itemsize > WHOLE_BYTES:
+        return EncodedRows(_each(encoder.__bpkern_table__, frames))
+    parts = _each(encoder.__bpkern_matrix__, frames)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _each(encode: Callable[[Frame], Encoded], frames: Sequence[Frame]) -> list[Encoded]:
+    """Each table encoded. Errors of those behind the first one name `X_val`."""
+    found = [encode(frames[0])]
+    try:
+        return found + [encode(frame) for frame in frames[1:]]
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"X_val: {error}") from None
+
+
 def _moments(y: np.ndarray, weights: np.ndarray | None, outputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column of the values; 1 if the deviation is 0."""
+    """Mean and standard deviation of each column; 1 if the deviation is 0. Overwrites `y`."""
     y = y.reshape(len(y), outputs)
+    varies = (y != y[0]).any(axis=0)
     # In units of the largest number, squares neither overflow nor underflow.
-    unit = np.abs(y).max(axis=0)
+    unit = np.maximum(y.max(axis=0), -y.min(axis=0))
     unit[unit == 0] = 1.0
-    scaled = y / unit
-    center = np.average(scaled, axis=0, weights=weights)
-    spread = np.sqrt(np.average(np.square(scaled - center), axis=0, weights=weights)) * unit
-    return center * unit, np.where((y != y[0]).any(axis=0) & (spread > 0), spread, 1.0)
+    y /= unit
+    center = np.average(y, axis=0, weights=weights)
+    y -= center
+    np.square(y, out=y)
+    spread = np.sqrt(np.average(y, axis=0, weights=weights)) * unit
+    return center * unit, np.where(varies & (spread > 0), spread, 1.0)

@@ -192,13 +192,21 @@ def _of_frame(path: str, native: Any) -> Table:
 def _check_columns(table: Table, kinds: Mapping[str, str]) -> None:
     for name, kind in kinds.items():
         if name not in table.columns:
-            known = ", ".join(map(repr, list(table.columns)[:8])) + ", ..." * (len(table.columns) > 8)
-            raise ValueError(f"{table.path} has no column {name!r}: there are {known}")
+            raise no_column(table, name)
         column = table.columns[name]
         if kind == "text" and not isinstance(column, Coded) and column.dtype.kind == "f":
             raise ValueError(f"{table.path}, column {name!r} must hold texts, as in fit, and holds numbers")
         if kind == "number" and isinstance(column, Coded):
             raise ValueError(f"{table.path}, column {name!r} must hold numbers, as in fit, and holds texts")
+
+
+def no_column(table: Table, name: str) -> ValueError:
+    """The error for a name that no column has."""
+    from .._suggestions import suggestion  # only for an error
+
+    known = ", ".join(map(repr, list(table.columns)[:8])) + ", ..." * (len(table.columns) > 8)
+    meant = suggestion("column", name, table.columns)
+    return ValueError(f"{table.path} has no column {name!r}: there are {known}{meant}")
 
 
 def kind_of(column: np.ndarray | Coded) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from .. import _checks
 from .._arguments import proposes_arguments
 from .columns import check_columns, check_not_empty
+from .encoded_rows import EncodedTable
 from .encoder_state import Arrays, Config, encoding_of_plain, plain_encoding
 from .encoding import Category, Encoding, Number
 from .fitting import Choices, encoding_of
@@ -208,9 +209,14 @@ class TableEncoder:
             For other columns, values of another kind than in `fit`, and infinity. The message names the
             column.
         """
-        encoding, frame = self._fitted(), as_frame(X)
+        return self._fitted().transform(self.__bpkern_frame__(X))
+
+    def __bpkern_frame__(self, X: Any) -> Frame:
+        """A table with the columns of `fit`."""
+        self._fitted()
+        frame = as_frame(X)
         check_columns(frame, self._names(), self.n_features_in_, type(self).__name__)
-        return encoding.transform(frame)
+        return frame
 
     def _names(self) -> list[str] | None:
         names = getattr(self, "feature_names_in_", None)
@@ -344,6 +350,15 @@ class TableEncoder:
     def __bpkern_matrix__(self, frame: Frame) -> np.ndarray:
         """As `transform`, of a table whose columns are known to be those of `fit`."""
         return self._fitted().transform(frame)
+
+    def __bpkern_table__(self, frame: Frame) -> EncodedTable:
+        """The rows of `__bpkern_matrix__`, computed when they are needed."""
+        return EncodedTable(self._fitted(), frame)
+
+    def __bpkern_by_blocks__(self, frame: Frame, predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """``predict(matrix)`` of `__bpkern_matrix__`, of a block of its rows at a time."""
+        found = [predict(block) for block in self._fitted().blocks(frame)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def __bpkern_numbers__(self) -> int:
         """How many columns of the result are scaled numbers: they are the first."""

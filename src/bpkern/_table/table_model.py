@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -124,7 +125,7 @@ class TableModel:
         ValueError, TypeError
             As `TableEncoder.transform`.
         """
-        return self._target.labels(self.model.predict(self.encoder.transform(X)))
+        return self._of_blocks(X, lambda block: self._target.labels(self.model.predict(block)))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class.
@@ -144,7 +145,11 @@ class TableModel:
         ValueError, TypeError
             As `TableEncoder.transform`, and for a model of values.
         """
-        return self._probabilities(self.encoder.transform(X))
+        return self._of_blocks(X, self._probabilities)
+
+    def _of_blocks(self, X: Any, predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """What is predicted for the rows of a table, which are encoded a block at a time."""
+        return self.encoder.__bpkern_by_blocks__(self.encoder.__bpkern_frame__(X), predict)
 
     def _probabilities(self, encoded: np.ndarray) -> np.ndarray:
         found = self.model.predict_proba(encoded)
@@ -155,6 +160,10 @@ class TableModel:
         if self.classes_ is not None:
             return self._probabilities(encoded)
         return self._target.labels(self.model.predict(encoded))
+
+    def __bpkern_answers__(self, X: Any) -> np.ndarray:
+        """Probabilities, or values, of the rows of a table."""
+        return self._of_blocks(X, self.__bpkern_predictions__)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write network, encoder and labels to one file, which `MLP.load` reads as the network alone.

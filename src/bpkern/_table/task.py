@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .frames import Coded
-from .reading import Table
+from .reading import Table, no_column
 
 # The most distinct whole numbers that are taken for classes.
 MOST_CLASSES = 10
@@ -58,8 +58,7 @@ def task_of(table: Table, name: str, kind: str, classes: list[Any] | None = None
         of labels that are not known.
     """
     if name not in table.columns:
-        known = ", ".join(map(repr, list(table.columns)[:8])) + ", ..." * (len(table.columns) > 8)
-        raise ValueError(f"{table.path} has no column {name!r}: there are {known}")
+        raise no_column(table, name)
     column = table.columns[name]
     title = f"{table.path}, column {name!r}"
     if isinstance(column, Coded):
@@ -103,16 +102,20 @@ def _of_labels(
 def split(
     y: np.ndarray, stratify: bool, part: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two lists of rows in random order, the second of this part of all; of each class in proportion.
+    """Two arrays of rows in random order, the second of this part of all; of each class in proportion.
 
     Both have at least one row, if there are two.
     """
-    order = rng.permutation(len(y))
+    order = rng.permutation(len(y)).astype(np.int32 if len(y) < 1 << 31 else np.int64)
     if stratify:
-        # Rows at equal steps through the classes in order.
-        order = order[np.argsort(y[order], kind="stable")]
+        # Rows at equal steps through the classes in order. Few classes are sorted as small numbers.
+        classes = y.astype(np.min_scalar_type(y.max(initial=0))) if y.dtype.kind == "i" else y
+        order = order[np.argsort(classes[order], kind="stable")]
     count = min(max(1, round(part * len(y))), len(y) - 1)
     places = np.floor((np.arange(count) + rng.random()) * len(y) / count).astype(np.int64)
     chosen = np.zeros(len(y), bool)
     chosen[np.minimum(places, len(y) - 1)] = True
-    return rng.permutation(order[~chosen]), rng.permutation(order[chosen])
+    others, own = np.asarray(order[~chosen]), np.asarray(order[chosen])
+    rng.shuffle(others)
+    rng.shuffle(own)
+    return others, own

@@ -17,8 +17,8 @@ LOWEST, HIGHEST = 0.01, 100.0
 HALVINGS = 40
 
 
-def calibrate(model: MLP, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-    """Multiply the output layer of a model for classes by the factor with the lowest log loss on these rows.
+def calibrate(model: MLP, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """Multiply the output layer of a model for classes by the factor with the lowest log loss on some rows.
 
     So the probabilities are calibrated wherever the model is used: in files, exports, and other programs.
 
@@ -26,7 +26,8 @@ def calibrate(model: MLP, X: np.ndarray, y: np.ndarray, weights: np.ndarray | No
     ----------
     model : MLP
         With the loss "cross_entropy".
-    X : ndarray, shape (n, in)
+    logits : ndarray, shape (n, classes)
+        The model's outputs for these rows.
     y : ndarray, shape (n,)
         Class numbers.
     weights : ndarray, shape (n,), or None
@@ -36,7 +37,7 @@ def calibrate(model: MLP, X: np.ndarray, y: np.ndarray, weights: np.ndarray | No
     float
         The temperature, by which the outputs are divided.
     """
-    factor = best_factor(model.forward(X), y, weights)
+    factor = best_factor(logits, y, weights)
     last = len(model.layers) - 2
     state = model.state_dict()
     for name in (f"{last}.weight", f"{last}.bias"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._data.gathered import GatheredRows, gathered_blocks
 from .._fit.many import fit_many
 from .._fit.progress import make_progress
 from .._threads import get_num_threads
@@ -38,22 +39,38 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    X : ndarray of float32, shape (n, in)
+    X : ndarray of float32, shape (n, in), or GatheredRows
     y : ndarray, shape (n,) or (n, out)
-        Class numbers, or values of about mean 0 and deviation 1.
+        Class numbers; or values of about mean 0 and deviation 1, as float32.
     weights : ndarray, shape (n,), or None
     values : ndarray of float64, shape of y, or None
         The values before they were scaled; None for classes.
+    scale : callable, optional
+        Makes scaled values of some of them, as float64.
     """
 
-    X: np.ndarray
+    X: np.ndarray | GatheredRows
     y: np.ndarray
     weights: np.ndarray | None = None
     values: np.ndarray | None = None
+    scale: Callable[[np.ndarray], np.ndarray] | None = None
 
-    def taken(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Copies of some rows: X, y and weights."""
-        return self.X[index], self.y[index], None if self.weights is None else self.weights[index]
+    def some(self, index: np.ndarray) -> np.ndarray:
+        """A copy of some rows of X."""
+        return self.X.some(index) if isinstance(self.X, GatheredRows) else np.asarray(self.X[index])
+
+    def targets(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Copies of some rows of y and of the weights."""
+        return self.y[index], None if self.weights is None else self.weights[index]
+
+    def outputs(self, model: MLP, index: np.ndarray) -> np.ndarray:
+        """The outputs (m, out) of a model for some rows."""
+        if not isinstance(self.X, GatheredRows):
+            return model.forward(self.X[index])
+        found = [
+            model.forward(block[0]) for _, _, block in gathered_blocks(self.X, self.y, None, index, batch=1)
+        ]
+        return np.concatenate(found)
 
 
 class Split(NamedTuple):
@@ -181,7 +198,7 @@ def train(
         generator = np.random.default_rng(own)
         updates = epochs * (len(split.training) // batch)
         models.append(
-            new_network(recipe, shape, updates, generator, _some(rows.X, split, generator, initial))
+            new_network(recipe, shape, updates, generator, _initial_rows(rows, split, generator, initial))
         )
         limits.append(_limits(recipe, rows, split.training))
         best.append(_best_epoch(recipe, rows, split, limits[-1]))
@@ -227,17 +244,16 @@ def train(
     return [_finished(models[i], best[i], rows, splits[i], recipe, plan, limits[i]) for i in kept]
 
 
-def _some(X: np.ndarray, split: Split, generator: np.random.Generator, most: int) -> np.ndarray:
+def _initial_rows(rows: Rows, split: Split, generator: np.random.Generator, most: int) -> np.ndarray:
     """At most `most` random training rows."""
-    return np.asarray(X[generator.permutation(split.training)[:most]])
+    return rows.some(generator.permutation(split.training)[:most])
 
 
 def _limits(recipe: Recipe, rows: Rows, training: np.ndarray) -> Limits | None:
     """The range of the values to train on, if the recipe keeps predictions in it."""
     if not recipe.is_full or rows.values is None:
         return None
-    y, values = (each[training].reshape(len(training), -1) for each in (rows.y, rows.values))
-    scaled = y.astype(np.float32)
+    scaled, values = (each[training].reshape(len(training), -1) for each in (rows.y, rows.values))
     return Limits(scaled.min(axis=0), scaled.max(axis=0), np.stack([values.min(axis=0), values.max(axis=0)]))
 
 
@@ -246,11 +262,15 @@ def _best_epoch(recipe: Recipe, rows: Rows, split: Split, limits: Limits | None)
         return None
     if limits is None:
         return BestEpoch(recipe.monitor)
-    X, y, weights = rows.taken(split.choosing)
+    choosing = split.choosing
+    assert rows.values is not None
+    assert rows.scale is not None
+    y = rows.scale(rows.values[choosing])
+    _, weights = rows.targets(choosing)
 
     def error(model: MLP) -> float:
         """The mean squared error of predictions within the limits."""
-        outputs = model.forward(X)
+        outputs = rows.outputs(model, choosing)
         squares = np.square(limits.cut(outputs) - y.reshape(outputs.shape)).mean(axis=1)
         return float(np.average(squares, weights=weights))
 
@@ -290,8 +310,15 @@ def _finished(
         model = without_scale(model, recipe)
     if best is None or split.choosing is None:
         return Trained(model, None, limits=limits)
-    temperature = calibrate(model, *rows.taken(split.choosing)) if plan.calibrates else 1.0
+    temperature = 1.0
+    if plan.calibrates:
+        temperature = _calibrated(model, rows, split.choosing)
     return Trained(model, best.best, temperature, limits)
+
+
+def _calibrated(model: MLP, rows: Rows, index: np.ndarray) -> float:
+    """The temperature that `calibrate` finds for these rows."""
+    return calibrate(model, rows.outputs(model, index), *rows.targets(index))
 
 
 def _affordable(
@@ -312,7 +339,7 @@ def _affordable(
     initial = FEWEST_INITIAL
     while True:
         began = time.perf_counter()
-        probe = new_network(recipe, shape, TIMED, generator, _some(rows.X, whole, generator, initial))
+        probe = new_network(recipe, shape, TIMED, generator, _initial_rows(rows, whole, generator, initial))
         making = networks * (time.perf_counter() - began)
         enough = initial >= min(INITIAL_ROWS, len(whole.training))
         if enough or 4 * making > INITIALISING * (until - time.monotonic()):
@@ -347,7 +374,7 @@ def _affordable(
     if plan.calibrates and choosing is not None and whole.choosing is not None:
         for _ in range(2):  # the first time includes what first calls do
             began = time.perf_counter()
-            calibrate(probe, *rows.taken(choosing))
+            _calibrated(probe, rows, choosing)
         calibrating = networks * (time.perf_counter() - began) * len(whole.choosing) / len(choosing)
     left = PLANNED * (until - time.monotonic()) - making
     if left >= seconds + calibrating:

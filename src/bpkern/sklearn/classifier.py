@@ -8,13 +8,22 @@ from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
 from sklearn.utils.validation import validate_data
 
+from .._user_warnings import at_users_line
 from ..losses import Loss
 from .perceptron import BaseMLP
 from .protocol import continuing
 from .shortcuts import are_classes, codes_of, plain_labels, validated
+
+# Warns if y is a column.
+as_column = at_users_line(column_or_1d)
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -232,7 +241,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 reset=reset,
             )
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = as_column(y, warn=True)
+        if labels is None:
+            check_classification_targets(y)  # LabelBinarizer's own error shows all of y
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -249,7 +260,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         labels = np.asarray(y)
         if labels.shape[:1] != (rows,):
             raise ValueError(f"y_val must have as many rows as X_val, {rows}, not shape {labels.shape}")
-        return self._codes(column_or_1d(labels, warn=True) if labels.shape[1:] == (1,) else labels)
+        return self._codes(as_column(labels, warn=True) if labels.shape[1:] == (1,) else labels)
 
     def _codes(self, y: Any) -> np.ndarray:
         """Class numbers (n,) for more than two classes; otherwise booleans (n, n_outputs)."""

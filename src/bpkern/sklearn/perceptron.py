@@ -16,6 +16,8 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .._data.rows import Rows
+from .._data.scales import warn_of_large_columns
+from .._fit.fit import SHORT
 from .._user_warnings import at_users_line
 from ..activations import Activation
 from ..losses import Loss
@@ -177,8 +179,26 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
 
     def _validate_params(self) -> None:
         """scikit-learn's check of the parameters. Raises InvalidParameterError, a ValueError."""
-        if not are_allowed(self._compiled_constraints, vars(self)):
+        if are_allowed(self._compiled_constraints, vars(self)):
+            return
+        try:
             super()._validate_params()
+        except ValueError as error:
+            raise type(error)(f"{error}{self._meant(str(error))}") from None
+
+    def _meant(self, error: str) -> str:
+        """The end of an error about a parameter: what was probably meant; empty if that is not known."""
+        name = error.partition("'")[2].partition("'")[0]
+        given = getattr(self, name, None)
+        if name == "loss" and isinstance(given, (tuple, list, int)):
+            return f" The first argument is the loss: give the sizes by name, hidden_layer_sizes={given}"
+        if not isinstance(given, str):
+            return ""
+        from .._suggestions import suggestion  # only for an error
+
+        options = [each for each in self._parameter_constraints[name] if isinstance(each, Options)]
+        meant = suggestion(name, given, [option for each in options for option in each.options])
+        return f" {meant[2].upper()}{meant[3:]}" if meant else ""
 
     @fitting
     def fit(
@@ -280,6 +300,8 @@ class BaseMLP(TasksSupportMixin, StochasticSolvers):
             )
             if not stochastic:
                 rows = trainer.checked(X, targets, weights)  # a stochastic run checks them itself
+            if not incremental and len(targets) * self.max_iter > SHORT and isinstance(X, np.ndarray):
+                warn_of_large_columns(given[0], X, with_sizes=False)
             if first:
                 self.coefs_, self.intercepts_ = coefs, intercepts
                 self._start(layers, out_activation)

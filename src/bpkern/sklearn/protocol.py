@@ -1,6 +1,7 @@
 """What scikit-learn expects of methods that train: checked parameters, and from 1.9 on its callbacks."""
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 from sklearn.base import _fit_context
@@ -27,7 +28,27 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 def fitting(method: Method) -> Method:
     """A `fit` with checked parameters, scikit-learn's callbacks and MLflow's autologging."""
-    return cast(Method, autologged(_fit_context(prefer_skip_nested_validation=True)(with_callbacks(method))))
+    checked = _fit_context(prefer_skip_nested_validation=True)(with_callbacks(method))
+    return cast(Method, proposing(autologged(checked), method))
+
+
+def proposing(fit: Method, method: Any) -> Method:
+    """`fit`, whose error about an argument that `method` lacks names the estimator and what was meant."""
+    code = method.__code__
+    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+    @wraps(fit)
+    def call(self: Any, *args: Any, **named: Any) -> Any:
+        unknown = [name for name in named if name not in names]
+        if unknown:
+            from .._suggestions import ARGUMENTS, unknown_argument  # only for an error
+
+            # The user's class may be the first.
+            methods = [f"{each.__name__}.fit" for each in type(self).__mro__]
+            raise unknown_argument(next(each for each in methods if each in ARGUMENTS), unknown, names)
+        return fit(self, *args, **named)
+
+    return cast(Method, call)
 
 
 def continuing(method: Method) -> Method:

@@ -2,6 +2,7 @@
 
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -174,29 +175,38 @@ class BaseRealMLP(BaseEstimator):
     ) -> list[Split]:
         """The rows of each network. Rows without weight are in none."""
         rows = frames[0].rows
-        used = np.arange(len(y)) if weights is None else np.flatnonzero(weights)
-        own = used[used < rows]
         if len(frames) > 1:
-            if not len(own) or len(own) == len(used):
+            used = np.arange(len(y)) if weights is None else np.flatnonzero(weights)
+            own, others = used[used < rows], used[used >= rows]
+            if not len(own) or not len(others):
                 raise ValueError("there must be rows with a weight above 0 both in X and in X_val")
-            return [Split(own, used[used >= rows])] * self.n_models
-        if not len(own):
+            return [splits.ascending(own, others)] * self.n_models
+        if weights is None:
+            return self._parts(y, stratify, generator)
+        own = np.flatnonzero(weights)
+        found = self._parts(y[own], stratify, generator)
+        return [
+            splits.ascending(own[part], None if choosing is None else own[choosing])
+            for part, choosing in found
+        ]
+
+    def _parts(self, y: np.ndarray, stratify: bool, generator: np.random.Generator) -> list[Split]:
+        """The rows of each network, of those with these targets."""
+        if not len(y):
             raise ValueError("sample_weight must not be zero in every row")
         fewest = max(FEWEST_ROWS, self.n_models if self.n_models > 1 and self.ensemble == "folds" else 0)
         if self.validation_fraction == 0 and self.n_models == 1:
             fewest = 1
-        if len(own) < fewest:
+        if len(y) < fewest:
             raise ValueError(
-                f"Found array with {len(own)} sample(s) (with a weight above 0) while a minimum of {fewest} "
+                f"Found array with {len(y)} sample(s) (with a weight above 0) while a minimum of {fewest} "
                 "is required, to train on some and choose the epoch by others."
             )
         if self.n_models == 1:
-            found = [splits.random_split(y[own], stratify, self.validation_fraction, generator)]
-        elif self.ensemble == "folds":
-            found = splits.folds(y[own], stratify, self.n_models, generator)
-        else:
-            found = splits.bags(len(own), self.n_models, generator)
-        return [Split(own[part], None if choosing is None else own[choosing]) for part, choosing in found]
+            return [splits.random_split(y, stratify, self.validation_fraction, generator)]
+        if self.ensemble == "folds":
+            return splits.folds(y, stratify, self.n_models, generator)
+        return splits.bags(len(y), self.n_models, generator)
 
     def _keep(self, frame: Frame, found: FittedTable, fitted: dict[str, Any]) -> None:
         """Set the fitted attributes."""
@@ -229,14 +239,14 @@ class BaseRealMLP(BaseEstimator):
 
     # Prediction --------------------------------------------------------------------------------------
 
-    def _encoded(self, X: Any) -> np.ndarray:
-        """A table with the columns of `fit`, as rows for the networks."""
+    def _of_blocks(self, X: Any, predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """What is predicted for a table with the columns of `fit`, encoded a block of rows at a time."""
         check_is_fitted(self, "models_")
         frame = as_frame(X)
         names = getattr(self, "feature_names_in_", None)
         check_columns(frame, None if names is None else list(names), self.n_features_in_, type(self).__name__)
         check_not_empty(frame)
-        return self.encoder_.__bpkern_matrix__(frame)
+        return self.encoder_.__bpkern_by_blocks__(frame, predict)
 
     @abstractmethod
     def _meaning(self) -> dict[str, Any]:
@@ -304,7 +314,7 @@ def _weights(name: str, given: Any, rows: int) -> np.ndarray | None:
 
 def _joined(ys: list[np.ndarray], weights: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray | None]:
     """The targets of all rows, and their weights; None if no row has one."""
-    y = np.concatenate(ys)
+    y = ys[0] if len(ys) == 1 else np.concatenate(ys)
     if all(each is None for each in weights):
         return y, None
     return y, np.concatenate(

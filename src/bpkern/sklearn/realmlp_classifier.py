@@ -11,6 +11,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._table.values import MISSING_TYPES
 from .realmlp import BaseRealMLP
 
+# Labels that are sorted at once.
+NUMBERED = 1 << 16
+
 
 class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
     """RealMLP for classes: a network that learns raw tables well without tuning.
@@ -157,7 +160,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
     def _targets(self, y: Any, y_val: Any) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
         labels = _labels(y, "y")
         check_classification_targets(labels)
-        classes, numbers = np.unique(labels, return_inverse=True)
+        classes, numbers = _numbered(labels)
         if len(classes) < 2:
             raise ValueError(
                 f"The number of classes has to be greater than one; got {len(classes)} class in y"
@@ -166,7 +169,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
             return numbers, None, {"classes_": classes}
         place = {label: number for number, label in enumerate(classes.tolist())}
         try:
-            found = np.array([place[label] for label in _labels(y_val, "y_val").tolist()], np.int64)
+            found = np.array([place[label] for label in _labels(y_val, "y_val").tolist()], numbers.dtype)
         except KeyError as error:
             raise ValueError(f"y_val holds {error.args[0]!r}, which is no class of y") from None
         return numbers, found, {"classes_": classes}
@@ -204,9 +207,11 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         ValueError, TypeError
             For other columns, and for values that the encoder refuses; the message names the column.
         """
-        encoded = self._encoded(X)
+        return self._of_blocks(X, self._mean_probabilities)
+
+    def _mean_probabilities(self, encoded: np.ndarray) -> np.ndarray:
         found = [model.predict_proba(encoded) for model in self.models_]
-        return found[0] if len(found) == 1 else np.mean(found, axis=0)
+        return found[0] if len(found) == 1 else np.asarray(np.mean(found, axis=0))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithms of `predict_proba`.
@@ -239,6 +244,16 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         """
         chosen = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[chosen])
+
+
+def _numbered(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different labels in order, and the number of each; some rows at a time, to take little memory."""
+    parts = [labels[start : start + NUMBERED] for start in range(0, max(len(labels), 1), NUMBERED)]
+    classes = np.unique(np.concatenate([np.unique(part) for part in parts]))
+    numbers = np.empty(len(labels), np.min_scalar_type(len(classes) - 1))
+    for number, part in enumerate(parts):
+        numbers[number * NUMBERED : (number + 1) * NUMBERED] = np.searchsorted(classes, part)
+    return classes, numbers
 
 
 def _labels(y: Any, name: str) -> np.ndarray:

@@ -142,15 +142,17 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
         ValueError, TypeError
             For other columns, and for values that the encoder refuses; the message names the column.
         """
-        encoded = self._encoded(X)
+        mean = self._of_blocks(X, self._mean_values)
+        return mean[:, 0] if self._is_1d else mean
+
+    def _mean_values(self, encoded: np.ndarray) -> np.ndarray:
         found = []
         for model, limits in zip(self.models_, self.limits_, strict=True):
             values = self.center_ + self.spread_ * model.predict(encoded).reshape(len(encoded), -1).astype(
                 np.float64
             )
             found.append(values if limits is None else np.clip(values, *limits))
-        mean = np.mean(found, axis=0)
-        return mean[:, 0] if self._is_1d else mean
+        return np.asarray(np.mean(found, axis=0))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
