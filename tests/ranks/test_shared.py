@@ -36,6 +36,21 @@ def test_gradients_of_all_ranks_are_added_in_the_order_of_the_tree(shards, ranks
     assert set(found) == {left_by(fitted(net, shards=shards))}
 
 
+def test_memory_that_is_not_there_is_not_shared():
+    """The system would kill a rank that writes it. Half of it is left to others."""
+    net = NETS[0]
+    machine = Machine(2)
+    machine.run(lambda comm: fitted(net, comm))
+    gradients, parameters = (array.nbytes for array in (np.concatenate(machine.stored), machine.shared))
+    ways = []
+    for room in (gradients + parameters, gradients + parameters - 1, gradients, gradients - 1):
+        machine = Machine(2, room=2 * room)
+        found = machine.run(lambda comm: left_by(fitted(net, comm)))
+        assert set(found) == {left_by(fitted(net))}
+        ways.append((machine.by_memory, np.any(machine.shared)))
+    assert ways == [(True, True), (True, False), (True, False), (False, False)]
+
+
 class OtherOptimizer(Callback):
     """Sets it on one rank, which is an error only at the end of the epoch."""
 

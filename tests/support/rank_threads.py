@@ -1,5 +1,6 @@
 """Ranks that are threads of this process, for tests without MPI: any number, and their memory to look at."""
 
+import math
 import threading
 from contextlib import contextmanager
 
@@ -21,12 +22,19 @@ class Machine:
         Whether ranks share the parameters.
     has_results : bool
         Whether they exchange sums of gradients, where they do not share the parameters.
+    room : float
+        Bytes that ranks can share, as one of them finds.
+    stored : list of ndarray
+        The places of each rank's gradients, from the last fit.
+    by_memory : bool
+        Whether the last fit wanted gradients in shared memory.
     shared : ndarray
         The parameters' place, from the last fit.
     """
 
-    def __init__(self, size, shares=True, has_results=False):
-        self.size, self.shares, self.has_results, self.shared = size, shares, has_results, None
+    def __init__(self, size, shares=True, has_results=False, room=math.inf):
+        self.size, self.shares, self.has_results, self.room = size, shares, has_results, room
+        self.by_memory = self.stored = self.shared = None
         self._barrier, self._given = threading.Barrier(size), [None] * size
 
     def wait(self):
@@ -77,7 +85,11 @@ class Rank:
     def objects(self, own):
         return self.machine.exchanged(self.rank, own)
 
-    def link(self):
+    def room(self):
+        return math.inf if self.rank else self.machine.room
+
+    def link(self, shares_memory):
+        self.machine.by_memory = shares_memory
         return self
 
     def connect(self, dtype, size, nodes, segments, shared):
@@ -85,7 +97,7 @@ class Rank:
         found = self.machine.exchanged(self.rank, own)
         stored = [array for array, _ in found]
         results = [array[:size] if self.machine.has_results else None for array in stored]
-        self.machine.shared = found[0][1]
+        self.machine.stored, self.machine.shared = stored, found[0][1]
         return stored, results, found[0][1] if self.machine.shares and shared else None
 
     def travel(self, stage, layer):

@@ -53,8 +53,11 @@ class Engine(Protocol):
     def objects(self, own: bytes) -> list[bytes]:
         """Each rank's bytes."""
 
-    def link(self) -> Link:
-        """A new link for gradients."""
+    def room(self) -> float:
+        """Bytes of memory that all ranks could share now: 0 if they are on several machines."""
+
+    def link(self, shares_memory: bool) -> Link:
+        """A new link for gradients. All ranks want the same one."""
 
     def close(self) -> None:
         """Free what the engine has made; all ranks call it."""
@@ -203,11 +206,17 @@ class Group:
     def connect(
         self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
     ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]:
-        """As the link. All ranks call it at the same place; nothing is shared unless all want the same."""
+        """As the link. All ranks call it at the same place; nothing is shared unless all want the same.
+
+        Gradients take half of the room for shared memory at most, with `shared` or without it.
+        """
         assert self.engine is not None
-        sizes = self.meet(At.OBJECTS, (float(shared),))
-        self._link = self.engine.link()
-        return self._link.connect(dtype, size, nodes, segments, shared if (sizes == shared).all() else 0)
+        sizes, rooms = self.meet(At.OBJECTS, (float(shared), self.engine.room())).T
+        most = rooms.min() / 2 / dtype.itemsize
+        gradients = sum(nodes) * size
+        self._link = self.engine.link(gradients <= most)
+        shares = (sizes == shared).all() and gradients + shared <= most
+        return self._link.connect(dtype, size, nodes, segments, shared if shares else 0)
 
     def begin_pass(self, stores: int) -> bool:
         """As the link. If ranks share the parameters, a Ctrl-C waits for the agreement on the first step."""

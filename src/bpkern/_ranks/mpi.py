@@ -3,6 +3,9 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
+import math
+import os
+import shutil
 import time
 from itertools import pairwise
 from typing import Any
@@ -74,8 +77,11 @@ class MpiEngine:
                 self._wait(self._comm.Ibcast(part, rank))
         return [found[start:end].tobytes() for start, end in pairwise(starts.tolist())]
 
-    def link(self) -> Link:
-        way = SharedMemory if shares_memory(self) else Messages
+    def room(self) -> float:
+        return common_room(self)
+
+    def link(self, shares_memory: bool) -> Link:
+        way = SharedMemory if shares_memory else Messages
         self._link = way(self._comm, self._wait, self._look_for_others)
         return self._link
 
@@ -115,9 +121,12 @@ class MpiEngine:
 
 
 MOST_BYTES = 1 << 30
+MEMORY = "/dev/shm"  # where Linux has the memory that processes share
 LEFT = 0  # the tag of the message that a rank has left; those of gradients are larger
 
 
-def shares_memory(engine: MpiEngine) -> bool:
-    """Whether gradients go through shared memory: all ranks are on one machine."""
-    return bool(len(engine.local) == engine.size)
+def common_room(engine: MpiEngine) -> float:
+    """As `Engine.room`. The system kills a process that writes shared memory for which there is no room."""
+    if len(engine.local) < engine.size:
+        return 0.0
+    return shutil.disk_usage(MEMORY).free if os.path.isdir(MEMORY) else math.inf
