@@ -495,7 +495,7 @@ typedef struct bpk_shards bpk_shards;
  * BPK_SEND: this rank has stored its nodes of a layer;
  * BPK_RECEIVE: wait for all ranks' nodes of all layers;
  * BPK_SHARE: this rank has summed its segments; wait for all ranks'.
- * Where parameters are lent, no gradient travels, and a rank that waits only asks from time to time
+ * Ranks that see the same memory, `shared`, meet there instead. One that waits only asks from time to time
  * BPK_LOOK: look for signals, and for ranks that have left. */
 typedef enum { BPK_SEND, BPK_RECEIVE, BPK_SHARE, BPK_LOOK } bpk_stage;
 
@@ -510,10 +510,9 @@ typedef struct {
     int (*travel)(void *context, int stage, int layer); /* nonzero: the link is broken */
     void *const *nodes;                                 /* (ranks,) */
     void *const *results;                               /* (ranks,) */
-    /* For bpk_shards_lend, or NULL: bpk_shards_shared_size reals that all ranks see, the first cache line
-     * zero. */
+    /* bpk_shards_shared_size reals that all ranks see, the first cache line zero; or NULL. */
     void *shared;
-    int stores; /* stores that fit in `shared` */
+    int stores; /* for bpk_shards_lend: the stores that fit in `shared` */
 } bpk_link;
 
 ptrdiff_t bpk_net_size(const bpk_net *net);            /* elements of a store */

@@ -4,6 +4,7 @@
 #include "platform/memory.h"
 #include "trainer/groups.h"
 #include "trainer/products.h"
+#include "trainer/rank_barrier.h"
 #include "trainer/shards.h"
 
 void bpk_shards_segment(const bpk_net *net, int l, int ranks, int rank, ptrdiff_t *from, ptrdiff_t *to) {
@@ -20,7 +21,7 @@ static int travel(const bpk_shards *h, bpk_stage stage, int l) {
 
 void shards_send(const step *s, int l) {
     const bpk_shards *h = s->request->shards;
-    if (h->ranks > 1 && !h->lent) travel(h, BPK_SEND, l);
+    if (h->ranks > 1 && !h->link.shared) travel(h, BPK_SEND, l);
 }
 
 /* The number of the node that begins at shard `first`, among those of its rank. */
@@ -112,17 +113,21 @@ static void sum_segments(const step *s) {
 /* Whether ranks exchange sums. Otherwise each adds up all elements as it spends them. */
 static int has_results(const bpk_shards *h) { return h->link.results[h->rank] != NULL; }
 
-bpk_status shards_reduce(step *s) {
+/* Waits until all ranks have done what comes before that stage. */
+static bpk_status reach(step *s, bpk_stage stage) {
     bpk_shards *h = s->request->shards;
-    if (!s->me.index) h->agreed = travel(h, BPK_RECEIVE, 0);
-    team_barrier(s->me);
-    if (h->agreed) return BPK_STOPPED;
-    if (!has_results(h)) return BPK_OK;
-    sum_segments(s);
-    team_barrier(s->me);
-    if (!s->me.index) h->agreed = travel(h, BPK_SHARE, 0);
+    if (h->link.shared) return ranks_meet(s);
+    if (!s->me.index) h->agreed = travel(h, stage, 0);
     team_barrier(s->me);
     return h->agreed ? BPK_STOPPED : BPK_OK;
+}
+
+bpk_status shards_reduce(step *s) {
+    if (reach(s, BPK_RECEIVE) != BPK_OK) return BPK_STOPPED;
+    if (!has_results(s->request->shards)) return BPK_OK;
+    sum_segments(s);
+    team_barrier(s->me);
+    return reach(s, BPK_SHARE);
 }
 
 /* The sum of all ranks' gradients, of `n` elements from `at` on in a rank's segment: at most a region. */

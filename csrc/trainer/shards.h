@@ -39,12 +39,12 @@ struct bpk_shards {
     void *scratch; /* (threads, levels + 1 + nodes, region) */
     ptrdiff_t region, levels;
 
+    int64_t turn; /* the barriers at which this rank has arrived (rank_barrier.h) */
+
     /* Of ranks that lend their parameters (shared.h). */
     int lent;                /* the stores that are lent: a set of bits */
     void *kept[BPK_AVERAGE]; /* their own memory */
     bpk_counts kept_counts;  /* as the parameters there are */
-    int64_t turn;            /* the barriers at which this rank has arrived */
-    int spins;               /* of a waiting rank */
     int torn;                /* whether an update has been begun that not all ranks have finished */
 };
 

@@ -1,81 +1,25 @@
 /* Parameters in memory of all ranks of a machine, of which each rank moves its own parts. */
 #include "trainer/shared.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
-#include "platform/clock.h"
 #include "platform/memory.h"
-#include "platform/threads.h"
 #include "trainer/backward.h"
 #include "trainer/products.h"
+#include "trainer/rank_barrier.h"
 
-/* The memory of all ranks: a number in a page of its own, and then the stores. */
-enum { PAGE = 4096 };
-
-static ptrdiff_t pages(ptrdiff_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
+static ptrdiff_t pages(ptrdiff_t bytes) { return (bytes + RANKS_PAGE - 1) / RANKS_PAGE * RANKS_PAGE; }
 
 static ptrdiff_t bytes_of_store(const bpk_net *net) { return net->size * (ptrdiff_t)net->kernels->real_size; }
 
 ptrdiff_t bpk_shards_shared_size(const bpk_net *net, int stores) {
-    const ptrdiff_t bytes = PAGE + stores * (pages(bytes_of_store(net)) + STAGGER);
+    const ptrdiff_t bytes = RANKS_PAGE + stores * (pages(bytes_of_store(net)) + STAGGER);
     return bytes / (ptrdiff_t)net->kernels->real_size;
 }
 
 /* The place of the store number i of those that are lent. */
 static void *lent_store(const bpk_shards *h, int i) {
     return element(h->net->kernels, h->link.shared, bpk_shards_shared_size(h->net, i));
-}
-
-/* Waiting ------------------------------------------------------------------------------------------- */
-
-/* Spins of a waiting rank before it yields its processor, and the time between two looks for signals and for
- * ranks that have left, in seconds. */
-enum { SPINS = 20000 };
-static const double LOOK_SECONDS = 0.01;
-
-/* Arrivals at barriers, summed over ranks; bit 0: a rank has left, and none arrives any more.
- *
- * Atomics without locks work between processes as between threads (C11, 7.17.5). MPI maps the same memory for
- * all ranks, so that what a rank writes there is never in a copy that MPI_Win_sync would have to bring up to
- * date: acquire and release order the parameters, as they do for threads. */
-_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock would be of one process");
-enum { LEFT = 1 };
-static const int64_t ARRIVAL = 2;
-
-static _Atomic int64_t *arrivals(const bpk_shards *h) { return h->link.shared; }
-
-/* The arrivals with which this rank passes the barrier at which it has arrived. */
-static int64_t target(const bpk_shards *h) { return h->turn * h->ranks * ARRIVAL; }
-
-/* This rank is at the next barrier, and has arrived unless a rank has left. */
-static void arrive(bpk_shards *h) {
-    h->turn++;
-    int64_t value = atomic_load_explicit(arrivals(h), memory_order_relaxed);
-    while (!(value & LEFT) && !atomic_compare_exchange_weak(arrivals(h), &value, value + ARRIVAL)) continue;
-}
-
-/* This rank leaves, unless all others have just arrived. */
-static void leave(bpk_shards *h) {
-    int64_t value = atomic_load(arrivals(h));
-    while (value < target(h) && !atomic_compare_exchange_weak(arrivals(h), &value, value | LEFT)) continue;
-}
-
-/* Waits until all ranks have arrived at this rank's barrier. Returns BPK_STOPPED if one has left before. */
-static bpk_status wait_for_ranks(bpk_shards *h) {
-    int spins = h->spins;
-    double look = 0;
-    for (;;) {
-        const int64_t value = atomic_load_explicit(arrivals(h), memory_order_acquire);
-        if (value >= target(h)) return BPK_OK;
-        if (value & LEFT) return BPK_STOPPED;
-        thread_wait(&spins);
-        if (spins > 0) continue;
-        if (look == 0) look = now() + LOOK_SECONDS;
-        if (now() < look) continue;
-        look = 0;
-        if (h->link.travel(h->link.context, BPK_LOOK, 0)) leave(h);
-    }
 }
 
 /* Lending ------------------------------------------------------------------------------------------- */
@@ -99,16 +43,15 @@ int bpk_shards_lendable(const bpk_shards *h, const bpk_net *net, const bpk_reque
 }
 
 bpk_status bpk_shards_lend(bpk_shards *h, bpk_net *net, int stores) {
-    h->spins = bpk_processors() < h->ranks * h->threads ? 0 : SPINS;
-    if (wait_for_ranks(h) != BPK_OK) return BPK_STOPPED; /* some may still take back */
+    if (ranks_wait(h) != BPK_OK) return BPK_STOPPED; /* some may still take back */
     const ptrdiff_t lines = (bytes_of_store(net) + CACHE_LINE - 1) / CACHE_LINE;
     const ptrdiff_t from = lines * h->rank / h->ranks * CACHE_LINE;
     const ptrdiff_t to = smaller(lines * (h->rank + 1) / h->ranks * CACHE_LINE, bytes_of_store(net));
     for (int i = 0, n = 0; i < BPK_AVERAGE; i++)
         if (stores >> i & 1)
             memcpy((char *)lent_store(h, n++) + from, (char *)net->stores[i] + from, (size_t)(to - from));
-    arrive(h);
-    if (wait_for_ranks(h) != BPK_OK) return BPK_STOPPED;
+    ranks_arrive(h);
+    if (ranks_wait(h) != BPK_OK) return BPK_STOPPED;
     for (int i = 0, n = 0; i < BPK_AVERAGE; i++)
         if (stores >> i & 1) {
             h->kept[i] = net->stores[i];
@@ -121,7 +64,7 @@ bpk_status bpk_shards_lend(bpk_shards *h, bpk_net *net, int stores) {
 }
 
 void bpk_shards_take_back(bpk_shards *h, bpk_net *net, int after_error) {
-    if (after_error && h->link.shared) atomic_fetch_or(arrivals(h), LEFT);
+    if (after_error && h->link.shared) ranks_leave(h);
     if (!h->lent) return;
     for (int i = 0; i < BPK_AVERAGE; i++)
         if (h->lent >> i & 1) {
@@ -132,7 +75,7 @@ void bpk_shards_take_back(bpk_shards *h, bpk_net *net, int after_error) {
     net_forget_bounds(net);
     net_lay_out(net, net->stores[BPK_PARAMETERS]);
     h->lent = 0;
-    if (!after_error) arrive(h); /* nobody lends before all have read what this rank has */
+    if (!after_error) ranks_arrive(h); /* nobody lends before all have read what this rank has */
 }
 
 /* Steps --------------------------------------------------------------------------------------------- */
@@ -147,13 +90,8 @@ int shared_is_own(const bpk_shards *h, const net_layer *layer, const void *first
 static bpk_status meet(step *s) {
     bpk_shards *h = s->request->shards;
     team_barrier(s->me);
-    if (!s->me.index) {
-        arrive(h);
-        h->agreed = wait_for_ranks(h);
-        h->stores = NULL;
-    }
-    team_barrier(s->me);
-    return (bpk_status)h->agreed;
+    if (!s->me.index) h->stores = NULL;
+    return ranks_meet(s);
 }
 
 bpk_status shared_update(step *s) {

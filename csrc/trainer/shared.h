@@ -9,9 +9,8 @@
  *
  * The parameters' own memory keeps the numbers from before the run until bpk_shards_take_back.
  *
- * Ranks meet at barriers, which all pass in the same order: each is passed by all, or by none if a rank has
- * left before all have arrived. So all ranks find alike that a step has ended in its first half, in which no
- * parameter is moved, or in its second. */
+ * Ranks meet between and after these halves (rank_barrier.h): all find alike that a step has ended in the
+ * first, in which no parameter is moved, or in the second. */
 #ifndef BPK_SHARED_H
 #define BPK_SHARED_H
 

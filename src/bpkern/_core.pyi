@@ -163,11 +163,17 @@ class _Link(Protocol):
     @property
     def rank(self) -> int: ...
     def connect(
-        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
+        self,
+        dtype: np.dtype[Any],
+        size: int,
+        nodes: Sequence[int],
+        segments: np.ndarray,
+        barrier: int,
+        parameters: int,
     ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]: ...
     def begin_pass(self, stores: int) -> bool: ...
     def agree(self, status: int, sums: np.ndarray) -> int: ...
-    def travel(self, stage: int, layer: int) -> None: ...
+    def travel(self, stage: int, layer: int) -> BaseException | None: ...
 
 @final
 class Shards:

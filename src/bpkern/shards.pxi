@@ -12,17 +12,19 @@ cdef class Shards:
     """`shards` parts of the rows of a network's training, of which this process has a rank's; without a link, all.
 
     A link has the number of ranks `size`, a divisor of `shards`, and this rank's number `rank`. ``connect(dtype, size,
-    nodes, segments, shared)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is the
-    elements of a store, `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first element
-    of each rank's part of a layer and its end. All results may be None: then each rank adds up all nodes itself, and
-    must see them whole. The third that it returns is an array (shared,) in memory of all ranks, whose first 64 bytes
-    are zero; or None on all ranks, as where `shared` is 0: then ranks share no parameters. `states` is the number of
-    the optimiser's; with None, nothing is shared. ``begin_pass(stores)`` returns whether ranks share the parameters in
-    a pass: if all give the same set of stores, and not 0.
+    nodes, segments, barrier, parameters)`` returns two lists with an array per rank (csrc/bpkern.h, bpk_link): `size` is
+    the elements of a store, `nodes` the number of nodes of each rank, and `segments` (layers, ranks, 2) the first
+    element of each rank's part of a layer and its end. All results may be None: then each rank adds up all nodes itself,
+    and must see them whole. The third that it returns is an array in memory of all ranks, whose first 64 bytes are zero,
+    if they see those of the nodes, too; otherwise None. It has `barrier` elements, for ranks to meet, and then
+    `parameters` for those that they share: or none of these, if there is no room on a rank, or ranks have given other
+    numbers. `states` is the number of the optimiser's; with None, no parameters are shared. ``begin_pass(stores)``
+    returns whether ranks share the parameters in a pass: if all give the same set of stores, and not 0.
 
     ``agree(status, sums)`` exchanges sums (shards, 3) in place and returns the common status, and ``travel(stage,
-    layer)`` is called at each stage of a gradient (bpk_stage), and where ranks wait for each other. What these raise
-    ends the step, whose update is then not made, and `Network.train` raises it.
+    layer)`` is called at each stage of a gradient (bpk_stage), or where ranks that see the same memory wait. What these
+    raise ends the step, whose update is then not made, and `Network.train` raises it. An error that `travel` returns is
+    raised when the step has ended.
     """
 
     cdef bpk_shards *c
@@ -32,12 +34,13 @@ cdef class Shards:
     cdef void **pointers  # (2 * ranks,) nodes and results
     cdef object error
     cdef int count, threads
+    cdef bint lends  # whether there is room for the parameters
     cdef ptrdiff_t rows, batch
 
     def __cinit__(self, Network network, int shards, int threads, link=None, states=None):
         cdef bpk_link c
         cdef int i, l, ranks = 1 if link is None else link.size, rank = 0 if link is None else link.rank
-        cdef ptrdiff_t start, end, size = bpk_net_size(network.net)
+        cdef ptrdiff_t start, end, size = bpk_net_size(network.net), barrier, parameters
         if shards < 1 or shards % ranks or not 0 <= rank < ranks or not 1 <= threads <= BPK_MAX_THREADS:
             raise ValueError(f"{ranks} ranks and {threads} threads cannot share {shards} shards")
         self.network, self.count, self.threads, self.link = network, shards, threads, link
@@ -51,15 +54,17 @@ cdef class Shards:
                     segments[l, i] = start, end
             nodes = [bpk_shards_nodes(shards, ranks, i) for i in range(ranks)]
             stores = 0 if states is None else 1 + states
-            start = bpk_shards_shared_size(network.net, stores) if stores else 0
-            stored, results, shared = link.connect(network.dtype, size, nodes, segments, start)
+            barrier = bpk_shards_shared_size(network.net, 0)
+            parameters = bpk_shards_shared_size(network.net, stores) - barrier
+            stored, results, shared = link.connect(network.dtype, size, nodes, segments, barrier, parameters)
             for i in range(ranks):
                 check_contiguous("nodes", stored[i], network.typenum, (nodes[i] * size,), True)
                 if results[i] is not None:
                     check_contiguous("results", results[i], network.typenum, (size,), True)
-            if shared is not None and start:
-                check_contiguous("shared", shared, network.typenum, (start,), True)
-                c.shared, c.stores = data(shared), stores
+            if shared is not None:
+                self.lends = parameters > 0 and len(shared) > barrier
+                check_contiguous("shared", shared, network.typenum, (barrier + self.lends * parameters,), True)
+                c.shared, c.stores = data(shared), stores if self.lends else 0
             self.arrays = (stored, results, shared)
             self.pointers = <void **>calloc(2 * ranks, sizeof(void *))
             if self.pointers == NULL:
@@ -88,7 +93,7 @@ cdef class Shards:
         """Put the parameters where all ranks see and move them, until `take_back`, if all ranks do."""
         cdef bpk_status status
         cdef int stores
-        if self.arrays is None or self.arrays[2] is None:
+        if not self.lends:
             return 0
         stores = bpk_shards_lendable(self.c, network.net, request)
         if not self.link.begin_pass(stores):
@@ -126,7 +131,7 @@ cdef class Shards:
 cdef int agree_of_link(void *context, int status, double *sums) noexcept with gil:
     cdef Shards shards = <Shards>context
     cdef cnp.npy_intp shape[2]
-    if shards.error is not None:  # raised while this rank waited for others, which have then come
+    if shards.error is not None:  # of a signal handler, while this rank waited for others, which have then come
         return BPK_STOPPED
     shape[0], shape[1] = shards.count, 3
     try:
@@ -139,7 +144,9 @@ cdef int agree_of_link(void *context, int status, double *sums) noexcept with gi
 cdef int travel_of_link(void *context, int stage, int layer) noexcept with gil:
     cdef Shards shards = <Shards>context
     try:
-        shards.link.travel(stage, layer)
+        error = shards.link.travel(stage, layer)
+        if error is not None:
+            shards.error = error
         return 0
     except BaseException as error:
         shards.error = error

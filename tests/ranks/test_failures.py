@@ -20,6 +20,8 @@ ERRORS = {
     "alarm_ahead": "LookupError",
     "alarm_within": "LookupError",
     "alarm_torn": "LookupError",
+    "clipped/alarm_within": "LookupError",
+    "messages/alarm_within": "LookupError",
 }
 ALIKE = {
     "differs": "layers",
@@ -33,6 +35,7 @@ ALIKE = {
     "ahead": "KeyboardInterrupt",
     "within": "KeyboardInterrupt",
     "torn": "KeyboardInterrupt",
+    "clipped/within": "KeyboardInterrupt",
 }
 
 
@@ -62,6 +65,15 @@ def test_all_ranks_fail_alike(endings, case):
     found, last = endings[case]
     assert all(ALIKE[case] in got and "RankError" not in got for got in found)
     assert last.endswith(": whole") or case == "differs"
+
+
+def test_an_error_amid_an_exchange_ends_it_on_all_ranks(on_ranks):
+    """The others get no message, for which some already wait."""
+    *ranks, last = on_ranks(3, "ranks_failures.py", "exchange", 1)
+    failed = int(re.match(r"failed on (\d): whole$", last)[1])
+    found = [line.split(" ", 2)[2] for line in ranks]
+    assert found.pop(failed).startswith("LookupError")
+    assert found == [f"KeyboardInterrupt rank {failed} has left the call"] * 2
 
 
 def test_ranks_that_come_after_one_has_gone_answer_ctrl_c(on_ranks):

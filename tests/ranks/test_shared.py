@@ -28,12 +28,21 @@ def test_the_bits_are_those_of_one_process(net, ranks, n_threads):
 
 # Shards of a rank that are no node of the tree of all: a rank has several nodes.
 @pytest.mark.parametrize(("shards", "ranks"), [(18, 6), (24, 8), (21, 7), (20, 4)])
-@pytest.mark.parametrize("way", ["shared", "sums", "results"])
+@pytest.mark.parametrize("way", ["shared", "seen sums", "seen results", "sums", "results"])
 def test_gradients_of_all_ranks_are_added_in_the_order_of_the_tree(shards, ranks, way):
     net = [3, 9, 2], None, "adam"
-    machine = Machine(ranks, shares=way == "shared", has_results=way == "results")
-    found = machine.run(lambda comm: left_by(fitted(net, comm, shards=shards)))
+    machine = Machine(ranks, has_memory=way not in ("sums", "results"), has_results="results" in way)
+    callbacks = OfBatches() if "seen" in way else ()
+    found = machine.run(lambda comm: left_by(fitted(net, comm, shards=shards, callbacks=callbacks)))
+    assert np.any(machine.shared) == (way == "shared")
     assert set(found) == {left_by(fitted(net, shards=shards))}
+
+
+class OfBatches(Callback):
+    """Ranks share no parameters between its calls."""
+
+    def on_batch_end(self, model, batch, loss):
+        pass
 
 
 def test_memory_that_is_not_there_is_not_shared():
@@ -41,7 +50,7 @@ def test_memory_that_is_not_there_is_not_shared():
     net = NETS[0]
     machine = Machine(2)
     machine.run(lambda comm: fitted(net, comm))
-    gradients, parameters = (array.nbytes for array in (np.concatenate(machine.stored), machine.shared))
+    gradients, parameters = machine.gradients, machine.shared.nbytes
     ways = []
     for room in (gradients + parameters, gradients + parameters - 1, gradients, gradients - 1):
         machine = Machine(2, room=2 * room)

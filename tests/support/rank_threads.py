@@ -18,23 +18,23 @@ class Machine:
 
     Attributes
     ----------
-    shares : bool
-        Whether ranks share the parameters.
+    has_memory : bool
+        Whether ranks see the same memory: they meet there, and may share the parameters.
     has_results : bool
         Whether they exchange sums of gradients, where they do not share the parameters.
     room : float
         Bytes that ranks can share, as one of them finds.
-    stored : list of ndarray
-        The places of each rank's gradients, from the last fit.
+    gradients : int
+        The bytes of all ranks' gradients, from the last fit, and of the place where ranks meet.
     by_memory : bool
         Whether the last fit wanted gradients in shared memory.
     shared : ndarray
         The parameters' place, from the last fit.
     """
 
-    def __init__(self, size, shares=True, has_results=False, room=math.inf):
-        self.size, self.shares, self.has_results, self.room = size, shares, has_results, room
-        self.by_memory = self.stored = self.shared = None
+    def __init__(self, size, has_memory=True, has_results=False, room=math.inf):
+        self.size, self.has_memory, self.has_results, self.room = size, has_memory, has_results, room
+        self.by_memory = self.gradients = self.shared = None
         self._barrier, self._given = threading.Barrier(size), [None] * size
 
     def wait(self):
@@ -92,13 +92,15 @@ class Rank:
         self.machine.by_memory = shares_memory
         return self
 
-    def connect(self, dtype, size, nodes, segments, shared):
-        own = np.zeros(nodes[self.rank] * size, dtype), np.zeros(shared, dtype)
+    def connect(self, dtype, size, nodes, segments, barrier, parameters):
+        own = np.zeros(nodes[self.rank] * size, dtype), np.zeros(barrier + parameters, dtype)
         found = self.machine.exchanged(self.rank, own)
         stored = [array for array, _ in found]
         results = [array[:size] if self.machine.has_results else None for array in stored]
-        self.machine.stored, self.machine.shared = stored, found[0][1]
-        return stored, results, found[0][1] if self.machine.shares and shared else None
+        of_all = found[0][1]
+        self.machine.gradients = (sum(nodes) * size + barrier) * dtype.itemsize
+        self.machine.shared = of_all[barrier:]
+        return stored, results, of_all if self.machine.has_memory else None
 
     def travel(self, stage, layer):
         if stage == LOOK:

@@ -18,13 +18,14 @@ from ranks_fits import digest, drawn, state_of
 
 import bpkern
 from bpkern._model.core import core_of
+from bpkern._ranks import mpi
 from bpkern._ranks.group import Group
 from bpkern._ranks.mpi_gradients import LOOK
 from bpkern.callbacks import Callback
 from bpkern.distributed import RankError, own_rows
 
 comm = MPI.COMM_WORLD
-SHARDS, BATCH = comm.size, 64
+SHARDS, BATCH, COMMON_ROOM = comm.size, 64, mpi.common_room
 PLACES = "entering", "ahead", "within", "torn"
 
 
@@ -86,9 +87,12 @@ class Slowly:
     rank, slow : int
     after : int
         The number of the step.
+    ends_step : bool
+        Whether a rank that fails within a step ends it first.
     """
 
-    def __init__(self, hook, place, by_alarm, rank, slow, after):
+    def __init__(self, hook, place, by_alarm, rank, slow, after, ends_step):
+        self.ends_step = ends_step
         self.hook, self.place, self.by_alarm, self.rank, self.slow = hook, place, by_alarm, rank, slow
         self.after, self.passes, self.begun = after, 2 + after // 20, 0
 
@@ -120,7 +124,7 @@ class Slowly:
                 self.place = "has been torn"
                 comm.send(None, self.rank)  # which this rank has waited for: all others go on
                 comm.recv(source=self.rank)
-            travel(group, stage, layer)
+            return travel(group, stage, layer)
 
         Group.begin_pass, Group.agree, Group.travel = begin_slowly, agree_slowly, travel_slowly
 
@@ -154,7 +158,23 @@ class Slowly:
         if self.place == "entering":
             return [steps * (self.passes - 1)]
         begun = (self.after - 1) // steps * steps  # before the epoch of the step
+        if self.place == "within" and self.ends_step:
+            return [self.after]
         return [self.after - 1] if self.place in ("ahead", "within") else [begun, self.after - 1]
+
+
+def failing_once(method, number, hook):
+    """Raises an error in that call of a method, as a handler of a signal might."""
+    calls = []
+
+    def called(engine, *arguments):
+        calls.append(None)
+        if len(calls) == number:
+            hook.when = time.monotonic()
+            raise LookupError("as the test wants it")
+        return method(engine, *arguments)
+
+    return called
 
 
 def watched(method, run):
@@ -200,15 +220,20 @@ def run(case, seed):
     model = bpkern.MLP(
         [12, 30, 4], loss="cross_entropy", optimizer=bpkern.SGD(lr=lr), dtype="float64", seed=0
     )
+    way, _, case = case.rpartition("/")
+    mpi.common_room = COMMON_ROOM if way != "messages" else lambda engine: 0.0
+    clip_norm = None if way == "" else 1e9
     place = case.removeprefix("alarm_")
     hook = Hook(case, rank, after)
     slowly = None
     if case == "between" or place in PLACES:
         hook = Between(rank if case == "between" else None)
     if place in PLACES:
-        slowly = Slowly(hook, place, place != case, rank, (rank + 1) % comm.size, after)
+        slowly = Slowly(hook, place, place != case, rank, (rank + 1) % comm.size, after, way == "messages")
     if case == "differs":
         model = bpkern.MLP([12, 30 + (comm.rank == rank), 4], loss="cross_entropy", seed=0)
+    if case == "exchange" and comm.rank == rank:
+        mpi.MpiEngine.objects = failing_once(mpi.MpiEngine.objects, after, hook)
     if case == "argument" and comm.rank == rank:
         x = x[:, :5]
     if case == "rows" and comm.rank == rank:
@@ -240,6 +265,7 @@ def run(case, seed):
                 shards=SHARDS * (1 + (case == "shards" and comm.rank == rank)),
                 comm=ranks,
                 callbacks=callbacks,
+                clip_norm=clip_norm,
                 verbose=0,
             )
         got = "nothing"

@@ -25,10 +25,16 @@ class Link(Protocol):
     """How gradients travel: `_core.Shards` calls these methods and explains them."""
 
     def connect(
-        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
+        self,
+        dtype: np.dtype[Any],
+        size: int,
+        nodes: Sequence[int],
+        segments: np.ndarray,
+        barrier: int,
+        parameters: int,
     ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]: ...
 
-    def travel(self, stage: int, layer: int) -> None: ...
+    def travel(self, stage: int, layer: int) -> BaseException | None: ...
 
     def close(self) -> None: ...
 
@@ -122,7 +128,7 @@ class Group:
         self.size = 1 if engine is None else engine.size
         self.rank = 0 if engine is None else engine.rank
         self.core: Core | None = None
-        self._failed = False
+        self._failed = self._broken = False
         self._link: Link | None = None
         self._record, self._records = self._new_records(MOST_VALUES)
 
@@ -161,6 +167,7 @@ class Group:
         except BaseException:
             # The messages may still be on their way. The others count on them; the next meeting has its own.
             self._record, self._records = self._new_records(len(record) - 2)
+            self._broken = self._broken or place == At.OBJECTS  # which is more than this meeting
             raise
         statuses = records[:, 1]
         if ((statuses != 0) & (statuses != STOPPED)).any():
@@ -188,8 +195,9 @@ class Group:
 
     def _objects(self, own: Any) -> list[Any]:
         assert self.engine is not None
-        given = pickle.dumps(own, pickle.HIGHEST_PROTOCOL)
-        return [pickle.loads(each) for each in self.engine.objects(given)]
+        with self._counted_on():
+            given = pickle.dumps(own, pickle.HIGHEST_PROTOCOL)
+            return [pickle.loads(each) for each in self.engine.objects(given)]
 
     def of_first(self, own: Any) -> Any:
         """The object of rank 0."""
@@ -204,19 +212,27 @@ class Group:
     # A fit's steps (the link of `_core.Shards`) ----------------------------------------------------------
 
     def connect(
-        self, dtype: np.dtype[Any], size: int, nodes: Sequence[int], segments: np.ndarray, shared: int
+        self,
+        dtype: np.dtype[Any],
+        size: int,
+        nodes: Sequence[int],
+        segments: np.ndarray,
+        barrier: int,
+        parameters: int,
     ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]:
-        """As the link. All ranks call it at the same place; nothing is shared unless all want the same.
+        """As the link. All ranks call it at the same place.
 
-        Gradients take half of the room for shared memory at most, with `shared` or without it.
+        Gradients take half of the room for shared memory at most, with `parameters` or without them.
         """
         assert self.engine is not None
-        sizes, rooms = self.meet(At.OBJECTS, (float(shared), self.engine.room())).T
+        sizes, rooms = self.meet(At.OBJECTS, (float(parameters), self.engine.room())).T
         most = rooms.min() / 2 / dtype.itemsize
-        gradients = sum(nodes) * size
+        gradients = sum(nodes) * size + barrier
+        if (sizes != parameters).any() or gradients + parameters > most:
+            parameters = 0
         self._link = self.engine.link(gradients <= most)
-        shares = (sizes == shared).all() and gradients + shared <= most
-        return self._link.connect(dtype, size, nodes, segments, shared if shares else 0)
+        with self._counted_on():
+            return self._link.connect(dtype, size, nodes, segments, barrier, parameters)
 
     def begin_pass(self, stores: int) -> bool:
         """As the link. If ranks share the parameters, a Ctrl-C waits for the agreement on the first step."""
@@ -245,12 +261,21 @@ class Group:
         """The last step has ended."""
         self._interrupts.release()
 
-    def travel(self, stage: int, layer: int) -> None:
+    def travel(self, stage: int, layer: int) -> BaseException | None:
         """As the link."""
         assert self._link is not None
-        self._link.travel(stage, layer)
+        return self._link.travel(stage, layer)
 
     # Failure -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _counted_on(self) -> Iterator[None]:
+        """The other ranks wait for what this one does here: after an error, it can only leave the call."""
+        try:
+            yield
+        except BaseException:
+            self._broken = True
+            raise
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -274,7 +299,7 @@ class Group:
             except OtherRankLeft:
                 raise
             except BaseException as own:
-                if self._interrupts.abandoned:
+                if self._interrupts.abandoned or self._broken:
                     raise
                 error = own
             self._interrupts.hold(to_the_end=True)
@@ -283,7 +308,7 @@ class Group:
             self.engine.abandon()
             raise KeyboardInterrupt(str(other)) from None
         except BaseException:
-            if self._interrupts.abandoned:
+            if self._interrupts.abandoned or self._broken:
                 self.engine.leave()
             raise
         if error is not None:
@@ -292,11 +317,13 @@ class Group:
     def _leave_together(self, error: BaseException | None) -> None:
         """Free what the ranks have made. Raises the error of another rank, unless this one has its own."""
         assert self.engine is not None
-        if error is not None and not self._failed:
-            self._meet(At.END, (), FAILED)
         found = []
-        if self._failed:
-            found = self._objects((_described(error), None if self.core is None else _progress(self.core)))
+        with self._counted_on():
+            if error is not None and not self._failed:
+                self._meet(At.END, (), FAILED)
+            if self._failed:
+                own = None if self.core is None else _progress(self.core)
+                found = self._objects((_described(error), own))
         if self._link is not None:
             self._link.close()
         self.engine.close()

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import time
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -81,8 +82,11 @@ class MpiEngine:
         return common_room(self)
 
     def link(self, shares_memory: bool) -> Link:
-        way = SharedMemory if shares_memory else Messages
-        self._link = way(self._comm, self._wait, self._look_for_others)
+        self._link = (
+            SharedMemory(self._comm, self._wait, self._look_for_others)
+            if shares_memory
+            else Messages(self._comm, partial(self._wait, looks=False))
+        )
         return self._link
 
     def close(self) -> None:
@@ -99,8 +103,9 @@ class MpiEngine:
         # Other ranks may still write here. The communicator is not freed, so its attributes live on.
         self._comm.Set_attr(MPI.Comm.Create_keyval(), self)
 
-    def _wait(self, *requests: Any) -> None:
-        """Wait for requests of MPI. Raises OtherRankLeft, and whatever a handler of a signal raises."""
+    def _wait(self, *requests: Any, looks: bool = True) -> None:
+        """Wait for requests of MPI. Raises whatever a handler of a signal raises, and if it `looks` for other
+        ranks, OtherRankLeft."""
         start = None
         try:
             while not MPI.Request.Testall(list(requests)):
@@ -108,7 +113,8 @@ class MpiEngine:
                 if start is None:
                     start = now
                 if now > start + SPIN:
-                    self._look_for_others()
+                    if looks:
+                        self._look_for_others()
                     time.sleep(0 if now < start + EAGER else SLEEP)
         except BaseException:
             self._unfinished += requests
