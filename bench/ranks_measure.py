@@ -26,7 +26,8 @@ SIZES = [1 << k for k in range(2, 25, 2)]  # bytes
 MESSAGES = 2000
 LR = 1e-4
 STEPS = 6  # of an epoch
-COMPARED_STEPS = 117  # as of 60,000 rows: ranks meet, copy and compare parameters before the first step
+# Of an epoch of 60,000 rows: what ranks do once per epoch has the weight that it has on common data sets.
+COMPARED_STEPS = 117
 
 
 def together() -> None:

@@ -598,9 +598,9 @@ bpk_status bpk_train(bpk_net *net, bpk_workspace *workspace, bpk_run *run, ptrdi
 
 /* Ranks that see the same memory need not each move all parameters (trainer/shared.h). bpk_shards_lend copies
  * the parameters and the optimiser's states there. Until bpk_shards_take_back copies them back, training with
- * these shards reads and changes them there, and nothing else may change the net. All ranks make both calls,
- * with the same stores, a set of bits that bpk_shards_lendable has returned on each: it returns 0, for none,
- * if there is no memory for them, or the update stores gradients or keeps an average.
+ * these shards reads and changes them there, and nothing else may use the net. All ranks make both calls,
+ * with the same `stores`: a set of bits that bpk_shards_lendable has returned on each. It returns 0 if
+ * `shared` has no room for them, if the update stores gradients, or if there is an average.
  *
  * bpk_shards_lend returns BPK_STOPPED, and has changed nothing, if a rank has left. After an error the other
  * ranks may be in a step: bpk_shards_take_back then tells them that this one has left. All ranks have the

@@ -201,7 +201,7 @@ static void update_block(const backward *b, ptrdiff_t k, const columns *c) {
     ptrdiff_t width = block_width(kernels, layer->out - k), outputs = smaller(width, layer->out - k), at;
     const void *x = element(kernels, b->x, c->place), *delta = element(kernels, b->delta, k * s->rows);
     bpk_update_args args = {.k = s->m, .move = &b->moves->weights};
-    /* Whose it is does not depend on the member's columns. */
+    /* The whole block has one owner: ranks may have different numbers of threads. */
     at = layer->narrow ? c->block * layer->rows : k * layer->rows + c->block * width;
     if (is_left_out(b, layer, element(kernels, layer->w, at))) return;
     if (layer->narrow) {

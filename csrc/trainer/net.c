@@ -139,8 +139,6 @@ size_t bpk_net_weight_size(const bpk_net *net, int l) {
     return net->layers[l].pairs ? sizeof(bfloat16_pair) / 2 : net->kernels->real_size;
 }
 
-static size_t bytes_of_store(const bpk_net *net) { return (size_t)net->size * net->kernels->real_size; }
-
 void *bpk_net_buffer(const bpk_net *net) { return allocate(net->size, net->kernels->real_size); }
 
 ptrdiff_t bpk_net_size(const bpk_net *net) { return net->size; }
@@ -173,7 +171,7 @@ void bpk_net_set_layer(bpk_net *net, bpk_store store, int l, const void *w, cons
 int bpk_net_replace(bpk_net *net, bpk_store store, const void *buffer) {
     if (!bpk_all_finite(net->kernels, net->size, buffer)) return 0;
     net_forget_bounds(net);
-    memcpy(net->stores[store], buffer, bytes_of_store(net));
+    memcpy(net->stores[store], buffer, net_store_bytes(net));
     return 1;
 }
 
@@ -218,14 +216,14 @@ void bpk_net_fill(bpk_net *net, bpk_store store, double value) {
 
 void bpk_net_start_average(bpk_net *net) {
     net_forget_bounds(net);
-    memcpy(net->stores[BPK_AVERAGE], net->stores[BPK_PARAMETERS], bytes_of_store(net));
+    memcpy(net->stores[BPK_AVERAGE], net->stores[BPK_PARAMETERS], net_store_bytes(net));
 }
 
 bpk_status bpk_net_blend(bpk_net *net, const bpk_net *other, bpk_store store, double part) {
     if (net->kernels != other->kernels) return BPK_OTHER_KERNELS;
     net_forget_bounds(net);
     if (part == 1) { /* an exact copy; `other` may be `net` itself */
-        memmove(net->stores[BPK_PARAMETERS], other->stores[store], bytes_of_store(net));
+        memmove(net->stores[BPK_PARAMETERS], other->stores[store], net_store_bytes(net));
         return BPK_OK;
     }
     fp_mode mode = fp_enter();
@@ -259,7 +257,7 @@ bpk_status bpk_net_snapshot(bpk_net *net) {
     if (bpk_net_reserve_snapshot(net) != BPK_OK) return BPK_NO_MEMORY;
     for (int store = 0; store < BPK_N_STORES; store++) {
         net->was_there[store] = net->stores[store] != NULL;
-        if (net->stores[store]) memcpy(net->saved[store], net->stores[store], bytes_of_store(net));
+        if (net->stores[store]) memcpy(net->saved[store], net->stores[store], net_store_bytes(net));
     }
     net->saved_counts = net->counts;
     return BPK_OK;
@@ -272,7 +270,7 @@ void bpk_net_restore(bpk_net *net) {
         if (!net->was_there[store])
             bpk_net_discard(net, store);
         else if (net->stores[store])
-            memcpy(net->stores[store], net->saved[store], bytes_of_store(net));
+            memcpy(net->stores[store], net->saved[store], net_store_bytes(net));
     net->counts = net->saved_counts;
 }
 

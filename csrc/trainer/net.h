@@ -75,6 +75,10 @@ static inline void net_forget_bounds(bpk_net *net) { net->has_bounds = 0; }
  * of the number just stored, and let it wait. */
 enum { STAGGER = 17 * CACHE_LINE };
 
+static inline size_t net_store_bytes(const bpk_net *net) {
+    return (size_t)net->size * net->kernels->real_size;
+}
+
 /* Sets where the parameters are, all in the memory of a store. */
 void net_lay_out(bpk_net *net, void *memory);
 

@@ -2,6 +2,7 @@
 #include "trainer/rank_barrier.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 #include "platform/clock.h"
 #include "platform/threads.h"
@@ -16,33 +17,34 @@ static const double LOOK_SECONDS = 0.01;
  * Atomics without locks work between processes as between threads (C11, 7.17.5). MPI maps the same memory for
  * all ranks, so that what a rank writes there is never in a copy that MPI_Win_sync would have to bring up to
  * date: acquire and release order the other numbers there, as they do for threads. */
-_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock would be of one process");
-enum { LEFT = 1 };
-static const int64_t ARRIVAL = 2;
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a lock would be of one process");
+enum { LEFT = 1, ARRIVAL = 2 };
 
-static _Atomic int64_t *arrivals(const bpk_shards *h) { return h->link.shared; }
+static _Atomic uint32_t *arrivals(const bpk_shards *h) { return h->link.shared; }
 
-/* The arrivals with which this rank passes the barrier at which it has arrived. */
-static int64_t target(const bpk_shards *h) { return h->turn * h->ranks * ARRIVAL; }
+/* Whether all ranks have arrived at the barrier at which this rank has. The number begins again at 0. */
+static int is_passed(const bpk_shards *h, uint32_t value) {
+    return (int32_t)(value - h->turn * (uint32_t)h->ranks * ARRIVAL) >= 0;
+}
 
 void ranks_arrive(bpk_shards *h) {
     h->turn++;
-    int64_t value = atomic_load_explicit(arrivals(h), memory_order_relaxed);
+    uint32_t value = atomic_load_explicit(arrivals(h), memory_order_relaxed);
     while (!(value & LEFT) && !atomic_compare_exchange_weak(arrivals(h), &value, value + ARRIVAL)) continue;
 }
 
 /* This rank leaves its barrier, unless all others have just arrived. */
 static void give_up(bpk_shards *h) {
-    int64_t value = atomic_load(arrivals(h));
-    while (value < target(h) && !atomic_compare_exchange_weak(arrivals(h), &value, value | LEFT)) continue;
+    uint32_t value = atomic_load(arrivals(h));
+    while (!is_passed(h, value) && !atomic_compare_exchange_weak(arrivals(h), &value, value | LEFT)) continue;
 }
 
 bpk_status ranks_wait(bpk_shards *h) {
     int spins = bpk_processors() < h->ranks * h->threads ? 0 : SPINS;
     double look = 0;
     for (;;) {
-        const int64_t value = atomic_load_explicit(arrivals(h), memory_order_acquire);
-        if (value >= target(h)) return BPK_OK;
+        const uint32_t value = atomic_load_explicit(arrivals(h), memory_order_acquire);
+        if (is_passed(h, value)) return BPK_OK;
         if (value & LEFT) return BPK_STOPPED;
         thread_wait(&spins);
         if (spins > 0) continue;

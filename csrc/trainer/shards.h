@@ -39,7 +39,7 @@ struct bpk_shards {
     void *scratch; /* (threads, levels + 1 + nodes, region) */
     ptrdiff_t region, levels;
 
-    int64_t turn; /* the barriers at which this rank has arrived (rank_barrier.h) */
+    uint32_t turn; /* the barriers at which this rank has arrived (rank_barrier.h) */
 
     /* Of ranks that lend their parameters (shared.h). */
     int lent;                /* the stores that are lent: a set of bits */

@@ -10,10 +10,8 @@
 
 static ptrdiff_t pages(ptrdiff_t bytes) { return (bytes + RANKS_PAGE - 1) / RANKS_PAGE * RANKS_PAGE; }
 
-static ptrdiff_t bytes_of_store(const bpk_net *net) { return net->size * (ptrdiff_t)net->kernels->real_size; }
-
 ptrdiff_t bpk_shards_shared_size(const bpk_net *net, int stores) {
-    const ptrdiff_t bytes = RANKS_PAGE + stores * (pages(bytes_of_store(net)) + STAGGER);
+    const ptrdiff_t bytes = RANKS_PAGE + stores * (pages((ptrdiff_t)net_store_bytes(net)) + STAGGER);
     return bytes / (ptrdiff_t)net->kernels->real_size;
 }
 
@@ -44,9 +42,10 @@ int bpk_shards_lendable(const bpk_shards *h, const bpk_net *net, const bpk_reque
 
 bpk_status bpk_shards_lend(bpk_shards *h, bpk_net *net, int stores) {
     if (ranks_wait(h) != BPK_OK) return BPK_STOPPED; /* some may still take back */
-    const ptrdiff_t lines = (bytes_of_store(net) + CACHE_LINE - 1) / CACHE_LINE;
+    const ptrdiff_t lines = ((ptrdiff_t)net_store_bytes(net) + CACHE_LINE - 1) / CACHE_LINE;
     const ptrdiff_t from = lines * h->rank / h->ranks * CACHE_LINE;
-    const ptrdiff_t to = smaller(lines * (h->rank + 1) / h->ranks * CACHE_LINE, bytes_of_store(net));
+    const ptrdiff_t to =
+        smaller(lines * (h->rank + 1) / h->ranks * CACHE_LINE, (ptrdiff_t)net_store_bytes(net));
     for (int i = 0, n = 0; i < BPK_AVERAGE; i++)
         if (stores >> i & 1)
             memcpy((char *)lent_store(h, n++) + from, (char *)net->stores[i] + from, (size_t)(to - from));
@@ -68,7 +67,7 @@ void bpk_shards_take_back(bpk_shards *h, bpk_net *net, int after_error) {
     if (!h->lent) return;
     for (int i = 0; i < BPK_AVERAGE; i++)
         if (h->lent >> i & 1) {
-            if (!h->torn) memcpy(h->kept[i], net->stores[i], (size_t)bytes_of_store(net));
+            if (!h->torn) memcpy(h->kept[i], net->stores[i], net_store_bytes(net));
             net->stores[i] = h->kept[i];
         }
     if (h->torn) net->counts = h->kept_counts;

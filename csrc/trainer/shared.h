@@ -16,8 +16,9 @@
 
 #include "trainer/shards.h"
 
-/* Whose parts of the parameters a backward pass with shards is for. */
-typedef enum { ALL_PARTS, OTHERS_PARTS, OWN_PARTS } shared_parts;
+/* Which parts of the parameters a backward pass updates or stores: all, those that this rank moves, or those
+ * that other ranks move. */
+typedef enum { ALL_PARTS, OWN_PARTS, OTHERS_PARTS } shared_parts;
 
 /* Whether this rank moves a part of a layer, whose first parameter is at `first`. */
 int shared_is_own(const bpk_shards *h, const net_layer *layer, const void *first);

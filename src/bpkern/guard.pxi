@@ -13,7 +13,7 @@ cdef class Guard:
 
     cdef unsigned long writer  # number of the thread that writes, valid while writes > 0
     cdef int writes, reads  # how many sections are entered
-    cdef bint lent  # whether ranks share the parameters: not even the thread that writes may enter again to write
+    cdef bint lent  # whether ranks share the parameters: not even the thread that writes may enter again
     cdef bint reader_taken  # whether a reader uses the network's kept workspace
     cdef unsigned long forks  # value of the global `forks` when the fields above were last valid
 
@@ -33,9 +33,7 @@ cdef class Guard:
             raise_half_changed()
         if free and self.lent:
             self.end_write()
-            raise RuntimeError(
-                "the ranks share the parameters of this model until the end of the epoch: nothing else may change them"
-            )
+            raise_lent()
         if not free:
             raise RuntimeError("another thread is using this model: give each thread its own, or take turns")
         return 0
@@ -49,9 +47,11 @@ cdef class Guard:
         with cython.critical_section(self):
             whole = self.forks == forks or self.recover_after_fork()
             free = whole and (not self.writes or self.writer == this_thread())
-            self.reads += free
+            self.reads += free and not self.lent
         if not whole:
             raise_half_changed()
+        if free and self.lent:
+            raise_lent()
         if not free:
             raise RuntimeError("another thread is changing this model: give each thread its own, or take turns")
         global thread_readings
@@ -83,6 +83,12 @@ cdef class Guard:
             return False
         self.reads, self.reader_taken, self.forks = 0, False, forks
         return True
+
+
+cdef int raise_lent() except -1:
+    raise RuntimeError(
+        "the ranks share the parameters of this model until the end of the epoch: nothing else may use them"
+    )
 
 
 cdef int raise_half_changed() except -1:

@@ -145,9 +145,9 @@ cdef int travel_of_link(void *context, int stage, int layer) noexcept with gil:
     cdef Shards shards = <Shards>context
     try:
         error = shards.link.travel(stage, layer)
-        if error is not None:
-            shards.error = error
-        return 0
-    except BaseException as error:
-        shards.error = error
+    except BaseException as raised:
+        shards.error = raised
         return 1
+    if error is not None and shards.error is None:
+        shards.error = error
+    return 0

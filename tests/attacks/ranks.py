@@ -26,13 +26,13 @@ WAYS = {
 # Those of an alarm: the error of a handler of a signal, on a rank that waits for a slow one. In a clipped
 # fit, ranks share no parameters, and with messages, no memory.
 ALARMS = "alarm_entering", "alarm_ahead", "alarm_within", "alarm_torn"
-ALARMS += "clipped/alarm_within", "messages/alarm_within"
+ALARMS += "clipped/alarm_within", "messages/alarm_within", "messages/alarm_ahead"
 ERRORS = "callback", "begin", "between", "exchange", *ALARMS
 # On one rank, on all, while that rank is asleep in a callback, twice while it waits for such a rank, twice
 # while it waits for a slow one at places of a step, and twice before others have come, and then on one of
 # these.
 INTERRUPTS = "interrupt", "interrupts", "asleep", "late", "entering", "ahead", "within", "torn", "gone"
-INTERRUPTS += ("clipped/within",)
+INTERRUPTS += "clipped/within", "messages/ahead"
 
 
 def on_ranks(number: int, program: str, *arguments: object) -> subprocess.Popen[str]:

@@ -36,6 +36,7 @@ ALIKE = {
     "within": "KeyboardInterrupt",
     "torn": "KeyboardInterrupt",
     "clipped/within": "KeyboardInterrupt",
+    "messages/ahead": "KeyboardInterrupt",
 }
 
 
@@ -67,9 +68,10 @@ def test_all_ranks_fail_alike(endings, case):
     assert last.endswith(": whole") or case == "differs"
 
 
-def test_an_error_amid_an_exchange_ends_it_on_all_ranks(on_ranks):
-    """The others get no message, for which some already wait."""
-    *ranks, last = on_ranks(3, "ranks_failures.py", "exchange", 1)
+@pytest.mark.parametrize("case", ["exchange", "messages/alarm_ahead"])
+def test_an_error_amid_an_exchange_ends_it_on_all_ranks(on_ranks, case):
+    """The others get no message, for which some already wait, or later do."""
+    *ranks, last = on_ranks(3, "ranks_failures.py", case, 1)
     failed = int(re.match(r"failed on (\d): whole$", last)[1])
     found = [line.split(" ", 2)[2] for line in ranks]
     assert found.pop(failed).startswith("LookupError")

@@ -18,7 +18,7 @@ def threads(monkeypatch):
 
 
 @pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize(("ranks", "n_threads"), [(1, 2), (3, 1)])
+@pytest.mark.parametrize(("ranks", "n_threads"), [(2, 2), (3, 1)])
 def test_the_bits_are_those_of_one_process(net, ranks, n_threads):
     machine = Machine(ranks)
     found = machine.run(lambda comm: left_by(fitted(net, comm, n_threads)))
@@ -84,20 +84,24 @@ def test_ranks_that_would_share_different_stores_share_none(optimizer, other):
     assert not np.any(machine.shared)
 
 
-def test_nothing_else_changes_shared_parameters(monkeypatch):
-    """A handler of a signal might try, between two steps."""
-    models = []
+@pytest.mark.parametrize("use", [bpkern.MLP.reset, bpkern.MLP.get_weights])
+def test_nothing_else_uses_shared_parameters(monkeypatch, use):
+    """A handler of a signal might try, between two steps or within one."""
+    models = {}
 
     class Known(Callback):
+        def __init__(self, rank):
+            self.rank = rank
+
         def on_fit_begin(self, model):
-            models.append(model)
+            models[self.rank] = model
 
     def after(self, rows, loss, weight):
-        models[0].reset()
+        use(models[self._group.rank])
 
     monkeypatch.setattr(epochs.AfterMeetings, "after", after)
     with pytest.raises(RuntimeError, match="share the parameters"):
-        Machine(1).run(lambda comm: fitted(NETS[0], comm, callbacks=Known()))
+        Machine(2).run(lambda comm: fitted(NETS[0], comm, callbacks=Known(comm.rank)))
     models[0].reset()
     np.testing.assert_array_equal(
         models[0].get_weights()[0][0], bpkern.MLP([30, 70, 20, 5], loss="mse", seed=0).get_weights()[0][0]

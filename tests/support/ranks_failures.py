@@ -92,9 +92,8 @@ class Slowly:
     """
 
     def __init__(self, hook, place, by_alarm, rank, slow, after, ends_step):
-        self.ends_step = ends_step
         self.hook, self.place, self.by_alarm, self.rank, self.slow = hook, place, by_alarm, rank, slow
-        self.after, self.passes, self.begun = after, 2 + after // 20, 0
+        self.after, self.passes, self.begun, self.ends_step = after, 2 + after // 20, 0, ends_step
 
     def __enter__(self):
         self.methods = Group.begin_pass, Group.agree, Group.travel

@@ -28,7 +28,7 @@ class ShardSteps(Steps):
     Parameters
     ----------
     shares : bool
-        Whether passes are long and call no hooks, so that ranks may share the parameters within one.
+        Whether each pass is an epoch of rows in memory in which each mini-batch makes an update at once.
 
     Attributes
     ----------
@@ -40,7 +40,8 @@ class ShardSteps(Steps):
 
     def __init__(self, net: _core.Network, *others: Any, group: Group, shares: bool) -> None:
         super().__init__(net, *others)
-        states = self._update.states if shares and not self._watcher.every_step else None
+        shares = shares and group.size > 1 and not self._watcher.every_step
+        states = self._update.states if shares else None
         self._watcher = AfterMeetings(self._watcher, group)
         self._group = group
         self.most_threads = self.threads

@@ -129,6 +129,8 @@ class Group:
         self.rank = 0 if engine is None else engine.rank
         self.core: Core | None = None
         self._failed = self._broken = False
+        # The others go on from here to an exchange, and need this rank for that.
+        self._begins = {At.OBJECTS}
         self._link: Link | None = None
         self._record, self._records = self._new_records(MOST_VALUES)
 
@@ -167,7 +169,7 @@ class Group:
         except BaseException:
             # The messages may still be on their way. The others count on them; the next meeting has its own.
             self._record, self._records = self._new_records(len(record) - 2)
-            self._broken = self._broken or place == At.OBJECTS  # which is more than this meeting
+            self._broken = self._broken or place in self._begins
             raise
         statuses = records[:, 1]
         if ((statuses != 0) & (statuses != STOPPED)).any():
@@ -195,7 +197,7 @@ class Group:
 
     def _objects(self, own: Any) -> list[Any]:
         assert self.engine is not None
-        with self._counted_on():
+        with self._needed_by_others():
             given = pickle.dumps(own, pickle.HIGHEST_PROTOCOL)
             return [pickle.loads(each) for each in self.engine.objects(given)]
 
@@ -231,7 +233,9 @@ class Group:
         if (sizes != parameters).any() or gradients + parameters > most:
             parameters = 0
         self._link = self.engine.link(gradients <= most)
-        with self._counted_on():
+        if gradients > most:
+            self._begins.add(At.STEP)
+        with self._needed_by_others():
             return self._link.connect(dtype, size, nodes, segments, barrier, parameters)
 
     def begin_pass(self, stores: int) -> bool:
@@ -269,7 +273,7 @@ class Group:
     # Failure -----------------------------------------------------------------------------------------
 
     @contextmanager
-    def _counted_on(self) -> Iterator[None]:
+    def _needed_by_others(self) -> Iterator[None]:
         """The other ranks wait for what this one does here: after an error, it can only leave the call."""
         try:
             yield
@@ -318,7 +322,7 @@ class Group:
         """Free what the ranks have made. Raises the error of another rank, unless this one has its own."""
         assert self.engine is not None
         found = []
-        with self._counted_on():
+        with self._needed_by_others():
             if error is not None and not self._failed:
                 self._meet(At.END, (), FAILED)
             if self._failed:

@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import time
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -38,6 +37,7 @@ class MpiEngine:
         self._comm: Any = None
         self.size, self.rank = comm.size, comm.rank
         self._unfinished: list[Any] = []
+        self._left: dict[int, int] = {}  # by rank, the steps that it had begun
         self._link: Link | None = None
         # Others may come late. MPI would wait in C, where Python handles no Ctrl-C.
         copy, request = comm.Idup()
@@ -85,7 +85,7 @@ class MpiEngine:
         self._link = (
             SharedMemory(self._comm, self._wait, self._look_for_others)
             if shares_memory
-            else Messages(self._comm, partial(self._wait, looks=False))
+            else Messages(self._comm, self._wait)
         )
         return self._link
 
@@ -96,16 +96,16 @@ class MpiEngine:
     def leave(self) -> None:
         if self._comm is not None:
             others = (rank for rank in range(self.size) if rank != self.rank)
-            self._unfinished += [self._comm.Isend(np.empty(0, np.uint8), rank, LEFT) for rank in others]
+            begun = np.array([self._link.step if isinstance(self._link, Messages) else 0])
+            self._unfinished += [self._comm.Isend(begun, rank, LEFT) for rank in others]
             self.abandon()
 
     def abandon(self) -> None:
         # Other ranks may still write here. The communicator is not freed, so its attributes live on.
         self._comm.Set_attr(MPI.Comm.Create_keyval(), self)
 
-    def _wait(self, *requests: Any, looks: bool = True) -> None:
-        """Wait for requests of MPI. Raises whatever a handler of a signal raises, and if it `looks` for other
-        ranks, OtherRankLeft."""
+    def _wait(self, *requests: Any, step: int | None = None) -> None:
+        """Wait for requests of MPI. Raises OtherRankLeft as below, and whatever a signal handler raises."""
         start = None
         try:
             while not MPI.Request.Testall(list(requests)):
@@ -113,17 +113,21 @@ class MpiEngine:
                 if start is None:
                     start = now
                 if now > start + SPIN:
-                    if looks:
-                        self._look_for_others()
+                    self._look_for_others(step)
                     time.sleep(0 if now < start + EAGER else SLEEP)
         except BaseException:
             self._unfinished += requests
             raise
 
-    def _look_for_others(self) -> None:
-        status = MPI.Status()
-        if self._comm is not None and self._comm.Iprobe(MPI.ANY_SOURCE, LEFT, status):
-            raise OtherRankLeft(status.source)
+    def _look_for_others(self, step: int | None = None) -> None:
+        """Raise OtherRankLeft if a rank has left, within a step only if it has not begun that step."""
+        status, begun = MPI.Status(), np.empty(1, np.int64)
+        while self._comm is not None and self._comm.Iprobe(MPI.ANY_SOURCE, LEFT, status):
+            self._comm.Recv(begun, status.source, LEFT)
+            self._left[status.source] = int(begun[0])
+        for rank, begun_there in self._left.items():
+            if step is None or begun_there < step:
+                raise OtherRankLeft(rank)
 
 
 MOST_BYTES = 1 << 30

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from .group import OtherRankLeft
+
 Arrays = tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]
 SEND, RECEIVE, SHARE, LOOK = range(4)  # bpk_stage in csrc/bpkern.h
 
@@ -76,7 +78,13 @@ class Messages:
     The gradients of the upper layers travel while those of the lower ones are computed.
 
     No rank leaves within a step, since the others count on its messages: an error of a signal handler waits
-    until this rank has done its part. `wait` returns when requests of MPI have ended.
+    until this rank has done its part. ``wait(*requests, step)`` returns when requests of MPI have ended, or
+    raises OtherRankLeft if a rank has left before that step.
+
+    Attributes
+    ----------
+    step : int
+        The steps that this rank has begun.
     """
 
     def __init__(self, comm: Any, wait: Callable[..., None]) -> None:
@@ -110,7 +118,7 @@ class Messages:
         for place, calls in self._calls.items():
             end += len(calls)
             self._ends[place] = end
-        self._requests: list[Any] = []
+        self._requests, self.step = [MPI.REQUEST_NULL] * end, 0
 
     def _receives(self) -> list[Callable[[], Any]]:
         """Ask for the own segments of all layers."""
@@ -157,7 +165,7 @@ class Messages:
             try:
                 self._go_on((stage, layer))
                 return error
-            except (MPI.Exception, MemoryError):
+            except (OtherRankLeft, MPI.Exception, MemoryError):
                 raise
             except BaseException as of_handler:
                 error = of_handler
@@ -165,14 +173,14 @@ class Messages:
     def _go_on(self, place: tuple[int, int]) -> None:
         """Come to that place of a step, from wherever a signal handler has broken this off."""
         if place == self._first and len(self._requests) == self._ends[SHARE, 0]:
-            self._requests = []
+            self._requests, self.step = [], self.step + 1
         if len(self._requests) < self._ends[place]:
             # Within one function of C: signals are not handled between a call and the storing of its request.
             self._requests.extend(map(operator.call, self._calls[place]))
         if place[0] == SEND:
             MPI.Request.Testall(self._requests[:1])  # lets MPI move what waits
         else:
-            self._wait(*self._requests)
+            self._wait(*self._requests, step=self.step)
 
     def close(self) -> None:
         """Nothing is left."""
