@@ -6,8 +6,8 @@ python bench/kernel_functions.py --random 100 --seed 1 [--threads N] [--isa avx2
 Kernels and reference take turns, and the best of several rounds counts, because other programs only slow a
 run down: processor time on one thread, time that passes on more. A random shape has 1 to 512 rows, layers of
 1 to 2048, and rows that are adjacent, some elements apart, or a power of two apart. Forward and delta are
-those of relu, update has momentum; all write to given arrays. With --isa avx2, NumPy's BLAS is told to use
-AVX2 too.
+those of relu, update has momentum; all write to given arrays. With --isa avx2, NumPy and its BLAS are told
+to use AVX2 too.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from pinning import pin
+from pinning import limit_isa, pin
 
 # batch size, in, out
 SHAPES = [
@@ -30,8 +30,6 @@ SHAPES = [
     (256, 1024, 1024),
 ]
 DTYPES = ("float32", "float64")
-# OpenBLAS' name of a processor with an instruction set and no better one.
-CORE_TYPES = {"avx2": "Haswell"}
 ROUNDS, LEAST_SECONDS = 9, 1e-3
 # Seconds before each round with several threads: those of NumPy's BLAS spin for about 0.1 s after a call, and
 # would take a processor from the kernels.
@@ -124,10 +122,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     os.environ["BPKERN_NUM_THREADS"] = str(args.threads)
-    if args.isa:
-        os.environ["BPKERN_ISA"] = args.isa
-    if args.isa in CORE_TYPES:
-        os.environ["OPENBLAS_CORETYPE"] = CORE_TYPES[args.isa]
+    limit_isa(args.isa)
     pin(args.threads)
 
     from machine import cpu_model

@@ -10,6 +10,7 @@ and the ratio of the two. `step_limit` documents what the limit contains and wha
 
 import argparse
 
+import one_net
 from pinning import pin
 
 # Clocks per element with vectors of 64 bytes on a core with full-width units for them, measured in isolation;
@@ -91,13 +92,7 @@ def measured_step(net, threads: int, rounds: int) -> float:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--net", help="layer sizes, as in 784-256-128-10; default: the standard networks")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--momentum", type=float, default=0.0)
-    parser.add_argument("--adam", action="store_true", help="Adam instead of SGD")
-    parser.add_argument("--dropout", type=float, default=0.0, help="rate in the hidden layers (0)")
-    parser.add_argument("--activation", default="relu", choices=["relu", "leaky_relu", "sigmoid", "tanh"])
-    parser.add_argument("--loss", default="mse", choices=["mse", "cross_entropy"])
+    one_net.add_arguments(parser)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9, help="rounds to take medians of (9)")
     return parser.parse_args()
@@ -108,19 +103,16 @@ def main() -> None:
     pin(args.threads)
 
     from machine import described, measured
-    from nets import STANDARD, Net
+    from nets import STANDARD
     from timing import microseconds
 
     import bpkern
 
-    nets = STANDARD
-    if args.net:
-        layers = tuple(map(int, args.net.split("-")))
-        nets = [Net(layers, args.activation, args.loss, args.batch, args.momentum, args.adam, args.dropout)]
+    chosen = one_net.net_of(args)
     machine = measured(bpkern.isa(), args.threads)
     print(described(machine))
     print(f"\n{'':50} {'weights':>8} {'us/step':>10} {'limit':>10} {'ratio':>6} {'GFLOP/s':>8}")
-    for net in nets:
+    for net in [chosen] if chosen else STANDARD:
         limit, level = step_limit(net, machine)
         step = measured_step(net, args.threads, args.rounds)
         print(

@@ -3,11 +3,14 @@
 python bench/peers.py --output results.json                       the standard networks
 python bench/peers.py --grid --output results.json                60 networks of all sizes
 python bench/peers.py --random 50 --seed 7 --output results.json  50 others
+python bench/peers.py --net 784-256-128-10 --batch 1 --loss cross_entropy --momentum 0.9    any other
 
 A training step is timed in whole shuffled epochs, including the gather of mini-batches. Before that, each
 trainer's weights are checked against float64 NumPy; a wrong trainer is reported and not timed. All run on the
 same cores, take turns in every round, and are compared by medians. A cell that is already in the file is not
-run again. `pip install ".[peers]"` installs the others; missing ones are left out and reported.
+run again. With --isa avx2, all but ONNX Runtime use AVX2. On a machine that others load, --cpu-time compares
+processor time, on one thread. `pip install ".[peers]"` installs the others; missing ones are left out and
+reported.
 """
 
 import argparse
@@ -16,9 +19,11 @@ import importlib.metadata
 import platform
 import shlex
 import sys
+import time
 from pathlib import Path
 
-from pinning import pin
+import one_net
+from pinning import limit_isa, pin
 
 # Module and class of each trainer, imported when it is used, and its tasks.
 TRAINING, INFERENCE = ("train",), ("forward", "predict")
@@ -45,13 +50,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--grid", action="store_true", help="measure 60 networks of all sizes")
     parser.add_argument("--random", type=int, metavar="N", help="measure N networks of random shapes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random shapes (0)")
+    one_net.add_arguments(parser)
     parser.add_argument("--only", default="", help="only networks whose name contains this")
-    parser.add_argument("--tasks", help="train,forward,predict (all; for --grid and --random train)")
+    parser.add_argument("--tasks", help="train,forward,predict (all; for --grid, --random and --net train)")
     parser.add_argument("--peers", help=f"of {','.join(PEERS)} (all but PyTorch compiled)")
     parser.add_argument(
         "--compiled", action="store_true", help="compiled PyTorch, too: half a minute per net"
     )
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--isa", help="the instruction set; default: the best")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time, with --threads 1")
     parser.add_argument("--rounds", type=int, default=15, help="the most rounds (15), at least 3")
     parser.add_argument("--budget", type=float, default=3.0, help="seconds per trainer and cell (3)")
     parser.add_argument("--output", type=Path, help="file of results, old ones included")
@@ -60,17 +68,21 @@ def parse() -> argparse.Namespace:
     args.peers = args.peers.split(",") if args.peers else default
     if not set(args.peers) <= set(PEERS):
         parser.error(f"--peers are of {','.join(PEERS)}")
+    if args.cpu_time and args.threads > 1:
+        parser.error("--cpu-time would add up the threads' time; use --threads 1")
     return args
 
 
 def chosen_nets(args: argparse.Namespace) -> list[tuple]:
-    """Pairs (kind, network); the kind is "standard", "grid" or "random"."""
+    """Pairs (kind, network); the kind is "standard", "grid", "random" or "other"."""
     from nets import STANDARD, grid, random_nets
 
     chosen = [("grid", net) for net in grid()] if args.grid else []
     if args.random:
         print(f"random shapes of seed {args.seed}")
         chosen += [("random", net) for net in random_nets(args.random, args.seed)]
+    if net := one_net.net_of(args):
+        chosen.append(("other", net))
     chosen = chosen or [("standard", net) for net in STANDARD]
     return [(kind, net) for kind, net in chosen if args.only in net.name]
 
@@ -120,7 +132,8 @@ def run_cell(net, task: str, peers: list[str], args: argparse.Namespace) -> dict
             found[name] = {"failed": f"{type(error).__name__}: {error}"}
     once = net.steps if task == "train" else 1
     pause = PAUSE if args.threads > 1 else 0.0
-    for name, samples in in_turns(runs, args.rounds, args.budget, pause).items():
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    for name, samples in in_turns(runs, args.rounds, args.budget, pause, clock).items():
         quartiles = [value / once for value in samples.quartiles()]
         found[name] = {
             "seconds": quartiles,
@@ -158,6 +171,7 @@ def versions() -> dict[str, str]:
 
 def main() -> None:
     args = parse()
+    limit_isa(args.isa)
     pin(args.threads)
 
     from limit import step_limit
@@ -174,7 +188,7 @@ def main() -> None:
     print(described(machine))
     print(", ".join(f"{name} {number}" for name, number in results.content["runs"][-1]["versions"].items()))
     nets = chosen_nets(args)
-    tasks = "train" if args.grid or args.random else ",".join(TASKS)
+    tasks = "train" if args.grid or args.random or args.net else ",".join(TASKS)
     for task in (args.tasks or tasks).split(","):
         peers, done = [name for name in args.peers if task in PEERS[name][2]], []
         print(f"\n{TASKS[task]:54} {' '.join(f'{name[:12]:>12}' for name in peers)} best/ours")

@@ -7,11 +7,37 @@ is first confined and then started again.
 import os
 import sys
 
+# How other libraries are told to use no better instruction set. ONNX Runtime cannot be told.
+LIMITS_OF_OTHERS = {
+    "avx2": {
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    }
+}
+
+
+def limit_isa(isa: str | None) -> None:
+    """Confine bpkern to an instruction set, and the other libraries if `LIMITS_OF_OTHERS` says how.
+
+    Call it before `pin`. None changes nothing.
+    """
+    if isa is None:
+        return
+    os.environ["BPKERN_ISA"] = isa
+    for name, value in LIMITS_OF_OTHERS.get(isa, {}).items():
+        if value not in os.environ.get(name, ""):
+            given = os.environ.get(name, "") if name == "XLA_FLAGS" else ""  # which is a list of flags
+            os.environ[name] = f"{given} {value}".strip()
+
 
 def _environment(threads: int) -> dict[str, str]:
     """The environment variables that the BLAS, OpenMP and XLA libraries read."""
     several = "true" if threads > 1 else "false"
-    given = os.environ.get("XLA_FLAGS", "")  # such as a limit of the instruction set
+    given = os.environ.get("XLA_FLAGS", "")  # such as that of `limit_isa`
     xla = f"--xla_cpu_multi_thread_eigen={several} intra_op_parallelism_threads={threads}"
     return {
         "OMP_NUM_THREADS": str(threads),

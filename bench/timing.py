@@ -13,6 +13,8 @@ import numpy as np
 
 # A run is called with the number of repeats.
 Run = Callable[[int], object]
+# Seconds since some moment.
+Clock = Callable[[], float]
 
 LEAST_SECONDS = 0.03
 LEAST_ROUNDS = 3
@@ -38,11 +40,11 @@ def microseconds(seconds: float) -> str:
     return f"{value:.{max(digits, 0)}f}"
 
 
-def timed(run: Run, repeats: int) -> float:
+def timed(run: Run, repeats: int, clock: Clock = time.perf_counter) -> float:
     """The seconds that the repeats take together."""
-    began = time.perf_counter()
+    began = clock()
     run(repeats)
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def repeats_for(run: Run, seconds: float = LEAST_SECONDS) -> int:
@@ -55,7 +57,11 @@ def repeats_for(run: Run, seconds: float = LEAST_SECONDS) -> int:
 
 
 def in_turns(
-    runs: Mapping[str, tuple[Run, int]], rounds: int, budget: float, pause: float = 0.0
+    runs: Mapping[str, tuple[Run, int]],
+    rounds: int,
+    budget: float,
+    pause: float = 0.0,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, Samples]:
     """Time every run once per round.
 
@@ -67,6 +73,7 @@ def in_turns(
         Seconds per run: a run that has used them up takes part in no more rounds, after the third.
     pause : float
         Seconds before each sample, in which the previous run's threads go to sleep.
+    clock : callable
     """
     samples = {name: Samples(repeats) for name, (_, repeats) in runs.items()}
     spent = dict.fromkeys(runs, 0.0)
@@ -78,7 +85,7 @@ def in_turns(
                 continue
             time.sleep(pause)
             run, repeats = runs[name]
-            took = timed(run, repeats)
+            took = timed(run, repeats, clock)
             spent[name] += took
             samples[name].seconds.append(took / repeats)
     return samples

@@ -148,12 +148,19 @@ ptrdiff_t ahead_gather(const step *s) {
     return rows;
 }
 
+/* The first column of block i of W. All blocks but the last two are as wide as a panel. */
+static ptrdiff_t start_of_block(const bpk_kernels *kernels, const net_layer *layer, ptrdiff_t i) {
+    if (i == 0) return 0;
+    ptrdiff_t before = (i - 1) * kernels->panel;
+    return before + block_width(kernels, layer->out - before);
+}
+
 int ahead_update(const step *s, ptrdiff_t rows, const bpk_move *move, void *const states[BPK_STATES]) {
     const bpk_net *net = s->net;
     const bpk_kernels *kernels = net->kernels;
     const net_layer *layer = &net->layers[0];
     bpk_workspace *ws = s->ws;
-    ptrdiff_t from, to, width;
+    ptrdiff_t from, to, blocks = count_blocks(kernels, layer->out);
     for (int i = 0; i < s->me.count; i++)
         if (ws->bad[i] >= 0) return 0;
     bpk_sweep_args args = {.to = layer->in,
@@ -165,11 +172,13 @@ int ahead_update(const step *s, ptrdiff_t rows, const bpk_move *move, void *cons
                            .next_k = rows,
                            .next_x = ws->x[!s->turn],
                            .activation = ws->layers[0].slope ? BPK_IDENTITY : layer->activation};
-    /* A block is the member's if its first column is in the member's share. */
+    /* A block is the member's if its first column is in the member's share. Every other step takes the blocks
+     * from the last to the first: those that the step before took last are still in the cache. */
     team_share(s->me, layer->width, kernels->vector, &from, &to);
-    for (ptrdiff_t j = 0; j < to; j += width) {
-        width = block_width(kernels, layer->out - j);
-        if (j < from) continue;
+    for (ptrdiff_t n = 0; n < blocks; n++) {
+        ptrdiff_t j = start_of_block(kernels, layer, s->turn ? blocks - 1 - n : n);
+        if (j < from || j >= to) continue;
+        ptrdiff_t width = block_width(kernels, layer->out - j);
         args.n = smaller(width, layer->out - j);
         args.delta = element(kernels, ws->layers[0].delta, j * s->rows);
         args.w = element(kernels, layer->w, j * layer->in);
