@@ -1,5 +1,7 @@
 """Calibration by temperature: one factor of the outputs, from rows that have not been trained on.
 
+`shrink` is the same for values, whose outputs can be too far from the mean.
+
 Guo et al., "On Calibration of Modern Neural Networks" (2017), arXiv:1706.04599.
 """
 
@@ -38,12 +40,33 @@ def calibrate(model: MLP, logits: np.ndarray, y: np.ndarray, weights: np.ndarray
         The temperature, by which the outputs are divided.
     """
     factor = best_factor(logits, y, weights)
+    _multiply(model, np.full(model.layers[-1], factor))
+    return 1 / factor
+
+
+def shrink(model: MLP, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+    """Multiply each output of a model for values by the factor from 0 to 1 with the least error on some rows.
+
+    Parameters
+    ----------
+    model : MLP
+    outputs, y : ndarray, shape (n, out)
+        The model's outputs for these rows, and what they should be.
+    weights : ndarray, shape (n,), or None
+    """
+    z = outputs.astype(np.float64)
+    products, squares = (np.average(z * other, axis=0, weights=weights) for other in (y, z))
+    _multiply(model, np.clip(products / np.where(squares > 0, squares, 1.0), 0.0, 1.0))
+
+
+def _multiply(model: MLP, factors: np.ndarray) -> None:
+    """Multiply each output of a model by its factor, of shape (out,), in the output layer."""
     last = len(model.layers) - 2
     state = model.state_dict()
-    for name in (f"{last}.weight", f"{last}.bias"):
-        state[name] *= np.float32(factor)
+    factors = factors.astype(np.float32)
+    state[f"{last}.weight"] *= factors[:, None]
+    state[f"{last}.bias"] *= factors
     model.load_state_dict(state)
-    return 1 / factor
 
 
 def best_factor(logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
