@@ -20,6 +20,7 @@ from ._arguments import proposes_arguments
 from ._data.interchange import as_numeric
 from ._export.net import Net, net_of_core
 from ._model.core import core_of
+from ._model.settings import refuse_extra
 
 if TYPE_CHECKING:
     import onnx
@@ -57,14 +58,14 @@ def to_torch(model: Any, *, logits: bool = False) -> torch.nn.Sequential:
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or a parametric activation, one that is not fitted, and for the
+        For another model, one with `inputs` or a parametric activation, one that is not fitted, and for the
         rates of an estimator's poisson loss without `logits`.
     ModuleNotFoundError
         If torch is not installed.
     """
     from ._export.torch_out import sequential
 
-    return sequential(net_of(model), _checks.flag("logits", logits))
+    return sequential(_plain_net_of(model), _checks.flag("logits", logits))
 
 
 @proposes_arguments("to_onnx")
@@ -92,7 +93,7 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or a parametric activation, for labels that are neither numbers nor
+        For another model, for labels that are neither numbers nor
         strings, and for 2 GiB or more.
     OSError
         If the file cannot be written; an old file is unchanged.
@@ -122,7 +123,7 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or a parametric activation, or another suffix.
+        For another model, one with `inputs` or a parametric activation, or another suffix.
     OSError
         If the file cannot be written; an old file is unchanged.
     ModuleNotFoundError
@@ -131,7 +132,7 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     from ._export.torch_out import named_parameters
     from ._files.plain_tensors import write_tensors
 
-    write_tensors(_checks.path("path", path), named_parameters(net_of(model)))
+    write_tensors(_checks.path("path", path), named_parameters(_plain_net_of(model)))
 
 
 @proposes_arguments("to_c")
@@ -163,19 +164,20 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or a parametric activation, another name or kind of weights; for
-        data of another shape or not finite; and for weights beyond float32.
+        For another model, another name or kind of weights; for data of another shape, not finite, or with
+        wrong codes of categories; and for weights beyond float32.
     """
     from ._export.c_file import c_text, checked_name
 
     name = checked_name(name)
     weights = _checks.one_of("weights", weights, ("float32", "int8"))
     net = net_of(model)
-    return c_text(net, name, weights, None if data is None else _checked_data(data, net.inputs))
+    return c_text(net, name, weights, None if data is None else _checked_data(data, net))
 
 
-def _checked_data(data: Any, inputs: int) -> np.ndarray:
-    """Rows (n, in) that are finite in float32."""
+def _checked_data(data: Any, net: Net) -> np.ndarray:
+    """Rows (n, in) that are finite in float32, with codes in range."""
+    inputs = net.inputs
     array = as_numeric("data", data)
     if array.ndim != 2 or array.shape[1] != inputs or len(array) == 0:
         raise ValueError(f"data must have shape (n, {inputs}) with n of at least 1, not {array.shape}")
@@ -183,6 +185,8 @@ def _checked_data(data: Any, inputs: int) -> np.ndarray:
         narrow = array.astype(np.float32)
     if not np.isfinite(narrow).all():
         raise ValueError("data must be finite in float32")
+    if net.front is not None and (wrong := net.front.wrong_code(narrow)) is not None:
+        raise ValueError(f"data holds a wrong code at row {wrong}")
     return narrow
 
 
@@ -195,3 +199,10 @@ def net_of(model: Any) -> Net:
     from ._export.estimators import net_of_estimator
 
     return net_of_estimator(model)
+
+
+def _plain_net_of(model: Any) -> Net:
+    """As `net_of`, of layers and activations alone. Raises ValueError for other parts."""
+    if hasattr(type(model), "__bpkern_core__"):
+        refuse_extra(core_of(model).settings, "export to torch and safetensors")
+    return net_of(model)

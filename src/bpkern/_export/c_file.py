@@ -11,7 +11,9 @@ import numpy as np
 from .._core import __version__
 from . import c_functions
 from .c_arrays import as_computed, braces, interleaved, numbers, rounded_to_int8, rows, text_constant
+from .c_inputs import SHARE, constant, front_functions
 from .evaluate import Evaluated, evaluated
+from .front import Table
 from .net import Net
 
 # Rows of the self-test, and rows of random data where none are given.
@@ -34,7 +36,7 @@ class Layer(NamedTuple):
     constants: list[str]
     size: int  # of the constants in bytes
     arguments: str  # of net_layer, up to b
-    function: str  # of the activation, or ""
+    call: str  # of the activation, up to the array, or ""
 
 
 def checked_name(name: Any) -> str:
@@ -58,12 +60,14 @@ def c_text(net: Net, name: str, weights: str, data: np.ndarray | None) -> str:
     buffers = _buffers(net)
     constants = sum(layer.size for layer in layers)
     constants += 0 if net.scaling is None else 3 * 4 * net.inputs
+    constants += 0 if made.front is None else sum(array.nbytes for array in made.front.arrays)
     comparison = _comparison(net, found, X, of_data) if weights == "int8" else ""
     parts = [
         _heading(net, weights, constants, 4 * sum(size for _, size in buffers), comparison, of_data),
         _interface(net),
         _classes(net),
         *_scaling(made),
+        *([] if made.front is None else front_functions(made.front)),
         *(part for layer in layers for part in layer.constants),
         *_functions(net, weights),
         _predict(net, layers, buffers),
@@ -80,8 +84,12 @@ def _renamed(text: str, name: str) -> str:
 
 
 def random_rows(net: Net) -> np.ndarray:
-    """Rows of a normal distribution, which after the scaling of the network is the standard one."""
-    normal = np.random.default_rng(0).standard_normal((RANDOM_ROWS, net.inputs))
+    """Rows of a normal distribution, which after the scaling is the standard one; and of random codes."""
+    generator = np.random.default_rng(0)
+    normal = generator.standard_normal((RANDOM_ROWS, net.inputs))
+    for each in [] if net.front is None else net.front.embeddings:
+        if isinstance(each, Table):
+            normal[:, each.column] = generator.integers(0, len(each.weight), RANDOM_ROWS)
     if net.scaling is None:
         return normal
     center, factor, offset = net.scaling
@@ -199,17 +207,20 @@ def _layer(made: Net, net: Net, l: int, weights: str) -> Layer:
         size += w.nbytes
     constants.append(f"static const float net_b{l}[{b.size}] = {braces(numbers(b))};\n")
     name = net.activations[l]
-    return Layer(
-        constants,
-        size,
-        f"{arguments}net_b{l}",
-        "" if name == "identity" else f"net_{c_functions.function_name(name)}",
-    )
+    call = "" if name == "identity" else f"net_{c_functions.function_name(name)}("
+    if (alpha := made.share(l)) is not None and call:
+        constants.append(constant(f"p{l}", alpha))
+        size += alpha.nbytes
+        call = f"net_share({call[:-1]}, net_p{l}, "
+    return Layer(constants, size, f"{arguments}net_b{l}", call)
 
 
 def _functions(net: Net, weights: str) -> list[str]:
     """The functions that the network needs, each once, in an order in which they may call each other."""
     found = [c_functions.DENSE[weights]]
+    found += [SHARE] * any(
+        net.share(l) is not None and a != "identity" for l, a in enumerate(net.activations)
+    )
     for name in net.activations:
         found += c_functions.functions_of(name)
     found += c_functions.FINAL[net.final]
@@ -219,6 +230,8 @@ def _functions(net: Net, weights: str) -> list[str]:
 def _buffers(net: Net) -> list[tuple[str, int]]:
     """The names and sizes of the arrays on the stack: layers read one and write the other, by turns."""
     widths = [len(b) for _, b in net.weights[:-1]]
+    if net.front is not None:
+        widths.insert(0, net.front.width)
     if net.scaling is not None:
         widths.insert(0, net.inputs)
     return [(name, max(part)) for name, part in (("u", widths[::2]), ("v", widths[1::2])) if part]
@@ -227,9 +240,9 @@ def _buffers(net: Net) -> list[tuple[str, int]]:
 def _predict(net: Net, layers: list[Layer], buffers: list[tuple[str, int]]) -> str:
     lines = [f"    float {name}[{size}];" for name, size in buffers]
     turns, source = ["u", "v"], "x"
-    if net.scaling is not None:
-        lines.append("    net_scale(x, u);")
-        source = "u"
+    for function in ["net_scale"] * (net.scaling is not None) + ["net_inputs"] * (net.front is not None):
+        lines.append(f"    {function}({source}, {turns[0]});")
+        source = turns[0]
         turns.reverse()
     for l, layer in enumerate(layers):
         w, b = net.weights[l]
@@ -239,8 +252,8 @@ def _predict(net: Net, layers: list[Layer], buffers: list[tuple[str, int]]) -> s
             target = turns[0]
             turns.reverse()
         lines.append(f"    net_layer({layer.arguments}, {source}, {w.shape[1]}, {len(b)}, {target});")
-        if layer.function:
-            lines.append(f"    {layer.function}({target}, {len(b)});")
+        if layer.call:
+            lines.append(f"    {layer.call}{target}, {len(b)});")
         source = target
     if net.final != "identity":
         lines.append(f"    net_{net.final}({source}, {net.outputs});")

@@ -49,7 +49,7 @@ class ModelGraph:
 def model_of(net: Net, path: str | None) -> Any:
     """As `bpkern.export.to_onnx`."""
     onnx = needs("onnx", "onnx", "to_onnx")
-    if sum(w.nbytes + b.nbytes for w, b in net.weights) > MOST_BYTES - (1 << 20):
+    if net.nbytes > MOST_BYTES - (1 << 20):
         raise ValueError("the weights must be smaller than 2 GiB: an ONNX file cannot hold more")
     graph, helper = ModelGraph(onnx), onnx.helper
     real = helper.np_dtype_to_tensor_dtype(net.dtype)
