@@ -101,8 +101,14 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
         If onnx is not installed.
     """
     from ._export.onnx_model import model_of
+    from ._export.table_net import table_net_of
 
-    return model_of(net_of(model), None if path is None else _checks.path("path", path))
+    path = None if path is None else _checks.path("path", path)
+    if (table := table_net_of(model)) is not None:
+        from ._export.onnx_table import table_model_of
+
+        return table_model_of(table, path)
+    return model_of(net_of(model), path)
 
 
 @proposes_arguments("to_safetensors")
