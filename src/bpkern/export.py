@@ -177,6 +177,13 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
 
     name = checked_name(name)
     weights = _checks.one_of("weights", weights, ("float32", "int8"))
+    from ._export.table_net import table_net_of
+
+    if (table := table_net_of(model)) is not None:
+        from ._export.c_table import c_table_of
+
+        made = c_table_of(table, data)
+        return c_text(table.nets[0], name, weights, None, made, "random" if data is None else "given")
     net = net_of(model)
     return c_text(net, name, weights, None if data is None else _checked_data(data, net))
 

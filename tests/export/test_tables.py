@@ -1,9 +1,11 @@
 """Encoders with their networks in ONNX, run by onnxruntime, and in C: docs/export.md."""
 
+import ctypes
 import warnings
 
 import numpy as np
 import pytest
+from export_helpers import compiled
 
 import bpkern
 from bpkern import export
@@ -112,7 +114,7 @@ def fitted(recipe, count, kind):
     estimator = RealMLPRegressor if kind == "values" else RealMLPClassifier
     y = 1e5 * value
     if kind != "values":
-        y = np.array(["lo", "mid", "hi"] if kind == "texts" else [3, 5, 8])[(value > 30).astype(int)]
+        y = np.array(["lo", "mid", "hi"] if kind == "texts" else [3, 5, 8])[np.digitize(value, [29, 31])]
     settings = {"n_epochs": 4, "n_models": count, "hidden_layer_sizes": (12, 8), "n_threads": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -155,6 +157,74 @@ def test_pipelines_that_begin_with_an_encoder():
     given = awkward(known)
     found = run(export.to_onnx(model), given)
     np.testing.assert_allclose(found["probabilities"], model.predict_proba(given), atol=1e-5)
+
+
+def by_c(library, name, model_table, given, outputs):
+    """The predictions of the C file, whose rows are made by its own `net_code`."""
+    double = ctypes.c_double
+    predict, code = getattr(library, f"{name}_predict"), getattr(library, f"{name}_code")
+    code.restype, code.argtypes = double, (ctypes.c_int, ctypes.c_char_p)
+    columns = []
+    for place, (column, values) in enumerate(given.items()):
+        values = plain(column, values)
+        if column in ("label", "two", "same"):
+            values = [code(place, text.encode()) for text in values]
+        columns.append(values)
+    rows, out = np.array(columns).T.copy(), np.empty(outputs, np.float32)
+    found = []
+    for row in rows:
+        predict(row.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p))
+        found.append(out.copy())
+    return np.array(found)
+
+
+def test_encoders_have_the_same_bits_in_c(tmp_path):
+    known, given = table(), awkward(table())
+    encoders = {
+        f"{scaling}{most}": TableEncoder(scaling=scaling, categorical=["code"], max_one_hot=most).fit(known)
+        for scaling in SCALINGS
+        for most in (None, 2, 0)
+    }
+    texts = [export.to_c(identity(each), name=name) for name, each in encoders.items()]
+    texts += [export.to_c(identity(encoders["robustNone"]), name="given", data=given)]
+    names = [*encoders, "given"]
+    library = compiled("\n".join(texts), tmp_path, options=[f"-D{name.upper()}_TEST" for name in names])
+    for name, encoder in encoders.items():
+        for rows in (known, given):
+            expected = encoder.transform(rows)
+            found = by_c(library, name, encoder, rows, expected.shape[1])
+            if name.startswith("quantile"):
+                np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+            else:
+                assert np.array_equal(found, expected)
+    for name in names:
+        assert getattr(library, f"{name}_test")() == 0
+
+
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+@pytest.mark.parametrize(("recipe", "kind"), [("td", "texts"), ("td", "values"), ("td-s", "values")])
+def test_realmlp_in_c(recipe, kind, weights, tmp_path):
+    model, given = fitted(recipe, 1, kind), awkward(table())
+    text = export.to_c(model, name="own", weights=weights, data=given)
+    library = compiled(text, tmp_path, options=["-DOWN_TEST"])
+    assert library.own_test() == 0
+    found = by_c(library, "own", model, given, 1 if kind == "values" else 3)
+    if kind == "values":
+        expected, unit = model.predict(given)[:, None], model.spread_[0]
+    else:
+        expected, unit = model.predict_proba(given), 1.0
+    near = 0.05 if weights == "int8" else 1e-5
+    np.testing.assert_allclose(found / unit, expected / unit, rtol=0, atol=near)
+    assert export.to_c(model.to_table_model("y"), name="own", weights=weights, data=given) == text
+
+
+def test_what_c_does_not_have_is_refused():
+    model = fitted("td-s", 2, "numbers")
+    with pytest.raises(ValueError, match="one network, not 2"):
+        export.to_c(model)
+    given = {"a": np.array(["x", "y\0z", "x"], object), "b": [1.0, 2.0, 3.0]}
+    with pytest.raises(ValueError, match="null character"):
+        export.to_c(identity(TableEncoder().fit(given)))
 
 
 def test_whole_numbers_that_float64_does_not_have_are_refused():

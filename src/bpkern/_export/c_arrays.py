@@ -75,7 +75,7 @@ def numbers(array: np.ndarray) -> list[str]:
     """Each number as a C constant: float32 by the shortest text that means the same number."""
     if array.dtype == np.float32:
         return [f"{text}f" for text in array.ravel().astype(str).tolist()]
-    return list(map(str, array.ravel().tolist()))
+    return [text if text != "nan" else "NAN" for text in map(str, array.ravel().tolist())]
 
 
 def braces(items: Iterable[str], indent: str = "    ") -> str:
