@@ -2,9 +2,10 @@
 
 Each function takes a `bpkern.MLP`, a fitted estimator of `bpkern.sklearn`, or a scikit-learn Pipeline of
 scalers and such an estimator. Scalers are StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, and
-`bpkern.preprocessing.TableEncoder` where it scales numbers alone by "standard". What it makes computes the
-predictions from the inputs: the probabilities of `predict_proba` for classifiers and the two cross-entropies,
-and otherwise the values of `predict`.
+`bpkern.preprocessing.TableEncoder` where it scales numbers alone by "standard". `to_onnx` and `to_c` also
+take what reads raw tables: RealMLP's estimators, `bpkern.preprocessing.TableModel`, and a Pipeline that
+begins with any `TableEncoder`. What is made computes the predictions from the inputs: the probabilities of
+`predict_proba` for classifiers and the two cross-entropies, and otherwise the values of `predict`.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -77,8 +78,8 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
 
     Parameters
     ----------
-    model : MLP, estimator or Pipeline
-        The scaling of a Pipeline is computed in the ONNX model.
+    model : MLP, estimator, Pipeline or TableModel
+        The scaling of a Pipeline is computed in the ONNX model, and the encoding of a table, too.
     path : str or path, optional
         Also write it to this file. An old file is replaced at once.
 
@@ -88,7 +89,9 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
         With the input "X", (n, in), of the model's dtype, for any number of rows. The outputs of a classifier
         are "label" (int64, float64 or strings) and "probabilities", that of a regressor is "variable", (n,
         out). A `bpkern.MLP` has one output: "probabilities" for the two cross-entropies, and otherwise
-        "outputs".
+        "outputs". A model that reads tables has an input (n, 1) per column that is used, with its name:
+        strings for texts, float64 for others, NaN for gaps; or "X" of float64, for columns without names and
+        texts. Its values are float64. An output whose name is that of a column has a _ behind it.
 
     Raises
     ------
@@ -151,14 +154,16 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
 
     Parameters
     ----------
-    model : MLP, estimator or Pipeline
-        The scaling of a Pipeline is computed in the C file.
+    model : MLP, estimator, Pipeline or TableModel
+        The scaling of a Pipeline is computed in the C file, and the encoding of a table, too. The function is
+        then ``void net_predict(const double *row, float *out)``, and ``double net_code(int column, const char
+        *text)`` gives what stands in a row for a text.
     name : str
         The prefix of all names in the file, a C identifier of at most 40 characters.
     weights : {"float32", "int8"}
         "int8" stores each row of W as whole numbers up to 127 and one scale, in a quarter of the memory. Each
         weight is then off by up to 1/254 of the largest in its row; inputs, biases and sums stay float32.
-    data : array_like, shape (n, in), optional
+    data : array_like, shape (n, in), or table, optional
         The first rows are those of the self-test. For int8, the comment states how far the predictions for
         these rows are from those of float32, so they should be typical. Without it rows are random.
 
@@ -170,8 +175,8 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
     Raises
     ------
     TypeError, ValueError
-        For another model, another name or kind of weights; for data of another shape, not finite, or with
-        wrong codes of categories; and for weights beyond float32.
+        For another model, several networks, another name or kind of weights; for data of another shape, not
+        finite, or with wrong codes of categories; and for weights beyond float32.
     """
     from ._export.c_file import c_text, checked_name
 

@@ -218,6 +218,24 @@ def test_realmlp_in_c(recipe, kind, weights, tmp_path):
     assert export.to_c(model.to_table_model("y"), name="own", weights=weights, data=given) == text
 
 
+def test_files_of_tables_on_the_command_line(tmp_path, capsys):
+    from bpkern._cli import main
+
+    given = {name: values for name, values in table().items() if name in ("size", "two", "code")}
+    width = len((encoder := TableEncoder().fit(given)).get_feature_names_out())
+    model = TableModel(encoder, bpkern.MLP([width, 2], loss="cross_entropy", seed=0), classes=["p", "q"])
+    model.save(tmp_path / "model.npz")
+    rows = "size,two,code\n1e13,yes,2000\n,no,-1000\n"
+    (tmp_path / "rows.csv").write_text(rows)
+    paths = {name: str(tmp_path / name) for name in ("model.npz", "rows.csv", "net.c")}
+    assert main(["export", paths["model.npz"], "--c", paths["net.c"], "--data", paths["rows.csv"]]) == 0
+    data = {"size": [1e13, np.nan], "two": ["yes", "no"], "code": [2000, -1000]}
+    assert (tmp_path / "net.c").read_text() == export.to_c(model, data=data)
+    (tmp_path / "rows.csv").write_text(rows.replace("two", "three"))
+    assert main(["export", paths["model.npz"], "--c", paths["net.c"], "--data", paths["rows.csv"]]) == 1
+    assert "'two'" in capsys.readouterr().err
+
+
 def test_what_c_does_not_have_is_refused():
     model = fitted("td-s", 2, "numbers")
     with pytest.raises(ValueError, match="one network, not 2"):

@@ -263,6 +263,11 @@ class TableModel:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
+def holds_table(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is one of `TableModel.save`. Raises as `TableModel.load`."""
+    return KEY in container.read(path)[0]
+
+
 def _classes_for(model: MLP, classes: Any) -> np.ndarray | None:
     """The labels for the classes of a model. Raises TypeError or ValueError for others."""
     outputs = model.layers[-1]
