@@ -104,9 +104,10 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     export = commands.add_parser(
         "export",
         help="write a model as C, ONNX or plain safetensors",
-        description="Write the network of a file of MLP.save for other programs, in one or several forms.",
+        description="Write the network of a file of MLP.save, or of `bpkern fit` with its encoder, for other "
+        "programs, in one or several forms.",
     )
-    export.add_argument("model", metavar="net.npz", help="a file of MLP.save")
+    export.add_argument("model", metavar="net.npz", help="a file of MLP.save, TableModel.save or `fit`")
     export.add_argument("--c", metavar="net.c", help="one C99 file, which needs math.h alone")
     export.add_argument("--onnx", metavar="net.onnx", help="an ONNX model; needs the extra `onnx`")
     export.add_argument(
@@ -117,7 +118,7 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--weights", default="float32", help="of --c: float32, or int8 with a scale for each row (float32)"
     )
     export.add_argument(
-        "--data", metavar="rows.csv", help="of --c: rows of inputs for the self-test and the error of int8"
+        "--data", metavar="rows.csv", help="of --c: rows for the self-test and the error of int8"
     )
 
 
@@ -153,7 +154,7 @@ def _add_tables(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--recipe",
         choices=("td-s", "td"),
         default="td-s",
-        help="settings of RealMLP: td takes up to twice the time, and exports do not take it (td-s)",
+        help="settings of RealMLP: td takes up to twice the time (td-s)",
     )
     fit.add_argument("--validation", metavar="other.csv", help="rows that measure the network")
     fit.add_argument("--compare", action="store_true", help="measure scikit-learn's gradient boosting, too")

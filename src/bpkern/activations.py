@@ -117,7 +117,7 @@ class Parametric(Activation):
     It is RealMLP's activation (Holzmüller et al., 2024). The shares are trained with the weights, by the
     optimiser of the model, and without its penalties l1 and l2. They are "activations.0.alpha", of the shape
     (units,), and so on in `MLP.state_dict`. Only hidden layers have them, and `MLP.compress`, `MLP.trace`,
-    `bpkern.export`, fits with `shards` or `comm` and the estimators refuse them.
+    exports to torch and safetensors, fits with `shards` or `comm`, and the estimators refuse them.
 
     Parameters
     ----------

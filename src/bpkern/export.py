@@ -2,9 +2,10 @@
 
 Each function takes a `bpkern.MLP`, a fitted estimator of `bpkern.sklearn`, or a scikit-learn Pipeline of
 scalers and such an estimator. Scalers are StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, and
-`bpkern.preprocessing.TableEncoder` where it scales numbers alone by "standard". What it makes computes the
-predictions from the inputs: the probabilities of `predict_proba` for classifiers and the two cross-entropies,
-and otherwise the values of `predict`.
+`bpkern.preprocessing.TableEncoder` where it scales numbers alone by "standard". `to_onnx` and `to_c` also
+take what reads raw tables: RealMLP's estimators, `bpkern.preprocessing.TableModel`, and a Pipeline that
+begins with any `TableEncoder`. What is made computes the predictions from the inputs: the probabilities of
+`predict_proba` for classifiers and the two cross-entropies, and otherwise the values of `predict`.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -20,6 +21,7 @@ from ._arguments import proposes_arguments
 from ._data.interchange import as_numeric
 from ._export.net import Net, net_of_core
 from ._model.core import core_of
+from ._model.settings import refuse_extra
 
 if TYPE_CHECKING:
     import onnx
@@ -57,14 +59,14 @@ def to_torch(model: Any, *, logits: bool = False) -> torch.nn.Sequential:
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or a parametric activation, one that is not fitted, and for the
+        For another model, one with `inputs` or a parametric activation, one that is not fitted, and for the
         rates of an estimator's poisson loss without `logits`.
     ModuleNotFoundError
         If torch is not installed.
     """
     from ._export.torch_out import sequential
 
-    return sequential(net_of(model), _checks.flag("logits", logits))
+    return sequential(_plain_net_of(model), _checks.flag("logits", logits))
 
 
 @proposes_arguments("to_onnx")
@@ -76,8 +78,8 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
 
     Parameters
     ----------
-    model : MLP, estimator or Pipeline
-        The scaling of a Pipeline is computed in the ONNX model.
+    model : MLP, estimator, Pipeline or TableModel
+        The scaling of a Pipeline is computed in the ONNX model, and the encoding of a table, too.
     path : str or path, optional
         Also write it to this file. An old file is replaced at once.
 
@@ -87,12 +89,14 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
         With the input "X", (n, in), of the model's dtype, for any number of rows. The outputs of a classifier
         are "label" (int64, float64 or strings) and "probabilities", that of a regressor is "variable", (n,
         out). A `bpkern.MLP` has one output: "probabilities" for the two cross-entropies, and otherwise
-        "outputs".
+        "outputs". A model that reads tables has an input (n, 1) per column that is used, with its name:
+        strings for texts, float64 for others, NaN for gaps; or "X" of float64, for columns without names and
+        texts. Its values are float64. An output whose name is that of a column has a _ behind it.
 
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or a parametric activation, for labels that are neither numbers nor
+        For another model, for labels that are neither numbers nor
         strings, and for 2 GiB or more.
     OSError
         If the file cannot be written; an old file is unchanged.
@@ -100,8 +104,14 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
         If onnx is not installed.
     """
     from ._export.onnx_model import model_of
+    from ._export.table_net import table_net_of
 
-    return model_of(net_of(model), None if path is None else _checks.path("path", path))
+    path = None if path is None else _checks.path("path", path)
+    if (table := table_net_of(model)) is not None:
+        from ._export.onnx_table import table_model_of
+
+        return table_model_of(table, path)
+    return model_of(net_of(model), path)
 
 
 @proposes_arguments("to_safetensors")
@@ -122,7 +132,7 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or a parametric activation, or another suffix.
+        For another model, one with `inputs` or a parametric activation, or another suffix.
     OSError
         If the file cannot be written; an old file is unchanged.
     ModuleNotFoundError
@@ -131,7 +141,7 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
     from ._export.torch_out import named_parameters
     from ._files.plain_tensors import write_tensors
 
-    write_tensors(_checks.path("path", path), named_parameters(net_of(model)))
+    write_tensors(_checks.path("path", path), named_parameters(_plain_net_of(model)))
 
 
 @proposes_arguments("to_c")
@@ -144,14 +154,16 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
 
     Parameters
     ----------
-    model : MLP, estimator or Pipeline
-        The scaling of a Pipeline is computed in the C file.
+    model : MLP, estimator, Pipeline or TableModel
+        The scaling of a Pipeline is computed in the C file, and the encoding of a table, too. The function is
+        then ``void net_predict(const double *row, float *out)``, and ``double net_code(int column, const char
+        *text)`` gives what stands in a row for a text.
     name : str
         The prefix of all names in the file, a C identifier of at most 40 characters.
     weights : {"float32", "int8"}
         "int8" stores each row of W as whole numbers up to 127 and one scale, in a quarter of the memory. Each
         weight is then off by up to 1/254 of the largest in its row; inputs, biases and sums stay float32.
-    data : array_like, shape (n, in), optional
+    data : array_like, shape (n, in), or table, optional
         The first rows are those of the self-test. For int8, the comment states how far the predictions for
         these rows are from those of float32, so they should be typical. Without it rows are random.
 
@@ -163,19 +175,27 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
     Raises
     ------
     TypeError, ValueError
-        For another model, one with inputs or a parametric activation, another name or kind of weights; for
-        data of another shape or not finite; and for weights beyond float32.
+        For another model, several networks, another name or kind of weights; for data of another shape, not
+        finite, or with wrong codes of categories; and for weights beyond float32.
     """
     from ._export.c_file import c_text, checked_name
 
     name = checked_name(name)
     weights = _checks.one_of("weights", weights, ("float32", "int8"))
+    from ._export.table_net import table_net_of
+
+    if (table := table_net_of(model)) is not None:
+        from ._export.c_table import c_table_of
+
+        made = c_table_of(table, data)
+        return c_text(table.nets[0], name, weights, None, made, "random" if data is None else "given")
     net = net_of(model)
-    return c_text(net, name, weights, None if data is None else _checked_data(data, net.inputs))
+    return c_text(net, name, weights, None if data is None else _checked_data(data, net))
 
 
-def _checked_data(data: Any, inputs: int) -> np.ndarray:
-    """Rows (n, in) that are finite in float32."""
+def _checked_data(data: Any, net: Net) -> np.ndarray:
+    """Rows (n, in) that are finite in float32, with codes in range."""
+    inputs = net.inputs
     array = as_numeric("data", data)
     if array.ndim != 2 or array.shape[1] != inputs or len(array) == 0:
         raise ValueError(f"data must have shape (n, {inputs}) with n of at least 1, not {array.shape}")
@@ -183,6 +203,8 @@ def _checked_data(data: Any, inputs: int) -> np.ndarray:
         narrow = array.astype(np.float32)
     if not np.isfinite(narrow).all():
         raise ValueError("data must be finite in float32")
+    if net.front is not None and (wrong := net.front.wrong_code(narrow)) is not None:
+        raise ValueError(f"data holds a wrong code at row {wrong}")
     return narrow
 
 
@@ -195,3 +217,10 @@ def net_of(model: Any) -> Net:
     from ._export.estimators import net_of_estimator
 
     return net_of_estimator(model)
+
+
+def _plain_net_of(model: Any) -> Net:
+    """As `net_of`, of layers and activations alone. Raises ValueError for other parts."""
+    if hasattr(type(model), "__bpkern_core__"):
+        refuse_extra(core_of(model).settings, "export to torch and safetensors")
+    return net_of(model)

@@ -113,8 +113,8 @@ class MLP:
     inputs : sequence of `bpkern.inputs.Input`
         What stands in front of the first layer and is trained with it: embeddings of columns, and factors.
         ``layers[0]`` is the number of columns of X; W of the first layer has as many columns as the inputs
-        have outputs. Not with `input_dropout`; and `compress`, `trace`, `bpkern.export` and fits with
-        `shards` or `comm` refuse a model with inputs.
+        have outputs. Not with `input_dropout`; and `compress`, `trace`, exports to torch and safetensors, and
+        fits with `shards` or `comm` refuse a model with inputs.
     input_dropout : float or schedule
         As `dropout`, for the inputs: the probability that a number of a row is dropped in training. Not for a
         model with `inputs`.

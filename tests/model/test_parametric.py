@@ -268,7 +268,6 @@ def test_what_refuses_them():
     for call in (
         lambda: net.compress("bfloat16"),
         lambda: net.trace(X, Y),
-        lambda: bpkern.export.to_c(net),
         lambda: net.fit(X, Y, shards=2),
     ):
         with pytest.raises(ValueError, match=text):

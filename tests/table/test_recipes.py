@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import bpkern
 from bpkern import export
 from bpkern._table import splits, temperature, training
 from bpkern._table.best_epoch import BestEpoch, Deadline
@@ -291,9 +292,9 @@ def test_what_there_is_time_for(monkeypatch):
     def new(*given):
         now[0] += costs["row"] * len(given[-1])
 
-    def fit(models, X, y, *, splits, batch_size, **others):
+    def fit(models, X, y, *, splits, epochs, batch_size, **others):
         [(trained, _)] = splits
-        used.append(len(trained) // batch_size)
+        used.append(epochs * (len(trained) // batch_size))
         now[0] += costs["batch"] * used[-1]
 
     def calibrated(model, rows, index):
@@ -305,32 +306,68 @@ def test_what_there_is_time_for(monkeypatch):
     parts = [training.Split(np.arange(16_000), np.arange(16_000, 20_000))] * 2
     plan = training.Plan(256, 100, calibrates=True, n_threads=1, verbose=0)
 
-    def affordable(until):
+    def affordable(until, parts=parts):
         now[0] = 0.0
         used.clear()
         found = training._affordable(
             OF_CLASSES["td"], Shape(2, 2, (3,), "mse"), rows, parts, plan, until, np.random.default_rng(0)
         )
-        left = 0.9 * (until - now[0]) - 2 * min(found.initial, 16_000) * costs["row"]
+        left = 0.9 * (until - now[0]) - len(found.splits) * min(found.initial, 16_000) * costs["row"]
         return *found, left
 
     # An epoch of both networks takes 3.2 seconds.
     epochs, splits, initial, left = affordable(400.0)
-    assert splits is parts
+    assert splits == parts
     assert epochs == int(left / 3.2) > 90
     assert initial == 16_384  # all
-    assert used == [8, 64]
+    assert used == [2, 8, 64]
     costs["calibrating"] = 0.01  # 40 seconds for each network
     assert affordable(400.0)[0] == int((affordable(400.0)[-1] - 80) / 3.2) < epochs
     costs["calibrating"] = 0.0
     epochs, splits, initial, left = affordable(3.0)
-    assert (epochs, used) == (1, [8, 14])  # 8 took 0.08, and 5 % of what is left is 0.143
+    assert (epochs, used) == (1, [2, 8, 14])  # 10 took 0.1, and 5 % of what is left is 0.142
     assert initial == 64  # four times as many would take 0.51 seconds
     for own in splits:
         assert abs(len(own.training) - 16_000 * left / 3.2) <= 1
         assert abs(len(own.choosing) - 4_000 * left / 3.2) <= 1
-    epochs, splits, initial, _ = affordable(1.5)
-    assert (epochs, used, initial) == (1, [8], 64)
+    # Two networks of 64 updates take 1.28 seconds.
+    for until, count, timed in ((1.9, 2, [2, 8, 8]), (1.6, 1, [2, 7, 7]), (0.1, 1, [2]), (0.05, 1, [])):
+        epochs, splits, initial, left = affordable(until)
+        assert (epochs, len(splits), used, initial) == (1, count, timed, 64)
+        part = max(0.0, left / (1.6 * count))
+        for own in splits:
+            assert abs(len(own.training) - max(100, part * 16_000)) <= 1
+            assert abs(len(own.choosing) - max(256, part * 4_000)) <= 1
+        assert not (np.diff(splits[0].training) > 0).all()  # at random
+    # Tables of few mini-batches are timed by whole epochs.
+    affordable(400.0, [training.Split(np.arange(300), np.arange(300, 400))])
+    assert used == [2, 9, 66]
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_network_without_time_is_no_worse_than_the_mean(outputs, weighted):
+    """Least squares through the origin, with factors from 0 to 1, from the deviations themselves."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), rng.normal(size=(60, outputs))
+    weights = rng.uniform(size=60) if weighted else None
+    model = bpkern.MLP([3, 8, outputs], loss="mse", seed=0)
+    before = model.forward(X).astype(np.float64)
+    temperature.shrink(model, before, y, weights)
+    after = model.forward(X)
+    for own in range(outputs):
+        factors = np.linspace(0, 1, 2001)
+        squares = np.square(factors[:, None] * before[:, own] - y[:, own])
+        best = factors[np.average(squares, axis=1, weights=weights).argmin()]
+        np.testing.assert_allclose(after[:, own], best * before[:, own], atol=1e-3)
+    parts = splits.folds(y[:, 0], False, 4, rng)[:1]
+    plan = training.Plan(1, 16, False, 0.0, n_threads=1, verbose=0)
+    found = fit_table([as_frame(X)], y, weights, parts, None, Choices("td", hidden=(8,)), plan, 0)
+    chosen = parts[0].choosing
+    deviations = np.square((y[chosen] - found.center) / found.spread).mean(axis=1)
+    mean = np.average(deviations, weights=None if weights is None else weights[chosen])
+    [trained] = found.trained  # whose outputs are chosen by the data, and far from the mean
+    assert 0 < trained.score <= mean * (1 + 1e-6)
 
 
 def test_values_of_any_size_are_learned_alike():

@@ -54,7 +54,7 @@ def gathered_blocks(
     Parameters
     ----------
     x, targets, weights : GatheredRows, ndarray, ndarray or None
-        As in `Rows`.
+        As in `Rows`; labels may also be unsigned, in less memory.
     index : ndarray of int, shape (m,), or None
         The rows in their order; None is all of them.
     batch : int
@@ -74,4 +74,7 @@ def gathered_blocks(
         rows = np.arange(start, stop) if index is None else index[start:stop]
         block = space[: stop - start]
         x.write(rows, block)
-        yield start, rows, (block, targets[rows], None if weights is None else weights[rows])
+        own = targets[rows]
+        if own.dtype.kind == "u":
+            own = own.astype(np.int64)  # as C reads labels
+        yield start, rows, (block, own, None if weights is None else weights[rows])

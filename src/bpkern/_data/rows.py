@@ -47,8 +47,8 @@ def as_rows(X: Any, width: int, gathered: bool = False) -> np.ndarray | SparseRo
     return x
 
 
-def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
-    """y in the form of `Rows`. Raises ValueError or TypeError."""
+def as_targets(y: Any, rows: int, settings: Settings, gathered: bool = False) -> np.ndarray:
+    """y in the form of `Rows`; `gathered` is whether X is `GatheredRows`. Raises ValueError or TypeError."""
     width = settings.layers[-1]
     if y is None:
         raise ValueError(f"y must be given with the {rows} rows of X: only batches (X, y) have their own")
@@ -60,7 +60,7 @@ def as_targets(y: Any, rows: int, settings: Settings) -> np.ndarray:
     if settings.custom_loss:
         return targets
     if settings.loss == "cross_entropy" and targets.ndim == 1:
-        return _labels(targets, width)
+        return _labels(targets, width, gathered)
     if targets.ndim == 1 and width == 1:
         targets = targets.reshape(-1, 1)
     if targets.shape != (rows, width):
@@ -102,8 +102,11 @@ def is_1d(y: Any) -> bool:
     return type(ndim) is int and ndim == 1  # a user's object may have any ndim, and files hold only bools
 
 
-def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
-    """Labels (n,) of any real dtype as a new int64 array. ValueError unless from 0 to classes - 1."""
+def _labels(targets: np.ndarray, classes: int, gathered: bool) -> np.ndarray:
+    """Labels (n,) of any real dtype as a new int64 array. ValueError unless from 0 to classes - 1.
+
+    With gathered rows, unsigned labels stay as narrow as they are: `gathered_blocks` widens them.
+    """
     labels = np.array(targets, order="C")  # from here on, nobody else can change them
     if _core.are_labels(labels, classes):  # NumPy's checks take longer than a small step
         return labels
@@ -116,7 +119,7 @@ def _labels(targets: np.ndarray, classes: int) -> np.ndarray:
             f"labels must be from 0 to {classes - 1}, as the last layer, "
             f"not from {labels.min():g} to {labels.max():g}{_label_hint(labels, classes)}"
         )
-    return labels.astype(np.int64, copy=False)
+    return labels if gathered and labels.dtype.kind == "u" else labels.astype(np.int64, copy=False)
 
 
 def _may_be_labels(targets: np.ndarray, classes: int) -> bool:
@@ -198,7 +201,7 @@ def _with_targets(
     x: np.ndarray | SparseRows | GatheredRows, y: Any, sample_weight: Any, settings: Settings, is_part: bool
 ) -> Rows:
     weights = as_sample_weight(sample_weight, len(x), is_part, settings.conventions.penalty_per_weight)
-    return x, as_targets(y, len(x), settings), weights
+    return x, as_targets(y, len(x), settings, isinstance(x, GatheredRows)), weights
 
 
 def _some_rows(X: Any, width: int, gathered: bool = False) -> np.ndarray | SparseRows | GatheredRows:
@@ -226,11 +229,13 @@ class Reader:
 
     def __call__(self, X: Any, y: Any, sample_weight: Any, settings: Settings) -> Rows:
         x = self.rows(X, settings.layers[0])
-        has_scale = settings.conventions.penalty_per_weight
+        has_scale, gathered = settings.conventions.penalty_per_weight, isinstance(x, GatheredRows)
         return (
             x,
             self._once(
-                lambda: as_targets(y, len(x), settings), y, ("y", len(x), settings.loss, settings.layers[-1])
+                lambda: as_targets(y, len(x), settings, gathered),
+                y,
+                ("y", len(x), settings.loss, settings.layers[-1], gathered),
             ),
             self._once(
                 lambda: as_sample_weight(sample_weight, len(x), has_scale=has_scale),

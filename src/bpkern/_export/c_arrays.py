@@ -33,7 +33,7 @@ def rounded_to_int8(w: np.ndarray) -> Int8:
 
 
 def as_computed(net: Net, weights: str) -> Net:
-    """The network that the C file computes: its weights and scaling in float32, or as int8 times a scale.
+    """The network that the C file computes: its parameters in float32, or W as int8 times a scale.
 
     Raises
     ------
@@ -51,7 +51,9 @@ def as_computed(net: Net, weights: str) -> Net:
     scaling = net.scaling
     if scaling is not None:
         scaling = type(scaling)(*(_float32("the scaling", part) for part in scaling))
-    return replace(net, weights=layers, scaling=scaling)
+    front = None if net.front is None else net.front.changed(lambda array: _float32("the inputs", array))
+    shares = tuple(None if each is None else _float32("the activations", each) for each in net.shares)
+    return replace(net, weights=layers, scaling=scaling, front=front, shares=shares)
 
 
 def _float32(name: str, array: np.ndarray) -> np.ndarray:
@@ -73,7 +75,7 @@ def numbers(array: np.ndarray) -> list[str]:
     """Each number as a C constant: float32 by the shortest text that means the same number."""
     if array.dtype == np.float32:
         return [f"{text}f" for text in array.ravel().astype(str).tolist()]
-    return list(map(str, array.ravel().tolist()))
+    return [text if text != "nan" else "NAN" for text in map(str, array.ravel().tolist())]
 
 
 def braces(items: Iterable[str], indent: str = "    ") -> str:

@@ -11,7 +11,10 @@ import numpy as np
 from .._core import __version__
 from . import c_functions
 from .c_arrays import as_computed, braces, interleaved, numbers, rounded_to_int8, rows, text_constant
+from .c_inputs import SHARE, constant, front_functions
+from .c_table import CTable
 from .evaluate import Evaluated, evaluated
+from .front import Table
 from .net import Net
 
 # Rows of the self-test, and rows of random data where none are given.
@@ -25,6 +28,13 @@ auto break case char const continue default do double else enum extern float for
 register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
 """
 
+SCALE = """\
+static void net_scale(const float *x, float *a) {
+    int i;
+    for (i = 0; i < COUNT; i++) a[i] = (x[i] - net_center[i]) * net_factor[i] + net_offset[i];
+}
+"""
+
 _STRING_OR_PREFIX = re.compile(r'"(?:[^"\\\n]|\\.)*"|\b(?:net|NET)_')
 
 
@@ -34,7 +44,7 @@ class Layer(NamedTuple):
     constants: list[str]
     size: int  # of the constants in bytes
     arguments: str  # of net_layer, up to b
-    function: str  # of the activation, or ""
+    call: str  # of the activation, up to the array, or ""
 
 
 def checked_name(name: Any) -> str:
@@ -48,27 +58,54 @@ def checked_name(name: Any) -> str:
     return str(name)
 
 
-def c_text(net: Net, name: str, weights: str, data: np.ndarray | None) -> str:
-    """The text of the C file, as `bpkern.export.to_c`."""
+def c_text(
+    net: Net, name: str, weights: str, data: np.ndarray | None, table: CTable | None = None, of_data: str = ""
+) -> str:
+    """The text of the C file, as `bpkern.export.to_c`.
+
+    Parameters
+    ----------
+    net : Net
+    name, weights : str
+    data : ndarray or None
+        Rows of the network's inputs; None with a table.
+    table : CTable, optional
+        What encodes the rows of a table for the network.
+    of_data : str
+        With a table: whether its rows are "given" or "random".
+    """
     made = as_computed(net, weights)
-    X, of_data = (random_rows(net), "random") if data is None else (data, "given")
+    if table is not None:
+        X = table.X
+    else:
+        X, of_data = (random_rows(net), "random") if data is None else (data, "given")
     X = X.astype(np.float32)
     found = evaluated(made, X, EPS)
     layers = [_layer(made, net, l, weights) for l in range(len(net.weights))]
     buffers = _buffers(net)
     constants = sum(layer.size for layer in layers)
     constants += 0 if net.scaling is None else 3 * 4 * net.inputs
-    comparison = _comparison(net, found, X, of_data) if weights == "int8" else ""
+    constants += 0 if made.front is None else sum(array.nbytes for array in made.front.arrays)
+    stack = 4 * sum(size for _, size in buffers)
+    if table is not None:
+        constants, stack = constants + table.constants, stack + 4 * table.width
+    comparison = _comparison(net, found, X, of_data, table) if weights == "int8" else ""
+    predict = _predict(net, layers, buffers)
+    if table is not None:
+        predict = predict.replace("void net_predict(", "static void net_outputs(", 1)
     parts = [
-        _heading(net, weights, constants, 4 * sum(size for _, size in buffers), comparison, of_data),
-        _interface(net),
+        _heading(net, weights, constants, stack, comparison, of_data, table),
+        _interface(net, table),
         _classes(net),
         *_scaling(made),
+        *([] if table is None else table.functions),
+        *([] if made.front is None else front_functions(made.front)),
         *(part for layer in layers for part in layer.constants),
         *_functions(net, weights),
-        _predict(net, layers, buffers),
+        predict,
+        "" if table is None else table.predict(),
         c_functions.CLASS if _has_class(net) else "",
-        _self_test(found, X[:TEST_ROWS]),
+        _self_test(found, X[:TEST_ROWS], table),
     ]
     return _renamed("\n".join(part for part in parts if part), name)
 
@@ -80,8 +117,12 @@ def _renamed(text: str, name: str) -> str:
 
 
 def random_rows(net: Net) -> np.ndarray:
-    """Rows of a normal distribution, which after the scaling of the network is the standard one."""
-    normal = np.random.default_rng(0).standard_normal((RANDOM_ROWS, net.inputs))
+    """Rows of a normal distribution, which after the scaling is the standard one; and of random codes."""
+    generator = np.random.default_rng(0)
+    normal = generator.standard_normal((RANDOM_ROWS, net.inputs))
+    for each in [] if net.front is None else net.front.embeddings:
+        if isinstance(each, Table):
+            normal[:, each.column] = generator.integers(0, len(each.weight), RANDOM_ROWS)
     if net.scaling is None:
         return normal
     center, factor, offset = net.scaling
@@ -96,7 +137,9 @@ def _has_class(net: Net) -> bool:
 # The parts of the file ----------------------------------------------------------------------------------
 
 
-def _heading(net: Net, weights: str, constants: int, stack: int, comparison: str, of_data: str) -> str:
+def _heading(
+    net: Net, weights: str, constants: int, stack: int, comparison: str, of_data: str, table: CTable | None
+) -> str:
     sizes = "-".join(map(str, [net.inputs, *(len(b) for _, b in net.weights)]))
     activations = ", ".join(net.activations)
     what = {
@@ -105,13 +148,20 @@ def _heading(net: Net, weights: str, constants: int, stack: int, comparison: str
         "sigmoid": "probabilities, by the sigmoid",
         "exp": "rates, by the exponential",
     }[net.final]
-    lines = [
-        f"A network of {sizes} ({activations}), written by bpkern {__version__}.",
-        "",
-        "void net_predict(const float *x, float *out);",
-        f"    x    {net.inputs} inputs" + (", which are scaled here" if net.scaling is not None else ""),
-        f"    out  {net.predictions} {what}; it must not overlap x",
-    ]
+    lines = [f"A network of {sizes} ({activations}), written by bpkern {__version__}.", ""]
+    if table is None:
+        lines += [
+            "void net_predict(const float *x, float *out);",
+            f"    x    {net.inputs} inputs" + (", which are scaled here" if net.scaling is not None else ""),
+            f"    out  {net.predictions} {what}; it must not overlap x",
+        ]
+    else:
+        lines += ["void net_predict(const double *row, float *out);"]
+        lines += [f"    row  the {table.columns} columns of the table:", *table.heading]
+        lines += [f"    out  {net.predictions} {what}"]
+    if table is not None and table.has_texts:
+        lines += ["double net_code(int column, const char *text);"]
+        lines += ["    what stands in a row for a text in UTF-8; 0, also for gaps, if training had none such"]
     if _has_class(net):
         lines += ["int net_class(const float *out);", "    the number of the most probable class, from 0"]
     if net.classes is not None:
@@ -130,13 +180,16 @@ def _heading(net: Net, weights: str, constants: int, stack: int, comparison: str
     return "/* " + "\n * ".join(lines).replace(" * \n", " *\n") + "\n */\n#include <math.h>\n"
 
 
-def _interface(net: Net) -> str:
+def _interface(net: Net, table: CTable | None) -> str:
+    row = "const float *x" if table is None else "const double *row"
     lines = [
-        f"#define NET_INPUTS {net.inputs}",
+        f"#define NET_INPUTS {net.inputs if table is None else table.columns}",
         f"#define NET_OUTPUTS {net.predictions}",
         "",
-        "void net_predict(const float *x, float *out);",
+        f"void net_predict({row}, float *out);",
     ]
+    if table is not None and table.has_texts:
+        lines.append("double net_code(int column, const char *text);")
     if _has_class(net):
         lines.append("int net_class(const float *out);")
     if net.classes is not None:
@@ -168,17 +221,12 @@ def _scaling(made: Net) -> list[str]:
     if made.scaling is None:
         return []
     constants = [
-        f"static const float net_{part}[NET_INPUTS] = {braces(numbers(array))};\n"
+        f"static const float net_{part}[{made.inputs}] = {braces(numbers(array))};\n"
         for part, array in zip(("center", "factor", "offset"), made.scaling, strict=True)
     ]
     return [
         *constants,
-        """\
-static void net_scale(const float *x, float *a) {
-    int i;
-    for (i = 0; i < NET_INPUTS; i++) a[i] = (x[i] - net_center[i]) * net_factor[i] + net_offset[i];
-}
-""",
+        SCALE.replace("COUNT", str(made.inputs)),
     ]
 
 
@@ -199,17 +247,20 @@ def _layer(made: Net, net: Net, l: int, weights: str) -> Layer:
         size += w.nbytes
     constants.append(f"static const float net_b{l}[{b.size}] = {braces(numbers(b))};\n")
     name = net.activations[l]
-    return Layer(
-        constants,
-        size,
-        f"{arguments}net_b{l}",
-        "" if name == "identity" else f"net_{c_functions.function_name(name)}",
-    )
+    call = "" if name == "identity" else f"net_{c_functions.function_name(name)}("
+    if (alpha := made.share(l)) is not None and call:
+        constants.append(constant(f"p{l}", alpha))
+        size += alpha.nbytes
+        call = f"net_share({call[:-1]}, net_p{l}, "
+    return Layer(constants, size, f"{arguments}net_b{l}", call)
 
 
 def _functions(net: Net, weights: str) -> list[str]:
     """The functions that the network needs, each once, in an order in which they may call each other."""
     found = [c_functions.DENSE[weights]]
+    found += [SHARE] * any(
+        net.share(l) is not None and a != "identity" for l, a in enumerate(net.activations)
+    )
     for name in net.activations:
         found += c_functions.functions_of(name)
     found += c_functions.FINAL[net.final]
@@ -219,6 +270,8 @@ def _functions(net: Net, weights: str) -> list[str]:
 def _buffers(net: Net) -> list[tuple[str, int]]:
     """The names and sizes of the arrays on the stack: layers read one and write the other, by turns."""
     widths = [len(b) for _, b in net.weights[:-1]]
+    if net.front is not None:
+        widths.insert(0, net.front.width)
     if net.scaling is not None:
         widths.insert(0, net.inputs)
     return [(name, max(part)) for name, part in (("u", widths[::2]), ("v", widths[1::2])) if part]
@@ -227,9 +280,9 @@ def _buffers(net: Net) -> list[tuple[str, int]]:
 def _predict(net: Net, layers: list[Layer], buffers: list[tuple[str, int]]) -> str:
     lines = [f"    float {name}[{size}];" for name, size in buffers]
     turns, source = ["u", "v"], "x"
-    if net.scaling is not None:
-        lines.append("    net_scale(x, u);")
-        source = "u"
+    for function in ["net_scale"] * (net.scaling is not None) + ["net_inputs"] * (net.front is not None):
+        lines.append(f"    {function}({source}, {turns[0]});")
+        source = turns[0]
         turns.reverse()
     for l, layer in enumerate(layers):
         w, b = net.weights[l]
@@ -239,8 +292,8 @@ def _predict(net: Net, layers: list[Layer], buffers: list[tuple[str, int]]) -> s
             target = turns[0]
             turns.reverse()
         lines.append(f"    net_layer({layer.arguments}, {source}, {w.shape[1]}, {len(b)}, {target});")
-        if layer.function:
-            lines.append(f"    {layer.function}({target}, {len(b)});")
+        if layer.call:
+            lines.append(f"    {layer.call}{target}, {len(b)});")
         source = target
     if net.final != "identity":
         lines.append(f"    net_{net.final}({source}, {net.outputs});")
@@ -249,26 +302,32 @@ def _predict(net: Net, layers: list[Layer], buffers: list[tuple[str, int]]) -> s
     return "void net_predict(const float *x, float *out) {\n" + "\n".join(lines) + "\n}\n"
 
 
-def _comparison(net: Net, found: Evaluated, X: np.ndarray, of_data: str) -> str:
+def _comparison(net: Net, found: Evaluated, X: np.ndarray, of_data: str, table: CTable | None) -> str:
     """How far the predictions by int8 are from those by float32, as lines of the heading."""
-    exact = evaluated(as_computed(net, "float32"), X, EPS).values
-    error = np.abs(found.values - exact)
+    exact = evaluated(as_computed(net, "float32"), X, EPS)
+    if table is not None:
+        exact, found = (Evaluated(*table.values(*each)) for each in (exact, found))
+    error = np.abs(found.values - exact.values)
     text = (
         f"int8 against float32 on {len(X)} {of_data} rows: the predictions differ by at most "
         f"{error.max():.2g}, {error.mean():.2g} in the mean"
     )
     if _has_class(net):
-        same = (found.values.argmax(axis=1) == exact.argmax(axis=1)).mean()
+        same = (found.values.argmax(axis=1) == exact.values.argmax(axis=1)).mean()
         text += f";\n *   the class is the same in {100 * same:.4g} % of the rows"
     return text + "."
 
 
-def _self_test(found: Evaluated, X: np.ndarray) -> str:
+def _self_test(found: Evaluated, X: np.ndarray, table: CTable | None) -> str:
     y, bound = (part[: len(X)] for part in found)
+    text = c_functions.TEST
+    if table is not None:
+        y, bound = table.values(y, bound)
+        X, text = table.rows[: len(X)], text.replace("const float net_test_x", "const double net_test_x")
     # Twice the bound, in case the functions of math.h are less exact, and the rounding of y itself.
     tolerance = 2 * float(bound.max()) + EPS * float(np.abs(y).max())
     return (
-        c_functions.TEST.replace("ROWS", str(len(X)))
+        text.replace("ROWS", str(len(X)))
         .replace("INPUTS;", f"{rows(X)};")
         .replace("PREDICTIONS;", f"{rows(y.astype(np.float32))};")
         .replace("TOLERANCE", f"{tolerance:.1e}f")

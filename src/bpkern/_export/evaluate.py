@@ -9,6 +9,7 @@ import numpy as np
 
 from .._model.activation_texts import parts_of
 from ..reference.activations import functions_of
+from .front import Front, Table
 from .net import Net
 
 # The largest slope of an activation; that of selu is 1.7581, near 0 from below.
@@ -41,17 +42,59 @@ def evaluated(net: Net, X: np.ndarray, eps: float) -> Evaluated:
         center, factor, offset = net.scaling
         error = 3 * eps * ((np.abs(a) + np.abs(center)) * np.abs(factor) + np.abs(offset))
         a = (a - center) * factor + offset
-    for (w, b), name in zip(net.weights, net.activations, strict=True):
+    if net.front is not None:
+        a, error = _behind_front(net.front, a, error, eps)
+    for l, ((w, b), name) in enumerate(zip(net.weights, net.activations, strict=True)):
         w, b = w.astype(np.float64), b.astype(np.float64)
         sizes = np.abs(w).T
         terms = max(16.0, 2 * np.sqrt(len(sizes)))
         error = error @ sizes + terms * eps * (np.abs(a) @ sizes + np.abs(b))
         a = a @ w.T + b
+        z, of_z = a.copy(), error
         _apply(name, a)
         kind, parameter = parts_of(name)
-        error *= max(STEEPEST, parameter or 0)
+        error = error * max(STEEPEST, parameter or 0)
         error += eps * (np.abs(a) if kind in LINEAR else OF_FUNCTION * ((parameter or 1) + np.abs(a)))
+        if (alpha := net.share(l)) is not None:
+            alpha = alpha.astype(np.float64)
+            # The error of z acts through both terms; each term and their sum are rounded.
+            error = np.abs(1 - alpha) * of_z + np.abs(alpha) * error
+            error += eps * (3 * np.abs(alpha) * (np.abs(a) + np.abs(z)) + np.abs(z))
+            a = z + alpha * (a - z)
     return _predicted(net, a, error, eps)
+
+
+def _behind_front(
+    front: Front, x: np.ndarray, error: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs of layer 0 and their errors."""
+    a, errors = np.empty((len(x), front.width)), np.zeros((len(x), front.width))
+    plain = np.array(front.plain, np.int64)
+    a[:, [front.starts[column] for column in plain]] = x[:, plain]
+    errors[:, [front.starts[column] for column in plain]] = error[:, plain]
+    for each in front.embeddings:
+        if isinstance(each, Table):
+            place = slice(front.starts[each.column], front.starts[each.column] + each.weight.shape[1])
+            a[:, place] = each.weight[x[:, each.column].astype(np.int64)]
+            continue
+        for column, *own in zip(each.columns, each.w, each.b, each.v, each.u, strict=True):
+            w, b, v, u = (array.astype(np.float64) for array in own)
+            start, sizes = front.starts[column], np.abs(v)
+            dim = v.shape[1] + 1
+            turned = x[:, [column]] * w
+            # The error of the angle, whose cosine has at most that, and the rounding of the cosine.
+            of_cos = error[:, [column]] * np.abs(w) + eps * (3 * np.abs(turned) + 2 * np.abs(b) + OF_FUNCTION)
+            cosine, terms = np.cos(turned + b), max(16.0, 2 * np.sqrt(len(v)))
+            a[:, start : start + dim - 1] = cosine @ v + u
+            errors[:, start : start + dim - 1] = of_cos @ sizes + terms * eps * (
+                np.abs(cosine) @ sizes + np.abs(u)
+            )
+            a[:, start + dim - 1], errors[:, start + dim - 1] = x[:, column], error[:, column]
+    if front.scale is not None:
+        scale = front.scale.astype(np.float64)
+        a *= scale
+        errors = errors * np.abs(scale) + eps * np.abs(a)
+    return a, errors
 
 
 def _apply(name: str, z: np.ndarray) -> None:

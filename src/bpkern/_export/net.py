@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._model.core import Core
-from .._model.parameters import Weights
+from .._model.parameters import ACTIVATIONS, Weights
 from .._model.scheduled import probability
-from .._model.settings import Probability, refuse_extra
+from .._model.settings import Probability
+from .front import Front, front_of
 
 # By loss: the function of the outputs that `MLP.predict_proba` applies. Other losses have none.
 FINAL = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
@@ -51,6 +52,10 @@ class Net:
         The labels of a classifier. None for models whose classes are numbers from 0, and for regressors.
     estimator : {"classifier", "multilabel", "regressor"} or None
         The kind of a scikit-learn estimator. None for a `bpkern.MLP`.
+    front : Front or None
+        Embeddings and factors in front of layer 0, behind the scaling.
+    shares : tuple of (ndarray or None)
+        One per hidden layer, the trained shares of its activation; empty: there are none.
     """
 
     weights: Weights
@@ -64,11 +69,23 @@ class Net:
     scaling: Scaling | None = None
     classes: np.ndarray | None = None
     estimator: str | None = None
+    front: Front | None = None
+    shares: tuple[np.ndarray | None, ...] = ()
 
     @property
     def inputs(self) -> int:
-        """The number of inputs."""
-        return int(self.weights[0][0].shape[1])
+        """The number of inputs: columns of X."""
+        return int(self.weights[0][0].shape[1]) if self.front is None else self.front.columns
+
+    def share(self, l: int) -> np.ndarray | None:
+        """The trained shares of the activation of layer l."""
+        return self.shares[l] if l < len(self.shares) else None
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights and of what stands in front of them."""
+        front = [] if self.front is None else self.front.arrays
+        return sum(w.nbytes + b.nbytes for w, b in self.weights) + sum(each.nbytes for each in front)
 
     @property
     def outputs(self) -> int:
@@ -102,9 +119,9 @@ class Net:
 
 
 def net_of_core(core: Core) -> Net:
-    """The network of a `bpkern.MLP`, with copies of the weights that predict."""
+    """The network of a `bpkern.MLP`, with copies of the parameters that predict."""
     settings = core.settings
-    refuse_extra(settings, "export")
+    front, shares = _extra(core)
     return Net(
         core.get_weights(),
         tuple(settings.activations),
@@ -114,6 +131,24 @@ def net_of_core(core: Core) -> Net:
         tuple(settings.bias),
         settings.input_dropout,
         core.net.counts[0],
+        front=front,
+        shares=shares,
+    )
+
+
+def _extra(core: Core) -> tuple[Front | None, tuple[np.ndarray | None, ...]]:
+    """What stands in front of layer 0, and the shares of activations."""
+    settings = core.settings
+    if settings.extra is None:
+        return None, ()
+    with core.net.reading():
+        named = settings.extra.named(core.net.get_extra("average" if core.net.has_average else "parameters"))
+    front = None if settings.stage is None else front_of(settings.stage, named)
+    if not any(settings.parametric):
+        return front, ()
+    return front, tuple(
+        None if each is None else named[f"{ACTIVATIONS}{l}.alpha"].copy()
+        for l, each in enumerate(settings.parametric)
     )
 
 
@@ -125,11 +160,21 @@ def with_dtype(net: Net, dtype: Any) -> Net:
     ValueError
         For weights beyond it.
     """
-    with np.errstate(over="ignore", under="ignore"):
-        weights = [(w.astype(dtype), b.astype(dtype)) for w, b in net.weights]
-    if not all(np.isfinite(part).all() for pair in weights for part in pair):
-        raise ValueError(f"the weights must be finite in {np.dtype(dtype).name}")
-    return replace(net, weights=weights, dtype=np.dtype(dtype))
+
+    def changed(array: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            found = array.astype(dtype)
+        if not np.isfinite(found).all():
+            raise ValueError(f"the weights must be finite in {np.dtype(dtype).name}")
+        return found
+
+    return replace(
+        net,
+        weights=[(changed(w), changed(b)) for w, b in net.weights],
+        front=None if net.front is None else net.front.changed(changed),
+        shares=tuple(None if each is None else changed(each) for each in net.shares),
+        dtype=np.dtype(dtype),
+    )
 
 
 def layer_positions(net: Net) -> list[int]:

@@ -12,6 +12,7 @@ import numpy as np
 from .._model.activation_texts import parts_of
 from . import normal
 from .net import Net
+from .onnx_inputs import add_front, add_share
 
 # All nodes below mean the same from this version of the operators up to the newest.
 OPSET = 13
@@ -40,10 +41,14 @@ def add_predictions(graph: Graph, net: Net, x: str) -> str:
         a = graph.node("Sub", [a, center])
         a = graph.node("Mul", [a, factor])
         a = graph.node("Add", [a, offset])
+    if net.front is not None:
+        a = add_front(graph, net.front, a)
     for l, ((w, b), name) in enumerate(zip(net.weights, net.activations, strict=True)):
         bias = [graph.constant(b)] if net.has_bias(l) else []
-        a = graph.node("Gemm", [a, graph.constant(w), *bias], transB=1)
-        a = add_activation(graph, name, a, net.dtype)
+        z = graph.node("Gemm", [a, graph.constant(w), *bias], transB=1)
+        a = add_activation(graph, name, z, net.dtype)
+        if (alpha := net.share(l)) is not None:
+            a = add_share(graph, alpha, z, a)
     if net.final == "softmax":
         a = graph.node("Softmax", [a], axis=1)
     elif net.final != "identity":

@@ -174,16 +174,21 @@ def _loaded(options: argparse.Namespace, with_target: bool) -> tuple[TableModel,
     if options.data.endswith(forms) and not options.model.endswith(forms):
         raise ValueError(f"the model comes first: bpkern {options.command} {options.data} {options.model}")
     model = TableModel.load(options.model)
-    names = list(getattr(model.encoder, "feature_names_in_", ()))
-    if not names:
-        raise ValueError(f"{options.model}: its encoder was fitted to columns without names")
-    kinds = {name: _expected(kind) for name, kind in _column_kinds(model, names).items()}
+    names, kinds = columns_of(model, options.model)
     if with_target:
         if model.target is None:
             raise ValueError(f"{options.model} does not say which column it predicts")
         is_text = model.classes_ is not None and model.classes_.dtype.kind == "O"
         kinds[model.target] = "text" if is_text else "number"
     return model, read_table(options.data, _format(options), kinds), names
+
+
+def columns_of(model: TableModel, path: str) -> tuple[list[str], dict[str, str]]:
+    """The columns that a model reads, and their kinds for `read_table`. Raises ValueError without names."""
+    names = list(getattr(model.encoder, "feature_names_in_", ()))
+    if not names:
+        raise ValueError(f"{path}: its encoder was fitted to columns without names")
+    return names, {name: _expected(kind) for name, kind in _column_kinds(model, names).items()}
 
 
 def _column_kinds(model: TableModel, names: list[str]) -> dict[str, str]:

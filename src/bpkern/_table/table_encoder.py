@@ -368,6 +368,10 @@ class TableEncoder:
         """The column of the table that each column of the result is made of."""
         return self._fitted().sources
 
+    def __bpkern_encoding__(self) -> tuple[Encoding, list[str] | None]:
+        """The fitted encoding, and the names of the table's columns, for exports."""
+        return self._fitted(), self._names()
+
     def __bpkern_affine__(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Center and factor of each column where each becomes one scaled column, for exports; else None."""
         columns = self._fitted().columns

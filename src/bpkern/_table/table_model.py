@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -20,6 +20,29 @@ from .table_encoder import TableEncoder
 
 # Of what stands in a file for the encoder and the labels, beside the network.
 KEY, PREFIX = "table", "table."
+
+
+class Whole(NamedTuple):
+    """What reads tables and predicts, for exports.
+
+    Attributes
+    ----------
+    encoder : TableEncoder
+    models : list of MLP
+    classes : ndarray or None
+        The labels; None for values.
+    center, spread : ndarray of float64, shape (out,)
+        Of values.
+    limits : list of (ndarray or None)
+        Of values, for each model: (2, out).
+    """
+
+    encoder: TableEncoder
+    models: list[MLP]
+    classes: np.ndarray | None
+    center: np.ndarray
+    spread: np.ndarray
+    limits: list[np.ndarray | None]
 
 
 class TableModel:
@@ -165,6 +188,15 @@ class TableModel:
         """Probabilities, or values, of the rows of a table."""
         return self._of_blocks(X, self.__bpkern_predictions__)
 
+    def __bpkern_whole__(self) -> Whole:
+        """Encoder, network and meaning, for exports."""
+        target, outputs = self._target, self.model.layers[-1]
+        center, spread = (np.full(outputs, number) for number in (target.center, target.spread))
+        limits = None
+        if target.limits is not None:
+            limits = np.repeat(np.array(target.limits)[:, None], outputs, axis=1)
+        return Whole(self.encoder, [self.model], self.classes_, center, spread, [limits])
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write network, encoder and labels to one file, which `MLP.load` reads as the network alone.
 
@@ -229,6 +261,11 @@ class TableModel:
             )
         except MALFORMED as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
+
+
+def holds_table(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is one of `TableModel.save`. Raises as `TableModel.load`."""
+    return KEY in container.read(path)[0]
 
 
 def _classes_for(model: MLP, classes: Any) -> np.ndarray | None:

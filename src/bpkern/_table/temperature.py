@@ -1,5 +1,7 @@
 """Calibration by temperature: one factor of the outputs, from rows that have not been trained on.
 
+`shrink` is the same for values, whose outputs can be too far from the mean.
+
 Guo et al., "On Calibration of Modern Neural Networks" (2017), arXiv:1706.04599.
 """
 
@@ -7,6 +9,7 @@ Guo et al., "On Calibration of Modern Neural Networks" (2017), arXiv:1706.04599.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -15,6 +18,9 @@ from ..mlp import MLP
 # The smallest and the largest factor.
 LOWEST, HIGHEST = 0.01, 100.0
 HALVINGS = 40
+
+# Rows that are computed at once.
+BLOCK = 1 << 14
 
 
 def calibrate(model: MLP, logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
@@ -38,12 +44,33 @@ def calibrate(model: MLP, logits: np.ndarray, y: np.ndarray, weights: np.ndarray
         The temperature, by which the outputs are divided.
     """
     factor = best_factor(logits, y, weights)
+    _multiply(model, np.full(model.layers[-1], factor))
+    return 1 / factor
+
+
+def shrink(model: MLP, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+    """Multiply each output of a model for values by the factor from 0 to 1 with the least error on some rows.
+
+    Parameters
+    ----------
+    model : MLP
+    outputs, y : ndarray, shape (n, out)
+        The model's outputs for these rows, and what they should be.
+    weights : ndarray, shape (n,), or None
+    """
+    z = outputs.astype(np.float64)
+    products, squares = (np.average(z * other, axis=0, weights=weights) for other in (y, z))
+    _multiply(model, np.clip(products / np.where(squares > 0, squares, 1.0), 0.0, 1.0))
+
+
+def _multiply(model: MLP, factors: np.ndarray) -> None:
+    """Multiply each output of a model by its factor, of shape (out,), in the output layer."""
     last = len(model.layers) - 2
     state = model.state_dict()
-    for name in (f"{last}.weight", f"{last}.bias"):
-        state[name] *= np.float32(factor)
+    factors = factors.astype(np.float32)
+    state[f"{last}.weight"] *= factors[:, None]
+    state[f"{last}.bias"] *= factors
     model.load_state_dict(state)
-    return 1 / factor
 
 
 def best_factor(logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
@@ -54,17 +81,28 @@ def best_factor(logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -
 
     The loss is convex in the factor; its derivative is ``sum(w * (softmax(factor * z) - t) * z)``.
     """
-    z = logits.astype(np.float64)
-    z -= z.max(axis=1, keepdims=True)
-    n, k = z.shape
-    own = z[np.arange(n), y]
+    n, k = logits.shape
+    own, sums = np.empty((2, n))
+    for part, z in _blocks(logits):
+        own[part], sums[part] = z[np.arange(len(z)), y[part]], z.sum(axis=1)
     w = np.full(n, 1 / n) if weights is None else weights / weights.sum()
     # t is (n + 1) / (n + k) for the true class, and 1 / (n + k) for each other one.
-    target = float(w @ (n * own + z.sum(axis=1))) / (n + k)
+    target = float(w @ (n * own + sums)) / (n + k)
+    del own, sums
+    ratios = np.empty(n)
     low, high = math.log(LOWEST), math.log(HIGHEST)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        p = np.exp(math.exp(middle) * z)
-        mean = float(w @ ((p * z).sum(axis=1) / p.sum(axis=1)))
-        low, high = (low, middle) if mean > target else (middle, high)
+        for part, z in _blocks(logits):
+            p = np.exp(math.exp(middle) * z)
+            ratios[part] = (p * z).sum(axis=1) / p.sum(axis=1)
+        low, high = (low, middle) if float(w @ ratios) > target else (middle, high)
     return math.exp((low + high) / 2)
+
+
+def _blocks(logits: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Some rows at a time, as float64, from which their maximum is subtracted: all would take much memory."""
+    for start in range(0, len(logits), BLOCK):
+        z = logits[start : start + BLOCK].astype(np.float64)
+        z -= z.max(axis=1, keepdims=True)
+        yield slice(start, start + len(z)), z

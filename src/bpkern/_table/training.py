@@ -20,12 +20,15 @@ from ..errors import DivergedError
 from ..mlp import MLP
 from .best_epoch import BestEpoch, Count, Deadline, Shown
 from .recipes import INITIAL_ROWS, Recipe, Shape, new_network, without_scale
-from .temperature import calibrate
+from .temperature import calibrate, shrink
 
-# Before the number of epochs is chosen, the time of a few mini-batches is measured: once, with what first
-# calls do, and again for more of them, at most TIMED and this part of the time.
-FIRST_TIMED, TIMED = 8, 64
+# Before the number of epochs is chosen, the time of some mini-batches is measured: of very few, with what
+# first calls do, and again for more and more of them, as long as that takes at most this part of the time.
+TIMED = (2, 8, 64)
 TIMING = 0.05
+# A network of fewer updates is of little use: where several do not have the time for as many, fewer networks
+# are trained. And the fewest rows that choose an epoch, or calibrate, if there are as many.
+FEWEST_UPDATES, FEWEST_CHOOSING = 64, 256
 # The fewest rows that choose initial weights, and the part of the time for those of all networks.
 FEWEST_INITIAL, INITIALISING = 64, 0.1
 # The part of the time that is planned: the rest is for what takes longer than measured.
@@ -111,7 +114,8 @@ class Affordable(NamedTuple):
     ----------
     epochs : int
     splits : sequence of Split
-        With fewer rows if there is not enough time for an epoch.
+        Fewer if there is not enough time for all networks, with fewer rows if there is not enough for an
+        epoch of one.
     initial : int
         The most rows that initial weights are chosen by.
     """
@@ -187,7 +191,8 @@ def train(
     DivergedError, KeyboardInterrupt
         If no epoch of any network was finished.
     """
-    seeds = np.random.SeedSequence(seed).spawn(len(splits) + 1)
+    wanted = len(splits)
+    seeds = np.random.SeedSequence(seed).spawn(wanted + 1)
     epochs, initial = plan.epochs, INITIAL_ROWS
     if plan.until is not None:
         generator = np.random.default_rng(seeds[-1])
@@ -235,6 +240,11 @@ def train(
         if isinstance(stopped, DivergedError):
             what = f"diverged in epoch {stopped.epoch + 1} of {epochs}: lower learning_rate"
         warn(f"training {what}; kept are the best epochs of {len(kept)} of {len(models)} networks so far")
+    elif len(models) < wanted:
+        warn(
+            f"time_limit is too short for {wanted} networks, and {len(kept)} were trained: raise time_limit "
+            "or lower n_models"
+        )
     elif plan.until is not None and len(kept) < len(models):
         lost = len(models) - len(kept)
         warn(
@@ -313,12 +323,33 @@ def _finished(
     temperature = 1.0
     if plan.calibrates:
         temperature = _calibrated(model, rows, split.choosing)
-    return Trained(model, best.best, temperature, limits)
+    score = best.best
+    if rows.values is not None and plan.until is not None:
+        score = _shrunk(model, rows, split.choosing, limits, score)
+    return Trained(model, score, temperature, limits)
 
 
 def _calibrated(model: MLP, rows: Rows, index: np.ndarray) -> float:
     """The temperature that `calibrate` finds for these rows."""
     return calibrate(model, rows.outputs(model, index), *rows.targets(index))
+
+
+def _shrunk(
+    model: MLP, rows: Rows, index: np.ndarray, limits: Limits | None, score: float | None
+) -> float | None:
+    """Shrink the outputs of a network that is worse than the mean for these rows; its score after that.
+
+    A network of a few updates may be: its first outputs are far from the mean.
+    """
+    y, weights = rows.targets(index)
+    y = y.reshape(len(y), -1).astype(np.float64)
+    if score is None or score < np.average(np.square(y).mean(axis=1), weights=weights):
+        return score
+    outputs = rows.outputs(model, index)
+    shrink(model, outputs, y, weights)
+    outputs = rows.outputs(model, index)
+    errors = (outputs if limits is None else limits.cut(outputs)) - y
+    return float(np.average(np.square(errors).mean(axis=1), weights=weights))
 
 
 def _affordable(
@@ -330,56 +361,81 @@ def _affordable(
     until: float,
     generator: np.random.Generator,
 ) -> Affordable:
-    """The epochs for which there is time; if there is not enough for one, one of fewer rows."""
-    whole, networks = splits[0], len(splits)
+    """The epochs for which there is time; if there is not enough for one, one of fewer rows.
+
+    Where the time is over, it is the smallest training: one network, one update.
+    """
+    whole = splits[0]
     batch = min(plan.batch, len(whole.training))
     steps = len(whole.training) // batch
     threads = get_num_threads() if plan.n_threads is None else plan.n_threads
-    together = min(threads, networks)
+    together = min(threads, len(splits))
+
+    def left() -> float:
+        return until - time.monotonic()
+
     initial = FEWEST_INITIAL
     while True:
         began = time.perf_counter()
-        probe = new_network(recipe, shape, TIMED, generator, _initial_rows(rows, whole, generator, initial))
-        making = networks * (time.perf_counter() - began)
+        probe = new_network(
+            recipe, shape, TIMED[-1], generator, _initial_rows(rows, whole, generator, initial)
+        )
+        making = time.perf_counter() - began
         enough = initial >= min(INITIAL_ROWS, len(whole.training))
-        if enough or 4 * making > INITIALISING * (until - time.monotonic()):
+        if enough or 4 * len(splits) * making > INITIALISING * left():
             break
         initial *= 4
 
-    def seconds_of(timed: int) -> float:
+    def seconds_of(updates: int) -> float:
         """The time of an epoch, by that of some of its mini-batches and as many of the choosing rows."""
+        part, epochs = min(1.0, updates / steps), -(-updates // steps)
         began = time.perf_counter()
         fit_many(
             [probe],
             rows.X,
             rows.y,
             sample_weight=rows.weights,
-            splits=[_part(whole, timed * batch, timed / steps)],
+            splits=[_part(whole, min(updates, steps) * batch, part)],
+            epochs=epochs,
             batch_size=batch,
             drop_last=True,
             n_threads=max(1, threads // together),
             verbose=0,
         )
-        return (time.perf_counter() - began) * steps / timed
+        return (time.perf_counter() - began) / (part * epochs)
 
-    timed = min(steps, FIRST_TIMED)
-    seconds = seconds_of(timed)
-    again = min(steps, TIMED, int(TIMING * (until - time.monotonic()) * steps / seconds))
-    if again >= timed:
-        timed = again
-        seconds = seconds_of(timed)
-    seconds *= math.ceil(networks / together)
+    def calibrating_of(choosing: np.ndarray) -> float:
+        began = time.perf_counter()
+        _calibrated(probe, rows, choosing)
+        return (time.perf_counter() - began) / len(choosing)
+
+    seconds, timed = math.inf, 0
+    for updates in TIMED:
+        allowed = min(updates, int(TIMING * left() * steps / seconds)) if timed else updates
+        if allowed < timed or left() <= 0:
+            break
+        seconds, timed = seconds_of(allowed), allowed
     calibrating = 0.0
-    choosing = _part(whole, batch, timed / steps).choosing
-    if plan.calibrates and choosing is not None and whole.choosing is not None:
-        for _ in range(2):  # the first time includes what first calls do
-            began = time.perf_counter()
-            _calibrated(probe, rows, choosing)
-        calibrating = networks * (time.perf_counter() - began) * len(whole.choosing) / len(choosing)
-    left = PLANNED * (until - time.monotonic()) - making
-    if left >= seconds + calibrating:
-        return Affordable(min(plan.epochs, int((left - calibrating) / seconds)), splits, initial)
-    part = max(0.0, left / (seconds + calibrating))
+    if plan.calibrates and whole.choosing is not None and left() > 0:
+        choosing = _part(whole, batch, timed / steps).choosing
+        assert choosing is not None
+        calibrating_of(choosing)  # with what first calls do
+        calibrating = calibrating_of(choosing) * len(whole.choosing)
+    rest = PLANNED * left()
+
+    def least(count: int) -> float:
+        """The time of this many networks of FEWEST_UPDATES."""
+        part = min(1.0, FEWEST_UPDATES / steps)
+        return count * (making + part * calibrating) + math.ceil(count / together) * part * seconds
+
+    count = next((n for n in range(len(splits), 1, -1) if least(n) <= rest), 1)
+    splits = splits[:count]
+    rest -= count * making
+    seconds *= math.ceil(count / together)
+    calibrating *= count
+    if rest >= seconds + calibrating:
+        return Affordable(min(plan.epochs, int((rest - calibrating) / seconds)), splits, initial)
+    part = max(0.0, rest / (seconds + calibrating))
     fewer = [
         _part(
             Split(
@@ -388,14 +444,15 @@ def _affordable(
             ),
             max(batch, int(part * len(own.training))),
             part,
+            FEWEST_CHOOSING,
         )
         for own in splits
     ]
     return Affordable(1, fewer, initial)
 
 
-def _part(split: Split, count: int, choosing: float) -> Split:
-    """The first `count` rows to train on, and the first part of those that choose the epoch, at least one."""
+def _part(split: Split, count: int, part: float, fewest: int = 1) -> Split:
+    """The first `count` rows to train on, and the first part of those that choose the epoch."""
     if split.choosing is None:
         return Split(split.training[:count], None)
-    return Split(split.training[:count], split.choosing[: math.ceil(max(1, choosing * len(split.choosing)))])
+    return Split(split.training[:count], split.choosing[: max(fewest, math.ceil(part * len(split.choosing)))])

@@ -1,0 +1,124 @@
+"""`TableNet`: a fitted encoder with its networks, from a raw table to predictions, for ONNX and C."""
+
+# Lazy annotations: evaluating them would import the slow parts of NumPy.
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .._model.core import core_of
+from .._table.encoding import Encoding, Number
+from .._table.table_encoder import TableEncoder
+from .net import Net, net_of_core
+
+
+@dataclass(frozen=True)
+class TableNet:
+    """What is computed from a raw table.
+
+    Attributes
+    ----------
+    encoder : TableEncoder
+    nets : list of Net
+        At least one; predictions are the mean of theirs. The kind of estimator and the labels are those of
+        the first.
+    center, spread : ndarray of float64, shape (out,), or None
+        Of values: predictions are ``center + spread * outputs``, in float64. None: they are the outputs.
+    limits : list of (ndarray or None)
+        Of values, for each network: the least and the largest prediction, (2, out).
+    """
+
+    encoder: TableEncoder
+    nets: list[Net]
+    center: np.ndarray | None
+    spread: np.ndarray | None
+    limits: list[np.ndarray | None]
+
+    @property
+    def encoding(self) -> Encoding:
+        """The fitted encoding."""
+        return self.encoder.__bpkern_encoding__()[0]
+
+    @property
+    def names(self) -> list[str] | None:
+        """The names of the table's columns."""
+        return self.encoder.__bpkern_encoding__()[1]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table by what they become, in the order of the encoded matrix.
+
+    Attributes
+    ----------
+    kept, indicators : list of int
+        Numbers that are scaled, and those with an indicator of gaps.
+    one_hot, coded : list of int
+        Categories by their columns, and those that remain codes.
+    """
+
+    kept: list[int]
+    indicators: list[int]
+    one_hot: list[int]
+    coded: list[int]
+
+    @property
+    def used(self) -> list[int]:
+        """All of them, in the order of the table."""
+        return sorted({*self.kept, *self.indicators, *self.one_hot, *self.coded})
+
+
+def columns_of(encoding: Encoding) -> Columns:
+    """The columns of an encoding."""
+    found = Columns([], [], [], [])
+    for place, column in enumerate(encoding.columns):
+        if isinstance(column, Number):
+            found.kept.extend([place] * bool(column.scale.factor))
+            found.indicators.extend([place] * column.gaps)
+        elif place in encoding.lookups:
+            (found.coded if column.results is None else found.one_hot).append(place)
+    return found
+
+
+def table_net_of(model: Any) -> TableNet | None:
+    """The encoder and the networks of a model that reads tables; None for other models.
+
+    Those are a `TableModel`, a fitted RealMLP estimator, and a Pipeline that begins with a `TableEncoder`,
+    unless that only scales numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For one that is not fitted, and for steps of a Pipeline that are no scalers.
+    """
+    if hasattr(type(model), "__bpkern_whole__"):
+        whole = model.__bpkern_whole__()
+        kind = "regressor" if whole.classes is None else "classifier"
+        nets = [
+            replace(net_of_core(core_of(each)), estimator=kind, classes=whole.classes)
+            for each in whole.models
+        ]
+        if whole.classes is not None:
+            return TableNet(whole.encoder, nets, None, None, [None] * len(nets))
+        return TableNet(whole.encoder, nets, whole.center, whole.spread, whole.limits)
+    return _of_pipeline(model)
+
+
+def _of_pipeline(model: Any) -> TableNet | None:
+    if "sklearn.pipeline" not in sys.modules:
+        return None
+    from sklearn.pipeline import Pipeline
+
+    if not isinstance(model, Pipeline):
+        return None
+    steps = [(name, step) for name, step in model.steps if step not in (None, "passthrough")]
+    first = steps[0][1]
+    if type(first) is not TableEncoder or len(steps) < 2 or first.__bpkern_affine__() is not None:
+        return None
+    from .estimators import net_of_estimator
+
+    net = net_of_estimator(Pipeline(steps[1:]))
+    return TableNet(first, [net], None, None, [None])
