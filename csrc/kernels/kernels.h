@@ -24,9 +24,10 @@ typedef struct {
 
 /* Rows `from` to `to` of a (.., n) = s(x (.., k) w (k, n) + b (n)). A long sum over k is made in several
  * calls: with `resume`, a holds the sum of the earlier parts, to which this part is added without b. All but
- * the last call take the identity as activation. */
+ * the last call take the identity as activation. Columns of w and b from `filled` on are padding. */
 typedef struct {
     ptrdiff_t from, to, n, k;
+    ptrdiff_t filled;
     int resume;
     bpk_left x;
     const void *w;

@@ -157,6 +157,7 @@ static void multiply(const call *c, const share *own, const bpk_left *left, ptrd
                                  .to = own->to,
                                  .n = n,
                                  .k = depth,
+                                 .filled = n,
                                  .resume = k > 0,
                                  .x = *left,
                                  .w = panel,

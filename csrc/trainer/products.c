@@ -90,7 +90,8 @@ static void blocks_product(void (*kernel)(const bpk_forward_args *args), ptrdiff
             args.to = smaller(to, p.row + p.height);
             if (args.from >= args.to) continue;
             if (team_stopped(me)) return;
-            args.n = smaller(width, out - j);
+            args.n = width;
+            args.filled = smaller(width, out - j);
             args.w = element(kernels, w, j * w_rows + p.k / terms * width);
             args.ldw = width;
             args.b = b ? element(kernels, b, j) : NULL;

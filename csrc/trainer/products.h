@@ -64,8 +64,8 @@ void row_of_blocks(const bpk_kernels *kernels, const void *blocks, ptrdiff_t row
                    ptrdiff_t row, void *plain);
 
 /* a (n, out) = s(x (n, in) w (in, out) + b (out)), with w in blocks. a is in blocks of a_rows rows; or
- * row-major with rows lda apart if a_rows is 0. If `out` is a padded width, a and b are padded as well.
- * Broken off if the team is stopped. */
+ * row-major with rows lda apart if a_rows is 0. Rows of a and b are padded. Broken off if the team is
+ * stopped. */
 void forward_product(const bpk_kernels *kernels, member me, ptrdiff_t n, ptrdiff_t in, ptrdiff_t out,
                      const bpk_left *x, const void *w, const void *b, bpk_activation activation, void *a,
                      ptrdiff_t a_rows, ptrdiff_t lda);

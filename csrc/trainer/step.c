@@ -234,9 +234,9 @@ static void layer_product(const step *s, int l, const void *w, const void *b, bp
     else if (s->rows == 1)
         row_product(kernels, s->me, in, width, x.at, w, layer->pairs, b, activation, a);
     else if (layer->pairs)
-        pairs_product(kernels, s->me, s->m, in, width, &x, w, b, activation, a, a_rows, width);
+        pairs_product(kernels, s->me, s->m, in, layer->out, &x, w, b, activation, a, a_rows, width);
     else
-        forward_product(kernels, s->me, s->m, in, width, &x, w, b, activation, a, a_rows, width);
+        forward_product(kernels, s->me, s->m, in, layer->out, &x, w, b, activation, a, a_rows, width);
 }
 
 bpk_status step_forward(step *s, int layers) {

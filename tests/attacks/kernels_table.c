@@ -86,11 +86,18 @@ static void random_rows(calls *c, ptrdiff_t rows, ptrdiff_t *from, ptrdiff_t *to
     *from = up_to(c, rows), *to = whole(&c->random, *from, rows);
 }
 
+/* m (rows, n), whose columns from `filled` on are set to zero. */
+static const matrix *with_zeros(const matrix *m, ptrdiff_t rows, ptrdiff_t filled, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = filled; j < n; j++) set(m, i, j, 0);
+    return m;
+}
+
 static void call_forward(calls *c) {
     const bpk_kernels *kernels = c->t->kernels;
-    ptrdiff_t rows = up_to(c, 40), n = whole(&c->random, 1, kernels->panel), k = up_to(c, 70),
-              lda = n + up_to(c, 3);
-    bpk_forward_args args = {.n = n, .k = k, .ldw = n + up_to(c, 3), .lda = lda};
+    ptrdiff_t rows = up_to(c, 40), filled = whole(&c->random, 1, kernels->panel), k = up_to(c, 70);
+    ptrdiff_t n = one_in(&c->random, 2) ? padded(kernels, filled) : filled, lda = n + up_to(c, 3);
+    bpk_forward_args args = {.n = n, .k = k, .filled = filled, .ldw = n + up_to(c, 3), .lda = lda};
     int blocks = one_in(&c->random, 2), biased = one_in(&c->random, 2);
     random_rows(c, rows, &args.from, &args.to);
     args.resume = one_in(&c->random, 3);
@@ -98,8 +105,8 @@ static void call_forward(calls *c) {
     ptrdiff_t ldx = k + up_to(c, 3);
     args.x = blocks ? (bpk_left){.at = in_blocks(c, rows, k, READ, 0)->at, .rows = rows}
                     : (bpk_left){.at = reals(c, rows, k, ldx, READ)->at, .ld = ldx};
-    args.w = reals(c, k, n, args.ldw, READ)->at;
-    args.b = biased ? reals(c, 1, n, n, READ)->at : NULL;
+    args.w = with_zeros(reals(c, k, n, args.ldw, READ), k, filled, n)->at;
+    args.b = biased ? with_zeros(reals(c, 1, n, n, READ), 1, filled, n)->at : NULL;
     args.a = reals(c, rows, n, lda, WRITTEN)->at;
     kernels->forward(&args);
     finish(c, "forward");
@@ -358,6 +365,7 @@ static void sweep_in_two(const bpk_kernels *kernels, const bpk_sweep_args *args,
     }
     bpk_forward_args forward = {.to = args->next_k,
                                 .n = args->n,
+                                .filled = args->n,
                                 .k = args->in,
                                 .x = {.at = args->next_x, .rows = args->x_rows},
                                 .w = w,

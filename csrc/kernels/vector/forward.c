@@ -15,4 +15,4 @@ static ALWAYS_INLINE void tile(int rows, int vecs, int last, ptrdiff_t tail, con
     forward_end(rows, vecs, last, tail, args, i, sums);
 }
 
-void BPK_NAME(forward)(const bpk_forward_args *args) { run_block(args, args->n); }
+void BPK_NAME(forward)(const bpk_forward_args *args) { run_block(args, args->filled); }

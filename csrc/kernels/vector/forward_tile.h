@@ -24,7 +24,12 @@ static ALWAYS_INLINE void forward_end(int rows, int vecs, int last, ptrdiff_t ta
     const int is_relu = args->activation == BPK_RELU;
     if (is_relu)
         EACH_ACCUMULATOR (r, j) sums[r][j] = activation_vector(BPK_RELU, sums[r][j]);
-    EACH_ACCUMULATOR (r, j) tile_store(a + r * args->lda, sums[r][j], j, vecs, last, tail);
+    /* A half vector of a padded block is stored with its padding: it is read again at once, and what was
+     * stored by a mask would have to reach the cache first. */
+    if (last == HALVED && args->n % VEC == 0)
+        EACH_ACCUMULATOR (r, j) vstore(a + r * args->lda + j * VEC, sums[r][j]);
+    else
+        EACH_ACCUMULATOR (r, j) tile_store(a + r * args->lda, sums[r][j], j, vecs, last, tail);
     if (!is_relu) BPK_NAME(activate)(args->activation, rows, args->n, a, args->lda);
 }
 
