@@ -41,7 +41,7 @@ def bags(rows: int, count: int, generator: np.random.Generator) -> list[Split]:
 
 
 def ascending(training: np.ndarray, choosing: np.ndarray | None) -> Split:
-    """A split with its row numbers in order, in half the memory if they are small enough. It may sort them."""
+    """A split with its row numbers in order, in half the memory if they are small. It may sort them."""
     return Split(_sorted(training), None if choosing is None else _sorted(choosing))
 
 
