@@ -252,12 +252,12 @@ class FormGraph:
         self.values: dict[str, Form] = {"z": Z}
 
     def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """As `onnx_nodes.Graph.node`."""
+        """As `onnx_graph.Graph.node`."""
         form = OPERATORS[kind].function(*(self.values[name] for name in inputs), **attributes)
         return self._named(form)
 
     def constant(self, array: np.ndarray) -> str:
-        """As `onnx_nodes.Graph.constant`, for one number."""
+        """As `onnx_graph.Graph.constant`, for one number."""
         return self._named(number(array.item()))
 
     def _named(self, form: Form) -> str:

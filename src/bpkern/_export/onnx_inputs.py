@@ -3,14 +3,10 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from .front import Front, Periodic, Table
-
-if TYPE_CHECKING:
-    from .onnx_nodes import Graph
+from .onnx_graph import Graph
 
 INT64 = 7  # TensorProto.INT64
 

@@ -37,13 +37,13 @@ class ModelGraph:
         self.constants: list[Any] = []
 
     def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """As `onnx_nodes.Graph.node`."""
+        """As `onnx_graph.Graph.node`."""
         name = self._free(f"{kind}_{len(self.nodes)}")
         self.nodes.append(self._onnx.helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
     def constant(self, array: np.ndarray) -> str:
-        """As `onnx_nodes.Graph.constant`."""
+        """As `onnx_graph.Graph.constant`."""
         name = self._free(f"constant_{len(self.constants)}")
         self.constants.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .._model.activation_texts import parts_of
 from . import normal
 from .net import Net
+from .onnx_graph import Graph
 from .onnx_inputs import add_front, add_share
 
 # All nodes below mean the same from this version of the operators up to the newest.
@@ -21,16 +22,6 @@ SLOPE = 0.01
 
 # A and c of selu (Klambauer et al., 2017).
 SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
-
-
-class Graph(Protocol):
-    """What nodes are appended to: a model of `onnx_model.py`, a converter's container, or formulas."""
-
-    def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """Append a node of one output; returns the output's name."""
-
-    def constant(self, array: np.ndarray) -> str:
-        """Append a constant, of any shape; returns its name."""
 
 
 def add_predictions(graph: Graph, net: Net, x: str) -> str:

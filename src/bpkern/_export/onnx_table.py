@@ -12,9 +12,10 @@ import numpy as np
 from .._needs import needs
 from .._table.encoding import Category, Encoding, Number
 from .._table.scaling import BOUND, LARGEST
+from .onnx_graph import Graph
 from .onnx_inputs import INT64, columns_of
 from .onnx_model import ModelGraph, finished, name_of_predictions
-from .onnx_nodes import Graph, add_labels, add_predictions, labels_of
+from .onnx_nodes import add_labels, add_predictions, labels_of
 from .table_net import TableNet
 from .table_net import columns_of as columns_of_encoding
 

@@ -41,11 +41,11 @@ def bags(rows: int, count: int, generator: np.random.Generator) -> list[Split]:
 
 
 def ascending(training: np.ndarray, choosing: np.ndarray | None) -> Split:
-    """A split with its row numbers in order, in half the memory if they are small enough."""
+    """A split with its row numbers in order, in half the memory if they are small. It may sort them."""
     return Split(_sorted(training), None if choosing is None else _sorted(choosing))
 
 
 def _sorted(rows: np.ndarray) -> np.ndarray:
-    found = rows.astype(np.int32 if rows.max(initial=0) < 1 << 31 else np.int64)
+    found = rows.astype(np.int32 if rows.max(initial=0) < 1 << 31 else np.int64, copy=False)
     found.sort()
     return found

@@ -13,6 +13,9 @@ from .reading import Table, no_column
 # The most distinct whole numbers that are taken for classes.
 MOST_CLASSES = 10
 
+# Rows of at most as many classes are put in order class by class.
+FEW_CLASSES = 16
+
 TASKS = ("auto", "classification", "regression")
 
 
@@ -99,6 +102,16 @@ def _of_labels(
     return Task(name, known, y, kept)
 
 
+def _by_class(order: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Rows in the order of their classes, and of one class in the order that they have."""
+    classes = y.astype(np.min_scalar_type(y.max(initial=0))) if y.dtype.kind == "i" else y
+    classes = classes[order]
+    count = int(classes.max(initial=0)) + 1
+    if count > FEW_CLASSES:
+        return np.asarray(order[np.argsort(classes, kind="stable")])
+    return np.concatenate([order[classes == number] for number in range(count)])  # in a third of the memory
+
+
 def split(
     y: np.ndarray, stratify: bool, part: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -106,11 +119,10 @@ def split(
 
     Both have at least one row, if there are two.
     """
-    order = rng.permutation(len(y)).astype(np.int32 if len(y) < 1 << 31 else np.int64)
-    if stratify:
-        # Rows at equal steps through the classes in order. Few classes are sorted as small numbers.
-        classes = y.astype(np.min_scalar_type(y.max(initial=0))) if y.dtype.kind == "i" else y
-        order = order[np.argsort(classes[order], kind="stable")]
+    order = np.arange(len(y), dtype=np.int32 if len(y) < 1 << 31 else np.int64)
+    rng.shuffle(order)
+    if stratify:  # rows at equal steps through the classes in order
+        order = _by_class(order, y)
     count = min(max(1, round(part * len(y))), len(y) - 1)
     places = np.floor((np.arange(count) + rng.random()) * len(y) / count).astype(np.int64)
     chosen = np.zeros(len(y), bool)

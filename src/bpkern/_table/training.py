@@ -26,6 +26,8 @@ from .temperature import calibrate, shrink
 # first calls do, and again for more and more of them, as long as that takes at most this part of the time.
 TIMED = (2, 8, 64)
 TIMING = 0.05
+# The same number again may take a larger part: the first time may be of first calls, or of a busy machine.
+AGAIN = 0.25
 # A network of fewer updates is of little use: where several do not have the time for as many, fewer networks
 # are trained. And the fewest rows that choose an epoch, or calibrate, if there are as many.
 FEWEST_UPDATES, FEWEST_CHOOSING = 64, 256
@@ -412,6 +414,8 @@ def _affordable(
     seconds, timed = math.inf, 0
     for updates in TIMED:
         allowed = min(updates, int(TIMING * left() * steps / seconds)) if timed else updates
+        if timed and timed * seconds <= AGAIN * left() * steps:
+            allowed = max(allowed, timed)
         if allowed < timed or left() <= 0:
             break
         seconds, timed = seconds_of(allowed), allowed

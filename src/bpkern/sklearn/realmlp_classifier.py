@@ -160,7 +160,8 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
 
     def _targets(self, y: Any, y_val: Any) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
         labels = _labels(y, "y")
-        check_classification_targets(labels)
+        # It sorts all labels, and of texts only their kind matters.
+        check_classification_targets(labels[:NUMBERED] if labels.dtype.kind in "UO" else labels)
         classes, numbers = _numbered(labels)
         if len(classes) < 2:
             raise ValueError(

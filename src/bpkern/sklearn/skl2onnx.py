@@ -34,7 +34,7 @@ def register_skl2onnx() -> None:
 
 
 class _ContainerGraph:
-    """skl2onnx's container as a `bpkern._export.onnx_nodes.Graph`."""
+    """skl2onnx's container as a `bpkern._export.onnx_graph.Graph`."""
 
     def __init__(self, scope: Any, container: Any) -> None:
         self._scope, self._container = scope, container
