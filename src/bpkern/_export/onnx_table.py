@@ -24,9 +24,6 @@ FLOAT, DOUBLE = 1, 11  # of TensorProto
 # The operators that map texts to numbers, and their version.
 ML, ML_OPSET = "ai.onnx.ml", 2
 
-# Whole numbers are exact in float64 up to here.
-MOST_WHOLE = 1 << 53
-
 
 def table_model_of(table: TableNet, path: str | None) -> Any:
     """As `bpkern.export.to_onnx`, of a model that reads tables."""
@@ -35,7 +32,7 @@ def table_model_of(table: TableNet, path: str | None) -> Any:
     places = columns_of_encoding(encoding).used
     texts = {place for place in places if _kind(encoding, place) == "text"}
     single = table.names is None and not texts
-    titles = {place: _title(table.names, place) for place in places}
+    titles = {place: _title(table.names or [], place) for place in places}
     graph = ModelGraph(onnx, {"X"} if single else set(titles.values()))
     column: Callable[[int], str]
     if single:
@@ -92,9 +89,14 @@ def _mean(graph: Graph, table: TableNet, matrix: str) -> str:
     return graph.node("Div", [graph.node("Sum", found), graph.constant(np.array([len(found)], kind))])
 
 
-def _title(names: list[str] | None, place: int) -> str:
-    """The name of an input: that of its column; ONNX has no empty names."""
-    return (names[place] if names is not None else "") or f"x{place}"
+def _title(names: list[str], place: int) -> str:
+    """The name of an input: that of its column. ONNX has no empty names: they become a free one."""
+    if names and names[place]:
+        return names[place]
+    title = f"x{place}"
+    while title in names:
+        title += "_"
+    return title
 
 
 def _kind(encoding: Encoding, place: int) -> str:
@@ -179,8 +181,6 @@ def _codes(graph: Graph, column: Category, x: str) -> str:
             default_int64=0,
         )
     keys = [int(each) for each in column.categories]
-    if max(map(abs, keys)) >= MOST_WHOLE:
-        raise ValueError(f"categories must be below 2**53 in ONNX, where they are float64: {max(keys)}")
     # Whole numbers in range are looked up. NaN is equal to nothing.
     rounded = graph.node("Floor", [x])
     low, high = (graph.constant(np.array([float(end)])) for end in (min(keys), max(keys)))

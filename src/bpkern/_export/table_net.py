@@ -14,6 +14,9 @@ from .._table.encoding import Encoding, Number
 from .._table.table_encoder import TableEncoder
 from .net import Net, net_of_core
 
+# Whole numbers are exact in float64 up to here.
+MOST_WHOLE = 1 << 53
+
 
 @dataclass(frozen=True)
 class TableNet:
@@ -29,6 +32,11 @@ class TableNet:
         Of values: predictions are ``center + spread * outputs``, in float64. None: they are the outputs.
     limits : list of (ndarray or None)
         Of values, for each network: the least and the largest prediction, (2, out).
+
+    Raises
+    ------
+    ValueError
+        For categories that ONNX and C do not have.
     """
 
     encoder: TableEncoder
@@ -36,6 +44,23 @@ class TableNet:
     center: np.ndarray | None
     spread: np.ndarray | None
     limits: list[np.ndarray | None]
+
+    def __post_init__(self) -> None:
+        for place in self.encoding.lookups:
+            column = self.encoding.category(place)
+            if column.kind == "text":
+                for text in column.categories:
+                    if not text.isascii() and text != text.encode(errors="replace").decode():
+                        raise ValueError(f"column {self.title(place)}: a category is not Unicode: {text!a}")
+            elif abs(largest := max(column.categories, key=abs)) >= MOST_WHOLE:
+                raise ValueError(
+                    f"column {self.title(place)}: categories must be below 2**53 in ONNX and C, where they "
+                    f"are float64, and not {largest}"
+                )
+
+    def title(self, place: int) -> str:
+        """A column in messages, as `Frame.title`."""
+        return str(place) if self.names is None else repr(self.names[place])
 
     @property
     def encoding(self) -> Encoding:
@@ -115,8 +140,10 @@ def _of_pipeline(model: Any) -> TableNet | None:
     if not isinstance(model, Pipeline):
         return None
     steps = [(name, step) for name, step in model.steps if step not in (None, "passthrough")]
+    if len(steps) < 2:
+        return None
     first = steps[0][1]
-    if type(first) is not TableEncoder or len(steps) < 2 or first.__bpkern_affine__() is not None:
+    if type(first) is not TableEncoder or first.__bpkern_affine__() is not None:
         return None
     from .estimators import net_of_estimator
 
