@@ -16,9 +16,9 @@ from .._table import splits
 from .._table.columns import check_columns, check_not_empty
 from .._table.fitted_table import Choices, FittedTable, fit_table
 from .._table.frames import Frame, as_frame
+from .._table.plan import Plan, Split
 from .._table.recipes import OF_CLASSES
 from .._table.table_model import TableModel, Whole
-from .._table.training import Plan, Split
 from ..mlp import MLP
 
 # With fewer rows there is none to train on, or none to choose the epoch by.
