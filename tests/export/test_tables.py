@@ -103,7 +103,14 @@ def test_columns_without_names_are_one_input():
     assert np.array_equal(session.run(None, {"X": X})[0], encoder.transform(X).astype(np.float64))
 
 
-CASES = [("td", 1, "texts"), ("td-s", 1, "values"), ("td", 3, "values"), ("td-s", 2, "numbers")]
+CASES = [
+    ("td", 1, "texts"),
+    ("td-s", 1, "values"),
+    ("td", 3, "values"),
+    ("td-s", 2, "numbers"),
+    ("td", 2, "two targets"),
+    ("td-s", 1, "booleans"),
+]
 
 
 def fitted(recipe, count, kind):
@@ -112,14 +119,23 @@ def fitted(recipe, count, kind):
 
     known = table()
     value = np.log(known["size"]) + np.nan_to_num(known["Cast_3"]) + (known["two"] == "yes")
-    estimator = RealMLPRegressor if kind == "values" else RealMLPClassifier
-    y = 1e5 * value
-    if kind != "values":
+    estimator = RealMLPRegressor if kind in ("values", "two targets") else RealMLPClassifier
+    y = 1e5 + 1e-3 * value
+    if kind == "two targets":
+        y = np.column_stack([y, 1e30 * value])
+    elif kind == "booleans":
+        y = value > 30
+    elif kind != "values":
         y = np.array(["lo", "mid", "hi"] if kind == "texts" else [3, 5, 8])[np.digitize(value, [29, 31])]
     settings = {"n_epochs": 4, "n_models": count, "hidden_layer_sizes": (12, 8), "n_threads": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return estimator(recipe, categorical=["code"], random_state=0, **settings).fit(known, y)
+
+
+def assert_near(found, expected, unit, near=1e-5):
+    """In units of the deviations, which may be small beside the values."""
+    np.testing.assert_allclose((found - expected) / unit, 0, atol=near)
 
 
 @pytest.mark.parametrize(("recipe", "count", "kind"), CASES)
@@ -131,12 +147,13 @@ def test_realmlp_in_onnx(recipe, count, kind, tmp_path):
     onnx.checker.check_model(made, full_check=True)
     given = awkward()
     found = run(made, given)
-    if kind == "values":
-        np.testing.assert_allclose(found["variable_"][:, 0], model.predict(given), rtol=1e-5)
+    if kind in ("values", "two targets"):
+        expected = model.predict(given).reshape(len(found["variable_"]), -1)
+        assert_near(found["variable_"], expected, model.spread_)
     else:
         np.testing.assert_allclose(found["probabilities"], model.predict_proba(given), atol=2e-6)
         assert np.array_equal(found["label_"], model.predict(given))
-    if count == 1:
+    if count == 1 and kind != "two targets":
         again = export.to_onnx(model.to_table_model("y"))
         for name, values in run(again, given).items():
             assert np.array_equal(values, found[name])
@@ -215,8 +232,7 @@ def test_realmlp_in_c(recipe, kind, weights, tmp_path):
     else:
         found = by_c(library, "own", given, 3, np.float32)
         expected, unit = model.predict_proba(given), 1.0
-    near = 0.05 if weights == "int8" else 1e-5
-    np.testing.assert_allclose(found / unit, expected / unit, rtol=0, atol=near)
+    assert_near(found, expected, unit, 0.05 if weights == "int8" else 1e-5)
     assert export.to_c(model.to_table_model("y"), name="own", weights=weights, data=given) == text
 
 
@@ -329,3 +345,16 @@ def test_models_that_other_forms_do_not_have_are_refused(tmp_path):
     for function in (export.to_onnx, export.to_c, export.to_torch):
         with pytest.raises(TypeError, match="the last step of the Pipeline must be an estimator"):
             function(Pipeline([("a", "passthrough")]))
+
+
+def test_files_are_written_after_all_forms_have_been_accepted(tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    from bpkern._cli import main
+
+    encoder = TableEncoder(max_one_hot=0).fit({"a": np.array(["x", "y", "z"], object)})
+    inputs = [bpkern.inputs.CategoryEmbedding(0, 4, 2)]
+    TableModel(encoder, bpkern.MLP([1, 1], loss="mse", inputs=inputs)).save(tmp_path / "model.npz")
+    files = [str(tmp_path / name) for name in ("model.npz", "net.c", "net.safetensors")]
+    assert main(["export", files[0], "--c", files[1], "--safetensors", files[2]]) == 1
+    assert "torch and safetensors" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["model.npz"]

@@ -14,7 +14,7 @@ from .._table.encoding import Category, Encoding, Number
 from .._table.frames import Frame
 from .._table.scaling import BOUND, LARGEST
 from .c_arrays import braces, numbers, text_constant
-from .table_net import TableNet, columns_of
+from .table_net import TableNet
 
 # The bytes of the types of constants; of texts, those of their pointers.
 SIZES = {"float": 4, "double": 8, "int": 4, "long": 8, "char *const": 8}
@@ -266,13 +266,12 @@ def _rows(encoding: Encoding, read: Columns, codes: Columns) -> np.ndarray:
 
 def _heading(table: TableNet, texts: list[int]) -> list[str]:
     lines = []
-    used = columns_of(table.encoding).used
     for place, column in enumerate(table.encoding.columns):
         name = "" if table.names is None else f" {_quoted(table.names[place])}"
         what = "not read"
         if place in texts:
             what = f"net_code({place}, text)"
-        elif place in used:
+        elif place in table.encoding.used:
             what = "a number, or NAN"
             if isinstance(column, Category):
                 what = "0, 1 or NAN" if column.kind == "boolean" else "a whole number, or NAN"
@@ -287,22 +286,21 @@ def _quoted(name: str) -> str:
 
 def _parts(table: TableNet, texts: list[int]) -> list[Part]:
     encoding = table.encoding
-    columns = columns_of(encoding)
     parts: list[Part] = []
     steps: list[str] = []
-    if columns.kept:
-        parts += _scaling(encoding, columns.kept)
+    if encoding.kept:
+        parts += _scaling(encoding, encoding.kept)
         steps.append("net_numbers(row, x);")
-    at = len(columns.kept)
-    for place in columns.indicators:
+    at = len(encoding.kept)
+    for place in encoding.indicators:
         steps.append(f"x[{at}] = row[{place}] != row[{place}] ? 1.0f : 0.0f;")
         at += 1
     kinds = {encoding.category(place).kind for place in encoding.lookups}
     parts += [Part(TEXT_CODE)] * ("text" in kinds) + [Part(NUMBER_CODE)] * bool(kinds - {"text"})
     parts += [_categories(table, place) for place in sorted(encoding.lookups)]
-    if any(encoding.category(place).width > 1 for place in columns.one_hot):
+    if any(encoding.category(place).width > 1 for place in encoding.one_hot):
         parts.append(Part(ONE_HOT))
-    for place in columns.one_hot:
+    for place in encoding.one_hot:
         column = encoding.category(place)
         assert column.results is not None
         code = _code(place, column)
@@ -316,7 +314,7 @@ def _parts(table: TableNet, texts: list[int]) -> list[Part]:
         parts.append(_array("float", f"on{place}", numbers(on)))
         steps.append(f"net_one_hot(net_off{place}, net_on{place}, {len(on)}, {code}, x + {at});")
         at += len(on)
-    for place in columns.coded:
+    for place in encoding.coded:
         steps.append(f"x[{at}] = (float){_code(place, encoding.category(place))};")
         at += 1
     body = "\n".join(f"    {step}" for step in steps)

@@ -13,11 +13,10 @@ from .._needs import needs
 from .._table.encoding import Category, Encoding, Number
 from .._table.scaling import BOUND, LARGEST
 from .onnx_graph import Graph
-from .onnx_inputs import INT64, columns_of
+from .onnx_inputs import INT64, add_columns
 from .onnx_model import ModelGraph, finished, name_of_predictions
 from .onnx_nodes import add_labels, add_predictions, labels_of
 from .table_net import TableNet
-from .table_net import columns_of as columns_of_encoding
 
 FLOAT, DOUBLE = 1, 11  # of TensorProto
 
@@ -29,7 +28,7 @@ def table_model_of(table: TableNet, path: str | None) -> Any:
     """As `bpkern.export.to_onnx`, of a model that reads tables."""
     onnx = needs("onnx", "onnx", "to_onnx")
     helper, encoding = onnx.helper, table.encoding
-    places = columns_of_encoding(encoding).used
+    places = encoding.used
     texts = {place for place in places if _kind(encoding, place) == "text"}
     single = table.names is None and not texts
     titles = {place: _title(table.names or [], place) for place in places}
@@ -64,7 +63,7 @@ def table_model_of(table: TableNet, path: str | None) -> Any:
 
 
 def _column_of_x(graph: Graph, place: int) -> str:
-    return columns_of(graph, "X", [place])
+    return add_columns(graph, "X", [place])
 
 
 def _mean(graph: Graph, table: TableNet, matrix: str) -> str:
@@ -114,14 +113,14 @@ def add_encoding(graph: Graph, encoding: Encoding, column: Callable[[int], str])
     column : callable
         The name of a column of the table, (n, 1): strings for texts, and float64 for all others.
     """
-    places, parts = columns_of_encoding(encoding), []
-    if places.kept:
-        parts.append(_numbers(graph, encoding, places.kept, column))
-    if places.indicators:
-        given = [column(place) for place in places.indicators]
+    parts = []
+    if encoding.kept:
+        parts.append(_numbers(graph, encoding, encoding.kept, column))
+    if encoding.indicators:
+        given = [column(place) for place in encoding.indicators]
         parts.append(graph.node("Cast", [graph.node("IsNaN", [_beside(graph, given)])], to=FLOAT))
-    parts += [_one_hot(graph, encoding.category(place), column(place)) for place in places.one_hot]
-    for place in places.coded:
+    parts += [_one_hot(graph, encoding.category(place), column(place)) for place in encoding.one_hot]
+    for place in encoding.coded:
         parts.append(graph.node("Cast", [_codes(graph, encoding.category(place), column(place))], to=FLOAT))
     return _beside(graph, parts)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._model.core import core_of
-from .._table.encoding import Encoding, Number
+from .._table.encoding import Encoding
 from .._table.table_encoder import TableEncoder
 from .net import Net, net_of_core
 
@@ -71,41 +71,6 @@ class TableNet:
     def names(self) -> list[str] | None:
         """The names of the table's columns."""
         return self.encoder.__bpkern_encoding__()[1]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table by what they become, in the order of the encoded matrix.
-
-    Attributes
-    ----------
-    kept, indicators : list of int
-        Numbers that are scaled, and those with an indicator of gaps.
-    one_hot, coded : list of int
-        Categories by their columns, and those that remain codes.
-    """
-
-    kept: list[int]
-    indicators: list[int]
-    one_hot: list[int]
-    coded: list[int]
-
-    @property
-    def used(self) -> list[int]:
-        """All of them, in the order of the table."""
-        return sorted({*self.kept, *self.indicators, *self.one_hot, *self.coded})
-
-
-def columns_of(encoding: Encoding) -> Columns:
-    """The columns of an encoding."""
-    found = Columns([], [], [], [])
-    for place, column in enumerate(encoding.columns):
-        if isinstance(column, Number):
-            found.kept.extend([place] * bool(column.scale.factor))
-            found.indicators.extend([place] * column.gaps)
-        elif place in encoding.lookups:
-            (found.coded if column.results is None else found.one_hot).append(place)
-    return found
 
 
 def table_net_of(model: Any) -> TableNet | None:
