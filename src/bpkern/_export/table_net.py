@@ -91,8 +91,6 @@ def table_net_of(model: Any) -> TableNet | None:
             replace(net_of_core(core_of(each)), estimator=kind, classes=whole.classes)
             for each in whole.models
         ]
-        if whole.classes is not None:
-            return TableNet(whole.encoder, nets, None, None, [None] * len(nets))
         return TableNet(whole.encoder, nets, whole.center, whole.spread, whole.limits)
     return _of_pipeline(model)
 

@@ -189,10 +189,6 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
     def _meaning(self) -> dict[str, Any]:
         return {"classes": self.classes_}
 
-    def _of_values(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]:
-        count = len(self.classes_)
-        return np.zeros(count), np.ones(count), [None] * len(self.models_)
-
     # Prediction --------------------------------------------------------------------------------------
 
     def predict_proba(self, X: Any) -> np.ndarray:
