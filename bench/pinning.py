@@ -29,8 +29,8 @@ def limit_isa(isa: str | None) -> None:
         return
     os.environ["BPKERN_ISA"] = isa
     for name, value in LIMITS_OF_OTHERS.get(isa, {}).items():
-        if value not in os.environ.get(name, ""):
-            given = os.environ.get(name, "") if name == "XLA_FLAGS" else ""  # which is a list of flags
+        given = os.environ.get(name, "") if name == "XLA_FLAGS" else ""  # which is a list of flags
+        if value not in given.split():
             os.environ[name] = f"{given} {value}".strip()
 
 

@@ -74,6 +74,7 @@ def in_turns(
     pause : float
         Seconds before each sample, in which the previous run's threads go to sleep.
     clock : callable
+        Gives seconds; processor time leaves out what other programs take.
     """
     samples = {name: Samples(repeats) for name, (_, repeats) in runs.items()}
     spent = dict.fromkeys(runs, 0.0)

@@ -104,14 +104,16 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     export = commands.add_parser(
         "export",
         help="write a model as C, ONNX or plain safetensors",
-        description="Write the network of a file of MLP.save, or of `bpkern fit` with its encoder, for other "
-        "programs, in one or several forms.",
+        description="Write a model for other programs, in one or several forms: a network of MLP.save, or a "
+        "model of `bpkern fit` with its encoder.",
     )
     export.add_argument("model", metavar="net.npz", help="a file of MLP.save, TableModel.save or `fit`")
     export.add_argument("--c", metavar="net.c", help="one C99 file, which needs math.h alone")
     export.add_argument("--onnx", metavar="net.onnx", help="an ONNX model; needs the extra `onnx`")
     export.add_argument(
-        "--safetensors", metavar="FILE", help="the weights by the names of a torch.nn.Sequential"
+        "--safetensors",
+        metavar="FILE",
+        help="the network's weights, without an encoder, by the names of a torch.nn.Sequential",
     )
     export.add_argument("--name", default="net", help="of --c: the prefix of all names (net)")
     export.add_argument(

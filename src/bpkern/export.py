@@ -1,11 +1,11 @@
 """Trained networks for other programs: torch, ONNX, safetensors and plain C.
 
-Each function takes a `bpkern.MLP`, a fitted estimator of `bpkern.sklearn`, or a scikit-learn Pipeline of
+Each function takes a `bpkern.MLP`, a fitted MLP estimator of `bpkern.sklearn`, or a scikit-learn Pipeline of
 scalers and such an estimator. Scalers are StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, and
 `bpkern.preprocessing.TableEncoder` where it scales numbers alone by "standard". `to_onnx` and `to_c` also
 take what reads raw tables: RealMLP's estimators, `bpkern.preprocessing.TableModel`, and a Pipeline that
-begins with any `TableEncoder`. What is made computes the predictions from the inputs: the probabilities of
-`predict_proba` for classifiers and the two cross-entropies, and otherwise the values of `predict`.
+begins with any other `TableEncoder`. What is made computes the predictions from the inputs: the probabilities
+of `predict_proba` for classifiers and the two cross-entropies, and otherwise the values of `predict`.
 """
 
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
@@ -91,13 +91,13 @@ def to_onnx(model: Any, path: str | os.PathLike[str] | None = None) -> onnx.Mode
         out). A `bpkern.MLP` has one output: "probabilities" for the two cross-entropies, and otherwise
         "outputs". A model that reads tables has an input (n, 1) per column that is used, with its name:
         strings for texts, float64 for others, NaN for gaps; or "X" of float64, for columns without names and
-        texts. Its values are float64. An output whose name is that of a column has a _ behind it.
+        texts. Its values are float64. `_` is appended to an output's name that a column has.
 
     Raises
     ------
     TypeError, ValueError
-        For another model, for labels that are neither numbers nor
-        strings, and for 2 GiB or more.
+        For another model, labels that are neither numbers nor strings, whole-number categories from 2**53 on,
+        and for 2 GiB or more.
     OSError
         If the file cannot be written; an old file is unchanged.
     ModuleNotFoundError
@@ -156,8 +156,8 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
     ----------
     model : MLP, estimator, Pipeline or TableModel
         The scaling of a Pipeline is computed in the C file, and the encoding of a table, too. The function is
-        then ``void net_predict(const double *row, float *out)``, and ``double net_code(int column, const char
-        *text)`` gives what stands in a row for a text.
+        then ``void net_predict(const double *row, float *out)``, with ``double *out`` for values, and
+        ``double net_code(int column, const char *text)`` returns the number for a text in a row.
     name : str
         The prefix of all names in the file, a C identifier of at most 40 characters.
     weights : {"float32", "int8"}
@@ -176,19 +176,18 @@ def to_c(model: Any, *, name: str = "net", weights: str = "float32", data: Any =
     ------
     TypeError, ValueError
         For another model, several networks, another name or kind of weights; for data of another shape, not
-        finite, or with wrong codes of categories; and for weights beyond float32.
+        finite, or with wrong codes of categories; for weights beyond float32, and whole-number categories
+        from 2**53 on.
     """
     from ._export.c_file import c_text, checked_name
+    from ._export.table_net import table_net_of
 
     name = checked_name(name)
     weights = _checks.one_of("weights", weights, ("float32", "int8"))
-    from ._export.table_net import table_net_of
-
     if (table := table_net_of(model)) is not None:
         from ._export.c_table import c_table_of
 
-        made = c_table_of(table, data)
-        return c_text(table.nets[0], name, weights, None, made, "random" if data is None else "given")
+        return c_text(table.nets[0], name, weights, None, c_table_of(table, data))
     net = net_of(model)
     return c_text(net, name, weights, None if data is None else _checked_data(data, net))
 
@@ -220,7 +219,12 @@ def net_of(model: Any) -> Net:
 
 
 def _plain_net_of(model: Any) -> Net:
-    """As `net_of`, of layers and activations alone. Raises ValueError for other parts."""
+    """As `net_of`, of layers and activations alone. Raises TypeError or ValueError for other parts."""
+    if hasattr(type(model), "__bpkern_whole__"):
+        raise TypeError(
+            f"{type(model).__name__} reads raw tables, which only to_onnx and to_c export: export its "
+            "network (TableModel.model, or models_[0] of an estimator), which reads the encoder's results"
+        )
     if hasattr(type(model), "__bpkern_core__"):
         refuse_extra(core_of(model).settings, "export to torch and safetensors")
     return net_of(model)

@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from journal import ROOT, Missing, attack, main
@@ -21,8 +23,10 @@ from export_helpers import WARNINGS, assert_c_agrees, compiled, predicted_by_c, 
 
 import bpkern
 from bpkern import export
+from bpkern.preprocessing import TableEncoder, TableModel
 
 KINDS = ("float32", "int8")
+SCALINGS = ("robust", "standard", "quantile")
 CORTEX = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 PLACES = ("--section-start=.vectors=0", "--section-start=.init=0x8000", "-Tdata=0x20000000", "--entry=reset")
 MACHINE = "qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none -semihosting -kernel"
@@ -86,11 +90,21 @@ def has_cortex() -> bool:
     return all(map(shutil.which, ("arm-none-eabi-gcc", MACHINE.split()[0])))
 
 
+def table_model(number: int) -> tuple[TableModel, dict[str, np.ndarray]]:
+    """A network behind an encoder of numbers with gaps and of texts, and a table."""
+    rng = np.random.default_rng(number)
+    table = {"a": rng.normal(size=40), "b": rng.choice(["x", "y", "z"], 40).astype(object)}
+    table["a"][::9] = np.nan
+    encoder = TableEncoder(scaling=SCALINGS[number // 3 % len(SCALINGS)]).fit(table)
+    net = bpkern.MLP([len(encoder.get_feature_names_out()), 5, 1], loss="mse", seed=number)
+    return TableModel(encoder, net, center=rng.normal(), spread=2.0), table
+
+
 def check_one(number: int, folder: Path) -> list[str]:
-    """All compilers on one network; the names of those that were used."""
-    model, X = random_model(number)
-    used = []
-    for kind in KINDS:
+    """All compilers on one network, every third time on one with an encoder, too; those that were used."""
+    cases: list[Any] = [random_model(number)] + [table_model(number)] * (number % 3 == 0)
+    used: list[str] = []
+    for (model, X), kind in product(cases, KINDS):
         text = export.to_c(model, weights=kind, data=X)
         for command in (
             ["gcc", "-O2"],
@@ -99,7 +113,8 @@ def check_one(number: int, folder: Path) -> list[str]:
         ):
             if shutil.which(command[0]):
                 library = compiled(text, folder, f"{kind}{len(used)}", command)
-                assert_c_agrees(model, X, predicted_by_c(library, X, model.layers[-1])[0], kind)
+                if isinstance(model, bpkern.MLP):
+                    assert_c_agrees(model, X, predicted_by_c(library, X, model.layers[-1])[0], kind)
                 assert library.net_test() == 0
                 used.append(command[0])
         if shutil.which("avr-gcc"):

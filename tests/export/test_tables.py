@@ -1,6 +1,7 @@
 """Encoders with their networks in ONNX, run by onnxruntime, and in C: docs/export.md."""
 
 import ctypes
+import re
 import warnings
 
 import numpy as np
@@ -33,7 +34,7 @@ def table(seed=0, rows=N):
     }
 
 
-def awkward(known):
+def awkward():
     """The rows of another table with what the first did not have: unknown categories, and far numbers."""
     found = table(1, 40)
     found["label"][:3] = "never seen", None, "a"
@@ -81,7 +82,7 @@ def test_encoders_have_the_same_bits_in_onnx(scaling, most):
     encoder = TableEncoder(scaling=scaling, categorical=["code"], max_one_hot=most).fit(known)
     made = export.to_onnx(identity(encoder))
     assert ("same" in [each.name for each in made.graph.input]) == (most == 0)  # it has codes, or nothing
-    for given in (known, awkward(known)):
+    for given in (known, awkward()):
         [(name, found)] = run(made, given).items()
         assert name == "variable_"  # a column has the name
         expected = encoder.transform(given)
@@ -102,7 +103,14 @@ def test_columns_without_names_are_one_input():
     assert np.array_equal(session.run(None, {"X": X})[0], encoder.transform(X).astype(np.float64))
 
 
-CASES = [("td", 1, "texts"), ("td-s", 1, "values"), ("td", 3, "values"), ("td-s", 2, "numbers")]
+CASES = [
+    ("td", 1, "texts"),
+    ("td-s", 1, "values"),
+    ("td", 3, "values"),
+    ("td-s", 2, "numbers"),
+    ("td", 2, "two targets"),
+    ("td-s", 1, "booleans"),
+]
 
 
 def fitted(recipe, count, kind):
@@ -111,14 +119,23 @@ def fitted(recipe, count, kind):
 
     known = table()
     value = np.log(known["size"]) + np.nan_to_num(known["Cast_3"]) + (known["two"] == "yes")
-    estimator = RealMLPRegressor if kind == "values" else RealMLPClassifier
-    y = 1e5 * value
-    if kind != "values":
+    estimator = RealMLPRegressor if kind in ("values", "two targets") else RealMLPClassifier
+    y = 1e5 + 1e-3 * value
+    if kind == "two targets":
+        y = np.column_stack([y, 1e30 * value])
+    elif kind == "booleans":
+        y = value > 30
+    elif kind != "values":
         y = np.array(["lo", "mid", "hi"] if kind == "texts" else [3, 5, 8])[np.digitize(value, [29, 31])]
     settings = {"n_epochs": 4, "n_models": count, "hidden_layer_sizes": (12, 8), "n_threads": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return estimator(recipe, categorical=["code"], random_state=0, **settings).fit(known, y)
+
+
+def assert_near(found, expected, unit, near=1e-5):
+    """In units of the deviations, which may be small beside the values."""
+    np.testing.assert_allclose((found - expected) / unit, 0, atol=near)
 
 
 @pytest.mark.parametrize(("recipe", "count", "kind"), CASES)
@@ -128,14 +145,15 @@ def test_realmlp_in_onnx(recipe, count, kind, tmp_path):
     made = export.to_onnx(model, tmp_path / "net.onnx")
     assert onnx.load(tmp_path / "net.onnx") == made
     onnx.checker.check_model(made, full_check=True)
-    given = awkward(table())
+    given = awkward()
     found = run(made, given)
-    if kind == "values":
-        np.testing.assert_allclose(found["variable_"][:, 0], model.predict(given), rtol=1e-5)
+    if kind in ("values", "two targets"):
+        expected = model.predict(given).reshape(len(found["variable_"]), -1)
+        assert_near(found["variable_"], expected, model.spread_)
     else:
         np.testing.assert_allclose(found["probabilities"], model.predict_proba(given), atol=2e-6)
         assert np.array_equal(found["label_"], model.predict(given))
-    if count == 1:
+    if count == 1 and kind != "two targets":
         again = export.to_onnx(model.to_table_model("y"))
         for name, values in run(again, given).items():
             assert np.array_equal(values, found[name])
@@ -154,12 +172,12 @@ def test_pipelines_that_begin_with_an_encoder():
     y = known["two"] == "yes"
     model = make_pipeline(TableEncoder(), StandardScaler(), MLPClassifier((5,), max_iter=5, random_state=0))
     model.fit(known, y)
-    given = awkward(known)
+    given = awkward()
     found = run(export.to_onnx(model), given)
     np.testing.assert_allclose(found["probabilities"], model.predict_proba(given), atol=1e-5)
 
 
-def by_c(library, name, model_table, given, outputs):
+def by_c(library, name, given, outputs, dtype=np.float64):
     """The predictions of the C file, whose rows are made by its own `net_code`."""
     double = ctypes.c_double
     predict, code = getattr(library, f"{name}_predict"), getattr(library, f"{name}_code")
@@ -170,7 +188,7 @@ def by_c(library, name, model_table, given, outputs):
         if column in ("label", "two", "same"):
             values = [code(place, text.encode()) for text in values]
         columns.append(values)
-    rows, out = np.array(columns).T.copy(), np.empty(outputs, np.float32)
+    rows, out = np.array(columns).T.copy(), np.empty(outputs, dtype)
     found = []
     for row in rows:
         predict(row.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p))
@@ -179,7 +197,7 @@ def by_c(library, name, model_table, given, outputs):
 
 
 def test_encoders_have_the_same_bits_in_c(tmp_path):
-    known, given = table(), awkward(table())
+    known, given = table(), awkward()
     encoders = {
         f"{scaling}{most}": TableEncoder(scaling=scaling, categorical=["code"], max_one_hot=most).fit(known)
         for scaling in SCALINGS
@@ -192,7 +210,7 @@ def test_encoders_have_the_same_bits_in_c(tmp_path):
     for name, encoder in encoders.items():
         for rows in (known, given):
             expected = encoder.transform(rows)
-            found = by_c(library, name, encoder, rows, expected.shape[1])
+            found = by_c(library, name, rows, expected.shape[1])
             if name.startswith("quantile"):
                 np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
             else:
@@ -204,17 +222,17 @@ def test_encoders_have_the_same_bits_in_c(tmp_path):
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 @pytest.mark.parametrize(("recipe", "kind"), [("td", "texts"), ("td", "values"), ("td-s", "values")])
 def test_realmlp_in_c(recipe, kind, weights, tmp_path):
-    model, given = fitted(recipe, 1, kind), awkward(table())
+    model, given = fitted(recipe, 1, kind), awkward()
     text = export.to_c(model, name="own", weights=weights, data=given)
     library = compiled(text, tmp_path, options=["-DOWN_TEST"])
     assert library.own_test() == 0
-    found = by_c(library, "own", model, given, 1 if kind == "values" else 3)
     if kind == "values":
+        found = by_c(library, "own", given, 1)
         expected, unit = model.predict(given)[:, None], model.spread_[0]
     else:
+        found = by_c(library, "own", given, 3, np.float32)
         expected, unit = model.predict_proba(given), 1.0
-    near = 0.05 if weights == "int8" else 1e-5
-    np.testing.assert_allclose(found / unit, expected / unit, rtol=0, atol=near)
+    assert_near(found, expected, unit, 0.05 if weights == "int8" else 1e-5)
     assert export.to_c(model.to_table_model("y"), name="own", weights=weights, data=given) == text
 
 
@@ -245,8 +263,98 @@ def test_what_c_does_not_have_is_refused():
         export.to_c(identity(TableEncoder().fit(given)))
 
 
-def test_whole_numbers_that_float64_does_not_have_are_refused():
+@pytest.mark.parametrize("function", [export.to_onnx, export.to_c])
+def test_categories_that_files_do_not_have_are_refused(function):
+    given = {"a": np.array([-(1 << 54), 2, 1]), "b": [1.0, 2.0, 3.0]}
+    with pytest.raises(ValueError, match=r"column 'a': .* below 2\*\*53 .* not -18014398509481984"):
+        function(identity(TableEncoder(categorical=["a"]).fit(given)))
+    given["a"] = np.array(["x", "\udc80", "é"], object)
+    with pytest.raises(ValueError, match=r"column 'a': a category is not Unicode: '\\udc80'"):
+        function(identity(TableEncoder().fit(given)))
+
+
+def test_columns_without_a_name_get_a_free_one():
     pytest.importorskip("onnx")
-    given = {"a": np.array([1, 2, 1 << 54]), "b": [1.0, 2.0, 3.0]}
-    with pytest.raises(ValueError, match=r"below 2\*\*53"):
-        export.to_onnx(identity(TableEncoder(categorical=["a"]).fit(given)))
+    given = {"": np.array([1.0, 2, 4]), "x0": np.array([3.0, 1, 2])}
+    model = identity(TableEncoder().fit(given))
+    made = export.to_onnx(model)
+    assert [each.name for each in made.graph.input] == ["x0_", "x0"]
+
+
+def numbers_by_c(text, X, dtype, folder):
+    """The values (n, 1) that a C file predicts for rows of numbers, both of this dtype."""
+    library, X = compiled(text, folder), np.array(X, dtype)
+    found = np.empty((len(X), 1), dtype)
+    for row, out in zip(X, found, strict=True):
+        library.net_predict(*(ctypes.c_void_p(each.ctypes.data) for each in (row, out)))
+    return found
+
+
+@pytest.mark.parametrize(("center", "spread"), [(1e9, 1e-3), (0, 1e39), (-1, 1e-50)])
+def test_values_of_every_size_in_c(center, spread, tmp_path):
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    model = TableModel(
+        TableEncoder().fit(X), bpkern.MLP([2, 3, 1], loss="mse", seed=0), center=center, spread=spread
+    )
+    found = numbers_by_c(export.to_c(model), X, np.float64, tmp_path)
+    np.testing.assert_allclose((found - model.predict(X)) / spread, 0, atol=5e-4 if center > 1 else 1e-6)
+
+
+def test_doubles_of_32_bits_have_the_bound_of_far_numbers(tmp_path):
+    model = identity(TableEncoder().fit(np.arange(5.0)[:, None]))
+    text = re.sub(r"\b(\d+\.\d+|\d+e[+-]\d+)\b(?!f)", r"\1f", export.to_c(model)).replace("double", "float")
+    found = numbers_by_c(text, [[1e21], [-1e30], [2.0]], np.float32, tmp_path)
+    assert found[:, 0] == pytest.approx([3, -3, 0], rel=1e-6)
+
+
+def test_the_heading_has_the_names_of_columns_and_the_bytes_of_constants():
+    given = {"net_income": [1.0, 2, 3], 'NET_ "*/': ["a", "static const double a[100000]", "c"]}
+    text = export.to_c(identity(TableEncoder().fit(given)), name="own")
+    heading = text.partition("*/")[0]
+    assert '0 "net_income": a number, or NAN' in heading
+    assert '1 "NET_ \\"* /": own_code(1, text)' in heading
+    # Weights and biases; place, center and factor; three texts and their pointers; off and on; values.
+    flash = 4 * (4 * 4 + 4) + (4 + 8 + 8) + (2 + 30 + 2 + 3 * 8) + 2 * 3 * 4 + 2 * 4 * 8
+    assert f"Flash: {flash} bytes" in heading
+
+
+def test_self_tests_have_gaps_and_unknown_texts():
+    given = {"a": [1.0, np.nan, 3], "b": [1.0, 2, 3], "c": ["p", "q", "q"]}
+    rows = export.to_c(identity(TableEncoder().fit(given))).partition("net_test_x")[2].partition("net_test_y")
+    first = rows[0].partition("{\n    {")[2].partition("}")[0].split(",")
+    assert first[0].strip() == "NAN"
+    assert float(first[2]) == 0
+
+
+def test_data_that_are_not_finite_are_refused_by_the_name_of_the_column():
+    given = {"a": [1.0, 2, 3]}
+    with pytest.raises(ValueError, match=r"column 'a', row 1 holds infinity"):
+        export.to_c(identity(TableEncoder().fit(given)), data={"a": [1.0, np.inf]})
+
+
+def test_models_that_other_forms_do_not_have_are_refused(tmp_path):
+    model = identity(TableEncoder().fit({"a": [1.0, 2, 3]}))
+    for function in (export.to_torch, lambda each: export.to_safetensors(each, tmp_path / "a.safetensors")):
+        with pytest.raises(
+            TypeError, match=r"TableModel reads raw tables, which only to_onnx and to_c export"
+        ):
+            function(model)
+    pytest.importorskip("sklearn")
+    from sklearn.pipeline import Pipeline
+
+    for function in (export.to_onnx, export.to_c, export.to_torch):
+        with pytest.raises(TypeError, match="the last step of the Pipeline must be an estimator"):
+            function(Pipeline([("a", "passthrough")]))
+
+
+def test_files_are_written_after_all_forms_have_been_accepted(tmp_path, capsys):
+    pytest.importorskip("safetensors")
+    from bpkern._cli import main
+
+    encoder = TableEncoder(max_one_hot=0).fit({"a": np.array(["x", "y", "z"], object)})
+    inputs = [bpkern.inputs.CategoryEmbedding(0, 4, 2)]
+    TableModel(encoder, bpkern.MLP([1, 1], loss="mse", inputs=inputs)).save(tmp_path / "model.npz")
+    files = [str(tmp_path / name) for name in ("model.npz", "net.c", "net.safetensors")]
+    assert main(["export", files[0], "--c", files[1], "--safetensors", files[2]]) == 1
+    assert "torch and safetensors" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["model.npz"]

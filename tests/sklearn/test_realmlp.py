@@ -420,7 +420,7 @@ def test_without_validation_rows_the_last_epoch_is_kept(estimator):
 
 @BOTH
 def test_without_time_there_is_a_usable_network(estimator):
-    with pytest.warns(UserWarning, match="^time_limit is too short for 2 networks, and 1 were trained"):
+    with pytest.warns(UserWarning, match="^time_limit was enough for 1 of 2 networks: raise"):
         model, X, _ = fitted(estimator, time_limit=1e-9, n_models=2)
     assert [each.history_.iterations for each in model.models_] == [1]
     assert np.isfinite(answers(model, X)).all()

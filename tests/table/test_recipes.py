@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 import bpkern
 from bpkern import export
+from bpkern._table import affordable as within
 from bpkern._table import splits, temperature, training
 from bpkern._table.best_epoch import BestEpoch, Deadline
 from bpkern._table.fitted_table import Choices, fit_table
 from bpkern._table.frames import as_frame
+from bpkern._table.plan import Plan, Rows, Split
 from bpkern._table.recipes import OF_CLASSES, OF_VALUES, Shape, new_network, without_scale
 from bpkern.errors import DivergedError
 
@@ -205,7 +207,7 @@ def job(epochs=6, rows=60, until=None, n=1, y=None, **choices):
     y = (X[:, 0] > 0).astype(int) if y is None else y
     classes = 2 if y.dtype.kind == "i" else None
     parts = splits.folds(y, True, 4, rng)[:n]
-    plan = training.Plan(epochs, 16, classes is not None, until, n_threads=1, verbose=0)
+    plan = Plan(epochs, 16, classes is not None, until, n_threads=1, verbose=0)
     choices = Choices("td-s", hidden=(8,), **choices)
     return fit_table([as_frame(X)], y, None, parts, classes, choices, plan, 0)
 
@@ -264,7 +266,7 @@ def test_networks_without_a_first_wave_are_left_out_beside_others():
 
 
 def test_networks_that_are_left_out_are_counted(monkeypatch):
-    monkeypatch.setattr(training, "_affordable", lambda recipe, shape, rows, splits, *_: (40, splits, 16))
+    monkeypatch.setattr(training, "affordable", lambda recipe, shape, rows, splits, *_: (40, splits, 16))
     original = Deadline.on_epoch_end
 
     def late(self, model, epoch, logs):
@@ -300,16 +302,16 @@ def test_what_there_is_time_for(monkeypatch):
     def calibrated(model, rows, index):
         now[0] += costs["calibrating"] * len(index)
 
-    for name, own in (("time", Clock), ("new_network", new), ("fit_many", fit), ("_calibrated", calibrated)):
-        monkeypatch.setattr(training, name, own)
-    rows = training.Rows(np.zeros((20_000, 2), np.float32), np.zeros(20_000, int))
-    parts = [training.Split(np.arange(16_000), np.arange(16_000, 20_000))] * 2
-    plan = training.Plan(256, 100, calibrates=True, n_threads=1, verbose=0)
+    for name, own in (("time", Clock), ("new_network", new), ("fit_many", fit), ("calibrate_by", calibrated)):
+        monkeypatch.setattr(within, name, own)
+    rows = Rows(np.zeros((20_000, 2), np.float32), np.zeros(20_000, int))
+    parts = [Split(np.arange(16_000), np.arange(16_000, 20_000))] * 2
+    plan = Plan(256, 100, calibrates=True, n_threads=1, verbose=0)
 
     def affordable(until, parts=parts):
         now[0] = 0.0
         used.clear()
-        found = training._affordable(
+        found = within.affordable(
             OF_CLASSES["td"], Shape(2, 2, (3,), "mse"), rows, parts, plan, until, np.random.default_rng(0)
         )
         left = 0.9 * (until - now[0]) - len(found.splits) * min(found.initial, 16_000) * costs["row"]
@@ -340,7 +342,7 @@ def test_what_there_is_time_for(monkeypatch):
             assert abs(len(own.choosing) - max(256, part * 4_000)) <= 1
         assert not (np.diff(splits[0].training) > 0).all()  # at random
     # Tables of few mini-batches are timed by whole epochs.
-    affordable(400.0, [training.Split(np.arange(300), np.arange(300, 400))])
+    affordable(400.0, [Split(np.arange(300), np.arange(300, 400))])
     assert used == [2, 9, 66]
 
 
@@ -361,13 +363,24 @@ def test_a_network_without_time_is_no_worse_than_the_mean(outputs, weighted):
         best = factors[np.average(squares, axis=1, weights=weights).argmin()]
         np.testing.assert_allclose(after[:, own], best * before[:, own], atol=1e-3)
     parts = splits.folds(y[:, 0], False, 4, rng)[:1]
-    plan = training.Plan(1, 16, False, 0.0, n_threads=1, verbose=0)
+    plan = Plan(1, 16, False, 0.0, n_threads=1, verbose=0)
     found = fit_table([as_frame(X)], y, weights, parts, None, Choices("td", hidden=(8,)), plan, 0)
     chosen = parts[0].choosing
     deviations = np.square((y[chosen] - found.center) / found.spread).mean(axis=1)
     mean = np.average(deviations, weights=None if weights is None else weights[chosen])
     [trained] = found.trained  # whose outputs are chosen by the data, and far from the mean
     assert 0 < trained.score <= mean * (1 + 1e-6)
+    plan = plan._replace(batch=60)
+    parts = [Split(np.arange(60), None)]
+    found = fit_table([as_frame(X)], y, weights, parts, None, Choices("td", hidden=(8,)), plan, 0)
+    [trained] = found.trained
+    scaled = (y - found.center) / found.spread
+    predicted = trained.model.forward(found.encoder.transform(X)).reshape(y.shape)
+    error, mean = (
+        np.average(np.square(each).mean(axis=1), weights=weights) for each in (predicted - scaled, scaled)
+    )
+    assert error <= mean * (1 + 1e-6)
+    assert trained.score is None
 
 
 def test_values_of_any_size_are_learned_alike():
@@ -384,8 +397,8 @@ def test_values_of_any_size_are_learned_alike():
 
 
 def test_without_a_column_that_varies():
-    parts = [training.Split(np.arange(3), np.arange(3, 5))]
+    parts = [Split(np.arange(3), np.arange(3, 5))]
     table, y = as_frame(np.array([[1.0], [1], [1], [2], [3]])), np.arange(5.0)
-    plan = training.Plan(1, 2, calibrates=False)
+    plan = Plan(1, 2, calibrates=False)
     with pytest.raises(ValueError, match="no column varies in the 3 rows that are trained on"):
         fit_table([table], y, None, parts, None, Choices("td-s"), plan, 0)

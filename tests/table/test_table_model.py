@@ -323,10 +323,11 @@ def test_exports_of_an_encoder():
     robust = make_pipeline(TableEncoder(), own[1])
     robust[0].fit(X)
     with pytest.raises(
-        TypeError, match=r"TableEncoder\(\) cannot be exported: only a TableEncoder\(scaling='sta"
+        TypeError,
+        match=r"TableEncoder\(\) can be exported to torch .* only if it is TableEncoder\(scaling='sta",
     ):
         export.to_safetensors(robust, "net.safetensors")
     with pytest.raises(
-        TypeError, match=r"model must be a bpkern\.MLP, an estimator or a Pipeline, not TableModel"
+        TypeError, match=r"TableModel reads raw tables, .*: export its network \(TableModel\.model"
     ):
         export.to_safetensors(labelled(), "net.safetensors")

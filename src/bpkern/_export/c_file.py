@@ -58,9 +58,7 @@ def checked_name(name: Any) -> str:
     return str(name)
 
 
-def c_text(
-    net: Net, name: str, weights: str, data: np.ndarray | None, table: CTable | None = None, of_data: str = ""
-) -> str:
+def c_text(net: Net, name: str, weights: str, data: np.ndarray | None, table: CTable | None = None) -> str:
     """The text of the C file, as `bpkern.export.to_c`.
 
     Parameters
@@ -71,12 +69,10 @@ def c_text(
         Rows of the network's inputs; None with a table.
     table : CTable, optional
         What encodes the rows of a table for the network.
-    of_data : str
-        With a table: whether its rows are "given" or "random".
     """
     made = as_computed(net, weights)
     if table is not None:
-        X = table.X
+        X, of_data = table.X, table.rows_are
     else:
         X, of_data = (random_rows(net), "random") if data is None else (data, "given")
     X = X.astype(np.float32)
@@ -88,21 +84,19 @@ def c_text(
     constants += 0 if made.front is None else sum(array.nbytes for array in made.front.arrays)
     stack = 4 * sum(size for _, size in buffers)
     if table is not None:
-        constants, stack = constants + table.constants, stack + 4 * table.width
+        constants += sum(part.size for part in table.parts)
+        stack += 4 * table.width + 4 * net.predictions * (table.real == "double")
     comparison = _comparison(net, found, X, of_data, table) if weights == "int8" else ""
-    predict = _predict(net, layers, buffers)
-    if table is not None:
-        predict = predict.replace("void net_predict(", "static void net_outputs(", 1)
     parts = [
         _heading(net, weights, constants, stack, comparison, of_data, table),
         _interface(net, table),
         _classes(net),
         *_scaling(made),
-        *([] if table is None else table.functions),
+        *([] if table is None else [part.text for part in table.parts]),
         *([] if made.front is None else front_functions(made.front)),
         *(part for layer in layers for part in layer.constants),
         *_functions(net, weights),
-        predict,
+        _predict("void net_predict" if table is None else "static void net_outputs", net, layers, buffers),
         "" if table is None else table.predict(),
         c_functions.CLASS if _has_class(net) else "",
         _self_test(found, X[:TEST_ROWS], table),
@@ -156,12 +150,16 @@ def _heading(
             f"    out  {net.predictions} {what}; it must not overlap x",
         ]
     else:
-        lines += ["void net_predict(const double *row, float *out);"]
+        lines += [f"void net_predict(const double *row, {table.real} *out);"]
         lines += [f"    row  the {table.columns} columns of the table:", *table.heading]
-        lines += [f"    out  {net.predictions} {what}"]
+        lines += ["         NAN is a gap: do not compile with -ffast-math."]
+        lines += [f"    out  {net.predictions} {what if table.center is None else 'values'}"]
     if table is not None and table.has_texts:
         lines += ["double net_code(int column, const char *text);"]
-        lines += ["    what stands in a row for a text in UTF-8; 0, also for gaps, if training had none such"]
+        lines += [
+            "    the number for a text (UTF-8) in a row; 0 for a gap, and for a text that training did not"
+        ]
+        lines += ["    have"]
     if _has_class(net):
         lines += ["int net_class(const float *out);", "    the number of the most probable class, from 0"]
     if net.classes is not None:
@@ -181,12 +179,12 @@ def _heading(
 
 
 def _interface(net: Net, table: CTable | None) -> str:
-    row = "const float *x" if table is None else "const double *row"
+    arguments = "const float *x, float *out" if table is None else f"const double *row, {table.real} *out"
     lines = [
         f"#define NET_INPUTS {net.inputs if table is None else table.columns}",
         f"#define NET_OUTPUTS {net.predictions}",
         "",
-        f"void net_predict({row}, float *out);",
+        f"void net_predict({arguments});",
     ]
     if table is not None and table.has_texts:
         lines.append("double net_code(int column, const char *text);")
@@ -277,7 +275,7 @@ def _buffers(net: Net) -> list[tuple[str, int]]:
     return [(name, max(part)) for name, part in (("u", widths[::2]), ("v", widths[1::2])) if part]
 
 
-def _predict(net: Net, layers: list[Layer], buffers: list[tuple[str, int]]) -> str:
+def _predict(head: str, net: Net, layers: list[Layer], buffers: list[tuple[str, int]]) -> str:
     lines = [f"    float {name}[{size}];" for name, size in buffers]
     turns, source = ["u", "v"], "x"
     for function in ["net_scale"] * (net.scaling is not None) + ["net_inputs"] * (net.front is not None):
@@ -299,7 +297,7 @@ def _predict(net: Net, layers: list[Layer], buffers: list[tuple[str, int]]) -> s
         lines.append(f"    net_{net.final}({source}, {net.outputs});")
     if net.both_classes:
         lines.append("    out[0] = 1.0f - out[1];")
-    return "void net_predict(const float *x, float *out) {\n" + "\n".join(lines) + "\n}\n"
+    return f"{head}(const float *x, float *out) {{\n" + "\n".join(lines) + "\n}\n"
 
 
 def _comparison(net: Net, found: Evaluated, X: np.ndarray, of_data: str, table: CTable | None) -> str:
@@ -320,15 +318,19 @@ def _comparison(net: Net, found: Evaluated, X: np.ndarray, of_data: str, table: 
 
 def _self_test(found: Evaluated, X: np.ndarray, table: CTable | None) -> str:
     y, bound = (part[: len(X)] for part in found)
-    text = c_functions.TEST
+    given, real = "float", "float"
     if table is not None:
         y, bound = table.values(y, bound)
-        X, text = table.rows[: len(X)], text.replace("const float net_test_x", "const double net_test_x")
+        X, given, real = table.rows[: len(X)], "double", table.real
+    y = y.astype(np.float32 if real == "float" else np.float64)
     # Twice the bound, in case the functions of math.h are less exact, and the rounding of y itself.
-    tolerance = 2 * float(bound.max()) + EPS * float(np.abs(y).max())
+    tolerance = 2 * float(bound.max()) + float(np.finfo(y.dtype).eps) * float(np.abs(y).max())
     return (
-        text.replace("ROWS", str(len(X)))
+        c_functions.TEST.replace("ROWS", str(len(X)))
+        .replace("GIVEN", given)
+        .replace("REAL", real)
+        .replace("FABS", "fabsf" if real == "float" else "fabs")
         .replace("INPUTS;", f"{rows(X)};")
-        .replace("PREDICTIONS;", f"{rows(y.astype(np.float32))};")
-        .replace("TOLERANCE", f"{tolerance:.1e}f")
+        .replace("PREDICTIONS;", f"{rows(y)};")
+        .replace("TOLERANCE", f"{tolerance:.1e}" + "f" * (real == "float"))
     )

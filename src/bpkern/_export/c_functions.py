@@ -226,17 +226,17 @@ int net_class(const float *out) {
 TEST = """\
 #if defined(NET_TEST) || defined(NET_TEST_MAIN)
 /* ROWS rows and their predictions, computed in float64. */
-static const float net_test_x[ROWS][NET_INPUTS] = INPUTS;
-static const float net_test_y[ROWS][NET_OUTPUTS] = PREDICTIONS;
+static const GIVEN net_test_x[ROWS][NET_INPUTS] = INPUTS;
+static const REAL net_test_y[ROWS][NET_OUTPUTS] = PREDICTIONS;
 
 /* The number of predictions that are further than TOLERANCE from these; 0 if all is right. */
 int net_test(void);
 int net_test(void) {
-    float out[NET_OUTPUTS];
+    REAL out[NET_OUTPUTS];
     int row, i, wrong = 0;
     for (row = 0; row < ROWS; row++) {
         net_predict(net_test_x[row], out);
-        for (i = 0; i < NET_OUTPUTS; i++) wrong += !(fabsf(out[i] - net_test_y[row][i]) <= TOLERANCE);
+        for (i = 0; i < NET_OUTPUTS; i++) wrong += !(FABS(out[i] - net_test_y[row][i]) <= TOLERANCE);
     }
     return wrong;
 }

@@ -11,7 +11,7 @@ from .c_arrays import braces, numbers
 from .front import Front, Periodic, Table
 
 ROW = """\
-/* The row of a table for a code; that of code 0 for what is no code. */
+/* The table's row for a code; row 0 for anything that is no code. */
 static void net_row(const float *table, int rows, int dim, float code, float *a) {
     const float *row = table + (code >= 0 && code < (float)rows ? (long)code : 0) * dim;
     int i;

@@ -3,20 +3,21 @@
 # Lazy annotations: evaluating them would import the slow parts of NumPy.
 from __future__ import annotations
 
-import re
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._table.encoding import Category, Encoding, Number
+from .._table.frames import Frame
 from .._table.scaling import BOUND, LARGEST
 from .c_arrays import braces, numbers, text_constant
-from .table_net import TableNet, columns_of
+from .table_net import TableNet
 
-# Constants in C: their type and number, and the sizes of the types.
-CONSTANT = re.compile(r"static const (float|double|int|long|char)\b[^\[;]*\[(\d+)\]")
-SIZES = {"float": 4, "double": 8, "int": 4, "long": 8, "char": 8}
+# The bytes of the types of constants; of texts, those of their pointers.
+SIZES = {"float": 4, "double": 8, "int": 4, "long": 8, "char *const": 8}
 
 # Rows of random data where none are given.
 RANDOM_ROWS = 256
@@ -57,7 +58,7 @@ static double net_between(const double *at, int n, double v) {
 """
 
 TEXT_CODE = """\
-/* The place of a text among n texts in order, from 1; 0 if it is none of them. */
+/* The position, from 1, of a text among n sorted texts; 0 if it is not there. */
 static long net_place_of_text(const char *const *texts, long n, const char *text) {
     long low = 0, high = n;
     while (low < high) {
@@ -73,7 +74,7 @@ static long net_place_of_text(const char *const *texts, long n, const char *text
 """
 
 NUMBER_CODE = """\
-/* The place of a number among n numbers in order, from 1; 0 if it is none of them. */
+/* The position, from 1, of a number among n sorted numbers; 0 if it is not there. */
 static long net_place_of(const double *numbers, long n, double number) {
     long low = 0, high = n;
     while (low < high) {
@@ -95,6 +96,13 @@ static void net_one_hot(const float *off, const float *on, int n, long code, flo
 """
 
 
+class Part(NamedTuple):
+    """Text of the file, and the bytes of its constants."""
+
+    text: str
+    size: int = 0
+
+
 @dataclass(frozen=True)
 class CTable:
     """What a C file has besides the network of a table.
@@ -105,12 +113,12 @@ class CTable:
         Of the table, and of its encoded matrix.
     heading : list of str
         Lines of the comment that explain the row.
-    functions : list of str
+    parts : list of Part
         Constants and functions: `net_encode`, and `net_code` if there are texts.
     has_texts : bool
         Whether there is `net_code`.
-    text_bytes : int
-        Of the texts.
+    rows_are : str
+        "given" or "random".
     rows : ndarray of float64, shape (n, columns)
         Rows in the form that `net_predict` reads.
     X : ndarray of float32, shape (n, width)
@@ -123,9 +131,9 @@ class CTable:
     columns: int
     width: int
     heading: list[str]
-    functions: list[str]
+    parts: list[Part]
     has_texts: bool
-    text_bytes: int
+    rows_are: str
     rows: np.ndarray
     X: np.ndarray
     center: np.ndarray | None
@@ -133,30 +141,25 @@ class CTable:
     limits: np.ndarray | None
 
     @property
-    def constants(self) -> int:
-        """The bytes of the constants, with pointers of 8 bytes."""
-        found = sum(SIZES[kind] * int(count) for kind, count in CONSTANT.findall("\n".join(self.functions)))
-        return found + self.text_bytes
+    def real(self) -> str:
+        """The type of predictions: float has too few digits and too small a range for all values."""
+        return "float" if self.center is None else "double"
 
     def predict(self) -> str:
         """The function `net_predict`."""
-        constants, lines = "", []
-        if self.center is not None and self.spread is not None:
-            named = {"center": self.center, "spread": self.spread}
-            if self.limits is not None:
-                named |= {"lowest": self.limits[0], "highest": self.limits[1]}
-            constants = "".join(_doubles(f"values_{name}", array) + "\n" for name, array in named.items())
-            lines = ["for (i = 0; i < NET_OUTPUTS; i++) {"]
-            lines += ["    double v = net_values_center[i] + net_values_spread[i] * (double)out[i];"]
+        lines = [f"float x[{self.width}];"]
+        if self.center is None:
+            lines += ["net_encode(row, x);", "net_outputs(x, out);"]
+        else:
+            lines += ["float z[NET_OUTPUTS];", "int i;", "net_encode(row, x);", "net_outputs(x, z);"]
+            lines += ["for (i = 0; i < NET_OUTPUTS; i++) {"]
+            lines += ["    double v = net_values_center[i] + net_values_spread[i] * (double)z[i];"]
             if self.limits is not None:
                 lines += ["    v = v < net_values_lowest[i] ? net_values_lowest[i] : v;"]
                 lines += ["    v = v > net_values_highest[i] ? net_values_highest[i] : v;"]
-            lines += ["    out[i] = (float)v;", "}"]
-        first = [f"float x[{self.width}];"] + ["int i;"] * bool(lines)
-        body = "\n".join(
-            f"    {line}" for line in [*first, "net_encode(row, x);", "net_outputs(x, out);", *lines]
-        )
-        return f"{constants}void net_predict(const double *row, float *out) {{\n{body}\n}}\n"
+            lines += ["    out[i] = v;", "}"]
+        body = "\n".join(f"    {line}" for line in lines)
+        return f"void net_predict(const double *row, {self.real} *out) {{\n{body}\n}}\n"
 
     def values(self, outputs: np.ndarray, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is predicted by these outputs of the network, and by how much it may be wrong."""
@@ -186,29 +189,23 @@ def c_table_of(table: TableNet, data: Any) -> CTable:
     read, codes = _random(encoding) if data is None else _read(table, data)
     rows = _rows(encoding, read, codes)
     X = np.empty((len(rows), encoding.width), np.float32)
-    frame = _Untitled()
-    encoding.write(X, read, codes, frame, range(len(rows)))  # type: ignore[arg-type]
+    frame = Frame()
+    frame.names = table.names
+    encoding.write(X, read, codes, frame, range(len(rows)))
     texts = [place for place in encoding.lookups if encoding.category(place).kind == "text"]
     return CTable(
         len(encoding.columns),
         encoding.width,
         _heading(table, texts),
-        _functions(encoding, texts),
+        _parts(table, texts),
         bool(texts),
-        sum(len(text.encode()) + 1 for place in texts for text in encoding.category(place).categories),
+        "random" if data is None else "given",
         rows,
         X,
         table.center,
         table.spread,
         table.limits[0],
     )
-
-
-class _Untitled:
-    """A frame whose columns have no names."""
-
-    def title(self, column: int) -> str:
-        return str(column)
 
 
 # Rows --------------------------------------------------------------------------------------------------
@@ -226,7 +223,7 @@ def _read(table: TableNet, data: Any) -> tuple[Columns, Columns]:
 
 
 def _random(encoding: Encoding) -> tuple[Columns, Columns]:
-    """Numbers around those of the fit, some gaps, and random categories."""
+    """Numbers around those of the fit, some gaps, and random categories; in row 0 as many gaps as may be."""
     rng = np.random.default_rng(0)
     read: Columns = {}
     for place in encoding.number_places:
@@ -237,12 +234,15 @@ def _random(encoding: Encoding) -> tuple[Columns, Columns]:
             values = rng.choice(scale.knots[0], RANDOM_ROWS)
         else:
             values = scale.center + rng.standard_normal(RANDOM_ROWS) / (scale.factor or 1.0)
-        gaps = (rng.random(RANDOM_ROWS) < UNKNOWN) & column.gaps
-        read[place] = np.where(gaps, np.nan, values)
+        gaps = rng.random(RANDOM_ROWS) < UNKNOWN
+        gaps[0] = True
+        read[place] = np.where(gaps & column.gaps, np.nan, values)
     codes = {
         place: rng.integers(0, len(encoding.category(place).categories) + 1, RANDOM_ROWS)
         for place in encoding.lookups
     }
+    for own in codes.values():
+        own[0] = 0
     return read, codes
 
 
@@ -266,13 +266,12 @@ def _rows(encoding: Encoding, read: Columns, codes: Columns) -> np.ndarray:
 
 def _heading(table: TableNet, texts: list[int]) -> list[str]:
     lines = []
-    used = columns_of(table.encoding).used
     for place, column in enumerate(table.encoding.columns):
-        name = "" if table.names is None else f" {_plain(table.names[place])}"
+        name = "" if table.names is None else f" {_quoted(table.names[place])}"
         what = "not read"
         if place in texts:
             what = f"net_code({place}, text)"
-        elif place in used:
+        elif place in table.encoding.used:
             what = "a number, or NAN"
             if isinstance(column, Category):
                 what = "0, 1 or NAN" if column.kind == "boolean" else "a whole number, or NAN"
@@ -280,53 +279,59 @@ def _heading(table: TableNet, texts: list[int]) -> list[str]:
     return lines
 
 
-def _plain(name: str) -> str:
-    """A name in a comment: ASCII that does not end it."""
-    return ascii(name)[1:-1].replace("*/", "* /").replace("/*", "/ *")
+def _quoted(name: str) -> str:
+    """A name in a comment: ASCII that does not end it, in quotes, within which no prefix is replaced."""
+    return json.dumps(name).replace("*/", "* /").replace("/*", "/ *")
 
 
-def _functions(encoding: Encoding, texts: list[int]) -> list[str]:
-    columns = columns_of(encoding)
-    parts, steps = [], []
-    if columns.kept:
-        parts += _scaling(encoding, columns.kept)
+def _parts(table: TableNet, texts: list[int]) -> list[Part]:
+    encoding = table.encoding
+    parts: list[Part] = []
+    steps: list[str] = []
+    if encoding.kept:
+        parts += _scaling(encoding, encoding.kept)
         steps.append("net_numbers(row, x);")
-    at = len(columns.kept)
-    for place in columns.indicators:
+    at = len(encoding.kept)
+    for place in encoding.indicators:
         steps.append(f"x[{at}] = row[{place}] != row[{place}] ? 1.0f : 0.0f;")
         at += 1
     kinds = {encoding.category(place).kind for place in encoding.lookups}
-    parts += [TEXT_CODE] * ("text" in kinds) + [NUMBER_CODE] * bool(kinds - {"text"})
-    parts += [_categories(place, encoding.category(place)) for place in sorted(encoding.lookups)]
-    if any(encoding.category(place).width > 1 for place in columns.one_hot):
-        parts.append(ONE_HOT)
-    for place in columns.one_hot:
+    parts += [Part(TEXT_CODE)] * ("text" in kinds) + [Part(NUMBER_CODE)] * bool(kinds - {"text"})
+    parts += [_categories(table, place) for place in sorted(encoding.lookups)]
+    if any(encoding.category(place).width > 1 for place in encoding.one_hot):
+        parts.append(Part(ONE_HOT))
+    for place in encoding.one_hot:
         column = encoding.category(place)
         assert column.results is not None
         code = _code(place, column)
         if column.results.ndim == 1:
-            parts.append(_floats(f"r{place}", column.results))
+            parts.append(_array("float", f"r{place}", numbers(column.results)))
             steps.append(f"x[{at}] = net_r{place}[{code}];")
             at += 1
             continue
         off, on = column.results
-        parts += [_floats(f"off{place}", off), _floats(f"on{place}", on)]
+        parts.append(_array("float", f"off{place}", numbers(off)))
+        parts.append(_array("float", f"on{place}", numbers(on)))
         steps.append(f"net_one_hot(net_off{place}, net_on{place}, {len(on)}, {code}, x + {at});")
         at += len(on)
-    for place in columns.coded:
+    for place in encoding.coded:
         steps.append(f"x[{at}] = (float){_code(place, encoding.category(place))};")
         at += 1
     body = "\n".join(f"    {step}" for step in steps)
-    parts.append(f"static void net_encode(const double *row, float *x) {{\n{body}\n}}\n")
+    parts.append(Part(f"static void net_encode(const double *row, float *x) {{\n{body}\n}}\n"))
     if texts:
-        parts.append(_net_code(encoding, texts))
+        parts.append(Part(_net_code(encoding, texts)))
+    lowest, highest = (None, None) if table.limits[0] is None else table.limits[0]
+    values = {"center": table.center, "spread": table.spread, "lowest": lowest, "highest": highest}
+    for name, each in values.items():
+        parts += [] if each is None else [_doubles(f"values_{name}", each)]
     return parts
 
 
-def _scaling(encoding: Encoding, kept: list[int]) -> list[str]:
+def _scaling(encoding: Encoding, kept: list[int]) -> list[Part]:
     scales = [column.scale for place in kept if isinstance(column := encoding.columns[place], Number)]
-    parts = [f"static const int net_places[{len(kept)}] = {braces(map(str, kept))};\n"]
-    parts += [
+    parts = [
+        _array("int", "places", map(str, kept)),
         _doubles("numbers_center", np.array([scale.center for scale in scales])),
         _doubles("numbers_factor", np.array([scale.factor for scale in scales])),
     ]
@@ -334,27 +339,26 @@ def _scaling(encoding: Encoding, kept: list[int]) -> list[str]:
     if encoding.scaling == "quantile":
         knots = [scale.knots for scale in scales if scale.knots is not None]
         starts = np.cumsum([0, *(each.size for each in knots)])
-        parts.append(KNOTS)
+        parts.append(Part(KNOTS))
         parts.append(_doubles("knots", np.concatenate([each.ravel() for each in knots])))
-        lengths = [str(each.shape[1]) for each in knots]
-        parts.append(f"static const int net_lengths[{len(lengths)}] = {braces(lengths)};\n")
-        firsts = [str(start) for start in starts[:-1]]
-        parts.append(f"static const long net_starts[{len(firsts)}] = {braces(firsts)};\n")
+        parts.append(_array("int", "lengths", [str(each.shape[1]) for each in knots]))
+        parts.append(_array("long", "starts", map(str, starts[:-1])))
         value = "net_between(net_knots + net_starts[i], net_lengths[i], v)"
     clip = CLIP.replace("LARGEST", repr(LARGEST)).replace("PART", repr(1 / BOUND))
     text = SCALE.replace("COUNT", str(len(kept))).replace("KNOTS", value)
-    parts.append(text.replace("CLIP", clip if encoding.scaling == "robust" else ""))
+    parts.append(Part(text.replace("CLIP", clip if encoding.scaling == "robust" else "")))
     return parts
 
 
-def _categories(place: int, column: Category) -> str:
+def _categories(table: TableNet, place: int) -> Part:
     """The categories of a column in order."""
+    column = table.encoding.category(place)
     if column.kind != "text":
         return _doubles(f"c{place}", np.array([float(each) for each in column.categories]))
     if any("\0" in text for text in column.categories):
-        raise ValueError(f"a category of column {place} has a null character, which ends a text in C")
-    items = [text_constant(text) for text in column.categories]
-    return f"static const char *const net_c{place}[{len(items)}] = {braces(items)};\n"
+        raise ValueError(f"column {table.title(place)}: a category has a null character, which ends a C text")
+    made = _array("char *const", f"c{place}", map(text_constant, column.categories))
+    return Part(made.text, made.size + sum(len(text.encode()) + 1 for text in column.categories))
 
 
 def _code(place: int, column: Category) -> str:
@@ -383,9 +387,11 @@ double net_code(int column, const char *text) {{
 """
 
 
-def _floats(name: str, array: np.ndarray) -> str:
-    return f"static const float net_{name}[{array.size}] = {braces(numbers(array))};\n"
+def _doubles(name: str, array: np.ndarray) -> Part:
+    return _array("double", name, numbers(array.astype(np.float64)))
 
 
-def _doubles(name: str, array: np.ndarray) -> str:
-    return f"static const double net_{name}[{array.size}] = {braces(map(repr, array.tolist()))};\n"
+def _array(kind: str, name: str, given: Iterable[str]) -> Part:
+    items = list(given)
+    text = f"static const {kind} net_{name}[{len(items)}] = {braces(items)};\n"
+    return Part(text, SIZES[kind] * len(items))

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import export
 from .._files.replacing import write_bytes
-from .._table.command import columns_of
+from .._table.command import columns_and_kinds
 from .._table.reading import read_table
 from .._table.table_model import TableModel, holds_table
 from ..mlp import MLP
@@ -24,16 +24,19 @@ def run_export(options: argparse.Namespace) -> int:
             raise ValueError("give at least one of --c, --onnx and --safetensors")
         kind: type[MLP | TableModel] = TableModel if holds_table(options.model) else MLP
         model = kind.load(options.model)
+        made: dict[str, bytes] = {}  # all before the first file is written: each may be refused
         if options.c:
             data = _data(model, options) if options.data else None
             text = export.to_c(model, name=options.name, weights=options.weights, data=data)
-            write_bytes(options.c, text.encode("ascii"))
+            made[options.c] = text.encode("ascii")
         if options.onnx:
-            export.to_onnx(model, options.onnx)
+            made[options.onnx] = export.to_onnx(model).SerializeToString()
         if options.safetensors:
             export.to_safetensors(
                 model.model if isinstance(model, TableModel) else model, options.safetensors
             )
+        for path, content in made.items():
+            write_bytes(path, content)
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         print(f"bpkern export: {error}", file=sys.stderr)
         return 1
@@ -43,6 +46,6 @@ def run_export(options: argparse.Namespace) -> int:
 def _data(model: MLP | TableModel, options: argparse.Namespace) -> Any:
     """The rows of a file: a table with the columns of the model, or its inputs as numbers."""
     if isinstance(model, TableModel):
-        names, kinds = columns_of(model, options.model)
+        names, kinds = columns_and_kinds(model, options.model)
         return read_table(options.data, kinds=kinds).frame(names)
     return np.loadtxt(options.data, delimiter=",", ndmin=2)[:, : model.layers[0]]

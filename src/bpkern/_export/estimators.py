@@ -33,7 +33,10 @@ def net_of_estimator(model: Any) -> Net:
     """
     if not isinstance(model, Pipeline):
         return _net_of_predictor(model)
-    *steps, (_, last) = [(name, step) for name, step in model.steps if step not in (None, "passthrough")]
+    steps = [(name, step) for name, step in model.steps if step not in (None, "passthrough")]
+    if not steps:
+        raise TypeError(f"the last step of the Pipeline must be an estimator of bpkern.sklearn: {model!r}")
+    *steps, (_, last) = steps
     net = _net_of_predictor(last)
     scaling = None
     for name, step in steps:
@@ -44,8 +47,8 @@ def net_of_estimator(model: Any) -> Net:
 def _net_of_predictor(estimator: Any) -> Net:
     if not isinstance(estimator, Predictor):
         raise TypeError(
-            "model must be a bpkern.MLP, a fitted estimator of bpkern.sklearn, or a Pipeline of scalers and "
-            f"one of these, not {estimator!r}"
+            "model must be a bpkern.MLP, a fitted MLP estimator of bpkern.sklearn, or a Pipeline of scalers "
+            f"and one of these, not {estimator!r}"
         )
     net = net_of_core(core_of(estimator.model_))
     kind, classes = "regressor", None
@@ -81,8 +84,9 @@ def _robust(step: RobustScaler) -> tuple[Any, Any, Any]:
 def _table(step: TableEncoder) -> tuple[Any, Any, Any]:
     if (affine := step.__bpkern_affine__()) is None:
         raise TypeError(
-            f"{step!r} cannot be exported: only a TableEncoder(scaling='standard') of numbers without gaps "
-            "that all vary; encode tables before, by TableEncoder.transform"
+            f"{step!r} can be exported to torch and safetensors, or behind another step, only if it is "
+            "TableEncoder(scaling='standard') of numbers without gaps that all vary; encode tables "
+            "before, by TableEncoder.transform"
         )
     return *affine, 0.0
 

@@ -22,12 +22,12 @@ def add_front(graph: Graph, front: Front, x: str) -> str:
             parts.append(_periodic(graph, each, x))
             places.append(_results(front, each.columns, each.v.shape[2] + 1))
     if front.plain:
-        parts.append(columns_of(graph, x, front.plain))
+        parts.append(add_columns(graph, x, front.plain))
         places.append(_results(front, front.plain, 1))
     a = graph.node("Concat", parts, axis=1) if len(parts) > 1 else parts[0]
     order = np.argsort(np.concatenate(places), kind="stable")
     if (order != np.arange(front.width)).any():
-        a = columns_of(graph, a, order)
+        a = add_columns(graph, a, order)
     return a if front.scale is None else graph.node("Mul", [a, graph.constant(front.scale)])
 
 
@@ -37,7 +37,7 @@ def add_share(graph: Graph, alpha: np.ndarray, z: str, activated: str) -> str:
     return graph.node("Add", [z, part])
 
 
-def columns_of(graph: Graph, x: str, columns: list[int] | np.ndarray) -> str:
+def add_columns(graph: Graph, x: str, columns: list[int] | np.ndarray) -> str:
     """Append some columns of a matrix."""
     return graph.node("Gather", [x, graph.constant(np.asarray(columns, np.int64))], axis=1)
 
@@ -49,7 +49,7 @@ def _results(front: Front, columns: list[int], dim: int) -> np.ndarray:
 
 
 def _rows(graph: Graph, table: Table, x: str) -> str:
-    codes = graph.node("Cast", [columns_of(graph, x, [table.column])], to=INT64)  # (n, 1)
+    codes = graph.node("Cast", [add_columns(graph, x, [table.column])], to=INT64)  # (n, 1)
     found = graph.node("Gather", [graph.constant(table.weight), codes], axis=0)  # (n, 1, dim)
     return graph.node("Squeeze", [found, graph.constant(np.array([1], np.int64))])
 
@@ -57,7 +57,7 @@ def _rows(graph: Graph, table: Table, x: str) -> str:
 def _periodic(graph: Graph, each: Periodic, x: str) -> str:
     """All columns at once, as a stack of products of (n, hidden) and (hidden, dim - 1)."""
     axis = graph.constant(np.array([2], np.int64))
-    own = graph.node("Transpose", [columns_of(graph, x, each.columns)], perm=[1, 0])
+    own = graph.node("Transpose", [add_columns(graph, x, each.columns)], perm=[1, 0])
     own = graph.node("Unsqueeze", [own, axis])  # (c, n, 1)
     angle = graph.node("Mul", [own, graph.constant(each.w[:, None])])
     angle = graph.node("Add", [angle, graph.constant(each.b[:, None])])

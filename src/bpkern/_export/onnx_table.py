@@ -13,29 +13,25 @@ from .._needs import needs
 from .._table.encoding import Category, Encoding, Number
 from .._table.scaling import BOUND, LARGEST
 from .onnx_graph import Graph
-from .onnx_inputs import INT64, columns_of
+from .onnx_inputs import INT64, add_columns
 from .onnx_model import ModelGraph, finished, name_of_predictions
 from .onnx_nodes import add_labels, add_predictions, labels_of
 from .table_net import TableNet
-from .table_net import columns_of as columns_of_encoding
 
 FLOAT, DOUBLE = 1, 11  # of TensorProto
 
 # The operators that map texts to numbers, and their version.
 ML, ML_OPSET = "ai.onnx.ml", 2
 
-# Whole numbers are exact in float64 up to here.
-MOST_WHOLE = 1 << 53
-
 
 def table_model_of(table: TableNet, path: str | None) -> Any:
     """As `bpkern.export.to_onnx`, of a model that reads tables."""
     onnx = needs("onnx", "onnx", "to_onnx")
     helper, encoding = onnx.helper, table.encoding
-    places = columns_of_encoding(encoding).used
+    places = encoding.used
     texts = {place for place in places if _kind(encoding, place) == "text"}
     single = table.names is None and not texts
-    titles = {place: _title(table.names, place) for place in places}
+    titles = {place: _title(table.names or [], place) for place in places}
     graph = ModelGraph(onnx, {"X"} if single else set(titles.values()))
     column: Callable[[int], str]
     if single:
@@ -67,7 +63,7 @@ def table_model_of(table: TableNet, path: str | None) -> Any:
 
 
 def _column_of_x(graph: Graph, place: int) -> str:
-    return columns_of(graph, "X", [place])
+    return add_columns(graph, "X", [place])
 
 
 def _mean(graph: Graph, table: TableNet, matrix: str) -> str:
@@ -92,9 +88,14 @@ def _mean(graph: Graph, table: TableNet, matrix: str) -> str:
     return graph.node("Div", [graph.node("Sum", found), graph.constant(np.array([len(found)], kind))])
 
 
-def _title(names: list[str] | None, place: int) -> str:
-    """The name of an input: that of its column; ONNX has no empty names."""
-    return (names[place] if names is not None else "") or f"x{place}"
+def _title(names: list[str], place: int) -> str:
+    """The name of an input: that of its column. ONNX has no empty names: they become a free one."""
+    if names and names[place]:
+        return names[place]
+    title = f"x{place}"
+    while title in names:
+        title += "_"
+    return title
 
 
 def _kind(encoding: Encoding, place: int) -> str:
@@ -112,14 +113,14 @@ def add_encoding(graph: Graph, encoding: Encoding, column: Callable[[int], str])
     column : callable
         The name of a column of the table, (n, 1): strings for texts, and float64 for all others.
     """
-    places, parts = columns_of_encoding(encoding), []
-    if places.kept:
-        parts.append(_numbers(graph, encoding, places.kept, column))
-    if places.indicators:
-        given = [column(place) for place in places.indicators]
+    parts = []
+    if encoding.kept:
+        parts.append(_numbers(graph, encoding, encoding.kept, column))
+    if encoding.indicators:
+        given = [column(place) for place in encoding.indicators]
         parts.append(graph.node("Cast", [graph.node("IsNaN", [_beside(graph, given)])], to=FLOAT))
-    parts += [_one_hot(graph, encoding.category(place), column(place)) for place in places.one_hot]
-    for place in places.coded:
+    parts += [_one_hot(graph, encoding.category(place), column(place)) for place in encoding.one_hot]
+    for place in encoding.coded:
         parts.append(graph.node("Cast", [_codes(graph, encoding.category(place), column(place))], to=FLOAT))
     return _beside(graph, parts)
 
@@ -179,8 +180,6 @@ def _codes(graph: Graph, column: Category, x: str) -> str:
             default_int64=0,
         )
     keys = [int(each) for each in column.categories]
-    if max(map(abs, keys)) >= MOST_WHOLE:
-        raise ValueError(f"categories must be below 2**53 in ONNX, where they are float64: {max(keys)}")
     # Whole numbers in range are looked up. NaN is equal to nothing.
     rounded = graph.node("Floor", [x])
     low, high = (graph.constant(np.array([float(end)])) for end in (min(keys), max(keys)))

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from .._model.core import core_of
-from .._table.encoding import Encoding, Number
+from .._table.encoding import Encoding
 from .._table.table_encoder import TableEncoder
 from .net import Net, net_of_core
+
+# Whole numbers are exact in float64 up to here.
+MOST_WHOLE = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class TableNet:
         Of values: predictions are ``center + spread * outputs``, in float64. None: they are the outputs.
     limits : list of (ndarray or None)
         Of values, for each network: the least and the largest prediction, (2, out).
+
+    Raises
+    ------
+    ValueError
+        For categories that ONNX and C do not have.
     """
 
     encoder: TableEncoder
@@ -36,6 +44,23 @@ class TableNet:
     center: np.ndarray | None
     spread: np.ndarray | None
     limits: list[np.ndarray | None]
+
+    def __post_init__(self) -> None:
+        for place in self.encoding.lookups:
+            column = self.encoding.category(place)
+            if column.kind == "text":
+                for text in column.categories:
+                    if not text.isascii() and text != text.encode(errors="replace").decode():
+                        raise ValueError(f"column {self.title(place)}: a category is not Unicode: {text!a}")
+            elif abs(largest := max(column.categories, key=abs)) >= MOST_WHOLE:
+                raise ValueError(
+                    f"column {self.title(place)}: categories must be below 2**53 in ONNX and C, where they "
+                    f"are float64, and not {largest}"
+                )
+
+    def title(self, place: int) -> str:
+        """A column in messages, as `Frame.title`."""
+        return str(place) if self.names is None else repr(self.names[place])
 
     @property
     def encoding(self) -> Encoding:
@@ -46,41 +71,6 @@ class TableNet:
     def names(self) -> list[str] | None:
         """The names of the table's columns."""
         return self.encoder.__bpkern_encoding__()[1]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table by what they become, in the order of the encoded matrix.
-
-    Attributes
-    ----------
-    kept, indicators : list of int
-        Numbers that are scaled, and those with an indicator of gaps.
-    one_hot, coded : list of int
-        Categories by their columns, and those that remain codes.
-    """
-
-    kept: list[int]
-    indicators: list[int]
-    one_hot: list[int]
-    coded: list[int]
-
-    @property
-    def used(self) -> list[int]:
-        """All of them, in the order of the table."""
-        return sorted({*self.kept, *self.indicators, *self.one_hot, *self.coded})
-
-
-def columns_of(encoding: Encoding) -> Columns:
-    """The columns of an encoding."""
-    found = Columns([], [], [], [])
-    for place, column in enumerate(encoding.columns):
-        if isinstance(column, Number):
-            found.kept.extend([place] * bool(column.scale.factor))
-            found.indicators.extend([place] * column.gaps)
-        elif place in encoding.lookups:
-            (found.coded if column.results is None else found.one_hot).append(place)
-    return found
 
 
 def table_net_of(model: Any) -> TableNet | None:
@@ -101,8 +91,6 @@ def table_net_of(model: Any) -> TableNet | None:
             replace(net_of_core(core_of(each)), estimator=kind, classes=whole.classes)
             for each in whole.models
         ]
-        if whole.classes is not None:
-            return TableNet(whole.encoder, nets, None, None, [None] * len(nets))
         return TableNet(whole.encoder, nets, whole.center, whole.spread, whole.limits)
     return _of_pipeline(model)
 
@@ -115,8 +103,10 @@ def _of_pipeline(model: Any) -> TableNet | None:
     if not isinstance(model, Pipeline):
         return None
     steps = [(name, step) for name, step in model.steps if step not in (None, "passthrough")]
+    if len(steps) < 2:
+        return None
     first = steps[0][1]
-    if type(first) is not TableEncoder or len(steps) < 2 or first.__bpkern_affine__() is not None:
+    if type(first) is not TableEncoder or first.__bpkern_affine__() is not None:
         return None
     from .estimators import net_of_estimator
 

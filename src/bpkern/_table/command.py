@@ -174,7 +174,7 @@ def _loaded(options: argparse.Namespace, with_target: bool) -> tuple[TableModel,
     if options.data.endswith(forms) and not options.model.endswith(forms):
         raise ValueError(f"the model comes first: bpkern {options.command} {options.data} {options.model}")
     model = TableModel.load(options.model)
-    names, kinds = columns_of(model, options.model)
+    names, kinds = columns_and_kinds(model, options.model)
     if with_target:
         if model.target is None:
             raise ValueError(f"{options.model} does not say which column it predicts")
@@ -183,7 +183,7 @@ def _loaded(options: argparse.Namespace, with_target: bool) -> tuple[TableModel,
     return model, read_table(options.data, _format(options), kinds), names
 
 
-def columns_of(model: TableModel, path: str) -> tuple[list[str], dict[str, str]]:
+def columns_and_kinds(model: TableModel, path: str) -> tuple[list[str], dict[str, str]]:
     """The columns that a model reads, and their kinds for `read_table`. Raises ValueError without names."""
     names = list(getattr(model.encoder, "feature_names_in_", ()))
     if not names:

@@ -120,6 +120,10 @@ class Encoding:
 
     Attributes
     ----------
+    kept, indicators : list of int
+        The columns of numbers that are scaled, and those with an indicator of gaps.
+    one_hot, coded : list of int
+        The columns of categories that become columns of their own, and those that remain codes.
     number_places : list of int
         The columns of numbers of which something is in the matrix.
     lookups : dict of int to Lookup
@@ -129,10 +133,10 @@ class Encoding:
     def __init__(self, columns: list[Number | Category], scaling: str) -> None:
         self.columns, self.scaling = columns, scaling
         numbers = [(place, column) for place, column in enumerate(columns) if isinstance(column, Number)]
-        self._kept = [place for place, column in numbers if column.scale.factor]
-        self._indicators = [place for place, column in numbers if column.gaps]
-        self.number_places = sorted({*self._kept, *self._indicators})
-        scales = [columns[place].scale for place in self._kept]  # type: ignore[union-attr]
+        self.kept = [place for place, column in numbers if column.scale.factor]
+        self.indicators = [place for place, column in numbers if column.gaps]
+        self.number_places = sorted({*self.kept, *self.indicators})
+        scales = [columns[place].scale for place in self.kept]  # type: ignore[union-attr]
         self._center = np.array([scale.center for scale in scales]).reshape(-1, 1)
         self._factor = np.array([scale.factor for scale in scales]).reshape(-1, 1)
         self._knots = [(row, scale.knots) for row, scale in enumerate(scales) if scale.knots is not None]
@@ -140,13 +144,13 @@ class Encoding:
         for place, column in enumerate(columns):
             if isinstance(column, Category) and (column.results is None or column.width):
                 self.lookups[place] = Lookup(column.kind, column.categories)
-        self._one_hot = [place for place in self.lookups if self.category(place).results is not None]
-        self._coded = [place for place in self.lookups if self.category(place).results is None]
-        one_hot = sum(self.category(place).width for place in self._one_hot)
-        self._before_codes = len(self._kept) + len(self._indicators) + one_hot
-        self.width = self._before_codes + len(self._coded)
-        results = [self.category(place).results for place in self._one_hot]
-        self._one_hot_table = _one_hot_table(results, len(self._kept) + len(self._indicators))
+        self.one_hot = [place for place in self.lookups if self.category(place).results is not None]
+        self.coded = [place for place in self.lookups if self.category(place).results is None]
+        one_hot = sum(self.category(place).width for place in self.one_hot)
+        self._before_codes = len(self.kept) + len(self.indicators) + one_hot
+        self.width = self._before_codes + len(self.coded)
+        results = [self.category(place).results for place in self.one_hot]
+        self._one_hot_table = _one_hot_table(results, len(self.kept) + len(self.indicators))
 
     def category(self, place: int) -> Category:
         """A column that is of categories."""
@@ -157,35 +161,39 @@ class Encoding:
     @property
     def code_counts(self) -> dict[int, int]:
         """By column of the matrix that holds codes, how many codes there are, 0 included."""
-        counts = (len(self.category(place).categories) + 1 for place in self._coded)
+        counts = (len(self.category(place).categories) + 1 for place in self.coded)
         return dict(enumerate(counts, self._before_codes))
 
     @property
     def number_count(self) -> int:
         """The number of the matrix's columns that hold scaled numbers."""
-        return len(self._kept)
+        return len(self.kept)
+
+    @property
+    def used(self) -> list[int]:
+        """The columns of the table of which something is in the matrix, in order."""
+        return sorted({*self.number_places, *self.lookups})
 
     @property
     def left_out(self) -> list[int]:
         """The columns of the table of which nothing is in the matrix."""
-        used = {*self._kept, *self._indicators, *self.lookups}
-        return [place for place in range(len(self.columns)) if place not in used]
+        return sorted({*range(len(self.columns))} - {*self.used})
 
     @property
     def sources(self) -> np.ndarray:
         """The column of the table that each column of the matrix is made of."""
-        one_hot = [place for place in self._one_hot for _ in range(self.category(place).width)]
-        return np.array([*self._kept, *self._indicators, *one_hot, *self._coded], np.int64)
+        one_hot = [place for place in self.one_hot for _ in range(self.category(place).width)]
+        return np.array([*self.kept, *self.indicators, *one_hot, *self.coded], np.int64)
 
     def names(self, inputs: list[str]) -> list[str]:
         """The names of the matrix's columns, by those of the table's."""
-        names = [inputs[place] for place in self._kept]
-        names += [f"{inputs[place]}_missing" for place in self._indicators]
-        for place in self._one_hot:
+        names = [inputs[place] for place in self.kept]
+        names += [f"{inputs[place]}_missing" for place in self.indicators]
+        for place in self.one_hot:
             column = self.category(place)
             shown = column.categories if column.width > 1 else column.categories[-1:]
             names += [f"{inputs[place]}_{category}" for category in shown]
-        return names + [inputs[place] for place in self._coded]
+        return names + [inputs[place] for place in self.coded]
 
     def transform(self, frame: Frame) -> np.ndarray:
         """The matrix of a table with these columns, as float32 (rows, width).
@@ -241,7 +249,7 @@ class Encoding:
         ValueError
             For numbers that are infinite, or too far from those of the fit.
         """
-        space = np.empty((2, len(self._kept), min(len(out), ROWS)))
+        space = np.empty((2, len(self.kept), min(len(out), ROWS)))
         for first in range(0, len(out), ROWS):
             part = slice(first, first + ROWS)
             self._write_numbers(out[part], _sliced(read, part), space, frame, rows[part])
@@ -249,7 +257,7 @@ class Encoding:
 
     def check(self, read: Mapping[int, np.ndarray], frame: Frame, rows: Sequence[int] | np.ndarray) -> None:
         """Raise as `write`, without writing anything."""
-        space, out = np.empty((2, len(self._kept), ROWS)), np.empty((ROWS, self._before_codes), np.float32)
+        space, out = np.empty((2, len(self.kept), ROWS)), np.empty((ROWS, self._before_codes), np.float32)
         for first in range(0, len(rows), ROWS):
             part = slice(first, first + ROWS)
             self._write_numbers(out[: len(rows[part])], _sliced(read, part), space, frame, rows[part])
@@ -280,22 +288,22 @@ class Encoding:
     ) -> None:
         count = len(out)
         block, scratch = space[0, :, :count], space[1, :, :count]
-        for row, place in enumerate(self._kept):
+        for row, place in enumerate(self.kept):
             block[row] = read[place]
         if np.isinf(block).any():
             row, at = map(int, np.argwhere(np.isinf(block))[0])
-            raise infinite(frame.title(self._kept[row]), rows[at])
-        for column, place in enumerate(self._indicators, len(self._kept)):
+            raise infinite(frame.title(self.kept[row]), rows[at])
+        for column, place in enumerate(self.indicators, len(self.kept)):
             out[:, column] = np.isnan(read[place])
         for row, knots in self._knots:
             block[row] = np.interp(block[row], *knots)
         with np.errstate(over="ignore"):
             scaling.apply(block, self._center, self._factor, self.scaling == "robust", scratch)
-            out[:, : len(self._kept)] = block.T
-        too_large = np.isinf(out[:, : len(self._kept)])
+            out[:, : len(self.kept)] = block.T
+        too_large = np.isinf(out[:, : len(self.kept)])
         if too_large.any():
             at, row = map(int, np.argwhere(too_large)[0])
-            title, value = frame.title(self._kept[row]), read[self._kept[row]][at]
+            title, value = frame.title(self.kept[row]), read[self.kept[row]][at]
             raise ValueError(
                 f"column {title}, row {rows[at]} holds {value!s}: too far from the numbers of the fit, its "
                 "scaled value is beyond float32"
@@ -305,11 +313,11 @@ class Encoding:
         count, table = len(out), self._one_hot_table
         if table.starts.size:
             out[:, table.columns] = table.off
-            at = np.array([codes[place] for place in self._one_hot], np.intp) + table.starts
+            at = np.array([codes[place] for place in self.one_hot], np.intp) + table.starts
             # Of a row-major block, whose rows are `width` apart.
             places = table.places.take(at) + np.arange(0, count * self.width, self.width)
             out.reshape(-1)[places] = table.values.take(at)
-        for column, place in enumerate(self._coded, self._before_codes):
+        for column, place in enumerate(self.coded, self._before_codes):
             out[:, column] = codes[place]
 
 

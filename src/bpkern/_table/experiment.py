@@ -11,12 +11,12 @@ import numpy as np
 from . import scores
 from .fitted_table import Choices, FittedTable, fit_table, meaning_of_values
 from .importance import MOST_ROWS
+from .plan import Plan, Split
 from .reading import Table
 from .recipes import BATCH, EPOCHS
 from .scores import Scores
 from .table_model import TableModel
 from .task import Task, split
-from .training import Plan, Split
 
 # The parts of the rows that measure the model, and of the others, that choose its epoch.
 TEST, VALIDATION = 0.2, 0.15

@@ -10,9 +10,10 @@ import numpy as np
 
 from .encoded_rows import EncodedRows
 from .frames import Frame, Selected
+from .plan import Plan, Rows, Split
 from .recipes import HIDDEN, OF_CLASSES, OF_VALUES, Shape
 from .table_encoder import TableEncoder
-from .training import Plan, Rows, Split, Trained, train
+from .training import Trained, train
 
 # A matrix of more bytes is never in memory as a whole: its rows are encoded again in each epoch.
 WHOLE_BYTES = 64 << 20

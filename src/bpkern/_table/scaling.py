@@ -18,8 +18,8 @@ SCALINGS = ("robust", "standard", "quantile")
 # The smooth clip's bound, and the most quantiles that "quantile" keeps of a column.
 BOUND = 3.0
 MOST_QUANTILES = 1000
-# Beyond this, the clip's result is the bound.
-LARGEST = 1e150
+# Beyond this, the clip's result is the bound, in float32; a type of 32 bits still has its square.
+LARGEST = 1e15
 # Normal quantiles end here, as probabilities: at about -5.2 and 5.2.
 TAIL = 1e-7
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .plan import Split
 from .task import split
-from .training import Split
 
 
 def random_split(y: np.ndarray, stratify: bool, part: float, generator: np.random.Generator) -> Split:
@@ -41,7 +41,10 @@ def bags(rows: int, count: int, generator: np.random.Generator) -> list[Split]:
 
 
 def ascending(training: np.ndarray, choosing: np.ndarray | None) -> Split:
-    """A split with its row numbers in order, in half the memory if they are small. It may sort them."""
+    """A split with its row numbers in order, in half the memory if they are small.
+
+    The arguments may be sorted in place.
+    """
     return Split(_sorted(training), None if choosing is None else _sorted(choosing))
 
 

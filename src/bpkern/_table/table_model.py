@@ -31,8 +31,8 @@ class Whole(NamedTuple):
     models : list of MLP
     classes : ndarray or None
         The labels; None for values.
-    center, spread : ndarray of float64, shape (out,)
-        Of values.
+    center, spread : ndarray of float64, shape (out,), or None
+        Of values; None for classes.
     limits : list of (ndarray or None)
         Of values, for each model: (2, out).
     """
@@ -40,8 +40,8 @@ class Whole(NamedTuple):
     encoder: TableEncoder
     models: list[MLP]
     classes: np.ndarray | None
-    center: np.ndarray
-    spread: np.ndarray
+    center: np.ndarray | None
+    spread: np.ndarray | None
     limits: list[np.ndarray | None]
 
 
@@ -191,11 +191,13 @@ class TableModel:
     def __bpkern_whole__(self) -> Whole:
         """Encoder, network and meaning, for exports."""
         target, outputs = self._target, self.model.layers[-1]
+        if target.classes is not None:
+            return Whole(self.encoder, [self.model], target.classes, None, None, [None])
         center, spread = (np.full(outputs, number) for number in (target.center, target.spread))
         limits = None
         if target.limits is not None:
             limits = np.repeat(np.array(target.limits)[:, None], outputs, axis=1)
-        return Whole(self.encoder, [self.model], self.classes_, center, spread, [limits])
+        return Whole(self.encoder, [self.model], None, center, spread, [limits])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write network, encoder and labels to one file, which `MLP.load` reads as the network alone.

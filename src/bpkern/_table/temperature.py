@@ -1,6 +1,6 @@
 """Calibration by temperature: one factor of the outputs, from rows that have not been trained on.
 
-`shrink` is the same for values, whose outputs can be too far from the mean.
+`shrink` does the same for values: the outputs of a network may be too far from the mean.
 
 Guo et al., "On Calibration of Modern Neural Networks" (2017), arXiv:1706.04599.
 """
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..mlp import MLP
+from .plan import Rows
 
 # The smallest and the largest factor.
 LOWEST, HIGHEST = 0.01, 100.0
@@ -46,6 +47,11 @@ def calibrate(model: MLP, logits: np.ndarray, y: np.ndarray, weights: np.ndarray
     factor = best_factor(logits, y, weights)
     _multiply(model, np.full(model.layers[-1], factor))
     return 1 / factor
+
+
+def calibrate_by(model: MLP, rows: Rows, index: np.ndarray) -> float:
+    """As `calibrate`, by some of the rows."""
+    return calibrate(model, rows.outputs(model, index), *rows.targets(index))
 
 
 def shrink(model: MLP, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:

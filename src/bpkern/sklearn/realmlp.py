@@ -16,9 +16,9 @@ from .._table import splits
 from .._table.columns import check_columns, check_not_empty
 from .._table.fitted_table import Choices, FittedTable, fit_table
 from .._table.frames import Frame, as_frame
+from .._table.plan import Plan, Split
 from .._table.recipes import OF_CLASSES
 from .._table.table_model import TableModel, Whole
-from .._table.training import Plan, Split
 from ..mlp import MLP
 
 # With fewer rows there is none to train on, or none to choose the epoch by.
@@ -252,14 +252,12 @@ class BaseRealMLP(BaseEstimator):
     def _meaning(self) -> dict[str, Any]:
         """The arguments of `TableModel` that say what the outputs mean."""
 
-    @abstractmethod
-    def _of_values(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]:
-        """Center, spread and limits, as `Whole` has them."""
-
     def __bpkern_whole__(self) -> Whole:
         """Encoder, networks and meaning, for exports."""
         check_is_fitted(self, "models_")
-        return Whole(self.encoder_, self.models_, getattr(self, "classes_", None), *self._of_values())
+        if (classes := getattr(self, "classes_", None)) is not None:
+            return Whole(self.encoder_, self.models_, classes, None, None, [None] * len(self.models_))
+        return Whole(self.encoder_, self.models_, None, self.center_, self.spread_, self.limits_)
 
     def to_table_model(self, target: str | None = None) -> TableModel:
         """Network, encoder and labels as one object, which has a file of its own.

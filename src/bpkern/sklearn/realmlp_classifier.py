@@ -56,8 +56,10 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         About the longest time of `fit` in seconds. The epochs are then as many as there is time for, at most
         `n_epochs`, and of a large table part of an epoch. After a fifteenth of the time, the learning rate
         has fallen to 0 for the first time, and the network is usable; an interrupt keeps it. Networks that
-        have not come so far are left out, with a warning, if others have; where the time is too short for
-        `n_models` networks of 64 updates, there are fewer. One update is always made.
+        have not come so far are left out, with a warning, if others have; where the time is too short for 64
+        updates of each of `n_models` networks, fewer networks are trained. At least one update is made.
+        Values are then predicted no worse than by their mean for the validation rows, or without these for
+        some training rows.
     categorical : sequence of str or int, default=()
         Columns of whole numbers that are categories, by name or number. Texts, categoricals and booleans
         always are.
@@ -186,10 +188,6 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
 
     def _meaning(self) -> dict[str, Any]:
         return {"classes": self.classes_}
-
-    def _of_values(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]:
-        count = len(self.classes_)
-        return np.zeros(count), np.ones(count), [None] * len(self.models_)
 
     # Prediction --------------------------------------------------------------------------------------
 

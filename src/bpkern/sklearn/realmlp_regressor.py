@@ -120,9 +120,6 @@ validation_fraction, time_limit, categorical, random_state, verbose, n_threads :
             raise ValueError(f"a TableModel predicts one value, and this estimator {len(self.center_)}")
         return meaning_of_values(self.center_, self.spread_, self.limits_[0])
 
-    def _of_values(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]:
-        return self.center_, self.spread_, self.limits_
-
     # Prediction --------------------------------------------------------------------------------------
 
     def predict(self, X: Any) -> np.ndarray:
