@@ -6,9 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from bpkern._ranks.group import Group, OtherRankLeft
+from bpkern._ranks.group import LOOK, SEND, Group, OtherRankLeft
 from bpkern._ranks.interrupts import Interrupts
-from bpkern._ranks.mpi_gradients import LOOK, SEND
 
 PATIENCE = 60  # seconds that a rank waits for the others
 

@@ -19,8 +19,7 @@ from ranks_fits import digest, drawn, state_of
 import bpkern
 from bpkern._model.core import core_of
 from bpkern._ranks import mpi
-from bpkern._ranks.group import Group
-from bpkern._ranks.mpi_gradients import LOOK
+from bpkern._ranks.group import LOOK, Group
 from bpkern.callbacks import Callback
 from bpkern.distributed import RankError, own_rows
 

@@ -86,6 +86,7 @@ class At(IntEnum):
     PASS = 6
 
 
+SEND, RECEIVE, SHARE, LOOK = range(4)  # bpk_stage in csrc/bpkern.h
 MOST_VALUES = 4  # of a meeting, unless it has 3 per own shard
 STOPPED = _core.STOPPED  # a step is broken off, and made again unless a signal handler raises an error
 FAILED = 1000

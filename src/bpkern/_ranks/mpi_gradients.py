@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from .group import OtherRankLeft
+from .group import LOOK, RECEIVE, SEND, SHARE, OtherRankLeft
 
 Arrays = tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]
-SEND, RECEIVE, SHARE, LOOK = range(4)  # bpk_stage in csrc/bpkern.h
 
 
 class SharedMemory:
