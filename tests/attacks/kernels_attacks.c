@@ -225,12 +225,12 @@ void scratch(ptrdiff_t number, rng *r) {
         for (int held_nan = 0; held_nan < 2; held_nan++) {
             matrix x = place_matrix(0, p.dtype, m, k, k, READ, AT_END, 0),
                    w = place_matrix(1, p.dtype, n, k, k, READ, AT_END, 0);
-            matrix b = place_matrix(2, p.dtype, 1, n, n, READ, AT_END, 0),
-                   a = place_matrix(3, p.dtype, m, n, n, READ, AT_END, 0);
+            const ptrdiff_t width = padded(kernels, n);
+            matrix b = place_matrix(2, p.dtype, 1, width, width, READ, AT_END, 0),
+                   a = place_matrix(3, p.dtype, m, width, width, READ, AT_END, 0);
             for (ptrdiff_t j = 0; j < m * k; j++) set(&x, j / k, j % k, p.left[j]);
             for (ptrdiff_t j = 0; j < n * k; j++) set(&w, j / k, j % k, p.right[j]);
-            for (ptrdiff_t j = 0; j < n; j++) set(&b, 0, j, p.bias[j]);
-            const ptrdiff_t width = padded(kernels, n);
+            for (ptrdiff_t j = 0; j < width; j++) set(&b, 0, j, j < n ? p.bias[j] : 0);
             matrix blocks = place_matrix(4, p.dtype, k, width, width, READ, fence, 0);
             for (ptrdiff_t j = 0; !held_nan && j < k * width; j++) set(&blocks, j / width, j % width, 0);
             const bpk_left rows = {.at = x.at, .ld = k};
@@ -238,8 +238,9 @@ void scratch(ptrdiff_t number, rng *r) {
             fp_mode mode = fp_enter();
             pack_weights(kernels, k, n, w.at, k, blocks.at);
             forward_product(kernels, (member){.count = 1}, m, k, n, &rows, blocks.at, b.at, p.activation,
-                            a.at, 0, n);
+                            a.at, 0, width);
             fp_leave(mode);
+            a.columns = n; /* without the padding */
             copy_out(&a, results[held_nan]);
         }
         if (!same_bits(&p, results[0], results[1]))
