@@ -91,7 +91,8 @@ class Rank:
         self.machine.by_memory = shares_memory
         return self
 
-    def connect(self, dtype, size, nodes, segments, barrier, parameters):
+    def connect(self, wanted):
+        dtype, size, nodes, _, barrier, parameters = wanted
         own = np.zeros(nodes[self.rank] * size, dtype), np.zeros(barrier + parameters, dtype)
         found = self.machine.exchanged(self.rank, own)
         stored = [array for array, _ in found]

@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,19 +20,25 @@ from .._model.core import Core
 from ..distributed import RankError
 from .interrupts import Interrupts
 
+# By rank, its nodes and its results, or None; and what all ranks share, or None.
+Arrays = tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]
+
+
+class Wanted(NamedTuple):
+    """The arrays that a link makes; sizes are in elements. `_core.Shards` explains them."""
+
+    dtype: np.dtype[Any]
+    size: int
+    nodes: Sequence[int]
+    segments: np.ndarray
+    barrier: int
+    parameters: int
+
 
 class Link(Protocol):
     """How gradients travel: `_core.Shards` calls these methods and explains them."""
 
-    def connect(
-        self,
-        dtype: np.dtype[Any],
-        size: int,
-        nodes: Sequence[int],
-        segments: np.ndarray,
-        barrier: int,
-        parameters: int,
-    ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]: ...
+    def connect(self, wanted: Wanted) -> Arrays: ...
 
     def travel(self, stage: int, layer: int) -> BaseException | None: ...
 
@@ -222,7 +228,7 @@ class Group:
         segments: np.ndarray,
         barrier: int,
         parameters: int,
-    ) -> tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]:
+    ) -> Arrays:
         """As the link. All ranks call it at the same place.
 
         Gradients take half of the room for shared memory at most, with `parameters` or without them.
@@ -237,7 +243,7 @@ class Group:
         if gradients > most:
             self._begins.add(At.STEP)
         with self._needed_by_others():
-            return self._link.connect(dtype, size, nodes, segments, barrier, parameters)
+            return self._link.connect(Wanted(dtype, size, nodes, segments, barrier, parameters))
 
     def begin_pass(self, stores: int) -> bool:
         """As the link. If ranks share the parameters, a Ctrl-C waits for the agreement on the first step."""

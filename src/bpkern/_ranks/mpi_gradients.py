@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
-from .group import LOOK, RECEIVE, SEND, SHARE, OtherRankLeft
-
-Arrays = tuple[list[np.ndarray], list[np.ndarray | None], np.ndarray | None]
+from .group import LOOK, RECEIVE, SEND, SHARE, Arrays, OtherRankLeft, Wanted
 
 
 class SharedMemory:
@@ -26,16 +24,9 @@ class SharedMemory:
         self._comm, self._wait, self._look = comm, wait, look
         self._window: Any = None
 
-    def connect(
-        self,
-        dtype: np.dtype[Any],
-        size: int,
-        nodes: Sequence[int],
-        segments: np.ndarray,
-        barrier: int,
-        parameters: int,
-    ) -> Arrays:
-        me, shared = self._comm.rank, barrier + parameters
+    def connect(self, wanted: Wanted) -> Arrays:
+        dtype, size, nodes = wanted.dtype, wanted.size, wanted.nodes
+        me, shared = self._comm.rank, wanted.barrier + wanted.parameters
         # All have come, and none waits in C, where Python handles no Ctrl-C, for a rank that has gone.
         self._wait(self._comm.Ibarrier())
         own = nodes[me] * size + (shared if me == 0 else 0)
@@ -89,20 +80,13 @@ class Messages:
     def __init__(self, comm: Any, wait: Callable[..., None]) -> None:
         self._comm, self._wait = comm, wait
 
-    def connect(
-        self,
-        dtype: np.dtype[Any],
-        size: int,
-        nodes: Sequence[int],
-        segments: np.ndarray,
-        barrier: int,
-        parameters: int,
-    ) -> Arrays:
-        self._size, self._nodes, self._segments = size, nodes, segments.tolist()
+    def connect(self, wanted: Wanted) -> Arrays:
+        size, nodes = wanted.size, wanted.nodes
+        self._size, self._nodes, self._segments = size, nodes, wanted.segments.tolist()
         # Only the own segments of other ranks' arrays are written: the rest of that memory does not exist.
         # Nobody writes the padding of parameters, which must be zero.
-        self._stored = [np.zeros(count * size, dtype) for count in nodes]
-        self._result = np.zeros(size, dtype)
+        self._stored = [np.zeros(count * size, wanted.dtype) for count in nodes]
+        self._result = np.zeros(size, wanted.dtype)
         self._others = [rank for rank in range(self._comm.size) if rank != self._comm.rank]
         self._plan()
         return self._stored, [self._result] * self._comm.size, None
